@@ -1,0 +1,128 @@
+//! Rust types as columns, and the typed handles that rules and the compiler compare.
+
+use crate::{ConstValue, Date, DateTimeUtc, Decimal, Json, ScopeValue, SqlType, Time, Uuid};
+use std::marker::PhantomData;
+
+/// A Rust type that a column can hold.
+///
+/// Implemented for `bool`, `i16`, `i32`, `i64`, `f32`, `f64`, [`Decimal`], `String`, [`Uuid`], [`DateTimeUtc`],
+/// [`Date`], [`Time`], [`Json`], `Vec<u8>`, and `Option` of each.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a column",
+    label = "not a column type",
+    note = "columns are bool, i16, i32, i64, f32, f64, nizhal::Decimal, String, Uuid, DateTimeUtc, Date, Time, Json, Vec<u8>, or Option of one",
+    note = "for money use nizhal::Decimal, for moments DateTimeUtc, for structures Json"
+)]
+pub trait ColumnType {
+    /// The SQL type.
+    const SQL: SqlType;
+    /// Whether NULL is a value of this type.
+    const NULLABLE: bool = false;
+}
+
+/// A column type whose values can name a bucket.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot scope a bucket",
+    label = "not a bucket key",
+    note = "bucket keys are String, Uuid, i16, i32 or i64, and never Option: a NULL would belong to nobody"
+)]
+pub trait ScopeColumn: ColumnType + 'static {
+    /// This value as a bucket parameter.
+    fn to_scope(&self) -> ScopeValue;
+}
+
+/// A column type that can be compared with a constant in a rule.
+#[diagnostic::on_unimplemented(
+    message = "a rule cannot compare a column of type `{Self}` with a constant",
+    label = "no constants of this type",
+    note = "constants in rules are compared with String, bool, i16, i32 or i64 columns"
+)]
+pub trait ConstColumn: ColumnType {
+    /// The constant's Rust type.
+    type Literal: Into<ConstValue>;
+}
+
+/// Two types that must be the same for rows to stay inside their bucket.
+#[diagnostic::on_unimplemented(
+    message = "column type `{Self}` differs from the bucket parameter's type `{Other}`",
+    label = "this column is of another type",
+    note = "a column scopes a row only when it has exactly the type of the parameter's source"
+)]
+pub trait SameType<Other> {}
+impl<T> SameType<T> for T {}
+
+macro_rules! column_types {
+    ($($ty:ty => $sql:ident),* $(,)?) => {$(
+        impl ColumnType for $ty {
+            const SQL: SqlType = SqlType::$sql;
+        }
+    )*};
+}
+column_types! {
+    bool => Bool, i16 => Int2, i32 => Int4, i64 => Int8, f32 => Float4, f64 => Float8, Decimal => Numeric,
+    String => Text, Uuid => Uuid, DateTimeUtc => Timestamptz, Date => Date, Time => Time, Json => Json,
+    Vec<u8> => Bytes,
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: ColumnType> ColumnType for Option<T> {
+    const SQL: SqlType = T::SQL;
+    const NULLABLE: bool = true;
+}
+
+macro_rules! constants {
+    ($($ty:ty => $literal:ty),* $(,)?) => {$(
+        impl ConstColumn for $ty {
+            type Literal = $literal;
+        }
+    )*};
+}
+constants! { bool => bool, i16 => i16, i32 => i32, i64 => i64, String => &'static str }
+
+impl ScopeColumn for String {
+    fn to_scope(&self) -> ScopeValue {
+        ScopeValue::Text(self.clone())
+    }
+}
+impl ScopeColumn for Uuid {
+    fn to_scope(&self) -> ScopeValue {
+        ScopeValue::Uuid(*self)
+    }
+}
+macro_rules! scope_ints {
+    ($($ty:ty),*) => {$(
+        impl ScopeColumn for $ty {
+            fn to_scope(&self) -> ScopeValue {
+                ScopeValue::Int(i64::from(*self))
+            }
+        }
+    )*};
+}
+scope_ints!(i16, i32, i64);
+
+/// The typed handle of one column: table `T`, Rust type `C`.
+#[derive(Debug)]
+pub struct Col<T, C> {
+    at: usize,
+    marker: PhantomData<fn() -> (T, C)>,
+}
+
+impl<T, C> Clone for Col<T, C> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T, C> Copy for Col<T, C> {}
+
+impl<T, C> Col<T, C> {
+    /// The handle of the column at this index of the table's description.
+    #[doc(hidden)]
+    pub const fn new(at: usize) -> Self {
+        Self { at, marker: PhantomData }
+    }
+
+    /// The column's index in the table's description.
+    pub const fn index(self) -> usize {
+        self.at
+    }
+}

@@ -1,0 +1,77 @@
+//! What a mutator works with: its transaction, its actor, and the only clock and ids it may use.
+
+use crate::{Actor, DateTimeUtc, Error, Hlc, Principal, Uuid};
+use sea_orm::DatabaseTransaction;
+
+/// The untyped parts of a [`Ctx`], as the runtime makes them.
+pub struct CtxParts {
+    /// The mutation's own transaction.
+    pub tx: DatabaseTransaction,
+    /// Who asks.
+    pub principal: Principal,
+    /// The server's time when the mutation began.
+    pub now: DateTimeUtc,
+    /// The mutation's stamp.
+    pub hlc: Hlc,
+    /// Where fresh ids come from.
+    pub ids: Box<dyn FnMut() -> Uuid + Send>,
+}
+
+/// A mutator's context: one transaction, one actor, one moment.
+///
+/// Time, ids and randomness come from here and nowhere else, so that the same function gives the same result on the
+/// device and on the server.
+///
+/// ```ignore
+/// let customer = Customer::find_by_id(args.customer_id).one(ctx.db()).await?;
+/// ```
+pub struct Ctx<A> {
+    parts: CtxParts,
+    actor: A,
+}
+
+impl<A: Actor> Ctx<A> {
+    /// Gives the parts their type.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the principal carries claims of another type.
+    pub fn new(parts: CtxParts) -> Result<Self, (CtxParts, Error)> {
+        match parts.principal.claims::<A>().cloned() {
+            Some(actor) => Ok(Self { parts, actor }),
+            None => {
+                let wanted = std::any::type_name::<A>();
+                Err((parts, Error::internal(format!("the mutator expects claims of type {wanted}"))))
+            }
+        }
+    }
+
+    /// The parts again, when the mutator is done.
+    pub fn into_parts(self) -> CtxParts {
+        self.parts
+    }
+
+    /// The transaction: any sea-orm query runs on it.
+    pub fn db(&self) -> &DatabaseTransaction {
+        &self.parts.tx
+    }
+
+    /// The actor's claims.
+    pub fn actor(&self) -> &A {
+        &self.actor
+    }
+
+    /// The server's time when this mutation began, in UTC with microseconds; it does not move while it runs.
+    pub fn now(&self) -> DateTimeUtc {
+        self.parts.now
+    }
+
+    /// A fresh UUID v7.
+    pub fn new_id(&mut self) -> Uuid {
+        (self.parts.ids)()
+    }
+
+    /// The mutation's hybrid logical clock stamp, never far ahead of the server's clock.
+    pub fn hlc(&self) -> Hlc {
+        self.parts.hlc
+    }
+}

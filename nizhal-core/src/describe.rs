@@ -1,0 +1,180 @@
+//! What the runtime knows of a table: plain constant data that the table macro writes.
+
+use serde_json::{Value, json};
+
+/// The SQL type of a column, one name for both databases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SqlType {
+    /// `boolean`; SQLite keeps 0 and 1.
+    Bool,
+    /// `smallint`.
+    Int2,
+    /// `integer`.
+    Int4,
+    /// `bigint`; a string on the wire, so that no digit is lost.
+    Int8,
+    /// `real`.
+    Float4,
+    /// `double precision`.
+    Float8,
+    /// `numeric`; a string on the wire, kept as text by SQLite.
+    Numeric,
+    /// `text`.
+    Text,
+    /// `uuid`; SQLite keeps 16 bytes.
+    Uuid,
+    /// `timestamptz`; SQLite keeps RFC 3339 text.
+    Timestamptz,
+    /// `date`.
+    Date,
+    /// `time`.
+    Time,
+    /// `jsonb`; SQLite keeps the text.
+    Json,
+    /// `bytea`; base64 on the wire.
+    Bytes,
+}
+
+impl SqlType {
+    /// The type's name in Postgres.
+    pub const fn postgres(self) -> &'static str {
+        match self {
+            Self::Bool => "boolean",
+            Self::Int2 => "smallint",
+            Self::Int4 => "integer",
+            Self::Int8 => "bigint",
+            Self::Float4 => "real",
+            Self::Float8 => "double precision",
+            Self::Numeric => "numeric",
+            Self::Text => "text",
+            Self::Uuid => "uuid",
+            Self::Timestamptz => "timestamptz",
+            Self::Date => "date",
+            Self::Time => "time",
+            Self::Json => "jsonb",
+            Self::Bytes => "bytea",
+        }
+    }
+
+    /// The type's name in SQLite; it decides the column's affinity and what the driver makes of it.
+    pub const fn sqlite(self) -> &'static str {
+        match self {
+            Self::Bool => "boolean",
+            Self::Int2 => "smallint",
+            Self::Int4 => "integer",
+            Self::Int8 => "bigint",
+            Self::Float4 | Self::Float8 => "double",
+            Self::Numeric | Self::Text => "text",
+            Self::Uuid => "uuid_text",
+            Self::Timestamptz => "timestamp_with_timezone_text",
+            Self::Date => "date_text",
+            Self::Time => "time_text",
+            Self::Json => "json_text",
+            Self::Bytes => "blob",
+        }
+    }
+
+    /// The JSON Schema of a value as the wire carries it.
+    pub fn json_schema(self) -> Value {
+        match self {
+            Self::Bool => json!({"type": "boolean"}),
+            Self::Int2 => json!({"type": "integer", "minimum": i16::MIN, "maximum": i16::MAX}),
+            Self::Int4 => json!({"type": "integer", "minimum": i32::MIN, "maximum": i32::MAX}),
+            Self::Int8 => json!({"type": "string", "format": "int64", "pattern": "^-?[0-9]+$"}),
+            Self::Float4 => json!({"type": "number", "format": "float"}),
+            Self::Float8 => json!({"type": "number", "format": "double"}),
+            Self::Numeric => {
+                json!({"type": "string", "format": "decimal", "pattern": "^-?[0-9]+(\\.[0-9]+)?$"})
+            }
+            Self::Text => json!({"type": "string"}),
+            Self::Uuid => json!({"type": "string", "format": "uuid"}),
+            Self::Timestamptz => json!({"type": "string", "format": "date-time"}),
+            Self::Date => json!({"type": "string", "format": "date"}),
+            Self::Time => json!({"type": "string", "format": "time"}),
+            Self::Json => json!({}),
+            Self::Bytes => json!({"type": "string", "contentEncoding": "base64"}),
+        }
+    }
+}
+
+/// What the database writes when an insert leaves a column out.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ColumnDefault {
+    /// The transaction's time; only for [`SqlType::Timestamptz`].
+    Now,
+    /// A text constant.
+    Text(&'static str),
+    /// A whole number.
+    Int(i64),
+    /// A boolean.
+    Bool(bool),
+}
+
+/// How concurrent writes to one row are merged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Merge {
+    /// The last commit wins, whole rows.
+    #[default]
+    Lww,
+    /// Each column by its hybrid logical clock.
+    Field,
+}
+
+impl Merge {
+    /// The policy's name in the contract.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Lww => "lww",
+            Self::Field => "field",
+        }
+    }
+}
+
+/// One column.
+#[derive(Clone, Copy, Debug)]
+pub struct ColumnDesc {
+    /// The column's name in SQL and on the wire.
+    pub name: &'static str,
+    /// Its type.
+    pub sql: SqlType,
+    /// Whether it may be NULL.
+    pub nullable: bool,
+    /// What an insert without it writes.
+    pub default: Option<ColumnDefault>,
+    /// Whether the database keeps its values unique.
+    pub unique: bool,
+    /// Whether it stays on the server: never in a pull, the contract or an error.
+    pub private: bool,
+    /// The doc comment.
+    pub doc: &'static str,
+}
+
+/// One table.
+#[derive(Clone, Copy, Debug)]
+pub struct TableDesc {
+    /// The table's name in SQL and on the wire.
+    pub name: &'static str,
+    /// Its columns, in the struct's order.
+    pub columns: &'static [ColumnDesc],
+    /// Indexes into `columns` of the primary key, in order; never empty.
+    pub key: &'static [usize],
+    /// How concurrent writes are merged.
+    pub merge: Merge,
+    /// Whether no rule may sync it.
+    pub server_only: bool,
+    /// The doc comment.
+    pub doc: &'static str,
+}
+
+impl TableDesc {
+    /// The primary key's columns, in order.
+    pub fn key_columns(&self) -> impl ExactSizeIterator<Item = &'static ColumnDesc> + Clone {
+        let columns = self.columns;
+        self.key.iter().map(move |&at| &columns[at])
+    }
+
+    /// The column of this name.
+    pub fn column(&self, name: &str) -> Option<&'static ColumnDesc> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+}

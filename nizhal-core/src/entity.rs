@@ -1,0 +1,326 @@
+//! The sea-orm half of a table, written once here so that `#[nizhal::table]` emits one line a column.
+
+/// Expands to the entity, column, key and active-model types of a table, and to its `Table` impl.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __entity {
+    (
+        $vis:vis $Model:ident, $Entity:ident, $Column:ident, $Key:ident, $Active:ident, $Columns:ident;
+        desc { $($desc:tt)* }
+        key ($keyty:ty) { $($keyvar:ident)* }
+        columns { $($at:literal $field:ident $Var:ident $name:literal : $ty:ty { $($cd:tt)* })* }
+    ) => {
+        /// The sea-orm entity.
+        #[derive(Clone, Copy, Debug, Default)]
+        $vis struct $Entity;
+
+        /// The sea-orm columns.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[allow(missing_docs)]
+        $vis enum $Column { $($Var),* }
+
+        /// The sea-orm primary key.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[allow(missing_docs)]
+        $vis enum $Key { $($keyvar),* }
+
+        /// The sea-orm active model: each column set or not.
+        #[derive(Clone, Debug, PartialEq)]
+        #[allow(missing_docs)]
+        $vis struct $Active { $(pub $field: $crate::__private::sea_orm::ActiveValue<$ty>),* }
+
+        /// The typed column handles.
+        #[derive(Clone, Copy, Debug)]
+        #[allow(missing_docs, dead_code)]
+        $vis struct $Columns { $(pub $field: $crate::Col<$Model, $ty>),* }
+
+        const _: () = {
+            use $crate::__private::{Option, Result, String, Vec, sea_orm};
+            use sea_orm::{ActiveValue, DbErr, QueryResult, RelationDef, Value, sea_query};
+            use ::std::convert::{From, Into};
+            use Option::Some;
+            use Result::{Err, Ok};
+
+            impl $crate::Table for $Model {
+                type Columns = $Columns;
+                const COLS: $Columns = $Columns { $($field: $crate::Col::new($at)),* };
+                const DESC: $crate::TableDesc = $crate::TableDesc {
+                    columns: &[$($crate::ColumnDesc {
+                        name: $name,
+                        sql: <$ty as $crate::ColumnType>::SQL,
+                        nullable: <$ty as $crate::ColumnType>::NULLABLE,
+                        $($cd)*
+                    }),*],
+                    $($desc)*
+                };
+            }
+
+            impl sea_orm::Iden for $Entity {
+                fn unquoted(&self) -> &str { sea_orm::IdenStatic::as_str(self) }
+            }
+            impl sea_orm::IdenStatic for $Entity {
+                fn as_str(&self) -> &'static str { <$Model as $crate::Table>::DESC.name }
+            }
+            impl sea_orm::EntityName for $Entity {
+                fn table_name(&self) -> &'static str { <$Model as $crate::Table>::DESC.name }
+            }
+            impl sea_orm::EntityTrait for $Entity {
+                type Model = $Model;
+                type ModelEx = $Model;
+                type ActiveModel = $Active;
+                type ActiveModelEx = $Active;
+                type Column = $Column;
+                type Relation = $crate::entity::NoRelation;
+                type PrimaryKey = $Key;
+            }
+
+            impl sea_orm::Iden for $Column {
+                fn unquoted(&self) -> &str { sea_orm::IdenStatic::as_str(self) }
+            }
+            impl sea_orm::IdenStatic for $Column {
+                fn as_str(&self) -> &'static str { match self { $(Self::$Var => $name),* } }
+            }
+            impl sea_orm::Iterable for $Column {
+                type Iterator = ::std::iter::Copied<::std::slice::Iter<'static, Self>>;
+                fn iter() -> Self::Iterator { const ALL: &[$Column] = &[$($Column::$Var),*]; ALL.iter().copied() }
+            }
+            impl ::std::str::FromStr for $Column {
+                type Err = sea_orm::ColumnFromStrErr;
+                fn from_str(name: &str) -> Result<Self, Self::Err> {
+                    match name { $($name => Ok(Self::$Var),)* _ => Err(sea_orm::ColumnFromStrErr(String::from(name))) }
+                }
+            }
+            impl sea_orm::ColumnTrait for $Column {
+                type EntityName = $Entity;
+                fn def(&self) -> sea_orm::ColumnDef { match self { $(Self::$Var => $crate::entity::column_def::<$ty>()),* } }
+            }
+
+            impl sea_orm::Iden for $Key {
+                fn unquoted(&self) -> &str { sea_orm::IdenStatic::as_str(self) }
+            }
+            impl sea_orm::IdenStatic for $Key {
+                fn as_str(&self) -> &'static str { match self { $(Self::$keyvar => sea_orm::IdenStatic::as_str(&$Column::$keyvar)),* } }
+            }
+            impl sea_orm::Iterable for $Key {
+                type Iterator = ::std::iter::Copied<::std::slice::Iter<'static, Self>>;
+                fn iter() -> Self::Iterator { const ALL: &[$Key] = &[$($Key::$keyvar),*]; ALL.iter().copied() }
+            }
+            impl sea_orm::PrimaryKeyTrait for $Key {
+                type ValueType = $keyty;
+                fn auto_increment() -> bool { false }
+            }
+            impl sea_orm::PrimaryKeyToColumn for $Key {
+                type Column = $Column;
+                fn into_column(self) -> $Column { match self { $(Self::$keyvar => $Column::$keyvar),* } }
+                fn from_column(column: $Column) -> Option<Self> {
+                    match column { $($Column::$keyvar => Some(Self::$keyvar),)* #[allow(unreachable_patterns)] _ => Option::None }
+                }
+            }
+
+            impl sea_orm::FromQueryResult for $Model {
+                fn from_query_result(row: &QueryResult, pre: &str) -> Result<Self, DbErr> {
+                    Ok(Self { $($field: row.try_get(pre, $name)?),* })
+                }
+            }
+            impl sea_orm::ModelTrait for $Model {
+                type Entity = $Entity;
+                fn get(&self, column: $Column) -> Value {
+                    match column { $($Column::$Var => ::std::clone::Clone::clone(&self.$field).into()),* }
+                }
+                fn get_value_type(column: $Column) -> sea_query::ArrayType {
+                    match column { $($Column::$Var => <$ty as sea_query::ValueType>::array_type()),* }
+                }
+                fn try_set(&mut self, column: $Column, value: Value) -> Result<(), DbErr> {
+                    match column { $($Column::$Var => self.$field = $crate::entity::unwrap(value)?),* }
+                    Ok(())
+                }
+            }
+
+            impl ::std::default::Default for $Active {
+                fn default() -> Self { <Self as sea_orm::ActiveModelBehavior>::new() }
+            }
+            impl From<$Model> for $Active {
+                fn from(model: $Model) -> Self { Self { $($field: ActiveValue::Unchanged(model.$field)),* } }
+            }
+            impl sea_orm::IntoActiveModel<$Active> for $Model {
+                fn into_active_model(self) -> $Active { self.into() }
+            }
+            impl ::std::convert::TryFrom<$Active> for $Model {
+                type Error = DbErr;
+                fn try_from(active: $Active) -> Result<Self, DbErr> {
+                    Ok(Self { $($field: $crate::entity::taken(active.$field, $name)?),* })
+                }
+            }
+            impl sea_orm::TryIntoModel<$Model> for $Active {
+                fn try_into_model(self) -> Result<$Model, DbErr> { ::std::convert::TryInto::try_into(self) }
+            }
+            impl sea_orm::ActiveModelBehavior for $Active {}
+            impl sea_orm::ActiveModelTrait for $Active {
+                type Entity = $Entity;
+                fn take(&mut self, column: $Column) -> ActiveValue<Value> {
+                    match column { $($Column::$Var => ::std::mem::take(&mut self.$field).into_wrapped_value()),* }
+                }
+                fn get(&self, column: $Column) -> ActiveValue<Value> {
+                    match column { $($Column::$Var => ::std::clone::Clone::clone(&self.$field).into_wrapped_value()),* }
+                }
+                fn set_if_not_equals(&mut self, column: $Column, value: Value) {
+                    match column { $($Column::$Var => self.$field.set_if_not_equals(sea_query::ValueType::unwrap(value))),* }
+                }
+                fn try_set(&mut self, column: $Column, value: Value) -> Result<(), DbErr> {
+                    match column { $($Column::$Var => self.$field = ActiveValue::Set($crate::entity::unwrap(value)?)),* }
+                    Ok(())
+                }
+                fn not_set(&mut self, column: $Column) {
+                    match column { $($Column::$Var => self.$field = ActiveValue::NotSet),* }
+                }
+                fn is_not_set(&self, column: $Column) -> bool {
+                    match column { $($Column::$Var => self.$field.is_not_set()),* }
+                }
+                fn default() -> Self { Self { $($field: ActiveValue::NotSet),* } }
+                fn default_values() -> Self { <Self as sea_orm::ActiveModelTrait>::default() }
+                fn reset(&mut self, column: $Column) {
+                    match column { $($Column::$Var => self.$field.reset()),* }
+                }
+            }
+            // Named so that a table without `Option` columns does not leave an import unused.
+            const _: fn(Vec<()>) -> Option<RelationDef> = |_| Option::None;
+        };
+    };
+}
+
+use crate::ColumnType;
+use sea_orm::sea_query::ValueType;
+use sea_orm::{ActiveValue, ColumnDef, ColumnTypeTrait, DbErr, RelationDef, RelationTrait, Value};
+
+/// Tables declare no relations; sea-orm wants a type all the same.
+#[derive(Clone, Copy, Debug)]
+pub enum NoRelation {}
+
+impl RelationTrait for NoRelation {
+    fn def(&self) -> RelationDef {
+        match *self {}
+    }
+}
+
+impl sea_orm::Iterable for NoRelation {
+    type Iterator = std::iter::Empty<Self>;
+    fn iter() -> Self::Iterator {
+        std::iter::empty()
+    }
+}
+
+/// The column definition of a Rust type.
+pub fn column_def<T: ColumnType + ValueType>() -> ColumnDef {
+    let def = <T as ValueType>::column_type().def();
+    if T::NULLABLE { def.nullable() } else { def }
+}
+
+/// A sea-orm value as the field's type.
+///
+/// # Errors
+/// [`DbErr::Type`] when the value is of another type.
+pub fn unwrap<T: ValueType>(value: Value) -> Result<T, DbErr> {
+    T::try_from(value).map_err(|error| DbErr::Type(error.to_string()))
+}
+
+/// What an active value holds.
+///
+/// # Errors
+/// [`DbErr::AttrNotSet`] when it holds nothing.
+pub fn taken<T: Into<Value>>(value: ActiveValue<T>, name: &str) -> Result<T, DbErr> {
+    match value {
+        ActiveValue::Set(value) | ActiveValue::Unchanged(value) => Ok(value),
+        ActiveValue::NotSet => Err(DbErr::AttrNotSet(name.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! What `#[nizhal::table]` and `sync_rules!` write, written by hand.
+    use crate::{Actor, ColumnDefault, Merge, ParamSource, Principal, Rules, ScopeValue, SyncedTable, Table};
+    use sea_orm::{ActiveModelTrait, ActiveValue, DbBackend, EntityTrait, QueryFilter, QueryTrait, Set};
+
+    #[derive(Clone, Debug, PartialEq)]
+    pub(crate) struct Customer {
+        id: String,
+        shop_id: String,
+        phone: Option<String>,
+        created_at: crate::DateTimeUtc,
+    }
+    crate::__entity! {
+        pub(crate) Customer, CustomerEntity, CustomerColumn, CustomerKey, CustomerActive, CustomerColumns;
+        desc { name: "customers", key: &[0], merge: Merge::Field, server_only: false, doc: "" }
+        key (String) { Id }
+        columns {
+            0 id Id "id": String { default: None, unique: false, private: false, doc: "" }
+            1 shop_id ShopId "shop_id": String { default: None, unique: false, private: false, doc: "" }
+            2 phone Phone "phone": Option<String> { default: None, unique: false, private: false, doc: "" }
+            3 created_at CreatedAt "created_at": crate::DateTimeUtc { default: Some(ColumnDefault::Now), unique: false, private: false, doc: "" }
+        }
+    }
+    impl SyncedTable for Customer {}
+
+    #[derive(Clone, Debug, PartialEq)]
+    pub(crate) struct ShopMember {
+        shop_id: String,
+        user_id: String,
+    }
+    crate::__entity! {
+        pub(crate) ShopMember, ShopMemberEntity, ShopMemberColumn, ShopMemberKey, ShopMemberActive, ShopMemberColumns;
+        desc { name: "shop_members", key: &[0, 1], merge: Merge::Lww, server_only: true, doc: "" }
+        key ((String, String)) { ShopId UserId }
+        columns {
+            0 shop_id ShopId "shop_id": String { default: None, unique: false, private: false, doc: "" }
+            1 user_id UserId "user_id": String { default: None, unique: false, private: false, doc: "" }
+        }
+    }
+
+    #[derive(Clone, serde::Serialize, serde::Deserialize)]
+    struct Claims {
+        user_id: String,
+        owner_id: String,
+    }
+    impl Actor for Claims {
+        fn user_id(&self) -> &str {
+            &self.user_id
+        }
+        fn owner_id(&self) -> &str {
+            &self.owner_id
+        }
+    }
+
+    #[test]
+    fn plain_sea_orm_queries_run_on_it() {
+        let sql = Customer::find_by_id("c1".to_owned()).build(DbBackend::Postgres).to_string();
+        assert!(sql.ends_with(r#"FROM "customers" WHERE "customers"."id" = 'c1'"#), "{sql}");
+        let sql = ShopMember::find_by_id(("s".to_owned(), "u".to_owned())).build(DbBackend::Sqlite).to_string();
+        assert!(sql.ends_with(r#"WHERE "shop_members"."shop_id" = 's' AND "shop_members"."user_id" = 'u'"#), "{sql}");
+        let active = CustomerActive { id: Set("c1".to_owned()), ..Default::default() };
+        let sql = CustomerEntity::insert(active.clone()).build(DbBackend::Postgres).to_string();
+        assert_eq!(sql, r#"INSERT INTO "customers" ("id") VALUES ('c1')"#);
+        assert_eq!(active.get(CustomerColumn::Phone), ActiveValue::NotSet);
+        let sql = Customer::delete_many()
+            .filter(sea_orm::ColumnTrait::eq(&CustomerColumn::ShopId, "s"))
+            .build(DbBackend::Postgres)
+            .to_string();
+        assert_eq!(sql, r#"DELETE FROM "customers" WHERE "customers"."shop_id" = 's'"#);
+    }
+
+    #[test]
+    fn descriptions_and_rules_are_data() {
+        assert_eq!(Customer::DESC.key_columns().map(|column| column.name).collect::<Vec<_>>(), ["id"]);
+        assert!(Customer::DESC.column("phone").unwrap().nullable);
+        let rules = Rules::<Claims>::new().rule("myShops", "", |rule| {
+            let shop_id = rule.member("shop_id", ShopMember::COLS.shop_id, |member| {
+                member.actor(ShopMember::COLS.user_id, |actor: &Claims| &actor.user_id);
+            });
+            rule.table::<Customer>(|table| table.scope(Customer::COLS.shop_id, &shop_id));
+        });
+        let rules = rules.into_inner();
+        assert_eq!(rules[0].tables[0].scope, [1]);
+        let ParamSource::Member { filters, .. } = &rules[0].params[0].source else { panic!() };
+        let crate::MemberFilter::Claim { claim, .. } = &filters[0] else { panic!() };
+        let actor = Claims { user_id: "u".into(), owner_id: "o".into() };
+        assert_eq!(claim.get(&Principal::new(actor, None)), Some(ScopeValue::Text("u".into())));
+    }
+}

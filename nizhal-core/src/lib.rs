@@ -1,0 +1,58 @@
+//! What a Nizhal server and a Nizhal client share: descriptions, wire types, `Ctx`, HLC, errors.
+//!
+//! Everything an app declares becomes *data* here: a [`Table`] is described by a [`TableDesc`], a [`Mutator`] by a
+//! [`MutatorDesc`], rules by [`Rule`]s. The runtime reads those descriptions; generated code holds no logic.
+
+mod actor;
+mod column;
+mod ctx;
+mod decimal;
+mod describe;
+#[doc(hidden)]
+pub mod entity;
+mod error;
+mod hlc;
+mod mutator;
+mod rule;
+mod table;
+mod value;
+pub mod wire;
+
+pub use actor::{Actor, Principal};
+pub use column::{Col, ColumnType, ConstColumn, SameType, ScopeColumn};
+pub use ctx::{Ctx, CtxParts};
+pub use decimal::Decimal;
+pub use describe::{ColumnDefault, ColumnDesc, Merge, SqlType, TableDesc};
+pub use error::{Error, Result};
+pub use hlc::{Hlc, HlcClock, HlcParseError, NodeId};
+pub use mutator::{Applied, Args, Called, Mutator, MutatorDesc, MutatorEntry};
+pub use rule::{
+    ClaimOf, ConstFilter, ConstValue, MemberFilter, MemberScope, Param, ParamDesc, ParamSource, Rule, RuleBuilder,
+    RuleTable, Rules, ScopeValue, TableScope,
+};
+pub use table::{SyncedTable, Table};
+pub use value::{NonEmpty, Positive};
+
+/// UTC timestamps with microseconds, `timestamptz` in SQL.
+pub type DateTimeUtc = chrono::DateTime<chrono::Utc>;
+/// A calendar date, `date` in SQL.
+pub type Date = chrono::NaiveDate;
+/// A time of day, `time` in SQL.
+pub type Time = chrono::NaiveTime;
+/// Any JSON, `jsonb` in SQL.
+pub type Json = serde_json::Value;
+/// A UUID, `uuid` in SQL.
+pub type Uuid = uuid::Uuid;
+
+/// Names that generated code refers to; not for people.
+#[doc(hidden)]
+pub mod __private {
+    pub use schemars;
+    pub use sea_orm;
+    pub use serde;
+    pub use serde_json;
+    pub use std::{boxed::Box, option::Option, pin::Pin, result::Result, string::String, vec::Vec};
+
+    /// A boxed future that may cross threads.
+    pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+}

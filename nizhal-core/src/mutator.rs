@@ -1,0 +1,123 @@
+//! The trait behind `#[mutator]`, and the erased entry that the runtime keeps.
+
+use crate::{__private::BoxFuture, Actor, Ctx, CtxParts, Error, Result};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
+
+/// What a mutator's arguments must be: read from JSON, described by JSON Schema.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a mutator's arguments",
+    label = "not annotated",
+    note = "annotate the struct with #[nizhal::args]"
+)]
+pub trait Args: DeserializeOwned + JsonSchema + Send + 'static {}
+#[diagnostic::do_not_recommend]
+impl<T: DeserializeOwned + JsonSchema + Send + 'static> Args for T {}
+
+/// What a mutator answers when it applied.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Applied {
+    /// The id the server gave, when the client proposed another.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub server_id: Option<String>,
+    /// Buckets to name to the client, beyond those that change capture finds.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub affected_buckets: Vec<String>,
+}
+
+impl Applied {
+    /// Applied, nothing to tell.
+    pub fn done() -> Self {
+        Self::default()
+    }
+
+    /// Applied; the server keeps the row under `server_id`.
+    pub fn id(server_id: impl Into<String>) -> Self {
+        Self { server_id: Some(server_id.into()), ..Self::default() }
+    }
+}
+
+/// What the runtime knows of a mutator.
+#[derive(Clone, Copy, Debug)]
+pub struct MutatorDesc {
+    /// The name on the wire.
+    pub name: &'static str,
+    /// Tables that it may write beyond the actor's buckets.
+    pub privileged: &'static [&'static str],
+    /// The doc comment.
+    pub doc: &'static str,
+}
+
+/// A function annotated with `#[mutator]`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a mutator",
+    label = "not annotated",
+    note = "annotate the function with #[mutator]"
+)]
+pub trait Mutator: 'static {
+    /// The claims it expects.
+    type Actor: Actor;
+    /// Its arguments.
+    type Args: Args;
+    /// Its description.
+    const DESC: MutatorDesc;
+
+    /// Runs it.
+    fn run(ctx: &mut Ctx<Self::Actor>, args: Self::Args) -> BoxFuture<'_, Result<Applied>>;
+}
+
+/// What comes back from a call: the context's parts, and the outcome.
+pub type Called = (CtxParts, Result<Applied>);
+
+/// A mutator with its types erased, as the runtime keeps it.
+#[derive(Clone, Copy)]
+pub struct MutatorEntry {
+    /// Its description.
+    pub desc: MutatorDesc,
+    /// The JSON Schema of its arguments.
+    pub schema: fn(&mut SchemaGenerator) -> Schema,
+    /// Reads the arguments and runs it; arguments that do not fit touch nothing.
+    pub call: for<'a> fn(CtxParts, &'a RawValue) -> BoxFuture<'a, Called>,
+}
+
+impl MutatorEntry {
+    /// The entry of a mutator.
+    pub fn of<M: Mutator>() -> Self {
+        Self {
+            desc: M::DESC,
+            schema: |generator| generator.subschema_for::<M::Args>(),
+            call: |parts, args| Box::pin(call::<M>(parts, args)),
+        }
+    }
+}
+
+impl std::fmt::Debug for MutatorEntry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("MutatorEntry").field(&self.desc).finish()
+    }
+}
+
+async fn call<M: Mutator>(parts: CtxParts, args: &RawValue) -> Called {
+    let args: M::Args = match serde_json::from_str(args.get()) {
+        Ok(args) => args,
+        Err(error) => return (parts, Err(Error::InvalidArgs(describe(&error)))),
+    };
+    match Ctx::<M::Actor>::new(parts) {
+        Ok(mut ctx) => {
+            let result = M::run(&mut ctx, args).await;
+            (ctx.into_parts(), result)
+        }
+        Err((parts, error)) => (parts, Err(error)),
+    }
+}
+
+/// serde's sentence without the position, which means nothing inside a larger body.
+fn describe(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.rfind(" at line ") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
+}

@@ -1,0 +1,81 @@
+//! The JSON of the wire, as `PROTOCOL` names it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// The body of `POST /sync/pull`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PullRequest {
+    /// Where the client is; older clients send `0` or leave it out.
+    pub cursor: CursorText,
+    /// The device, for `lastMutationId`.
+    pub device_id: Option<String>,
+    /// The most rows wanted in a page.
+    pub limit: Option<i64>,
+}
+
+/// A cursor as sent: a text, a number, null or nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CursorText(pub String);
+
+impl<'de> Deserialize<'de> for CursorText {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(match serde_json::Value::deserialize(deserializer)? {
+            serde_json::Value::String(text) if text == "0" => Self::default(),
+            serde_json::Value::String(text) => Self(text),
+            serde_json::Value::Null => Self::default(),
+            serde_json::Value::Number(number) if number.as_f64() == Some(0.0) => Self::default(),
+            // Anything else was never a cursor of ours: the server answers it with a reset.
+            other => Self(other.to_string()),
+        })
+    }
+}
+
+/// The body of `POST /sync/push`.
+#[derive(Debug, Deserialize)]
+pub struct PushRequest {
+    /// In the order they are to apply.
+    pub mutations: Vec<Mutation>,
+}
+
+/// One mutation of a push.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Mutation {
+    /// The mutator's wire name.
+    pub name: String,
+    /// Its arguments, as sent.
+    #[serde(default = "empty_object")]
+    pub args: Box<RawValue>,
+    /// Names this mutation for ever: a second delivery answers as the first did.
+    pub client_mutation_id: String,
+    /// The client whose sequence this belongs to.
+    #[serde(rename = "clientID", default)]
+    pub client_id: Option<String>,
+    /// The place in that sequence, from 1.
+    #[serde(rename = "mutationID", default)]
+    pub mutation_id: Option<i64>,
+    /// The device's hybrid logical clock stamp.
+    #[serde(default)]
+    pub hlc: Option<String>,
+    /// `clientMutationId`s without which this makes no sense.
+    #[serde(default)]
+    pub depends_on: Vec<String>,
+}
+
+fn empty_object() -> Box<RawValue> {
+    RawValue::from_string("{}".to_owned()).unwrap_or_else(|_| unreachable!("{{}} is JSON"))
+}
+
+/// A tombstone: a row that was deleted, or left the actor's scope.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Gone {
+    /// The table.
+    pub table: String,
+    /// The key as text.
+    pub id: String,
+    /// The row's `client_id`, where it differs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+}

@@ -1,0 +1,24 @@
+//! Nizhal: offline-first apps whose data their owners keep.
+//!
+//! Annotate structs with [`table`], functions with [`mutator`], say who may see what with [`sync_rules!`], and run.
+
+pub use nizhal_core::*;
+#[cfg(feature = "server")]
+pub use nizhal_macros::main;
+pub use nizhal_macros::{args, claims, mutator, sync_rules, table};
+#[cfg(feature = "server")]
+pub use nizhal_runtime::*;
+
+/// What an app's source files begin with.
+pub mod prelude {
+    #[cfg(feature = "server")]
+    pub use crate::Nizhal;
+    pub use crate::{
+        Actor, Applied, Ctx, Date, DateTimeUtc, Decimal, Json, NonEmpty, Positive, Result, Table, Time, Uuid, mutator,
+        mutators, reject, sync_rules, tables,
+    };
+    pub use nizhal_core::__private::sea_orm::{
+        self, ActiveModelTrait, ActiveValue::NotSet, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait,
+        IntoActiveModel, ModelTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    };
+}
