@@ -1,0 +1,58 @@
+//! Buckets: the unit of visibility, a rule and one value for each of its parameters.
+
+use std::fmt::Write;
+
+/// A bucket: a rule and the values of its parameters as text.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Bucket {
+    /// The rule's wire name.
+    pub rule: String,
+    /// One text for each parameter, in the rule's order.
+    pub params: Vec<String>,
+}
+
+impl Bucket {
+    /// A bucket of this rule.
+    pub fn new(rule: impl Into<String>, params: Vec<String>) -> Self {
+        Self { rule: rule.into(), params }
+    }
+
+    /// The name that wire 1 uses: the bare value; several values percent-encoded and joined with `/`.
+    pub fn name(&self) -> String {
+        match self.params.as_slice() {
+            [] => "*".to_owned(),
+            [only] => only.clone(),
+            several => several.iter().map(|value| percent_encode(value)).collect::<Vec<_>>().join("/"),
+        }
+    }
+
+    /// The name that wire 2 uses: `rule:value`.
+    pub fn qualified(&self) -> String {
+        format!("{}:{}", self.rule, self.name())
+    }
+}
+
+/// RFC 3986: everything but the unreserved characters.
+fn percent_encode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(byte as char),
+            _ => write!(out, "%{byte:02X}").unwrap_or_else(|_| unreachable!("a String takes every write")),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        let name = |params: &[&str]| Bucket::new("r", params.iter().map(|&p| p.to_owned()).collect()).name();
+        assert_eq!(name(&[]), "*");
+        assert_eq!(name(&["shop 1/2"]), "shop 1/2");
+        assert_eq!(name(&["a/b", "ü"]), "a%2Fb/%C3%BC");
+    }
+}

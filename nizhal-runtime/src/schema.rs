@@ -1,0 +1,102 @@
+//! Everything an app declared, checked once at start and read by every part of the server.
+
+use nizhal_core::{MutatorEntry, Rule, TableDesc};
+use std::collections::HashMap;
+
+/// The app's tables, rules and mutators.
+#[derive(Debug)]
+pub struct Schema {
+    tables: Vec<&'static TableDesc>,
+    rules: Vec<Rule>,
+    mutators: HashMap<&'static str, MutatorEntry>,
+}
+
+/// Why the parts of an app do not fit together.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SchemaError {
+    /// Two tables share a name.
+    #[error("table `{0}` is listed twice in .tables(...)")]
+    DuplicateTable(&'static str),
+    /// Two mutators share a wire name.
+    #[error("mutator `{0}` is listed twice in .mutators(...); rename one with #[mutator(name = \"...\")]")]
+    DuplicateMutator(&'static str),
+    /// Two rules share a wire name.
+    #[error("rule `{0}` is declared twice")]
+    DuplicateRule(&'static str),
+    /// A rule names a table that the app does not list.
+    #[error("rule `{rule}` uses table `{table}`: add it to .tables(...)")]
+    UnknownTable {
+        /// The rule.
+        rule: &'static str,
+        /// The table.
+        table: &'static str,
+    },
+}
+
+impl Schema {
+    /// Puts the parts together; tables are kept sorted by name.
+    ///
+    /// # Errors
+    /// When names collide or a rule uses a table that is not listed.
+    pub fn new(
+        mut tables: Vec<&'static TableDesc>,
+        rules: Vec<Rule>,
+        mutators: Vec<MutatorEntry>,
+    ) -> Result<Self, SchemaError> {
+        tables.sort_by_key(|table| table.name);
+        if let Some(pair) = tables.windows(2).find(|pair| pair[0].name == pair[1].name) {
+            return Err(SchemaError::DuplicateTable(pair[0].name));
+        }
+        for (at, rule) in rules.iter().enumerate() {
+            if rules[..at].iter().any(|earlier| earlier.name == rule.name) {
+                return Err(SchemaError::DuplicateRule(rule.name));
+            }
+            let members = rule.params.iter().filter_map(|param| match &param.source {
+                nizhal_core::ParamSource::Member { table, .. } => Some(table.name),
+                nizhal_core::ParamSource::Claim(_) => None,
+            });
+            let synced = rule.tables.iter().map(|synced| synced.table.name);
+            if let Some(table) = members.chain(synced).find(|name| tables.iter().all(|table| table.name != *name)) {
+                return Err(SchemaError::UnknownTable { rule: rule.name, table });
+            }
+        }
+        let mut by_name = HashMap::new();
+        for entry in mutators {
+            if by_name.insert(entry.desc.name, entry).is_some() {
+                return Err(SchemaError::DuplicateMutator(entry.desc.name));
+            }
+        }
+        Ok(Self { tables, rules, mutators: by_name })
+    }
+
+    /// All tables, sorted by name.
+    pub fn tables(&self) -> &[&'static TableDesc] {
+        &self.tables
+    }
+
+    /// The rules, in the order they were declared.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// The mutators, sorted by name.
+    pub fn mutators(&self) -> Vec<&MutatorEntry> {
+        let mut all: Vec<_> = self.mutators.values().collect();
+        all.sort_by_key(|entry| entry.desc.name);
+        all
+    }
+
+    /// The mutator of this wire name.
+    pub fn mutator(&self, name: &str) -> Option<&MutatorEntry> {
+        self.mutators.get(name)
+    }
+
+    /// The tables that some rule syncs, sorted by name; a table's place here is its *slot* in a pull's order.
+    pub fn synced(&self) -> Vec<&'static TableDesc> {
+        let synced = |table: &&TableDesc| {
+            self.rules.iter().flat_map(|rule| &rule.tables).any(|synced| synced.table.name == table.name)
+        };
+        self.tables.iter().copied().filter(|table| synced(table)).collect()
+    }
+}
