@@ -1,8 +1,9 @@
 //! A mutator's arguments: what to derive.
 
-use crate::ast::{self, attr};
+use super::derive::{Derives, rename_all};
+use crate::ast;
 use proc_macro2::Ident;
-use syn::{Attribute, Item};
+use syn::Item;
 
 /// A mutator's arguments.
 #[derive(Debug)]
@@ -17,23 +18,6 @@ pub struct Args {
     pub rename_all: bool,
 }
 
-/// Traits to derive, those left out that the user derives already.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Derives(Vec<&'static str>);
-
-impl Derives {
-    /// Of `wanted`, those that are not derived yet.
-    pub fn of(attrs: &[Attribute], wanted: &[&'static str]) -> Self {
-        let derived = attr::derived(attrs);
-        Self(wanted.iter().copied().filter(|name| !derived.iter().any(|other| other == name)).collect())
-    }
-
-    /// The traits' names.
-    pub fn names(&self) -> &[&'static str] {
-        &self.0
-    }
-}
-
 /// Sees what to derive.
 pub fn lower_args(args: ast::Args) -> Args {
     Args {
@@ -42,9 +26,4 @@ pub fn lower_args(args: ast::Args) -> Args {
         ident: args.ident,
         item: args.item,
     }
-}
-
-/// Whether the user left the naming of fields to us.
-pub(super) fn rename_all(attrs: &[Attribute]) -> bool {
-    !attr::serde_words(attrs).iter().any(|word| word == "rename_all")
 }

@@ -1,6 +1,6 @@
 //! A claims type: the two fields that say who asks, and what to derive.
 
-use super::args::{Derives, rename_all};
+use super::derive::{Derives, rename_all};
 use super::ty;
 use crate::{Errors, ast, name};
 use syn::{Field, ItemStruct};
