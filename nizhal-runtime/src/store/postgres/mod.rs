@@ -6,7 +6,7 @@ mod encode;
 mod provision;
 mod pull;
 
-pub use pull::Snapshot;
+pub(super) use pull::Snapshot;
 
 use super::{StoreError, StoreSettings, scope::ScopeSql};
 use crate::schema::Schema;
