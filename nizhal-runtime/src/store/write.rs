@@ -145,7 +145,7 @@ impl<'a> WriteTx<'a> {
                     nullif(current_setting('nizhal.version', true), '')::bigint as version";
                 let Some(row) = self.one(sql, []).await? else { return Ok(Written { touched: vec![], version: None }) };
                 let lines: String = row.try_get("", "touched")?;
-                let touched = lines.lines().filter_map(note::parse).collect();
+                let touched = lines.lines().map(note::parse).collect::<Result<_, _>>()?;
                 Ok(Written { touched, version: row.try_get("", "version")? })
             }
             Dialect::Sqlite => {
@@ -153,7 +153,7 @@ impl<'a> WriteTx<'a> {
                 let rows = self.tx.query_all_raw(self.statement(sql, [])).await?;
                 let mut written = Written { touched: vec![], version: None };
                 for row in rows {
-                    written.touched.extend(note::parse(&row.try_get::<String>("", "note")?));
+                    written.touched.push(note::parse(&row.try_get::<String>("", "note")?)?);
                     written.version = row.try_get("", "version")?;
                 }
                 Ok(written)
