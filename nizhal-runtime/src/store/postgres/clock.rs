@@ -22,6 +22,12 @@
 /// Marks our advisory locks: the upper 16 bits of the key; the lower 48 are L.
 const LOCK_CLASS: u16 = 20_058;
 
+/// Where the database lives, as SQL: the cluster, the database's number in it, and the cluster's timeline, which changes at each
+/// failover and point-in-time recovery. A dump restored elsewhere, or a history that was cut off, shows here.
+pub(super) const HOME: &str = "(select system_identifier::text from pg_control_system()) \
+    || '-' || (select oid::text from pg_database where datname = current_database()) \
+    || '-' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)";
+
 /// `_nizhal_version()`: this transaction's version, drawn at the first call.
 pub(super) fn version_function(schema: &str) -> String {
     format!(
@@ -38,10 +44,10 @@ end $nizhal$"
     )
 }
 
-/// `_nizhal_horizon()`: the last version drawn, and the horizon. Must run before the snapshot that it is for is taken.
+/// `_nizhal_horizon()`: the last version drawn, the horizon, and where the database lives. Must run before the snapshot that it is for is taken.
 pub(super) fn horizon_function(schema: &str) -> String {
     format!(
-        "create or replace function {schema}._nizhal_horizon(out clock bigint, out horizon bigint) language plpgsql volatile as $nizhal$
+        "create or replace function {schema}._nizhal_horizon(out clock bigint, out horizon bigint, out lives text) language plpgsql volatile as $nizhal$
 declare lowest bigint;
 begin
   select last_value into clock from {schema}._nizhal_clock;
@@ -49,6 +55,7 @@ begin
    where locktype = 'advisory' and objsubid = 1 and (classid::bigint >> 16) = {LOCK_CLASS}
      and database = (select oid from pg_database where datname = current_database());
   horizon := least(clock, coalesce(lowest, clock));
+  lives := {HOME};
 end $nizhal$"
     )
 }

@@ -3,8 +3,9 @@
 use super::{capture, clock};
 use crate::schema::Schema;
 use crate::store::{
-    StoreError, ddl,
-    sql::{Dialect, literal, quote, stamped},
+    StoreError,
+    ddl::{self, Seed},
+    sql::{Dialect, quote, stamped},
 };
 use nizhal_core::TableDesc;
 use sqlx::{PgConnection, Row};
@@ -58,8 +59,8 @@ async fn look(db: &mut PgConnection) -> Result<Found, StoreError> {
     Ok(Found { schema: quote(&schema), columns, indexes, functions, triggers, sequences, epoch })
 }
 
-/// The statements that make the database fit the schema; none when it does. `epoch` is used when there is none yet.
-pub(super) async fn plan(db: &mut PgConnection, schema: &Schema, epoch: &str) -> Result<Vec<String>, StoreError> {
+/// The statements that make the database fit the schema; none when it does. `seed` is used when there is no control row yet.
+pub(super) async fn plan(db: &mut PgConnection, schema: &Schema, seed: &Seed) -> Result<Vec<String>, StoreError> {
     let found = look(db).await?;
     let mut plan = Vec::new();
     if !found.sequences.contains("_nizhal_clock") {
@@ -73,7 +74,7 @@ pub(super) async fn plan(db: &mut PgConnection, schema: &Schema, epoch: &str) ->
         }
     }
     if !found.epoch {
-        plan.push(format!("insert into _nizhal_control (id, epoch) values (1, {})", literal(epoch)));
+        plan.push(seed.insert(clock::HOME));
     }
     let synced: BTreeSet<&str> = schema.synced().iter().map(|table| table.name).collect();
     for table in schema.tables() {
