@@ -17,6 +17,8 @@
 //!
 //! The functions name the schema they were made in, so that writers with another `search_path` are served too.
 //!
+//! `clock_model.rs` tries every interleaving of two writers and a reader.
+//!
 //! Nobody waits: shared locks do not conflict, and a transaction that writes no synced row holds none.
 
 /// Marks our advisory locks: the upper 16 bits of the key; the lower 48 are L.

@@ -2,6 +2,8 @@
 
 mod capture;
 mod clock;
+#[cfg(test)]
+mod clock_model;
 mod encode;
 mod provision;
 mod pull;
