@@ -7,8 +7,8 @@ use super::{
     scope,
 };
 use crate::store::{Body, Frame, LaneRead, Position, Snapshot, Tie};
-use nizhal_core::{Principal, RuleTable, wire::PullRequest};
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use nizhal_core::{Principal, Rule, RuleTable, wire::PullRequest};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Rows in a page when the client does not say.
 const DEFAULT_LIMIT: i64 = 1_000;
@@ -29,7 +29,7 @@ impl Engine {
         let limit = usize::try_from(limit).unwrap_or(1);
         let (mut snapshot, frame, held) = self.look(principal, &request.cursor.0).await?;
         let scope = scope::buckets(&self.schema, principal, &frame.members);
-        let start = start(held, scope.clone(), &frame, !request.cursor.0.is_empty());
+        let start = start(held, scope.clone(), &frame, self.schema.rules(), !request.cursor.0.is_empty());
 
         let mut page = Page::new(&self.tables, start.lost.iter().map(Bucket::name).collect());
         let (lanes, truncated) = self.read(&mut snapshot, start.lanes, &frame, limit, &mut page).await?;
@@ -196,7 +196,7 @@ struct Start {
 }
 
 /// Compares what the client holds with the buckets of now.
-fn start(held: Option<Cursor>, mut scope: BTreeSet<Bucket>, frame: &Frame, sent: bool) -> Start {
+fn start(held: Option<Cursor>, mut scope: BTreeSet<Bucket>, frame: &Frame, rules: &[Rule], sent: bool) -> Start {
     let all = scope.clone();
     let fresh = |reset: bool, all: BTreeSet<Bucket>| Start {
         lanes: vec![Lane::fresh(all.into_iter().collect(), frame.horizon)],
@@ -211,10 +211,7 @@ fn start(held: Option<Cursor>, mut scope: BTreeSet<Bucket>, frame: &Frame, sent:
         lane.buckets = kept;
         lost.extend(gone);
     }
-    // Wire 1 names a bucket by its bare value. Where another held bucket has the same name, a client told to purge it
-    // would purge too much, so it starts again.
-    let names: HashSet<String> = all.iter().map(Bucket::name).collect();
-    if lost.iter().any(|bucket| names.contains(&bucket.name())) {
+    if lost.iter().any(|lost| all.iter().any(|kept| confusable(rules, lost, kept))) {
         return fresh(true, all);
     }
     if !scope.is_empty() {
@@ -227,6 +224,22 @@ fn start(held: Option<Cursor>, mut scope: BTreeSet<Bucket>, frame: &Frame, sent:
         }
     }
     Start { lanes, lost, reset: false }
+}
+
+/// Whether a wire-1 client that is told to purge `lost` could purge what `kept` still shows.
+///
+/// It hears bare values, so equal names confuse; and it cannot know which rule gave it a row, so a table in both rules does. Such
+/// a client starts again, which is dear and safe.
+fn confusable(rules: &[Rule], lost: &Bucket, kept: &Bucket) -> bool {
+    if lost.name() == kept.name() {
+        return true;
+    }
+    let syncs = |bucket: &Bucket, table: &str| {
+        let of = rules.iter().find(|rule| rule.name == bucket.rule);
+        of.is_some_and(|rule| rule.tables.iter().any(|synced| synced.table.name == table))
+    };
+    let tables = rules.iter().flat_map(|rule| &rule.tables).map(|synced| synced.table.name);
+    lost.rule != kept.rule && tables.into_iter().any(|table| syncs(lost, table) && syncs(kept, table))
 }
 
 /// Lanes at the same place become one; lanes without buckets go, but one stays.
