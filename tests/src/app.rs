@@ -55,7 +55,14 @@ impl App {
     /// # Panics
     /// When either fails.
     pub async fn start(kind: Kind, binary: &str) -> Self {
-        let database = Database::new(kind).await;
+        Self::on(Database::new(kind).await, binary)
+    }
+
+    /// Provisions this database and starts the server on it.
+    ///
+    /// # Panics
+    /// When either fails.
+    pub fn on(database: Database, binary: &str) -> Self {
         let set_up = SetUp::new(binary, database.url());
         let migrated = verb(&set_up, &["migrate"]);
         assert!(migrated.status.success(), "`migrate` failed: {}", String::from_utf8_lossy(&migrated.stderr));

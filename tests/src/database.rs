@@ -34,10 +34,9 @@ impl Database {
                 let cluster = Cluster::shared();
                 let mut admin = PgConnection::connect(&cluster.url("postgres")).await.expect("the cluster answers");
                 // Not in UTC: a server that leans on the session's time zone shows here.
-                for statement in [
-                    format!("create database {name}"),
-                    format!("alter database {name} set timezone to 'Asia/Colombo'"),
-                ] {
+                for statement in
+                    [format!("create database {name}"), format!("alter database {name} set timezone to 'Asia/Colombo'")]
+                {
                     admin.execute(AssertSqlSafe(statement)).await.expect("a fresh database");
                 }
                 Self { kind, url: cluster.url(&name), name, _dir: None }

@@ -38,7 +38,6 @@ impl Reply {
     ///
     /// # Panics
     /// When it has another.
-    #[must_use]
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}", self.text);
         self
@@ -48,7 +47,6 @@ impl Reply {
     ///
     /// # Panics
     /// When it is anything else.
-    #[must_use]
     pub fn refused(self, status: u16, code: &str) -> Self {
         let body = self.clone().expect(status).json();
         assert_eq!(body["code"], code, "{}", self.text);

@@ -110,10 +110,8 @@ impl Drop for Cluster {
 fn programs() -> PathBuf {
     let version = |path: &PathBuf| path.parent()?.file_name()?.to_str()?.parse::<u32>().ok();
     let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let newest = debian
-        .map(|entry| entry.path().join("bin"))
-        .filter(|bin| bin.join("initdb").exists())
-        .max_by_key(version);
+    let newest =
+        debian.map(|entry| entry.path().join("bin")).filter(|bin| bin.join("initdb").exists()).max_by_key(version);
     let path = std::env::var_os("PATH").unwrap_or_default();
     let elsewhere = || {
         let mut dirs = std::env::split_paths(&path).chain([PathBuf::from("/usr/local/pgsql/bin")]);

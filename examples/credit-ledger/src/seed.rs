@@ -35,13 +35,9 @@ pub async fn seed(db: &sea_orm::DatabaseTransaction) -> Result<()> {
     .insert(db)
     .await?;
     for (member, role) in [(owner, "owner"), (nimal(), "staff")] {
-        ShopMemberActive {
-            shop_id: Set(SHOP.to_owned()),
-            user_id: Set(member.user_id),
-            role: Set(role.to_owned()),
-        }
-        .insert(db)
-        .await?;
+        ShopMemberActive { shop_id: Set(SHOP.to_owned()), user_id: Set(member.user_id), role: Set(role.to_owned()) }
+            .insert(db)
+            .await?;
     }
     for (id, name, phone) in [
         ("customer-1", "Sunil Perera", Some("+94 77 123 4567")),

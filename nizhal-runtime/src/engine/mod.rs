@@ -4,8 +4,15 @@ mod bucket;
 
 pub use bucket::Bucket;
 
-use crate::{realtime::Hub, schema::Schema, store::{Store, StoreError}};
-use nizhal_core::{DateTimeUtc, HlcClock, NodeId, Principal, Uuid, wire::{PullRequest, PushRequest}};
+use crate::{
+    realtime::Hub,
+    schema::Schema,
+    store::{Store, StoreError},
+};
+use nizhal_core::{
+    DateTimeUtc, HlcClock, NodeId, Principal, Uuid,
+    wire::{PullRequest, PushRequest},
+};
 use std::sync::{Arc, Mutex};
 
 /// Where time and ids come from; the server's are real, a test's are its own.
