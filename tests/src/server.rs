@@ -31,11 +31,11 @@ pub struct SetUp {
 }
 
 impl SetUp {
-    /// The binary on this database, with the harness's secret and no rate limit.
+    /// The binary on this database, as in production: the harness's secret, no seed. And no rate limit.
     pub fn new(binary: impl Into<PathBuf>, database_url: &str) -> Self {
         let set_up = Self { binary: binary.into(), env: Vec::new() };
         let set_up = set_up.env("DATABASE_URL", database_url).env("PORT", "0").env("NIZHAL_RATE_LIMIT", "off");
-        set_up.env("NIZHAL_AUTH_SECRET", token::SECRET)
+        set_up.env("NIZHAL_ENV", "production").env("NIZHAL_AUTH_SECRET", token::SECRET)
     }
 
     /// Sets a variable.
