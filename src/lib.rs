@@ -22,3 +22,18 @@ pub mod prelude {
         IntoActiveModel, ModelTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
     };
 }
+
+/// The book's and the README's samples, compiled.
+#[cfg(all(doctest, feature = "server"))]
+mod book {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../book/src/table.md")]
+    struct Table;
+    #[doc = include_str!("../book/src/mutator.md")]
+    struct Mutator;
+    #[doc = include_str!("../book/src/rules.md")]
+    struct Rules;
+    #[doc = include_str!("../book/src/server.md")]
+    struct Server;
+}

@@ -14,7 +14,7 @@ pub struct CtxParts {
     /// The mutation's stamp.
     pub hlc: Hlc,
     /// Where fresh ids come from.
-    pub ids: Box<dyn FnMut() -> Uuid + Send>,
+    pub ids: Box<dyn FnMut() -> Uuid + Send + Sync>,
 }
 
 /// A mutator's context: one transaction, one actor, one moment.

@@ -14,8 +14,9 @@ macro_rules! __entity {
         #[derive(Clone, Copy, Debug, Default)]
         $vis struct $Entity;
 
+        // No `PartialEq`: its `eq` would hide `ColumnTrait::eq`, the one that queries want.
         /// The sea-orm columns.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[derive(Clone, Copy, Debug)]
         #[allow(missing_docs)]
         $vis enum $Column { $($Var),* }
 
@@ -35,11 +36,8 @@ macro_rules! __entity {
         $vis struct $Columns { $(pub $field: $crate::Col<$Model, $ty>),* }
 
         const _: () = {
-            use $crate::__private::{Option, Result, String, Vec, sea_orm};
-            use sea_orm::{ActiveValue, DbErr, QueryResult, RelationDef, Value, sea_query};
-            use ::std::convert::{From, Into};
-            use Option::Some;
-            use Result::{Err, Ok};
+            // The user's types are named in here: nothing but this one odd name may shadow theirs.
+            use $crate::__private as __p;
 
             impl $crate::Table for $Model {
                 type Columns = $Columns;
@@ -55,16 +53,16 @@ macro_rules! __entity {
                 };
             }
 
-            impl sea_orm::Iden for $Entity {
-                fn unquoted(&self) -> &str { sea_orm::IdenStatic::as_str(self) }
+            impl __p::sea_orm::Iden for $Entity {
+                fn unquoted(&self) -> &str { __p::sea_orm::IdenStatic::as_str(self) }
             }
-            impl sea_orm::IdenStatic for $Entity {
+            impl __p::sea_orm::IdenStatic for $Entity {
                 fn as_str(&self) -> &'static str { <$Model as $crate::Table>::DESC.name }
             }
-            impl sea_orm::EntityName for $Entity {
+            impl __p::sea_orm::EntityName for $Entity {
                 fn table_name(&self) -> &'static str { <$Model as $crate::Table>::DESC.name }
             }
-            impl sea_orm::EntityTrait for $Entity {
+            impl __p::sea_orm::EntityTrait for $Entity {
                 type Model = $Model;
                 type ModelEx = $Model;
                 type ActiveModel = $Active;
@@ -74,116 +72,114 @@ macro_rules! __entity {
                 type PrimaryKey = $Key;
             }
 
-            impl sea_orm::Iden for $Column {
-                fn unquoted(&self) -> &str { sea_orm::IdenStatic::as_str(self) }
+            impl __p::sea_orm::Iden for $Column {
+                fn unquoted(&self) -> &str { __p::sea_orm::IdenStatic::as_str(self) }
             }
-            impl sea_orm::IdenStatic for $Column {
+            impl __p::sea_orm::IdenStatic for $Column {
                 fn as_str(&self) -> &'static str { match self { $(Self::$Var => $name),* } }
             }
-            impl sea_orm::Iterable for $Column {
+            impl __p::sea_orm::Iterable for $Column {
                 type Iterator = ::std::iter::Copied<::std::slice::Iter<'static, Self>>;
                 fn iter() -> Self::Iterator { const ALL: &[$Column] = &[$($Column::$Var),*]; ALL.iter().copied() }
             }
             impl ::std::str::FromStr for $Column {
-                type Err = sea_orm::ColumnFromStrErr;
-                fn from_str(name: &str) -> Result<Self, Self::Err> {
-                    match name { $($name => Ok(Self::$Var),)* _ => Err(sea_orm::ColumnFromStrErr(String::from(name))) }
+                type Err = __p::sea_orm::ColumnFromStrErr;
+                fn from_str(name: &str) -> __p::Result<Self, Self::Err> {
+                    match name { $($name => __p::Result::Ok(Self::$Var),)* _ => __p::Result::Err(__p::sea_orm::ColumnFromStrErr(__p::String::from(name))) }
                 }
             }
-            impl sea_orm::ColumnTrait for $Column {
+            impl __p::sea_orm::ColumnTrait for $Column {
                 type EntityName = $Entity;
-                fn def(&self) -> sea_orm::ColumnDef { match self { $(Self::$Var => $crate::entity::column_def::<$ty>()),* } }
+                fn def(&self) -> __p::sea_orm::ColumnDef { match self { $(Self::$Var => $crate::entity::column_def::<$ty>()),* } }
             }
 
-            impl sea_orm::Iden for $Key {
-                fn unquoted(&self) -> &str { sea_orm::IdenStatic::as_str(self) }
+            impl __p::sea_orm::Iden for $Key {
+                fn unquoted(&self) -> &str { __p::sea_orm::IdenStatic::as_str(self) }
             }
-            impl sea_orm::IdenStatic for $Key {
-                fn as_str(&self) -> &'static str { match self { $(Self::$keyvar => sea_orm::IdenStatic::as_str(&$Column::$keyvar)),* } }
+            impl __p::sea_orm::IdenStatic for $Key {
+                fn as_str(&self) -> &'static str { match self { $(Self::$keyvar => __p::sea_orm::IdenStatic::as_str(&$Column::$keyvar)),* } }
             }
-            impl sea_orm::Iterable for $Key {
+            impl __p::sea_orm::Iterable for $Key {
                 type Iterator = ::std::iter::Copied<::std::slice::Iter<'static, Self>>;
                 fn iter() -> Self::Iterator { const ALL: &[$Key] = &[$($Key::$keyvar),*]; ALL.iter().copied() }
             }
-            impl sea_orm::PrimaryKeyTrait for $Key {
+            impl __p::sea_orm::PrimaryKeyTrait for $Key {
                 type ValueType = $keyty;
                 fn auto_increment() -> bool { false }
             }
-            impl sea_orm::PrimaryKeyToColumn for $Key {
+            impl __p::sea_orm::PrimaryKeyToColumn for $Key {
                 type Column = $Column;
                 fn into_column(self) -> $Column { match self { $(Self::$keyvar => $Column::$keyvar),* } }
-                fn from_column(column: $Column) -> Option<Self> {
-                    match column { $($Column::$keyvar => Some(Self::$keyvar),)* #[allow(unreachable_patterns)] _ => Option::None }
+                fn from_column(column: $Column) -> __p::Option<Self> {
+                    match column { $($Column::$keyvar => __p::Option::Some(Self::$keyvar),)* #[allow(unreachable_patterns)] _ => __p::Option::None }
                 }
             }
 
-            impl sea_orm::FromQueryResult for $Model {
-                fn from_query_result(row: &QueryResult, pre: &str) -> Result<Self, DbErr> {
-                    Ok(Self { $($field: row.try_get(pre, $name)?),* })
+            impl __p::sea_orm::FromQueryResult for $Model {
+                fn from_query_result(row: &__p::sea_orm::QueryResult, pre: &str) -> __p::Result<Self, __p::sea_orm::DbErr> {
+                    __p::Result::Ok(Self { $($field: row.try_get(pre, $name)?),* })
                 }
             }
-            impl sea_orm::ModelTrait for $Model {
+            impl __p::sea_orm::ModelTrait for $Model {
                 type Entity = $Entity;
-                fn get(&self, column: $Column) -> Value {
+                fn get(&self, column: $Column) -> __p::sea_orm::Value {
                     match column { $($Column::$Var => ::std::clone::Clone::clone(&self.$field).into()),* }
                 }
-                fn get_value_type(column: $Column) -> sea_query::ArrayType {
-                    match column { $($Column::$Var => <$ty as sea_query::ValueType>::array_type()),* }
+                fn get_value_type(column: $Column) -> __p::sea_orm::sea_query::ArrayType {
+                    match column { $($Column::$Var => <$ty as __p::sea_orm::sea_query::ValueType>::array_type()),* }
                 }
-                fn try_set(&mut self, column: $Column, value: Value) -> Result<(), DbErr> {
+                fn try_set(&mut self, column: $Column, value: __p::sea_orm::Value) -> __p::Result<(), __p::sea_orm::DbErr> {
                     match column { $($Column::$Var => self.$field = $crate::entity::unwrap(value)?),* }
-                    Ok(())
+                    __p::Result::Ok(())
                 }
             }
 
             impl ::std::default::Default for $Active {
-                fn default() -> Self { <Self as sea_orm::ActiveModelBehavior>::new() }
+                fn default() -> Self { <Self as __p::sea_orm::ActiveModelBehavior>::new() }
             }
-            impl From<$Model> for $Active {
-                fn from(model: $Model) -> Self { Self { $($field: ActiveValue::Unchanged(model.$field)),* } }
+            impl ::std::convert::From<$Model> for $Active {
+                fn from(model: $Model) -> Self { Self { $($field: __p::sea_orm::ActiveValue::Unchanged(model.$field)),* } }
             }
-            impl sea_orm::IntoActiveModel<$Active> for $Model {
+            impl __p::sea_orm::IntoActiveModel<$Active> for $Model {
                 fn into_active_model(self) -> $Active { self.into() }
             }
             impl ::std::convert::TryFrom<$Active> for $Model {
-                type Error = DbErr;
-                fn try_from(active: $Active) -> Result<Self, DbErr> {
-                    Ok(Self { $($field: $crate::entity::taken(active.$field, $name)?),* })
+                type Error = __p::sea_orm::DbErr;
+                fn try_from(active: $Active) -> __p::Result<Self, __p::sea_orm::DbErr> {
+                    __p::Result::Ok(Self { $($field: $crate::entity::taken(active.$field, $name)?),* })
                 }
             }
-            impl sea_orm::TryIntoModel<$Model> for $Active {
-                fn try_into_model(self) -> Result<$Model, DbErr> { ::std::convert::TryInto::try_into(self) }
+            impl __p::sea_orm::TryIntoModel<$Model> for $Active {
+                fn try_into_model(self) -> __p::Result<$Model, __p::sea_orm::DbErr> { ::std::convert::TryInto::try_into(self) }
             }
-            impl sea_orm::ActiveModelBehavior for $Active {}
-            impl sea_orm::ActiveModelTrait for $Active {
+            impl __p::sea_orm::ActiveModelBehavior for $Active {}
+            impl __p::sea_orm::ActiveModelTrait for $Active {
                 type Entity = $Entity;
-                fn take(&mut self, column: $Column) -> ActiveValue<Value> {
+                fn take(&mut self, column: $Column) -> __p::sea_orm::ActiveValue<__p::sea_orm::Value> {
                     match column { $($Column::$Var => ::std::mem::take(&mut self.$field).into_wrapped_value()),* }
                 }
-                fn get(&self, column: $Column) -> ActiveValue<Value> {
+                fn get(&self, column: $Column) -> __p::sea_orm::ActiveValue<__p::sea_orm::Value> {
                     match column { $($Column::$Var => ::std::clone::Clone::clone(&self.$field).into_wrapped_value()),* }
                 }
-                fn set_if_not_equals(&mut self, column: $Column, value: Value) {
-                    match column { $($Column::$Var => self.$field.set_if_not_equals(sea_query::ValueType::unwrap(value))),* }
+                fn set_if_not_equals(&mut self, column: $Column, value: __p::sea_orm::Value) {
+                    match column { $($Column::$Var => self.$field.set_if_not_equals(__p::sea_orm::sea_query::ValueType::unwrap(value))),* }
                 }
-                fn try_set(&mut self, column: $Column, value: Value) -> Result<(), DbErr> {
-                    match column { $($Column::$Var => self.$field = ActiveValue::Set($crate::entity::unwrap(value)?)),* }
-                    Ok(())
+                fn try_set(&mut self, column: $Column, value: __p::sea_orm::Value) -> __p::Result<(), __p::sea_orm::DbErr> {
+                    match column { $($Column::$Var => self.$field = __p::sea_orm::ActiveValue::Set($crate::entity::unwrap(value)?)),* }
+                    __p::Result::Ok(())
                 }
                 fn not_set(&mut self, column: $Column) {
-                    match column { $($Column::$Var => self.$field = ActiveValue::NotSet),* }
+                    match column { $($Column::$Var => self.$field = __p::sea_orm::ActiveValue::NotSet),* }
                 }
                 fn is_not_set(&self, column: $Column) -> bool {
                     match column { $($Column::$Var => self.$field.is_not_set()),* }
                 }
-                fn default() -> Self { Self { $($field: ActiveValue::NotSet),* } }
-                fn default_values() -> Self { <Self as sea_orm::ActiveModelTrait>::default() }
+                fn default() -> Self { Self { $($field: __p::sea_orm::ActiveValue::NotSet),* } }
+                fn default_values() -> Self { <Self as __p::sea_orm::ActiveModelTrait>::default() }
                 fn reset(&mut self, column: $Column) {
                     match column { $($Column::$Var => self.$field.reset()),* }
                 }
             }
-            // Named so that a table without `Option` columns does not leave an import unused.
-            const _: fn(Vec<()>) -> Option<RelationDef> = |_| Option::None;
         };
     };
 }

@@ -11,7 +11,10 @@ mod describe;
 #[doc(hidden)]
 pub mod entity;
 mod error;
+#[doc(hidden)]
+pub mod fallback;
 mod hlc;
+mod list;
 mod mutator;
 mod rule;
 mod table;
@@ -55,4 +58,7 @@ pub mod __private {
 
     /// A boxed future that may cross threads.
     pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+    /// A mutator at work.
+    pub type Running<'a> = BoxFuture<'a, crate::Result<crate::Applied>>;
 }

@@ -1,1 +1,29 @@
-//! Room.
+//! The test harness: real databases, the real server, and a device that knows nothing but the wire.
+//!
+//! A test is an `async fn` that takes an [`App`]; [`both!`] runs it on Postgres and on SQLite, each time on a database
+//! of its own:
+//!
+//! ```ignore
+//! both![two_devices_converge];
+//!
+//! async fn two_devices_converge(app: App) { … }
+//! ```
+
+mod app;
+mod database;
+mod device;
+mod postgres;
+mod server;
+mod socket;
+mod temp;
+pub mod token;
+mod wait;
+
+pub use app::{App, run};
+pub use database::{Connection, Database, Kind};
+pub use device::{Device, Page, Reply};
+pub use postgres::{Cluster, Durability};
+pub use server::{Address, Server, SetUp, verb};
+pub use socket::{Frame, Socket};
+pub use temp::TempDir;
+pub use wait::{DEADLINE, until};

@@ -2,17 +2,21 @@
 //!
 //! It carries the epoch, the rules' fingerprint, and *lanes*: sets of buckets that were read up to the same place. The first
 //! lane is the main one; a bucket that is gained gets a lane of its own at the beginning of time, and lanes that arrive at
-//! the same place become one. The server keeps nothing per device, so no lost answer can falsify it.
+//! the same place become one. The server keeps nothing per device, so no lost answer can falsify it. It is signed with the
+//! database's secret, because a cursor from the future makes the server mint a new epoch, and nobody may forge that.
 
 use super::Bucket;
 use crate::store::{Position, Tie};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// The longest cursor that a client must take, in bytes.
 pub(crate) const MAX_BYTES: usize = 8 * 1024;
 const FORMAT: u8 = 1;
+/// 128 bits of the signature are plenty, and short.
+const SIGNATURE_BYTES: usize = 16;
 
 /// What a client holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,18 +93,18 @@ pub(crate) struct Spilled {
 
 impl Cursor {
     /// The text for the wire, and what the server must keep for it to be readable.
-    pub(crate) fn encode(&self) -> (String, Option<Spilled>) {
-        let text = self.written(true, None);
+    pub(crate) fn encode(&self, secret: &str) -> (String, Option<Spilled>) {
+        let text = self.written(secret, true, None);
         if text.len() <= MAX_BYTES {
             return (text, None);
         }
         let lists: Vec<_> = self.lanes.iter().map(|lane| pairs(&lane.buckets)).collect();
         let buckets = serde_json::to_string(&lists).unwrap_or_else(|_| unreachable!("texts are JSON"));
         let id = URL_SAFE_NO_PAD.encode(Sha256::digest(buckets.as_bytes()));
-        (self.written(false, Some(id.clone())), Some(Spilled { id, buckets }))
+        (self.written(secret, false, Some(id.clone())), Some(Spilled { id, buckets }))
     }
 
-    fn written(&self, inline: bool, set: Option<String>) -> String {
+    fn written(&self, secret: &str, inline: bool, set: Option<String>) -> String {
         let lane = |lane: &Lane| WrittenLane {
             p: lane.position.version,
             t: lane.position.tie.as_ref().map(|tie| (tie.slot, tie.key.clone())),
@@ -109,16 +113,21 @@ impl Cursor {
         };
         let lanes = self.lanes.iter().map(lane).collect();
         let written = Written { v: FORMAT, e: self.epoch.clone(), r: self.rules.clone(), l: lanes, s: set };
-        URL_SAFE_NO_PAD
-            .encode(serde_json::to_vec(&written).unwrap_or_else(|_| unreachable!("numbers and texts are JSON")))
+        let mut bytes = serde_json::to_vec(&written).unwrap_or_else(|_| unreachable!("numbers and texts are JSON"));
+        let signature = signer(secret, &bytes).finalize().into_bytes();
+        bytes.extend_from_slice(&signature[..SIGNATURE_BYTES]);
+        URL_SAFE_NO_PAD.encode(bytes)
     }
 
     /// Reads a cursor; `None` for anything that [`encode`](Self::encode) did not write.
-    pub(crate) fn decode(text: &str) -> Option<Decoded> {
+    pub(crate) fn decode(text: &str, secret: &str) -> Option<Decoded> {
         if text.len() > MAX_BYTES {
             return None;
         }
-        let written: Written = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let (bytes, signature) = bytes.split_at_checked(bytes.len().checked_sub(SIGNATURE_BYTES)?)?;
+        signer(secret, bytes).verify_truncated_left(signature).ok()?;
+        let written: Written = serde_json::from_slice(bytes).ok()?;
         if written.v != FORMAT || written.l.is_empty() {
             return None;
         }
@@ -150,6 +159,14 @@ impl Cursor {
     }
 }
 
+/// HMAC-SHA-256 (RFC 2104) over the cursor's bytes.
+fn signer(secret: &str, bytes: &[u8]) -> Hmac<Sha256> {
+    let mut hmac =
+        Hmac::new_from_slice(secret.as_bytes()).unwrap_or_else(|_| unreachable!("HMAC takes keys of any length"));
+    hmac.update(bytes);
+    hmac
+}
+
 fn pairs(buckets: &[Bucket]) -> Vec<(String, Vec<String>)> {
     buckets.iter().map(|bucket| (bucket.rule.clone(), bucket.params.clone())).collect()
 }
@@ -175,19 +192,25 @@ mod tests {
 
     #[test]
     fn a_cursor_is_read_back() {
-        let (text, spilled) = cursor(3).encode();
+        let (text, spilled) = cursor(3).encode("k");
         assert_eq!(spilled, None);
-        let Some(Decoded::Whole(read)) = Cursor::decode(&text) else { panic!() };
+        let Some(Decoded::Whole(read)) = Cursor::decode(&text, "k") else { panic!() };
         assert_eq!(read, cursor(3));
+    }
+
+    #[test]
+    fn inv10_a_forged_cursor_is_no_cursor() {
+        let (text, _) = cursor(1).encode("another database's");
+        assert!(Cursor::decode(&text, "k").is_none());
     }
 
     #[test]
     fn many_buckets_are_kept_under_their_hash() {
         for count in [500, 50_000] {
-            let (text, spilled) = cursor(count).encode();
+            let (text, spilled) = cursor(count).encode("k");
             let spilled = spilled.unwrap();
             assert!(text.len() <= MAX_BYTES, "{}", text.len());
-            let Some(Decoded::Elsewhere(read, id)) = Cursor::decode(&text) else { panic!() };
+            let Some(Decoded::Elsewhere(read, id)) = Cursor::decode(&text, "k") else { panic!() };
             assert_eq!(id, spilled.id);
             assert_eq!(read.with_buckets(&spilled.buckets), Some(cursor(count)));
         }
@@ -196,11 +219,11 @@ mod tests {
     #[test]
     fn inv32_rubbish_is_no_cursor() {
         for text in ["x", "0", "{}", "bnVsbA", "e30", "🦀", "eyJ2IjoxLCJlIjoiIiwiciI6IiIsImwiOltdfQ"] {
-            assert!(Cursor::decode(text).is_none(), "{text}");
+            assert!(Cursor::decode(text, "k").is_none(), "{text}");
         }
-        let (whole, _) = cursor(2).encode();
+        let (whole, _) = cursor(2).encode("k");
         for end in 0..whole.len() {
-            let _ = Cursor::decode(&whole[..end]);
+            assert!(Cursor::decode(&whole[..end], "k").is_none());
         }
     }
 }

@@ -7,8 +7,8 @@ use super::{
     scope,
 };
 use crate::store::{Body, Frame, LaneRead, Position, Snapshot, Tie};
-use nizhal_core::{Principal, RuleTable, wire::PullRequest};
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use nizhal_core::{Principal, Rule, RuleTable, wire::PullRequest};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Rows in a page when the client does not say.
 const DEFAULT_LIMIT: i64 = 1_000;
@@ -27,11 +27,9 @@ impl Engine {
     pub async fn pull(&self, principal: &Principal, request: PullRequest) -> Result<PullPage, PullError> {
         let limit = request.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
         let limit = usize::try_from(limit).unwrap_or(1);
-        let mut snapshot = self.store.snapshot().await?;
-        let frame = snapshot.frame(&self.store.scope_args(principal)).await?;
+        let (mut snapshot, frame, held) = self.look(principal, &request.cursor.0).await?;
         let scope = scope::buckets(&self.schema, principal, &frame.members);
-        let held = self.held(&mut snapshot, &request.cursor.0, &frame).await?;
-        let start = start(held, scope.clone(), &frame, &self.fingerprint, !request.cursor.0.is_empty());
+        let start = start(held, scope.clone(), &frame, self.schema.rules(), !request.cursor.0.is_empty());
 
         let mut page = Page::new(&self.tables, start.lost.iter().map(Bucket::name).collect());
         let (lanes, truncated) = self.read(&mut snapshot, start.lanes, &frame, limit, &mut page).await?;
@@ -45,7 +43,7 @@ impl Engine {
         snapshot.close().await?;
 
         let cursor = Cursor { epoch: frame.epoch.clone(), rules: self.fingerprint.clone(), lanes };
-        let (text, spilled) = cursor.encode();
+        let (text, spilled) = cursor.encode(&frame.secret);
         if let Some(spilled) = spilled {
             self.store.remember_buckets(&spilled.id, &spilled.buckets).await?;
         }
@@ -53,23 +51,40 @@ impl Engine {
         Ok(PullPage { body, reset: start.reset })
     }
 
-    /// What the client holds, if its cursor is one of ours and still means something.
-    async fn held(&self, snapshot: &mut Snapshot<'_>, text: &str, frame: &Frame) -> Result<Option<Cursor>, PullError> {
-        let cursor = match Cursor::decode(text) {
-            None => return Ok(None),
-            Some(Decoded::Whole(cursor)) => Some(cursor),
-            Some(Decoded::Elsewhere(cursor, id)) => {
-                snapshot.buckets(&id).await?.and_then(|lists| cursor.with_buckets(&lists))
+    /// A snapshot, its frame, and what the client holds.
+    ///
+    /// A database that lives elsewhere than its epoch was minted, or a cursor ahead of the clock, means that the clock went back:
+    /// a restore, a failover to a replica that had less. Versions will be drawn a second time, so no cursor of this epoch is any
+    /// good, also those that are not ahead; the epoch is replaced and the look is taken again.
+    async fn look(
+        &self,
+        principal: &Principal,
+        text: &str,
+    ) -> Result<(Snapshot<'_>, Frame, Option<Cursor>), PullError> {
+        loop {
+            let mut snapshot = self.store.snapshot().await?;
+            let frame = snapshot.frame(&self.store.scope_args(principal)).await?;
+            let held = read_cursor(&mut snapshot, text, &frame).await?;
+            let ahead = |lane: &Lane| lane.position.version.max(lane.floor) > frame.clock;
+            let rewound = held.as_ref().is_some_and(|held| held.lanes.iter().any(ahead));
+            if frame.home == frame.lives && !rewound {
+                let held = held.filter(|held| self.usable(held, &frame));
+                return Ok((snapshot, frame, held));
             }
-        };
-        // Deletes at or below `collected` may be forgotten; versions above the clock were never drawn here.
-        let usable = |cursor: &Cursor| {
-            cursor.epoch == frame.epoch
-                && cursor.rules == self.fingerprint
-                && cursor.lanes.iter().all(|lane| lane.needs_tombstones_after() >= frame.collected)
-                && cursor.lanes.iter().all(|lane| lane.position.version.max(lane.floor) <= frame.clock)
-        };
-        Ok(cursor.filter(usable))
+            snapshot.close().await?;
+            tracing::warn!(
+                home = frame.home,
+                lives = frame.lives,
+                "the database's clock went back: a new epoch, every device starts again"
+            );
+            self.store.mint_epoch(&frame.epoch, &frame.lives).await?;
+        }
+    }
+
+    /// Whether the cursor's memory is complete: its rules are those of now, and no delete that it needs was forgotten.
+    fn usable(&self, cursor: &Cursor, frame: &Frame) -> bool {
+        cursor.rules == self.fingerprint
+            && cursor.lanes.iter().all(|lane| lane.needs_tombstones_after() >= frame.collected)
     }
 
     /// Reads the lanes in turn within the limit; gives them back further on, merged where they meet.
@@ -160,6 +175,18 @@ impl Engine {
     }
 }
 
+/// The cursor, when it is one of ours and of this epoch.
+async fn read_cursor(snapshot: &mut Snapshot<'_>, text: &str, frame: &Frame) -> Result<Option<Cursor>, PullError> {
+    let cursor = match Cursor::decode(text, &frame.secret) {
+        None => None,
+        Some(Decoded::Whole(cursor)) => Some(cursor),
+        Some(Decoded::Elsewhere(cursor, id)) => {
+            snapshot.buckets(&id).await?.and_then(|lists| cursor.with_buckets(&lists))
+        }
+    };
+    Ok(cursor.filter(|cursor| cursor.epoch == frame.epoch))
+}
+
 /// Where a pull begins.
 #[derive(Debug)]
 struct Start {
@@ -169,7 +196,7 @@ struct Start {
 }
 
 /// Compares what the client holds with the buckets of now.
-fn start(held: Option<Cursor>, mut scope: BTreeSet<Bucket>, frame: &Frame, rules: &str, sent: bool) -> Start {
+fn start(held: Option<Cursor>, mut scope: BTreeSet<Bucket>, frame: &Frame, rules: &[Rule], sent: bool) -> Start {
     let all = scope.clone();
     let fresh = |reset: bool, all: BTreeSet<Bucket>| Start {
         lanes: vec![Lane::fresh(all.into_iter().collect(), frame.horizon)],
@@ -177,7 +204,6 @@ fn start(held: Option<Cursor>, mut scope: BTreeSet<Bucket>, frame: &Frame, rules
         reset,
     };
     let Some(cursor) = held else { return fresh(sent, scope) };
-    debug_assert_eq!(cursor.rules, rules, "held() let a foreign cursor through");
     let mut lost = Vec::new();
     let mut lanes = cursor.lanes;
     for lane in &mut lanes {
@@ -185,10 +211,7 @@ fn start(held: Option<Cursor>, mut scope: BTreeSet<Bucket>, frame: &Frame, rules
         lane.buckets = kept;
         lost.extend(gone);
     }
-    // Wire 1 names a bucket by its bare value. Where another held bucket has the same name, a client told to purge it
-    // would purge too much, so it starts again.
-    let names: HashSet<String> = all.iter().map(Bucket::name).collect();
-    if lost.iter().any(|bucket| names.contains(&bucket.name())) {
+    if lost.iter().any(|lost| all.iter().any(|kept| confusable(rules, lost, kept))) {
         return fresh(true, all);
     }
     if !scope.is_empty() {
@@ -201,6 +224,22 @@ fn start(held: Option<Cursor>, mut scope: BTreeSet<Bucket>, frame: &Frame, rules
         }
     }
     Start { lanes, lost, reset: false }
+}
+
+/// Whether a wire-1 client that is told to purge `lost` could purge what `kept` still shows.
+///
+/// It hears bare values, so equal names confuse; and it cannot know which rule gave it a row, so a table in both rules does. Such
+/// a client starts again, which is dear and safe.
+fn confusable(rules: &[Rule], lost: &Bucket, kept: &Bucket) -> bool {
+    if lost.name() == kept.name() {
+        return true;
+    }
+    let syncs = |bucket: &Bucket, table: &str| {
+        let of = rules.iter().find(|rule| rule.name == bucket.rule);
+        of.is_some_and(|rule| rule.tables.iter().any(|synced| synced.table.name == table))
+    };
+    let tables = rules.iter().flat_map(|rule| &rule.tables).map(|synced| synced.table.name);
+    lost.rule != kept.rule && tables.into_iter().any(|table| syncs(lost, table) && syncs(kept, table))
 }
 
 /// Lanes at the same place become one; lanes without buckets go, but one stays.

@@ -106,7 +106,10 @@ impl Engine {
                 tx.commit().await.map_err(StoreError::from)?;
                 return Ok(Outcome::Seen(stored));
             }
-            Admission::Barred(failure) => return Ok(Outcome::Barred(failure)),
+            Admission::Barred(failure) => {
+                tx.rollback().await.map_err(StoreError::from)?;
+                return Ok(Outcome::Barred(failure));
+            }
         };
         let parts = CtxParts {
             tx,

@@ -23,7 +23,7 @@ pub(crate) fn engine_tables(dialect: Dialect) -> Vec<(&'static str, String)> {
             "_nizhal_control",
             format!(
                 "create table _nizhal_control (id {int} primary key check (id = 1), epoch {text} not null, \
-                 collected {int} not null default 0{clock})"
+                 secret {text} not null, home {text} not null, collected {int} not null default 0{clock})"
             ),
         ),
         (
@@ -60,6 +60,26 @@ pub(crate) fn engine_tables(dialect: Dialect) -> Vec<(&'static str, String)> {
             .push(("_nizhal_touched", "create table _nizhal_touched (note text primary key) without rowid".to_owned()));
     }
     tables
+}
+
+/// What a database is given when it is provisioned.
+#[derive(Debug)]
+pub(crate) struct Seed {
+    /// Names this history of the database; cursors of another are no good.
+    pub(crate) epoch: String,
+    /// Signs cursors.
+    pub(crate) secret: String,
+}
+
+impl Seed {
+    /// The control row; `home` is the SQL of where the database lives.
+    pub(crate) fn insert(&self, home: &str) -> String {
+        format!(
+            "insert into _nizhal_control (id, epoch, secret, home) values (1, {}, {}, {home})",
+            literal(&self.epoch),
+            literal(&self.secret)
+        )
+    }
 }
 
 /// The columns that every synced table has beside its own, each with its definition.

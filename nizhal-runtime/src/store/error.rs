@@ -81,10 +81,11 @@ fn sqlx_fault(error: &sqlx::Error) -> Fault {
 /// Classes as in appendix A of the Postgres manual.
 fn postgres_fault(state: &str) -> Fault {
     match state {
-        // serialization_failure, deadlock_detected, lock_not_available
-        "40001" | "40P01" | "55P03" => Fault::Retry,
-        // query_canceled: our own time-outs. read_only_sql_transaction: a standby took over.
-        "57014" | "25006" | "25P03" => Fault::Unavailable,
+        // serialization_failure, deadlock_detected
+        "40001" | "40P01" => Fault::Retry,
+        // lock_not_available, query_canceled, idle_in_transaction_session_timeout: our own time-outs.
+        // read_only_sql_transaction: a standby took over.
+        "55P03" | "57014" | "25P03" | "25006" => Fault::Unavailable,
         _ => match state.get(..2) {
             // connection, insufficient resources, operator intervention, system error
             Some("08" | "53" | "57" | "58") => Fault::Unavailable,

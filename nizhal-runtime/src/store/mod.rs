@@ -20,7 +20,7 @@ pub use write::{Claim, Record, Sequence, Stored, WriteTx, Written};
 use crate::schema::Schema;
 use nizhal_core::{Principal, RuleTable};
 use scope::ScopeSql;
-use sea_orm::{DatabaseConnection, DatabaseTransaction, TransactionTrait, Value};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, Statement, TransactionTrait, Value};
 use sql::Dialect;
 use std::sync::Arc;
 
@@ -69,10 +69,10 @@ impl Store {
     /// # Errors
     /// When the database fails or holds something that does not fit.
     pub async fn plan(&self) -> Result<Vec<String>, StoreError> {
-        let epoch = uuid::Uuid::new_v4().to_string();
+        let seed = seed();
         match &self.backend {
-            Backend::Postgres(store) => store.plan(&self.schema, &epoch).await,
-            Backend::Sqlite(store) => store.plan(&self.schema, &epoch).await,
+            Backend::Postgres(store) => store.plan(&self.schema, &seed).await,
+            Backend::Sqlite(store) => store.plan(&self.schema, &seed).await,
         }
     }
 
@@ -81,10 +81,10 @@ impl Store {
     /// # Errors
     /// As for [`plan`](Self::plan).
     pub async fn provision(&self) -> Result<(), StoreError> {
-        let epoch = uuid::Uuid::new_v4().to_string();
+        let seed = seed();
         match &self.backend {
-            Backend::Postgres(store) => store.provision(&self.schema, &epoch).await,
-            Backend::Sqlite(store) => store.provision(&self.schema, &epoch).await,
+            Backend::Postgres(store) => store.provision(&self.schema, &seed).await,
+            Backend::Sqlite(store) => store.provision(&self.schema, &seed).await,
         }
     }
 
@@ -153,15 +153,35 @@ impl Store {
     /// When the database fails.
     pub async fn remember_buckets(&self, id: &str, buckets: &str) -> Result<(), StoreError> {
         let sql = "insert into _nizhal_bucket_sets (id, buckets) values ($1, $2) on conflict (id) do nothing";
+        self.run(sql, [id.into(), buckets.into()]).await.map(drop)
+    }
+
+    /// Gives the database a new epoch in place of `old`, at the place where it lives now: every device starts again. When
+    /// several servers find the same fault, the first one's epoch stands.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn mint_epoch(&self, old: &str, lives: &str) -> Result<(), StoreError> {
+        let sql = "update _nizhal_control set epoch = $1, home = $2 where id = 1 and epoch = $3";
+        self.run(sql, [seed().epoch.into(), lives.into(), old.into()]).await.map(drop)
+    }
+
+    /// Forgets tombstones older than this many days, and notes up to which version in the same statement; a cursor that would
+    /// have needed them is answered with a reset. Gives the number forgotten.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn collect_tombstones(&self, days: u32) -> Result<u64, StoreError> {
         match &self.backend {
-            Backend::Postgres(store) => {
-                sqlx::query(sql).bind(id).bind(buckets).execute(store.db().get_postgres_connection_pool()).await?;
-            }
-            Backend::Sqlite(store) => {
-                sqlx::query(sql).bind(id).bind(buckets).execute(store.db().get_sqlite_connection_pool()).await?;
-            }
+            Backend::Postgres(store) => store.collect_tombstones(days).await,
+            Backend::Sqlite(store) => store.collect_tombstones(days).await,
         }
-        Ok(())
+    }
+
+    async fn run(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Result<u64, StoreError> {
+        let db = self.connection();
+        let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
+        Ok(db.execute_raw(statement).await?.rows_affected())
     }
 
     fn dialect(&self) -> Dialect {
@@ -189,6 +209,12 @@ impl Store {
             _ => arg.text.clone().into(),
         }
     }
+}
+
+/// A fresh epoch and secret.
+fn seed() -> ddl::Seed {
+    let secret = [uuid::Uuid::new_v4(), uuid::Uuid::new_v4()].map(|part| part.simple().to_string()).concat();
+    ddl::Seed { epoch: uuid::Uuid::new_v4().to_string(), secret }
 }
 
 /// One snapshot of the database: a read transaction that sees one moment.
@@ -271,15 +297,6 @@ impl Snapshot<'_> {
             order by mutation_id desc limit 1";
         let found: Option<i64> = on_both!(self, sqlx::query_scalar(sql).bind(client_id).bind(version), fetch_optional);
         Ok(found)
-    }
-
-    /// The database's epoch.
-    ///
-    /// # Errors
-    /// When the database fails or is not provisioned.
-    pub async fn epoch(&mut self) -> Result<String, StoreError> {
-        let sql = "select epoch from _nizhal_control where id = 1";
-        Ok(on_both!(self, sqlx::query_scalar(sql), fetch_one))
     }
 
     /// A remembered set of buckets.

@@ -3,7 +3,10 @@
 //! A line is `<rule><sign><table>:<bucket>`; the sign is `+` when the row shows in the bucket and `-` when a constant
 //! condition or `deleted_at` hides it. Write scope looks at every line, pings only at `+`.
 
-use super::sql::{self, Dialect};
+use super::{
+    StoreError,
+    sql::{self, Dialect},
+};
 use crate::engine::Bucket;
 use nizhal_core::RuleTable;
 
@@ -29,8 +32,16 @@ pub(crate) fn line(dialect: Dialect, rule: &str, synced: &RuleTable, row: &str) 
     )
 }
 
-/// Reads lines back; `None` for one that this file did not write.
-pub(crate) fn parse(line: &str) -> Option<Touched> {
+/// Reads a line back.
+///
+/// # Errors
+/// When [`line`] did not write it: what cannot be read must not pass the write scope.
+pub(crate) fn parse(line: &str) -> Result<Touched, StoreError> {
+    split(line)
+        .ok_or_else(|| StoreError::Schema(format!("the transaction's note has a line that is not ours: {line:?}")))
+}
+
+fn split(line: &str) -> Option<Touched> {
     let sign = line.find(['+', '-'])?;
     let (rule, rest) = line.split_at(sign);
     let (table, key) = rest[1..].split_once(":[")?;
@@ -48,6 +59,6 @@ mod tests {
         assert_eq!(touched.bucket, Bucket::new("myShops", vec!["a:[\n+".into(), "b".into()]));
         assert_eq!((touched.table.as_str(), touched.shown), ("customers", true));
         assert!(!parse(r#"r-t:["x"]"#).unwrap().shown);
-        assert_eq!(parse("nonsense"), None);
+        assert!(parse("nonsense").is_err());
     }
 }

@@ -40,6 +40,12 @@ impl Position {
 pub struct Frame {
     /// The database's epoch.
     pub epoch: String,
+    /// What signs cursors.
+    pub secret: String,
+    /// Where the epoch was minted …
+    pub home: String,
+    /// … and where the database lives now; when they differ it was restored or failed over.
+    pub lives: String,
     /// The last version drawn by anyone: no honest cursor is above it.
     pub clock: i64,
     /// Versions up to here are all committed and visible.
@@ -48,6 +54,24 @@ pub struct Frame {
     pub collected: i64,
     /// Parameter values that membership tables give the actor: `(rule, parameter, value)` by index.
     pub members: Vec<(usize, usize, String)>,
+}
+
+impl Frame {
+    /// A frame that knows of the clock only.
+    pub(crate) fn at(clock: i64, horizon: i64, lives: String) -> Self {
+        let (epoch, secret, home) = Default::default();
+        Self { epoch, secret, home, lives, clock, horizon, collected: 0, members: Vec::new() }
+    }
+
+    /// Takes in a row of the scope statement: `rule` −1 is of the frame itself.
+    pub(crate) fn take(&mut self, rule: i64, param: i64, value: String, collected: Option<i64>) {
+        match (usize::try_from(rule), usize::try_from(param)) {
+            (Ok(rule), Ok(param)) => self.members.push((rule, param, value)),
+            (_, Ok(0)) => (self.epoch, self.collected) = (value, collected.unwrap_or_default()),
+            (_, Ok(1)) => self.secret = value,
+            _ => self.home = value,
+        }
+    }
 }
 
 /// One lane's reading.

@@ -6,7 +6,7 @@ use nizhal_core::{ClaimOf, MemberFilter, ParamSource, Rule, SqlType};
 /// The statement, and the claims to bind to it in order.
 #[derive(Debug)]
 pub(crate) struct ScopeSql {
-    /// Rows of `(rule, param, value, collected)`; the row of rule −1 is the frame: value is the epoch.
+    /// Rows of `(rule, param, value, collected)`; rows of rule −1 are the frame: epoch, secret, home.
     pub(crate) sql: String,
     /// What `$1`, `$2`, … are.
     pub(crate) args: Vec<(ClaimOf, SqlType)>,
@@ -19,12 +19,16 @@ impl ScopeSql {
             Dialect::Postgres => format!("{number}::int4"),
             Dialect::Sqlite => number.to_owned(),
         };
+        let none = if dialect == Dialect::Postgres { "null::bigint" } else { "null" };
         let mut args: Vec<(ClaimOf, SqlType)> = Vec::new();
-        let mut sql = format!(
-            "select {} as rule, {} as param, epoch as value, collected from _nizhal_control where id = 1",
-            int("-1"),
-            int("0")
-        );
+        let frame = int("-1");
+        let part = |at: &str, value: &str| {
+            format!(
+                "select {frame} as rule, {} as param, {value} as value, collected from _nizhal_control where id = 1",
+                int(at)
+            )
+        };
+        let mut sql = [part("0", "epoch"), part("1", "secret"), part("2", "home")].join(" union all ");
         for (rule_at, rule) in rules.iter().enumerate() {
             for (param_at, param) in rule.params.iter().enumerate() {
                 let ParamSource::Member { table, column, filters } = &param.source else { continue };
@@ -47,7 +51,7 @@ impl ScopeSql {
                 }
                 let (rule_at, param_at) = (int(&rule_at.to_string()), int(&param_at.to_string()));
                 sql.push_str(&format!(
-                    "\nunion select {rule_at}, {param_at}, {value}, null from {} m where {} and {} is not null",
+                    "\nunion all select distinct {rule_at}, {param_at}, {value}, {none} from {} m where {} and {} is not null",
                     quote(table.name),
                     conditions.join(" and "),
                     col("m", &table.columns[*column]),

@@ -89,7 +89,7 @@ impl Dialect {
         }
     }
 
-    /// The bucket that `row` is in by this rule's columns: a JSON array of the parameters.
+    /// The bucket that `row` is in by this rule's columns: a JSON array of the parameters, or NULL when one is NULL.
     pub(crate) fn bucket_key(self, rule: &RuleTable, row: &str) -> String {
         let parts: Vec<String> = rule
             .scope
@@ -97,7 +97,14 @@ impl Dialect {
             .map(|&at| &rule.table.columns[at])
             .map(|column| self.text_of(&col(row, column), column.sql))
             .collect();
-        self.json_texts(&parts)
+        match self {
+            // `||` with a NULL is NULL, json_array makes a null of it.
+            Self::Postgres => self.json_texts(&parts),
+            Self::Sqlite => {
+                let known: Vec<String> = parts.iter().map(|part| format!("{part} is not null")).collect();
+                format!("case when {} then {} end", known.join(" and "), self.json_texts(&parts))
+            }
+        }
     }
 
     /// Whether `row` meets the rule's constant conditions and is not softly deleted; never NULL.

@@ -3,6 +3,7 @@
 use super::{
     Store, StoreError,
     note::{self, Touched},
+    read::Frame,
     sql::Dialect,
 };
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Statement, Value};
@@ -145,7 +146,7 @@ impl<'a> WriteTx<'a> {
                     nullif(current_setting('nizhal.version', true), '')::bigint as version";
                 let Some(row) = self.one(sql, []).await? else { return Ok(Written { touched: vec![], version: None }) };
                 let lines: String = row.try_get("", "touched")?;
-                let touched = lines.lines().filter_map(note::parse).collect();
+                let touched = lines.lines().map(note::parse).collect::<Result<_, _>>()?;
                 Ok(Written { touched, version: row.try_get("", "version")? })
             }
             Dialect::Sqlite => {
@@ -153,7 +154,7 @@ impl<'a> WriteTx<'a> {
                 let rows = self.tx.query_all_raw(self.statement(sql, [])).await?;
                 let mut written = Written { touched: vec![], version: None };
                 for row in rows {
-                    written.touched.extend(note::parse(&row.try_get::<String>("", "note")?));
+                    written.touched.push(note::parse(&row.try_get::<String>("", "note")?)?);
                     written.version = row.try_get("", "version")?;
                 }
                 Ok(written)
@@ -202,14 +203,12 @@ impl<'a> WriteTx<'a> {
     pub async fn members(&self, args: &[super::read::ScopeArg]) -> Result<Vec<(usize, usize, String)>, StoreError> {
         let values = args.iter().map(|arg| self.store.scope_value(arg));
         let rows = self.tx.query_all_raw(self.statement(&self.store.scope_sql().sql, values)).await?;
-        let mut members = Vec::new();
+        let mut frame = Frame::at(0, 0, String::new());
         for row in rows {
             let (rule, param): (i32, i32) = (row.try_get("", "rule")?, row.try_get("", "param")?);
-            if let (Ok(rule), Ok(param)) = (usize::try_from(rule), usize::try_from(param)) {
-                members.push((rule, param, row.try_get("", "value")?));
-            }
+            frame.take(rule.into(), param.into(), row.try_get("", "value")?, row.try_get("", "collected")?);
         }
-        Ok(members)
+        Ok(frame.members)
     }
 
     /// Clears what the transaction noted about itself; the last statement before commit.

@@ -11,7 +11,7 @@ use nizhal_core::{Rule, RuleTable, TableDesc};
 const DIALECT: Dialect = Dialect::Postgres;
 
 /// The body of a table's capture function.
-pub(super) fn function_body(table: &TableDesc, rules: &[Rule]) -> String {
+pub(super) fn function_body(schema: &str, table: &TableDesc, rules: &[Rule]) -> String {
     let synced: Vec<(&str, &RuleTable)> = rules
         .iter()
         .flat_map(|rule| rule.tables.iter().map(|synced| (rule.name, synced)))
@@ -23,20 +23,20 @@ pub(super) fn function_body(table: &TableDesc, rules: &[Rule]) -> String {
     let lines = |rows: &str| -> String {
         synced.iter().map(|(rule, synced)| note_lines(rule, synced, rows)).collect::<Vec<_>>().join(" union all ")
     };
-    let table_rows = quote(table.name);
+    let table_rows = format!("{schema}.{}", quote(table.name));
     format!(
         "returns trigger language plpgsql volatile as $nizhal$
 begin
   if tg_op = 'INSERT' then
-    perform _nizhal_note((select string_agg(distinct line, E'\\n') from ({inserted}) l));
+    perform {schema}._nizhal_note((select string_agg(distinct line, E'\\n') from ({inserted}) l));
   elsif tg_op = 'UPDATE' then
-    perform _nizhal_note((select string_agg(distinct line, E'\\n') from ({old} union all {new}) l));
+    perform {schema}._nizhal_note((select string_agg(distinct line, E'\\n') from ({old} union all {new}) l));
     {exits}
   elsif tg_op = 'DELETE' then
-    perform _nizhal_note((select string_agg(distinct line, E'\\n') from ({old}) l));
+    perform {schema}._nizhal_note((select string_agg(distinct line, E'\\n') from ({old}) l));
     {deletes}
   else
-    perform _nizhal_note((select string_agg(distinct line, E'\\n') from ({truncated}) l));
+    perform {schema}._nizhal_note((select string_agg(distinct line, E'\\n') from ({truncated}) l));
     {truncates}
   end if;
   return null;
@@ -45,9 +45,9 @@ end $nizhal$",
         old = lines("old_rows"),
         new = lines("new_rows"),
         truncated = lines(&table_rows),
-        exits = all(&exits),
-        deletes = all(&|rule, synced| deletes(rule, synced, "old_rows")),
-        truncates = all(&|rule, synced| deletes(rule, synced, &table_rows)),
+        exits = all(&|rule, synced| exits(schema, rule, synced)),
+        deletes = all(&|rule, synced| deletes(schema, rule, synced, "old_rows")),
+        truncates = all(&|rule, synced| deletes(schema, rule, synced, &table_rows)),
     )
 }
 
@@ -55,12 +55,11 @@ fn note_lines(rule: &str, synced: &RuleTable, rows: &str) -> String {
     format!("select {} as line from {rows} r", note::line(DIALECT, rule, synced, "r"))
 }
 
-const TOMBSTONE: &str = "insert into _nizhal_tombstones (rule, bucket, tbl, id, client_key, kind, version)";
 const REPLACE: &str = "on conflict (rule, bucket, tbl, id) do update set client_key = excluded.client_key, \
     kind = excluded.kind, version = excluded.version, at = now()";
 
 /// Rows that showed in a bucket and do not any more.
-fn exits(rule: &str, synced: &RuleTable) -> String {
+fn exits(schema: &str, rule: &str, synced: &RuleTable) -> String {
     let table = synced.table;
     let same_key: Vec<String> =
         table.key_columns().map(|column| format!("{} = {}", col("o", column), col("n", column))).collect();
@@ -72,8 +71,8 @@ fn exits(rule: &str, synced: &RuleTable) -> String {
         .map(|column| format!("{} is distinct from {}", col("o", column), col("n", column)))
         .collect();
     format!(
-        "{TOMBSTONE} select {}, {}, {}, {}, {}, case when {n_key} is null or n.deleted_at is not null then 'delete' \
-         else 'exit' end, _nizhal_version() from old_rows o left join new_rows n on {} where {} and ({n_key} is null \
+        "insert into {schema}._nizhal_tombstones (rule, bucket, tbl, id, client_key, kind, version) select {}, {}, {}, {}, {}, case when {n_key} is null or n.deleted_at is not null then 'delete' \
+         else 'exit' end, {schema}._nizhal_version() from old_rows o left join new_rows n on {} where {} and ({n_key} is null \
          or not ({}) or {}) and {} is not null {REPLACE};",
         sql::literal(rule),
         DIALECT.bucket_key(synced, "o"),
@@ -90,10 +89,10 @@ fn exits(rule: &str, synced: &RuleTable) -> String {
 }
 
 /// Rows that were deleted while they showed in a bucket.
-fn deletes(rule: &str, synced: &RuleTable, rows: &str) -> String {
+fn deletes(schema: &str, rule: &str, synced: &RuleTable, rows: &str) -> String {
     let table = synced.table;
     format!(
-        "{TOMBSTONE} select {}, {}, {}, {}, {}, 'delete', _nizhal_version() from {rows} r where {} and {} is not null \
+        "insert into {schema}._nizhal_tombstones (rule, bucket, tbl, id, client_key, kind, version) select {}, {}, {}, {}, {}, 'delete', {schema}._nizhal_version() from {rows} r where {} and {} is not null \
          {REPLACE};",
         sql::literal(rule),
         DIALECT.bucket_key(synced, "r"),

@@ -15,60 +15,73 @@
 //! taken later still, has its rows. A writer with v > S is above the horizon anyway. A rolled-back savepoint takes back
 //! its lock and its setting together, so the next write in that transaction begins again with a lock of its own.
 //!
+//! The functions name the schema they were made in, so that writers with another `search_path` are served too.
+//!
+//! `clock_model.rs` tries every interleaving of two writers and a reader.
+//!
 //! Nobody waits: shared locks do not conflict, and a transaction that writes no synced row holds none.
 
 /// Marks our advisory locks: the upper 16 bits of the key; the lower 48 are L.
 const LOCK_CLASS: u16 = 20_058;
 
+/// Where the database lives, as SQL: the cluster, the database's number in it, and the cluster's timeline, which changes at each
+/// failover and point-in-time recovery. A dump restored elsewhere, or a history that was cut off, shows here.
+pub(super) const HOME: &str = "(select system_identifier::text from pg_control_system()) \
+    || '-' || (select oid::text from pg_database where datname = current_database()) \
+    || '-' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)";
+
 /// `_nizhal_version()`: this transaction's version, drawn at the first call.
-pub(super) fn version_function() -> String {
+pub(super) fn version_function(schema: &str) -> String {
     format!(
-        "create or replace function _nizhal_version() returns bigint language plpgsql volatile as $nizhal$
+        "create or replace function {schema}._nizhal_version() returns bigint language plpgsql volatile as $nizhal$
 declare noted text := current_setting('nizhal.version', true); last bigint; drawn bigint;
 begin
   if noted is not null and noted <> '' then return noted::bigint; end if;
-  select last_value into last from _nizhal_clock;
+  select last_value into last from {schema}._nizhal_clock;
   perform pg_advisory_xact_lock_shared(({LOCK_CLASS}::bigint << 48) | last);
-  drawn := nextval('_nizhal_clock');
+  drawn := nextval('{schema}._nizhal_clock');
   perform set_config('nizhal.version', drawn::text, true);
   return drawn;
 end $nizhal$"
     )
 }
 
-/// `_nizhal_horizon()`: the last version drawn, and the horizon. Must run before the snapshot that it is for is taken.
-pub(super) fn horizon_function() -> String {
+/// `_nizhal_horizon()`: the last version drawn, the horizon, and where the database lives. Must run before the snapshot that it is for is taken.
+pub(super) fn horizon_function(schema: &str) -> String {
     format!(
-        "create or replace function _nizhal_horizon(out clock bigint, out horizon bigint) language plpgsql volatile as $nizhal$
+        "create or replace function {schema}._nizhal_horizon(out clock bigint, out horizon bigint, out lives text) language plpgsql volatile as $nizhal$
 declare lowest bigint;
 begin
-  select last_value into clock from _nizhal_clock;
+  select last_value into clock from {schema}._nizhal_clock;
   select min(((classid::bigint & 65535) << 32) | objid::bigint) into lowest from pg_locks
    where locktype = 'advisory' and objsubid = 1 and (classid::bigint >> 16) = {LOCK_CLASS}
      and database = (select oid from pg_database where datname = current_database());
   horizon := least(clock, coalesce(lowest, clock));
+  lives := {HOME};
 end $nizhal$"
     )
 }
 
 /// `_nizhal_note(lines)`: adds touched buckets to the transaction's note; a savepoint rolled back takes its part away.
-pub(super) fn note_function() -> String {
-    "create or replace function _nizhal_note(lines text) returns void language plpgsql volatile as $nizhal$
+pub(super) fn note_function(schema: &str) -> String {
+    format!(
+        "create or replace function {schema}._nizhal_note(lines text) returns void language plpgsql volatile as $nizhal$
 declare noted text := coalesce(current_setting('nizhal.touched', true), '');
 begin
   if lines is null or position(E'\\n' || lines || E'\\n' in E'\\n' || noted) > 0 then return; end if;
   perform set_config('nizhal.touched', noted || lines || E'\\n', true);
 end $nizhal$"
-        .to_owned()
+    )
 }
 
 /// `_nizhal_stamp()`: gives each written row the transaction's version and time.
-pub(super) fn stamp_function() -> String {
-    "create or replace function _nizhal_stamp() returns trigger language plpgsql volatile as $nizhal$
+pub(super) fn stamp_function(schema: &str) -> String {
+    format!(
+        "create or replace function {schema}._nizhal_stamp() returns trigger language plpgsql volatile as $nizhal$
 begin
-  new._nizhal_version := _nizhal_version();
+  new._nizhal_version := {schema}._nizhal_version();
   new.updated_at := now();
   return new;
 end $nizhal$"
-        .to_owned()
+    )
 }

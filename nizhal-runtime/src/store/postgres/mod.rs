@@ -2,13 +2,15 @@
 
 mod capture;
 mod clock;
+#[cfg(test)]
+mod clock_model;
 mod encode;
 mod provision;
 mod pull;
 
-pub use pull::Snapshot;
+pub(super) use pull::Snapshot;
 
-use super::{StoreError, StoreSettings, scope::ScopeSql};
+use super::{StoreError, StoreSettings, ddl::Seed, scope::ScopeSql};
 use crate::schema::Schema;
 use pull::PullSql;
 use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
@@ -47,18 +49,28 @@ impl PostgresStore {
         Ok(Self { pool, db, sql: PullSql::new(schema) })
     }
 
-    pub(super) async fn plan(&self, schema: &Schema, epoch: &str) -> Result<Vec<String>, StoreError> {
+    pub(super) async fn plan(&self, schema: &Schema, seed: &Seed) -> Result<Vec<String>, StoreError> {
         let mut db = self.pool.acquire().await?;
-        provision::plan(&mut db, schema, epoch).await
+        provision::plan(&mut db, schema, seed).await
     }
 
-    pub(super) async fn provision(&self, schema: &Schema, epoch: &str) -> Result<(), StoreError> {
+    pub(super) async fn provision(&self, schema: &Schema, seed: &Seed) -> Result<(), StoreError> {
         let mut tx = self.pool.begin().await?;
         sqlx::query("select pg_advisory_xact_lock($1)").bind(PROVISION_LOCK).execute(&mut *tx).await?;
-        for statement in provision::plan(&mut tx, schema, epoch).await? {
+        for statement in provision::plan(&mut tx, schema, seed).await? {
             sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *tx).await?;
         }
         Ok(tx.commit().await?)
+    }
+
+    /// By the number of tombstones, which is small beside the rows; runs rarely.
+    pub(super) async fn collect_tombstones(&self, days: u32) -> Result<u64, StoreError> {
+        let sql = "with gone as (delete from _nizhal_tombstones where at < now() - make_interval(days => $1) returning version), \
+            noted as (update _nizhal_control set collected = greatest(collected, coalesce((select max(version) from gone), 0)) \
+            where id = 1) select count(*) from gone";
+        let days = i32::try_from(days).unwrap_or(i32::MAX);
+        let count: i64 = sqlx::query_scalar(sql).bind(days).fetch_one(&self.pool).await?;
+        Ok(count.unsigned_abs())
     }
 
     pub(super) async fn snapshot(&self) -> Result<Snapshot<'_>, StoreError> {

@@ -3,8 +3,9 @@
 use super::{capture, clock};
 use crate::schema::Schema;
 use crate::store::{
-    StoreError, ddl,
-    sql::{Dialect, literal, quote, stamped},
+    StoreError,
+    ddl::{self, Seed},
+    sql::{Dialect, quote, stamped},
 };
 use nizhal_core::TableDesc;
 use sqlx::{PgConnection, Row};
@@ -14,6 +15,8 @@ const DIALECT: Dialect = Dialect::Postgres;
 
 /// What is there.
 struct Found {
+    /// The schema that tables are made in, quoted.
+    schema: String,
     columns: BTreeMap<String, BTreeSet<String>>,
     indexes: BTreeSet<String>,
     functions: BTreeSet<String>,
@@ -23,6 +26,10 @@ struct Found {
 }
 
 async fn look(db: &mut PgConnection) -> Result<Found, StoreError> {
+    let schema: Option<String> = sqlx::query_scalar("select current_schema()::text").fetch_one(&mut *db).await?;
+    let schema = schema.ok_or_else(|| {
+        StoreError::Schema("the search_path of this database user names no schema that exists".to_owned())
+    })?;
     let mut columns: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let sql = "select table_name::text, column_name::text from information_schema.columns where table_schema = current_schema()";
     for row in sqlx::query(sql).fetch_all(&mut *db).await? {
@@ -49,11 +56,11 @@ async fn look(db: &mut PgConnection) -> Result<Found, StoreError> {
     .collect();
     let epoch = columns.contains_key("_nizhal_control")
         && sqlx::query("select 1 from _nizhal_control where id = 1").fetch_optional(&mut *db).await?.is_some();
-    Ok(Found { columns, indexes, functions, triggers, sequences, epoch })
+    Ok(Found { schema: quote(&schema), columns, indexes, functions, triggers, sequences, epoch })
 }
 
-/// The statements that make the database fit the schema; none when it does. `epoch` is used when there is none yet.
-pub(super) async fn plan(db: &mut PgConnection, schema: &Schema, epoch: &str) -> Result<Vec<String>, StoreError> {
+/// The statements that make the database fit the schema; none when it does. `seed` is used when there is no control row yet.
+pub(super) async fn plan(db: &mut PgConnection, schema: &Schema, seed: &Seed) -> Result<Vec<String>, StoreError> {
     let found = look(db).await?;
     let mut plan = Vec::new();
     if !found.sequences.contains("_nizhal_clock") {
@@ -67,7 +74,7 @@ pub(super) async fn plan(db: &mut PgConnection, schema: &Schema, epoch: &str) ->
         }
     }
     if !found.epoch {
-        plan.push(format!("insert into _nizhal_control (id, epoch) values (1, {})", literal(epoch)));
+        plan.push(seed.insert(clock::HOME));
     }
     let synced: BTreeSet<&str> = schema.synced().iter().map(|table| table.name).collect();
     for table in schema.tables() {
@@ -105,10 +112,10 @@ fn missing_columns(table: &TableDesc, found: &BTreeSet<String>, synced: bool) ->
 fn functions_and_triggers(schema: &Schema, found: &Found, plan: &mut Vec<String>) {
     let mut functions = vec![];
     for (base, definition) in [
-        ("_nizhal_version", clock::version_function()),
-        ("_nizhal_horizon", clock::horizon_function()),
-        ("_nizhal_note", clock::note_function()),
-        ("_nizhal_stamp", clock::stamp_function()),
+        ("_nizhal_version", clock::version_function(&found.schema)),
+        ("_nizhal_horizon", clock::horizon_function(&found.schema)),
+        ("_nizhal_note", clock::note_function(&found.schema)),
+        ("_nizhal_stamp", clock::stamp_function(&found.schema)),
     ] {
         // A marker function carries the hash of the definition, whose own name must stay.
         let marker = stamped(&format!("{base}_is"), &definition);
@@ -121,7 +128,7 @@ fn functions_and_triggers(schema: &Schema, found: &Found, plan: &mut Vec<String>
     let mut triggers: BTreeSet<(String, String)> = BTreeSet::new();
     let mut creates = Vec::new();
     for table in schema.synced() {
-        let body = capture::function_body(table, schema.rules());
+        let body = capture::function_body(&found.schema, table, schema.rules());
         let function = stamped("_nizhal_capture", &format!("{}\n{body}", table.name));
         if !found.functions.contains(&function) {
             plan.push(format!("create function {function}() {body}"));

@@ -151,15 +151,16 @@ pub struct Snapshot<'a> {
     tx: Transaction<'static, Postgres>,
     clock: i64,
     horizon: i64,
+    lives: String,
 }
 
 impl<'a> Snapshot<'a> {
     /// Reads the horizon *before* it takes the snapshot; the order is what the version clock rests on (`clock.rs`).
     pub(super) async fn open(pool: &PgPool, sql: &'a PullSql) -> Result<Self, StoreError> {
-        let (clock, horizon): (i64, i64) =
-            sqlx::query_as("select clock, horizon from _nizhal_horizon()").fetch_one(pool).await?;
+        let (clock, horizon, lives) =
+            sqlx::query_as("select clock, horizon, lives from _nizhal_horizon()").fetch_one(pool).await?;
         let tx = pool.begin_with("begin isolation level repeatable read read only").await?;
-        Ok(Self { sql, tx, clock, horizon })
+        Ok(Self { sql, tx, clock, horizon, lives })
     }
 
     /// The frame, with the actor's memberships; the first statement, so the snapshot is taken here.
@@ -168,14 +169,10 @@ impl<'a> Snapshot<'a> {
         for arg in args {
             query = query.bind(arg.text.as_str());
         }
-        let mut frame =
-            Frame { epoch: String::new(), clock: self.clock, horizon: self.horizon, collected: 0, members: Vec::new() };
+        let mut frame = Frame::at(self.clock, self.horizon, self.lives.clone());
         for row in query.fetch_all(&mut *self.tx).await? {
             let (rule, param): (i32, i32) = (row.try_get(0)?, row.try_get(1)?);
-            match (usize::try_from(rule), usize::try_from(param)) {
-                (Ok(rule), Ok(param)) => frame.members.push((rule, param, row.try_get(2)?)),
-                _ => (frame.epoch, frame.collected) = (row.try_get(2)?, row.try_get(3)?),
-            }
+            frame.take(rule.into(), param.into(), row.try_get(2)?, row.try_get(3)?);
         }
         Ok(frame)
     }

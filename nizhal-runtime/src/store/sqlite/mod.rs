@@ -5,9 +5,9 @@ mod encode;
 mod provision;
 mod pull;
 
-pub use pull::Snapshot;
+pub(super) use pull::Snapshot;
 
-use super::{StoreError, StoreSettings, scope::ScopeSql};
+use super::{StoreError, StoreSettings, ddl::Seed, scope::ScopeSql};
 use crate::schema::Schema;
 use pull::PullSql;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, SqlxSqliteConnector};
@@ -17,6 +17,9 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use std::{str::FromStr, time::Duration};
+
+/// Where the database lives: a file moves without a trace, so there is nothing to compare.
+const HOME: &str = "file";
 
 /// One app's SQLite file.
 pub(super) struct SqliteStore {
@@ -53,14 +56,14 @@ impl SqliteStore {
         Ok(Self { writer, readers, db, sql: PullSql::new(schema) })
     }
 
-    pub(super) async fn plan(&self, schema: &Schema, epoch: &str) -> Result<Vec<String>, StoreError> {
+    pub(super) async fn plan(&self, schema: &Schema, seed: &Seed) -> Result<Vec<String>, StoreError> {
         let mut db = self.writer.acquire().await?;
-        provision::plan(&mut db, schema, epoch).await
+        provision::plan(&mut db, schema, seed).await
     }
 
-    pub(super) async fn provision(&self, schema: &Schema, epoch: &str) -> Result<(), StoreError> {
+    pub(super) async fn provision(&self, schema: &Schema, seed: &Seed) -> Result<(), StoreError> {
         let mut tx = self.writer.begin_with("begin immediate").await?;
-        for statement in provision::plan(&mut tx, schema, epoch).await? {
+        for statement in provision::plan(&mut tx, schema, seed).await? {
             sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *tx).await?;
         }
         Ok(tx.commit().await?)
@@ -77,6 +80,18 @@ impl SqliteStore {
         tx.execute_unprepared("delete from _nizhal_touched").await?;
         tx.execute_unprepared("update _nizhal_control set clock = clock + 1, txn = clock + 1 where id = 1").await?;
         Ok(tx)
+    }
+
+    pub(super) async fn collect_tombstones(&self, days: u32) -> Result<u64, StoreError> {
+        let before = format!("-{days} days");
+        let mut tx = self.writer.begin_with("begin immediate").await?;
+        let noted = "update _nizhal_control set collected = max(collected, coalesce((select max(version) from \
+            _nizhal_tombstones where at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', $1)), 0)) where id = 1";
+        sqlx::query(noted).bind(&before).execute(&mut *tx).await?;
+        let forgotten = "delete from _nizhal_tombstones where at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', $1)";
+        let count = sqlx::query(forgotten).bind(&before).execute(&mut *tx).await?.rows_affected();
+        tx.commit().await?;
+        Ok(count)
     }
 
     pub(super) async fn snapshot(&self) -> Result<Snapshot<'_>, StoreError> {

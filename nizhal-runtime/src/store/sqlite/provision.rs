@@ -3,7 +3,8 @@
 use super::capture;
 use crate::schema::Schema;
 use crate::store::{
-    StoreError, ddl,
+    StoreError,
+    ddl::{self, Seed},
     sql::{Dialect, UPDATED_AT, literal, quote, stamped},
 };
 use nizhal_core::TableDesc;
@@ -12,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const DIALECT: Dialect = Dialect::Sqlite;
 
-/// The statements that make the file fit the schema; none when it does. `epoch` is used when there is none yet.
-pub(super) async fn plan(db: &mut SqliteConnection, schema: &Schema, epoch: &str) -> Result<Vec<String>, StoreError> {
+/// The statements that make the file fit the schema; none when it does. `seed` is used when there is no control row yet.
+pub(super) async fn plan(db: &mut SqliteConnection, schema: &Schema, seed: &Seed) -> Result<Vec<String>, StoreError> {
     let mut columns: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let sql = "select m.name, c.name from sqlite_schema m, pragma_table_info(m.name) c where m.type = 'table'";
     for row in sqlx::query(sql).fetch_all(&mut *db).await? {
@@ -32,7 +33,7 @@ pub(super) async fn plan(db: &mut SqliteConnection, schema: &Schema, epoch: &str
         }
     }
     if !has_epoch {
-        plan.push(format!("insert into _nizhal_control (id, epoch) values (1, {})", literal(epoch)));
+        plan.push(seed.insert(&literal(super::HOME)));
     }
     let synced = schema.synced();
     let mut backfill = Vec::new();

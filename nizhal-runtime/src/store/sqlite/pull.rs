@@ -117,13 +117,9 @@ impl<'a> Snapshot<'a> {
         for arg in args {
             query = bind(query, &arg.text, arg.sql);
         }
-        let mut frame = Frame { epoch: String::new(), clock, horizon: clock, collected: 0, members: Vec::new() };
+        let mut frame = Frame::at(clock, clock, super::HOME.to_owned());
         for row in query.fetch_all(&mut *self.tx).await? {
-            let (rule, param): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-            match (usize::try_from(rule), usize::try_from(param)) {
-                (Ok(rule), Ok(param)) => frame.members.push((rule, param, row.try_get_unchecked(2)?)),
-                _ => (frame.epoch, frame.collected) = (row.try_get(2)?, row.try_get(3)?),
-            }
+            frame.take(row.try_get(0)?, row.try_get(1)?, row.try_get_unchecked(2)?, row.try_get(3)?);
         }
         Ok(frame)
     }

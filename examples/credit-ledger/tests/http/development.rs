@@ -1,0 +1,91 @@
+//! The first minute: a development start, its printed session, and settings that are wrong.
+
+use crate::fixture::BINARY;
+use nizhal_tests::{Address, App, Database, Server, SetUp, TempDir, both, until, verb};
+use serde_json::Value;
+use std::process::Command;
+
+both![the_printed_session_works_as_printed, a_second_start_seeds_nothing, wrong_settings_are_named];
+
+fn development(database: &Database) -> SetUp {
+    SetUp::new(BINARY, database.url()).without("NIZHAL_AUTH_SECRET").without("NIZHAL_ENV")
+}
+
+/// The `curl` lines of the output, with lines that end in a backslash joined.
+fn curl_lines(output: &str) -> Vec<String> {
+    let joined = output.replace("\\\n", " ");
+    joined.lines().map(str::trim).filter(|line| line.starts_with("curl ")).map(str::to_owned).collect()
+}
+
+fn shell(line: &str) -> String {
+    let ran = Command::new("bash").args(["-c", line]).output().expect("bash is there");
+    assert!(ran.status.success(), "{line}: {}", String::from_utf8_lossy(&ran.stderr));
+    String::from_utf8(ran.stdout).expect("curl printed text")
+}
+
+async fn the_printed_session_works_as_printed(app: App) {
+    let database = Database::new(app.database.kind()).await;
+    let server = Server::start(&development(&database), &Address::default());
+    until("two curl lines", async || curl_lines(&server.output()).len() >= 2).await;
+    let lines = curl_lines(&server.output());
+    let push = lines.iter().position(|line| line.contains("/sync/push")).expect("a line that pushes");
+    let pull = lines.iter().rposition(|line| line.contains("/sync/pull")).expect("a line that pulls");
+    assert!(push < pull, "what is pushed first is pulled afterwards: {lines:?}");
+    let pushed: Value = serde_json::from_str(&shell(&lines[push])).expect("the push answers JSON");
+    assert_eq!(pushed["applied"].as_array().map(Vec::len), Some(1), "{pushed}");
+    let pulled: Value = serde_json::from_str(&shell(&lines[pull])).expect("the pull answers JSON");
+    let tables: Vec<&str> =
+        pulled["changed"].as_array().into_iter().flatten().filter_map(|batch| batch["table"].as_str()).collect();
+    assert_eq!(tables, ["customers", "ledger_entries"], "{pulled}");
+    let again: Value = serde_json::from_str(&shell(&lines[push])).expect("pasted twice");
+    assert_eq!(again, pushed);
+    assert!(server.output().to_lowercase().contains("development"), "said loudly");
+    let mut db = database.connect().await;
+    assert_eq!((db.count("shop_members").await, db.count("ledger_entries").await), (2, 1));
+}
+
+async fn a_second_start_seeds_nothing(app: App) {
+    let database = Database::new(app.database.kind()).await;
+    let mut db = {
+        let _first = Server::start(&development(&database), &Address::default());
+        database.connect().await
+    };
+    let seeded = db.count("customers").await;
+    assert!(seeded >= 2);
+    db.execute("delete from customers where id = 'customer-1'").await;
+    let _second = Server::start(&development(&database), &Address::default());
+    assert_eq!(db.count("customers").await, seeded - 1);
+    let mut harness = app.sql().await;
+    assert_eq!(harness.count("customers").await, 0, "only a development start seeds");
+}
+
+async fn wrong_settings_are_named(app: App) {
+    let nowhere = TempDir::new("nowhere");
+    let missing = format!("sqlite://{}/no/such/dir/x.db", nowhere.path().display());
+    for (name, value) in [
+        ("PORT", "http"),
+        ("PORT", "70000"),
+        ("HOST", "not a host"),
+        ("DATABASE_URL", "mysql://localhost/x"),
+        ("DATABASE_URL", "nonsense"),
+        ("DATABASE_URL", &missing),
+        ("NIZHAL_RATE_LIMIT", "lots"),
+        ("NIZHAL_RATE_LIMIT", "0/60s"),
+        ("NIZHAL_MAX_BODY_BYTES", "1 MB"),
+        ("NIZHAL_DB_POOL", "0"),
+        ("NIZHAL_DB_POOL", "many"),
+        ("NIZHAL_CORS", "not an origin"),
+        ("NIZHAL_AUTH_SECRET", "short"),
+    ] {
+        let ended = verb(&app.set_up.clone().env(name, value), &["serve"]);
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(!ended.status.success() && said.contains(name), "{name}={value}: {} {said}", ended.status);
+        assert!(!said.contains("panicked"), "{name}={value}: {said}");
+    }
+    let production = app.set_up.clone().without("NIZHAL_AUTH_SECRET");
+    for verb_name in ["serve", "token"] {
+        let ended = verb(&production, &[verb_name]);
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(!ended.status.success() && said.contains("NIZHAL_AUTH_SECRET"), "{verb_name}: {said}");
+    }
+}

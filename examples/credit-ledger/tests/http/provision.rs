@@ -1,0 +1,71 @@
+//! Provisioning: idempotent, and at home in a database that was there before.
+
+use crate::fixture::{BINARY, add, two_shops};
+use crate::oracle::assert_converged;
+use nizhal_tests::{App, Database, SetUp, both, verb};
+
+both![provisioning_twice_changes_nothing, a_database_with_rows_is_taken_over, plan_prints_the_sql_that_migrate_runs];
+
+async fn provisioning_twice_changes_nothing(mut app: App) {
+    two_shops(&app).await;
+    let mut device = app.device("d", "ana", "s1");
+    add(&mut device, "c1").await;
+    device.pull().await;
+    for _ in 0..2 {
+        let plan = verb(&app.set_up, &["plan"]);
+        assert!(plan.status.success(), "{}", String::from_utf8_lossy(&plan.stderr));
+        assert_eq!(String::from_utf8_lossy(&plan.stdout).trim(), "");
+        assert!(verb(&app.set_up, &["migrate"]).status.success());
+    }
+    app.restart();
+    let page = device.page(None).await;
+    assert!(!page.reset && page.changed.is_empty(), "a second migration touched rows: {}", page.body);
+}
+
+async fn plan_prints_the_sql_that_migrate_runs(app: App) {
+    let fresh = Database::new(app.database.kind()).await;
+    let set_up = SetUp::new(BINARY, fresh.url());
+    let plan = verb(&set_up, &["plan"]);
+    let text = String::from_utf8_lossy(&plan.stdout).to_lowercase();
+    for wanted in ["create table", "customers", "shop_members", "trigger", "create index", "_nizhal_version"] {
+        assert!(plan.status.success() && text.contains(wanted), "no {wanted} in {text}");
+    }
+    assert!(fresh.connect().await.try_execute("select * from customers").await.is_err(), "`plan` changed the database");
+}
+
+/// Tables as a user might have had them for years: other columns, other defaults, keys, a view on them, rows in them.
+const USERS_TABLES: &str = "
+    create table shops (id text primary key, name text not null, owner_id text not null,
+        currency text not null default 'LKR', created_at TIMESTAMPTZ not null default CURRENT_TIMESTAMP, theme text);
+    create table shop_members (shop_id text not null, user_id text not null, role text not null,
+        primary key (shop_id, user_id));
+    create table customers (legacy int default 7, id text primary key, shop_id text not null references shops (id),
+        name text not null, phone text, note text, client_id text unique,
+        created_at TIMESTAMPTZ not null default CURRENT_TIMESTAMP);
+    create view names as select name from customers;
+    insert into shops (id, name, owner_id) values ('s1', 'Old', 'o1'), ('s2', 'Other', 'o1');
+    insert into shop_members values ('s1', 'ana', 'owner'), ('s2', 'cem', 'owner');
+    insert into customers (id, shop_id, name, client_id) values ('c1', 's1', 'Old one', 'k1'), ('c2', 's1', 'Old two', null),
+        ('c3', 's2', 'Not yours', null)";
+
+async fn a_database_with_rows_is_taken_over(app: App) {
+    let sqlite = app.database.kind() == nizhal_tests::Kind::Sqlite;
+    let moment = if sqlite { "timestamp_with_timezone_text" } else { "timestamptz" };
+    let now = if sqlite { "'2020-01-01T00:00:00.000000Z'" } else { "now()" };
+    let database = Database::new(app.database.kind()).await;
+    let mut db = database.connect().await;
+    db.execute(&USERS_TABLES.replace("TIMESTAMPTZ", moment).replace("CURRENT_TIMESTAMP", now)).await;
+    let app = App::on(database, BINARY);
+    let mut ana = app.device("a", "ana", "s1");
+    ana.pull_by(1).await;
+    assert_eq!(ana.ids("customers"), ["c1", "c2"]);
+    assert_eq!(ana.row("customers", "c1").expect("it is there").get("legacy"), None, "an undeclared column was sent");
+    add(&mut ana, "c9").await;
+    db.execute("update customers set name = 'New' where id = 'c2'").await;
+    db.execute("delete from customers where id = 'c1'").await;
+    ana.pull().await;
+    assert_converged(&app, &ana, "ana").await;
+    assert_eq!(ana.ids("customers"), ["c2", "c9"]);
+    assert_eq!(db.count("names").await, 3);
+    assert_eq!(String::from_utf8_lossy(&verb(&app.set_up, &["plan"]).stdout).trim(), "");
+}

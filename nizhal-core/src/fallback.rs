@@ -1,0 +1,44 @@
+//! What the macros fall back to when their input is in error, so that one mistake does not cause many.
+
+use crate::Actor;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+
+/// Claims and arguments that nobody can have.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Nothing {}
+
+impl Actor for Nothing {
+    fn user_id(&self) -> &str {
+        match *self {}
+    }
+    fn owner_id(&self) -> &str {
+        match *self {}
+    }
+}
+
+impl JsonSchema for Nothing {
+    fn schema_name() -> Cow<'static, str> {
+        "Nothing".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        false.into()
+    }
+}
+
+/// Implements `Mutator` for one whose signature was not understood; its compile error stands beside it.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __broken_mutator {
+    ($mutator:ident) => {
+        impl $crate::Mutator for $mutator {
+            type Actor = $crate::fallback::Nothing;
+            type Args = $crate::fallback::Nothing;
+            const DESC: $crate::MutatorDesc = $crate::MutatorDesc { name: "", privileged: &[], doc: "" };
+            fn run(_: &mut $crate::Ctx<Self::Actor>, args: Self::Args) -> $crate::__private::Running<'_> {
+                match args {}
+            }
+        }
+    };
+}

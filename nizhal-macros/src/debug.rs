@@ -1,0 +1,28 @@
+//! Shows an expansion when `NIZHAL_DEBUG_MACRO` names its item.
+
+use proc_macro2::{TokenStream, TokenTree};
+
+/// Gives the tokens back, printed to stderr when they define the item that the variable names.
+pub(crate) fn show(tokens: TokenStream) -> TokenStream {
+    if let Ok(name) = std::env::var("NIZHAL_DEBUG_MACRO")
+        && defines(&tokens, &name)
+    {
+        eprintln!("{}", pretty(&tokens));
+    }
+    tokens
+}
+
+/// The tokens as rustfmt would have them, or as they are when they do not parse.
+pub(crate) fn pretty(tokens: &TokenStream) -> String {
+    syn::parse2(tokens.clone()).map_or_else(|_| tokens.to_string(), |file| prettyplease::unparse(&file))
+}
+
+fn defines(tokens: &TokenStream, name: &str) -> bool {
+    let mut after_keyword = false;
+    tokens.clone().into_iter().any(|token| {
+        let TokenTree::Ident(ident) = token else { return false };
+        let found = after_keyword && ident == name;
+        after_keyword = ident == "struct" || ident == "enum" || ident == "fn";
+        found
+    })
+}

@@ -1,0 +1,17 @@
+//! The model to tokens, one room a noun.
+
+mod args;
+mod claims;
+mod main;
+mod mutator;
+mod rules;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use args::expand_args;
+pub(crate) use claims::expand_claims;
+pub(crate) use main::expand_main;
+pub(crate) use mutator::expand_mutator;
+pub(crate) use rules::expand_rules;
+pub(crate) use table::expand_table;

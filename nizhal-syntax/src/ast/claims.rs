@@ -1,0 +1,26 @@
+//! `#[nizhal::claims]` as written.
+
+use super::attr::parse_words;
+use crate::Errors;
+use proc_macro2::TokenStream;
+use syn::{Item, ItemStruct};
+
+/// A claims type.
+#[derive(Debug)]
+pub struct Claims {
+    /// The struct.
+    pub item: ItemStruct,
+}
+
+/// Reads the attribute and its item; `None` when the item is not a struct.
+pub fn parse_claims(attr: TokenStream, item: TokenStream, errors: &Errors) -> Option<Claims> {
+    parse_words(attr, "`#[nizhal::claims]`", &[], errors);
+    match syn::parse2::<Item>(item) {
+        Ok(Item::Struct(item)) => return Some(Claims { item }),
+        Ok(other) => {
+            errors.push(other, "claims are a struct", "write `struct Claims { user_id: String, owner_id: String, … }`");
+        }
+        Err(error) => errors.syntax(error),
+    }
+    None
+}

@@ -1,0 +1,14 @@
+//! What was written, with spans and without judgement.
+
+pub mod args;
+pub mod attr;
+pub mod claims;
+pub mod mutator;
+pub mod rules;
+pub mod table;
+
+pub use args::{Args, parse_args};
+pub use claims::{Claims, parse_claims};
+pub use mutator::{Mutator, parse_mutator};
+pub use rules::{Rule, RuleSet, Stmt, parse_rules};
+pub use table::{Default, Field, Table, parse_table};

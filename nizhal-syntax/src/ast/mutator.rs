@@ -1,0 +1,45 @@
+//! `#[mutator]` as written.
+
+use super::attr::parse_words;
+use crate::{Errors, symbol};
+use proc_macro2::TokenStream;
+use syn::{ItemFn, LitStr, Path};
+
+/// A mutator.
+#[derive(Debug)]
+pub struct Mutator {
+    /// The function.
+    pub item: ItemFn,
+    /// `name = "…"`
+    pub name: Option<LitStr>,
+    /// `privileged(…)`
+    pub privileged: Vec<Path>,
+}
+
+/// Reads the attribute and its item; `None` when the item is not a function.
+pub fn parse_mutator(attr: TokenStream, item: TokenStream, errors: &Errors) -> Option<Mutator> {
+    let words = parse_words(attr, "`#[mutator]`", symbol::MUTATOR_WORDS, errors);
+    let item = match syn::parse2::<ItemFn>(item.clone()) {
+        Ok(item) => item,
+        Err(error) => {
+            match syn::parse2::<syn::Item>(item) {
+                Ok(other) => errors.push(
+                    other,
+                    "a mutator is a function",
+                    "write `async fn name(ctx: &mut Ctx<Claims>, args: Args) -> Result<Applied> { … }`",
+                ),
+                Err(_) => errors.syntax(error),
+            }
+            return None;
+        }
+    };
+    let mut mutator = Mutator { item, name: None, privileged: Vec::new() };
+    for word in words {
+        if word.is(symbol::NAME) {
+            mutator.name = word.text(errors);
+        } else {
+            mutator.privileged = word.paths(errors);
+        }
+    }
+    Some(mutator)
+}

@@ -1,0 +1,140 @@
+//! Judges a column: its type, and whether its default fits; types that are not known by name are left to rustc.
+
+use crate::Errors;
+use crate::ast::Default;
+use crate::model::{TableColumn, ty};
+use quote::ToTokens;
+use syn::Type;
+
+const KNOWN: &[&str] = &[
+    "bool",
+    "i16",
+    "i32",
+    "i64",
+    "f32",
+    "f64",
+    "Decimal",
+    "String",
+    "Uuid",
+    "DateTimeUtc",
+    "Date",
+    "Time",
+    "Json",
+    "Vec",
+];
+
+/// Rust's own types that no column holds, with the one to write.
+const UNSUPPORTED: &[(&str, &str)] = &[
+    ("i8", "i16"),
+    ("u8", "i16"),
+    ("u16", "i32"),
+    ("u32", "i64"),
+    ("u64", "i64"),
+    ("usize", "i64"),
+    ("isize", "i64"),
+    ("i128", "Decimal"),
+    ("u128", "Decimal"),
+    ("char", "String"),
+    ("str", "String"),
+    ("HashMap", "Json"),
+    ("BTreeMap", "Json"),
+    ("HashSet", "Json"),
+    ("BTreeSet", "Json"),
+    ("VecDeque", "Json"),
+    ("SystemTime", "DateTimeUtc"),
+    ("Instant", "DateTimeUtc"),
+    ("NaiveDateTime", "DateTimeUtc"),
+];
+
+/// A type that certainly cannot be a column; others are left to the `ColumnType` trait.
+pub(super) fn check_type(column: &TableColumn, errors: &Errors) {
+    let inner = ty::without_option(&column.ty);
+    if ty::argument_of(inner, "Option").is_some() {
+        let help = format!("write `{}: {}`", column.field, inner.to_token_stream().to_string().replace(' ', ""));
+        errors.push(&column.ty, "a column is empty or not: one `Option` is enough", help);
+    } else if let Some(instead) = instead_of(inner) {
+        let wanted =
+            if std::ptr::eq(inner, &raw const column.ty) { instead.to_owned() } else { format!("Option<{instead}>") };
+        let what = format!("`{}` cannot be a column", inner.to_token_stream().to_string().replace(' ', ""));
+        errors.push(inner, what, format!("write `{}: {wanted}`", column.field));
+    }
+}
+
+fn instead_of(ty: &Type) -> Option<&'static str> {
+    match ty {
+        Type::Reference(reference) => match ty::name(&reference.elem).as_deref() {
+            Some("str") => Some("String"),
+            _ => Some("Json"),
+        },
+        Type::Tuple(_) | Type::Array(_) | Type::Slice(_) => Some("Json"),
+        _ => {
+            let name = ty::name(ty)?;
+            let bytes = ty::argument_of(ty, "Vec").and_then(ty::name).is_none_or(|item| item == "u8");
+            match name.as_str() {
+                "Vec" if !bytes => Some("Json"),
+                name => UNSUPPORTED.iter().find(|(from, _)| *from == name).map(|&(_, to)| to),
+            }
+        }
+    }
+}
+
+/// `updated_at` and `deleted_at` mean something to the engine, so they must be moments.
+pub(super) fn check_engine_type(column: &TableColumn, errors: &Errors) {
+    let name = column.name.value();
+    let Some(found) = ty::name(ty::without_option(&column.ty)) else { return };
+    if matches!(name.as_str(), "updated_at" | "deleted_at") && found != "DateTimeUtc" {
+        let what = format!("column \"{name}\" must be a moment");
+        errors.push(&column.ty, what, "write `DateTimeUtc` or `Option<DateTimeUtc>`, or name the column otherwise");
+    }
+}
+
+/// A default of another type than the column.
+pub(super) fn check_default(column: &TableColumn, errors: &Errors) {
+    let Some(default) = &column.default else { return };
+    let Some(found) = ty::name(ty::without_option(&column.ty)) else { return };
+    if !KNOWN.contains(&found.as_str()) {
+        return;
+    }
+    let report = |at: &dyn ToTokens, kind: &str, help: &str| {
+        errors.push(at, format!("{kind} cannot be the default of a `{found}` column"), help);
+    };
+    match default {
+        Default::Now(now) if found != "DateTimeUtc" => {
+            report(now, "the present moment", "write `DateTimeUtc` as the column's type");
+        }
+        Default::Text(text) if found != "String" => report(text, "a text", fitting(&found)),
+        Default::Bool(flag) if found != "bool" => report(flag, "a truth value", fitting(&found)),
+        Default::Int(number, negative) => check_number(number, *negative, &found, &report, errors),
+        _ => {}
+    }
+}
+
+fn check_number(
+    number: &syn::LitInt,
+    negative: bool,
+    found: &str,
+    report: &dyn Fn(&dyn ToTokens, &str, &str),
+    errors: &Errors,
+) {
+    let max: i128 = match found {
+        "i16" => i16::MAX.into(),
+        "i32" => i32::MAX.into(),
+        "i64" | "f32" | "f64" | "Decimal" => i64::MAX.into(),
+        _ => return report(number, "a number", fitting(found)),
+    };
+    let fits = number.base10_parse::<i128>().is_ok_and(|value| value - i128::from(negative) <= max);
+    if !fits || !number.suffix().is_empty() {
+        let help = format!("write a whole number between {} and {max}, without a suffix", -max - 1);
+        errors.push(number, format!("this number does not fit a `{found}` column"), help);
+    }
+}
+
+fn fitting(found: &str) -> &'static str {
+    match found {
+        "String" => "write a text in quotes: `default = \"…\"`",
+        "bool" => "write `default = true` or `default = false`",
+        "DateTimeUtc" => "write `default = now`",
+        "i16" | "i32" | "i64" | "f32" | "f64" | "Decimal" => "write a whole number: `default = 0`",
+        _ => "take the default away: a column of this type has none",
+    }
+}

@@ -1,0 +1,16 @@
+//! What is wrong with a model, one function a rule.
+
+mod args;
+mod claims;
+mod column;
+mod membership;
+mod mutator;
+mod rules;
+mod scope;
+mod table;
+
+pub use args::check_args;
+pub use claims::check_claims;
+pub use mutator::check_mutator;
+pub use rules::check_rules;
+pub use table::check_table;

@@ -1,0 +1,132 @@
+//! Judges rules: names, and that parameters are declared, bound and used.
+
+use super::membership::check_membership;
+use super::scope::check_tables;
+use crate::model::{Rule, RuleSet, Source};
+use crate::{Errors, name, symbol};
+use proc_macro2::Ident;
+use std::collections::HashMap;
+
+/// Reports what is wrong with a rule set.
+pub fn check_rules(set: &RuleSet, errors: &Errors) {
+    check_rule_names(set, errors);
+    for rule in &set.rules {
+        check_header(rule, errors);
+        check_bindings(rule, errors);
+        for param in &rule.params {
+            if let Source::Member { column, filters } = &param.source {
+                check_membership(param, column, filters, errors);
+            }
+        }
+        check_tables(rule, errors);
+        check_unused(rule, errors);
+        check_empty(rule, errors);
+    }
+}
+
+/// The parameters that a table line may name.
+pub(super) fn declared(rule: &Rule) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for ident in rule.header.iter().chain(rule.params.iter().map(|param| &param.ident)) {
+        let name = name::plain(ident);
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+fn check_rule_names(set: &RuleSet, errors: &Errors) {
+    let mut seen: HashMap<String, &Ident> = HashMap::new();
+    for rule in &set.rules {
+        let name = rule.name.value();
+        let default = name == name::camel(&name::plain(&rule.ident));
+        if name.trim().is_empty() {
+            errors.push(
+                &rule.name,
+                "a rule's name on the wire cannot be empty",
+                "write a name, or take `#[name = …]` away",
+            );
+        } else if let Some(first) = seen.get(&name) {
+            let what = format!("there are two rules named \"{name}\" on the wire; the first is `{first}`");
+            let help = "give this one another name, or move its lines into the first";
+            if default { errors.push(&rule.ident, what, help) } else { errors.push(&rule.name, what, help) }
+        }
+        seen.entry(name).or_insert(&rule.ident);
+    }
+}
+
+fn check_header(rule: &Rule, errors: &Errors) {
+    for (at, param) in rule.header.iter().enumerate() {
+        if param == symbol::ACTOR {
+            errors.push(param, "`actor` is the one who asks, not a parameter", "give the parameter another name");
+        }
+        if rule.header[..at].contains(param) {
+            errors.push(param, format!("parameter `{param}` is declared twice"), "take one of them away");
+        }
+    }
+    if rule.header.is_empty() && !rule.broken && rule.params.is_empty() {
+        let what = format!("rule `{}` has no parameter, so its rows would reach everyone", rule.ident);
+        let help = format!("write `rule {}(user_id)` and `user_id = actor.user_id;`", rule.ident);
+        errors.push(&rule.ident, what, help);
+    }
+}
+
+fn check_bindings(rule: &Rule, errors: &Errors) {
+    for (at, param) in rule.params.iter().enumerate() {
+        let ident = &param.ident;
+        if rule.params[..at].iter().any(|other| other.ident == *ident) {
+            errors.push(ident, format!("parameter `{ident}` is bound twice"), "take one of the lines away");
+        }
+        if !rule.header.contains(ident) {
+            let known: Vec<String> = rule.header.iter().map(name::plain).collect();
+            let help = match name::similar(&name::plain(ident), known.iter().map(String::as_str)) {
+                Some(similar) => format!("did you mean `{similar}`?"),
+                None => format!(
+                    "write it in the header: `rule {}({})`",
+                    rule.ident,
+                    [known, vec![ident.to_string()]].concat().join(", ")
+                ),
+            };
+            errors.push(ident, format!("rule `{}` has no parameter `{ident}`", rule.ident), help);
+        }
+    }
+    for ident in &rule.header {
+        if !rule.broken && !rule.params.iter().any(|param| is_meant(&param.ident, ident, rule)) {
+            let what = format!("parameter `{ident}` is not bound to the actor");
+            let help = format!(
+                "add `{ident} = actor.claim;`, or `{ident} in Table.column where Table.user == actor.user_id;` for many"
+            );
+            errors.push(ident, what, help);
+        }
+    }
+}
+
+/// Whether a bound name is this parameter, or was probably meant to be.
+fn is_meant(bound: &Ident, param: &Ident, rule: &Rule) -> bool {
+    let bound_name = name::plain(bound);
+    bound == param
+        || !rule.header.contains(bound) && name::similar(&bound_name, [name::plain(param).as_str()]).is_some()
+}
+
+fn check_unused(rule: &Rule, errors: &Errors) {
+    if rule.broken || rule.tables.is_empty() {
+        return;
+    }
+    for ident in &rule.header {
+        let used = rule.tables.iter().any(|line| line.broken || super::scope::scopes(line, ident));
+        // Where only some lines lack it, each of those lines is reported instead.
+        if !used && rule.header.len() > 1 && rule.params.iter().any(|param| param.ident == *ident) {
+            let what = format!("parameter `{ident}` is not used by any table of rule `{}`", rule.ident);
+            errors.push(ident, what, format!("compare a column with it in every table line, or take `{ident}` away"));
+        }
+    }
+}
+
+fn check_empty(rule: &Rule, errors: &Errors) {
+    if rule.tables.is_empty() && !rule.broken {
+        let what = format!("rule `{}` syncs no table", rule.ident);
+        let param = rule.header.first().map_or_else(|| "parameter".to_owned(), Ident::to_string);
+        errors.push(&rule.ident, what, format!("add `Table where Table.column == {param};`, or take the rule away"));
+    }
+}

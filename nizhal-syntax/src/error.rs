@@ -1,0 +1,75 @@
+//! Collects the mistakes of one item, so that they are reported together.
+
+use proc_macro2::Span;
+use quote::ToTokens;
+use std::{cell::RefCell, fmt::Display};
+
+/// The mistakes of one item; it panics when dropped unread, so that none is lost in silence.
+///
+/// ```
+/// let errors = nizhal_syntax::Errors::new();
+/// errors.push_span(proc_macro2::Span::call_site(), "a table needs a primary key", "mark a field");
+/// assert_eq!(errors.finish().unwrap_err().to_string(), "a table needs a primary key\n\nhelp: mark a field");
+/// ```
+#[derive(Debug)]
+pub struct Errors {
+    list: RefCell<Option<Vec<syn::Error>>>,
+}
+
+impl Errors {
+    /// No mistakes yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { list: RefCell::new(Some(Vec::new())) }
+    }
+
+    /// Adds a mistake at a piece of syntax: what is wrong, then what to write.
+    pub fn push(&self, at: impl ToTokens, what: impl Display, help: impl Display) {
+        // Not `Error::new(at.span())`: on stable Rust that span is the first token alone.
+        self.syntax(syn::Error::new_spanned(at, message(what, help)));
+    }
+
+    /// Adds a mistake at a single span.
+    pub fn push_span(&self, span: Span, what: impl Display, help: impl Display) {
+        self.syntax(syn::Error::new(span, message(what, help)));
+    }
+
+    /// Adds an error of the Rust grammar.
+    pub fn syntax(&self, error: syn::Error) {
+        self.list.borrow_mut().get_or_insert_default().extend(error);
+    }
+
+    /// The number of mistakes so far.
+    pub fn count(&self) -> usize {
+        self.list.borrow().as_ref().map_or(0, Vec::len)
+    }
+
+    /// Reads the mistakes.
+    ///
+    /// # Errors
+    /// All of them, combined into one error.
+    pub fn finish(self) -> syn::Result<()> {
+        let mut list = self.list.take().unwrap_or_default().into_iter();
+        let Some(mut first) = list.next() else { return Ok(()) };
+        list.for_each(|error| first.combine(error));
+        Err(first)
+    }
+}
+
+impl Default for Errors {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Errors {
+    fn drop(&mut self) {
+        if !std::thread::panicking() && self.list.borrow().is_some() {
+            panic!("mistakes were collected but never reported");
+        }
+    }
+}
+
+fn message(what: impl Display, help: impl Display) -> String {
+    format!("{what}\n\nhelp: {help}")
+}

@@ -1,0 +1,223 @@
+//! The conditions of a rule: columns compared with parameters, claims and constants, joined by `&&`.
+
+use crate::{Errors, symbol};
+use proc_macro2::{Ident, TokenStream};
+use quote::{ToTokens, quote};
+use syn::{BinOp, Expr, ExprBinary, ExprField, ExprLit, ExprUnary, Lit, Member, Path, UnOp};
+
+/// `Table.column`.
+#[derive(Clone, Debug)]
+pub struct Column {
+    /// The table, as written.
+    pub table: Path,
+    /// The column.
+    pub ident: Ident,
+}
+
+impl Column {
+    /// The last segment of the table's path.
+    pub fn table_ident(&self) -> Option<&Ident> {
+        self.table.segments.last().map(|segment| &segment.ident)
+    }
+}
+
+impl ToTokens for Column {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        let Self { table, ident } = self;
+        tokens.extend(quote!(#table.#ident));
+    }
+}
+
+/// One comparison.
+#[derive(Debug)]
+pub struct Filter {
+    /// What is compared.
+    pub column: Column,
+    /// `==` or `!=`, as written.
+    pub op: BinOp,
+    /// What it is compared with.
+    pub value: Value,
+}
+
+impl Filter {
+    /// Whether the comparison is `!=`.
+    pub fn negated(&self) -> bool {
+        matches!(self.op, BinOp::Ne(_))
+    }
+}
+
+/// What a column is compared with.
+#[derive(Clone, Debug)]
+pub enum Value {
+    /// `shop_id`
+    Param(Ident),
+    /// `actor.user_id`, by the claim's name.
+    Claim(Ident),
+    /// `"owner"`, `1`, `-1` or `true`.
+    Const(Expr),
+}
+
+/// Understands a condition; what is not understood is reported and left out.
+pub fn lower_condition(expr: &Expr, errors: &Errors) -> Vec<Filter> {
+    let mut filters = Vec::new();
+    collect(expr, &mut filters, errors);
+    filters
+}
+
+fn collect(expr: &Expr, filters: &mut Vec<Filter>, errors: &Errors) {
+    match expr {
+        Expr::Paren(paren) => collect(&paren.expr, filters, errors),
+        Expr::Group(group) => collect(&group.expr, filters, errors),
+        Expr::Binary(ExprBinary { left, op: BinOp::And(_), right, .. }) => {
+            collect(left, filters, errors);
+            collect(right, filters, errors);
+        }
+        Expr::Binary(ExprBinary { left, op: op @ (BinOp::Eq(_) | BinOp::Ne(_)), right, .. }) => {
+            filters.extend(compare(left, op, right, errors));
+        }
+        Expr::Binary(ExprBinary { op: op @ BinOp::Or(_), .. }) => {
+            errors.push(
+                op,
+                "`||` cannot stand in a rule",
+                "write a rule for each case: an actor sees what any of the rules gives",
+            );
+        }
+        Expr::Binary(ExprBinary { op, .. }) => {
+            let what = format!("`{}` cannot stand in a rule", op.to_token_stream());
+            errors.push(op, what, "compare with `==` or `!=`, and join comparisons with `&&`");
+        }
+        Expr::Unary(ExprUnary { op: op @ UnOp::Not(_), expr, .. }) => match column_of(expr) {
+            Some(column) => {
+                let column = text(&column);
+                errors.push(op, "`!` cannot stand in a rule", format!("write `{column} == false`"));
+            }
+            None => errors.push(op, "`!` cannot stand in a rule", "write `!=` in place of `!` and `==`"),
+        },
+        Expr::Lit(ExprLit { lit: lit @ Lit::Str(_), .. }) => {
+            errors.push(
+                lit,
+                "SQL as text cannot be checked, so a rule takes none",
+                "compare a column: `Table.column == parameter`",
+            );
+        }
+        Expr::Lit(ExprLit { lit: lit @ Lit::Bool(flag), .. }) => {
+            let what = if flag.value { "this condition is always true" } else { "this condition is never true" };
+            errors.push(lit, what, "compare a column: `Table.column == parameter`");
+        }
+        other => match column_of(other) {
+            Some(column) => {
+                let column = text(&column);
+                errors.push(other, "a column alone is not a condition", format!("write `{column} == true`"));
+            }
+            None => errors.push(
+                other,
+                "this cannot be checked, so it cannot stand in a rule",
+                "compare a column: `Table.column == parameter`",
+            ),
+        },
+    }
+}
+
+fn compare(left: &Expr, op: &BinOp, right: &Expr, errors: &Errors) -> Option<Filter> {
+    let sides = quote!(#left #op #right);
+    match (column_of(left), column_of(right)) {
+        (Some(a), Some(b)) if text(&a) == text(&b) => {
+            let what = if matches!(op, BinOp::Eq(_)) { "always true" } else { "never true" };
+            errors.push(sides, format!("this condition is {what}: it compares a column with itself"), "take it away");
+            None
+        }
+        (Some(_), Some(_)) => {
+            errors.push(
+                right,
+                "a rule compares no two columns",
+                "compare with a parameter, with `actor.claim` or with a constant",
+            );
+            None
+        }
+        (Some(column), None) => Some(Filter { column, op: *op, value: lower_value(right, errors)? }),
+        (None, Some(column)) => {
+            let swapped = format!("write `{} {} {}`", text(&column), text(op), text(left));
+            errors.push(sides, "the column comes first", swapped);
+            None
+        }
+        (None, None) if constant(left).is_some() && constant(right).is_some() => {
+            let what = if (text(left) == text(right)) == matches!(op, BinOp::Eq(_)) { "always" } else { "never" };
+            errors.push(
+                sides,
+                format!("this condition is {what} true: it compares two constants"),
+                "compare a column: `Table.column == \"…\"`",
+            );
+            None
+        }
+        (None, None) => {
+            errors.push(left, "this is not a column", "write `Table.column` on the left");
+            None
+        }
+    }
+}
+
+fn lower_value(expr: &Expr, errors: &Errors) -> Option<Value> {
+    if let Some(claim) = claim_of(expr) {
+        return Some(Value::Claim(claim));
+    }
+    match expr {
+        Expr::Paren(paren) => return lower_value(&paren.expr, errors),
+        Expr::Group(group) => return lower_value(&group.expr, errors),
+        Expr::Path(path) => {
+            if let Some(ident) = path.path.get_ident() {
+                return Some(Value::Param(ident.clone()));
+            }
+        }
+        _ => {}
+    }
+    if let Some(constant) = constant(expr) {
+        return Some(Value::Const(constant));
+    }
+    errors.push(
+        expr,
+        "a column cannot be compared with this",
+        "compare with a parameter, with `actor.claim`, or with a constant: a text, a whole number, `true` or `false`",
+    );
+    None
+}
+
+/// `Table.column`; the actor is no table.
+pub(super) fn column_of(expr: &Expr) -> Option<Column> {
+    let (table, ident) = field_of(expr)?;
+    (!table.is_ident(symbol::ACTOR)).then(|| Column { table: table.clone(), ident })
+}
+
+/// The claim of `actor.claim`.
+pub(super) fn claim_of(expr: &Expr) -> Option<Ident> {
+    let (base, ident) = field_of(expr)?;
+    base.is_ident(symbol::ACTOR).then_some(ident)
+}
+
+fn field_of(expr: &Expr) -> Option<(&Path, Ident)> {
+    match expr {
+        Expr::Field(ExprField { base, member: Member::Named(ident), .. }) => match &**base {
+            Expr::Path(path) if path.qself.is_none() => Some((&path.path, ident.clone())),
+            _ => None,
+        },
+        Expr::Paren(paren) => field_of(&paren.expr),
+        Expr::Group(group) => field_of(&group.expr),
+        _ => None,
+    }
+}
+
+fn constant(expr: &Expr) -> Option<Expr> {
+    match expr {
+        Expr::Lit(ExprLit { lit: Lit::Str(_) | Lit::Int(_) | Lit::Bool(_), .. }) => Some(expr.clone()),
+        Expr::Unary(ExprUnary { op: UnOp::Neg(_), expr: inner, .. }) => {
+            matches!(&**inner, Expr::Lit(ExprLit { lit: Lit::Int(_), .. })).then(|| expr.clone())
+        }
+        Expr::Paren(paren) => constant(&paren.expr),
+        Expr::Group(group) => constant(&group.expr),
+        _ => None,
+    }
+}
+
+/// Tokens as people write them.
+fn text(tokens: &impl ToTokens) -> String {
+    tokens.to_token_stream().to_string().replace(" . ", ".").replace(" :: ", "::").replace(":: ", "::")
+}

@@ -1,0 +1,18 @@
+//! What was meant: names resolved, defaults applied, conditions understood.
+
+pub mod args;
+pub mod claims;
+pub mod condition;
+pub mod derive;
+pub mod mutator;
+pub mod rules;
+pub mod table;
+pub mod ty;
+
+pub use args::{Args, lower_args};
+pub use claims::{Claims, lower_claims};
+pub use condition::{Column, Filter, Value};
+pub use derive::Derives;
+pub use mutator::{Mutator, lower_mutator};
+pub use rules::{Param, Rule, RuleSet, Source, TableLine, lower_rules};
+pub use table::{Merge, Table, TableColumn, lower_table};

@@ -1,0 +1,175 @@
+//! Rules: parameters with their sources, and tables with their conditions.
+
+use super::condition::{Column, Filter, claim_of, column_of, lower_condition};
+use crate::ast::{self, Stmt, attr};
+use crate::{Errors, name, symbol};
+use proc_macro2::Ident;
+use quote::ToTokens;
+use syn::{Attribute, Expr, ExprLit, Lit, LitStr, Meta, Path, Visibility};
+
+/// A rule set.
+#[derive(Debug)]
+pub struct RuleSet {
+    /// The doc comments and other attributes.
+    pub attrs: Vec<Attribute>,
+    /// The visibility.
+    pub vis: Visibility,
+    /// The name of the function that gives the rules.
+    pub ident: Ident,
+    /// The claims type.
+    pub actor: Path,
+    /// The rules.
+    pub rules: Vec<Rule>,
+}
+
+/// A rule.
+#[derive(Debug)]
+pub struct Rule {
+    /// The name in the source.
+    pub ident: Ident,
+    /// The name on the wire, spanned at what the user wrote.
+    pub name: LitStr,
+    /// The doc comment.
+    pub doc: String,
+    /// The parameters of the header.
+    pub header: Vec<Ident>,
+    /// The parameters as bound, in the order of their lines.
+    pub params: Vec<Param>,
+    /// The tables.
+    pub tables: Vec<TableLine>,
+    /// Whether part of it was not understood, so that nothing can be said of what is missing.
+    pub broken: bool,
+}
+
+/// A bound parameter.
+#[derive(Debug)]
+pub struct Param {
+    /// Its name.
+    pub ident: Ident,
+    /// Where its values come from.
+    pub source: Source,
+    /// Whether part of its line was not understood.
+    pub broken: bool,
+}
+
+/// Where a parameter's values come from.
+#[derive(Debug)]
+pub enum Source {
+    /// A claim.
+    Claim(Ident),
+    /// The rows of a membership table.
+    Member {
+        /// The column with the values.
+        column: Column,
+        /// The conditions.
+        filters: Vec<Filter>,
+    },
+}
+
+/// A table that the rule syncs.
+#[derive(Debug)]
+pub struct TableLine {
+    /// The table.
+    pub table: Path,
+    /// The conditions.
+    pub filters: Vec<Filter>,
+    /// Whether part of the line was not understood.
+    pub broken: bool,
+}
+
+impl TableLine {
+    /// The last segment of the table's path.
+    pub fn table_ident(&self) -> Option<&Ident> {
+        self.table.segments.last().map(|segment| &segment.ident)
+    }
+}
+
+/// Names the rules and understands their conditions.
+pub fn lower_rules(set: ast::RuleSet, errors: &Errors) -> RuleSet {
+    RuleSet {
+        rules: set.rules.into_iter().map(|rule| lower_rule(rule, errors)).collect(),
+        attrs: set.attrs,
+        vis: set.vis,
+        ident: set.ident,
+        actor: set.actor,
+    }
+}
+
+fn lower_rule(rule: ast::Rule, errors: &Errors) -> Rule {
+    let mut lowered = Rule {
+        name: lower_name(&rule, errors),
+        doc: attr::doc(&rule.attrs),
+        ident: rule.ident,
+        header: rule.params,
+        params: Vec::new(),
+        tables: Vec::new(),
+        broken: rule.broken,
+    };
+    for stmt in rule.stmts {
+        let before = errors.count();
+        let filters = |filter: Option<Expr>| filter.map_or_else(Vec::new, |expr| lower_condition(&expr, errors));
+        match stmt {
+            Stmt::Claim { param, value } => {
+                let source = lower_claim(&param, &value, errors).map(Source::Claim);
+                lowered.bind(param, source, false);
+            }
+            Stmt::Member { param, column, filter } => {
+                let filters = filters(filter);
+                let source = lower_member(&param, &column, errors).map(|column| Source::Member { column, filters });
+                lowered.bind(param, source, errors.count() > before);
+            }
+            Stmt::Table { table, filter } => {
+                let filters = filters(filter);
+                lowered.tables.push(TableLine { table, filters, broken: errors.count() > before });
+            }
+        }
+    }
+    lowered
+}
+
+impl Rule {
+    fn bind(&mut self, ident: Ident, source: Option<Source>, broken: bool) {
+        match source {
+            Some(source) => self.params.push(Param { ident, source, broken }),
+            None => self.broken = true,
+        }
+    }
+}
+
+fn lower_name(rule: &ast::Rule, errors: &Errors) -> LitStr {
+    let default = LitStr::new(&name::camel(&name::plain(&rule.ident)), rule.ident.span());
+    let mut renamed = None;
+    for attr in rule.attrs.iter().filter(|attr| !attr.path().is_ident("doc")) {
+        match &attr.meta {
+            Meta::NameValue(pair) if pair.path.is_ident(symbol::NAME) => match &pair.value {
+                Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => renamed = Some(text.clone()),
+                other => errors.push(other, "this is not a text", "write `#[name = \"…\"]`"),
+            },
+            other => {
+                errors.push(other.path(), "a rule has no such attribute", "write `#[name = \"…\"]` or a doc comment")
+            }
+        }
+    }
+    renamed.unwrap_or(default)
+}
+
+fn lower_claim(param: &Ident, value: &Expr, errors: &Errors) -> Option<Ident> {
+    let claim = claim_of(value);
+    if claim.is_none() {
+        let what = format!("`{param}` is bound to something other than the actor");
+        errors.push(value, what, format!("write `{param} = actor.claim;` with a field of the claims type"));
+    }
+    claim
+}
+
+fn lower_member(param: &Ident, column: &Expr, errors: &Errors) -> Option<Column> {
+    let found = column_of(column);
+    if found.is_none() {
+        let help = match claim_of(column) {
+            Some(claim) => format!("write `{param} = actor.{claim};` for a parameter with one value"),
+            None => format!("write `{param} in Table.column where Table.user == actor.user_id;`"),
+        };
+        errors.push(column.to_token_stream(), "this is not a column of a membership table", help);
+    }
+    found
+}

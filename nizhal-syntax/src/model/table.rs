@@ -1,0 +1,131 @@
+//! A table: its names, its key and its columns.
+
+use crate::ast::{self, Default, attr};
+use crate::{Errors, name};
+use proc_macro2::{Ident, Span};
+use quote::{ToTokens, format_ident};
+use syn::{Attribute, ItemStruct, LitStr, Type};
+
+/// A table.
+#[derive(Debug)]
+pub struct Table {
+    /// The struct, without `#[nizhal(…)]` attributes.
+    pub item: ItemStruct,
+    /// The name in SQL and on the wire.
+    pub name: LitStr,
+    /// How concurrent writes are merged.
+    pub merge: Merge,
+    /// Whether no rule may sync it.
+    pub server_only: bool,
+    /// The doc comment.
+    pub doc: String,
+    /// The columns, in order.
+    pub columns: Vec<TableColumn>,
+    /// Indexes of the primary key's columns.
+    pub key: Vec<usize>,
+}
+
+/// How concurrent writes are merged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Merge {
+    /// The last commit wins.
+    Lww,
+    /// Each column by its stamp.
+    Field,
+}
+
+/// A column.
+#[derive(Debug)]
+pub struct TableColumn {
+    /// The field.
+    pub field: Ident,
+    /// The variant of the column enum.
+    pub variant: Ident,
+    /// The name in SQL and on the wire, spanned at what the user wrote.
+    pub name: LitStr,
+    /// The type.
+    pub ty: Type,
+    /// What an insert without it writes.
+    pub default: Option<Default>,
+    /// `unique`
+    pub unique: Option<Ident>,
+    /// `private`
+    pub private: Option<Ident>,
+    /// The doc comment.
+    pub doc: String,
+    /// The field's other attributes.
+    pub attrs: Vec<Attribute>,
+}
+
+impl Table {
+    /// The primary key's columns.
+    pub fn key_columns(&self) -> impl ExactSizeIterator<Item = &TableColumn> {
+        self.key.iter().map(|&at| &self.columns[at])
+    }
+}
+
+impl TableColumn {
+    /// Where the name was written: at `rename`, or at the field.
+    pub fn name_at(&self) -> &dyn ToTokens {
+        if self.name.value() == name::plain(&self.field) { &self.field } else { &self.name }
+    }
+}
+
+/// Applies the defaults.
+pub fn lower_table(table: ast::Table, errors: &Errors) -> Table {
+    let ident = &table.item.ident;
+    let default_name = || LitStr::new(&name::snake(&name::plain(ident)), ident.span());
+    Table {
+        name: table.name.unwrap_or_else(default_name),
+        merge: lower_merge(table.merge.as_ref(), errors),
+        server_only: table.server_only.is_some(),
+        doc: attr::doc(&table.item.attrs),
+        key: table
+            .fields
+            .iter()
+            .enumerate()
+            .filter(|(_, field)| field.primary_key.is_some())
+            .map(|(at, _)| at)
+            .collect(),
+        columns: table.fields.into_iter().map(lower_field).collect(),
+        item: table.item,
+    }
+}
+
+fn lower_merge(merge: Option<&LitStr>, errors: &Errors) -> Merge {
+    match merge.map(LitStr::value).as_deref() {
+        None | Some("lww") => Merge::Lww,
+        Some("field") => Merge::Field,
+        Some(other) => {
+            let help = "write \"lww\" (the last commit wins) or \"field\" (each column by its own clock)";
+            errors.push(merge, format!("there is no merge policy \"{other}\""), help);
+            Merge::Lww
+        }
+    }
+}
+
+fn lower_field(field: ast::Field) -> TableColumn {
+    let plain = name::plain(&field.ident);
+    TableColumn {
+        variant: variant(&plain, field.ident.span()),
+        name: field.rename.unwrap_or_else(|| LitStr::new(&plain, field.ident.span())),
+        field: field.ident,
+        ty: field.ty,
+        default: field.default,
+        unique: field.unique,
+        private: field.private,
+        doc: attr::doc(&field.attrs),
+        attrs: field.attrs,
+    }
+}
+
+/// `client_id` as `ClientId`; what would be no identifier gets an underscore.
+fn variant(plain: &str, span: Span) -> Ident {
+    let pascal = name::pascal(plain);
+    match pascal.as_str() {
+        "Self" => Ident::new("Self_", span),
+        "" => Ident::new("Column", span),
+        _ if pascal.starts_with(|first: char| first.is_ascii_digit()) => format_ident!("_{pascal}", span = span),
+        _ => Ident::new(&pascal, span),
+    }
+}

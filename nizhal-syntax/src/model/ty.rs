@@ -1,0 +1,33 @@
+//! What a type looks like from outside; aliases stay unknown and are left to rustc.
+
+use syn::{GenericArgument, PathArguments, PathSegment, Type};
+
+/// The last segment of a path type.
+pub fn last_segment(ty: &Type) -> Option<&PathSegment> {
+    match ty {
+        Type::Path(path) if path.qself.is_none() => path.path.segments.last(),
+        Type::Group(group) => last_segment(&group.elem),
+        Type::Paren(paren) => last_segment(&paren.elem),
+        _ => None,
+    }
+}
+
+/// The name of a path type's last segment.
+pub fn name(ty: &Type) -> Option<String> {
+    Some(last_segment(ty)?.ident.to_string())
+}
+
+/// The one type argument of `Name<T>`.
+pub fn argument_of<'a>(ty: &'a Type, name: &str) -> Option<&'a Type> {
+    let segment = last_segment(ty)?;
+    let PathArguments::AngleBracketed(arguments) = &segment.arguments else { return None };
+    match (segment.ident == name, arguments.args.len(), arguments.args.first()) {
+        (true, 1, Some(GenericArgument::Type(ty))) => Some(ty),
+        _ => None,
+    }
+}
+
+/// `T` of `Option<T>`, or the type itself.
+pub fn without_option(ty: &Type) -> &Type {
+    argument_of(ty, "Option").unwrap_or(ty)
+}

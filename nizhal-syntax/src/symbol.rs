@@ -1,0 +1,34 @@
+//! The words that may stand in attributes, each named once.
+
+/// The helper attribute of a field: `#[nizhal(…)]`.
+pub const NIZHAL: &str = "nizhal";
+
+/// The name on the wire and in SQL.
+pub const NAME: &str = "name";
+/// The merge policy of a table.
+pub const MERGE: &str = "merge";
+/// A table that no rule may sync.
+pub const SERVER_ONLY: &str = "server_only";
+/// What may stand in `#[nizhal::table(…)]`.
+pub const TABLE_WORDS: &[&str] = &[NAME, MERGE, SERVER_ONLY];
+
+/// A column of the primary key.
+pub const PRIMARY_KEY: &str = "primary_key";
+/// A column whose values are unique.
+pub const UNIQUE: &str = "unique";
+/// A column that stays on the server.
+pub const PRIVATE: &str = "private";
+/// What an insert without the column writes.
+pub const DEFAULT: &str = "default";
+/// The column's name in SQL and on the wire.
+pub const RENAME: &str = "rename";
+/// What may stand in `#[nizhal(…)]` on a field.
+pub const FIELD_WORDS: &[&str] = &[PRIMARY_KEY, UNIQUE, PRIVATE, DEFAULT, RENAME];
+
+/// Tables that a mutator may write beyond the actor's buckets.
+pub const PRIVILEGED: &str = "privileged";
+/// What may stand in `#[mutator(…)]`.
+pub const MUTATOR_WORDS: &[&str] = &[NAME, PRIVILEGED];
+
+/// The actor, in conditions of rules.
+pub const ACTOR: &str = "actor";

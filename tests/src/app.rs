@@ -1,0 +1,119 @@
+//! One test's whole world: a fresh database, the real server on it, and devices that talk to it.
+
+use crate::{Address, Connection, Database, Device, Kind, Reply, Server, SetUp, Socket, token, verb};
+use serde_json::Value;
+
+/// Writes each test twice, as `postgres::name` and `sqlite::name`; for the crate that owns the binary.
+#[macro_export]
+macro_rules! both {
+    ($($name:ident),* $(,)?) => {
+        $crate::on!(postgres, Postgres: $($name),*);
+        $crate::on!(sqlite, Sqlite: $($name),*);
+    };
+}
+
+/// Writes each test for one database: `on!(postgres, Postgres: name, …)`.
+#[macro_export]
+macro_rules! on {
+    ($module:ident, $kind:ident: $($name:ident),* $(,)?) => {
+        mod $module {
+            $(#[test]
+            fn $name() {
+                $crate::run($crate::Kind::$kind, env!("CARGO_BIN_EXE_credit-ledger"), super::$name);
+            })*
+        }
+    };
+}
+
+/// Runs one test in a runtime and on a database of its own.
+///
+/// # Panics
+/// When the test does.
+pub fn run<F: Future<Output = ()>>(kind: Kind, binary: &str, test: impl FnOnce(App) -> F) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.expect("a runtime starts");
+    runtime.block_on(async { Box::pin(test(App::start(kind, binary).await)).await });
+}
+
+/// A server on a fresh, provisioned database.
+#[derive(Debug)]
+pub struct App {
+    /// The server; dropped, and so killed, before its database.
+    pub server: Server,
+    /// What it was started with.
+    pub set_up: SetUp,
+    /// Where it listens.
+    pub address: Address,
+    /// Its database.
+    pub database: Database,
+    http: reqwest::Client,
+}
+
+impl App {
+    /// Provisions a fresh database and starts the server on it.
+    ///
+    /// # Panics
+    /// When either fails.
+    pub async fn start(kind: Kind, binary: &str) -> Self {
+        Self::on(Database::new(kind).await, binary)
+    }
+
+    /// Provisions this database and starts the server on it.
+    ///
+    /// # Panics
+    /// When either fails.
+    pub fn on(database: Database, binary: &str) -> Self {
+        let set_up = SetUp::new(binary, database.url());
+        let migrated = verb(&set_up, &["migrate"]);
+        assert!(migrated.status.success(), "`migrate` failed: {}", String::from_utf8_lossy(&migrated.stderr));
+        let address = Address::default();
+        let server = Server::start(&set_up, &address);
+        Self { server, set_up, address, database, http: reqwest::Client::new() }
+    }
+
+    /// Starts the server again on the same database, killing the one that runs; with another set-up, when it was changed.
+    pub fn restart(&mut self) {
+        self.server.kill();
+        self.server = Server::start(&self.set_up, &self.address);
+    }
+
+    /// A connection of the test's own to the database.
+    pub async fn sql(&self) -> Connection {
+        self.database.connect().await
+    }
+
+    /// A device of this user whose token names this shop; its `deviceId` is `name`.
+    pub fn device(&self, name: &str, user: &str, shop: &str) -> Device {
+        Device::new(&self.address, name, &token::signed(&token::claims(user, Some(shop))))
+    }
+
+    /// `POST` of a body as it stands.
+    pub async fn post(&self, path: &str, token: &str, body: impl Into<reqwest::Body>) -> Reply {
+        let request = self.http.post(self.address.at(path)).header("content-type", "application/json");
+        Reply::of(request.bearer_auth(token).body(body)).await
+    }
+
+    /// `GET` with a token, or without when it is empty.
+    pub async fn get(&self, path: &str, token: &str) -> Reply {
+        let request = self.http.get(self.address.at(path));
+        Reply::of(if token.is_empty() { request } else { request.bearer_auth(token) }).await
+    }
+
+    /// Any request, for what the others cannot say.
+    pub fn request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+        self.http.request(method, self.address.at(path))
+    }
+
+    /// `POST /sync/push` of these mutations.
+    pub async fn push(&self, token: &str, mutations: &[Value]) -> Reply {
+        self.post("/sync/push", token, serde_json::json!({"mutations": mutations}).to_string()).await
+    }
+
+    /// The actor's stream.
+    ///
+    /// # Errors
+    /// The status, when the server refuses.
+    pub async fn stream(&self, query: &str, token: Option<&str>) -> Result<Socket, u16> {
+        Socket::open(&self.address.at("/sync/stream"), query, token).await
+    }
+}

@@ -1,0 +1,8 @@
+//! Generic arguments.
+
+#[nizhal::args]
+struct Act<T> {
+    id: T,
+}
+
+fn main() {}

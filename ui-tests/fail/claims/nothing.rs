@@ -1,0 +1,7 @@
+//! Claims that say nothing.
+
+#[nizhal::claims]
+struct Claims {
+}
+
+fn main() {}

@@ -1,0 +1,21 @@
+//! A generic mutator.
+#![allow(unused_imports, dead_code)]
+use nizhal::prelude::*;
+
+#[nizhal::claims]
+struct Claims {
+    user_id: String,
+    owner_id: String,
+}
+
+#[nizhal::args]
+struct Act {}
+
+#[mutator]
+async fn act<T>(ctx: &mut Ctx<Claims>, args: T) -> Result<Applied> {
+    Ok(Applied::done())
+}
+
+fn main() {
+    mutators![act];
+}

@@ -1,0 +1,23 @@
+//! A function that is not a mutator.
+#![allow(unused_imports, dead_code)]
+use nizhal::prelude::*;
+
+#[nizhal::claims]
+struct Claims {
+    user_id: String,
+    owner_id: String,
+}
+
+#[nizhal::args]
+struct Act {}
+
+async fn other() {}
+
+#[mutator]
+async fn act(ctx: &mut Ctx<Claims>, args: Act) -> Result<Applied> {
+    Ok(Applied::done())
+}
+
+fn main() {
+    mutators![other];
+}

@@ -1,0 +1,23 @@
+//! A mutator that holds what cannot cross threads.
+#![allow(unused_imports, dead_code)]
+use nizhal::prelude::*;
+
+#[nizhal::claims]
+struct Claims {
+    user_id: String,
+    owner_id: String,
+}
+
+#[nizhal::args]
+struct Act {}
+
+#[mutator]
+async fn act(ctx: &mut Ctx<Claims>, args: Act) -> Result<Applied> {
+    let count = std::rc::Rc::new(1);
+    ctx.db().ping().await?;
+    Ok(Applied::id(count.to_string()))
+}
+
+fn main() {
+    mutators![act];
+}

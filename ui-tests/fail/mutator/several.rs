@@ -1,0 +1,21 @@
+//! Several mistakes, reported together.
+#![allow(unused_imports, dead_code)]
+use nizhal::prelude::*;
+
+#[nizhal::claims]
+struct Claims {
+    user_id: String,
+    owner_id: String,
+}
+
+#[nizhal::args]
+struct Act {}
+
+#[mutator(nam = "x")]
+unsafe fn act<T>(ctx: &Ctx<Claims>, one: T, two: T) -> Applied {
+    Applied::done()
+}
+
+fn main() {
+    mutators![act];
+}

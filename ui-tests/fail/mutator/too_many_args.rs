@@ -1,0 +1,21 @@
+//! A mutator with three arguments.
+#![allow(unused_imports, dead_code)]
+use nizhal::prelude::*;
+
+#[nizhal::claims]
+struct Claims {
+    user_id: String,
+    owner_id: String,
+}
+
+#[nizhal::args]
+struct Act {}
+
+#[mutator]
+async fn act(ctx: &mut Ctx<Claims>, name: Act, phone: Act) -> Result<Applied> {
+    Ok(Applied::done())
+}
+
+fn main() {
+    mutators![act];
+}

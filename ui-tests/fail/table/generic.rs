@@ -1,0 +1,8 @@
+//! A generic table.
+#[nizhal::table]
+pub struct Customer<T> {
+    #[nizhal(primary_key)]
+    pub id: String,
+}
+
+fn main() {}

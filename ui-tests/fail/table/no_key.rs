@@ -1,0 +1,8 @@
+//! A table without a primary key.
+#[nizhal::table]
+pub struct Customer {
+    pub id: String,
+    pub name: String,
+}
+
+fn main() {}
