@@ -35,7 +35,7 @@ impl<A: Actor> JwtHs256<A> {
         let token = jsonwebtoken::decode::<Map<String, Value>>(token, &self.key, &self.rules);
         let mut claims = token.map_err(|_| AuthError::Invalid)?.claims;
         for required in ["userId", "ownerId"] {
-            if !claims.get(required).and_then(Value::as_str).is_some_and(|text| !text.is_empty()) {
+            if claims.get(required).and_then(Value::as_str).is_none_or(str::is_empty) {
                 return Err(AuthError::Invalid);
             }
         }
