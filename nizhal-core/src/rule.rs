@@ -286,7 +286,7 @@ pub struct TableScope<T> {
 
 impl<T: Table> TableScope<T> {
     /// `column == parameter`.
-    pub fn scope<C: SameType<P>, P: ScopeColumn>(&mut self, column: Col<T, C>, param: &Param<P>) {
+    pub fn scope<C: SameType<P>, P>(&mut self, column: Col<T, C>, param: &Param<P>) {
         self.scope.push((param.at, column.index()));
     }
 

@@ -12,11 +12,11 @@ use syn::{ReturnType, spanned::Spanned};
 pub(crate) fn expand_mutator(attr: TokenStream, item: TokenStream) -> TokenStream {
     let errors = Errors::new();
     let Some(ast) = parse_mutator(attr, item.clone(), &errors) else { return report(errors, strip(item)) };
+    let parsed = errors.count();
     let mutator = lower_mutator(ast, &errors);
-    let lowered = errors.count();
     check_mutator(&mutator, &errors);
     let expanded = match (&mutator.actor, &mutator.args) {
-        (Some(actor), Some(args)) if errors.count() == lowered => expand(&mutator, actor, args),
+        (Some(actor), Some(args)) if errors.count() == parsed => expand(&mutator, actor, args),
         _ => expand_fallback(&mutator),
     };
     report(errors, expanded)

@@ -92,6 +92,7 @@ fn expand_column(column: &Column) -> TokenStream {
 
 /// A function from the claims to one of them, all of it at the user's claim.
 fn expand_claim(claim: &Ident, actor: &Path) -> TokenStream {
-    let claims = Ident::new("claims", Span::mixed_site().located_at(claim.span()));
+    // Not `mixed_site`: rustc widens a span that mixes two contexts to the whole macro.
+    let claims = Ident::new("__claims", claim.span());
     quote_spanned!(claim.span()=> |#claims: &#actor| &#claims.#claim)
 }

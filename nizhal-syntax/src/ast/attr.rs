@@ -1,11 +1,12 @@
 //! The words inside an attribute: `name = "x", server_only, privileged(A, B)`.
 
 use crate::{Errors, name, symbol};
-use proc_macro2::{Ident, TokenStream, TokenTree};
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::punctuated::Punctuated;
-use syn::{Attribute, Expr, ExprLit, Lit, LitStr, Meta, Path, Token, parenthesized, token};
+use syn::spanned::Spanned;
+use syn::{Attribute, Expr, ExprLit, Item, Lit, LitStr, Meta, Path, Token, parenthesized, token};
 
 /// One word of an attribute, with what follows it.
 #[derive(Debug)]
@@ -186,4 +187,20 @@ pub fn serde_words(attrs: &[Attribute]) -> Vec<String> {
         words.extend(metas.iter().filter_map(|meta| Some(meta.path().get_ident()?.to_string())));
     }
     words
+}
+
+/// Where an item says what it is: its keyword.
+pub fn keyword(item: &Item) -> Span {
+    match item {
+        Item::Const(item) => item.const_token.span,
+        Item::Enum(item) => item.enum_token.span,
+        Item::Fn(item) => item.sig.fn_token.span,
+        Item::Impl(item) => item.impl_token.span,
+        Item::Mod(item) => item.mod_token.span,
+        Item::Struct(item) => item.struct_token.span,
+        Item::Trait(item) => item.trait_token.span,
+        Item::Type(item) => item.type_token.span,
+        Item::Union(item) => item.union_token.span,
+        other => other.span(),
+    }
 }

@@ -12,7 +12,7 @@ struct Claims {
 struct Act {}
 
 #[mutator]
-async fn act(ctx: &mut Ctx<Claims>, args: Act) -> Result<Applied> {
+async fn act(ctx: &mut Ctx<Claims>, _args: Act) -> Result<Applied> {
     let count = std::rc::Rc::new(1);
     ctx.db().ping().await?;
     Ok(Applied::id(count.to_string()))
