@@ -1,6 +1,7 @@
 //! Everything an app declared, checked once at start and read by every part of the server.
 
 use nizhal_core::{MutatorEntry, Rule, TableDesc};
+use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 
 /// The app's tables, rules and mutators.
@@ -98,5 +99,22 @@ impl Schema {
             self.rules.iter().flat_map(|rule| &rule.tables).any(|synced| synced.table.name == table.name)
         };
         self.tables.iter().copied().filter(|table| synced(table)).collect()
+    }
+
+    /// A text that changes when what a rule shows does: names, parameters, tables, columns, conditions.
+    pub fn fingerprint(&self) -> String {
+        let mut text = String::new();
+        for rule in &self.rules {
+            text.push_str(&format!("rule {}\n", rule.name));
+            for synced in &rule.tables {
+                let name = |at: &usize| synced.table.columns[*at].name;
+                let scope: Vec<_> = synced.scope.iter().map(name).collect();
+                let columns = synced.table.columns.iter().filter(|column| !column.private);
+                let columns: Vec<_> = columns.map(|column| (column.name, column.sql)).collect();
+                text.push_str(&format!("{} {scope:?} {:?} {columns:?}\n", synced.table.name, synced.filters));
+            }
+        }
+        let digest = Sha256::digest(text.as_bytes());
+        digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }
 }

@@ -26,6 +26,11 @@ impl Bucket {
         }
     }
 
+    /// The parameters as the store writes them: a JSON array of texts.
+    pub fn key(&self) -> String {
+        serde_json::to_string(&self.params).unwrap_or_else(|_| unreachable!("texts are JSON"))
+    }
+
     /// The name that wire 2 uses: `rule:value`.
     pub fn qualified(&self) -> String {
         format!("{}:{}", self.rule, self.name())

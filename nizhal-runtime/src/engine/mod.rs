@@ -1,11 +1,20 @@
 //! The engine: what a pull, a push and a scope are. It decides; clock, randomness and I/O are passed in.
 
 mod bucket;
+mod cursor;
+mod page;
+mod pull;
+mod push;
+mod scope;
 
 pub use bucket::Bucket;
 
-use crate::{realtime::Hub, schema::Schema, store::{Store, StoreError}};
-use nizhal_core::{DateTimeUtc, HlcClock, NodeId, Principal, Uuid, wire::{PullRequest, PushRequest}};
+use crate::{
+    realtime::Hub,
+    schema::Schema,
+    store::{Store, StoreError},
+};
+use nizhal_core::{DateTimeUtc, HlcClock, NodeId, Principal, TableDesc, Uuid};
 use std::sync::{Arc, Mutex};
 
 /// Where time and ids come from; the server's are real, a test's are its own.
@@ -23,6 +32,10 @@ pub struct Engine {
     pub(crate) hub: Hub,
     pub(crate) environment: Arc<dyn Environment>,
     pub(crate) hlc: Mutex<HlcClock>,
+    /// The synced tables; a table's place is its slot.
+    tables: Vec<&'static TableDesc>,
+    /// Changes when the rules do.
+    fingerprint: String,
 }
 
 /// One answer of a pull: the JSON body, ready to send.
@@ -92,28 +105,19 @@ pub enum PushFailure {
 impl Engine {
     /// An engine over a provisioned store.
     pub fn new(schema: Arc<Schema>, store: Store, hub: Hub, environment: Arc<dyn Environment>, node: NodeId) -> Self {
-        Self { schema, store, hub, environment, hlc: Mutex::new(HlcClock::new(node)) }
-    }
-
-    /// Answers a pull.
-    ///
-    /// # Errors
-    /// [`PullError::Store`] when the database fails.
-    pub async fn pull(&self, _principal: &Principal, _request: PullRequest) -> Result<PullPage, PullError> {
-        todo!()
-    }
-
-    /// Applies a batch of mutations, in order, until the first failure.
-    pub async fn push(&self, _principal: &Principal, _request: PushRequest) -> PushReply {
-        todo!()
+        let (tables, fingerprint) = (schema.synced(), schema.fingerprint());
+        Self { schema, store, hub, environment, hlc: Mutex::new(HlcClock::new(node)), tables, fingerprint }
     }
 
     /// The actor's buckets now.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn scope(&self, _principal: &Principal) -> Result<Vec<Bucket>, StoreError> {
-        todo!()
+    pub async fn scope(&self, principal: &Principal) -> Result<Vec<Bucket>, StoreError> {
+        let mut snapshot = self.store.snapshot().await?;
+        let frame = snapshot.frame(&self.store.scope_args(principal)).await?;
+        snapshot.close().await?;
+        Ok(scope::buckets(&self.schema, principal, &frame.members).into_iter().collect())
     }
 
     /// Whether the database answers and is provisioned.
@@ -121,6 +125,9 @@ impl Engine {
     /// # Errors
     /// When it does not.
     pub async fn ready(&self) -> Result<(), StoreError> {
-        todo!()
+        let mut snapshot = self.store.snapshot().await?;
+        // No arguments: only the frame's own row matters here.
+        snapshot.epoch().await?;
+        snapshot.close().await
     }
 }

@@ -1,11 +1,38 @@
 //! The databases: the only room that names sqlx and sea-orm connections.
 
+mod ddl;
+mod error;
+mod json;
+mod note;
+mod postgres;
+mod read;
+mod scope;
+mod sql;
+mod sqlite;
+mod write;
+
+pub use error::StoreError;
+pub(crate) use error::{Fault, fault};
+pub use note::Touched;
+pub use read::{Body, Change, Frame, Image, LaneRead, Position, ScopeArg, Tie};
+pub use write::{Claim, Record, Sequence, Stored, WriteTx, Written};
+
 use crate::schema::Schema;
+use nizhal_core::{Principal, RuleTable};
+use scope::ScopeSql;
+use sea_orm::{DatabaseConnection, DatabaseTransaction, TransactionTrait, Value};
+use sql::Dialect;
 use std::sync::Arc;
 
 /// One app's database.
 pub struct Store {
-    _private: (),
+    schema: Arc<Schema>,
+    backend: Backend,
+}
+
+enum Backend {
+    Postgres(postgres::PostgresStore),
+    Sqlite(sqlite::SqliteStore),
 }
 
 /// How to reach a database.
@@ -17,28 +44,24 @@ pub struct StoreSettings {
     pub pool: u32,
 }
 
-/// Why the database did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// It cannot be reached, or is too busy: try again later (503).
-    #[error("the database is unavailable")]
-    Unavailable(#[source] sea_orm::DbErr),
-    /// It refused a statement of ours: a fault of the server (500).
-    #[error("the database refused a statement")]
-    Statement(#[source] sea_orm::DbErr),
-    /// It holds something that does not fit the declared schema: an operator must act (start-up).
-    #[error("{0}")]
-    Schema(String),
-}
-
 impl Store {
     /// Connects; makes a SQLite file that is absent.
     ///
     /// # Errors
     /// When the URL names no database of a known kind, or it cannot be reached.
-    pub async fn connect(_settings: &StoreSettings, _schema: Arc<Schema>) -> Result<Self, StoreError> {
-        todo!()
+    pub async fn connect(settings: &StoreSettings, schema: Arc<Schema>) -> Result<Self, StoreError> {
+        let backend = match settings.url.split(':').next() {
+            Some("postgres" | "postgresql") => {
+                Backend::Postgres(postgres::PostgresStore::connect(settings, &schema).await?)
+            }
+            Some("sqlite") => Backend::Sqlite(sqlite::SqliteStore::connect(settings, &schema).await?),
+            _ => {
+                return Err(StoreError::Schema(
+                    "the database URL must begin with postgres:// or sqlite:// (DATABASE_URL)".to_owned(),
+                ));
+            }
+        };
+        Ok(Self { schema, backend })
     }
 
     /// The SQL that provisioning would run now, statement by statement; empty when all is in place.
@@ -46,7 +69,11 @@ impl Store {
     /// # Errors
     /// When the database fails or holds something that does not fit.
     pub async fn plan(&self) -> Result<Vec<String>, StoreError> {
-        todo!()
+        let epoch = uuid::Uuid::new_v4().to_string();
+        match &self.backend {
+            Backend::Postgres(store) => store.plan(&self.schema, &epoch).await,
+            Backend::Sqlite(store) => store.plan(&self.schema, &epoch).await,
+        }
     }
 
     /// Runs what [`plan`](Self::plan) lists, in one transaction.
@@ -54,21 +81,224 @@ impl Store {
     /// # Errors
     /// As for [`plan`](Self::plan).
     pub async fn provision(&self) -> Result<(), StoreError> {
-        todo!()
+        let epoch = uuid::Uuid::new_v4().to_string();
+        match &self.backend {
+            Backend::Postgres(store) => store.provision(&self.schema, &epoch).await,
+            Backend::Sqlite(store) => store.provision(&self.schema, &epoch).await,
+        }
     }
 
     /// A sea-orm connection that writes, for seeds.
-    pub fn connection(&self) -> &sea_orm::DatabaseConnection {
-        todo!()
+    pub fn connection(&self) -> &DatabaseConnection {
+        match &self.backend {
+            Backend::Postgres(store) => store.db(),
+            Backend::Sqlite(store) => store.db(),
+        }
     }
 
     /// `Postgres` or `SQLite`.
     pub fn kind(&self) -> &'static str {
-        todo!()
+        match &self.backend {
+            Backend::Postgres(_) => "Postgres",
+            Backend::Sqlite(_) => "SQLite",
+        }
     }
 
     /// Closes every connection, after what runs on them.
     pub async fn close(&self) {
-        todo!()
+        match &self.backend {
+            Backend::Postgres(store) => store.close().await,
+            Backend::Sqlite(store) => store.close().await,
+        }
+    }
+
+    /// One snapshot, from which everything in an answer is read.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn snapshot(&self) -> Result<Snapshot<'_>, StoreError> {
+        Ok(match &self.backend {
+            Backend::Postgres(store) => Snapshot::Postgres(store.snapshot().await?),
+            Backend::Sqlite(store) => Snapshot::Sqlite(store.snapshot().await?),
+        })
+    }
+
+    /// Begins a transaction that writes.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
+        match &self.backend {
+            Backend::Postgres(store) => Ok(store.db().begin().await?),
+            Backend::Sqlite(store) => store.begin().await,
+        }
+    }
+
+    /// The engine's statements on a transaction of [`begin`](Self::begin).
+    pub fn on<'a>(&'a self, tx: &'a DatabaseTransaction) -> WriteTx<'a> {
+        WriteTx::new(tx, self)
+    }
+
+    /// The claims that membership queries compare with, in the order they are bound.
+    pub fn scope_args(&self, principal: &Principal) -> Vec<ScopeArg> {
+        let value = |claim: &nizhal_core::ClaimOf| claim.get(principal).map(|value| value.to_string());
+        let arg =
+            |(claim, sql): &(nizhal_core::ClaimOf, _)| ScopeArg { text: value(claim).unwrap_or_default(), sql: *sql };
+        self.scope_sql().args.iter().map(arg).collect()
+    }
+
+    /// Remembers a set of buckets by the hash of its content; the same set has the same place for everybody.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn remember_buckets(&self, id: &str, buckets: &str) -> Result<(), StoreError> {
+        let sql = "insert into _nizhal_bucket_sets (id, buckets) values ($1, $2) on conflict (id) do nothing";
+        match &self.backend {
+            Backend::Postgres(store) => {
+                sqlx::query(sql).bind(id).bind(buckets).execute(store.db().get_postgres_connection_pool()).await?;
+            }
+            Backend::Sqlite(store) => {
+                sqlx::query(sql).bind(id).bind(buckets).execute(store.db().get_sqlite_connection_pool()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn dialect(&self) -> Dialect {
+        match &self.backend {
+            Backend::Postgres(_) => Dialect::Postgres,
+            Backend::Sqlite(_) => Dialect::Sqlite,
+        }
+    }
+
+    fn scope_sql(&self) -> &ScopeSql {
+        match &self.backend {
+            Backend::Postgres(store) => store.scope_sql(),
+            Backend::Sqlite(store) => store.scope_sql(),
+        }
+    }
+
+    /// A membership argument as a sea-orm value of the type that the dialect compares with.
+    fn scope_value(&self, arg: &ScopeArg) -> Value {
+        use nizhal_core::SqlType;
+        match (self.dialect(), arg.sql) {
+            (Dialect::Sqlite, SqlType::Int2 | SqlType::Int4 | SqlType::Int8) => {
+                arg.text.parse::<i64>().unwrap_or_default().into()
+            }
+            (Dialect::Sqlite, SqlType::Uuid) => arg.text.parse::<uuid::Uuid>().unwrap_or_default().into(),
+            _ => arg.text.clone().into(),
+        }
+    }
+}
+
+/// One snapshot of the database: a read transaction that sees one moment.
+pub enum Snapshot<'a> {
+    /// On Postgres.
+    #[doc(hidden)]
+    Postgres(postgres::Snapshot<'a>),
+    /// On SQLite.
+    #[doc(hidden)]
+    Sqlite(sqlite::Snapshot<'a>),
+}
+
+/// Runs one statement that both databases share on the snapshot's connection.
+macro_rules! on_both {
+    ($snapshot:expr, $query:expr, $fetch:ident) => {
+        match $snapshot {
+            Snapshot::Postgres(snapshot) => $query.$fetch(snapshot.connection()).await?,
+            Snapshot::Sqlite(snapshot) => $query.$fetch(snapshot.connection()).await?,
+        }
+    };
+}
+
+impl Snapshot<'_> {
+    /// What is true of the whole snapshot; must be asked first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn frame(&mut self, args: &[ScopeArg]) -> Result<Frame, StoreError> {
+        match self {
+            Self::Postgres(snapshot) => snapshot.frame(args).await,
+            Self::Sqlite(snapshot) => snapshot.frame(args).await,
+        }
+    }
+
+    /// One lane's changes in order; the flag says that there may be more.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn lane(&mut self, read: &LaneRead<'_>) -> Result<(Vec<Change>, bool), StoreError> {
+        match self {
+            Self::Postgres(snapshot) => snapshot.lane(read).await,
+            Self::Sqlite(snapshot) => snapshot.lane(read).await,
+        }
+    }
+
+    /// The living rows among these keys of one table, once for each bucket that shows them.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn images(
+        &mut self,
+        synced: &[(&str, &RuleTable)],
+        ids: &[Vec<String>],
+    ) -> Result<Vec<Image>, StoreError> {
+        match self {
+            Self::Postgres(snapshot) => snapshot.images(synced, ids).await,
+            Self::Sqlite(snapshot) => snapshot.images(synced, ids).await,
+        }
+    }
+
+    /// The highest mutation of this client whose writes are at or below `version`; `None` when the client is unknown or
+    /// another actor's.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn last_mutation(
+        &mut self,
+        client_id: &str,
+        actor: &str,
+        version: i64,
+    ) -> Result<Option<i64>, StoreError> {
+        let sql = "select last_mutation_id, last_version from _nizhal_clients where client_id = $1 and actor = $2";
+        let known: Option<(i64, i64)> = on_both!(self, sqlx::query_as(sql).bind(client_id).bind(actor), fetch_optional);
+        let Some((last, last_version)) = known else { return Ok(None) };
+        if last_version <= version {
+            return Ok(Some(last));
+        }
+        // Versions grow along a client's sequence, so the first one that fits, from the end, is the highest.
+        let sql = "select mutation_id from _nizhal_mutations where client_id = $1 and version <= $2 \
+            order by mutation_id desc limit 1";
+        let found: Option<i64> = on_both!(self, sqlx::query_scalar(sql).bind(client_id).bind(version), fetch_optional);
+        Ok(found)
+    }
+
+    /// The database's epoch.
+    ///
+    /// # Errors
+    /// When the database fails or is not provisioned.
+    pub async fn epoch(&mut self) -> Result<String, StoreError> {
+        let sql = "select epoch from _nizhal_control where id = 1";
+        Ok(on_both!(self, sqlx::query_scalar(sql), fetch_one))
+    }
+
+    /// A remembered set of buckets.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn buckets(&mut self, id: &str) -> Result<Option<String>, StoreError> {
+        let sql = "select buckets from _nizhal_bucket_sets where id = $1";
+        Ok(on_both!(self, sqlx::query_scalar(sql).bind(id), fetch_optional))
+    }
+
+    /// Ends the snapshot.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn close(self) -> Result<(), StoreError> {
+        match self {
+            Self::Postgres(snapshot) => snapshot.close().await,
+            Self::Sqlite(snapshot) => snapshot.close().await,
+        }
     }
 }

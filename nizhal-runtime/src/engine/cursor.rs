@@ -1,0 +1,206 @@
+//! The cursor: the client's memory of what it holds, opaque on the wire.
+//!
+//! It carries the epoch, the rules' fingerprint, and *lanes*: sets of buckets that were read up to the same place. The first
+//! lane is the main one; a bucket that is gained gets a lane of its own at the beginning of time, and lanes that arrive at
+//! the same place become one. The server keeps nothing per device, so no lost answer can falsify it.
+
+use super::Bucket;
+use crate::store::{Position, Tie};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// The longest cursor that a client must take, in bytes.
+pub(crate) const MAX_BYTES: usize = 8 * 1024;
+const FORMAT: u8 = 1;
+
+/// What a client holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    /// The database's epoch that the versions belong to.
+    pub(crate) epoch: String,
+    /// The rules that the buckets belong to.
+    pub(crate) rules: String,
+    /// At least one.
+    pub(crate) lanes: Vec<Lane>,
+}
+
+/// Buckets read up to one place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Lane {
+    /// Read up to here.
+    pub(crate) position: Position,
+    /// Tombstones at or below this version tell of rows that the client never got.
+    pub(crate) floor: i64,
+    /// The buckets.
+    pub(crate) buckets: Vec<Bucket>,
+}
+
+impl Lane {
+    /// A lane that has everything yet to read; `clock` is the version from which deletes matter to it.
+    pub(crate) fn fresh(buckets: Vec<Bucket>, clock: i64) -> Self {
+        Self { position: Position::default(), floor: clock, buckets }
+    }
+
+    /// The version up to which this lane needs no tombstone.
+    pub(crate) fn needs_tombstones_after(&self) -> i64 {
+        self.position.done().max(self.floor)
+    }
+}
+
+/// A cursor as it is written: the bucket lists apart, because they may be kept by the server under their hash.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    v: u8,
+    e: String,
+    r: String,
+    l: Vec<WrittenLane>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    s: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WrittenLane {
+    p: i64,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    t: Option<(usize, Vec<String>)>,
+    f: i64,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    b: Vec<(String, Vec<String>)>,
+}
+
+/// A cursor just read: whole, or with its buckets kept elsewhere.
+#[derive(Debug)]
+pub(crate) enum Decoded {
+    /// All is here.
+    Whole(Cursor),
+    /// The bucket lists are in the set of this id.
+    Elsewhere(Cursor, String),
+}
+
+/// A set of bucket lists too long for a cursor, to be kept under the hash of its content.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Spilled {
+    /// The hash.
+    pub(crate) id: String,
+    /// The lists as JSON.
+    pub(crate) buckets: String,
+}
+
+impl Cursor {
+    /// The text for the wire, and what the server must keep for it to be readable.
+    pub(crate) fn encode(&self) -> (String, Option<Spilled>) {
+        let text = self.written(true, None);
+        if text.len() <= MAX_BYTES {
+            return (text, None);
+        }
+        let lists: Vec<_> = self.lanes.iter().map(|lane| pairs(&lane.buckets)).collect();
+        let buckets = serde_json::to_string(&lists).unwrap_or_else(|_| unreachable!("texts are JSON"));
+        let id = URL_SAFE_NO_PAD.encode(Sha256::digest(buckets.as_bytes()));
+        (self.written(false, Some(id.clone())), Some(Spilled { id, buckets }))
+    }
+
+    fn written(&self, inline: bool, set: Option<String>) -> String {
+        let lane = |lane: &Lane| WrittenLane {
+            p: lane.position.version,
+            t: lane.position.tie.as_ref().map(|tie| (tie.slot, tie.key.clone())),
+            f: lane.floor,
+            b: if inline { pairs(&lane.buckets) } else { Vec::new() },
+        };
+        let lanes = self.lanes.iter().map(lane).collect();
+        let written = Written { v: FORMAT, e: self.epoch.clone(), r: self.rules.clone(), l: lanes, s: set };
+        URL_SAFE_NO_PAD
+            .encode(serde_json::to_vec(&written).unwrap_or_else(|_| unreachable!("numbers and texts are JSON")))
+    }
+
+    /// Reads a cursor; `None` for anything that [`encode`](Self::encode) did not write.
+    pub(crate) fn decode(text: &str) -> Option<Decoded> {
+        if text.len() > MAX_BYTES {
+            return None;
+        }
+        let written: Written = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+        if written.v != FORMAT || written.l.is_empty() {
+            return None;
+        }
+        let mut lanes = Vec::with_capacity(written.l.len());
+        for lane in written.l {
+            if lane.p < 0 || lane.f < 0 {
+                return None;
+            }
+            let tie = lane.t.map(|(slot, key)| Tie { slot, key });
+            lanes.push(Lane { position: Position { version: lane.p, tie }, floor: lane.f, buckets: buckets(lane.b) });
+        }
+        let cursor = Self { epoch: written.e, rules: written.r, lanes };
+        Some(match written.s {
+            None => Decoded::Whole(cursor),
+            Some(id) => Decoded::Elsewhere(cursor, id),
+        })
+    }
+
+    /// Puts back the bucket lists that were kept elsewhere.
+    pub(crate) fn with_buckets(mut self, lists: &str) -> Option<Self> {
+        let lists: Vec<Vec<(String, Vec<String>)>> = serde_json::from_str(lists).ok()?;
+        if lists.len() != self.lanes.len() {
+            return None;
+        }
+        for (lane, list) in self.lanes.iter_mut().zip(lists) {
+            lane.buckets = buckets(list);
+        }
+        Some(self)
+    }
+}
+
+fn pairs(buckets: &[Bucket]) -> Vec<(String, Vec<String>)> {
+    buckets.iter().map(|bucket| (bucket.rule.clone(), bucket.params.clone())).collect()
+}
+
+fn buckets(pairs: Vec<(String, Vec<String>)>) -> Vec<Bucket> {
+    pairs.into_iter().map(|(rule, params)| Bucket { rule, params }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cursor(buckets: usize) -> Cursor {
+        let buckets =
+            (0..buckets).map(|n| Bucket::new("myShops", vec![format!("3f2b8c1e-0000-4000-8000-{n:012}")])).collect();
+        let tie = Some(Tie { slot: 1, key: vec!["k".to_owned()] });
+        Cursor {
+            epoch: "e".into(),
+            rules: "r".into(),
+            lanes: vec![Lane { position: Position { version: 7, tie }, floor: 3, buckets }],
+        }
+    }
+
+    #[test]
+    fn a_cursor_is_read_back() {
+        let (text, spilled) = cursor(3).encode();
+        assert_eq!(spilled, None);
+        let Some(Decoded::Whole(read)) = Cursor::decode(&text) else { panic!() };
+        assert_eq!(read, cursor(3));
+    }
+
+    #[test]
+    fn many_buckets_are_kept_under_their_hash() {
+        for count in [500, 50_000] {
+            let (text, spilled) = cursor(count).encode();
+            let spilled = spilled.unwrap();
+            assert!(text.len() <= MAX_BYTES, "{}", text.len());
+            let Some(Decoded::Elsewhere(read, id)) = Cursor::decode(&text) else { panic!() };
+            assert_eq!(id, spilled.id);
+            assert_eq!(read.with_buckets(&spilled.buckets), Some(cursor(count)));
+        }
+    }
+
+    #[test]
+    fn inv32_rubbish_is_no_cursor() {
+        for text in ["x", "0", "{}", "bnVsbA", "e30", "🦀", "eyJ2IjoxLCJlIjoiIiwiciI6IiIsImwiOltdfQ"] {
+            assert!(Cursor::decode(text).is_none(), "{text}");
+        }
+        let (whole, _) = cursor(2).encode();
+        for end in 0..whole.len() {
+            let _ = Cursor::decode(&whole[..end]);
+        }
+    }
+}

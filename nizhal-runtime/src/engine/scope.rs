@@ -1,0 +1,40 @@
+//! An actor's buckets: for each rule, every combination of its parameters' values.
+
+use super::Bucket;
+use crate::schema::Schema;
+use nizhal_core::{ParamSource, Principal, Rule};
+use std::collections::BTreeSet;
+
+/// The buckets of an actor, given what membership tables say: `(rule, parameter, value)` by index.
+pub(crate) fn buckets(schema: &Schema, principal: &Principal, members: &[(usize, usize, String)]) -> BTreeSet<Bucket> {
+    let mut all = BTreeSet::new();
+    for (rule_at, rule) in schema.rules().iter().enumerate() {
+        let values: Vec<Vec<String>> =
+            (0..rule.params.len()).map(|param_at| values(rule, rule_at, param_at, principal, members)).collect();
+        let mut combinations = vec![Vec::new()];
+        for choices in &values {
+            combinations = combinations
+                .iter()
+                .flat_map(|head| choices.iter().map(move |choice| [head.as_slice(), &[choice.clone()]].concat()))
+                .collect();
+        }
+        all.extend(combinations.into_iter().map(|params| Bucket::new(rule.name, params)));
+    }
+    all
+}
+
+fn values(
+    rule: &Rule,
+    rule_at: usize,
+    param_at: usize,
+    principal: &Principal,
+    members: &[(usize, usize, String)],
+) -> Vec<String> {
+    match &rule.params[param_at].source {
+        ParamSource::Claim(claim) => claim.get(principal).map(|value| value.to_string()).into_iter().collect(),
+        ParamSource::Member { .. } => {
+            let own = members.iter().filter(|(rule, param, _)| (*rule, *param) == (rule_at, param_at));
+            own.map(|(_, _, value)| value.clone()).collect()
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! `create table` and `create index`, for users' tables and the engine's, in both dialects.
+
+use super::{
+    StoreError,
+    sql::{DELETED_AT, Dialect, UPDATED_AT, VERSION, literal, quote, stamped},
+};
+use crate::schema::Schema;
+use nizhal_core::{ColumnDefault, ColumnDesc, MemberFilter, ParamSource, SqlType, TableDesc};
+
+/// The engine's own tables, each with its `create` statement.
+pub(crate) fn engine_tables(dialect: Dialect) -> Vec<(&'static str, String)> {
+    let (text, int, time) = match dialect {
+        Dialect::Postgres => ("text collate \"C\"", "bigint", "timestamptz not null default now()"),
+        Dialect::Sqlite => ("text", "integer", "text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))"),
+    };
+    // SQLite has one writer, so its clock is a counter here; `txn` is the version of our transaction under way.
+    let clock = match dialect {
+        Dialect::Postgres => "",
+        Dialect::Sqlite => ", clock integer not null default 1, txn integer",
+    };
+    let mut tables = vec![
+        (
+            "_nizhal_control",
+            format!(
+                "create table _nizhal_control (id {int} primary key check (id = 1), epoch {text} not null, \
+                 collected {int} not null default 0{clock})"
+            ),
+        ),
+        (
+            "_nizhal_tombstones",
+            format!(
+                "create table _nizhal_tombstones (rule {text} not null, bucket {text} not null, tbl {text} not null, \
+                 id {text} not null, client_key {text}, kind {text} not null, version {int} not null, at {time}, \
+                 primary key (rule, bucket, tbl, id))"
+            ),
+        ),
+        (
+            "_nizhal_clients",
+            format!(
+                "create table _nizhal_clients (client_id {text} primary key, actor {text} not null, \
+                 last_mutation_id {int} not null default 0, last_version {int} not null default 0, seen_at {time})"
+            ),
+        ),
+        (
+            "_nizhal_mutations",
+            format!(
+                "create table _nizhal_mutations (actor {text} not null, client_mutation_id {text} not null, \
+                 client_id {text}, mutation_id {int}, name {text} not null, status {text} not null, reason {text}, \
+                 result {text}, client_ref {text}, server_id {text}, version {int} not null default 0, \
+                 at {time}, primary key (actor, client_mutation_id))"
+            ),
+        ),
+        (
+            "_nizhal_bucket_sets",
+            format!("create table _nizhal_bucket_sets (id {text} primary key, buckets {text} not null, at {time})"),
+        ),
+    ];
+    if dialect == Dialect::Sqlite {
+        tables
+            .push(("_nizhal_touched", "create table _nizhal_touched (note text primary key) without rowid".to_owned()));
+    }
+    tables
+}
+
+/// The columns that every synced table has beside its own, each with its definition.
+pub(crate) fn engine_columns(dialect: Dialect) -> [(&'static str, String); 3] {
+    let time = dialect.type_name(SqlType::Timestamptz);
+    // SQLite adds columns with constant defaults only; the trigger writes the time all the same.
+    let updated = match dialect {
+        Dialect::Postgres => format!("{} {time} not null default now()", quote(UPDATED_AT)),
+        Dialect::Sqlite => format!("{} {time}", quote(UPDATED_AT)),
+    };
+    [
+        (VERSION, format!("{} {} not null default 1", quote(VERSION), dialect.type_name(SqlType::Int8))),
+        (UPDATED_AT, updated),
+        (DELETED_AT, format!("{} {time}", quote(DELETED_AT))),
+    ]
+}
+
+/// A column's definition.
+pub(crate) fn column(dialect: Dialect, column: &ColumnDesc) -> String {
+    let mut sql = format!("{} {}", quote(column.name), dialect.type_name(column.sql));
+    if !column.nullable {
+        sql.push_str(" not null");
+    }
+    if let Some(value) = column.default {
+        let value = match (value, dialect) {
+            (ColumnDefault::Now, Dialect::Postgres) => "now()".to_owned(),
+            // The driver's own spelling of a time, so that stored times compare as text.
+            (ColumnDefault::Now, Dialect::Sqlite) => "(strftime('%Y-%m-%dT%H:%M:%f', 'now') || '+00:00')".to_owned(),
+            (ColumnDefault::Text(text), _) => literal(text),
+            (ColumnDefault::Int(number), _) => number.to_string(),
+            (ColumnDefault::Bool(value), _) => dialect.boolean(value).to_owned(),
+        };
+        sql.push_str(" default ");
+        sql.push_str(&value);
+    }
+    if column.unique {
+        sql.push_str(" unique");
+    }
+    sql
+}
+
+/// `create table` for a user's table.
+pub(crate) fn create_table(dialect: Dialect, table: &TableDesc, synced: bool) -> String {
+    let mut parts: Vec<String> = table.columns.iter().map(|c| column(dialect, c)).collect();
+    if synced {
+        parts.extend(
+            engine_columns(dialect).into_iter().filter(|(name, _)| table.column(name).is_none()).map(|(_, sql)| sql),
+        );
+    }
+    let keys: Vec<String> = table.key_columns().map(|column| quote(column.name)).collect();
+    parts.push(format!("primary key ({})", keys.join(", ")));
+    format!("create table {} (\n  {}\n)", quote(table.name), parts.join(",\n  "))
+}
+
+/// Whether a column can be added to a table that has rows.
+pub(crate) fn check_addable(table: &TableDesc, column: &ColumnDesc) -> Result<(), StoreError> {
+    let key = table.key_columns().any(|key| key.name == column.name);
+    if !key && (column.nullable || column.default.is_some()) {
+        return Ok(());
+    }
+    Err(StoreError::Schema(format!(
+        "table `{0}` exists without the column `{1}`, which is {2}: add it yourself, or make the field an Option or give \
+         it a default",
+        table.name,
+        column.name,
+        if key { "part of its key" } else { "not null" }
+    )))
+}
+
+/// An index of ours.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Index {
+    definition: String,
+}
+
+impl Index {
+    /// Its name; another definition has another name.
+    pub(crate) fn name(&self) -> String {
+        stamped("_nizhal_ix", &self.definition)
+    }
+
+    /// Its `create` statement.
+    pub(crate) fn create(&self) -> String {
+        format!("create index {} on {}", self.name(), self.definition)
+    }
+}
+
+/// The indexes that pulls rely on: one for each scan of a rule, one for each membership query, the engine's own.
+pub(crate) fn indexes(dialect: Dialect, schema: &Schema) -> Vec<Index> {
+    let on = |table: &str, parts: &[String]| Index { definition: format!("{} ({})", quote(table), parts.join(", ")) };
+    let mut all = Vec::new();
+    for rule in schema.rules() {
+        for synced in &rule.tables {
+            let table = synced.table;
+            let mut parts: Vec<String> = synced.scope.iter().map(|&at| quote(table.columns[at].name)).collect();
+            parts.push(quote(VERSION));
+            parts.extend(table.key_columns().map(|key| format!("({})", dialect.sort_text(&quote(key.name), key.sql))));
+            all.push(on(table.name, &parts));
+        }
+        for param in &rule.params {
+            let ParamSource::Member { table, column, filters } = &param.source else { continue };
+            let claims = filters.iter().filter_map(|filter| match filter {
+                MemberFilter::Claim { column, .. } => Some(*column),
+                MemberFilter::Const(_) => None,
+            });
+            let parts: Vec<String> = claims.chain([*column]).map(|at| quote(table.columns[at].name)).collect();
+            all.push(on(table.name, &parts));
+        }
+    }
+    let own = |table: &str, parts: &[&str]| on(table, &parts.iter().map(|&part| part.to_owned()).collect::<Vec<_>>());
+    all.push(own("_nizhal_tombstones", &["rule", "bucket", "version", "tbl", "id"]));
+    all.push(own("_nizhal_mutations", &["client_id", "mutation_id"]));
+    all.sort();
+    all.dedup();
+    all
+}

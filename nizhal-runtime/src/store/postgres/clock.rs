@@ -1,0 +1,78 @@
+//! The version clock: which versions a reader may take as complete.
+//!
+//! Every transaction that writes a synced row draws one version from the sequence, at its first such write, and keeps
+//! it in a transaction-local setting. Draw order is not commit order, so a reader that simply took "everything up to
+//! the last version drawn" would step over a transaction that drew early and commits late. Hence two rules:
+//!
+//! * The **writer**, before it draws, reads the sequence's last value L and takes a shared, transaction-scoped advisory
+//!   lock that encodes L. Then it draws v > L.
+//! * The **reader** reads the last value S, *then* the Ls from `pg_locks`, *then* takes its snapshot. Its horizon is
+//!   min(S, every L), and it takes versions up to there.
+//!
+//! Nothing at or below the horizon can appear later. Take a writer with v ≤ S. It drew before S was read, so its lock was
+//! there before that. Either the reader finds the lock, and then L < v keeps v above the horizon; or the writer had
+//! ended by then, and because Postgres makes a commit visible before it releases the transaction's locks, the snapshot,
+//! taken later still, has its rows. A writer with v > S is above the horizon anyway. A rolled-back savepoint takes back
+//! its lock and its setting together, so the next write in that transaction begins again with a lock of its own.
+//!
+//! The functions name the schema they were made in, so that writers with another `search_path` are served too.
+//!
+//! Nobody waits: shared locks do not conflict, and a transaction that writes no synced row holds none.
+
+/// Marks our advisory locks: the upper 16 bits of the key; the lower 48 are L.
+const LOCK_CLASS: u16 = 20_058;
+
+/// `_nizhal_version()`: this transaction's version, drawn at the first call.
+pub(super) fn version_function(schema: &str) -> String {
+    format!(
+        "create or replace function {schema}._nizhal_version() returns bigint language plpgsql volatile as $nizhal$
+declare noted text := current_setting('nizhal.version', true); last bigint; drawn bigint;
+begin
+  if noted is not null and noted <> '' then return noted::bigint; end if;
+  select last_value into last from {schema}._nizhal_clock;
+  perform pg_advisory_xact_lock_shared(({LOCK_CLASS}::bigint << 48) | last);
+  drawn := nextval('{schema}._nizhal_clock');
+  perform set_config('nizhal.version', drawn::text, true);
+  return drawn;
+end $nizhal$"
+    )
+}
+
+/// `_nizhal_horizon()`: the last version drawn, and the horizon. Must run before the snapshot that it is for is taken.
+pub(super) fn horizon_function(schema: &str) -> String {
+    format!(
+        "create or replace function {schema}._nizhal_horizon(out clock bigint, out horizon bigint) language plpgsql volatile as $nizhal$
+declare lowest bigint;
+begin
+  select last_value into clock from {schema}._nizhal_clock;
+  select min(((classid::bigint & 65535) << 32) | objid::bigint) into lowest from pg_locks
+   where locktype = 'advisory' and objsubid = 1 and (classid::bigint >> 16) = {LOCK_CLASS}
+     and database = (select oid from pg_database where datname = current_database());
+  horizon := least(clock, coalesce(lowest, clock));
+end $nizhal$"
+    )
+}
+
+/// `_nizhal_note(lines)`: adds touched buckets to the transaction's note; a savepoint rolled back takes its part away.
+pub(super) fn note_function(schema: &str) -> String {
+    format!(
+        "create or replace function {schema}._nizhal_note(lines text) returns void language plpgsql volatile as $nizhal$
+declare noted text := coalesce(current_setting('nizhal.touched', true), '');
+begin
+  if lines is null or position(E'\\n' || lines || E'\\n' in E'\\n' || noted) > 0 then return; end if;
+  perform set_config('nizhal.touched', noted || lines || E'\\n', true);
+end $nizhal$"
+    )
+}
+
+/// `_nizhal_stamp()`: gives each written row the transaction's version and time.
+pub(super) fn stamp_function(schema: &str) -> String {
+    format!(
+        "create or replace function {schema}._nizhal_stamp() returns trigger language plpgsql volatile as $nizhal$
+begin
+  new._nizhal_version := {schema}._nizhal_version();
+  new.updated_at := now();
+  return new;
+end $nizhal$"
+    )
+}

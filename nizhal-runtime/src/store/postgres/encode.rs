@@ -1,0 +1,199 @@
+//! Postgres' binary values written as JSON: a `record` of one row's columns becomes one JSON object.
+//!
+//! Formats as in the `*_send` functions of Postgres' `src/backend/utils/adt`.
+
+use crate::store::json;
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
+
+/// The bytes were not what Postgres sends.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("unexpected bytes in a value of type {oid}")]
+pub(crate) struct Malformed {
+    oid: u32,
+}
+
+/// Writes the record as an object whose keys are `names`, in order.
+pub(crate) fn record(out: &mut Vec<u8>, names: &[&str], mut bytes: &[u8]) -> Result<(), Malformed> {
+    let malformed = Malformed { oid: 2249 };
+    let count = take_i32(&mut bytes).ok_or(Malformed { oid: 2249 })?;
+    if usize::try_from(count) != Ok(names.len()) {
+        return Err(malformed);
+    }
+    out.push(b'{');
+    for (at, name) in names.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        json::text(out, name);
+        out.push(b':');
+        let oid = take_i32(&mut bytes).ok_or(Malformed { oid: 2249 })?.cast_unsigned();
+        let length = take_i32(&mut bytes).ok_or(Malformed { oid })?;
+        match usize::try_from(length) {
+            Err(_) => out.extend_from_slice(b"null"),
+            Ok(length) => {
+                let (field, rest) = bytes.split_at_checked(length).ok_or(Malformed { oid })?;
+                bytes = rest;
+                value(out, oid, field).ok_or(Malformed { oid })?;
+            }
+        }
+    }
+    out.push(b'}');
+    Ok(())
+}
+
+/// Writes one value that is not NULL; `None` when the bytes do not fit the type.
+fn value(out: &mut Vec<u8>, oid: u32, bytes: &[u8]) -> Option<()> {
+    match oid {
+        16 => out.extend_from_slice(if bytes == [0] { b"false" } else { b"true" }),
+        21 => json::int(out, i64::from(i16::from_be_bytes(bytes.try_into().ok()?))),
+        23 => json::int(out, i64::from(i32::from_be_bytes(bytes.try_into().ok()?))),
+        20 => json::int_text(out, i64::from_be_bytes(bytes.try_into().ok()?)),
+        700 => json::float32(out, f32::from_be_bytes(bytes.try_into().ok()?)),
+        701 => json::float64(out, f64::from_be_bytes(bytes.try_into().ok()?)),
+        1700 => numeric(out, bytes)?,
+        2950 => json::text(out, &uuid::Uuid::from_slice(bytes).ok()?.hyphenated().to_string()),
+        1184 | 1114 => timestamp(out, i64::from_be_bytes(bytes.try_into().ok()?))?,
+        1082 => date(out, i32::from_be_bytes(bytes.try_into().ok()?))?,
+        1083 => time(out, i64::from_be_bytes(bytes.try_into().ok()?))?,
+        // jsonb is a version byte and the text
+        3802 => json::json(out, std::str::from_utf8(bytes.strip_prefix(&[1])?).ok()?),
+        114 => json::json(out, std::str::from_utf8(bytes).ok()?),
+        17 => json::bytes(out, bytes),
+        // text, varchar, char, name, enums, citext: all send their text
+        _ => json::text(out, std::str::from_utf8(bytes).ok()?),
+    }
+    Some(())
+}
+
+/// Base-10,000 digits with a weight, a sign and a display scale.
+fn numeric(out: &mut Vec<u8>, mut bytes: &[u8]) -> Option<()> {
+    let digit_count = usize::try_from(take_i16(&mut bytes)?).ok()?;
+    let weight = i32::from(take_i16(&mut bytes)?);
+    let sign = take_i16(&mut bytes)?.cast_unsigned();
+    let scale = usize::try_from(take_i16(&mut bytes)?).ok()?;
+    let mut digits = Vec::with_capacity(digit_count);
+    for _ in 0..digit_count {
+        digits.push(take_i16(&mut bytes)?);
+    }
+    match sign {
+        0x0000 | 0x4000 => {}
+        // NaN and the infinities have no digits; JSON gets their names
+        0xC000 => return Some(json::text(out, "NaN")),
+        0xD000 => return Some(json::text(out, "Infinity")),
+        0xF000 => return Some(json::text(out, "-Infinity")),
+        _ => return None,
+    }
+    let digit = |at: i32| usize::try_from(at).ok().and_then(|at| digits.get(at)).copied().unwrap_or(0);
+    let mut text = String::with_capacity(digit_count * 4 + scale + 3);
+    if sign == 0x4000 {
+        text.push('-');
+    }
+    if weight < 0 {
+        text.push('0');
+    } else {
+        text.push_str(&digit(0).to_string());
+        for at in 1..=weight {
+            text.push_str(&format!("{:04}", digit(at)));
+        }
+    }
+    if scale > 0 {
+        text.push('.');
+        let start = text.len();
+        let mut at = weight + 1;
+        while text.len() - start < scale {
+            text.push_str(&format!("{:04}", digit(at)));
+            at += 1;
+        }
+        text.truncate(start + scale);
+    }
+    json::text(out, &text);
+    Some(())
+}
+
+/// Microseconds since 2000.
+fn timestamp(out: &mut Vec<u8>, micros: i64) -> Option<()> {
+    const EPOCH_2000_MICROS: i64 = 946_684_800_000_000;
+    match micros {
+        i64::MAX => json::text(out, "infinity"),
+        i64::MIN => json::text(out, "-infinity"),
+        _ => {
+            let time: DateTime<Utc> = DateTime::from_timestamp_micros(micros.checked_add(EPOCH_2000_MICROS)?)?;
+            json::timestamp(out, time);
+        }
+    }
+    Some(())
+}
+
+/// Days since 2000.
+fn date(out: &mut Vec<u8>, days: i32) -> Option<()> {
+    match days {
+        i32::MAX => json::text(out, "infinity"),
+        i32::MIN => json::text(out, "-infinity"),
+        _ => {
+            let epoch = NaiveDate::from_ymd_opt(2000, 1, 1)?;
+            json::date(out, epoch.checked_add_signed(TimeDelta::try_days(i64::from(days))?)?);
+        }
+    }
+    Some(())
+}
+
+/// Microseconds since midnight; `24:00:00` is a time to Postgres.
+fn time(out: &mut Vec<u8>, micros: i64) -> Option<()> {
+    let seconds = u32::try_from(micros / 1_000_000).ok()?;
+    let nanos = u32::try_from(micros % 1_000_000).ok()? * 1000;
+    match NaiveTime::from_num_seconds_from_midnight_opt(seconds, nanos) {
+        Some(time) => json::time(out, time),
+        None => json::text(out, "24:00:00"),
+    }
+    Some(())
+}
+
+fn take_i32(bytes: &mut &[u8]) -> Option<i32> {
+    let (head, rest) = bytes.split_first_chunk::<4>()?;
+    *bytes = rest;
+    Some(i32::from_be_bytes(*head))
+}
+
+fn take_i16(bytes: &mut &[u8]) -> Option<i16> {
+    let (head, rest) = bytes.split_first_chunk::<2>()?;
+    *bytes = rest;
+    Some(i16::from_be_bytes(*head))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(digits: &[i16], weight: i16, sign: u16, scale: i16) -> String {
+        let head = [i16::try_from(digits.len()).unwrap(), weight, sign.cast_signed(), scale];
+        let bytes: Vec<u8> = head.iter().chain(digits).flat_map(|part| part.to_be_bytes()).collect();
+        let mut out = Vec::new();
+        numeric(&mut out, &bytes).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn numerics_keep_every_digit() {
+        assert_eq!(number(&[], 0, 0, 0), "\"0\"");
+        assert_eq!(number(&[], 0, 0, 2), "\"0.00\"");
+        assert_eq!(number(&[1, 5000], 0, 0, 2), "\"1.50\"");
+        assert_eq!(number(&[12, 3000], 0, 0x4000, 1), "\"-12.3\"");
+        assert_eq!(number(&[1], 1, 0, 0), "\"10000\"");
+        assert_eq!(number(&[1], -2, 0, 8), "\"0.00000001\"");
+        assert_eq!(number(&[1234, 5678, 9012, 3456, 1000], 3, 0, 2), "\"1234567890123456.10\"");
+        assert_eq!(number(&[], 0, 0xC000, 0), "\"NaN\"");
+    }
+
+    #[test]
+    fn inv32_cut_bytes_are_an_error_not_a_panic() {
+        let mut out = Vec::new();
+        for bytes in [
+            &[][..],
+            &[0, 0, 0, 1],
+            &[0, 0, 0, 1, 0, 0, 0, 23, 0, 0, 0, 4, 1],
+            &[0, 0, 0, 1, 0, 0, 0, 23, 0, 0, 0, 2, 1, 1],
+        ] {
+            assert!(record(&mut out, &["a"], bytes).is_err());
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! What Postgres lacks: tables, engine columns, functions, triggers and indexes, as statements.
+
+use super::{capture, clock};
+use crate::schema::Schema;
+use crate::store::{
+    StoreError, ddl,
+    sql::{Dialect, literal, quote, stamped},
+};
+use nizhal_core::TableDesc;
+use sqlx::{PgConnection, Row};
+use std::collections::{BTreeMap, BTreeSet};
+
+const DIALECT: Dialect = Dialect::Postgres;
+
+/// What is there.
+struct Found {
+    /// The schema that tables are made in, quoted.
+    schema: String,
+    columns: BTreeMap<String, BTreeSet<String>>,
+    indexes: BTreeSet<String>,
+    functions: BTreeSet<String>,
+    triggers: BTreeSet<(String, String)>,
+    sequences: BTreeSet<String>,
+    epoch: bool,
+}
+
+async fn look(db: &mut PgConnection) -> Result<Found, StoreError> {
+    let schema: Option<String> = sqlx::query_scalar("select current_schema()::text").fetch_one(&mut *db).await?;
+    let schema = schema.ok_or_else(|| {
+        StoreError::Schema("the search_path of this database user names no schema that exists".to_owned())
+    })?;
+    let mut columns: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let sql = "select table_name::text, column_name::text from information_schema.columns where table_schema = current_schema()";
+    for row in sqlx::query(sql).fetch_all(&mut *db).await? {
+        columns.entry(row.try_get(0)?).or_default().insert(row.try_get(1)?);
+    }
+    let names = async |db: &mut PgConnection, sql: &'static str| -> Result<BTreeSet<String>, StoreError> {
+        Ok(sqlx::query_scalar(sql).fetch_all(db).await?.into_iter().collect())
+    };
+    let indexes = names(db, "select indexname::text from pg_indexes where schemaname = current_schema()").await?;
+    let functions = names(
+        db,
+        "select proname::text from pg_proc where pronamespace = current_schema()::regnamespace and proname like '\\_nizhal\\_%'",
+    )
+    .await?;
+    let sequences =
+        names(db, "select sequencename::text from pg_sequences where schemaname = current_schema()").await?;
+    let triggers = sqlx::query_as(
+        "select c.relname::text, t.tgname::text from pg_trigger t join pg_class c on c.oid = t.tgrelid \
+         where c.relnamespace = current_schema()::regnamespace and t.tgname like '\\_nizhal\\_%'",
+    )
+    .fetch_all(&mut *db)
+    .await?
+    .into_iter()
+    .collect();
+    let epoch = columns.contains_key("_nizhal_control")
+        && sqlx::query("select 1 from _nizhal_control where id = 1").fetch_optional(&mut *db).await?.is_some();
+    Ok(Found { schema: quote(&schema), columns, indexes, functions, triggers, sequences, epoch })
+}
+
+/// The statements that make the database fit the schema; none when it does. `epoch` is used when there is none yet.
+pub(super) async fn plan(db: &mut PgConnection, schema: &Schema, epoch: &str) -> Result<Vec<String>, StoreError> {
+    let found = look(db).await?;
+    let mut plan = Vec::new();
+    if !found.sequences.contains("_nizhal_clock") {
+        plan.push("create sequence _nizhal_clock".to_owned());
+        // Called once, so that the last value always is one that was drawn.
+        plan.push("select setval('_nizhal_clock', 1, true)".to_owned());
+    }
+    for (name, create) in ddl::engine_tables(DIALECT) {
+        if !found.columns.contains_key(name) {
+            plan.push(create);
+        }
+    }
+    if !found.epoch {
+        plan.push(format!("insert into _nizhal_control (id, epoch) values (1, {})", literal(epoch)));
+    }
+    let synced: BTreeSet<&str> = schema.synced().iter().map(|table| table.name).collect();
+    for table in schema.tables() {
+        let is_synced = synced.contains(table.name);
+        match found.columns.get(table.name) {
+            None => plan.push(ddl::create_table(DIALECT, table, is_synced)),
+            Some(columns) => plan.extend(missing_columns(table, columns, is_synced)?),
+        }
+    }
+    for index in ddl::indexes(DIALECT, schema) {
+        if !found.indexes.contains(&index.name()) {
+            plan.push(index.create());
+        }
+    }
+    functions_and_triggers(schema, &found, &mut plan);
+    Ok(plan)
+}
+
+fn missing_columns(table: &TableDesc, found: &BTreeSet<String>, synced: bool) -> Result<Vec<String>, StoreError> {
+    let mut plan = Vec::new();
+    for column in table.columns.iter().filter(|column| !found.contains(column.name)) {
+        ddl::check_addable(table, column)?;
+        plan.push(format!("alter table {} add column {}", quote(table.name), ddl::column(DIALECT, column)));
+    }
+    if synced {
+        for (name, definition) in ddl::engine_columns(DIALECT) {
+            if !found.contains(name) && table.column(name).is_none() {
+                plan.push(format!("alter table {} add column {definition}", quote(table.name)));
+            }
+        }
+    }
+    Ok(plan)
+}
+
+fn functions_and_triggers(schema: &Schema, found: &Found, plan: &mut Vec<String>) {
+    let mut functions = vec![];
+    for (base, definition) in [
+        ("_nizhal_version", clock::version_function(&found.schema)),
+        ("_nizhal_horizon", clock::horizon_function(&found.schema)),
+        ("_nizhal_note", clock::note_function(&found.schema)),
+        ("_nizhal_stamp", clock::stamp_function(&found.schema)),
+    ] {
+        // A marker function carries the hash of the definition, whose own name must stay.
+        let marker = stamped(&format!("{base}_is"), &definition);
+        if !found.functions.contains(&marker) {
+            plan.push(definition);
+            plan.push(format!("create function {marker}() returns void language sql as ''"));
+        }
+        functions.extend([base.to_owned(), marker]);
+    }
+    let mut triggers: BTreeSet<(String, String)> = BTreeSet::new();
+    let mut creates = Vec::new();
+    for table in schema.synced() {
+        let body = capture::function_body(&found.schema, table, schema.rules());
+        let function = stamped("_nizhal_capture", &format!("{}\n{body}", table.name));
+        if !found.functions.contains(&function) {
+            plan.push(format!("create function {function}() {body}"));
+        }
+        let on = quote(table.name);
+        let suffix = function.trim_start_matches("_nizhal_capture");
+        for (name, timing) in [
+            (
+                "_nizhal_stamp".to_owned(),
+                format!("before insert or update on {on} for each row execute function _nizhal_stamp()"),
+            ),
+            (
+                format!("_nizhal_insert{suffix}"),
+                format!(
+                    "after insert on {on} referencing new table as new_rows for each statement execute function {function}()"
+                ),
+            ),
+            (
+                format!("_nizhal_update{suffix}"),
+                format!(
+                    "after update on {on} referencing old table as old_rows new table as new_rows for each statement execute function {function}()"
+                ),
+            ),
+            (
+                format!("_nizhal_delete{suffix}"),
+                format!(
+                    "after delete on {on} referencing old table as old_rows for each statement execute function {function}()"
+                ),
+            ),
+            (
+                format!("_nizhal_truncate{suffix}"),
+                format!("before truncate on {on} for each statement execute function {function}()"),
+            ),
+        ] {
+            if !found.triggers.contains(&(table.name.to_owned(), name.clone())) {
+                creates.push(format!("create trigger {name} {timing}"));
+            }
+            triggers.insert((table.name.to_owned(), name));
+        }
+        functions.push(function);
+    }
+    for (table, stale) in found.triggers.difference(&triggers) {
+        plan.push(format!("drop trigger {} on {}", quote(stale), quote(table)));
+    }
+    plan.extend(creates);
+    for stale in found.functions.iter().filter(|name| !functions.contains(name)) {
+        plan.push(format!("drop function {}", quote(stale)));
+    }
+}

@@ -1,0 +1,177 @@
+//! The words in which the two databases differ.
+
+use nizhal_core::{ColumnDesc, ConstFilter, ConstValue, RuleTable, SqlType, TableDesc};
+use sha2::{Digest, Sha256};
+
+/// Which SQL to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// Postgres 13 and later.
+    Postgres,
+    /// SQLite 3.35 and later.
+    Sqlite,
+}
+
+/// The version column of every synced table.
+pub(crate) const VERSION: &str = "_nizhal_version";
+/// When a row was last written.
+pub(crate) const UPDATED_AT: &str = "updated_at";
+/// When a row was softly deleted.
+pub(crate) const DELETED_AT: &str = "deleted_at";
+
+/// An identifier in double quotes.
+pub(crate) fn quote(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A text literal.
+pub(crate) fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// A name that changes when the definition does, so that finding it is finding the definition.
+pub(crate) fn stamped(prefix: &str, definition: &str) -> String {
+    let digest = Sha256::digest(definition.as_bytes());
+    let hex: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    format!("{prefix}_{hex}")
+}
+
+impl Dialect {
+    /// The column's type as the `create table` says it.
+    pub(crate) fn type_name(self, sql: SqlType) -> &'static str {
+        match self {
+            Self::Postgres => sql.postgres(),
+            Self::Sqlite => sql.sqlite(),
+        }
+    }
+
+    /// A value as canonical text: what buckets, keys and tombstones are named by.
+    pub(crate) fn text_of(self, value: &str, sql: SqlType) -> String {
+        match (self, sql) {
+            (Self::Postgres, _) => format!("({value})::text"),
+            (Self::Sqlite, SqlType::Text | SqlType::Numeric) => value.to_owned(),
+            (Self::Sqlite, SqlType::Uuid) => {
+                let hex = format!("lower(hex({value}))");
+                let part = |from: u8, length: u8| format!("substr({hex},{from},{length})");
+                let joined = [part(1, 8), part(9, 4), part(13, 4), part(17, 4), part(21, 12)].join(" || '-' || ");
+                format!("case typeof({value}) when 'blob' then {joined} else {value} end")
+            }
+            (Self::Sqlite, _) => format!("cast({value} as text)"),
+        }
+    }
+
+    /// A column as canonical text that sorts bytewise.
+    pub(crate) fn sort_text(self, value: &str, sql: SqlType) -> String {
+        match self {
+            Self::Postgres => format!("({value})::text collate \"C\""),
+            Self::Sqlite => self.text_of(value, sql),
+        }
+    }
+
+    /// A JSON array of texts, the same bytes as `serde_json` writes.
+    pub(crate) fn json_texts(self, texts: &[String]) -> String {
+        match self {
+            Self::Postgres => {
+                let parts: Vec<String> = texts.iter().map(|text| format!("to_json({text})::text")).collect();
+                format!("('[' || {} || ']')", parts.join(" || ',' || "))
+            }
+            Self::Sqlite => format!("json_array({})", texts.join(", ")),
+        }
+    }
+
+    /// The key of `row` as text: the value itself, or the JSON array of a composite key.
+    pub(crate) fn key_text(self, table: &TableDesc, row: &str) -> String {
+        let parts: Vec<String> =
+            table.key_columns().map(|column| self.text_of(&col(row, column), column.sql)).collect();
+        match parts.as_slice() {
+            [only] => only.clone(),
+            several => self.json_texts(several),
+        }
+    }
+
+    /// The bucket that `row` is in by this rule's columns: a JSON array of the parameters.
+    pub(crate) fn bucket_key(self, rule: &RuleTable, row: &str) -> String {
+        let parts: Vec<String> = rule
+            .scope
+            .iter()
+            .map(|&at| &rule.table.columns[at])
+            .map(|column| self.text_of(&col(row, column), column.sql))
+            .collect();
+        self.json_texts(&parts)
+    }
+
+    /// Whether `row` meets the rule's constant conditions and is not softly deleted; never NULL.
+    pub(crate) fn visible(self, rule: &RuleTable, row: &str) -> String {
+        let mut parts = vec![format!("{row}.{} is null", quote(DELETED_AT))];
+        parts.extend(
+            rule.filters
+                .iter()
+                .map(|filter| format!("coalesce({}, {})", self.filter(rule.table, filter, row), self.boolean(false))),
+        );
+        parts.join(" and ")
+    }
+
+    /// One constant condition.
+    pub(crate) fn filter(self, table: &TableDesc, filter: &ConstFilter, row: &str) -> String {
+        let column = col(row, &table.columns[filter.column]);
+        let operator = if filter.negated { "<>" } else { "=" };
+        let value = match filter.value {
+            ConstValue::Bool(value) => self.boolean(value).to_owned(),
+            ConstValue::Int(value) => value.to_string(),
+            ConstValue::Text(value) => literal(value),
+        };
+        format!("{column} {operator} {value}")
+    }
+
+    /// A boolean constant.
+    pub(crate) fn boolean(self, value: bool) -> &'static str {
+        match (self, value) {
+            (Self::Postgres, true) => "true",
+            (Self::Postgres, false) => "false",
+            (Self::Sqlite, true) => "1",
+            (Self::Sqlite, false) => "0",
+        }
+    }
+
+    /// The row's `client_id` where it differs from the key; NULL in tables without one.
+    pub(crate) fn client_key(self, table: &TableDesc, row: &str) -> String {
+        match table.column("client_id") {
+            Some(column) if !column.private => {
+                format!("nullif({}, {})", self.text_of(&col(row, column), column.sql), self.key_text(table, row))
+            }
+            _ => match self {
+                Self::Postgres => "null::text".to_owned(),
+                Self::Sqlite => "null".to_owned(),
+            },
+        }
+    }
+}
+
+/// `row."column"`.
+pub(crate) fn col(row: &str, column: &ColumnDesc) -> String {
+    format!("{row}.{}", quote(column.name))
+}
+
+/// The columns a device sees, in order: the declared ones that are not private, then the engine's.
+pub(crate) fn wire_columns(table: &TableDesc) -> Vec<(&'static str, SqlType)> {
+    let declared = table.columns.iter().filter(|column| !column.private).map(|column| (column.name, column.sql));
+    let engine = [UPDATED_AT, DELETED_AT].into_iter().filter(|name| table.column(name).is_none());
+    declared.chain(engine.map(|name| (name, SqlType::Timestamptz))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_literals_cannot_break_out() {
+        assert_eq!(quote("a\"b"), "\"a\"\"b\"");
+        assert_eq!(literal("o'clock"), "'o''clock'");
+    }
+
+    #[test]
+    fn a_stamp_follows_the_definition() {
+        assert_eq!(stamped("x", "a"), stamped("x", "a"));
+        assert_ne!(stamped("x", "a"), stamped("x", "b"));
+    }
+}

@@ -1,0 +1,98 @@
+//! SQLite: one file, one writer, readers beside it.
+
+mod capture;
+mod encode;
+mod provision;
+mod pull;
+
+pub(super) use pull::Snapshot;
+
+use super::{StoreError, StoreSettings, scope::ScopeSql};
+use crate::schema::Schema;
+use pull::PullSql;
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, SqlxSqliteConnector};
+use sea_orm::{SqliteTransactionMode, TransactionOptions, TransactionTrait};
+use sqlx::{
+    AssertSqlSafe, SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use std::{str::FromStr, time::Duration};
+
+/// One app's SQLite file.
+pub(super) struct SqliteStore {
+    writer: SqlitePool,
+    readers: SqlitePool,
+    db: DatabaseConnection,
+    sql: PullSql,
+}
+
+impl SqliteStore {
+    pub(super) async fn connect(settings: &StoreSettings, schema: &Schema) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::from_str(&settings.url)?
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // An acknowledged write survives a power cut, not only a crash of ours.
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(10))
+            // So that `insert or replace` fires the delete triggers of the row it replaces.
+            .pragma("recursive_triggers", "on");
+        let one =
+            || SqlitePoolOptions::new().max_connections(1).min_connections(1).idle_timeout(None).max_lifetime(None);
+        let writer = one().acquire_timeout(Duration::from_secs(30)).connect_with(options.clone()).await?;
+        let readers = if settings.url.contains(":memory:") {
+            writer.clone()
+        } else {
+            SqlitePoolOptions::new()
+                .max_connections(settings.pool)
+                .acquire_timeout(Duration::from_secs(10))
+                .connect_with(options.pragma("query_only", "on"))
+                .await?
+        };
+        let db = SqlxSqliteConnector::from_sqlx_sqlite_pool(writer.clone());
+        Ok(Self { writer, readers, db, sql: PullSql::new(schema) })
+    }
+
+    pub(super) async fn plan(&self, schema: &Schema, epoch: &str) -> Result<Vec<String>, StoreError> {
+        let mut db = self.writer.acquire().await?;
+        provision::plan(&mut db, schema, epoch).await
+    }
+
+    pub(super) async fn provision(&self, schema: &Schema, epoch: &str) -> Result<(), StoreError> {
+        let mut tx = self.writer.begin_with("begin immediate").await?;
+        for statement in provision::plan(&mut tx, schema, epoch).await? {
+            sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *tx).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// Begins a write transaction: takes the one writer's place and advances the clock.
+    pub(super) async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        let tx = self.db.begin_with_options(options).await?;
+        // What a writer from outside left in the note is not ours.
+        tx.execute_unprepared("delete from _nizhal_touched").await?;
+        tx.execute_unprepared("update _nizhal_control set clock = clock + 1, txn = clock + 1 where id = 1").await?;
+        Ok(tx)
+    }
+
+    pub(super) async fn snapshot(&self) -> Result<Snapshot<'_>, StoreError> {
+        Snapshot::open(&self.readers, &self.sql).await
+    }
+
+    pub(super) fn scope_sql(&self) -> &ScopeSql {
+        &self.sql.scope
+    }
+
+    pub(super) fn db(&self) -> &DatabaseConnection {
+        &self.db
+    }
+
+    pub(super) async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}

@@ -1,0 +1,109 @@
+//! What the SQLite file lacks: tables, engine columns, triggers and indexes, as statements.
+
+use super::capture;
+use crate::schema::Schema;
+use crate::store::{
+    StoreError, ddl,
+    sql::{Dialect, UPDATED_AT, literal, quote, stamped},
+};
+use nizhal_core::TableDesc;
+use sqlx::{Row, SqliteConnection};
+use std::collections::{BTreeMap, BTreeSet};
+
+const DIALECT: Dialect = Dialect::Sqlite;
+
+/// The statements that make the file fit the schema; none when it does. `epoch` is used when there is none yet.
+pub(super) async fn plan(db: &mut SqliteConnection, schema: &Schema, epoch: &str) -> Result<Vec<String>, StoreError> {
+    let mut columns: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let sql = "select m.name, c.name from sqlite_schema m, pragma_table_info(m.name) c where m.type = 'table'";
+    for row in sqlx::query(sql).fetch_all(&mut *db).await? {
+        columns.entry(row.try_get(0)?).or_default().insert(row.try_get(1)?);
+    }
+    let sql =
+        "select name from sqlite_schema where type in ('index', 'trigger') and name like '\\_nizhal\\_%' escape '\\'";
+    let made: BTreeSet<String> = sqlx::query_scalar(sql).fetch_all(&mut *db).await?.into_iter().collect();
+    let has_epoch = columns.contains_key("_nizhal_control")
+        && sqlx::query("select 1 from _nizhal_control where id = 1").fetch_optional(&mut *db).await?.is_some();
+
+    let mut plan = Vec::new();
+    for (name, create) in ddl::engine_tables(DIALECT) {
+        if !columns.contains_key(name) {
+            plan.push(create);
+        }
+    }
+    if !has_epoch {
+        plan.push(format!("insert into _nizhal_control (id, epoch) values (1, {})", literal(epoch)));
+    }
+    let synced = schema.synced();
+    let mut backfill = Vec::new();
+    for table in schema.tables() {
+        let is_synced = synced.iter().any(|synced| synced.name == table.name);
+        match columns.get(table.name) {
+            None => plan.push(ddl::create_table(DIALECT, table, is_synced)),
+            Some(found) => missing_columns(table, found, is_synced, &mut plan, &mut backfill)?,
+        }
+    }
+    for index in ddl::indexes(DIALECT, schema) {
+        if !made.contains(&index.name()) {
+            plan.push(index.create());
+        }
+    }
+    plan.extend(backfill);
+    triggers(schema, &made, &mut plan);
+    Ok(plan)
+}
+
+fn missing_columns(
+    table: &TableDesc,
+    found: &BTreeSet<String>,
+    synced: bool,
+    plan: &mut Vec<String>,
+    backfill: &mut Vec<String>,
+) -> Result<(), StoreError> {
+    let on = quote(table.name);
+    for column in table.columns.iter().filter(|column| !found.contains(column.name)) {
+        ddl::check_addable(table, column)?;
+        if column.default == Some(nizhal_core::ColumnDefault::Now) || column.unique {
+            return Err(StoreError::Schema(format!(
+                "table `{}` exists without the column `{}`, and SQLite cannot add one that is unique or defaults to the \
+                 time: rebuild the table, or declare the column without that",
+                table.name, column.name
+            )));
+        }
+        plan.push(format!("alter table {on} add column {}", ddl::column(DIALECT, column)));
+    }
+    if synced {
+        for (name, definition) in ddl::engine_columns(DIALECT) {
+            if !found.contains(name) && table.column(name).is_none() {
+                plan.push(format!("alter table {on} add column {definition}"));
+                if name == UPDATED_AT {
+                    backfill.push(format!(
+                        "update {on} set {name} = strftime('%Y-%m-%dT%H:%M:%f', 'now') || '+00:00' where {name} is null",
+                        name = quote(UPDATED_AT)
+                    ));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn triggers(schema: &Schema, made: &BTreeSet<String>, plan: &mut Vec<String>) {
+    let mut wanted = Vec::new();
+    for table in schema.synced() {
+        for (verb, body) in capture::triggers(table, schema.rules()) {
+            let name = stamped(&format!("_nizhal_{verb}"), &format!("{}\n{body}", table.name));
+            wanted.push((name, body));
+        }
+    }
+    for stale in made.iter().filter(|name| !name.starts_with("_nizhal_ix_")) {
+        if wanted.iter().all(|(name, _)| name != stale) {
+            plan.push(format!("drop trigger {}", quote(stale)));
+        }
+    }
+    for (name, body) in wanted {
+        if !made.contains(&name) {
+            plan.push(format!("create trigger {name} {body}"));
+        }
+    }
+}

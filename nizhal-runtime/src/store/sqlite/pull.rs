@@ -1,0 +1,317 @@
+//! Pulls on SQLite: one read transaction is the snapshot; the clock's value in it is the horizon.
+
+use super::encode;
+use crate::engine::Bucket;
+use crate::schema::Schema;
+use crate::store::{
+    StoreError,
+    read::{Body, Change, Frame, Image, LaneRead, ScopeArg},
+    scope::ScopeSql,
+    sql::{self, DELETED_AT, Dialect, VERSION, col, quote},
+};
+use nizhal_core::{RuleTable, SqlType, TableDesc};
+use sqlx::{
+    AssertSqlSafe, Row, Sqlite, SqlitePool, Transaction,
+    query::Query,
+    sqlite::{SqliteArguments, SqliteRow},
+};
+
+const DIALECT: Dialect = Dialect::Sqlite;
+/// Sorts after every key.
+const LAST: &str = "\u{10FFFF}";
+
+/// The statements of a pull, written once from the rule set.
+#[derive(Debug)]
+pub(super) struct PullSql {
+    pub(super) scope: ScopeSql,
+    scans: Vec<Scan>,
+    tables: Vec<&'static TableDesc>,
+}
+
+/// One table of one rule, for one bucket.
+#[derive(Debug)]
+struct Scan {
+    rule: String,
+    slot: usize,
+    sql: String,
+    columns: Vec<(&'static str, SqlType)>,
+    scope: Vec<SqlType>,
+    keys: usize,
+}
+
+const TOMBSTONES: &str = "select version, tbl, id, kind = 'delete', client_key from _nizhal_tombstones \
+    where rule = $1 and bucket = $2 and (version, tbl, id) > ($3, $4, $5) and version <= $6 and version > $7 \
+    order by version, tbl, id limit $8";
+
+impl PullSql {
+    pub(super) fn new(schema: &Schema) -> Self {
+        let tables = schema.synced();
+        let scans = schema
+            .rules()
+            .iter()
+            .flat_map(|rule| rule.tables.iter().map(|synced| (rule.name, synced)))
+            .map(|(rule, synced)| scan(rule, synced, &tables))
+            .collect();
+        Self { scope: ScopeSql::new(DIALECT, schema.rules()), scans, tables }
+    }
+}
+
+/// Relies on the `(scope, version, key)` index. `$1` to, `$2` limit, `$3` version and then key parts to read after, then
+/// the bucket's parameters.
+fn scan(rule: &str, synced: &RuleTable, tables: &[&'static TableDesc]) -> Scan {
+    let table = synced.table;
+    let keys: Vec<String> =
+        table.key_columns().map(|column| DIALECT.sort_text(&col("c", column), column.sql)).collect();
+    let version = format!("c.{}", quote(VERSION));
+    let columns = sql::wire_columns(table);
+    let after: Vec<String> = (0..=keys.len()).map(|at| format!("${}", 3 + at)).collect();
+    let mut conditions: Vec<String> = synced
+        .scope
+        .iter()
+        .enumerate()
+        .map(|(at, &column)| format!("{} = ${}", col("c", &table.columns[column]), 4 + keys.len() + at))
+        .collect();
+    conditions.push(format!("({version}, {}) > ({})", keys.join(", "), after.join(", ")));
+    conditions.push(format!("{version} <= $1"));
+    conditions.push(format!("c.{} is null", quote(DELETED_AT)));
+    conditions.extend(synced.filters.iter().map(|filter| DIALECT.filter(table, filter, "c")));
+    let selected: Vec<String> = columns.iter().map(|(name, _)| format!("c.{}", quote(name))).collect();
+    let sql = format!(
+        "select {version}, {}, {} from {} c where {} order by {version}, {} limit $2",
+        keys.join(", "),
+        selected.join(", "),
+        quote(table.name),
+        conditions.join(" and "),
+        keys.join(", "),
+    );
+    Scan {
+        rule: rule.to_owned(),
+        slot: slot_of(tables, table),
+        sql,
+        columns,
+        scope: synced.scope.iter().map(|&at| table.columns[at].sql).collect(),
+        keys: keys.len(),
+    }
+}
+
+fn slot_of(tables: &[&'static TableDesc], table: &TableDesc) -> usize {
+    tables.iter().position(|candidate| candidate.name == table.name).unwrap_or_default()
+}
+
+/// One snapshot of the file.
+pub struct Snapshot<'a> {
+    sql: &'a PullSql,
+    tx: Transaction<'static, Sqlite>,
+}
+
+impl<'a> Snapshot<'a> {
+    pub(super) async fn open(readers: &SqlitePool, sql: &'a PullSql) -> Result<Self, StoreError> {
+        Ok(Self { sql, tx: readers.begin().await? })
+    }
+
+    /// The frame, with the actor's memberships.
+    pub(crate) async fn frame(&mut self, args: &[ScopeArg]) -> Result<Frame, StoreError> {
+        let clock: i64 =
+            sqlx::query_scalar("select clock from _nizhal_control where id = 1").fetch_one(&mut *self.tx).await?;
+        let mut query = sqlx::query(AssertSqlSafe(self.sql.scope.sql.as_str()));
+        for arg in args {
+            query = bind(query, &arg.text, arg.sql);
+        }
+        let mut frame = Frame { epoch: String::new(), clock, horizon: clock, collected: 0, members: Vec::new() };
+        for row in query.fetch_all(&mut *self.tx).await? {
+            let (rule, param): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+            match (usize::try_from(rule), usize::try_from(param)) {
+                (Ok(rule), Ok(param)) => frame.members.push((rule, param, row.try_get_unchecked(2)?)),
+                _ => (frame.epoch, frame.collected) = (row.try_get(2)?, row.try_get(3)?),
+            }
+        }
+        Ok(frame)
+    }
+
+    /// The lane's changes in order; the flag says that there may be more.
+    ///
+    /// SQLite has no lateral joins, so each bucket is a statement of its own; what is over the limit is dropped as it
+    /// comes, so memory stays at two pages.
+    pub(crate) async fn lane(&mut self, read: &LaneRead<'_>) -> Result<(Vec<Change>, bool), StoreError> {
+        let (mut changes, mut more) = (Vec::new(), false);
+        for bucket in read.buckets {
+            for scan in self.sql.scans.iter().filter(|scan| scan.rule == bucket.rule) {
+                changes.extend(rows(&mut self.tx, scan, bucket, read).await?);
+                more |= keep_first(&mut changes, read, read.limit * 2);
+            }
+            changes.extend(tombstones(&mut self.tx, &self.sql.tables, bucket, read).await?);
+            more |= keep_first(&mut changes, read, read.limit * 2);
+        }
+        more |= keep_first(&mut changes, read, read.limit);
+        Ok((changes, more))
+    }
+
+    /// The living rows among these keys, once for each bucket that shows them.
+    pub(crate) async fn images(
+        &mut self,
+        synced: &[(&str, &RuleTable)],
+        ids: &[Vec<String>],
+    ) -> Result<Vec<Image>, StoreError> {
+        let mut images = Vec::new();
+        for (rule, synced) in synced {
+            let table = synced.table;
+            let slot = slot_of(&self.sql.tables, table);
+            let keys: Vec<_> = table.key_columns().collect();
+            let columns = sql::wire_columns(table);
+            let same: Vec<String> =
+                keys.iter().enumerate().map(|(at, column)| format!("{} = ${}", col("c", column), at + 1)).collect();
+            let selected: Vec<String> = columns.iter().map(|(name, _)| format!("c.{}", quote(name))).collect();
+            let statement = format!(
+                "select {}, c.{}, {} from {} c where {} and {}",
+                DIALECT.bucket_key(synced, "c"),
+                quote(VERSION),
+                selected.join(", "),
+                quote(table.name),
+                same.join(" and "),
+                DIALECT.visible(synced, "c"),
+            );
+            for id in ids {
+                let mut query = sqlx::query(AssertSqlSafe(statement.as_str()));
+                for (part, column) in id.iter().zip(&keys) {
+                    query = bind(query, part, column.sql);
+                }
+                let Some(row) = query.fetch_optional(&mut *self.tx).await? else { continue };
+                let Ok(params) = serde_json::from_str(row.try_get(0)?) else { continue };
+                let mut out = Vec::with_capacity(256);
+                encode::object(&mut out, &columns, &row, 2)?;
+                let change = Change { version: row.try_get(1)?, slot, key: id.clone(), body: Body::Row(out) };
+                images.push(Image { bucket: Bucket::new(*rule, params), change });
+            }
+        }
+        Ok(images)
+    }
+
+    /// The connection, for statements that both databases share.
+    pub(crate) fn connection(&mut self) -> &mut sqlx::SqliteConnection {
+        &mut self.tx
+    }
+
+    /// Ends the snapshot. Dropping it does so too, a little later.
+    pub(crate) async fn close(self) -> Result<(), StoreError> {
+        Ok(self.tx.commit().await?)
+    }
+}
+
+async fn rows(
+    tx: &mut Transaction<'static, Sqlite>,
+    scan: &Scan,
+    bucket: &Bucket,
+    read: &LaneRead<'_>,
+) -> Result<Vec<Change>, StoreError> {
+    let from = read.from;
+    let (version, parts) = match &from.tie {
+        Some(tie) if tie.slot < scan.slot => (from.version - 1, Vec::new()),
+        Some(tie) if tie.slot == scan.slot => (from.version, tie.key.clone()),
+        _ => (from.version, Vec::new()),
+    };
+    let mut query = sqlx::query(AssertSqlSafe(scan.sql.as_str())).bind(read.to).bind(limit(read)).bind(version);
+    for at in 0..scan.keys {
+        query = query.bind(parts.get(at).cloned().unwrap_or_else(|| LAST.to_owned()));
+    }
+    for (param, sql) in bucket.params.iter().zip(&scan.scope) {
+        query = bind(query, param, *sql);
+    }
+    let found: Vec<SqliteRow> = query.fetch_all(&mut **tx).await?;
+    let mut changes = Vec::with_capacity(found.len());
+    for row in found {
+        let mut out = Vec::with_capacity(256);
+        encode::object(&mut out, &scan.columns, &row, 1 + scan.keys)?;
+        let mut key = Vec::with_capacity(scan.keys);
+        for at in 0..scan.keys {
+            key.push(row.try_get_unchecked(1 + at)?);
+        }
+        changes.push(Change { version: row.try_get(0)?, slot: scan.slot, key, body: Body::Row(out) });
+    }
+    Ok(changes)
+}
+
+async fn tombstones(
+    tx: &mut Transaction<'static, Sqlite>,
+    tables: &[&'static TableDesc],
+    bucket: &Bucket,
+    read: &LaneRead<'_>,
+) -> Result<Vec<Change>, StoreError> {
+    let from = read.from;
+    let (version, table, id) = match &from.tie {
+        Some(tie) if tie.slot < tables.len() => (from.version - 1, LAST, LAST.to_owned()),
+        Some(tie) => {
+            let table = tables.get(tie.slot - tables.len()).map_or(LAST, |table| table.name);
+            (from.version, table, tie.key.first().cloned().unwrap_or_default())
+        }
+        None => (from.version, LAST, LAST.to_owned()),
+    };
+    let found = sqlx::query(TOMBSTONES)
+        .bind(bucket.rule.as_str())
+        .bind(bucket.key())
+        .bind(version)
+        .bind(table)
+        .bind(id)
+        .bind(read.to)
+        .bind(read.floor)
+        .bind(limit(read))
+        .fetch_all(&mut **tx)
+        .await?;
+    let mut changes = Vec::with_capacity(found.len());
+    for row in found {
+        let table: String = row.try_get(1)?;
+        let Some(at) = tables.iter().position(|candidate| candidate.name == table) else { continue };
+        let body = Body::Gone { deleted: row.try_get_unchecked::<i64, _>(3)? == 1, client_key: row.try_get(4)? };
+        changes.push(Change { version: row.try_get(0)?, slot: tables.len() + at, key: vec![row.try_get(2)?], body });
+    }
+    Ok(changes)
+}
+
+fn limit(read: &LaneRead<'_>) -> i64 {
+    i64::try_from(read.limit + 1).unwrap_or(i64::MAX)
+}
+
+/// Keeps the first changes in order once there are more than `over`; true when some were dropped.
+fn keep_first(changes: &mut Vec<Change>, read: &LaneRead<'_>, over: usize) -> bool {
+    if changes.len() <= over {
+        if over > read.limit {
+            return false;
+        }
+        changes.sort_by(order);
+        return cut_bytes(changes, read.max_bytes);
+    }
+    changes.sort_by(order);
+    changes.truncate(read.limit);
+    cut_bytes(changes, read.max_bytes);
+    true
+}
+
+fn order(a: &Change, b: &Change) -> std::cmp::Ordering {
+    (a.version, a.slot, &a.key).cmp(&(b.version, b.slot, &b.key))
+}
+
+/// Ends the page at the first row that is past the bytes allowed; it always keeps one.
+fn cut_bytes(changes: &mut Vec<Change>, max_bytes: usize) -> bool {
+    let mut bytes = 0;
+    for (at, change) in changes.iter().enumerate() {
+        if at > 0 && bytes >= max_bytes {
+            changes.truncate(at);
+            return true;
+        }
+        if let Body::Row(row) = &change.body {
+            bytes += row.len();
+        }
+    }
+    false
+}
+
+/// Binds a text as the type that the column stores, so that the index serves the comparison.
+fn bind<'q>(query: Query<'q, Sqlite, SqliteArguments>, text: &str, sql: SqlType) -> Query<'q, Sqlite, SqliteArguments> {
+    match sql {
+        SqlType::Int2 | SqlType::Int4 | SqlType::Int8 => query.bind(text.parse::<i64>().unwrap_or_default()),
+        SqlType::Uuid => match text.parse::<uuid::Uuid>() {
+            Ok(id) => query.bind(id),
+            Err(_) => query.bind(text.to_owned()),
+        },
+        _ => query.bind(text.to_owned()),
+    }
+}

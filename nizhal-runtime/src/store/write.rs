@@ -1,0 +1,226 @@
+//! The statements of a push; one text for both databases.
+
+use super::{
+    Store, StoreError,
+    note::{self, Touched},
+    sql::Dialect,
+};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Statement, Value};
+
+/// Where a client's sequence stands.
+#[derive(Debug)]
+pub struct Sequence {
+    /// The actor that the `clientID` belongs to.
+    pub actor: String,
+    /// The last mutation seen.
+    pub last: i64,
+    /// The version that the last mutation with an effect drew.
+    pub last_version: i64,
+}
+
+/// A stored answer.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// `applied`, `rejected`, `invalid_args` or `forbidden`.
+    pub status: String,
+    /// The reason, where it is not `applied`.
+    pub reason: Option<String>,
+}
+
+/// What names a mutation.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim<'a> {
+    /// The actor's key.
+    pub actor: &'a str,
+    /// The `clientMutationId`.
+    pub client_mutation_id: &'a str,
+    /// `clientID` and `mutationID`, when the mutation is in a sequence.
+    pub sequence: Option<(&'a str, i64)>,
+    /// The mutator's wire name.
+    pub name: &'a str,
+}
+
+/// The final answer to a mutation.
+#[derive(Debug, Default)]
+pub struct Record<'a> {
+    /// `applied`, `rejected`, `invalid_args` or `forbidden`.
+    pub status: &'a str,
+    /// The reason, where it is not `applied`.
+    pub reason: Option<&'a str>,
+    /// The mutator's result as JSON.
+    pub result: Option<String>,
+    /// The arg `clientId`, paired with `server_id`.
+    pub client_ref: Option<String>,
+    /// The id that the server gave.
+    pub server_id: Option<String>,
+    /// The version that its writes drew; that of the client's mutation before when it wrote nothing.
+    pub version: i64,
+}
+
+/// What a transaction wrote.
+#[derive(Debug)]
+pub struct Written {
+    /// The touched buckets.
+    pub touched: Vec<Touched>,
+    /// The version drawn, if one was.
+    pub version: Option<i64>,
+}
+
+/// A transaction that writes.
+pub struct WriteTx<'a> {
+    tx: &'a DatabaseTransaction,
+    store: &'a Store,
+}
+
+impl<'a> WriteTx<'a> {
+    pub(super) fn new(tx: &'a DatabaseTransaction, store: &'a Store) -> Self {
+        Self { tx, store }
+    }
+
+    fn statement(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Statement {
+        Statement::from_sql_and_values(self.tx.get_database_backend(), sql, values)
+    }
+
+    async fn one(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Result<Option<QueryResult>, StoreError> {
+        Ok(self.tx.query_one_raw(self.statement(sql, values)).await?)
+    }
+
+    async fn run(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Result<u64, StoreError> {
+        Ok(self.tx.execute_raw(self.statement(sql, values)).await?.rows_affected())
+    }
+
+    /// Finds or makes the client's sequence, and holds it until the transaction ends.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn sequence(&self, client_id: &str, actor: &str) -> Result<Sequence, StoreError> {
+        let sql = "insert into _nizhal_clients (client_id, actor) values ($1, $2) \
+            on conflict (client_id) do update set client_id = excluded.client_id \
+            returning actor, last_mutation_id, last_version";
+        let row = self.one(sql, [client_id.into(), actor.into()]).await?;
+        let row = row.ok_or_else(|| StoreError::Schema("an upsert returned no row".to_owned()))?;
+        Ok(Sequence {
+            actor: row.try_get("", "actor")?,
+            last: row.try_get("", "last_mutation_id")?,
+            last_version: row.try_get("", "last_version")?,
+        })
+    }
+
+    /// The stored answer of this mutation, by the table's primary key.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn stored(&self, actor: &str, client_mutation_id: &str) -> Result<Option<Stored>, StoreError> {
+        let sql = "select status, reason from _nizhal_mutations where actor = $1 and client_mutation_id = $2";
+        let row = self.one(sql, [actor.into(), client_mutation_id.into()]).await?;
+        row.map(|row| Ok(Stored { status: row.try_get("", "status")?, reason: row.try_get("", "reason")? })).transpose()
+    }
+
+    /// Claims the mutation; false when it was claimed before. Waits for a concurrent claim to end.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn claim(&self, claim: &Claim<'_>) -> Result<bool, StoreError> {
+        let (client_id, mutation_id) = claim.sequence.unzip();
+        let sql = "insert into _nizhal_mutations (actor, client_mutation_id, client_id, mutation_id, name, status) \
+            values ($1, $2, $3, $4, $5, 'claimed') on conflict (actor, client_mutation_id) do nothing";
+        let values = [
+            claim.actor.into(),
+            claim.client_mutation_id.into(),
+            client_id.map(str::to_owned).into(),
+            mutation_id.into(),
+            claim.name.into(),
+        ];
+        Ok(self.run(sql, values).await? == 1)
+    }
+
+    /// What the transaction wrote so far.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn written(&self) -> Result<Written, StoreError> {
+        match self.store.dialect() {
+            Dialect::Postgres => {
+                let sql = "select coalesce(current_setting('nizhal.touched', true), '') as touched, \
+                    nullif(current_setting('nizhal.version', true), '')::bigint as version";
+                let Some(row) = self.one(sql, []).await? else { return Ok(Written { touched: vec![], version: None }) };
+                let lines: String = row.try_get("", "touched")?;
+                let touched = lines.lines().filter_map(note::parse).collect();
+                Ok(Written { touched, version: row.try_get("", "version")? })
+            }
+            Dialect::Sqlite => {
+                let sql = "select note, (select txn from _nizhal_control where id = 1) as version from _nizhal_touched";
+                let rows = self.tx.query_all_raw(self.statement(sql, [])).await?;
+                let mut written = Written { touched: vec![], version: None };
+                for row in rows {
+                    written.touched.extend(note::parse(&row.try_get::<String>("", "note")?));
+                    written.version = row.try_get("", "version")?;
+                }
+                Ok(written)
+            }
+        }
+    }
+
+    /// Stores the answer, and uses up the sequence number.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn record(&self, claim: &Claim<'_>, record: Record<'_>) -> Result<(), StoreError> {
+        let sql = "update _nizhal_mutations set status = $3, reason = $4, result = $5, client_ref = $6, \
+            server_id = $7, version = $8 where actor = $1 and client_mutation_id = $2";
+        let values = [
+            claim.actor.into(),
+            claim.client_mutation_id.into(),
+            record.status.into(),
+            record.reason.map(str::to_owned).into(),
+            record.result.into(),
+            record.client_ref.into(),
+            record.server_id.into(),
+            record.version.into(),
+        ];
+        self.run(sql, values).await?;
+        self.advance(claim, record.version).await
+    }
+
+    /// Uses up the sequence number.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn advance(&self, claim: &Claim<'_>, version: i64) -> Result<(), StoreError> {
+        if let Some((client_id, mutation_id)) = claim.sequence {
+            let sql = "update _nizhal_clients set last_mutation_id = $2, last_version = $3, seen_at = current_timestamp \
+                where client_id = $1";
+            self.run(sql, [client_id.into(), mutation_id.into(), version.into()]).await?;
+        }
+        Ok(())
+    }
+
+    /// The parameter values that membership tables give an actor, as this transaction sees them.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn members(&self, args: &[super::read::ScopeArg]) -> Result<Vec<(usize, usize, String)>, StoreError> {
+        let values = args.iter().map(|arg| self.store.scope_value(arg));
+        let rows = self.tx.query_all_raw(self.statement(&self.store.scope_sql().sql, values)).await?;
+        let mut members = Vec::new();
+        for row in rows {
+            let (rule, param): (i32, i32) = (row.try_get("", "rule")?, row.try_get("", "param")?);
+            if let (Ok(rule), Ok(param)) = (usize::try_from(rule), usize::try_from(param)) {
+                members.push((rule, param, row.try_get("", "value")?));
+            }
+        }
+        Ok(members)
+    }
+
+    /// Clears what the transaction noted about itself; the last statement before commit.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn finish(&self) -> Result<(), StoreError> {
+        if self.store.dialect() == Dialect::Sqlite {
+            self.run("delete from _nizhal_touched", []).await?;
+            self.run("update _nizhal_control set txn = null where id = 1", []).await?;
+        }
+        Ok(())
+    }
+}
