@@ -60,9 +60,11 @@ macro_rules! const_ints {
 }
 const_ints!(i16, i32, i64);
 
+type Claim = dyn Fn(&Principal) -> Option<ScopeValue> + Send + Sync;
+
 /// Takes one claim out of a principal.
 #[derive(Clone)]
-pub struct ClaimOf(Arc<dyn Fn(&Principal) -> Option<ScopeValue> + Send + Sync>);
+pub struct ClaimOf(Arc<Claim>);
 
 impl ClaimOf {
     fn new<A: Actor, C: ScopeColumn>(claim: fn(&A) -> &C) -> Self {

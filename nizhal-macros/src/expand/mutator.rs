@@ -65,6 +65,10 @@ fn expand_tag(mutator: &Mutator) -> TokenStream {
 /// The function as it is, and a mutator that cannot be called, so that `mutators![…]` finds one.
 fn expand_fallback(mutator: &Mutator) -> TokenStream {
     let (item, ident, cfgs) = (&mutator.item, mutator.ident(), mutator.cfgs());
+    // Inside an `impl` no type can be declared.
+    if item.sig.receiver().is_some() {
+        return quote!(#item);
+    }
     let tag = expand_tag(mutator);
     quote! {
         #item

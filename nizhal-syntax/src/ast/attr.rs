@@ -23,7 +23,7 @@ pub enum Value {
     /// Nothing: a flag.
     Flag,
     /// `= …`
-    Eq(Expr),
+    Eq(Box<Expr>),
     /// `(A, b::C)`
     List(Vec<Path>),
 }
@@ -45,14 +45,13 @@ impl Word {
 
     /// The word's value, when it is a text.
     pub fn text(self, errors: &Errors) -> Option<LitStr> {
+        let help = format!("write `{} = \"…\"`", self.ident);
         match self.value {
-            Value::Eq(Expr::Lit(ExprLit { lit: Lit::Str(text), .. })) => return Some(text),
-            Value::Eq(other) => errors.push(other, "this is not a text", format!("write `{} = \"…\"`", self.ident)),
-            _ => errors.push(
-                &self.ident,
-                format!("`{}` needs a text", self.ident),
-                format!("write `{} = \"…\"`", self.ident),
-            ),
+            Value::Eq(value) => match *value {
+                Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => return Some(text),
+                other => errors.push(other, "this is not a text", help),
+            },
+            _ => errors.push(&self.ident, format!("`{}` needs a text", self.ident), help),
         }
         None
     }
@@ -114,13 +113,17 @@ fn parse_word(input: ParseStream) -> syn::Result<Word> {
     let ident = Ident::parse_any(input)?;
     let value = if input.peek(Token![=]) {
         input.parse::<Token![=]>()?;
-        Value::Eq(input.parse()?)
+        Value::Eq(Box::new(input.parse()?))
     } else if input.peek(token::Paren) {
         let list;
         parenthesized!(list in input);
         // Read apart: what a failed parser leaves of a group, syn would report a second time.
         let list: TokenStream = list.parse()?;
-        Value::List(Punctuated::<Path, Token![,]>::parse_terminated.parse2(list)?.into_iter().collect())
+        let paths = Punctuated::<Path, Token![,]>::parse_terminated.parse2(list).map_err(|error| {
+            let help = format!("write `{ident}(Table, Other)`");
+            syn::Error::new(error.span(), format!("tables are named by their types\n\nhelp: {help}"))
+        })?;
+        Value::List(paths.into_iter().collect())
     } else {
         Value::Flag
     };

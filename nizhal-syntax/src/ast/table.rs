@@ -129,7 +129,7 @@ fn parse_default(word: Word, errors: &Errors) -> Option<Default> {
         errors.push(word.ident, "`default` needs a value", HELP);
         return None;
     };
-    match &value {
+    match &*value {
         Expr::Path(path) if path.path.is_ident("now") => return path.path.get_ident().cloned().map(Default::Now),
         Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => return Some(Default::Text(text.clone())),
         Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => return Some(Default::Int(number.clone(), false)),
