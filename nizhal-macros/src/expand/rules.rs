@@ -23,11 +23,14 @@ fn expand(set: &RuleSet, rules: &[Rule]) -> TokenStream {
     let RuleSet { attrs, vis, ident, actor, .. } = set;
     let doc = attrs.is_empty().then(|| quote!(#[doc = "The sync rules: who may see what."]));
     let rules = rules.iter().map(|rule| expand_rule(rule, actor));
+    // Before the function, so that rustc's first word about a type that is no claims type is `Actor`'s.
+    let new = quote_spanned!(actor.span()=> ::nizhal::Rules::<#actor>::new());
     quote! {
+        const _: () = ::nizhal::__private::claims::<#actor>();
         #doc
         #(#attrs)*
         #vis fn #ident() -> ::nizhal::Rules<#actor> {
-            ::nizhal::Rules::<#actor>::new()#(#rules)*
+            #new #(#rules)*
         }
     }
 }
