@@ -1,7 +1,7 @@
 //! Rust types as columns, and the typed handles that rules and the compiler compare.
 
 use crate::{ConstValue, Date, DateTimeUtc, Decimal, Json, ScopeValue, SqlType, Time, Uuid};
-use std::marker::PhantomData;
+use std::{fmt, marker::PhantomData};
 
 /// A Rust type that a column can hold.
 ///
@@ -44,12 +44,16 @@ pub trait ConstColumn: ColumnType {
 
 /// Two types that must be the same for rows to stay inside their bucket.
 #[diagnostic::on_unimplemented(
-    message = "column type `{Self}` differs from the bucket parameter's type `{Other}`",
+    message = "column type `{Self}` differs from `{Other}`, the type of what it is compared with",
     label = "this column is of another type",
     note = "a column scopes a row only when it has exactly the type of the parameter's source"
 )]
 pub trait SameType<Other> {}
 impl<T> SameType<T> for T {}
+// No `Option` scopes a bucket, so this lets nothing through. It is here because with one impl alone rustc would infer
+// `Other` from `Self` and never report through this trait, and because a claim that is an `Option` is one mistake.
+#[diagnostic::do_not_recommend]
+impl<T> SameType<Option<T>> for T {}
 
 macro_rules! column_types {
     ($($ty:ty => $sql:ident),* $(,)?) => {$(
@@ -101,7 +105,6 @@ macro_rules! scope_ints {
 scope_ints!(i16, i32, i64);
 
 /// The typed handle of one column: table `T`, Rust type `C`.
-#[derive(Debug)]
 pub struct Col<T, C> {
     at: usize,
     marker: PhantomData<fn() -> (T, C)>,
@@ -113,6 +116,11 @@ impl<T, C> Clone for Col<T, C> {
     }
 }
 impl<T, C> Copy for Col<T, C> {}
+impl<T, C> fmt::Debug for Col<T, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Col").field(&self.at).finish()
+    }
+}
 
 impl<T, C> Col<T, C> {
     /// The handle of the column at this index of the table's description.

@@ -35,6 +35,7 @@ impl<A: Actor> Ctx<A> {
     ///
     /// # Errors
     /// [`Error::Internal`] when the principal carries claims of another type.
+    #[expect(clippy::result_large_err, reason = "the caller needs the parts back, to roll the transaction back")]
     pub fn new(parts: CtxParts) -> Result<Self, (CtxParts, Error)> {
         match parts.principal.claims::<A>().cloned() {
             Some(actor) => Ok(Self { parts, actor }),

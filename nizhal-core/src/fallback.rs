@@ -18,6 +18,8 @@ impl Actor for Nothing {
     }
 }
 
+impl crate::Args for Nothing {}
+
 impl JsonSchema for Nothing {
     fn schema_name() -> Cow<'static, str> {
         "Nothing".into()

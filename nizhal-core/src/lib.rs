@@ -56,6 +56,9 @@ pub mod __private {
     pub use serde_json;
     pub use std::{boxed::Box, option::Option, pin::Pin, result::Result, string::String, vec::Vec};
 
+    /// Demands that a type is a claims type, where rustc can say so in `Actor`'s words.
+    pub const fn claims<A: crate::Actor>() {}
+
     /// A boxed future that may cross threads.
     pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 

@@ -13,7 +13,10 @@ macro_rules! tables {
 /// The entries of mutators: `mutators![record_credit, record_payment]`.
 #[macro_export]
 macro_rules! mutators {
-    ($($mutator:path),* $(,)?) => {
-        $crate::__private::Vec::<$crate::MutatorEntry>::from([$($crate::MutatorEntry::of::<$mutator>()),*])
+    ($($($mutator:ident)::+),* $(,)?) => {
+        $crate::__private::Vec::<$crate::MutatorEntry>::from([
+            // By an alias: where a type must stand, rustc says that a plain function is none, and points at it.
+            $({ type Named = $($mutator)::+; $crate::MutatorEntry::of::<Named>() }),*
+        ])
     };
 }

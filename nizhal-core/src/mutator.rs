@@ -5,15 +5,15 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-/// What a mutator's arguments must be: read from JSON, described by JSON Schema.
+/// What a mutator's arguments must be: read from JSON, described by JSON Schema. Written by `#[nizhal::args]`.
+///
+/// Not implemented for every type that could be: rustc would then speak of serde's traits, not of the attribute.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a mutator's arguments",
     label = "not annotated",
     note = "annotate the struct with #[nizhal::args]"
 )]
 pub trait Args: DeserializeOwned + JsonSchema + Send + 'static {}
-#[diagnostic::do_not_recommend]
-impl<T: DeserializeOwned + JsonSchema + Send + 'static> Args for T {}
 
 /// What a mutator answers when it applied.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -60,9 +60,11 @@ macro_rules! const_ints {
 }
 const_ints!(i16, i32, i64);
 
+type Claim = dyn Fn(&Principal) -> Option<ScopeValue> + Send + Sync;
+
 /// Takes one claim out of a principal.
 #[derive(Clone)]
-pub struct ClaimOf(Arc<dyn Fn(&Principal) -> Option<ScopeValue> + Send + Sync>);
+pub struct ClaimOf(Arc<Claim>);
 
 impl ClaimOf {
     fn new<A: Actor, C: ScopeColumn>(claim: fn(&A) -> &C) -> Self {
@@ -286,7 +288,7 @@ pub struct TableScope<T> {
 
 impl<T: Table> TableScope<T> {
     /// `column == parameter`.
-    pub fn scope<C: SameType<P>, P: ScopeColumn>(&mut self, column: Col<T, C>, param: &Param<P>) {
+    pub fn scope<C: SameType<P>, P>(&mut self, column: Col<T, C>, param: &Param<P>) {
         self.scope.push((param.at, column.index()));
     }
 

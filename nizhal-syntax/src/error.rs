@@ -44,12 +44,17 @@ impl Errors {
         self.list.borrow().as_ref().map_or(0, Vec::len)
     }
 
-    /// Reads the mistakes.
+    /// Reads the mistakes, in the order of the source.
     ///
     /// # Errors
     /// All of them, combined into one error.
     pub fn finish(self) -> syn::Result<()> {
-        let mut list = self.list.take().unwrap_or_default().into_iter();
+        let mut list = self.list.take().unwrap_or_default();
+        list.sort_by_key(|error| {
+            let start = error.span().start();
+            (start.line, start.column)
+        });
+        let mut list = list.into_iter();
         let Some(mut first) = list.next() else { return Ok(()) };
         list.for_each(|error| first.combine(error));
         Err(first)

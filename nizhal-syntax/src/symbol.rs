@@ -22,8 +22,10 @@ pub const PRIVATE: &str = "private";
 pub const DEFAULT: &str = "default";
 /// The column's name in SQL and on the wire.
 pub const RENAME: &str = "rename";
+/// A column whose type is known to rustc alone: an alias, or one that implements `ColumnType`.
+pub const CUSTOM: &str = "custom";
 /// What may stand in `#[nizhal(…)]` on a field.
-pub const FIELD_WORDS: &[&str] = &[PRIMARY_KEY, UNIQUE, PRIVATE, DEFAULT, RENAME];
+pub const FIELD_WORDS: &[&str] = &[PRIMARY_KEY, UNIQUE, PRIVATE, DEFAULT, RENAME, CUSTOM];
 
 /// Tables that a mutator may write beyond the actor's buckets.
 pub const PRIVILEGED: &str = "privileged";

@@ -28,12 +28,15 @@ mod app {
 
     #[nizhal::table]
     pub struct Record {
-        #[nizhal(primary_key)]
+        #[nizhal(primary_key, custom)]
         pub id: Text,
-        #[nizhal(default = "x")]
+        #[nizhal(default = "x", custom)]
         pub r#type: Text,
+        #[nizhal(custom)]
         pub self_: Maybe<Text>,
+        #[nizhal(custom)]
         pub rule: Text,
+        #[nizhal(custom)]
         pub value: Payload,
     }
 

@@ -16,7 +16,9 @@ pub(crate) fn expand_args(attr: TokenStream, item: TokenStream) -> TokenStream {
     let (item, derives) = (&args.item, expand_derives(&args.derives, args.rename_all));
     // serde renames the variants of an enum, and their fields only when told.
     let fields = matches!(args.item, syn::Item::Enum(_)).then(|| quote!(#[serde(rename_all_fields = "camelCase")]));
-    report(errors, quote!(#derives #fields #item))
+    let ident = &args.ident;
+    let marked = (errors.count() == 0).then(|| quote!(impl ::nizhal::Args for #ident {}));
+    report(errors, quote!(#derives #fields #item #marked))
 }
 
 /// The derives, with the paths through which their output finds its crates.

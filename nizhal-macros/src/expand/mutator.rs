@@ -12,11 +12,11 @@ use syn::{ReturnType, spanned::Spanned};
 pub(crate) fn expand_mutator(attr: TokenStream, item: TokenStream) -> TokenStream {
     let errors = Errors::new();
     let Some(ast) = parse_mutator(attr, item.clone(), &errors) else { return report(errors, strip(item)) };
+    let parsed = errors.count();
     let mutator = lower_mutator(ast, &errors);
-    let lowered = errors.count();
     check_mutator(&mutator, &errors);
     let expanded = match (&mutator.actor, &mutator.args) {
-        (Some(actor), Some(args)) if errors.count() == lowered => expand(&mutator, actor, args),
+        (Some(actor), Some(args)) if errors.count() == parsed => expand(&mutator, actor, args),
         _ => expand_fallback(&mutator),
     };
     report(errors, expanded)
@@ -65,6 +65,10 @@ fn expand_tag(mutator: &Mutator) -> TokenStream {
 /// The function as it is, and a mutator that cannot be called, so that `mutators![…]` finds one.
 fn expand_fallback(mutator: &Mutator) -> TokenStream {
     let (item, ident, cfgs) = (&mutator.item, mutator.ident(), mutator.cfgs());
+    // Inside an `impl` no type can be declared.
+    if item.sig.receiver().is_some() {
+        return quote!(#item);
+    }
     let tag = expand_tag(mutator);
     quote! {
         #item

@@ -23,11 +23,14 @@ fn expand(set: &RuleSet, rules: &[Rule]) -> TokenStream {
     let RuleSet { attrs, vis, ident, actor, .. } = set;
     let doc = attrs.is_empty().then(|| quote!(#[doc = "The sync rules: who may see what."]));
     let rules = rules.iter().map(|rule| expand_rule(rule, actor));
+    // Before the function, so that rustc's first word about a type that is no claims type is `Actor`'s.
+    let new = quote_spanned!(actor.span()=> ::nizhal::Rules::<#actor>::new());
     quote! {
+        const _: () = ::nizhal::__private::claims::<#actor>();
         #doc
         #(#attrs)*
         #vis fn #ident() -> ::nizhal::Rules<#actor> {
-            ::nizhal::Rules::<#actor>::new()#(#rules)*
+            #new #(#rules)*
         }
     }
 }
@@ -92,6 +95,7 @@ fn expand_column(column: &Column) -> TokenStream {
 
 /// A function from the claims to one of them, all of it at the user's claim.
 fn expand_claim(claim: &Ident, actor: &Path) -> TokenStream {
-    let claims = Ident::new("claims", Span::mixed_site().located_at(claim.span()));
+    // Not `mixed_site`: rustc widens a span that mixes two contexts to the whole macro.
+    let claims = Ident::new("__claims", claim.span());
     quote_spanned!(claim.span()=> |#claims: &#actor| &#claims.#claim)
 }

@@ -1,1 +1,111 @@
+//! Expansions, as committed snapshots.
 
+use super::{expand_args, expand_claims, expand_main, expand_mutator, expand_rules, expand_table};
+use crate::debug::pretty;
+use proc_macro2::TokenStream;
+use quote::quote;
+
+fn nothing() -> TokenStream {
+    TokenStream::new()
+}
+
+#[test]
+fn table() {
+    let item = quote! {
+        /// A shop's customer.
+        pub struct Customer {
+            #[nizhal(primary_key)]
+            pub id: String,
+            /// For reminders.
+            pub phone: Option<String>,
+            #[nizhal(default = now)]
+            pub created_at: DateTimeUtc,
+            #[nizhal(rename = "ref", unique, private)]
+            pub reference: Option<String>,
+        }
+    };
+    insta::assert_snapshot!(pretty(&expand_table(quote!(name = "customers", merge = "field"), item)));
+}
+
+#[test]
+fn server_only_table_with_two_keys() {
+    let item = quote! {
+        #[derive(Debug, Clone)]
+        struct ShopMember { #[nizhal(primary_key)] shop_id: String, #[nizhal(primary_key)] user_id: Uuid }
+    };
+    insta::assert_snapshot!(pretty(&expand_table(quote!(server_only), item)));
+}
+
+#[test]
+fn mutator() {
+    let item = quote! {
+        /// Records a payment.
+        #[cfg(feature = "payments")]
+        pub async fn record_payment(ctx: &mut Ctx<Claims>, args: RecordPayment) -> Result<Applied> {
+            Ok(Applied::done())
+        }
+    };
+    insta::assert_snapshot!(pretty(&expand_mutator(quote!(privileged(Inbox)), item)));
+}
+
+#[test]
+fn rules() {
+    let tokens = quote! {
+        pub ledger_rules for Claims;
+
+        /// Everything a member of a shop may see.
+        rule my_shops(shop_id, owner) {
+            owner = actor.owner_id;
+            shop_id in ShopMember.shop_id where ShopMember.user_id == actor.user_id && ShopMember.role != "guest";
+            Customer where Customer.shop_id == shop_id && Customer.owner == owner && Customer.hidden == false;
+        }
+    };
+    insta::assert_snapshot!(pretty(&expand_rules(tokens)));
+}
+
+#[test]
+fn claims_and_args() {
+    let claims = quote!(
+        pub struct Claims {
+            pub user_id: String,
+            pub owner_id: String,
+        }
+    );
+    let args = quote!(
+        #[derive(Clone)]
+        #[serde(rename_all = "snake_case")]
+        enum Choice {
+            One,
+            Two { at: i64 },
+        }
+    );
+    let both = [expand_claims(nothing(), claims), expand_args(nothing(), args)];
+    insta::assert_snapshot!(pretty(&both.into_iter().collect()));
+}
+
+#[test]
+fn main() {
+    let item = quote! {
+        async fn main() -> nizhal::Result<()> {
+            Nizhal::app("ledger").run().await
+        }
+    };
+    insta::assert_snapshot!(pretty(&expand_main(nothing(), item)));
+}
+
+#[test]
+fn a_mistake_leaves_what_stands_around_it() {
+    let mutator = quote!(
+        fn f(ctx: &mut Ctx<Claims>, args: Args) -> Result<Applied> {
+            Ok(Applied::done())
+        }
+    );
+    let table = quote!(
+        struct T {
+            id: String,
+        }
+    );
+    let rules = quote!(pub rules for Claims; rule all() {});
+    let all = [expand_mutator(nothing(), mutator), expand_table(nothing(), table), expand_rules(rules)];
+    insta::assert_snapshot!(pretty(&all.into_iter().collect()));
+}

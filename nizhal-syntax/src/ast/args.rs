@@ -1,6 +1,6 @@
 //! `#[nizhal::args]` as written.
 
-use super::attr::parse_words;
+use super::attr::{keyword, parse_words};
 use crate::Errors;
 use proc_macro2::{Ident, TokenStream};
 use syn::{Attribute, Item};
@@ -26,7 +26,11 @@ pub fn parse_args(attr: TokenStream, item: TokenStream, errors: &Errors) -> Opti
         Ok(Item::Enum(item)) => {
             return Some(Args { ident: item.ident.clone(), attrs: item.attrs.clone(), item: Item::Enum(item) });
         }
-        Ok(other) => errors.push(other, "arguments are a struct or an enum", "write `struct Name { field: Type, … }`"),
+        Ok(other) => errors.push_span(
+            keyword(&other),
+            "arguments are a struct or an enum",
+            "write `struct Name { field: Type, … }`",
+        ),
         Err(error) => errors.syntax(error),
     }
     None

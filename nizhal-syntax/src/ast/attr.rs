@@ -1,11 +1,12 @@
 //! The words inside an attribute: `name = "x", server_only, privileged(A, B)`.
 
 use crate::{Errors, name, symbol};
-use proc_macro2::{Ident, TokenStream, TokenTree};
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::punctuated::Punctuated;
-use syn::{Attribute, Expr, ExprLit, Lit, LitStr, Meta, Path, Token, parenthesized, token};
+use syn::spanned::Spanned;
+use syn::{Attribute, Expr, ExprLit, Item, Lit, LitStr, Meta, Path, Token, parenthesized, token};
 
 /// One word of an attribute, with what follows it.
 #[derive(Debug)]
@@ -22,7 +23,7 @@ pub enum Value {
     /// Nothing: a flag.
     Flag,
     /// `= …`
-    Eq(Expr),
+    Eq(Box<Expr>),
     /// `(A, b::C)`
     List(Vec<Path>),
 }
@@ -44,14 +45,13 @@ impl Word {
 
     /// The word's value, when it is a text.
     pub fn text(self, errors: &Errors) -> Option<LitStr> {
+        let help = format!("write `{} = \"…\"`", self.ident);
         match self.value {
-            Value::Eq(Expr::Lit(ExprLit { lit: Lit::Str(text), .. })) => return Some(text),
-            Value::Eq(other) => errors.push(other, "this is not a text", format!("write `{} = \"…\"`", self.ident)),
-            _ => errors.push(
-                &self.ident,
-                format!("`{}` needs a text", self.ident),
-                format!("write `{} = \"…\"`", self.ident),
-            ),
+            Value::Eq(value) => match *value {
+                Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => return Some(text),
+                other => errors.push(other, "this is not a text", help),
+            },
+            _ => errors.push(&self.ident, format!("`{}` needs a text", self.ident), help),
         }
         None
     }
@@ -113,13 +113,17 @@ fn parse_word(input: ParseStream) -> syn::Result<Word> {
     let ident = Ident::parse_any(input)?;
     let value = if input.peek(Token![=]) {
         input.parse::<Token![=]>()?;
-        Value::Eq(input.parse()?)
+        Value::Eq(Box::new(input.parse()?))
     } else if input.peek(token::Paren) {
         let list;
         parenthesized!(list in input);
         // Read apart: what a failed parser leaves of a group, syn would report a second time.
         let list: TokenStream = list.parse()?;
-        Value::List(Punctuated::<Path, Token![,]>::parse_terminated.parse2(list)?.into_iter().collect())
+        let paths = Punctuated::<Path, Token![,]>::parse_terminated.parse2(list).map_err(|error| {
+            let help = format!("write `{ident}(Table, Other)`");
+            syn::Error::new(error.span(), format!("tables are named by their types\n\nhelp: {help}"))
+        })?;
+        Value::List(paths.into_iter().collect())
     } else {
         Value::Flag
     };
@@ -186,4 +190,20 @@ pub fn serde_words(attrs: &[Attribute]) -> Vec<String> {
         words.extend(metas.iter().filter_map(|meta| Some(meta.path().get_ident()?.to_string())));
     }
     words
+}
+
+/// Where an item says what it is: its keyword.
+pub fn keyword(item: &Item) -> Span {
+    match item {
+        Item::Const(item) => item.const_token.span,
+        Item::Enum(item) => item.enum_token.span,
+        Item::Fn(item) => item.sig.fn_token.span,
+        Item::Impl(item) => item.impl_token.span,
+        Item::Mod(item) => item.mod_token.span,
+        Item::Struct(item) => item.struct_token.span,
+        Item::Trait(item) => item.trait_token.span,
+        Item::Type(item) => item.type_token.span,
+        Item::Union(item) => item.union_token.span,
+        other => other.span(),
+    }
 }

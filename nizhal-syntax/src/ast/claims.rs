@@ -1,6 +1,6 @@
 //! `#[nizhal::claims]` as written.
 
-use super::attr::parse_words;
+use super::attr::{keyword, parse_words};
 use crate::Errors;
 use proc_macro2::TokenStream;
 use syn::{Item, ItemStruct};
@@ -18,7 +18,11 @@ pub fn parse_claims(attr: TokenStream, item: TokenStream, errors: &Errors) -> Op
     match syn::parse2::<Item>(item) {
         Ok(Item::Struct(item)) => return Some(Claims { item }),
         Ok(other) => {
-            errors.push(other, "claims are a struct", "write `struct Claims { user_id: String, owner_id: String, … }`");
+            errors.push_span(
+                keyword(&other),
+                "claims are a struct",
+                "write `struct Claims { user_id: String, owner_id: String, … }`",
+            );
         }
         Err(error) => errors.syntax(error),
     }

@@ -1,6 +1,6 @@
 //! `#[mutator]` as written.
 
-use super::attr::parse_words;
+use super::attr::{keyword, parse_words};
 use crate::{Errors, symbol};
 use proc_macro2::TokenStream;
 use syn::{ItemFn, LitStr, Path};
@@ -23,8 +23,8 @@ pub fn parse_mutator(attr: TokenStream, item: TokenStream, errors: &Errors) -> O
         Ok(item) => item,
         Err(error) => {
             match syn::parse2::<syn::Item>(item) {
-                Ok(other) => errors.push(
-                    other,
+                Ok(other) => errors.push_span(
+                    keyword(&other),
                     "a mutator is a function",
                     "write `async fn name(ctx: &mut Ctx<Claims>, args: Args) -> Result<Applied> { … }`",
                 ),

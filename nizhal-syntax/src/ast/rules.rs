@@ -44,23 +44,23 @@ pub enum Stmt {
         /// The parameter.
         param: Ident,
         /// What follows `=`.
-        value: Expr,
+        value: Box<Expr>,
     },
     /// `param in Table.column where …;`
     Member {
         /// The parameter.
         param: Ident,
         /// What follows `in`.
-        column: Expr,
+        column: Box<Expr>,
         /// What follows `where`.
-        filter: Option<Expr>,
+        filter: Option<Box<Expr>>,
     },
     /// `Table where …;`
     Table {
         /// The table.
         table: Path,
         /// What follows `where`.
-        filter: Option<Expr>,
+        filter: Option<Box<Expr>>,
     },
 }
 
@@ -129,11 +129,11 @@ fn parse_stmt(input: ParseStream) -> syn::Result<Stmt> {
     let stmt = if input.peek(syn::Ident) && input.peek2(Token![in]) {
         let param = input.parse()?;
         input.parse::<Token![in]>()?;
-        Stmt::Member { param, column: input.parse()?, filter: parse_where(input)? }
+        Stmt::Member { param, column: Box::new(input.parse()?), filter: parse_where(input)? }
     } else if input.peek(syn::Ident) && input.peek2(Token![=]) && !input.peek2(Token![==]) {
         let param = input.parse()?;
         input.parse::<Token![=]>()?;
-        Stmt::Claim { param, value: input.parse()? }
+        Stmt::Claim { param, value: Box::new(input.parse()?) }
     } else if input.peek(syn::Ident)
         || input.peek(Token![::])
         || input.peek(Token![crate])
@@ -148,20 +148,20 @@ fn parse_stmt(input: ParseStream) -> syn::Result<Stmt> {
         ));
     };
     if !input.peek(Token![;]) {
-        return Err(input.error(
-            "this line of the rule should have ended\n\nhelp: write `;` before this, or join conditions with `&&`",
-        ));
+        let help = "write `;` before this, or join conditions with `&&`";
+        // Not `input.error`: at the end of the rule that would speak of the end of the input.
+        return Err(syn::Error::new(input.span(), format!("this line of the rule should have ended\n\nhelp: {help}")));
     }
     input.parse::<Token![;]>()?;
     Ok(stmt)
 }
 
-fn parse_where(input: ParseStream) -> syn::Result<Option<Expr>> {
+fn parse_where(input: ParseStream) -> syn::Result<Option<Box<Expr>>> {
     if !input.peek(Token![where]) {
         return Ok(None);
     }
     input.parse::<Token![where]>()?;
-    Ok(Some(input.parse()?))
+    Ok(Some(Box::new(input.parse()?)))
 }
 
 fn skip_past_semicolon(input: ParseStream) {

@@ -1,6 +1,6 @@
 //! `#[nizhal::table]` as written.
 
-use super::attr::{Value, Word, parse_words, take_words};
+use super::attr::{Value, Word, keyword, parse_words, take_words};
 use crate::{Errors, symbol};
 use proc_macro2::{Ident, TokenStream};
 use syn::{Expr, ExprLit, ExprUnary, Fields, Item, ItemStruct, Lit, LitBool, LitInt, LitStr, Type, UnOp};
@@ -39,6 +39,8 @@ pub struct Field {
     pub default: Option<Default>,
     /// `rename = "…"`
     pub rename: Option<LitStr>,
+    /// `custom`
+    pub custom: Option<Ident>,
 }
 
 /// A default.
@@ -60,7 +62,11 @@ pub fn parse_table(attr: TokenStream, item: TokenStream, errors: &Errors) -> Opt
     let mut item = match syn::parse2::<Item>(item) {
         Ok(Item::Struct(item)) => item,
         Ok(other) => {
-            errors.push(other, "a table is a struct", "write `struct Name { … }` with a field for each column");
+            errors.push_span(
+                keyword(&other),
+                "a table is a struct",
+                "write `struct Name { … }` with a field for each column",
+            );
             return None;
         }
         Err(error) => {
@@ -97,6 +103,7 @@ fn parse_field(field: &mut syn::Field, errors: &Errors) -> Option<Field> {
         private: None,
         default: None,
         rename: None,
+        custom: None,
     };
     for word in words {
         if word.is(symbol::PRIMARY_KEY) {
@@ -107,6 +114,8 @@ fn parse_field(field: &mut syn::Field, errors: &Errors) -> Option<Field> {
             parsed.private = word.flag(errors);
         } else if word.is(symbol::DEFAULT) {
             parsed.default = parse_default(word, errors);
+        } else if word.is(symbol::CUSTOM) {
+            parsed.custom = word.flag(errors);
         } else {
             parsed.rename = word.text(errors);
         }
@@ -120,7 +129,7 @@ fn parse_default(word: Word, errors: &Errors) -> Option<Default> {
         errors.push(word.ident, "`default` needs a value", HELP);
         return None;
     };
-    match &value {
+    match &*value {
         Expr::Path(path) if path.path.is_ident("now") => return path.path.get_ident().cloned().map(Default::Now),
         Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => return Some(Default::Text(text.clone())),
         Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => return Some(Default::Int(number.clone(), false)),

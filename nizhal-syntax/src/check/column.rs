@@ -6,23 +6,6 @@ use crate::model::{TableColumn, ty};
 use quote::ToTokens;
 use syn::Type;
 
-const KNOWN: &[&str] = &[
-    "bool",
-    "i16",
-    "i32",
-    "i64",
-    "f32",
-    "f64",
-    "Decimal",
-    "String",
-    "Uuid",
-    "DateTimeUtc",
-    "Date",
-    "Time",
-    "Json",
-    "Vec",
-];
-
 /// Rust's own types that no column holds, with the one to write.
 const UNSUPPORTED: &[(&str, &str)] = &[
     ("i8", "i16"),
@@ -46,17 +29,22 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("NaiveDateTime", "DateTimeUtc"),
 ];
 
-/// A type that certainly cannot be a column; others are left to the `ColumnType` trait.
+/// A type that cannot be a column. Only names are seen here, yet rustc would answer a wrong type with fifty errors
+/// about sea-orm's traits; so an alias is marked `custom`, and rustc judges that one alone.
 pub(super) fn check_type(column: &TableColumn, errors: &Errors) {
-    let inner = ty::without_option(&column.ty);
+    let TableColumn { field, ty, .. } = column;
+    let inner = ty::without_option(ty);
+    let optional = !std::ptr::eq(inner, ty);
+    let written = inner.to_token_stream().to_string().replace(' ', "");
     if ty::argument_of(inner, "Option").is_some() {
-        let help = format!("write `{}: {}`", column.field, inner.to_token_stream().to_string().replace(' ', ""));
-        errors.push(&column.ty, "a column is empty or not: one `Option` is enough", help);
+        errors.push(ty, "a column is empty or not: one `Option` is enough", format!("write `{field}: {written}`"));
     } else if let Some(instead) = instead_of(inner) {
-        let wanted =
-            if std::ptr::eq(inner, &raw const column.ty) { instead.to_owned() } else { format!("Option<{instead}>") };
-        let what = format!("`{}` cannot be a column", inner.to_token_stream().to_string().replace(' ', ""));
-        errors.push(inner, what, format!("write `{}: {wanted}`", column.field));
+        let wanted = if optional { format!("Option<{instead}>") } else { instead.to_owned() };
+        errors.push(inner, format!("`{written}` cannot be a column"), format!("write `{field}: {wanted}`"));
+    } else if !column.custom && !ty::name(inner).is_some_and(|name| ty::COLUMN_TYPES.contains(&name.as_str())) {
+        let help = "write a type that columns have: String, bool, i16, i32, i64, f32, f64, Decimal, Uuid, DateTimeUtc, Date, \
+                    Time, Json or Vec<u8>; if this is another name for one of them, add `#[nizhal(custom)]` to the field";
+        errors.push(inner, format!("`{written}` is not known as a column type"), help);
     }
 }
 
@@ -92,11 +80,11 @@ pub(super) fn check_engine_type(column: &TableColumn, errors: &Errors) {
 pub(super) fn check_default(column: &TableColumn, errors: &Errors) {
     let Some(default) = &column.default else { return };
     let Some(found) = ty::name(ty::without_option(&column.ty)) else { return };
-    if !KNOWN.contains(&found.as_str()) {
+    if !ty::COLUMN_TYPES.contains(&found.as_str()) {
         return;
     }
     let report = |at: &dyn ToTokens, kind: &str, help: &str| {
-        errors.push(at, format!("{kind} cannot be the default of a `{found}` column"), help);
+        errors.push(at, format!("{kind} cannot be the default of a column of type `{found}`"), help);
     };
     match default {
         Default::Now(now) if found != "DateTimeUtc" => {
@@ -125,7 +113,7 @@ fn check_number(
     let fits = number.base10_parse::<i128>().is_ok_and(|value| value - i128::from(negative) <= max);
     if !fits || !number.suffix().is_empty() {
         let help = format!("write a whole number between {} and {max}, without a suffix", -max - 1);
-        errors.push(number, format!("this number does not fit a `{found}` column"), help);
+        errors.push(number, format!("this number does not fit a column of type `{found}`"), help);
     }
 }
 

@@ -19,8 +19,8 @@ pub struct Claims {
 /// Finds the user's and the tenant's field.
 pub fn lower_claims(claims: ast::Claims, errors: &Errors) -> Claims {
     let item = claims.item;
-    require(&item, "user_id", "the user", errors);
-    require(&item, "owner_id", "the tenant that the user belongs to", errors);
+    require(&item, "user_id", "who is asking", errors);
+    require(&item, "owner_id", "the tenant they belong to", errors);
     Claims {
         derives: Derives::of(&item.attrs, &["Clone", "Debug", "Serialize", "Deserialize"]),
         rename_all: rename_all(&item.attrs),
@@ -33,7 +33,7 @@ fn require(item: &ItemStruct, wanted: &str, meaning: &str, errors: &Errors) {
     match item.fields.iter().find(|field| names(field).as_deref() == Some(wanted)) {
         None => {
             let what = format!("claims need a field `{wanted}`");
-            errors.push(&item.ident, what, format!("add `{wanted}: String`, {meaning}"));
+            errors.push(&item.ident, what, format!("add `{wanted}: String`: {meaning}"));
         }
         Some(field) if ty::name(&field.ty).is_none_or(|name| name != "String") => {
             errors.push(&field.ty, format!("`{wanted}` is a text"), format!("write `{wanted}: String`"));

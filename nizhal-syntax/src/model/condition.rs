@@ -54,7 +54,7 @@ pub enum Value {
     /// `actor.user_id`, by the claim's name.
     Claim(Ident),
     /// `"owner"`, `1`, `-1` or `true`.
-    Const(Expr),
+    Const(Box<Expr>),
 }
 
 /// Understands a condition; what is not understood is reported and left out.
@@ -171,7 +171,7 @@ fn lower_value(expr: &Expr, errors: &Errors) -> Option<Value> {
         _ => {}
     }
     if let Some(constant) = constant(expr) {
-        return Some(Value::Const(constant));
+        return Some(Value::Const(Box::new(constant)));
     }
     errors.push(
         expr,

@@ -107,7 +107,7 @@ fn lower_rule(rule: ast::Rule, errors: &Errors) -> Rule {
     };
     for stmt in rule.stmts {
         let before = errors.count();
-        let filters = |filter: Option<Expr>| filter.map_or_else(Vec::new, |expr| lower_condition(&expr, errors));
+        let filters = |filter: Option<Box<Expr>>| filter.map_or_else(Vec::new, |expr| lower_condition(&expr, errors));
         match stmt {
             Stmt::Claim { param, value } => {
                 let source = lower_claim(&param, &value, errors).map(Source::Claim);

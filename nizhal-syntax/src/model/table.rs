@@ -51,6 +51,8 @@ pub struct TableColumn {
     pub unique: Option<Ident>,
     /// `private`
     pub private: Option<Ident>,
+    /// Whether the type is left to rustc.
+    pub custom: bool,
     /// The doc comment.
     pub doc: String,
     /// The field's other attributes.
@@ -114,6 +116,7 @@ fn lower_field(field: ast::Field) -> TableColumn {
         default: field.default,
         unique: field.unique,
         private: field.private,
+        custom: field.custom.is_some(),
         doc: attr::doc(&field.attrs),
         attrs: field.attrs,
     }

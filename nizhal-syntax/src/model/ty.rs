@@ -2,6 +2,28 @@
 
 use syn::{GenericArgument, PathArguments, PathSegment, Type};
 
+/// The names of the types that columns have.
+pub const COLUMN_TYPES: &[&str] = &[
+    "bool",
+    "i16",
+    "i32",
+    "i64",
+    "f32",
+    "f64",
+    "Decimal",
+    "String",
+    "Uuid",
+    "DateTimeUtc",
+    "Date",
+    "Time",
+    "Json",
+    "Vec",
+    "DateTime",
+    "NaiveDate",
+    "NaiveTime",
+    "Value",
+];
+
 /// The last segment of a path type.
 pub fn last_segment(ty: &Type) -> Option<&PathSegment> {
     match ty {

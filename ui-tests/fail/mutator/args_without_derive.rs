@@ -14,7 +14,7 @@ struct Act {}
 struct Plain;
 
 #[mutator]
-async fn act(ctx: &mut Ctx<Claims>, args: Plain) -> Result<Applied> {
+async fn act(_ctx: &mut Ctx<Claims>, _args: Plain) -> Result<Applied> {
     Ok(Applied::done())
 }
 

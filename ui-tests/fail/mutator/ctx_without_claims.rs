@@ -12,7 +12,7 @@ struct Claims {
 struct Act {}
 
 #[mutator]
-async fn act(ctx: &mut Ctx, args: Act) -> Result<Applied> {
+async fn act(_ctx: &mut Ctx, _args: Act) -> Result<Applied> {
     Ok(Applied::done())
 }
 

@@ -12,7 +12,7 @@ struct Claims {
 struct Act {}
 
 #[mutator]
-async fn act<T>(ctx: &mut Ctx<Claims>, args: T) -> Result<Applied> {
+async fn act<T>(_ctx: &mut Ctx<Claims>, _args: T) -> Result<Applied> {
     Ok(Applied::done())
 }
 

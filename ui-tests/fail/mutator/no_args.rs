@@ -12,7 +12,7 @@ struct Claims {
 struct Act {}
 
 #[mutator]
-async fn act(ctx: &mut Ctx<Claims>) -> Result<Applied> {
+async fn act(_ctx: &mut Ctx<Claims>) -> Result<Applied> {
     Ok(Applied::done())
 }
 

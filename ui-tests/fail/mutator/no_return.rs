@@ -12,7 +12,7 @@ struct Claims {
 struct Act {}
 
 #[mutator]
-async fn act(ctx: &mut Ctx<Claims>, args: Act) {
+async fn act(_ctx: &mut Ctx<Claims>, _args: Act) {
 }
 
 fn main() {

@@ -14,7 +14,7 @@ struct Act {}
 async fn other() {}
 
 #[mutator]
-async fn act(ctx: &mut Ctx<Claims>, args: Act) -> Result<Applied> {
+async fn act(_ctx: &mut Ctx<Claims>, _args: Act) -> Result<Applied> {
     Ok(Applied::done())
 }
 

@@ -12,7 +12,7 @@ struct Claims {
 struct Act {}
 
 #[mutator]
-fn act(ctx: &mut Ctx<Claims>, args: Act) -> Result<Applied> {
+fn act(_ctx: &mut Ctx<Claims>, _args: Act) -> Result<Applied> {
     Ok(Applied::done())
 }
 

@@ -14,7 +14,7 @@ struct Act {}
 struct Plain;
 
 #[mutator]
-async fn act(ctx: &mut Ctx<Plain>, args: Act) -> Result<Applied> {
+async fn act(_ctx: &mut Ctx<Plain>, _args: Act) -> Result<Applied> {
     Ok(Applied::done())
 }
 

@@ -12,7 +12,7 @@ struct Claims {
 struct Act {}
 
 #[mutator(privileged(Act))]
-async fn act(ctx: &mut Ctx<Claims>, args: Act) -> Result<Applied> {
+async fn act(_ctx: &mut Ctx<Claims>, _args: Act) -> Result<Applied> {
     Ok(Applied::done())
 }
 

@@ -12,7 +12,7 @@ struct Claims {
 struct Act {}
 
 #[mutator(nam = "x")]
-unsafe fn act<T>(ctx: &Ctx<Claims>, one: T, two: T) -> Applied {
+unsafe fn act<T>(_ctx: &Ctx<Claims>, _one: T, _two: T) -> Applied {
     Applied::done()
 }
 

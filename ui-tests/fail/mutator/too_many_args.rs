@@ -12,7 +12,7 @@ struct Claims {
 struct Act {}
 
 #[mutator]
-async fn act(ctx: &mut Ctx<Claims>, name: Act, phone: Act) -> Result<Applied> {
+async fn act(_ctx: &mut Ctx<Claims>, _name: Act, _phone: Act) -> Result<Applied> {
     Ok(Applied::done())
 }
 

@@ -12,7 +12,7 @@ struct Claims {
 struct Act {}
 
 #[mutator]
-async fn act(ctx: Ctx<Claims>, args: Act) -> Result<Applied> {
+async fn act(_ctx: Ctx<Claims>, _args: Act) -> Result<Applied> {
     Ok(Applied::done())
 }
 

@@ -12,7 +12,7 @@ struct Claims {
 struct Act {}
 
 #[mutator]
-async fn act(ctx: &mut Ctx<Claims>, args: Act) -> Result<Applied, String> {
+async fn act(_ctx: &mut Ctx<Claims>, _args: Act) -> Result<Applied, String> {
     Ok(Applied::done())
 }
 

@@ -3,6 +3,7 @@
 pub struct Customer<T> {
     #[nizhal(primary_key)]
     pub id: String,
+    pub extra: T,
 }
 
 fn main() {}

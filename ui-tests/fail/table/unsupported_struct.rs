@@ -1,5 +1,6 @@
 //! A type of the user's own that no column holds.
 
+#[derive(Clone, Debug, PartialEq)]
 pub struct Point;
 
 #[nizhal::table]
@@ -7,6 +8,7 @@ pub struct Customer {
     #[nizhal(primary_key)]
     pub id: String,
     pub place: Point,
+    pub other: Option<Point>,
 }
 
 fn main() {}

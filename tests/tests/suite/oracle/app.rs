@@ -4,7 +4,7 @@ use nizhal::engine::{Engine, Environment};
 use nizhal::prelude::*;
 use nizhal::schema::Schema;
 use nizhal::store::{Store, StoreSettings};
-use nizhal::{NodeId, realtime::Hub};
+use nizhal::{NodeId, Rules, realtime::Hub};
 use std::sync::Arc;
 
 #[nizhal::claims]
@@ -54,7 +54,7 @@ pub(super) struct ChannelMember {
 }
 
 sync_rules! {
-    pub(super) rules for Claims;
+    pub(super) overlapping for Claims;
 
     /// What is not hidden in a shop, and its open notes.
     rule my_shops(shop_id) {
@@ -77,6 +77,53 @@ sync_rules! {
     }
 }
 
+sync_rules! {
+    pub(super) single for Claims;
+
+    /// As `my_shops` above, alone: a lost bucket is told, never reset.
+    rule my_shops(shop_id) {
+        shop_id in ShopMember.shop_id where ShopMember.user_id == actor.user_id && ShopMember.role != "banned";
+        Item where Item.shop_id == shop_id && Item.hidden == false;
+        Note where Note.shop_id == shop_id && Note.state == "open";
+    }
+}
+
+sync_rules! {
+    pub(super) disjoint for Claims;
+
+    /// Rules without a table in common, whose buckets have equal names.
+    rule my_shops(shop_id) {
+        shop_id in ShopMember.shop_id where ShopMember.user_id == actor.user_id && ShopMember.role != "banned";
+        Note where Note.shop_id == shop_id && Note.state == "open";
+    }
+
+    /// Channel 7 is not shop 7.
+    rule my_channels(channel) {
+        channel in ChannelMember.channel where ChannelMember.user_id == actor.user_id;
+        Item where Item.channel == channel;
+    }
+}
+
+/// Which rules a case runs under.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Variant {
+    Overlapping,
+    Single,
+    Disjoint,
+}
+
+impl Variant {
+    pub(super) const ALL: [Self; 3] = [Self::Overlapping, Self::Single, Self::Disjoint];
+
+    fn rules(self) -> Rules<Claims> {
+        match self {
+            Self::Overlapping => overlapping(),
+            Self::Single => single(),
+            Self::Disjoint => disjoint(),
+        }
+    }
+}
+
 struct Clock;
 
 impl Environment for Clock {
@@ -88,12 +135,38 @@ impl Environment for Clock {
     }
 }
 
-/// An engine over this database, provisioned.
-pub(super) async fn engine(url: &str) -> Engine {
-    let tables = tables![Item, Note, ShopMember, ChannelMember];
-    let schema = Arc::new(Schema::new(tables, rules().into_inner(), Vec::new()).expect("a sound schema"));
-    let settings = StoreSettings { url: url.to_owned(), pool: 2 };
-    let store = Store::connect(&settings, schema.clone()).await.expect("a database");
-    store.provision().await.expect("provisioned");
-    Engine::new(schema, store, Hub::default(), Arc::new(Clock), NodeId(1))
+/// The app over one database: its engine, and a store of its own for writes in one transaction.
+pub(super) struct App {
+    pub(super) engine: Engine,
+    writer: Store,
+}
+
+impl App {
+    pub(super) async fn new(url: &str, variant: Variant) -> Self {
+        let tables = tables![Item, Note, ShopMember, ChannelMember];
+        let schema = Arc::new(Schema::new(tables, variant.rules().into_inner(), Vec::new()).expect("a sound schema"));
+        let settings = StoreSettings { url: url.to_owned(), pool: 2 };
+        let connect = async || Store::connect(&settings, schema.clone()).await.expect("a database");
+        let (store, writer) = (connect().await, connect().await);
+        store.provision().await.expect("provisioned");
+        let engine = Engine::new(schema.clone(), store, Hub::default(), Arc::new(Clock), NodeId(1));
+        Self { engine, writer }
+    }
+
+    /// Runs statements as one of our own transactions, or not at all when one is refused.
+    pub(super) async fn write(&self, statements: &[String]) {
+        let tx = self.writer.begin().await.expect("a transaction");
+        for statement in statements {
+            if tx.execute_unprepared(statement).await.is_err() {
+                return tx.rollback().await.expect("rolled back");
+            }
+        }
+        self.writer.on(&tx).finish().await.expect("finished");
+        tx.commit().await.expect("committed");
+    }
+
+    /// Closes the connections, so that the database can go.
+    pub(super) async fn close(self) {
+        self.writer.close().await;
+    }
 }

@@ -36,8 +36,23 @@ pub(super) fn changed(page: &Value) -> Vec<Row> {
     rows(page).map(|(table, row)| (table.to_owned(), row)).collect()
 }
 
-fn key(table: &str, row: &[String]) -> String {
+/// The key as tombstones name it.
+pub(super) fn key(table: &str, row: &[String]) -> String {
     if table == "items" { row[0].clone() } else { serde_json::json!([row[0], row[1]]).to_string() }
+}
+
+/// The rows that the page says are gone, by table and key.
+pub(super) fn gone(page: &Value) -> Vec<(String, String)> {
+    let lists = ["tombstoned", "removed"].iter().flat_map(|list| page[*list].as_array().into_iter().flatten());
+    lists
+        .map(|gone| {
+            let (table, id) = (text(&gone["table"]), text(&gone["id"]));
+            if let Some(client) = gone["key"].as_str() {
+                assert_eq!(client, format!("k-{id}"), "a key that is not the row's client_id");
+            }
+            (table, id)
+        })
+        .collect()
 }
 
 /// The names of the buckets that could have given this row.
@@ -65,12 +80,8 @@ impl Device {
         }
         let lost: Vec<String> = page["removedBuckets"].as_array().into_iter().flatten().map(text).collect();
         self.rows.retain(|(table, _), row| names(table, row).iter().all(|name| !lost.contains(name)));
-        for gone in ["tombstoned", "removed"].iter().flat_map(|list| page[*list].as_array().into_iter().flatten()) {
-            let (table, id) = (text(&gone["table"]), text(&gone["id"]));
-            if let Some(client) = gone["key"].as_str() {
-                assert_eq!(client, format!("k-{id}"), "a key that is not the row's client_id");
-            }
-            self.rows.remove(&(table, id));
+        for gone in gone(page) {
+            self.rows.remove(&gone);
         }
         let mut seen = BTreeSet::new();
         for (table, row) in rows(page) {

@@ -8,12 +8,12 @@ mod device;
 mod plain;
 mod random;
 
-use app::{Claims, engine};
+use app::{App, Claims, Variant};
 use device::Device;
 use nizhal::Principal;
-use nizhal::engine::Engine;
-use nizhal_tests::{Connection, Database, Kind, run};
+use nizhal_tests::{Connection, Database, Kind};
 use random::Random;
+use std::collections::BTreeSet;
 
 /// How many steps a case has.
 const STEPS: usize = 60;
@@ -29,7 +29,8 @@ fn inv02_inv03_random_lives_on_postgres() {
 }
 
 fn cases(kind: Kind, seeds: std::ops::Range<u64>) {
-    run(async {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
         for seed in seeds {
             // The seed goes first, so that a panic inside the case is found again.
             eprintln!("{kind:?} case {seed}");
@@ -40,8 +41,9 @@ fn cases(kind: Kind, seeds: std::ops::Range<u64>) {
 
 async fn case(kind: Kind, seed: u64) {
     let mut random = Random::new(seed);
+    let variant = *random.pick(&Variant::ALL);
     let database = Database::new(kind).await;
-    let engine = engine(database.url()).await;
+    let app = App::new(database.url(), variant).await;
     let mut db = database.connect().await;
     let mut devices: Vec<(String, Device)> = Vec::new();
     for user in plain::USERS {
@@ -50,37 +52,55 @@ async fn case(kind: Kind, seed: u64) {
         }
     }
     for _ in 0..STEPS {
-        if random.one_in(3) {
-            let (user, device) = random.pick_mut(&mut devices);
-            pull(&engine, &mut db, user, device, &mut random).await;
-        } else {
-            let statement = plain::change(&mut random, kind);
-            // A duplicate key is a change that did not happen.
-            let _ = db.try_execute(&statement).await;
+        match random.below(4) {
+            0 | 1 => {
+                let (user, device) = random.pick_mut(&mut devices);
+                pull(&app, variant, &mut db, user, device, &mut random).await;
+            }
+            2 => {
+                // A stranger's statement; a duplicate key is a change that did not happen.
+                let _ = db.try_execute(&plain::change(&mut random, kind)).await;
+            }
+            _ => {
+                let statements: Vec<String> = (0..=random.below(6)).map(|_| plain::change(&mut random, kind)).collect();
+                app.write(&statements).await;
+            }
         }
     }
     for (user, device) in &mut devices {
         let mut pages = 0;
-        while pull(&engine, &mut db, user, device, &mut random).await {
+        while pull(&app, variant, &mut db, user, device, &mut random).await {
             pages += 1;
             assert!(pages < 10_000, "inv04: the pull does not end");
         }
-        let wanted = plain::visible(&mut db, user).await;
-        assert_eq!(device.rows(), wanted, "seed {seed}: {user} does not converge");
+        let wanted = plain::visible(&mut db, variant, user).await;
+        assert_eq!(device.rows(), wanted, "seed {seed}, {variant:?}: {user} does not converge");
     }
+    app.close().await;
 }
 
 /// One pull, with its answer lost now and then; true while there is more.
-async fn pull(engine: &Engine, db: &mut Connection, user: &str, device: &mut Device, random: &mut Random) -> bool {
+async fn pull(
+    app: &App,
+    variant: Variant,
+    db: &mut Connection,
+    user: &str,
+    device: &mut Device,
+    random: &mut Random,
+) -> bool {
     let principal = Principal::new(Claims { user_id: user.to_owned(), owner_id: "o".to_owned() }, None);
     let limit = *random.pick(&[1, 2, 3, 7, 1000]);
     let request = serde_json::json!({ "cursor": device.cursor(), "limit": limit }).to_string();
     let request = serde_json::from_str(&request).expect("a pull request");
-    let page = engine.pull(&principal, request).await.expect("an answer");
+    let page = app.engine.pull(&principal, request).await.expect("an answer");
     let page: serde_json::Value = serde_json::from_slice(&page.body).expect("JSON");
-    let visible = plain::visible(db, user).await;
+    let visible = plain::visible(db, variant, user).await;
     for row in device::changed(&page) {
         assert!(visible.contains(&row), "inv02: {user} was sent {row:?}");
+    }
+    let keys: BTreeSet<_> = visible.iter().map(|(table, row)| (table.clone(), device::key(table, row))).collect();
+    for gone in device::gone(&page) {
+        assert!(!keys.contains(&gone), "inv07: {user} was told that {gone:?} is gone, and may see it");
     }
     if random.one_in(5) {
         return true;

@@ -1,6 +1,6 @@
 //! The other side: random changes and the visible rows, in SQL that knows nothing of the engine.
 
-use super::random::Random;
+use super::{app::Variant, random::Random};
 use nizhal_tests::{Connection, Kind};
 use std::collections::BTreeSet;
 
@@ -42,7 +42,10 @@ pub(super) fn change(random: &mut Random, kind: Kind) -> String {
         16 | 17 => format!("insert into shop_members (shop_id, user_id) values ('{shop}', '{user}')"),
         _ => match random.below(4) {
             0 => format!("delete from shop_members where shop_id = '{shop}' and user_id = '{user}'"),
-            1 => format!("update shop_members set role = '{}' where user_id = '{user}'", random.pick(&["staff", "banned"])),
+            1 => format!(
+                "update shop_members set role = '{}' where user_id = '{user}'",
+                random.pick(&["staff", "banned"])
+            ),
             2 => format!("insert into channel_members (channel, user_id) values ({channel}, '{user}')"),
             _ => format!("delete from channel_members where channel = {channel} and user_id = '{user}'"),
         },
@@ -50,17 +53,25 @@ pub(super) fn change(random: &mut Random, kind: Kind) -> String {
 }
 
 /// What the user may see now.
-pub(super) async fn visible(db: &mut Connection, user: &str) -> BTreeSet<Row> {
+pub(super) async fn visible(db: &mut Connection, variant: Variant, user: &str) -> BTreeSet<Row> {
     let shops = format!("select shop_id from shop_members where user_id = '{user}' and role <> 'banned'");
     let channels = format!("select channel from channel_members where user_id = '{user}'");
+    let (items, notes) = match variant {
+        Variant::Overlapping => (
+            format!("(not hidden and shop_id in ({shops})) or channel in ({channels})"),
+            format!("shop_id in ({shops}) and (state = 'open' or owner = '{user}')"),
+        ),
+        Variant::Single => {
+            (format!("not hidden and shop_id in ({shops})"), format!("state = 'open' and shop_id in ({shops})"))
+        }
+        Variant::Disjoint => (format!("channel in ({channels})"), format!("state = 'open' and shop_id in ({shops})")),
+    };
     let items = format!(
         "select id, shop_id, cast(channel as text), owner, case when hidden then 'true' else 'false' end from items \
-         where deleted_at is null and ((not hidden and shop_id in ({shops})) or channel in ({channels}))"
+         where deleted_at is null and ({items})"
     );
-    let notes = format!(
-        "select shop_id, cast(n as text), owner, state from notes where deleted_at is null \
-         and shop_id in ({shops}) and (state = 'open' or owner = '{user}')"
-    );
+    let notes =
+        format!("select shop_id, cast(n as text), owner, state from notes where deleted_at is null and ({notes})");
     let mut rows = BTreeSet::new();
     for (table, sql) in [("items", items), ("notes", notes)] {
         for row in db.rows(&sql).await {

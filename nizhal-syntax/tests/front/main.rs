@@ -1,0 +1,24 @@
+//! The three stages on tables of sources: what is meant, and what is said of mistakes.
+
+mod mutator;
+mod rules;
+mod table;
+
+use nizhal_syntax::Errors;
+use proc_macro2::TokenStream;
+
+/// The first lines of the mistakes.
+fn mistakes(errors: Errors) -> Vec<String> {
+    let Err(error) = errors.finish() else { return Vec::new() };
+    error.into_iter().map(|error| error.to_string().lines().next().unwrap_or_default().to_owned()).collect()
+}
+
+fn tokens(source: &str) -> TokenStream {
+    source.parse().unwrap_or_else(|error| panic!("{source}: {error}"))
+}
+
+#[test]
+#[should_panic(expected = "mistakes were collected but never reported")]
+fn mistakes_cannot_be_forgotten() {
+    drop(Errors::new());
+}

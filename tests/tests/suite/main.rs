@@ -1,0 +1,3 @@
+//! Suites that cut across crates: the engine against an oracle, the store against other writers, the routes in another's app.
+
+mod oracle;

@@ -1,0 +1,8 @@
+//! Claims that are no struct.
+
+#[nizhal::claims]
+enum Claims {
+    User,
+}
+
+fn main() {}
