@@ -1,6 +1,6 @@
 //! From the builder to a server: settings, schema, database, engine.
 
-use super::{DevToken, Nizhal, StartError, token};
+use super::{DevToken, Nizhal, Seed, StartError, token};
 use crate::{
     contract::Contract,
     engine::Engine,
@@ -75,7 +75,7 @@ impl Nizhal {
             Mode::Development => {
                 store.provision().await.map_err(StartError::Provision)?;
                 if let Some(seed) = self.seed.take() {
-                    seed(store.connection()).await.map_err(StartError::Seed)?;
+                    fill(&store, seed).await?;
                 }
             }
             Mode::Production => {
@@ -111,6 +111,14 @@ impl Nizhal {
         };
         self.dev_tokens.iter().map(sign).collect()
     }
+}
+
+/// Runs the seed in one transaction of the engine's, so that its rows carry one version and reach devices together.
+async fn fill(store: &Store, seed: Seed) -> Result<(), StartError> {
+    let tx = store.begin().await.map_err(StartError::Provision)?;
+    seed(&tx).await.map_err(StartError::Seed)?;
+    store.on(&tx).finish().await.map_err(StartError::Provision)?;
+    tx.commit().await.map_err(|error| StartError::Seed(error.into()))
 }
 
 pub(super) async fn connect(settings: &Settings, schema: Arc<Schema>) -> Result<Store, StartError> {

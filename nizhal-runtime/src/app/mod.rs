@@ -18,11 +18,11 @@ use crate::{
 };
 use claims::ClaimsType;
 use nizhal_core::{Actor, MutatorEntry, Result, Rule, Rules, TableDesc};
-use sea_orm::DatabaseConnection;
+use sea_orm::DatabaseTransaction;
 use serde_json::Value;
 use std::{pin::Pin, sync::Arc};
 
-type Seed = Box<dyn for<'a> FnOnce(&'a DatabaseConnection) -> Pin<Box<dyn Future<Output = Result<()>> + 'a>>>;
+type Seed = Box<dyn for<'a> FnOnce(&'a DatabaseTransaction) -> Pin<Box<dyn Future<Output = Result<()>> + 'a>>>;
 type Banner = Box<dyn FnOnce(&str, &[DevToken]) -> String>;
 type Override = Box<dyn FnOnce(&mut Settings)>;
 
@@ -121,10 +121,11 @@ impl Nizhal {
         self
     }
 
-    /// Fills the database at every development start; it must itself see whether that was done before.
+    /// Fills the database at every development start, in one transaction; it must itself see whether that was done
+    /// before.
     pub fn seed<F>(mut self, seed: F) -> Self
     where
-        F: AsyncFnOnce(&DatabaseConnection) -> Result<()> + 'static,
+        F: AsyncFnOnce(&DatabaseTransaction) -> Result<()> + 'static,
     {
         self.seed = Some(Box::new(move |db| Box::pin(async move { seed(db).await })));
         self
