@@ -23,6 +23,9 @@ impl ClaimsType {
 
     /// Reads `name=value` words: values are texts, or JSON where the type does not take a text.
     pub(super) fn read(self, words: &[String]) -> Result<Value, String> {
+        if words.is_empty() {
+            return Err("none are given: write name=value, such as userId=u1 ownerId=o1".to_owned());
+        }
         let mut texts = Map::new();
         let mut typed = Map::new();
         for word in words {
@@ -82,6 +85,7 @@ mod tests {
     fn what_does_not_fit_is_named() {
         assert_eq!(read(&["userId=u1"]).unwrap_err(), "missing field `ownerId`");
         assert!(read(&["userId"]).unwrap_err().contains("`userId` is no claim"));
+        assert!(read(&[]).unwrap_err().contains("userId=u1"));
         assert!(read(&["=u1"]).unwrap_err().contains("name=value"));
     }
 }

@@ -50,7 +50,10 @@ pub enum StartError {
     #[error(transparent)]
     Listen(#[from] ListenError),
     /// `token` in production.
-    #[error("`token` is for development and NIZHAL_ENV is production: let your identity provider sign tokens")]
+    #[error(
+        "`token` is for development and NIZHAL_ENV is production: let your identity provider sign tokens with \
+         NIZHAL_AUTH_SECRET"
+    )]
     TokenInProduction,
     /// `token` without a secret.
     #[error(

@@ -269,3 +269,6 @@ impl Socket {
 }
 
 const EXPIRED: Ending = Ending::Close(CloseCode::Policy, "the credential has expired");
+
+#[cfg(test)]
+mod tests;
