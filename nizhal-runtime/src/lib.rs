@@ -1,6 +1,36 @@
 //! Nizhal's sync server: http → engine ← store; realtime and auth beside them.
 
+pub mod auth;
+pub mod contract;
 pub mod engine;
 pub mod realtime;
 pub mod schema;
+pub mod settings;
 pub mod store;
+
+mod app;
+mod counts;
+mod environment;
+mod http;
+mod server;
+#[cfg(test)]
+mod testing;
+
+pub use app::{DevToken, Nizhal, StartError};
+pub use auth::{AuthError, Authenticator, JwtHs256};
+pub use environment::SystemEnvironment;
+pub use http::service;
+pub use server::Server;
+pub use settings::{Cors, Mode, RateLimit, Settings};
+
+/// Runs a future on the runtime that the server needs; what `#[nizhal::main]` calls.
+#[doc(hidden)]
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    actix_web::rt::System::new().block_on(future)
+}
+
+/// Names that generated code refers to; not for people.
+#[doc(hidden)]
+pub mod __private_server {
+    pub use crate::block_on;
+}

@@ -1,0 +1,128 @@
+//! From the builder to a server: settings, schema, database, engine.
+
+use super::{DevToken, Nizhal, Seed, StartError, token};
+use crate::{
+    contract::Contract,
+    engine::Engine,
+    http::{Version, VersionGate},
+    realtime::Hub,
+    schema::Schema,
+    server::{Parts, Server},
+    settings::{Mode, Settings, Signing},
+    store::{Store, StoreSettings},
+};
+use nizhal_core::NodeId;
+use std::sync::Arc;
+
+/// A server about to be started, and what there is to say about it.
+pub(super) struct Built {
+    pub(super) server: Server,
+    pub(super) tokens: Vec<DevToken>,
+    /// Whether the secret was made for this run.
+    pub(super) secret_made_here: bool,
+}
+
+impl Nizhal {
+    /// Connects and makes the server, to be mounted into an actix-web app of your own.
+    ///
+    /// In development it provisions and seeds the database; in production it refuses one that is not provisioned.
+    ///
+    /// # Errors
+    /// [`StartError`] when settings, schema or database do not do.
+    pub async fn server(mut self) -> Result<Server, StartError> {
+        let settings = self.resolve_settings()?;
+        Ok(Box::pin(self.build(settings)).await?.server)
+    }
+
+    /// The environment's settings, or the given ones, with the builder's own on top.
+    pub(super) fn resolve_settings(&mut self) -> Result<Settings, StartError> {
+        let mut settings = match self.base.take() {
+            Some(settings) => settings,
+            None => Settings::from_env(&self.name)?,
+        };
+        for change in self.overrides.drain(..) {
+            change(&mut settings);
+        }
+        Ok(settings)
+    }
+
+    pub(super) fn schema(&mut self) -> Result<Arc<Schema>, StartError> {
+        let (tables, rules) = (std::mem::take(&mut self.tables), std::mem::take(&mut self.rules));
+        Ok(Arc::new(Schema::new(tables, rules, std::mem::take(&mut self.mutators))?))
+    }
+
+    pub(super) fn gate(&self) -> Result<VersionGate, StartError> {
+        let contract: Version = self.contract_version.parse()?;
+        let min_client = self.min_client_version.as_deref().map(str::parse).transpose()?;
+        Ok(VersionGate { contract, min_client })
+    }
+
+    pub(super) async fn build(mut self, settings: Settings) -> Result<Built, StartError> {
+        let claims = self.claims.ok_or(StartError::NoRules)?;
+        let schema = self.schema()?;
+        let gate = self.gate()?;
+        let contract = Contract::new(&self.name, &self.contract_version, &schema);
+        let (authenticator, signing) = match self.authenticator.take() {
+            Some(authenticator) => (authenticator, None),
+            None => {
+                let signing = settings.signing_secret()?;
+                ((claims.verifier)(signing.secret.bytes()), Some(signing))
+            }
+        };
+        let tokens = self.sign_dev_tokens(&settings, signing.as_ref())?;
+        let store = connect(&settings, schema.clone()).await?;
+        match settings.mode {
+            Mode::Development => {
+                store.provision().await.map_err(StartError::Provision)?;
+                if let Some(seed) = self.seed.take() {
+                    fill(&store, seed).await?;
+                }
+            }
+            Mode::Production => {
+                let statements = store.plan().await.map_err(StartError::Provision)?.len();
+                if statements > 0 {
+                    return Err(StartError::NotProvisioned { statements });
+                }
+            }
+        }
+        let hub = Hub::default();
+        // Each run is a node of its own: its clock starts anew.
+        let node = NodeId(self.environment.new_id().as_u128());
+        let engine = Engine::new(schema, store, hub.clone(), self.environment.clone(), node);
+        let server = Server::new(Parts {
+            name: self.name,
+            settings,
+            engine,
+            hub,
+            environment: self.environment,
+            authenticator,
+            contract,
+            gate,
+        });
+        Ok(Built { server, tokens, secret_made_here: signing.is_some_and(|signing| signing.made_here) })
+    }
+
+    fn sign_dev_tokens(&self, settings: &Settings, signing: Option<&Signing>) -> Result<Vec<DevToken>, StartError> {
+        let (Some(signing), Mode::Development) = (signing, settings.mode) else { return Ok(Vec::new()) };
+        let now = self.environment.now();
+        let sign = |(label, claims): &(String, serde_json::Value)| {
+            let token = token::sign(&signing.secret, claims, token::DEV_TOKEN_TTL, now)?;
+            Ok(DevToken { label: label.clone(), token })
+        };
+        self.dev_tokens.iter().map(sign).collect()
+    }
+}
+
+/// Runs the seed in one transaction of the engine's, so that its rows carry one version and reach devices together.
+async fn fill(store: &Store, seed: Seed) -> Result<(), StartError> {
+    let tx = store.begin().await.map_err(StartError::Provision)?;
+    seed(&tx).await.map_err(StartError::Seed)?;
+    store.on(&tx).finish().await.map_err(StartError::Provision)?;
+    tx.commit().await.map_err(|error| StartError::Seed(error.into()))
+}
+
+pub(super) async fn connect(settings: &Settings, schema: Arc<Schema>) -> Result<Store, StartError> {
+    let wanted = StoreSettings { url: settings.database_url.clone(), pool: settings.db_pool };
+    let failed = |cause| StartError::Connect { url: settings.database_for_people(), cause };
+    Store::connect(&wanted, schema).await.map_err(failed)
+}

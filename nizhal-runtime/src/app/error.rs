@@ -1,0 +1,103 @@
+//! Why an app does not start: one sentence for whoever started it.
+
+use crate::{
+    auth::IssueError,
+    http::{ListenError, VersionError},
+    schema::SchemaError,
+    settings::SettingsError,
+    store::StoreError,
+};
+use std::error::Error;
+
+/// Why an app does not start, or a verb did not do its work.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A setting cannot be used.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The app's parts do not fit together.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// No `.rules(...)`.
+    #[error("the app has no rules, so nothing says what its tokens carry: add .rules(...)")]
+    NoRules,
+    /// `.contract_version` or `.min_client_version`.
+    #[error(transparent)]
+    Version(#[from] VersionError),
+    /// The database cannot be opened.
+    #[error("the database {url} cannot be opened (DATABASE_URL)")]
+    Connect {
+        /// Its URL, without the password.
+        url: String,
+        /// Why.
+        #[source]
+        cause: StoreError,
+    },
+    /// Provisioning failed.
+    #[error("the database cannot be brought to the app's schema")]
+    Provision(#[source] StoreError),
+    /// Production on a database that lacks something.
+    #[error("the database lacks {statements} statements of the app's schema: run `migrate` first (`plan` prints them)")]
+    NotProvisioned {
+        /// How many statements `migrate` would run.
+        statements: usize,
+    },
+    /// The seed failed.
+    #[error("the seed failed")]
+    Seed(#[source] nizhal_core::Error),
+    /// The listener failed.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// `token` in production.
+    #[error("`token` is for development and NIZHAL_ENV is production: let your identity provider sign tokens")]
+    TokenInProduction,
+    /// `token` without a secret.
+    #[error(
+        "`token` needs the secret of the running server, which made one for itself: set NIZHAL_AUTH_SECRET to the same \
+         text for both `serve` and `token`"
+    )]
+    TokenWithoutSecret,
+    /// Claims that are not the app's.
+    #[error("the claims do not fit the app's claims type: {0}")]
+    Claims(String),
+    /// A token could not be signed.
+    #[error("a token cannot be signed")]
+    Issue(#[from] IssueError),
+}
+
+impl StartError {
+    /// The error and its causes in one sentence.
+    pub fn sentence(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            let more = error.to_string();
+            // Libraries often repeat their causes in their own text.
+            if !text.contains(&more) {
+                text.push_str(": ");
+                text.push_str(&more);
+            }
+            cause = error.source();
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sea_orm::DbErr;
+
+    #[test]
+    fn causes_are_told_once() {
+        let cause = StoreError::Unavailable(DbErr::Custom("connection refused".to_owned()));
+        let error = StartError::Connect { url: "postgres://u:…@db/app".to_owned(), cause };
+        assert_eq!(
+            error.sentence(),
+            "the database postgres://u:…@db/app cannot be opened (DATABASE_URL): the database is unavailable: Custom \
+             Error: connection refused"
+        );
+        assert_eq!(StartError::NoRules.sentence(), StartError::NoRules.to_string());
+    }
+}

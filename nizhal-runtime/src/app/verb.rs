@@ -1,0 +1,139 @@
+//! The verbs of an app's binary, and `.run()`, which reads and runs one.
+
+use super::{Nizhal, StartError, build::connect};
+use crate::contract::Contract;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+    time::Duration,
+};
+use tracing_subscriber::EnvFilter;
+
+#[derive(Debug, Parser)]
+#[command(name = "app")]
+struct Line {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Serve until stopped; this is the default.
+    Serve,
+    /// Bring the database to the app's schema.
+    Migrate,
+    /// Print the SQL that `migrate` would run.
+    Plan,
+    /// Print the contract as OpenAPI 3.1.
+    Contract,
+    /// Print a signed token, for development.
+    Token {
+        /// The claims, as name=value: userId=u1 ownerId=o1.
+        #[arg(required = true, value_name = "NAME=VALUE")]
+        claims: Vec<String>,
+        /// How long the token is good, in hours.
+        #[arg(long, default_value_t = 24, value_name = "HOURS")]
+        ttl_hours: u32,
+    },
+}
+
+impl Nizhal {
+    /// Runs the verb on the command line: `serve` (default), `migrate`, `plan`, `contract` or `token`.
+    ///
+    /// What goes wrong is printed to stderr as one sentence and ends the process with status 1, so that `main` shows
+    /// no `Debug` text; [`try_run`](Self::try_run) returns it instead.
+    ///
+    /// # Errors
+    /// None: it is a `Result` so that it can end `main`.
+    pub async fn run(self) -> nizhal_core::Result<()> {
+        observe();
+        if let Err(error) = Box::pin(self.try_run(std::env::args_os())).await {
+            let _ = writeln!(io::stderr(), "error: {}", error.sentence());
+            std::process::exit(1);
+        }
+        Ok(())
+    }
+
+    /// The same with another command line (its first word is the program), and errors to look at.
+    ///
+    /// # Errors
+    /// [`StartError`] when the verb did not do its work. A command line that does not read ends the process, as a
+    /// request for help does.
+    pub async fn try_run(mut self, args: impl IntoIterator<Item = OsString>) -> Result<(), StartError> {
+        let command = Line::command().about(format!("{}, a Nizhal sync server", self.name));
+        let line = Line::from_arg_matches(&command.get_matches_from(args)).unwrap_or_else(|error| error.exit());
+        let settings = self.resolve_settings()?;
+        match line.verb.unwrap_or(Verb::Serve) {
+            Verb::Serve => Box::pin(self.serve(settings)).await,
+            Verb::Migrate => {
+                let store = connect(&settings, self.schema()?).await?;
+                let statements = store.plan().await.map_err(StartError::Provision)?.len();
+                store.provision().await.map_err(StartError::Provision)?;
+                store.close().await;
+                say(&match statements {
+                    0 => "nothing to do: the database has the app's schema".to_owned(),
+                    _ => format!("{statements} statements ran: the database has the app's schema"),
+                });
+                Ok(())
+            }
+            Verb::Plan => {
+                let store = connect(&settings, self.schema()?).await?;
+                let plan = store.plan().await.map_err(StartError::Provision)?;
+                store.close().await;
+                if plan.is_empty() {
+                    say("-- nothing to do: the database has the app's schema");
+                }
+                for statement in plan {
+                    say(&format!("{};\n", statement.trim().trim_end_matches(';')));
+                }
+                Ok(())
+            }
+            Verb::Contract => {
+                self.gate()?;
+                let schema = self.schema()?;
+                let contract = Contract::new(&self.name, &self.contract_version, &schema);
+                say(String::from_utf8_lossy(&contract.bytes()).trim_end());
+                Ok(())
+            }
+            Verb::Token { claims, ttl_hours } => {
+                let ttl = Duration::from_secs(u64::from(ttl_hours) * 3600);
+                say(&self.token(&settings, &claims, ttl)?);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Prints a line; a reader that has gone away is no fault of ours.
+pub(super) fn say(text: &str) {
+    let _ = writeln!(io::stdout().lock(), "{text}");
+}
+
+/// Logs to stderr by `RUST_LOG`; ours from info and others' from warn by default.
+fn observe() {
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,nizhal=info,nizhal_runtime=info"));
+    // An app that set up its own subscriber keeps it.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).try_init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(words: &[&str]) -> Result<Line, clap::Error> {
+        Line::try_parse_from([&["ledger"], words].concat())
+    }
+
+    #[test]
+    fn verbs() {
+        Line::command().debug_assert();
+        assert!(line(&[]).unwrap().verb.is_none());
+        assert!(matches!(line(&["serve"]).unwrap().verb, Some(Verb::Serve)));
+        let token = line(&["token", "userId=u1", "ownerId=o1", "--ttl-hours", "1"]).unwrap().verb;
+        assert!(matches!(token, Some(Verb::Token { claims, ttl_hours: 1 }) if claims.len() == 2));
+        assert!(line(&["token"]).is_err());
+        assert!(line(&["fly"]).is_err());
+    }
+}

@@ -1,0 +1,149 @@
+//! Schema to document: rows, mutator inputs, and the `x-nizhal` part that generators read.
+
+use super::paths::paths;
+use crate::schema::Schema;
+use nizhal_core::{ColumnDefault, ColumnDesc, Rule, SqlType, TableDesc};
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value, json};
+
+const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
+
+pub(super) fn document(app: &str, version: &str, schema: &Schema) -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.definitions_path = "/components/schemas".into();
+        settings.meta_schema = None;
+    });
+    let mut generator = settings.into_generator();
+    let inputs: Vec<(&str, Value)> = (schema.mutators().into_iter())
+        .map(|entry| (entry.desc.name, (entry.schema)(&mut generator).to_value()))
+        .collect();
+    let mut schemas: Map<String, Value> = generator.take_definitions(true);
+    schemas.insert("Error".to_owned(), error_schema());
+    let mut tables = Map::new();
+    for table in schema.synced() {
+        let name = insert(&mut schemas, table.name, "Row", row(table));
+        tables.insert(table.name.to_owned(), table_part(table, schema.rules(), &name));
+    }
+    let mut mutators = Map::new();
+    for (entry, (_, input)) in schema.mutators().into_iter().zip(inputs) {
+        let name = insert(&mut schemas, entry.desc.name, "Input", input);
+        // Every mutator is deterministic by construction: time, ids and data come from its context alone.
+        let part = json!({"input": reference(&name), "replayable": true, "description": entry.desc.doc.trim()});
+        mutators.insert(entry.desc.name.to_owned(), part);
+    }
+    let rules: Map<String, Value> = schema.rules().iter().map(|rule| (rule.name.to_owned(), rule_part(rule))).collect();
+    json!({
+        "openapi": "3.1.0",
+        "info": {"title": app, "version": version},
+        "jsonSchemaDialect": DIALECT,
+        "security": [{"bearer": []}],
+        "paths": paths(),
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "admin": {"type": "http", "scheme": "basic"},
+            },
+        },
+        "x-nizhal": {"tables": tables, "mutators": mutators, "rules": rules},
+    })
+}
+
+/// Inserts under the name, or where an app's type has taken it under the name with a suffix.
+fn insert(schemas: &mut Map<String, Value>, name: &str, suffix: &str, schema: Value) -> String {
+    let mut name = name.to_owned();
+    while schemas.contains_key(&name) {
+        name.push_str(suffix);
+    }
+    schemas.insert(name.clone(), schema);
+    name
+}
+
+fn reference(name: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{name}")})
+}
+
+fn error_schema() -> Value {
+    json!({
+        "type": "object",
+        "properties": {"error": {"type": "string"}, "code": {"type": "string"}},
+        "required": ["error", "code"],
+    })
+}
+
+/// The columns that devices see.
+fn shown(table: &TableDesc) -> impl Iterator<Item = &'static ColumnDesc> {
+    table.columns.iter().filter(|column| !column.private)
+}
+
+fn row(table: &TableDesc) -> Value {
+    let mut properties = Map::new();
+    for column in shown(table) {
+        let mut schema = value_schema(column.sql, column.nullable);
+        if !column.doc.trim().is_empty() {
+            schema["description"] = column.doc.trim().into();
+        }
+        properties.insert(column.name.to_owned(), schema);
+    }
+    for (name, nullable) in [("updated_at", false), ("deleted_at", true)] {
+        properties.entry(name).or_insert_with(|| value_schema(SqlType::Timestamptz, nullable));
+    }
+    let required: Vec<&String> = properties.keys().collect();
+    let mut schema = json!({"type": "object", "required": required, "properties": properties});
+    if !table.doc.trim().is_empty() {
+        schema["description"] = table.doc.trim().into();
+    }
+    schema
+}
+
+/// Any JSON is null already; everything else says so in its type.
+fn value_schema(sql: SqlType, nullable: bool) -> Value {
+    let mut schema = sql.json_schema();
+    if nullable && let Some(plain) = schema.get("type").cloned() {
+        schema["type"] = json!([plain, "null"]);
+    }
+    schema
+}
+
+fn table_part(table: &TableDesc, rules: &[Rule], row: &str) -> Value {
+    let columns: Vec<Value> = shown(table).map(column_part).collect();
+    let key: Vec<&str> = table.key_columns().filter(|column| !column.private).map(|column| column.name).collect();
+    let mut buckets = Vec::new();
+    for rule in rules {
+        for synced in rule.tables.iter().filter(|synced| synced.table.name == table.name) {
+            let scope = synced.scope.iter().map(|&at| &table.columns[at]).filter(|column| !column.private);
+            buckets.push(json!({"rule": rule.name, "columns": scope.map(|column| column.name).collect::<Vec<_>>()}));
+        }
+    }
+    json!({
+        "primaryKey": key,
+        "columns": columns,
+        "merge": table.merge.as_str(),
+        "buckets": buckets,
+        "row": reference(row),
+    })
+}
+
+fn column_part(column: &'static ColumnDesc) -> Value {
+    let mut part = json!({"name": column.name, "type": column.sql.postgres(), "nullable": column.nullable});
+    if column.unique {
+        part["unique"] = true.into();
+    }
+    if let Some(default) = column.default {
+        part["default"] = match default {
+            ColumnDefault::Now => json!({"now": true}),
+            ColumnDefault::Text(text) => text.into(),
+            ColumnDefault::Int(number) => number.into(),
+            ColumnDefault::Bool(yes) => yes.into(),
+        };
+    }
+    part
+}
+
+fn rule_part(rule: &Rule) -> Value {
+    let params: Vec<Value> =
+        rule.params.iter().map(|param| json!({"name": param.name, "type": param.sql.postgres()})).collect();
+    let mut tables: Vec<&str> = rule.tables.iter().map(|synced| synced.table.name).collect();
+    tables.dedup();
+    json!({"params": params, "tables": tables, "description": rule.doc.trim()})
+}

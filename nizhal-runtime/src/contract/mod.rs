@@ -1,0 +1,54 @@
+//! The contract: one OpenAPI 3.1 document that says what the wire carries for this app.
+
+mod document;
+mod paths;
+
+use crate::schema::Schema;
+use actix_web::web::Bytes;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::fmt::Write;
+
+/// The finished document: built once, the same bytes for the same app.
+#[derive(Clone, Debug)]
+pub struct Contract {
+    bytes: Bytes,
+    hash: String,
+}
+
+impl Contract {
+    /// Describes an app.
+    pub fn new(app: &str, version: &str, schema: &Schema) -> Self {
+        let mut document = document::document(app, version, schema);
+        // Sorted whatever map the build gave serde_json, so that the hash is the app's and not the build's.
+        document.sort_all_objects();
+        let hash = hex(&Sha256::digest(document.to_string().as_bytes()));
+        document["x-nizhal"]["hash"] = json!(hash);
+        document.sort_all_objects();
+        Self { bytes: Bytes::from(pretty(&document)), hash }
+    }
+
+    /// The document as JSON.
+    pub fn bytes(&self) -> Bytes {
+        self.bytes.clone()
+    }
+
+    /// SHA-256 of the document without this hash, in hexadecimal.
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+}
+
+fn pretty(document: &Value) -> String {
+    format!("{document:#}\n")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap_or_else(|_| unreachable!("a String takes every write"));
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests;

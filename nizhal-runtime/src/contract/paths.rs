@@ -1,0 +1,143 @@
+//! The wire's URLs, the same for every app.
+
+use serde_json::{Value, json};
+
+pub(super) fn paths() -> Value {
+    json!({
+        "/sync/pull": {"post": {
+            "operationId": "pull",
+            "requestBody": body(&pull_request()),
+            "responses": with_errors(&json!({"200": content(&pull_response())}), &[400, 401, 413, 426, 429, 503]),
+        }},
+        "/sync/push": {"post": {
+            "operationId": "push",
+            "requestBody": body(&push_request()),
+            "responses": with_errors(
+                &json!({"200": content(&push_response())}),
+                &[400, 401, 403, 409, 413, 422, 426, 429, 503],
+            ),
+        }},
+        "/sync/stream": {"get": {
+            "operationId": "stream",
+            "parameters": [bucket(false)],
+            "responses": with_errors(&json!({"101": {"description": "WebSocket"}}), &[400, 401, 403, 429, 503]),
+        }},
+        "/sync/realtime/authorize": {"get": {
+            "operationId": "authorize",
+            "parameters": [bucket(true)],
+            "responses": with_errors(&json!({"204": {"description": "held"}}), &[400, 401, 403, 429, 503]),
+        }},
+        "/nizhal/contract": {"get": {
+            "operationId": "contract", "security": [], "responses": {"200": content(&json!({"type": "object"}))},
+        }},
+        "/nizhal/stats": {"get": {
+            "operationId": "stats",
+            "security": [{"admin": []}, {"bearer": []}],
+            "responses": with_errors(&json!({"200": content(&json!({"type": "object"}))}), &[401, 501]),
+        }},
+        "/healthz": {"get": {
+            "operationId": "healthz", "security": [], "responses": {"200": content(&json!({"type": "object"}))},
+        }},
+        "/readyz": {"get": {
+            "operationId": "readyz",
+            "security": [],
+            "responses": with_errors(&json!({"200": content(&json!({"type": "object"}))}), &[503]),
+        }},
+    })
+}
+
+fn body(schema: &Value) -> Value {
+    json!({"required": true, "content": {"application/json": {"schema": schema}}})
+}
+
+fn content(schema: &Value) -> Value {
+    json!({"description": "OK", "content": {"application/json": {"schema": schema}}})
+}
+
+fn with_errors(responses: &Value, statuses: &[u16]) -> Value {
+    let mut responses = responses.clone();
+    for status in statuses {
+        let schema = json!({"$ref": "#/components/schemas/Error"});
+        responses[status.to_string()] =
+            json!({"description": "refused", "content": {"application/json": {"schema": schema}}});
+    }
+    responses
+}
+
+fn bucket(required: bool) -> Value {
+    let schema =
+        if required { json!({"type": "string"}) } else { json!({"type": "array", "items": {"type": "string"}}) };
+    json!({"name": "bucket", "in": "query", "required": required, "schema": schema})
+}
+
+fn pull_request() -> Value {
+    json!({"type": "object", "properties": {
+        "cursor": {"type": "string", "maxLength": 8192},
+        "deviceId": {"type": "string"},
+        "limit": {"type": "integer", "default": 1000},
+        "syncRule": {"type": "string"},
+    }})
+}
+
+fn pull_response() -> Value {
+    let text = json!({"type": "string"});
+    let gone = json!({
+        "type": "object",
+        "required": ["table", "id"],
+        "properties": {"table": text, "id": text, "key": text},
+    });
+    let changed = json!({
+        "type": "object",
+        "required": ["table", "rows"],
+        "properties": {"table": text, "rows": {"type": "array", "items": {"type": "object"}}},
+    });
+    json!({
+        "type": "object",
+        "required": ["changed", "tombstoned", "removed", "removedBuckets", "cursor", "epoch"],
+        "properties": {
+            "changed": {"type": "array", "items": changed},
+            "tombstoned": {"type": "array", "items": gone},
+            "removed": {"type": "array", "items": gone},
+            "removedBuckets": {"type": "array", "items": text},
+            "cursor": text,
+            "epoch": text,
+            "cursorReset": {"type": "boolean"},
+            "hasMore": {"type": "boolean"},
+            "lastMutationId": {"type": "integer"},
+        },
+    })
+}
+
+fn push_request() -> Value {
+    let text = json!({"type": "string"});
+    let mutation = json!({
+        "type": "object",
+        "required": ["name", "clientMutationId"],
+        "properties": {
+            "name": text,
+            "args": {"type": "object"},
+            "clientMutationId": text,
+            "clientID": text,
+            "mutationID": {"type": "integer"},
+            "hlc": text,
+            "dependsOn": {"type": "array", "items": text},
+        },
+    });
+    json!({
+        "type": "object",
+        "required": ["mutations"],
+        "properties": {"mutations": {"type": "array", "maxItems": 1000, "items": mutation}},
+    })
+}
+
+fn push_response() -> Value {
+    json!({
+        "type": "object",
+        "required": ["applied"],
+        "properties": {
+            "applied": {"type": "array", "items": {"type": "string"}},
+            "lastMutationId": {"type": "integer"},
+            "clientSequences": {"type": "object", "additionalProperties": {"type": "integer"}},
+        },
+    })
+}

@@ -1,0 +1,28 @@
+//! `GET /sync/realtime/authorize`: whether the actor holds one bucket.
+
+use super::{
+    bearer,
+    error::{HttpError, respond},
+    stream::{buckets, query},
+};
+use crate::server::Server;
+use actix_web::{HttpRequest, HttpResponse, web::Data};
+
+pub(super) async fn authorize(request: HttpRequest, server: Data<Server>) -> HttpResponse {
+    respond(Box::pin(answer(request, server))).await
+}
+
+async fn answer(request: HttpRequest, server: Data<Server>) -> Result<HttpResponse, HttpError> {
+    let query = query(&request)?;
+    let principal = bearer::socket_actor(&server, &request, &query).await?;
+    let named = buckets(&query);
+    let [bucket] = named.as_slice() else {
+        return Err(HttpError::BadRequest("name one bucket: ?bucket=…".to_owned()));
+    };
+    let scope = server.engine().scope(&principal).await?;
+    if scope.iter().any(|held| held.name() == **bucket) {
+        Ok(HttpResponse::NoContent().finish())
+    } else {
+        Err(HttpError::BucketForbidden)
+    }
+}

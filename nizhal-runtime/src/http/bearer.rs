@@ -1,0 +1,119 @@
+//! Who asks: the token from the header or, on the WebSocket, from the query; and the admin's password.
+
+use super::error::HttpError;
+use crate::{auth::AuthError, server::Server, settings::Secret};
+use actix_web::{HttpRequest, http::header};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use nizhal_core::Principal;
+
+/// The verified actor behind `Authorization: Bearer …`, within its rate.
+pub(crate) async fn actor(server: &Server, request: &HttpRequest) -> Result<Principal, HttpError> {
+    verify(server, from_header(request).ok_or(AuthError::Missing)?).await
+}
+
+/// The same for a WebSocket, where browsers cannot set a header: the query counts too.
+pub(crate) async fn socket_actor(
+    server: &Server,
+    request: &HttpRequest,
+    query: &[(String, String)],
+) -> Result<Principal, HttpError> {
+    let token = from_header(request).or_else(|| from_query(query));
+    verify(server, token.ok_or(AuthError::Missing)?).await
+}
+
+async fn verify(server: &Server, token: &str) -> Result<Principal, HttpError> {
+    let principal = server.authenticator().authenticate(token, server.now()).await?;
+    if let Some(limiter) = server.limiter() {
+        limiter.check(principal.key())?;
+    }
+    Ok(principal)
+}
+
+/// Lets the admin in: the password as Bearer, or as Basic with any name.
+pub(crate) fn admin(password: Option<&Secret>, request: &HttpRequest) -> Result<(), HttpError> {
+    let password = password.ok_or(HttpError::AdminUnset)?;
+    let given = match credentials(request) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Some(token.as_bytes().to_vec()),
+        Some((scheme, pair)) if scheme.eq_ignore_ascii_case("basic") => {
+            BASE64_STANDARD.decode(pair).ok().and_then(|pair| {
+                let colon = pair.iter().position(|byte| *byte == b':')?;
+                Some(pair[colon + 1..].to_vec())
+            })
+        }
+        _ => None,
+    };
+    if given.is_some_and(|given| password.matches(&given)) { Ok(()) } else { Err(HttpError::AdminWrong) }
+}
+
+fn credentials(request: &HttpRequest) -> Option<(&str, &str)> {
+    let value = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, rest) = value.trim().split_once(' ')?;
+    Some((scheme, rest.trim()))
+}
+
+fn from_header(request: &HttpRequest) -> Option<&str> {
+    credentials(request).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token)
+}
+
+/// `authorization=` whatever its case, with `Bearer ` or without; or `token=`.
+fn from_query(query: &[(String, String)]) -> Option<&str> {
+    let value = |wanted: &str| query.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+    let (_, value) = value("authorization").or_else(|| value("token"))?;
+    let value = value.trim();
+    match value.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Some(token.trim()),
+        _ => Some(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::TestRequest;
+
+    fn with_header(value: &str) -> HttpRequest {
+        TestRequest::default().insert_header((header::AUTHORIZATION, value)).to_http_request()
+    }
+
+    #[test]
+    fn tokens_in_the_header() {
+        assert_eq!(from_header(&with_header("Bearer abc")), Some("abc"));
+        assert_eq!(from_header(&with_header("bearer  abc ")), Some("abc"));
+        for none in ["abc", "Basic abc", "Bearer"] {
+            assert_eq!(from_header(&with_header(none)), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn tokens_in_the_query() {
+        let find = |name: &str, value: &str| {
+            from_query(&[("bucket".to_owned(), "s1".to_owned()), (name.to_owned(), value.to_owned())])
+                .map(str::to_owned)
+        };
+        for (name, value) in [
+            ("authorization", "Bearer abc"),
+            ("Authorization", "abc"),
+            ("AUTHORIZATION", "bearer abc"),
+            ("token", "abc"),
+        ] {
+            assert_eq!(find(name, value).as_deref(), Some("abc"), "{name}={value}");
+        }
+        assert_eq!(find("auth", "abc"), None);
+    }
+
+    #[test]
+    fn the_admin_needs_the_password() {
+        let password = Secret::new("hun:ter2");
+        let basic = |pair: &str| format!("Basic {}", BASE64_STANDARD.encode(pair));
+        let admit = |value: &str| admin(Some(&password), &with_header(value));
+        assert!(admit("Bearer hun:ter2").is_ok());
+        assert!(admit(&basic("admin:hun:ter2")).is_ok());
+        assert!(admit(&basic(":hun:ter2")).is_ok());
+        for wrong in
+            ["Bearer hun", "Bearer ", "hun:ter2", "Basic !!!", &basic("hun"), &basic("admin:"), &basic("hun:ter2:")]
+        {
+            assert!(matches!(admit(wrong), Err(HttpError::AdminWrong)), "{wrong}");
+        }
+        assert!(matches!(admin(None, &with_header("Bearer x")), Err(HttpError::AdminUnset)));
+    }
+}

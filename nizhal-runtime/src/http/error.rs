@@ -1,0 +1,216 @@
+//! The one place that turns every error into a status, a code and a safe text, and logs it once.
+//!
+//! A handler fails with [`HttpError`]; nothing else decides what a client reads.
+
+use crate::{
+    auth::AuthError,
+    engine::{PullError, PushFailure},
+    store::StoreError,
+};
+use actix_web::{
+    HttpResponse,
+    http::{StatusCode, header},
+};
+use futures_util::FutureExt;
+use serde_json::{Map, Value, json};
+use std::{error::Error, panic::AssertUnwindSafe};
+
+/// Why a request has no other answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HttpError {
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    #[error("the admin password is missing or wrong")]
+    AdminWrong,
+    #[error("set NIZHAL_ADMIN_PASSWORD to open this")]
+    AdminUnset,
+    #[error("the actor does not hold this bucket")]
+    BucketForbidden,
+    #[error("nothing is here")]
+    NotFound,
+    #[error("this URL takes {allowed}")]
+    MethodNotAllowed { allowed: &'static str },
+    #[error("the body is not JSON")]
+    BadJson,
+    #[error("{0}")]
+    BadRequest(String),
+    #[error("the body is larger than {limit} bytes")]
+    TooLarge { limit: usize },
+    #[error("too many requests; wait before the next")]
+    RateLimited { retry_after_s: u64 },
+    #[error("this client is older than the server supports; update it")]
+    UpgradeRequired { contract_version: String, min_client_version: String },
+    #[error("the pull failed")]
+    Pull(#[from] PullError),
+    #[error("the push ended early")]
+    Push {
+        #[source]
+        failure: PushFailure,
+        /// What a push answers beside its failure.
+        outcome: Map<String, Value>,
+    },
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+    #[error("the server is stopping")]
+    Stopping,
+    #[error("a handler panicked")]
+    Panicked,
+}
+
+/// How long a client waits before it tries a database that was away, in seconds.
+const RETRY_AFTER_S: u64 = 1;
+
+/// Status, code, and the text that is safe to show.
+struct Answer {
+    status: StatusCode,
+    code: &'static str,
+    text: String,
+}
+
+fn answer(status: StatusCode, code: &'static str, text: impl Into<String>) -> Answer {
+    Answer { status, code, text: text.into() }
+}
+
+impl HttpError {
+    fn answer(&self) -> Answer {
+        let shown = self.to_string();
+        match self {
+            Self::Auth(AuthError::Unavailable(_)) => answer(StatusCode::SERVICE_UNAVAILABLE, "unavailable", shown),
+            Self::Auth(_) | Self::AdminWrong => answer(StatusCode::UNAUTHORIZED, "unauthorized", shown),
+            Self::AdminUnset => answer(StatusCode::NOT_IMPLEMENTED, "not_implemented", shown),
+            Self::BucketForbidden => answer(StatusCode::FORBIDDEN, "forbidden", shown),
+            Self::NotFound => answer(StatusCode::NOT_FOUND, "not_found", shown),
+            Self::MethodNotAllowed { .. } => answer(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", shown),
+            Self::BadJson => answer(StatusCode::BAD_REQUEST, "bad_json", shown),
+            Self::BadRequest(_) => answer(StatusCode::BAD_REQUEST, "bad_request", shown),
+            Self::TooLarge { .. } => answer(StatusCode::PAYLOAD_TOO_LARGE, "too_large", shown),
+            Self::RateLimited { .. } => answer(StatusCode::TOO_MANY_REQUESTS, "rate_limited", shown),
+            Self::UpgradeRequired { .. } => answer(StatusCode::UPGRADE_REQUIRED, "upgrade_required", shown),
+            Self::Pull(PullError::Store(error)) | Self::Store(error) => store(error),
+            Self::Push { failure, .. } => push(failure),
+            Self::Stopping => answer(StatusCode::SERVICE_UNAVAILABLE, "unavailable", shown),
+            Self::Panicked => internal(),
+        }
+    }
+
+    /// The answer to the client.
+    pub(crate) fn into_response(self) -> HttpResponse {
+        let Answer { status, code, text } = self.answer();
+        self.log(status, code);
+        let mut response = HttpResponse::build(status);
+        let mut body = Map::new();
+        body.insert("error".to_owned(), text.into());
+        body.insert("code".to_owned(), code.into());
+        match self {
+            Self::RateLimited { retry_after_s } => {
+                response.insert_header((header::RETRY_AFTER, retry_after_s.to_string()));
+            }
+            Self::Auth(AuthError::Missing | AuthError::Invalid | AuthError::Expired) => {
+                response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
+            }
+            Self::MethodNotAllowed { allowed } => {
+                response.insert_header((header::ALLOW, allowed));
+            }
+            Self::AdminWrong => {
+                response.insert_header((header::WWW_AUTHENTICATE, "Basic realm=\"nizhal\""));
+            }
+            Self::UpgradeRequired { contract_version, min_client_version } => {
+                body.insert("contractVersion".to_owned(), contract_version.into());
+                body.insert("minClientVersion".to_owned(), min_client_version.into());
+            }
+            Self::Push { outcome, .. } => body.extend(outcome),
+            _ => {}
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.insert_header((header::RETRY_AFTER, RETRY_AFTER_S.to_string()));
+        }
+        response.json(Value::Object(body))
+    }
+
+    /// Faults of the server are errors with their causes; the client's own are for whoever asks.
+    fn log(&self, status: StatusCode, code: &'static str) {
+        let error: &dyn Error = self;
+        if matches!(self, Self::AdminUnset | Self::Stopping) || !status.is_server_error() {
+            tracing::debug!(status = status.as_u16(), code, error, "request refused");
+        } else {
+            tracing::error!(status = status.as_u16(), code, error, "request failed");
+        }
+    }
+}
+
+fn internal() -> Answer {
+    answer(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed; the cause is in its log")
+}
+
+fn store(error: &StoreError) -> Answer {
+    match error {
+        StoreError::Unavailable(_) => {
+            answer(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the database is unavailable; try again")
+        }
+        _ => internal(),
+    }
+}
+
+fn push(failure: &PushFailure) -> Answer {
+    let shown = failure.to_string();
+    match failure {
+        PushFailure::UnknownMutator(_) => answer(StatusCode::BAD_REQUEST, "unknown_mutator", shown),
+        PushFailure::Forbidden => answer(StatusCode::FORBIDDEN, "forbidden", shown),
+        PushFailure::ClientIdTaken => answer(StatusCode::FORBIDDEN, "client_id_taken", shown),
+        PushFailure::OutOfOrder { .. } => answer(StatusCode::CONFLICT, "out_of_order", shown),
+        PushFailure::Rejected(_) => answer(StatusCode::UNPROCESSABLE_ENTITY, "rejected", shown),
+        PushFailure::InvalidArgs(_) => answer(StatusCode::UNPROCESSABLE_ENTITY, "invalid_args", shown),
+        PushFailure::Store(error) => store(error),
+        PushFailure::Internal(_) => internal(),
+    }
+}
+
+/// Runs a handler: its errors become answers, and a panic becomes a 500 instead of a cut connection.
+pub(crate) async fn respond(work: impl Future<Output = Result<HttpResponse, HttpError>>) -> HttpResponse {
+    match AssertUnwindSafe(work).catch_unwind().await {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => error.into_response(),
+        Err(_) => HttpError::Panicked.into_response(),
+    }
+}
+
+/// For URLs of ours that nothing answers.
+pub(crate) async fn not_found() -> HttpResponse {
+    HttpError::NotFound.into_response()
+}
+
+/// For URLs of ours that take another method.
+pub(crate) async fn method_not_allowed(allowed: &'static str) -> HttpResponse {
+    HttpError::MethodNotAllowed { allowed }.into_response()
+}
+
+/// What a push answers in any case: what applied, and where its clients' sequences are.
+pub(crate) fn push_outcome(
+    applied: Vec<String>,
+    sequences: Vec<(String, i64)>,
+    failure: Option<&PushFailure>,
+) -> Map<String, Value> {
+    let mut outcome = Map::new();
+    outcome.insert("applied".to_owned(), applied.into());
+    // Where there is a gap, its client must hear where it stands, whatever came before.
+    if let Some(PushFailure::OutOfOrder { last, .. }) = failure {
+        outcome.insert("lastMutationId".to_owned(), json!(last));
+    }
+    match sequences.as_slice() {
+        [] => {}
+        [_] if outcome.contains_key("lastMutationId") => {}
+        [(_, last)] => {
+            outcome.insert("lastMutationId".to_owned(), json!(last));
+        }
+        _ => {
+            outcome.insert(
+                "clientSequences".to_owned(),
+                Value::Object(sequences.into_iter().map(|(client, last)| (client, json!(last))).collect()),
+            );
+        }
+    }
+    outcome
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,27 @@
+//! `GET /healthz` and `GET /readyz`: for whoever decides whether to send traffic here.
+
+use super::error::{HttpError, respond};
+use crate::server::Server;
+use actix_web::{HttpResponse, http::header::CACHE_CONTROL, web::Data};
+use serde_json::json;
+
+/// The process is up.
+pub(super) async fn healthz() -> HttpResponse {
+    well("ok")
+}
+
+/// The database answers, the engine is provisioned, and the server is not stopping.
+pub(super) async fn readyz(server: Data<Server>) -> HttpResponse {
+    respond(Box::pin(async {
+        if server.is_stopping() {
+            return Err(HttpError::Stopping);
+        }
+        server.engine().ready().await?;
+        Ok(well("ready"))
+    }))
+    .await
+}
+
+fn well(status: &str) -> HttpResponse {
+    HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(json!({ "status": status }))
+}

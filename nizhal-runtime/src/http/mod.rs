@@ -1,0 +1,73 @@
+//! HTTP: one file a URL, one place for errors; the only room that names actix-web.
+
+mod authorize;
+mod bearer;
+mod body;
+mod contract;
+mod cors;
+mod error;
+mod gate;
+mod health;
+mod limit;
+mod listen;
+mod pull;
+mod push;
+mod socket;
+mod stats;
+mod stream;
+
+pub(crate) use gate::{Version, VersionError, VersionGate};
+pub(crate) use limit::Limiter;
+pub(crate) use listen::{ListenError, Listening};
+
+use crate::server::Server;
+use actix_web::web::{self, Data, ServiceConfig};
+
+/// Mounts a server's routes into an actix-web app: `App::new().configure(nizhal::service(&server))`.
+///
+/// They are everything under `/sync` and `/nizhal`, and `/healthz` and `/readyz`; register your own routes of those
+/// names before these.
+pub fn service(server: &Server) -> impl FnOnce(&mut ServiceConfig) + Clone + Send + use<> {
+    let server = server.clone();
+    move |config: &mut ServiceConfig| {
+        let data = Data::new(server);
+        let sync = web::scope("/sync")
+            .app_data(data.clone())
+            .service(post("/pull").route(web::post().to(pull::pull)))
+            .service(post("/push").route(web::post().to(push::push)))
+            .service(get("/stream").route(web::get().to(stream::stream)))
+            .service(get("/realtime/authorize").route(web::get().to(authorize::authorize)))
+            .default_service(web::to(error::not_found));
+        let nizhal = web::scope("/nizhal")
+            .app_data(data.clone())
+            .service(get("/contract").route(web::get().to(contract::contract)))
+            .service(get("/stats").route(web::get().to(stats::stats)))
+            .default_service(web::to(error::not_found));
+        config
+            .service(sync)
+            .service(nizhal)
+            .service(get("/healthz").route(web::get().to(health::healthz)).route(web::head().to(health::healthz)))
+            .service(
+                get("/readyz")
+                    .app_data(data)
+                    .route(web::get().to(health::readyz))
+                    .route(web::head().to(health::readyz)),
+            );
+    }
+}
+
+/// A resource that answers other methods in our words.
+fn resource(path: &str, allowed: &'static str) -> actix_web::Resource {
+    web::resource(path).default_service(web::to(move || error::method_not_allowed(allowed)))
+}
+
+fn get(path: &str) -> actix_web::Resource {
+    resource(path, "GET")
+}
+
+fn post(path: &str) -> actix_web::Resource {
+    resource(path, "POST")
+}
+
+#[cfg(test)]
+mod tests;

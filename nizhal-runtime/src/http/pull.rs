@@ -1,0 +1,28 @@
+//! `POST /sync/pull`.
+
+use super::{
+    bearer, body,
+    error::{HttpError, respond},
+};
+use crate::server::Server;
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{CACHE_CONTROL, ContentType},
+    web::{Data, Payload},
+};
+use nizhal_core::wire::PullRequest;
+
+pub(super) async fn pull(request: HttpRequest, payload: Payload, server: Data<Server>) -> HttpResponse {
+    respond(Box::pin(answer(request, payload, server))).await
+}
+
+async fn answer(request: HttpRequest, mut payload: Payload, server: Data<Server>) -> Result<HttpResponse, HttpError> {
+    let principal = bearer::actor(&server, &request).await?;
+    server.gate().check(&request)?;
+    let body = body::read(&request, &mut payload, server.settings().max_body_bytes).await?;
+    let wanted: PullRequest = body::parse(&body)?;
+    let page = server.engine().pull(&principal, wanted).await?;
+    server.counts().pulled(page.reset);
+    // Every answer is for one actor and one moment, not only those that reset.
+    Ok(HttpResponse::Ok().insert_header(ContentType::json()).insert_header((CACHE_CONTROL, "no-store")).body(page.body))
+}

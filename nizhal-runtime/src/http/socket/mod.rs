@@ -1,0 +1,271 @@
+//! One WebSocket: pings and presence out, presence and `ping` in, until it must close.
+
+mod frame;
+mod wanted;
+
+pub(crate) use wanted::Wanted;
+
+use crate::{
+    engine::Bucket,
+    realtime::{Batch, Listener, Seat},
+    server::Server,
+};
+use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReason, ProtocolError, Session};
+use frame::Frame;
+use nizhal_core::Principal;
+use serde_json::{Value, json};
+use std::{collections::BTreeSet, time::Duration};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until, timeout},
+};
+
+/// The largest frame a client may send.
+pub(crate) const MAX_FRAME_BYTES: usize = 64 * 1024;
+const PING_EVERY: Duration = Duration::from_secs(25);
+const IDLE_AFTER: Duration = Duration::from_secs(60);
+/// How long one frame may wait for a slow reader.
+const SEND_TIME: Duration = Duration::from_secs(10);
+/// How long the close frame may wait; its reader may be the slow one.
+const CLOSE_TIME: Duration = Duration::from_secs(1);
+/// Between two tries to read the actor's scope from a database that is away.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How often the scope is read when nothing else asks: a gained bucket pings nobody who does not hold it yet.
+const RECHECK_EVERY: Duration = Duration::from_secs(60);
+/// No timer is set further ahead; a token may live for years.
+const FAR: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Why a socket ends.
+#[derive(Debug)]
+enum Ending {
+    /// We say so, with this code.
+    Close(CloseCode, &'static str),
+    /// The peer said so, or is gone.
+    Gone(Option<CloseReason>),
+}
+
+const SLOW: Ending = Ending::Close(CloseCode::Again, "too slow a reader");
+
+/// One socket's state.
+pub(crate) struct Socket {
+    server: Server,
+    principal: Principal,
+    wanted: Wanted,
+    listener: Listener,
+    seat: Seat,
+    session: Session,
+    last_seen: Instant,
+    ping_at: Instant,
+    recheck_at: Instant,
+    /// Set while the database is away: what waits stays until then.
+    retry_at: Option<Instant>,
+}
+
+impl Socket {
+    pub(crate) fn new(
+        server: Server,
+        principal: Principal,
+        wanted: Wanted,
+        held: BTreeSet<Bucket>,
+        session: Session,
+    ) -> Self {
+        let mut listener = server.hub().listen();
+        listener.listen_to(held);
+        let seat = server.presence().seat(listener.id(), principal.user_id());
+        let now = Instant::now();
+        Self {
+            server,
+            principal,
+            wanted,
+            listener,
+            seat,
+            session,
+            last_seen: now,
+            ping_at: now + PING_EVERY,
+            recheck_at: now + RECHECK_EVERY,
+            retry_at: None,
+        }
+    }
+
+    /// Serves the socket to its end.
+    pub(crate) async fn run(mut self, mut frames: AggregatedMessageStream) {
+        let mut stopping = self.server.stopping();
+        let ending = match self.greet().await {
+            Ok(()) => self.serve(&mut frames, &mut stopping).await,
+            Err(ending) => ending,
+        };
+        let reason = match ending {
+            Ending::Close(code, text) => {
+                tracing::debug!(code = u16::from(code), text, "socket closed");
+                Some(CloseReason::from((code, text)))
+            }
+            Ending::Gone(reason) => reason,
+        };
+        // A reader too slow for the close frame loses it.
+        let _ = timeout(CLOSE_TIME, self.session.close(reason)).await;
+    }
+
+    async fn serve(&mut self, frames: &mut AggregatedMessageStream, stopping: &mut watch::Receiver<bool>) -> Ending {
+        loop {
+            let done = tokio::select! {
+                biased;
+                _ = stopping.wait_for(|stopping| *stopping) => {
+                    Err(Ending::Close(CloseCode::Restart, "the server is stopping"))
+                }
+                frame = frames.recv() => self.receive(frame).await,
+                () = sleep_until(self.next_deadline()) => self.tick().await,
+                () = self.listener.filled(), if self.retry_at.is_none() => self.deliver().await,
+            };
+            if let Err(ending) = done {
+                return ending;
+            }
+        }
+    }
+
+    /// Presence of each bucket, as it is when the socket opens.
+    async fn greet(&mut self) -> Result<(), Ending> {
+        let names: BTreeSet<String> = self.listener.buckets().iter().map(Bucket::name).collect();
+        for name in names {
+            self.send_state(&name).await?;
+        }
+        Ok(())
+    }
+
+    async fn receive(&mut self, frame: Option<Result<AggregatedMessage, ProtocolError>>) -> Result<(), Ending> {
+        const MALFORMED: Ending = Ending::Close(CloseCode::Unsupported, "malformed frame");
+        self.last_seen = Instant::now();
+        let text = match frame {
+            None => return Err(Ending::Gone(None)),
+            Some(Ok(AggregatedMessage::Text(text))) => text,
+            Some(Ok(AggregatedMessage::Ping(bytes))) => {
+                let sending = timeout(SEND_TIME, self.session.pong(&bytes)).await;
+                return sending.map_err(|_| SLOW)?.map_err(|_| Ending::Gone(None));
+            }
+            Some(Ok(AggregatedMessage::Pong(_))) => return Ok(()),
+            Some(Ok(AggregatedMessage::Close(reason))) => return Err(Ending::Gone(reason)),
+            Some(Ok(AggregatedMessage::Binary(_))) => return Err(MALFORMED),
+            Some(Err(error)) if frame::is_oversized(&error) => {
+                return Err(Ending::Close(CloseCode::Size, "the frame is too large"));
+            }
+            Some(Err(_)) => return Err(MALFORMED),
+        };
+        let now = Instant::now();
+        match Frame::parse(&text).ok_or(MALFORMED)? {
+            Frame::Ping => self.send("pong".to_owned()).await?,
+            Frame::Track { bucket, payload } => {
+                let reference = self.server.environment().new_id();
+                for bucket in self.named(&bucket) {
+                    self.seat.track(&bucket, reference, &payload, now);
+                }
+            }
+            Frame::Untrack { bucket } => self.named(&bucket).iter().for_each(|bucket| self.seat.untrack(bucket)),
+            Frame::Heartbeat { bucket } => {
+                self.named(&bucket).iter().for_each(|bucket| self.seat.heartbeat(bucket, now));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whatever is due by now.
+    async fn tick(&mut self) -> Result<(), Ending> {
+        let now = Instant::now();
+        if self.expired() {
+            return Err(EXPIRED);
+        }
+        if now >= self.last_seen + IDLE_AFTER {
+            return Err(Ending::Close(CloseCode::Away, "the peer is silent"));
+        }
+        self.seat.expire(now);
+        if now >= self.ping_at {
+            self.ping_at = now + PING_EVERY;
+            timeout(SEND_TIME, self.session.ping(b"")).await.map_err(|_| SLOW)?.map_err(|_| Ending::Gone(None))?;
+        }
+        let retry = self.retry_at.is_some_and(|at| now >= at);
+        if retry || (now >= self.recheck_at && self.retry_at.is_none()) {
+            self.deliver().await?;
+        }
+        Ok(())
+    }
+
+    /// Sends what waits, to an actor who is still who it was and still holds what it held.
+    async fn deliver(&mut self) -> Result<(), Ending> {
+        if self.expired() {
+            return Err(EXPIRED);
+        }
+        // Taken before the scope is read, so that no ping is younger than the membership it is judged by.
+        let batch = self.listener.take();
+        if batch.overflow {
+            return Err(SLOW);
+        }
+        let scope = match self.server.engine().scope(&self.principal).await {
+            Ok(scope) => scope,
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "a socket's scope could not be read");
+                self.listener.restore(batch);
+                self.retry_at = Some(Instant::now() + RETRY_AFTER);
+                return Ok(());
+            }
+        };
+        self.retry_at = None;
+        self.recheck_at = Instant::now() + RECHECK_EVERY;
+        let held = self.wanted.held(scope);
+        let gained: BTreeSet<String> = held.difference(self.listener.buckets()).map(Bucket::name).collect();
+        self.listener.listen_to(held);
+        self.seat.retain(|bucket| self.listener.buckets().contains(bucket));
+        self.send_batch(batch, gained).await
+    }
+
+    async fn send_batch(&mut self, batch: Batch, gained: BTreeSet<String>) -> Result<(), Ending> {
+        let held = self.listener.buckets();
+        let mut pings: BTreeSet<String> =
+            batch.pings.iter().filter(|bucket| held.contains(bucket)).map(Bucket::name).collect();
+        pings.extend(gained.iter().cloned());
+        let diffs: Vec<Value> = (batch.diffs.iter())
+            .filter(|diff| held.contains(&diff.bucket))
+            .map(|diff| json!({"bucket": diff.bucket.name(), "joins": diff.joins, "leaves": diff.leaves}))
+            .collect();
+        self.server.hub().sent(pings.len() as u64);
+        for name in pings {
+            self.send(format!("repull:{name}")).await?;
+        }
+        for name in gained {
+            self.send_state(&name).await?;
+        }
+        for diff in diffs {
+            self.send(format!("presence:diff:{diff}")).await?;
+        }
+        Ok(())
+    }
+
+    async fn send_state(&mut self, name: &str) -> Result<(), Ending> {
+        let state = self.server.presence().state(&self.named(name));
+        self.send(format!("presence:state:{}", json!({"bucket": name, "state": state}))).await
+    }
+
+    async fn send(&mut self, text: String) -> Result<(), Ending> {
+        timeout(SEND_TIME, self.session.text(text)).await.map_err(|_| SLOW)?.map_err(|_| Ending::Gone(None))
+    }
+
+    /// Every bucket of this socket with this name; none when it holds none.
+    fn named(&self, name: &str) -> Vec<Bucket> {
+        self.listener.buckets().iter().filter(|bucket| bucket.name() == name).cloned().collect()
+    }
+
+    fn expired(&self) -> bool {
+        self.principal.expires_at().is_some_and(|at| at <= self.server.now())
+    }
+
+    fn next_deadline(&self) -> Instant {
+        let now = Instant::now();
+        let expiry = self.principal.expires_at().map_or(FAR, |at| {
+            // Rounded up: a timer that fires early would only be set again.
+            let left = (at - self.server.now()).to_std().unwrap_or(Duration::ZERO);
+            (left + Duration::from_millis(1)).min(FAR)
+        });
+        let silence = self.seat.next_expiry().unwrap_or(now + FAR);
+        let recheck = self.retry_at.unwrap_or(self.recheck_at);
+        [now + expiry, self.last_seen + IDLE_AFTER, self.ping_at, silence, recheck].into_iter().min().unwrap_or(now)
+    }
+}
+
+const EXPIRED: Ending = Ending::Close(CloseCode::Policy, "the credential has expired");

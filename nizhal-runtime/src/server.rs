@@ -1,0 +1,195 @@
+//! A server: everything a request needs, behind one pointer.
+
+use crate::{
+    auth::Authenticator,
+    contract::Contract,
+    counts::Counts,
+    engine::{Engine, Environment},
+    http::{Limiter, VersionGate},
+    realtime::{Hub, Presence},
+    settings::Settings,
+};
+use nizhal_core::DateTimeUtc;
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::watch;
+
+/// A running sync server without a listener of its own; cheap to clone.
+///
+/// Made by [`Nizhal::server`](crate::Nizhal::server). Mount it into an actix-web app with [`routes`](Self::routes):
+///
+/// ```ignore
+/// let server = Nizhal::app("ledger").tables(tables![Customer]).rules(ledger_rules()).server().await?;
+/// HttpServer::new({
+///     let server = server.clone();
+///     move || App::new().route("/hello", web::get().to(hello)).configure(server.routes())
+/// })
+/// .bind(("127.0.0.1", 4000))?
+/// .run()
+/// .await?;
+/// server.shutdown().await;
+/// ```
+#[derive(Clone)]
+pub struct Server {
+    inner: Arc<Inner>,
+}
+
+/// What a server is made of.
+pub(crate) struct Parts {
+    pub(crate) name: String,
+    pub(crate) settings: Settings,
+    pub(crate) engine: Engine,
+    pub(crate) hub: Hub,
+    pub(crate) environment: Arc<dyn Environment>,
+    pub(crate) authenticator: Arc<dyn Authenticator>,
+    pub(crate) contract: Contract,
+    pub(crate) gate: VersionGate,
+}
+
+struct Inner {
+    name: String,
+    settings: Settings,
+    engine: Arc<Engine>,
+    hub: Hub,
+    presence: Presence,
+    environment: Arc<dyn Environment>,
+    authenticator: Arc<dyn Authenticator>,
+    contract: Contract,
+    gate: VersionGate,
+    limiter: Option<Limiter>,
+    counts: Counts,
+    stopping: watch::Sender<bool>,
+    started: Instant,
+}
+
+/// How long a shutdown waits for its sockets' close frames.
+const CLOSE_SOCKETS_TIME: Duration = Duration::from_secs(5);
+
+impl Server {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let limiter = parts.settings.rate_limit.map(Limiter::new);
+        Self {
+            inner: Arc::new(Inner {
+                name: parts.name,
+                settings: parts.settings,
+                engine: Arc::new(parts.engine),
+                presence: Presence::new(parts.hub.clone()),
+                hub: parts.hub,
+                environment: parts.environment,
+                authenticator: parts.authenticator,
+                contract: parts.contract,
+                gate: parts.gate,
+                limiter,
+                counts: Counts::default(),
+                stopping: watch::Sender::new(false),
+                started: Instant::now(),
+            }),
+        }
+    }
+
+    /// The routes, for `App::new().configure(server.routes())`; the same as [`service`](crate::service).
+    pub fn routes(&self) -> impl FnOnce(&mut actix_web::web::ServiceConfig) + Clone + Send + use<> {
+        crate::http::service(self)
+    }
+
+    /// Closes the sockets, waits for them, then closes the database. Call it after your listener has stopped taking
+    /// requests, or before it if sockets hold it up.
+    pub async fn shutdown(&self) {
+        self.close_sockets();
+        let closing = async {
+            while self.inner.hub.stats().sockets > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        // A peer that does not read its close frame is left behind.
+        let _ = tokio::time::timeout(CLOSE_SOCKETS_TIME, closing).await;
+        self.inner.engine.store.close().await;
+    }
+
+    /// Tells every socket to close with 1012, and refuses new ones.
+    pub fn close_sockets(&self) {
+        self.inner.stopping.send_replace(true);
+    }
+
+    /// The settings it runs with.
+    pub fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    /// The engine, for work beside HTTP.
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.inner.engine
+    }
+
+    /// The hub, to ping buckets after writes outside a mutator.
+    pub fn hub(&self) -> &Hub {
+        &self.inner.hub
+    }
+
+    /// The contract document.
+    pub fn contract(&self) -> &Contract {
+        &self.inner.contract
+    }
+
+    /// The app's database, for its own queries.
+    pub fn database(&self) -> &sea_orm::DatabaseConnection {
+        self.inner.engine.store.connection()
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    pub(crate) fn database_kind(&self) -> &'static str {
+        self.inner.engine.store.kind()
+    }
+
+    pub(crate) fn presence(&self) -> &Presence {
+        &self.inner.presence
+    }
+
+    pub(crate) fn environment(&self) -> &dyn Environment {
+        self.inner.environment.as_ref()
+    }
+
+    pub(crate) fn now(&self) -> DateTimeUtc {
+        self.inner.environment.now()
+    }
+
+    pub(crate) fn authenticator(&self) -> &dyn Authenticator {
+        self.inner.authenticator.as_ref()
+    }
+
+    pub(crate) fn gate(&self) -> &VersionGate {
+        &self.inner.gate
+    }
+
+    pub(crate) fn limiter(&self) -> Option<&Limiter> {
+        self.inner.limiter.as_ref()
+    }
+
+    pub(crate) fn counts(&self) -> &Counts {
+        &self.inner.counts
+    }
+
+    pub(crate) fn uptime(&self) -> Duration {
+        self.inner.started.elapsed()
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.inner.stopping.borrow()
+    }
+
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.inner.stopping.subscribe()
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("name", &self.inner.name).finish_non_exhaustive()
+    }
+}

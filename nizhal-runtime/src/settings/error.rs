@@ -1,0 +1,34 @@
+//! Why a setting cannot be used: one sentence that names the variable, its fault, and what to write.
+
+/// Why the server does not start with these settings.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SettingsError {
+    /// A value does not read.
+    #[error("{name} is `{value}`, which is not usable: write {wanted}")]
+    Invalid {
+        /// The variable.
+        name: &'static str,
+        /// What it says.
+        value: String,
+        /// What it may say.
+        wanted: &'static str,
+    },
+    /// Production without a secret.
+    #[error(
+        "NIZHAL_AUTH_SECRET is not set, and NIZHAL_ENV=production does not run without it: set it to at least 32 \
+         random bytes, such as the output of `openssl rand -hex 32`"
+    )]
+    SecretMissing,
+    /// Production with a secret that can be guessed.
+    #[error(
+        "NIZHAL_AUTH_SECRET has {bytes} bytes, too few for NIZHAL_ENV=production: set it to at least {least} random \
+         bytes, such as the output of `openssl rand -hex 32`"
+    )]
+    SecretShort {
+        /// Its length.
+        bytes: usize,
+        /// The least length.
+        least: usize,
+    },
+}

@@ -1,0 +1,105 @@
+//! One function a variable: its text to its value, or the sentence that says what to write.
+
+use super::{Cors, Mode, RateLimit, SettingsError};
+use std::{num::NonZeroU32, str::FromStr, time::Duration};
+
+fn invalid(name: &'static str, value: &str, wanted: &'static str) -> SettingsError {
+    SettingsError::Invalid { name, value: value.to_owned(), wanted }
+}
+
+pub(super) fn number<T: FromStr>(name: &'static str, value: &str, wanted: &'static str) -> Result<T, SettingsError> {
+    value.trim().parse().map_err(|_| invalid(name, value, wanted))
+}
+
+pub(super) fn database_url(value: &str) -> Result<String, SettingsError> {
+    let url = value.trim();
+    let known = ["postgres://", "postgresql://", "sqlite://", "sqlite:"]
+        .iter()
+        .any(|scheme| url.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()));
+    if known {
+        return Ok(url.to_owned());
+    }
+    let wanted = "`postgres://user:password@host/database`, `sqlite://path/to/file.db` or `sqlite::memory:`";
+    // A mistyped URL may still hold a password.
+    Err(invalid("DATABASE_URL", &without_password(url), wanted))
+}
+
+pub(super) fn host(value: &str) -> Result<String, SettingsError> {
+    let host = value.trim();
+    if host.contains(['/', ' ']) || (host.contains(':') && host.parse::<std::net::Ipv6Addr>().is_err()) {
+        return Err(invalid("HOST", value, "an address alone, such as 127.0.0.1 or 0.0.0.0; the port goes into PORT"));
+    }
+    Ok(host.to_owned())
+}
+
+pub(super) fn mode(value: &str) -> Result<Mode, SettingsError> {
+    match value.trim() {
+        "development" => Ok(Mode::Development),
+        "production" => Ok(Mode::Production),
+        _ => Err(invalid("NIZHAL_ENV", value, "`development` or `production`")),
+    }
+}
+
+pub(super) fn rate_limit(value: &str) -> Result<Option<RateLimit>, SettingsError> {
+    if value.trim() == "off" {
+        return Ok(None);
+    }
+    let parsed = value.trim().split_once('/').and_then(|(requests, period)| {
+        let requests: NonZeroU32 = requests.trim().parse().ok()?;
+        let seconds: u32 = period.trim().strip_suffix('s')?.parse().ok()?;
+        let period = Duration::from_secs(seconds.into());
+        // The limiter counts in whole nanoseconds a request.
+        (period / requests.get() > Duration::ZERO).then_some(RateLimit { requests, period })
+    });
+    parsed
+        .map(Some)
+        .ok_or_else(|| invalid("NIZHAL_RATE_LIMIT", value, "requests and seconds, such as `120/60s`, or `off`"))
+}
+
+pub(super) fn max_body_bytes(value: &str) -> Result<usize, SettingsError> {
+    const WANTED: &str = "a number of bytes from 1024, such as 1048576";
+    let bytes: usize = number("NIZHAL_MAX_BODY_BYTES", value, WANTED)?;
+    if bytes < 1024 {
+        return Err(invalid("NIZHAL_MAX_BODY_BYTES", value, WANTED));
+    }
+    Ok(bytes)
+}
+
+pub(super) fn cors(value: &str) -> Result<Cors, SettingsError> {
+    match value.trim() {
+        "off" => return Ok(Cors::Off),
+        "*" => return Ok(Cors::Any),
+        _ => {}
+    }
+    let origins: Vec<String> = value.split(',').map(|origin| origin.trim().to_owned()).collect();
+    let is_origin = |origin: &String| {
+        let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+        host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '?', '#', ' ', '*']))
+    };
+    if !origins.iter().all(is_origin) {
+        let wanted = "`*`, `off`, or origins with commas between them, such as `https://app.example.com`, no path";
+        return Err(invalid("NIZHAL_CORS", value, wanted));
+    }
+    Ok(Cors::Origins(origins))
+}
+
+pub(super) fn db_pool(value: &str) -> Result<u32, SettingsError> {
+    const WANTED: &str = "a number of connections from 1 to 1000, such as 10";
+    let pool: u32 = number("NIZHAL_DB_POOL", value, WANTED)?;
+    if !(1..=1000).contains(&pool) {
+        return Err(invalid("NIZHAL_DB_POOL", value, WANTED));
+    }
+    Ok(pool)
+}
+
+/// `scheme://user:password@host` without the password, and without parameters, which may hold one too.
+pub(super) fn without_password(url: &str) -> String {
+    let url = url.split('?').next().unwrap_or(url);
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    // The last `@`: a password that is not percent-encoded may hold one.
+    let Some((credentials, host)) = rest.rsplit_once('@') else { return url.to_owned() };
+    match credentials.split_once(':') {
+        Some((user, _)) => format!("{scheme}://{user}:…@{host}"),
+        None => url.to_owned(),
+    }
+}

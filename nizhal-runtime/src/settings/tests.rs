@@ -1,0 +1,107 @@
+use super::*;
+
+fn with(variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+    Settings::from_lookup("ledger", |name| {
+        variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+    })
+}
+
+#[test]
+fn defaults() {
+    let settings = with(&[]).unwrap();
+    assert_eq!(settings.database_url, "sqlite://ledger.db");
+    assert_eq!((settings.host.as_str(), settings.port), ("127.0.0.1", 4000));
+    assert_eq!(settings.mode, Mode::Development);
+    assert_eq!(settings.max_body_bytes, 1_048_576);
+    assert_eq!(settings.cors, Cors::Off);
+    assert!(settings.auth_secret.is_none() && settings.admin_password.is_none());
+}
+
+#[test]
+fn an_empty_variable_is_unset() {
+    let settings = with(&[("PORT", ""), ("NIZHAL_AUTH_SECRET", " "), ("DATABASE_URL", "")]).unwrap();
+    assert_eq!(settings.port, 4000);
+    assert!(settings.auth_secret.is_none());
+    assert_eq!(settings.database_url, "sqlite://ledger.db");
+}
+
+#[test]
+fn values_that_read() {
+    let settings = with(&[
+        ("DATABASE_URL", "postgres://u:p@db/app"),
+        ("HOST", "::1"),
+        ("PORT", "0"),
+        ("NIZHAL_ENV", "production"),
+        ("NIZHAL_RATE_LIMIT", "120/60s"),
+        ("NIZHAL_MAX_BODY_BYTES", "2048"),
+        ("NIZHAL_CORS", "https://a.example, http://localhost:5173"),
+        ("NIZHAL_DB_POOL", "3"),
+    ])
+    .unwrap();
+    assert_eq!((settings.host.as_str(), settings.port, settings.db_pool), ("::1", 0, 3));
+    assert_eq!(settings.mode, Mode::Production);
+    let limit = settings.rate_limit.unwrap();
+    assert_eq!((limit.requests.get(), limit.period.as_secs()), (120, 60));
+    assert_eq!(settings.cors, Cors::Origins(vec!["https://a.example".into(), "http://localhost:5173".into()]));
+    assert_eq!(with(&[("NIZHAL_RATE_LIMIT", "off")]).unwrap().rate_limit, None);
+    assert_eq!(with(&[("NIZHAL_CORS", "*")]).unwrap().cors, Cors::Any);
+}
+
+#[test]
+fn values_that_do_not_read_name_the_variable() {
+    let table = [
+        ("DATABASE_URL", "mysql://db/app"),
+        ("DATABASE_URL", "ledger.db"),
+        ("DATABASE_URL", "postgres://"),
+        ("HOST", "http://localhost"),
+        ("HOST", "127.0.0.1:80"),
+        ("PORT", "65536"),
+        ("PORT", "-1"),
+        ("PORT", "http"),
+        ("NIZHAL_ENV", "prod"),
+        ("NIZHAL_RATE_LIMIT", "0/60s"),
+        ("NIZHAL_RATE_LIMIT", "120/0s"),
+        ("NIZHAL_RATE_LIMIT", "120/60"),
+        ("NIZHAL_RATE_LIMIT", "120"),
+        ("NIZHAL_RATE_LIMIT", "-3/60s"),
+        ("NIZHAL_MAX_BODY_BYTES", "1MB"),
+        ("NIZHAL_MAX_BODY_BYTES", "0"),
+        ("NIZHAL_CORS", "example.com"),
+        ("NIZHAL_CORS", "https://a.example/path"),
+        ("NIZHAL_CORS", "https://a.example,*"),
+        ("NIZHAL_DB_POOL", "0"),
+        ("NIZHAL_DB_POOL", "many"),
+    ];
+    for (name, value) in table {
+        let text = with(&[(name, value)]).expect_err(&format!("{name}={value}")).to_string();
+        assert!(text.starts_with(&format!("{name} is `")), "{text}");
+        assert!(text.contains("write "), "{text}");
+        assert!(!text.contains('\n'), "{text}");
+    }
+}
+
+#[test]
+fn a_database_url_never_shows_its_password() {
+    let text = with(&[("DATABASE_URL", "mysql://u:hunter2@db/app")]).unwrap_err().to_string();
+    assert!(!text.contains("hunter2"), "{text}");
+    let mut settings = Settings::defaults("ledger");
+    for url in ["postgres://u:hunter2@db/app", "postgres://u:a@hunter2@db/app", "postgres://db/app?password=hunter2"] {
+        settings.database_url = url.to_owned();
+        assert!(!settings.database_for_people().contains("hunter2"), "{url}");
+    }
+}
+
+#[test]
+fn secrets_by_mode() {
+    let long = "0123456789abcdef0123456789abcdef";
+    let signing = |variables: &[(&str, &str)]| with(variables).unwrap().signing_secret();
+    assert!(signing(&[]).unwrap().made_here);
+    assert!(!signing(&[("NIZHAL_AUTH_SECRET", "short")]).unwrap().made_here);
+    let production = ("NIZHAL_ENV", "production");
+    assert_eq!(signing(&[production]).unwrap_err(), SettingsError::SecretMissing);
+    assert_eq!(
+        signing(&[production, ("NIZHAL_AUTH_SECRET", "short")]).unwrap_err(),
+        SettingsError::SecretShort { bytes: 5, least: 32 }
+    );
+    assert_eq!(signing(&[production, ("NIZHAL_AUTH_SECRET", long)]).unwrap().secret, Secret::new(long));
+}
