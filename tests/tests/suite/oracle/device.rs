@@ -1,6 +1,6 @@
 //! A wire-1 device written from the protocol's text: a map of rows, and what each answer does to it.
 
-use super::plain::Row;
+use super::{app::Variant, plain::Row};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -55,12 +55,16 @@ pub(super) fn gone(page: &Value) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The names of the buckets that could have given this row.
-fn names(table: &str, row: &[String]) -> Vec<String> {
+/// The names of the buckets that could have given this row, as the contract's rules tell.
+fn names(variant: Variant, table: &str, row: &[String]) -> Vec<String> {
     let encode = |part: &str| part.replace('/', "%2F");
-    match table {
-        "items" => vec![row[1].clone(), row[2].clone()],
-        _ => vec![row[0].clone(), format!("{}/{}", encode(&row[0]), encode(&row[2]))],
+    let own = || format!("{}/{}", encode(&row[0]), encode(&row[2]));
+    match (variant, table) {
+        (Variant::Overlapping, "items") => vec![row[1].clone(), row[2].clone()],
+        (Variant::Single, "items") => vec![row[1].clone()],
+        (Variant::Disjoint, "items") => vec![row[2].clone()],
+        (Variant::Overlapping, _) => vec![row[0].clone(), own()],
+        _ => vec![row[0].clone()],
     }
 }
 
@@ -74,12 +78,12 @@ impl Device {
     }
 
     /// Takes in an answer; true when there is more.
-    pub(super) fn apply(&mut self, page: &Value) -> bool {
+    pub(super) fn apply(&mut self, variant: Variant, page: &Value) -> bool {
         if page["cursorReset"] == true {
             self.rows.clear();
         }
         let lost: Vec<String> = page["removedBuckets"].as_array().into_iter().flatten().map(text).collect();
-        self.rows.retain(|(table, _), row| names(table, row).iter().all(|name| !lost.contains(name)));
+        self.rows.retain(|(table, _), row| names(variant, table, row).iter().all(|name| !lost.contains(name)));
         for gone in gone(page) {
             self.rows.remove(&gone);
         }

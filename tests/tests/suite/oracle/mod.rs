@@ -20,7 +20,7 @@ const STEPS: usize = 60;
 
 #[test]
 fn inv02_inv03_random_lives_on_sqlite() {
-    cases(Kind::Sqlite, 0..150);
+    cases(Kind::Sqlite, 0..400);
 }
 
 #[test]
@@ -105,5 +105,5 @@ async fn pull(
     if random.one_in(5) {
         return true;
     }
-    device.apply(&page)
+    device.apply(variant, &page)
 }

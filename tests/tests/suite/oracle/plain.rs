@@ -20,7 +20,7 @@ pub(super) fn change(random: &mut Random, kind: Kind) -> String {
     let (item, note) = (format!("i{}", random.below(8)), random.below(4));
     let id_is = format!("id = '{item}'");
     let note_is = format!("shop_id = '{shop}' and n = {note}");
-    match random.below(19) {
+    match random.below(24) {
         0..=3 => {
             let client = if random.one_in(2) { format!("'{item}'") } else { format!("'k-{item}'") };
             format!(
@@ -39,7 +39,7 @@ pub(super) fn change(random: &mut Random, kind: Kind) -> String {
         13 => format!("update notes set state = '{}' where {note_is}", random.pick(&["open", "closed"])),
         14 => format!("update notes set owner = '{user}', n = n + 10 where {note_is}"),
         15 => format!("delete from notes where {note_is}"),
-        16 | 17 => format!("insert into shop_members (shop_id, user_id) values ('{shop}', '{user}')"),
+        16..=18 => format!("insert into shop_members (shop_id, user_id) values ('{shop}', '{user}')"),
         _ => match random.below(4) {
             0 => format!("delete from shop_members where shop_id = '{shop}' and user_id = '{user}'"),
             1 => format!(
