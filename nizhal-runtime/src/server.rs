@@ -90,6 +90,12 @@ impl Server {
         }
     }
 
+    /// Begins to ping for writes that this process does not make; ends with [`close_sockets`](Self::close_sockets).
+    pub(crate) fn ping_for_others(&self) {
+        let (engine, hub) = (self.inner.engine.clone(), self.inner.hub.clone());
+        tokio::spawn(crate::realtime::ping_for_others(engine, hub, self.stopping()));
+    }
+
     /// The routes, for `App::new().configure(server.routes())`; the same as [`service`](crate::service).
     pub fn routes(&self) -> impl FnOnce(&mut actix_web::web::ServiceConfig) + Clone + Send + use<> {
         crate::http::service(self)

@@ -15,7 +15,9 @@ pub(crate) fn buckets(schema: &Schema, principal: &Principal, members: &[(usize,
         for choices in &values {
             combinations = combinations
                 .iter()
-                .flat_map(|head| choices.iter().map(move |choice| [head.as_slice(), &[choice.clone()]].concat()))
+                .flat_map(|head| {
+                    choices.iter().map(move |choice| [head.as_slice(), std::slice::from_ref(choice)].concat())
+                })
                 .collect();
         }
         all.extend(combinations.into_iter().map(|params| Bucket::new(rule.name, params)));

@@ -47,6 +47,16 @@ impl Hub {
         }
     }
 
+    /// Tells every listener to pull: something may have been missed.
+    pub fn ping_all(&self) {
+        let listeners = self.inner.listeners.read().unwrap_or_else(PoisonError::into_inner);
+        for (bucket, queues) in listeners.iter() {
+            for queue in queues.values() {
+                queue.ping(bucket);
+            }
+        }
+    }
+
     /// Tells every listener of the bucket who came and who went.
     pub(super) fn publish(&self, diff: PresenceDiff) {
         let diff = Arc::new(diff);

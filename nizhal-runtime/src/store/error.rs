@@ -105,7 +105,7 @@ fn sqlite_fault(code: &str) -> Fault {
         // SQLITE_NOMEM, READONLY, IOERR, FULL, CANTOPEN
         Ok(7 | 8 | 10 | 13 | 14) => Fault::Unavailable,
         // SQLITE_TOOBIG, CONSTRAINT, MISMATCH
-        Ok(18 | 19 | 20) => Fault::Constraint,
+        Ok(18..=20) => Fault::Constraint,
         _ => Fault::Bug,
     }
 }

@@ -4,6 +4,7 @@ mod ddl;
 mod error;
 mod json;
 mod note;
+mod outside;
 mod postgres;
 mod read;
 mod scope;
@@ -14,6 +15,7 @@ mod write;
 pub use error::StoreError;
 pub(crate) use error::{Fault, fault};
 pub use note::Touched;
+pub use outside::Outside;
 pub use read::{Body, Change, Frame, Image, LaneRead, Position, ScopeArg, Tie};
 pub use write::{Claim, Record, Sequence, Stored, WriteTx, Written};
 

@@ -62,15 +62,30 @@ end $nizhal$"
     )
 }
 
+/// Where writers from outside are heard, as SQL: one channel a schema.
+pub(super) const CHANNEL: &str =
+    "select '_nizhal_' || md5('\"' || replace(current_schema()::text, '\"', '\"\"') || '\"')";
+/// What a notification says when the line is too long for one: somebody wrote, pull everything.
+pub(in crate::store) const SOMETHING: &str = "*";
+
 /// `_nizhal_note(lines)`: adds touched buckets to the transaction's note; a savepoint rolled back takes its part away.
+///
+/// Our own sessions say so (`nizhal.local`) and ping from their process. Everybody else's writes are notified: it costs
+/// them a queue at commit, which our hot path is spared.
 pub(super) fn note_function(schema: &str) -> String {
     format!(
         "create or replace function {schema}._nizhal_note(lines text) returns void language plpgsql volatile as $nizhal$
-declare noted text := coalesce(current_setting('nizhal.touched', true), '');
+declare noted text := coalesce(current_setting('nizhal.touched', true), ''); line text;
 begin
   if lines is null or position(E'\\n' || lines || E'\\n' in E'\\n' || noted) > 0 then return; end if;
   perform set_config('nizhal.touched', noted || lines || E'\\n', true);
-end $nizhal$"
+  if current_setting('nizhal.local', true) is distinct from 'on' then
+    foreach line in array string_to_array(lines, E'\\n') loop
+      perform pg_notify('_nizhal_' || md5({literal}), case when octet_length(line) > 7000 then '{SOMETHING}' else line end);
+    end loop;
+  end if;
+end $nizhal$",
+        literal = crate::store::sql::literal(schema),
     )
 }
 

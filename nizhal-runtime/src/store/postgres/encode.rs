@@ -75,13 +75,17 @@ fn numeric(out: &mut Vec<u8>, mut bytes: &[u8]) -> Option<()> {
     for _ in 0..digit_count {
         digits.push(take_i16(&mut bytes)?);
     }
-    match sign {
-        0x0000 | 0x4000 => {}
-        // NaN and the infinities have no digits; JSON gets their names
-        0xC000 => return Some(json::text(out, "NaN")),
-        0xD000 => return Some(json::text(out, "Infinity")),
-        0xF000 => return Some(json::text(out, "-Infinity")),
+    // NaN and the infinities have no digits; JSON gets their names
+    let name = match sign {
+        0x0000 | 0x4000 => None,
+        0xC000 => Some("NaN"),
+        0xD000 => Some("Infinity"),
+        0xF000 => Some("-Infinity"),
         _ => return None,
+    };
+    if let Some(name) = name {
+        json::text(out, name);
+        return Some(());
     }
     let digit = |at: i32| usize::try_from(at).ok().and_then(|at| digits.get(at)).copied().unwrap_or(0);
     let mut text = String::with_capacity(digit_count * 4 + scale + 3);

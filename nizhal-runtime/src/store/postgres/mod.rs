@@ -8,20 +8,22 @@ mod encode;
 mod provision;
 mod pull;
 
+pub(super) use clock::SOMETHING;
 pub(super) use pull::Snapshot;
 
-use super::{StoreError, StoreSettings, ddl::Seed, scope::ScopeSql};
+use super::{Outside, StoreError, StoreSettings, ddl::Seed, scope::ScopeSql};
 use crate::schema::Schema;
 use pull::PullSql;
 use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
 use sqlx::{
     AssertSqlSafe, PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
 use std::{str::FromStr, time::Duration};
 
 /// One app's Postgres.
 pub(super) struct PostgresStore {
+    url: String,
     pool: PgPool,
     db: DatabaseConnection,
     sql: PullSql,
@@ -33,6 +35,8 @@ const PROVISION_LOCK: i64 = 20_058;
 impl PostgresStore {
     pub(super) async fn connect(settings: &StoreSettings, schema: &Schema) -> Result<Self, StoreError> {
         let options = PgConnectOptions::from_str(&settings.url)?.application_name("nizhal").options([
+            // Ours ping from their own process; see `clock::note_function`.
+            ("nizhal.local", "on"),
             // Pulls are short; compiling them costs more than it saves.
             ("jit", "off"),
             ("statement_timeout", "30s"),
@@ -46,7 +50,7 @@ impl PostgresStore {
             .connect_with(options)
             .await?;
         let db = SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone());
-        Ok(Self { pool, db, sql: PullSql::new(schema) })
+        Ok(Self { url: settings.url.clone(), pool, db, sql: PullSql::new(schema) })
     }
 
     pub(super) async fn plan(&self, schema: &Schema, seed: &Seed) -> Result<Vec<String>, StoreError> {
@@ -75,6 +79,14 @@ impl PostgresStore {
 
     pub(super) async fn snapshot(&self) -> Result<Snapshot<'_>, StoreError> {
         Snapshot::open(&self.pool, &self.sql).await
+    }
+
+    /// A connection of its own that hears the writes of others.
+    pub(super) async fn outside(&self) -> Result<Outside, StoreError> {
+        let channel: String = sqlx::query_scalar(clock::CHANNEL).fetch_one(&self.pool).await?;
+        let mut listener = PgListener::connect(&self.url).await?;
+        listener.listen(&channel).await?;
+        Ok(Outside::Postgres(listener))
     }
 
     pub(super) fn scope_sql(&self) -> &ScopeSql {

@@ -21,12 +21,16 @@ pub(super) fn triggers(table: &TableDesc, rules: &[Rule]) -> [(&'static str, Str
         .flat_map(|rule| rule.tables.iter().map(|synced| (rule.name, synced)))
         .filter(|(_, synced)| synced.table.name == table.name)
         .collect();
+    // Not `insert or ignore`: the conflict policy of the statement that fires a trigger overrides the trigger's own.
     let notes = |row: &str| -> String {
         synced
             .iter()
             .map(|(rule, synced)| note::line(DIALECT, rule, synced, row))
             .map(|line| {
-                format!("  insert or ignore into _nizhal_touched (note) select {line} where {line} is not null;\n")
+                format!(
+                    "  insert into _nizhal_touched (note) select line from (select {line} as line) \
+                     where line is not null and line not in (select note from _nizhal_touched);\n"
+                )
             })
             .collect()
     };

@@ -10,13 +10,17 @@ pub(super) use pull::Snapshot;
 use super::{StoreError, StoreSettings, ddl::Seed, scope::ScopeSql};
 use crate::schema::Schema;
 use pull::PullSql;
-use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, SqlxSqliteConnector};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, SqlxSqliteConnector, Statement};
 use sea_orm::{SqliteTransactionMode, TransactionOptions, TransactionTrait};
 use sqlx::{
     AssertSqlSafe, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
-use std::{str::FromStr, time::Duration};
+use std::{
+    str::FromStr,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 /// Where the database lives: a file moves without a trace, so there is nothing to compare.
 const HOME: &str = "file";
@@ -26,6 +30,8 @@ pub(super) struct SqliteStore {
     writer: SqlitePool,
     readers: SqlitePool,
     db: DatabaseConnection,
+    /// Notes of writers from outside that our own transactions came upon.
+    heard: Mutex<Vec<String>>,
     sql: PullSql,
 }
 
@@ -53,7 +59,7 @@ impl SqliteStore {
                 .await?
         };
         let db = SqlxSqliteConnector::from_sqlx_sqlite_pool(writer.clone());
-        Ok(Self { writer, readers, db, sql: PullSql::new(schema) })
+        Ok(Self { writer, readers, db, heard: Mutex::default(), sql: PullSql::new(schema) })
     }
 
     pub(super) async fn plan(&self, schema: &Schema, seed: &Seed) -> Result<Vec<String>, StoreError> {
@@ -76,8 +82,11 @@ impl SqliteStore {
             ..TransactionOptions::default()
         };
         let tx = self.db.begin_with_options(options).await?;
-        // What a writer from outside left in the note is not ours.
-        tx.execute_unprepared("delete from _nizhal_touched").await?;
+        // What a writer from outside left in the note is not ours; it is pinged all the same.
+        let sql = "delete from _nizhal_touched returning note";
+        let left = tx.query_all_raw(Statement::from_string(tx.get_database_backend(), sql)).await?;
+        let left = left.iter().map(|row| row.try_get("", "note")).collect::<Result<Vec<String>, _>>()?;
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).extend(left);
         tx.execute_unprepared("update _nizhal_control set clock = clock + 1, txn = clock + 1 where id = 1").await?;
         Ok(tx)
     }
@@ -92,6 +101,20 @@ impl SqliteStore {
         let count = sqlx::query(forgotten).bind(&before).execute(&mut *tx).await?.rows_affected();
         tx.commit().await?;
         Ok(count)
+    }
+
+    /// What writers from outside noted since the last call.
+    pub(super) async fn outside_notes(&self) -> Result<Vec<String>, StoreError> {
+        let waiting: bool =
+            sqlx::query_scalar("select exists (select 1 from _nizhal_touched)").fetch_one(&self.readers).await?;
+        let mut notes = std::mem::take(&mut *self.heard.lock().unwrap_or_else(PoisonError::into_inner));
+        if waiting {
+            let mut tx = self.writer.begin_with("begin immediate").await?;
+            let sql = "delete from _nizhal_touched returning note";
+            notes.extend(sqlx::query_scalar::<_, String>(sql).fetch_all(&mut *tx).await?);
+            tx.commit().await?;
+        }
+        Ok(notes)
     }
 
     pub(super) async fn snapshot(&self) -> Result<Snapshot<'_>, StoreError> {
