@@ -4,6 +4,7 @@ mod claims;
 mod mutator;
 mod rule;
 mod seed;
+mod session;
 mod table;
 
 use mutator::{
@@ -28,6 +29,7 @@ async fn main() -> nizhal::Result<()> {
         .seed(seed::seed)
         .dev_token("Kamala's phone", seed::kamala())
         .dev_token("Nimal's phone", seed::nimal())
+        .banner(session::session)
         .run()
         .await
 }

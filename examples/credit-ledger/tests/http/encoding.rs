@@ -10,7 +10,7 @@ const AT: &str = "2026-01-02T03:04:05.120000Z";
 async fn a_row_is_encoded_exactly(app: App) {
     let mut db = two_shops(&app).await;
     let mut phone = app.device("phone", "ana", "s1");
-    let customer = "{\"clientId\": \"c1\", \"name\": \"\\\"Sunil\\\" \\\\ \\u0001\\n\\u00e9\\ud83d\\ude00</script>\", \"note\": \"\\u2028\"}";
+    let customer = "{\"clientId\": \"c1\", \"name\": \"\\\"Sunil\\\" \\\\ \\u0001\\n\\u00e9\\ud83d\\ude00</script>\", \"note\": \"a\\u2028b\"}";
     let entry = format!(
         "{{\"clientId\": \"e1\", \"customerId\": \"c1\", \"amount\": 12.50, \"reason\": \"rice\", \"at\": \"{AT}\"}}"
     );
@@ -29,7 +29,7 @@ async fn a_row_is_encoded_exactly(app: App) {
     });
     let expected = [
         "{\"table\":\"customers\",\"rows\":[{\"id\":\"c1\",\"shop_id\":\"s1\",\
-         \"name\":\"\\\"Sunil\\\" \\\\ \\u0001\\né😀</script>\",\"phone\":null,\"note\":\"\u{2028}\",\"client_id\":\"c1\",\
+         \"name\":\"\\\"Sunil\\\" \\\\ \\u0001\\né😀</script>\",\"phone\":null,\"note\":\"a\u{2028}b\",\"client_id\":\"c1\",\
          \"created_at\":\"<now>\",\"updated_at\":\"<now>\",\"deleted_at\":null}]}",
         "{\"table\":\"ledger_entries\",\"rows\":[{\"id\":\"e1\",\"shop_id\":\"s1\",\"customer_id\":\"c1\",\
          \"amount\":\"-12.50\",\"reason\":\"rice\",\"ref\":null,\"at\":\"2026-01-02T03:04:05.120000Z\",\
@@ -40,5 +40,5 @@ async fn a_row_is_encoded_exactly(app: App) {
     }
     db.execute("update ledger_entries set at = '2026-01-02T03:04:05Z', amount = '100'").await;
     let text = phone.ask(None).await.expect(200).text;
-    assert!(text.contains("\"amount\":\"100\"") && text.contains("\"at\":\"2026-01-02T03:04:05Z\""), "{text}");
+    assert!(text.contains("\"amount\":\"100\"") && text.contains("\"at\":\"2026-01-02T03:04:05.000000Z\""), "{text}");
 }

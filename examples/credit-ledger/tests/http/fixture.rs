@@ -8,7 +8,8 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_credit-ledger");
 
 /// Makes a shop with these members.
 pub(crate) async fn shop(db: &mut Connection, id: &str, members: &[&str]) {
-    db.execute(&format!("insert into shops (id, name, owner_id) values ('{id}', 'Shop {id}', 'o1')")).await;
+    let literal = quoted(id);
+    db.execute(&format!("insert into shops (id, name, owner_id) values ({literal}, {literal}, 'o1')")).await;
     for user in members {
         join(db, id, user).await;
     }
@@ -16,8 +17,13 @@ pub(crate) async fn shop(db: &mut Connection, id: &str, members: &[&str]) {
 
 /// Makes a user a member.
 pub(crate) async fn join(db: &mut Connection, shop: &str, user: &str) {
-    db.execute(&format!("insert into shop_members (shop_id, user_id, role) values ('{shop}', '{user}', 'staff')"))
-        .await;
+    let (shop, user) = (quoted(shop), quoted(user));
+    db.execute(&format!("insert into shop_members (shop_id, user_id, role) values ({shop}, {user}, 'staff')")).await;
+}
+
+/// A text literal of SQL.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }
 
 /// Ends a membership.

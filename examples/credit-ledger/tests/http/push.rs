@@ -197,7 +197,7 @@ async fn deleting_a_customer_takes_waiting_reminders_along(app: App) {
     phone.mutate("recordCredit", &due).await.expect(200);
     phone.pull().await;
     let reminder = phone.row("reminders", "e1-due").expect("a reminder");
-    assert_eq!(reminder["scheduled_at"], "2027-01-01T03:30:00Z");
+    assert_eq!(reminder["scheduled_at"], "2027-01-01T03:30:00.000000Z");
     assert_eq!((&reminder["channel"], &reminder["status"]), (&json!("sms"), &json!("pending")));
     db.execute(
         "insert into reminders (id, shop_id, customer_id, entry_id, scheduled_at, status) \

@@ -1,0 +1,128 @@
+//! The app that is measured: one synced table, one membership table, one mutator.
+
+use actix_web::{App, HttpServer, dev::ServerHandle};
+use nizhal::prelude::*;
+use nizhal::{Server, auth::issue_token};
+use std::time::Duration;
+
+/// Signs the load's tokens.
+const SECRET: &str = "a secret of thirty-two bytes and a bit more";
+
+/// Who the load is.
+#[nizhal::claims]
+pub(crate) struct Claims {
+    user_id: String,
+    owner_id: String,
+}
+
+/// Seven columns, as a ledger would have.
+#[nizhal::table(name = "entries")]
+pub(crate) struct Entry {
+    #[nizhal(primary_key)]
+    id: String,
+    shop_id: String,
+    customer_id: String,
+    amount: Decimal,
+    reason: Option<String>,
+    at: DateTimeUtc,
+    #[nizhal(default = now)]
+    created_at: DateTimeUtc,
+}
+
+/// Who is in which shop.
+#[nizhal::table(name = "members", server_only)]
+pub(crate) struct Member {
+    #[nizhal(primary_key)]
+    shop_id: String,
+    #[nizhal(primary_key)]
+    user_id: String,
+}
+
+sync_rules! {
+    rules for Claims;
+
+    rule my_shops(shop_id) {
+        shop_id in Member.shop_id where Member.user_id == actor.user_id;
+        Entry where Entry.shop_id == shop_id;
+    }
+}
+
+/// One entry.
+#[nizhal::args]
+pub(crate) struct AddEntry {
+    client_id: String,
+    amount: Positive,
+}
+
+#[mutator]
+async fn add_entry(ctx: &mut Ctx<Claims>, args: AddEntry) -> Result<Applied> {
+    let entry = EntryActive {
+        id: Set(args.client_id),
+        shop_id: Set("s1".to_owned()),
+        customer_id: Set("c1".to_owned()),
+        amount: Set(args.amount.get()),
+        at: Set(ctx.now()),
+        ..Default::default()
+    };
+    EntryEntity::insert(entry).exec_without_returning(ctx.db()).await?;
+    Ok(Applied::done())
+}
+
+async fn seed(db: &sea_orm::DatabaseTransaction) -> Result<()> {
+    let member = MemberActive { shop_id: Set("s1".to_owned()), user_id: Set("ann".to_owned()) };
+    MemberEntity::insert(member).exec_without_returning(db).await?;
+    Ok(())
+}
+
+/// A server in this process, on a free port.
+pub(crate) struct Running {
+    server: Server,
+    http: ServerHandle,
+    /// Where it listens.
+    pub(crate) url: String,
+    /// A token of the load's.
+    pub(crate) token: String,
+}
+
+impl Running {
+    pub(crate) async fn start(database: &str) -> Self {
+        let server = Nizhal::app("bench")
+            .tables(tables![Entry, Member])
+            .mutators(mutators![add_entry])
+            .rules(rules())
+            .seed(seed)
+            .database_url(database)
+            .auth_secret(SECRET)
+            .rate_limit(None)
+            .db_pool(16)
+            .server()
+            .await
+            .expect("the server starts");
+        let routes = server.routes();
+        let http = HttpServer::new(move || App::new().configure(routes.clone())).workers(2);
+        let http = http.bind(("127.0.0.1", 0)).expect("a free port");
+        let url = format!("http://{}", http.addrs()[0]);
+        let running = http.run();
+        let handle = running.handle();
+        actix_web::rt::spawn(running);
+        let claims = Claims { user_id: "ann".to_owned(), owner_id: "o".to_owned() };
+        let now = nizhal::engine::Environment::now(&nizhal::SystemEnvironment);
+        let token = issue_token(SECRET.as_bytes(), &claims, Duration::from_secs(86_400), now).expect("a token");
+        Self { server, http: handle, url, token }
+    }
+
+    /// Puts this many rows into the synced table, in one statement.
+    pub(crate) async fn fill(&self, rows: u32) {
+        let sql = format!(
+            "with recursive n(i) as (select 1 union all select i + 1 from n where i < {rows}) insert into entries \
+             (id, shop_id, customer_id, amount, reason, at) select 'row-' || i, 's1', 'customer-' || (i % 100), \
+             '1234.50', 'rice and dal', '2026-01-01T00:00:00+00:00' from n"
+        );
+        self.server.database().execute_unprepared(&sql).await.expect("rows");
+    }
+
+    pub(crate) async fn stop(self) {
+        self.http.stop(true).await;
+        self.server.shutdown().await;
+    }
+}
