@@ -10,6 +10,7 @@ pub struct PullRequest {
     /// Where the client is; older clients send `0` or leave it out.
     pub cursor: CursorText,
     /// The device, for `lastMutationId`.
+    #[serde(deserialize_with = "optional_identifier")]
     pub device_id: Option<String>,
     /// The most rows wanted in a page.
     pub limit: Option<i64>,
@@ -49,9 +50,10 @@ pub struct Mutation {
     #[serde(default = "empty_object")]
     pub args: Box<RawValue>,
     /// Names this mutation for ever: a second delivery answers as the first did.
+    #[serde(deserialize_with = "identifier")]
     pub client_mutation_id: String,
     /// The client whose sequence this belongs to.
-    #[serde(rename = "clientID", default)]
+    #[serde(rename = "clientID", default, deserialize_with = "optional_identifier")]
     pub client_id: Option<String>,
     /// The place in that sequence, from 1.
     #[serde(rename = "mutationID", default)]
@@ -68,6 +70,25 @@ fn empty_object() -> Box<RawValue> {
     RawValue::from_string("{}".to_owned()).unwrap_or_else(|_| unreachable!("{{}} is JSON"))
 }
 
+/// The longest identifier that a client may choose, in bytes.
+const MAX_IDENTIFIER_BYTES: usize = 1024;
+
+/// An identifier that a client chose: neither empty nor endless, and without U+0000, which Postgres cannot keep.
+fn identifier<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    use serde::de::Error;
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() || text.len() > MAX_IDENTIFIER_BYTES || text.contains('\0') {
+        return Err(D::Error::custom(format!("an identifier has 1 to {MAX_IDENTIFIER_BYTES} bytes and no U+0000")));
+    }
+    Ok(text)
+}
+
+fn optional_identifier<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    struct Identifier(#[serde(deserialize_with = "identifier")] String);
+    Ok(Option::<Identifier>::deserialize(deserializer)?.map(|identifier| identifier.0))
+}
+
 /// A tombstone: a row that was deleted, or left the actor's scope.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Gone {
@@ -78,4 +99,35 @@ pub struct Gone {
     /// The row's `client_id`, where it differs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inv32_identifiers_are_checked_at_the_door() {
+        let push = |id: &str, client: &str| {
+            let id = serde_json::to_string(id).unwrap();
+            serde_json::from_str::<Mutation>(&format!(
+                r#"{{"name": "n", "clientMutationId": {id}, "clientID": {client}}}"#
+            ))
+        };
+        assert_eq!(push("m", "null").unwrap().client_id, None);
+        assert_eq!(push("m", r#""c""#).unwrap().client_id.as_deref(), Some("c"));
+        assert!(push("", "null").is_err());
+        assert!(push("a\0", "null").is_err());
+        assert!(push("m", r#""\u0000""#).is_err());
+        assert!(push(&"m".repeat(1025), "null").is_err());
+        assert_eq!(serde_json::from_str::<PullRequest>("{}").unwrap().device_id, None);
+        assert!(serde_json::from_str::<PullRequest>(r#"{"deviceId": ""}"#).is_err());
+    }
+
+    #[test]
+    fn older_clients_begin_with_zero_or_nothing() {
+        for body in [r#"{"cursor": ""}"#, r#"{"cursor": 0}"#, r#"{"cursor": "0"}"#, r#"{"cursor": null}"#, "{}"] {
+            assert_eq!(serde_json::from_str::<PullRequest>(body).unwrap().cursor, CursorText::default(), "{body}");
+        }
+        assert_ne!(serde_json::from_str::<PullRequest>(r#"{"cursor": 7}"#).unwrap().cursor, CursorText::default());
+    }
 }

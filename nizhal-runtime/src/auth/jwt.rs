@@ -39,6 +39,10 @@ impl<A: Actor> JwtHs256<A> {
                 return Err(AuthError::Invalid);
             }
         }
+        // Postgres cannot keep U+0000, so no row can belong to such an actor.
+        if claims.values().any(|claim| claim.as_str().is_some_and(|text| text.contains('\0'))) {
+            return Err(AuthError::Invalid);
+        }
         let expires_at = claims.get("exp").and_then(moment).ok_or(AuthError::Invalid)?;
         if expires_at <= now {
             return Err(AuthError::Expired);

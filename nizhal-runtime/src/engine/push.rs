@@ -137,8 +137,9 @@ impl Engine {
                 }
                 PushFailure::Forbidden
             }
-            Err(Error::Rejected(reason)) => PushFailure::Rejected(reason),
-            Err(Error::InvalidArgs(reason)) => PushFailure::InvalidArgs(reason),
+            // A reason may quote what the device sent, and Postgres cannot keep U+0000.
+            Err(Error::Rejected(reason)) => PushFailure::Rejected(reason.replace('\0', "")),
+            Err(Error::InvalidArgs(reason)) => PushFailure::InvalidArgs(reason.replace('\0', "")),
             Err(Error::Db(error)) => match fault(&error) {
                 Fault::Constraint => PushFailure::Rejected("the data breaks a constraint of the database".to_owned()),
                 Fault::Retry | Fault::Unavailable => return Err(StoreError::from(error).into()),
