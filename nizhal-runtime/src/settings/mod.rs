@@ -65,7 +65,7 @@ pub struct Settings {
     pub auth_secret: Option<Secret>,
     /// `NIZHAL_ADMIN_PASSWORD`: opens `/nizhal/stats`.
     pub admin_password: Option<Secret>,
-    /// `NIZHAL_RATE_LIMIT`: `600/60s` by default; `None` is `off`.
+    /// `NIZHAL_RATE_LIMIT`: `120/60s` by default; `None` is `off`.
     pub rate_limit: Option<RateLimit>,
     /// `NIZHAL_MAX_BODY_BYTES`: 1 MiB by default.
     pub max_body_bytes: usize,
@@ -88,7 +88,7 @@ impl Settings {
             mode: Mode::Development,
             auth_secret: None,
             admin_password: None,
-            rate_limit: NonZeroU32::new(600).map(|requests| RateLimit { requests, period: Duration::from_secs(60) }),
+            rate_limit: NonZeroU32::new(120).map(|requests| RateLimit { requests, period: Duration::from_secs(60) }),
             max_body_bytes: 1024 * 1024,
             cors: Cors::Off,
             db_pool: 10,

@@ -1,7 +1,7 @@
 //! What the engine asks a snapshot for, and what it gets.
 
 use crate::engine::Bucket;
-use nizhal_core::SqlType;
+use nizhal_core::{SqlType, TableDesc};
 
 /// A place in a lane's order: `(version, slot, key)`.
 ///
@@ -89,6 +89,32 @@ pub struct LaneRead<'a> {
     pub limit: usize,
     /// Stop after this many bytes of rows.
     pub max_bytes: usize,
+}
+
+/// Sorts after every key.
+pub(super) const LAST: &str = "\u{10FFFF}";
+
+impl LaneRead<'_> {
+    /// Where to go on in the rows of this slot: after the version and these key parts; no parts mean after all of it.
+    pub(super) fn rows_after(&self, slot: usize) -> (i64, &[String]) {
+        match &self.from.tie {
+            Some(tie) if tie.slot < slot => (self.from.version - 1, &[]),
+            Some(tie) if tie.slot == slot => (self.from.version, &tie.key),
+            _ => (self.from.version, &[]),
+        }
+    }
+
+    /// Where to go on in the tombstones, which come after all rows of their version: after the version, table and id.
+    pub(super) fn tombstones_after(&self, tables: &[&'static TableDesc]) -> (i64, &str, &str) {
+        match &self.from.tie {
+            Some(tie) if tie.slot < tables.len() => (self.from.version - 1, LAST, LAST),
+            Some(tie) => {
+                let table = tables.get(tie.slot - tables.len()).map_or(LAST, |table| table.name);
+                (self.from.version, table, tie.key.first().map_or("", String::as_str))
+            }
+            None => (self.from.version, LAST, LAST),
+        }
+    }
 }
 
 /// One row or tombstone.

@@ -3,7 +3,7 @@
 use super::encode;
 use crate::store::{
     StoreError,
-    read::{Body, Change, Frame, Image, LaneRead, ScopeArg},
+    read::{Body, Change, Frame, Image, LAST, LaneRead, ScopeArg},
     scope::ScopeSql,
     sql::{self, DELETED_AT, Dialect, VERSION, col, quote},
 };
@@ -15,8 +15,6 @@ use sqlx::{AssertSqlSafe, PgPool, Postgres, Row, Transaction, postgres::PgRow};
 const DIALECT: Dialect = Dialect::Postgres;
 /// The most key parts a table may have; the lane statement carries as many a slot.
 const KEY_PARTS: usize = 4;
-/// Sorts after every key.
-const LAST: &str = "\u{10FFFF}";
 
 /// The statements of a pull, written once from the rule set.
 #[derive(Debug)]
@@ -180,25 +178,13 @@ impl<'a> Snapshot<'a> {
     /// The lane's changes in order; the flag says that there may be more.
     pub(crate) async fn lane(&mut self, read: &LaneRead<'_>) -> Result<(Vec<Change>, bool), StoreError> {
         let tables = &self.sql.tables;
-        let from = read.from;
         let (mut versions, mut keys) = (Vec::new(), Vec::new());
         for slot in 0..tables.len() {
-            let (version, parts) = match &from.tie {
-                Some(tie) if tie.slot < slot => (from.version - 1, vec![LAST.to_owned(); KEY_PARTS]),
-                Some(tie) if tie.slot == slot => (from.version, tie.key.clone()),
-                _ => (from.version, vec![LAST.to_owned(); KEY_PARTS]),
-            };
+            let (version, parts) = read.rows_after(slot);
             versions.push(version);
-            keys.extend(parts.into_iter().chain(std::iter::repeat(LAST.to_owned())).take(KEY_PARTS));
+            keys.extend(parts.iter().map(String::as_str).chain(std::iter::repeat(LAST)).take(KEY_PARTS));
         }
-        let gone = match &from.tie {
-            Some(tie) if tie.slot < tables.len() => (from.version - 1, LAST.to_owned(), LAST.to_owned()),
-            Some(tie) => {
-                let table = tables.get(tie.slot - tables.len()).map_or(LAST, |table| table.name);
-                (from.version, table.to_owned(), tie.key.first().cloned().unwrap_or_default())
-            }
-            None => (from.version, LAST.to_owned(), LAST.to_owned()),
-        };
+        let gone = read.tombstones_after(tables);
         let limit = i64::try_from(read.limit + 1).unwrap_or(i64::MAX);
         let rules: Vec<&str> = read.buckets.iter().map(|bucket| bucket.rule.as_str()).collect();
         let buckets: Vec<String> = read.buckets.iter().map(|bucket| bucket.key()).collect();

@@ -5,7 +5,7 @@ use crate::engine::Bucket;
 use crate::schema::Schema;
 use crate::store::{
     StoreError,
-    read::{Body, Change, Frame, Image, LaneRead, ScopeArg},
+    read::{Body, Change, Frame, Image, LAST, LaneRead, ScopeArg},
     scope::ScopeSql,
     sql::{self, DELETED_AT, Dialect, VERSION, col, quote},
 };
@@ -17,8 +17,6 @@ use sqlx::{
 };
 
 const DIALECT: Dialect = Dialect::Sqlite;
-/// Sorts after every key.
-const LAST: &str = "\u{10FFFF}";
 
 /// The statements of a pull, written once from the rule set.
 #[derive(Debug)]
@@ -199,15 +197,10 @@ async fn rows(
     bucket: &Bucket,
     read: &LaneRead<'_>,
 ) -> Result<Vec<Change>, StoreError> {
-    let from = read.from;
-    let (version, parts) = match &from.tie {
-        Some(tie) if tie.slot < scan.slot => (from.version - 1, Vec::new()),
-        Some(tie) if tie.slot == scan.slot => (from.version, tie.key.clone()),
-        _ => (from.version, Vec::new()),
-    };
+    let (version, parts) = read.rows_after(scan.slot);
     let mut query = sqlx::query(AssertSqlSafe(scan.sql.as_str())).bind(read.to).bind(limit(read)).bind(version);
     for at in 0..scan.keys {
-        query = query.bind(parts.get(at).cloned().unwrap_or_else(|| LAST.to_owned()));
+        query = query.bind(parts.get(at).map_or(LAST, String::as_str));
     }
     for (param, sql) in bucket.params.iter().zip(&scan.scope) {
         query = bind(query, param, *sql);
@@ -232,15 +225,7 @@ async fn tombstones(
     bucket: &Bucket,
     read: &LaneRead<'_>,
 ) -> Result<Vec<Change>, StoreError> {
-    let from = read.from;
-    let (version, table, id) = match &from.tie {
-        Some(tie) if tie.slot < tables.len() => (from.version - 1, LAST, LAST.to_owned()),
-        Some(tie) => {
-            let table = tables.get(tie.slot - tables.len()).map_or(LAST, |table| table.name);
-            (from.version, table, tie.key.first().cloned().unwrap_or_default())
-        }
-        None => (from.version, LAST, LAST.to_owned()),
-    };
+    let (version, table, id) = read.tombstones_after(tables);
     let found = sqlx::query(TOMBSTONES)
         .bind(bucket.rule.as_str())
         .bind(bucket.key())
