@@ -100,9 +100,9 @@ impl std::fmt::Debug for MutatorEntry {
 }
 
 async fn call<M: Mutator>(parts: CtxParts, args: &RawValue) -> Called {
-    let args: M::Args = match serde_json::from_str(args.get()) {
+    let args: M::Args = match parse(args.get()) {
         Ok(args) => args,
-        Err(error) => return (parts, Err(Error::InvalidArgs(describe(&error)))),
+        Err(reason) => return (parts, Err(Error::InvalidArgs(reason))),
     };
     match Ctx::<M::Actor>::new(parts) {
         Ok(mut ctx) => {
@@ -113,11 +113,56 @@ async fn call<M: Mutator>(parts: CtxParts, args: &RawValue) -> Called {
     }
 }
 
-/// serde's sentence without the position, which means nothing inside a larger body.
-fn describe(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    match text.rfind(" at line ") {
-        Some(end) => text[..end].to_owned(),
-        None => text,
+/// Reads the arguments, or says which field does not fit and why.
+fn parse<T: Args>(json: &str) -> Result<T, String> {
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        let text = error.inner().to_string();
+        // Without serde's position, which means nothing inside a larger body.
+        let text = text.rfind(" at line ").map_or(text.as_str(), |end| &text[..end]);
+        if path == "." { text.to_owned() } else { format!("{path}: {text}") }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Decimal, NonEmpty, Positive};
+
+    #[derive(Debug, Deserialize, JsonSchema)]
+    #[serde(rename_all = "camelCase")]
+    struct Line {
+        amount: Positive,
+        discount: Option<Decimal>,
+    }
+
+    #[derive(Debug, Deserialize, JsonSchema)]
+    #[serde(rename_all = "camelCase")]
+    struct Order {
+        client_id: NonEmpty,
+        lines: Vec<Line>,
+    }
+    impl Args for Order {}
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let reason = |json: &str| parse::<Order>(json).expect_err(json);
+        assert_eq!(reason(r#"{"lines": []}"#), "missing field `clientId`");
+        assert_eq!(reason(r#"{"clientId": " ", "lines": []}"#), "clientId: the text must not be empty");
+        assert_eq!(
+            reason(r#"{"clientId": "a", "lines": [{"amount": 1}, {"amount": -2}]}"#),
+            "lines[1].amount: the number must be greater than 0, not -2"
+        );
+        assert_eq!(reason("7"), "invalid type: integer `7`, expected struct Order");
+    }
+
+    #[test]
+    fn digits_are_kept_inside_structures() {
+        let json = r#"{"clientId": "a", "lines": [{"amount": 1234567890123456.10, "discount": "0.3"}]}"#;
+        let order: Order = parse(json).unwrap();
+        assert_eq!(order.lines[0].amount.to_string(), "1234567890123456.10");
+        assert_eq!(order.lines[0].discount.unwrap().to_string(), "0.3");
+        assert_eq!(&*order.client_id, "a");
     }
 }

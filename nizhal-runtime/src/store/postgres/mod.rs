@@ -16,7 +16,7 @@ use crate::schema::Schema;
 use pull::PullSql;
 use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
 use sqlx::{
-    AssertSqlSafe, PgPool,
+    AssertSqlSafe, Connection, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
 use std::{str::FromStr, time::Duration};
@@ -43,6 +43,8 @@ impl PostgresStore {
             ("lock_timeout", "10s"),
             ("idle_in_transaction_session_timeout", "15s"),
         ]);
+        // Once without the pool, which would go on trying and then say only that it ran out of time.
+        PgConnection::connect_with(&options).await?.close().await?;
         let pool = PgPoolOptions::new()
             .max_connections(settings.pool)
             .acquire_timeout(Duration::from_secs(10))
