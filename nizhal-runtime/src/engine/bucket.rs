@@ -11,10 +11,24 @@ pub struct Bucket {
     pub params: Vec<String>,
 }
 
+/// Stands before the rule's name in a membership's key; no rule's name begins so.
+pub(crate) const MEMBERSHIP: char = '@';
+
 impl Bucket {
     /// A bucket of this rule.
     pub fn new(rule: impl Into<String>, params: Vec<String>) -> Self {
         Self { rule: rule.into(), params }
+    }
+
+    /// The key of those to whom a membership table gives a parameter's values: nobody's rows, but a place in the hub.
+    pub(crate) fn membership(rule: &str, param: usize, claims: impl IntoIterator<Item = String>) -> Self {
+        let params = std::iter::once(param.to_string()).chain(claims).collect();
+        Self { rule: format!("{MEMBERSHIP}{rule}"), params }
+    }
+
+    /// Whether this is a membership's key.
+    pub(crate) fn is_membership(&self) -> bool {
+        self.rule.starts_with(MEMBERSHIP)
     }
 
     /// The name that wire 1 uses: the bare value; several values percent-encoded and joined with `/`.

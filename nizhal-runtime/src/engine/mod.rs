@@ -8,6 +8,7 @@ mod push;
 mod scope;
 
 pub use bucket::Bucket;
+pub(crate) use bucket::MEMBERSHIP;
 
 use crate::{
     realtime::Hub,
@@ -118,6 +119,11 @@ impl Engine {
         let frame = snapshot.frame(&self.store.scope_args(principal)).await?;
         snapshot.close().await?;
         Ok(scope::buckets(&self.schema, principal, &frame.members).into_iter().collect())
+    }
+
+    /// The keys under which changes of the actor's memberships are pinged.
+    pub(crate) fn memberships(&self, principal: &Principal) -> Vec<Bucket> {
+        scope::memberships(&self.schema, principal)
     }
 
     /// Whether the database answers and is provisioned.

@@ -208,8 +208,9 @@ impl Engine {
         entry: &MutatorEntry,
         touched: &[Touched],
     ) -> Result<bool, StoreError> {
+        let may_beyond = |touched: &&Touched| entry.desc.privileged.contains(&touched.table.as_str());
         let mut checked =
-            touched.iter().filter(|touched| !entry.desc.privileged.contains(&touched.table.as_str())).peekable();
+            touched.iter().filter(|touched| !touched.bucket.is_membership() && !may_beyond(touched)).peekable();
         if checked.peek().is_none() {
             return Ok(true);
         }

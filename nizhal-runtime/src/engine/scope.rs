@@ -2,7 +2,7 @@
 
 use super::Bucket;
 use crate::schema::Schema;
-use nizhal_core::{ParamSource, Principal, Rule};
+use nizhal_core::{MemberFilter, ParamSource, Principal, Rule};
 use std::collections::BTreeSet;
 
 /// The buckets of an actor, given what membership tables say: `(rule, parameter, value)` by index.
@@ -23,6 +23,22 @@ pub(crate) fn buckets(schema: &Schema, principal: &Principal, members: &[(usize,
         all.extend(combinations.into_iter().map(|params| Bucket::new(rule.name, params)));
     }
     all
+}
+
+/// The keys of the actor's membership queries: what a change of a membership row that concerns the actor is pinged under.
+pub(super) fn memberships(schema: &Schema, principal: &Principal) -> Vec<Bucket> {
+    let mut keys = Vec::new();
+    for rule in schema.rules() {
+        for (at, param) in rule.params.iter().enumerate() {
+            let ParamSource::Member { filters, .. } = &param.source else { continue };
+            let claims = filters.iter().filter_map(|filter| match filter {
+                MemberFilter::Claim { claim, .. } => claim.get(principal).map(|value| value.to_string()),
+                MemberFilter::Const(_) => None,
+            });
+            keys.push(Bucket::membership(rule.name, at, claims));
+        }
+    }
+    keys
 }
 
 fn values(

@@ -70,7 +70,7 @@ impl Hub {
     pub fn listen(&self) -> Listener {
         self.inner.sockets.fetch_add(1, Relaxed);
         let id = self.inner.next_id.fetch_add(1, Relaxed);
-        Listener { id, hub: self.clone(), queue: Arc::default(), buckets: BTreeSet::new() }
+        Listener { id, hub: self.clone(), queue: Arc::default(), buckets: BTreeSet::new(), watched: Vec::new() }
     }
 
     /// Notes that ping frames went out.
@@ -95,6 +95,7 @@ pub struct Listener {
     hub: Hub,
     queue: Arc<Queue>,
     buckets: BTreeSet<Bucket>,
+    watched: Vec<Bucket>,
 }
 
 impl Listener {
@@ -108,6 +109,15 @@ impl Listener {
         &self.buckets
     }
 
+    /// Is also woken by pings of these keys, for as long as it lives; they are memberships, not buckets.
+    pub(crate) fn watch(&mut self, keys: Vec<Bucket>) {
+        let mut listeners = self.hub.inner.listeners.write().unwrap_or_else(PoisonError::into_inner);
+        for key in &keys {
+            listeners.entry(key.clone()).or_default().insert(self.id, self.queue.clone());
+        }
+        self.watched.extend(keys);
+    }
+
     /// Listens to exactly these buckets from now on.
     pub fn listen_to(&mut self, buckets: BTreeSet<Bucket>) {
         if buckets == self.buckets {
@@ -115,12 +125,7 @@ impl Listener {
         }
         let mut listeners = self.hub.inner.listeners.write().unwrap_or_else(PoisonError::into_inner);
         for lost in self.buckets.difference(&buckets) {
-            if let Some(others) = listeners.get_mut(lost) {
-                others.remove(&self.id);
-                if others.is_empty() {
-                    listeners.remove(lost);
-                }
-            }
+            leave(&mut listeners, lost, self.id);
         }
         for gained in buckets.difference(&self.buckets) {
             listeners.entry(gained.clone()).or_default().insert(self.id, self.queue.clone());
@@ -147,9 +152,23 @@ impl Listener {
     }
 }
 
+fn leave(listeners: &mut HashMap<Bucket, HashMap<u64, Arc<Queue>>>, key: &Bucket, id: u64) {
+    if let Some(others) = listeners.get_mut(key) {
+        others.remove(&id);
+        if others.is_empty() {
+            listeners.remove(key);
+        }
+    }
+}
+
 impl Drop for Listener {
     fn drop(&mut self) {
         self.listen_to(BTreeSet::new());
+        let mut listeners = self.hub.inner.listeners.write().unwrap_or_else(PoisonError::into_inner);
+        for key in &self.watched {
+            leave(&mut listeners, key, self.id);
+        }
+        drop(listeners);
         self.hub.inner.sockets.fetch_sub(1, Relaxed);
     }
 }

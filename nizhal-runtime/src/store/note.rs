@@ -1,5 +1,8 @@
 //! The note of a transaction: one line for each bucket that its writes touched.
 //!
+//! A change of a membership table is noted under the key of those it concerns ([`Bucket::membership`]), so that their
+//! devices are pinged.
+//!
 //! A line is `<rule><sign><table>:<bucket>`; the sign is `+` when the row shows in the bucket and `-` when a constant
 //! condition or `deleted_at` hides it. Write scope looks at every line, pings only at `+`.
 
@@ -7,8 +10,8 @@ use super::{
     StoreError,
     sql::{self, Dialect},
 };
-use crate::engine::Bucket;
-use nizhal_core::RuleTable;
+use crate::engine::{Bucket, MEMBERSHIP};
+use nizhal_core::{MemberFilter, ParamSource, Rule, RuleTable, TableDesc};
 
 /// One touched bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +33,43 @@ pub(crate) fn line(dialect: Dialect, rule: &str, synced: &RuleTable, row: &str) 
         sql::literal(&format!("{}:", synced.table.name)),
         dialect.bucket_key(synced, row),
     )
+}
+
+/// The membership parameters that this table feeds: rule, place of the parameter, filters.
+pub(crate) fn memberships<'a>(
+    rules: &'a [Rule],
+    table: &'a TableDesc,
+) -> impl Iterator<Item = (&'a str, usize, &'a [MemberFilter])> {
+    rules.iter().flat_map(move |rule| {
+        rule.params.iter().enumerate().filter_map(move |(at, param)| match &param.source {
+            ParamSource::Member { table: source, filters, .. } if source.name == table.name => {
+                Some((rule.name, at, filters.as_slice()))
+            }
+            _ => None,
+        })
+    })
+}
+
+/// The SQL expression of the line for a membership row.
+pub(crate) fn membership_line(
+    dialect: Dialect,
+    (rule, param, filters): (&str, usize, &[MemberFilter]),
+    table: &TableDesc,
+    row: &str,
+) -> String {
+    let at = sql::literal(&param.to_string());
+    let mut key = vec![match dialect {
+        Dialect::Postgres => format!("{at}::text"),
+        Dialect::Sqlite => at,
+    }];
+    key.extend(filters.iter().filter_map(|filter| match filter {
+        MemberFilter::Claim { column, .. } => {
+            let column = &table.columns[*column];
+            Some(dialect.text_of(&sql::col(row, column), column.sql))
+        }
+        MemberFilter::Const(_) => None,
+    }));
+    format!("{} || {}", sql::literal(&format!("{MEMBERSHIP}{rule}+{}:", table.name)), dialect.json_texts(&key))
 }
 
 /// Reads a line back.

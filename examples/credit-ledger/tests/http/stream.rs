@@ -1,6 +1,6 @@
 //! The stream: who may listen, and what is heard.
 
-use crate::fixture::{add, shop, two_shops};
+use crate::fixture::{add, join, leave, shop, two_shops};
 use nizhal_tests::{App, Frame, both, token, until};
 use serde_json::json;
 
@@ -8,6 +8,7 @@ both![
     a_token_is_taken_in_the_header_and_in_the_query,
     inv02_a_foreign_bucket_is_refused,
     a_push_pings_the_touched_buckets,
+    inv07_a_changed_membership_pings_whom_it_concerns,
     only_the_named_buckets_are_heard,
     inv32_garbage_closes_the_socket,
     an_expired_credential_closes_the_socket,
@@ -58,6 +59,21 @@ async fn a_push_pings_the_touched_buckets(app: App) {
     // What changes nothing pings nobody: the next frame is the answer to our own ping.
     phone.mutate("deleteCustomer", &json!({"customerId": "nobody"})).await.refused(422, "rejected");
     socket.ready().await;
+}
+
+async fn inv07_a_changed_membership_pings_whom_it_concerns(app: App) {
+    let mut db = two_shops(&app).await;
+    let (ana, ben) = (app.device("phone", "ana", "s1"), app.device("tablet", "ben", "s1"));
+    let mut socket = app.stream("", Some(&ana.token)).await.expect("ana may listen");
+    let mut other = app.stream("", Some(&ben.token)).await.expect("ben may listen");
+    socket.ready().await;
+    other.ready().await;
+    join(&mut db, "s2", "ana").await;
+    assert_eq!(socket.next().await, Frame::text("repull:s2"), "a gained bucket");
+    leave(&mut db, "s1", "ana").await;
+    // The lost bucket's name is said no more; what she still has asks for the pull that tells her.
+    assert_eq!(socket.next().await, Frame::text("repull:s2"), "a lost bucket");
+    other.ready().await;
 }
 
 async fn only_the_named_buckets_are_heard(app: App) {

@@ -30,7 +30,7 @@ const SEND_TIME: Duration = Duration::from_secs(10);
 const CLOSE_TIME: Duration = Duration::from_secs(1);
 /// Between two tries to read the actor's scope from a database that is away.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// How often the scope is read when nothing else asks: a gained bucket pings nobody who does not hold it yet.
+/// How often the scope is read when nothing else asks: pings are hints, and one about a membership may be lost.
 const RECHECK_EVERY: Duration = Duration::from_secs(60);
 /// No timer is set further ahead; a token may live for years.
 const FAR: Duration = Duration::from_secs(24 * 60 * 60);
@@ -71,6 +71,7 @@ impl Socket {
     ) -> Self {
         let mut listener = server.hub().listen();
         listener.listen_to(held);
+        listener.watch(server.engine().memberships(&principal));
         let seat = server.presence().seat(listener.id(), principal.user_id());
         let now = Instant::now();
         Self {
@@ -210,6 +211,11 @@ impl Socket {
         self.recheck_at = Instant::now() + RECHECK_EVERY;
         let held = self.wanted.held(scope);
         let gained: BTreeSet<String> = held.difference(self.listener.buckets()).map(Bucket::name).collect();
+        // What is lost is told by the next pull, and a lost bucket's own name is said no more: the others ask for that pull.
+        let mut batch = batch;
+        if !held.is_superset(self.listener.buckets()) {
+            batch.pings.extend(held.iter().cloned());
+        }
         self.listener.listen_to(held);
         self.seat.retain(|bucket| self.listener.buckets().contains(bucket));
         self.send_batch(batch, gained).await

@@ -51,6 +51,31 @@ end $nizhal$",
     )
 }
 
+/// The body of a membership table's function: whom a change concerns, before and after.
+pub(super) fn membership_body(schema: &str, table: &TableDesc, rules: &[Rule]) -> String {
+    let lines = |rows: &str| -> String {
+        note::memberships(rules, table)
+            .map(|source| note::membership_line(DIALECT, source, table, "r"))
+            .map(|line| format!("select {line} as line from {rows} r"))
+            .collect::<Vec<_>>()
+            .join(" union all ")
+    };
+    format!(
+        "returns trigger language plpgsql volatile as $nizhal$
+begin
+  if tg_op <> 'DELETE' then
+    perform {schema}._nizhal_note((select string_agg(distinct line, E'\\n') from ({}) l));
+  end if;
+  if tg_op <> 'INSERT' then
+    perform {schema}._nizhal_note((select string_agg(distinct line, E'\\n') from ({}) l));
+  end if;
+  return null;
+end $nizhal$",
+        lines("new_rows"),
+        lines("old_rows"),
+    )
+}
+
 fn note_lines(rule: &str, synced: &RuleTable, rows: &str) -> String {
     format!("select {} as line from {rows} r", note::line(DIALECT, rule, synced, "r"))
 }

@@ -5,6 +5,7 @@ use crate::schema::Schema;
 use crate::store::{
     StoreError,
     ddl::{self, Seed},
+    note,
     sql::{Dialect, quote, stamped},
 };
 use nizhal_core::TableDesc;
@@ -165,6 +166,28 @@ fn functions_and_triggers(schema: &Schema, found: &Found, plan: &mut Vec<String>
         ] {
             if !found.triggers.contains(&(table.name.to_owned(), name.clone())) {
                 creates.push(format!("create trigger {name} {timing}"));
+            }
+            triggers.insert((table.name.to_owned(), name));
+        }
+        functions.push(function);
+    }
+    for table in schema.tables().iter().filter(|table| note::memberships(schema.rules(), table).next().is_some()) {
+        let body = capture::membership_body(&found.schema, table, schema.rules());
+        let function = stamped("_nizhal_member", &format!("{}\n{body}", table.name));
+        if !found.functions.contains(&function) {
+            plan.push(format!("create function {function}() {body}"));
+        }
+        for (verb, rows) in [
+            ("insert", "new table as new_rows"),
+            ("update", "old table as old_rows new table as new_rows"),
+            ("delete", "old table as old_rows"),
+        ] {
+            let name = format!("{function}_{verb}");
+            if !found.triggers.contains(&(table.name.to_owned(), name.clone())) {
+                let on = quote(table.name);
+                creates.push(format!(
+                    "create trigger {name} after {verb} on {on} referencing {rows} for each statement execute function {function}()"
+                ));
             }
             triggers.insert((table.name.to_owned(), name));
         }

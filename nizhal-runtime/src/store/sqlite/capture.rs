@@ -23,16 +23,7 @@ pub(super) fn triggers(table: &TableDesc, rules: &[Rule]) -> [(&'static str, Str
         .collect();
     // Not `insert or ignore`: the conflict policy of the statement that fires a trigger overrides the trigger's own.
     let notes = |row: &str| -> String {
-        synced
-            .iter()
-            .map(|(rule, synced)| note::line(DIALECT, rule, synced, row))
-            .map(|line| {
-                format!(
-                    "  insert into _nizhal_touched (note) select line from (select {line} as line) \
-                     where line is not null and line not in (select note from _nizhal_touched);\n"
-                )
-            })
-            .collect()
+        synced.iter().map(|(rule, synced)| noted(&note::line(DIALECT, rule, synced, row))).collect()
     };
     let tombstones = |gone: &dyn Fn(&RuleTable) -> (String, String)| -> String {
         synced.iter().map(|(rule, synced)| tombstone(rule, synced, gone(synced))).collect()
@@ -69,6 +60,29 @@ pub(super) fn triggers(table: &TableDesc, rules: &[Rule]) -> [(&'static str, Str
         ),
         ("delete", format!("after delete on {on} begin\n{advance}{}{deletes}end", notes("old"))),
     ]
+}
+
+/// The bodies of a membership table's triggers: whom a change concerns, before and after.
+pub(super) fn membership_triggers(table: &TableDesc, rules: &[Rule]) -> [(&'static str, String); 3] {
+    let notes = |row: &str| -> String {
+        note::memberships(rules, table)
+            .map(|source| noted(&note::membership_line(DIALECT, source, table, row)))
+            .collect()
+    };
+    let on = quote(table.name);
+    [
+        ("member_insert", format!("after insert on {on} begin\n{}end", notes("new"))),
+        ("member_update", format!("after update on {on} begin\n{}{}end", notes("old"), notes("new"))),
+        ("member_delete", format!("after delete on {on} begin\n{}end", notes("old"))),
+    ]
+}
+
+/// Notes a line once.
+fn noted(line: &str) -> String {
+    format!(
+        "  insert into _nizhal_touched (note) select line from (select {line} as line) \
+         where line is not null and line not in (select note from _nizhal_touched);\n"
+    )
 }
 
 fn tombstone(rule: &str, synced: &RuleTable, (kind, further): (String, String)) -> String {

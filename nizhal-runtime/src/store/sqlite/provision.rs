@@ -5,6 +5,7 @@ use crate::schema::Schema;
 use crate::store::{
     StoreError,
     ddl::{self, Seed},
+    note,
     sql::{Dialect, UPDATED_AT, literal, quote, stamped},
 };
 use nizhal_core::TableDesc;
@@ -93,6 +94,12 @@ fn triggers(schema: &Schema, made: &BTreeSet<String>, plan: &mut Vec<String>) {
     let mut wanted = Vec::new();
     for table in schema.synced() {
         for (verb, body) in capture::triggers(table, schema.rules()) {
+            let name = stamped(&format!("_nizhal_{verb}"), &format!("{}\n{body}", table.name));
+            wanted.push((name, body));
+        }
+    }
+    for table in schema.tables().iter().filter(|table| note::memberships(schema.rules(), table).next().is_some()) {
+        for (verb, body) in capture::membership_triggers(table, schema.rules()) {
             let name = stamped(&format!("_nizhal_{verb}"), &format!("{}\n{body}", table.name));
             wanted.push((name, body));
         }
