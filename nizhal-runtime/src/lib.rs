@@ -9,6 +9,7 @@ pub mod settings;
 pub mod store;
 
 mod app;
+mod collector;
 mod counts;
 mod environment;
 mod http;

@@ -90,10 +90,14 @@ impl Server {
         }
     }
 
-    /// Begins to ping for writes that this process does not make; ends with [`close_sockets`](Self::close_sockets).
-    pub(crate) fn ping_for_others(&self) {
+    /// Begins the work beside requests: pings for writes that this process does not make, and forgetting old tombstones.
+    /// It ends with [`close_sockets`](Self::close_sockets).
+    pub(crate) fn begin_tasks(&self) {
         let (engine, hub) = (self.inner.engine.clone(), self.inner.hub.clone());
-        tokio::spawn(crate::realtime::ping_for_others(engine, hub, self.stopping()));
+        tokio::spawn(crate::realtime::ping_for_others(engine.clone(), hub, self.stopping()));
+        if let Some(days) = self.inner.settings.tombstone_days {
+            tokio::spawn(crate::collector::collect(engine, days, self.stopping()));
+        }
     }
 
     /// The routes, for `App::new().configure(server.routes())`; the same as [`service`](crate::service).

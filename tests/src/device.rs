@@ -189,6 +189,8 @@ impl Device {
         let page = self.read(body);
         if page.reset {
             self.rows.clear();
+            // A restored server remembers fewer mutations.
+            self.acknowledged = 0;
         }
         let bucket_column = &self.bucket_column;
         self.rows.retain(|_, row| {

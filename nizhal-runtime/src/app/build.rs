@@ -99,7 +99,7 @@ impl Nizhal {
             contract,
             gate,
         });
-        server.ping_for_others();
+        server.begin_tasks();
         Ok(Built { server, tokens, secret_made_here: signing.is_some_and(|signing| signing.made_here) })
     }
 

@@ -43,6 +43,9 @@ pub enum StartError {
         /// How many statements `migrate` would run.
         statements: usize,
     },
+    /// `reset` without `--yes`.
+    #[error("`reset` drops every table of the app and loses all that is in them: write `reset --yes` if you mean it")]
+    NotConfirmed,
     /// The seed failed.
     #[error("the seed failed")]
     Seed(#[source] nizhal_core::Error),

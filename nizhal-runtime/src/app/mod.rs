@@ -204,6 +204,11 @@ impl Nizhal {
         self.set(move |settings| settings.db_pool = connections)
     }
 
+    /// Overrides `NIZHAL_TOMBSTONE_DAYS`; `None` remembers deletes for ever.
+    pub fn tombstone_days(self, days: Option<u32>) -> Self {
+        self.set(move |settings| settings.tombstone_days = days)
+    }
+
     /// Rules that were not written through the typed builder.
     #[cfg(test)]
     pub(crate) fn replace_rules(&mut self, rules: Vec<Rule>) {

@@ -27,6 +27,17 @@ enum Verb {
     Plan,
     /// Print the contract as OpenAPI 3.1.
     Contract,
+    /// The database's epoch: which history its cursors belong to.
+    Epoch {
+        #[command(subcommand)]
+        what: EpochVerb,
+    },
+    /// Drop every table of the app and make them anew, empty. Everything is lost, and every device starts again.
+    Reset {
+        /// Say that you mean it.
+        #[arg(long)]
+        yes: bool,
+    },
     /// Print a signed token, for development.
     Token {
         /// The claims, as name=value: userId=u1 ownerId=o1.
@@ -38,8 +49,15 @@ enum Verb {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum EpochVerb {
+    /// Give the database a new epoch: every device drops what it holds and pulls again, and replays its outbox.
+    New,
+}
+
 impl Nizhal {
-    /// Runs the verb on the command line: `serve` (default), `migrate`, `plan`, `contract` or `token`.
+    /// Runs the verb on the command line: `serve` (default), `migrate`, `plan`, `contract`, `epoch new`,
+    /// `reset` or `token`.
     ///
     /// What goes wrong is printed to stderr as one sentence and ends the process with status 1, so that `main` shows
     /// no `Debug` text; [`try_run`](Self::try_run) returns it instead.
@@ -97,6 +115,21 @@ impl Nizhal {
                 say(String::from_utf8_lossy(&contract.bytes()).trim_end());
                 Ok(())
             }
+            Verb::Epoch { what: EpochVerb::New } => {
+                let store = connect(&settings, self.schema()?).await?;
+                let epoch = store.new_epoch().await.map_err(StartError::Provision)?;
+                store.close().await;
+                say(&format!("the epoch is {epoch} now: every device starts again at its next pull"));
+                Ok(())
+            }
+            Verb::Reset { yes: false } => Err(StartError::NotConfirmed),
+            Verb::Reset { yes: true } => {
+                let store = connect(&settings, self.schema()?).await?;
+                store.reset().await.map_err(StartError::Provision)?;
+                store.close().await;
+                say("every table of the app was dropped and made anew");
+                Ok(())
+            }
             Verb::Token { claims, ttl_hours } => {
                 let ttl = Duration::from_secs(u64::from(ttl_hours) * 3600);
                 say(&self.token(&settings, &claims, ttl)?);
@@ -134,6 +167,9 @@ mod tests {
         assert!(matches!(line(&["serve"]).unwrap().verb, Some(Verb::Serve)));
         let token = line(&["token", "userId=u1", "ownerId=o1", "--ttl-hours", "1"]).unwrap().verb;
         assert!(matches!(token, Some(Verb::Token { claims, ttl_hours: 1 }) if claims.len() == 2));
+        assert!(matches!(line(&["epoch", "new"]).unwrap().verb, Some(Verb::Epoch { what: EpochVerb::New })));
+        assert!(line(&["epoch"]).is_err());
+        assert!(matches!(line(&["reset"]).unwrap().verb, Some(Verb::Reset { yes: false })));
         assert!(line(&["fly"]).is_err());
     }
 }

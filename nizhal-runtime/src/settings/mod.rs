@@ -73,6 +73,8 @@ pub struct Settings {
     pub cors: Cors,
     /// `NIZHAL_DB_POOL`: the most database connections; 10 by default.
     pub db_pool: u32,
+    /// `NIZHAL_TOMBSTONE_DAYS`: how long deletes are remembered; 30 by default, `None` is `off`: for ever.
+    pub tombstone_days: Option<u32>,
 }
 
 /// The shortest secret that production takes, in bytes: the length of an HS256 digest.
@@ -92,6 +94,7 @@ impl Settings {
             max_body_bytes: 1024 * 1024,
             cors: Cors::Off,
             db_pool: 10,
+            tombstone_days: Some(30),
         }
     }
 
@@ -127,6 +130,9 @@ impl Settings {
         }
         if let Some(value) = said("NIZHAL_DB_POOL") {
             settings.db_pool = parse::db_pool(&value)?;
+        }
+        if let Some(value) = said("NIZHAL_TOMBSTONE_DAYS") {
+            settings.tombstone_days = parse::tombstone_days(&value)?;
         }
         Ok(settings)
     }

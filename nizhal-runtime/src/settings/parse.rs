@@ -92,6 +92,18 @@ pub(super) fn db_pool(value: &str) -> Result<u32, SettingsError> {
     Ok(pool)
 }
 
+pub(super) fn tombstone_days(value: &str) -> Result<Option<u32>, SettingsError> {
+    const WANTED: &str = "a number of days from 1 to 36500, such as 30, or `off`";
+    if value.trim() == "off" {
+        return Ok(None);
+    }
+    let days: u32 = number("NIZHAL_TOMBSTONE_DAYS", value, WANTED)?;
+    if !(1..=36_500).contains(&days) {
+        return Err(invalid("NIZHAL_TOMBSTONE_DAYS", value, WANTED));
+    }
+    Ok(Some(days))
+}
+
 /// `scheme://user:password@host` without the password, and without parameters, which may hold one too.
 pub(super) fn without_password(url: &str) -> String {
     let url = url.split('?').next().unwrap_or(url);

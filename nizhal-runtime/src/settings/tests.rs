@@ -71,6 +71,8 @@ fn values_that_do_not_read_name_the_variable() {
         ("NIZHAL_CORS", "https://a.example,*"),
         ("NIZHAL_DB_POOL", "0"),
         ("NIZHAL_DB_POOL", "many"),
+        ("NIZHAL_TOMBSTONE_DAYS", "0"),
+        ("NIZHAL_TOMBSTONE_DAYS", "a month"),
     ];
     for (name, value) in table {
         let text = with(&[(name, value)]).expect_err(&format!("{name}={value}")).to_string();

@@ -90,6 +90,22 @@ impl Store {
         }
     }
 
+    /// Drops the app's tables and the engine's, and makes them anew: everything is lost, and the epoch is another.
+    ///
+    /// # Errors
+    /// As for [`plan`](Self::plan).
+    pub async fn reset(&self) -> Result<(), StoreError> {
+        let dialect = self.dialect();
+        let own = ddl::engine_tables(dialect).into_iter().map(|(name, _)| name);
+        let tables: Vec<String> =
+            own.chain(self.schema.tables().iter().map(|table| table.name)).map(sql::quote).collect();
+        match &self.backend {
+            Backend::Postgres(store) => store.drop_all(&tables).await?,
+            Backend::Sqlite(store) => store.drop_all(&tables).await?,
+        }
+        self.provision().await
+    }
+
     /// A sea-orm connection that writes, for seeds.
     pub fn connection(&self) -> &DatabaseConnection {
         match &self.backend {
@@ -166,6 +182,28 @@ impl Store {
     pub async fn mint_epoch(&self, old: &str, lives: &str) -> Result<(), StoreError> {
         let sql = "update _nizhal_control set epoch = $1, home = $2 where id = 1 and epoch = $3";
         self.run(sql, [seed().epoch.into(), lives.into(), old.into()]).await.map(drop)
+    }
+
+    /// Gives the database a new epoch, whatever it has, and returns it.
+    ///
+    /// # Errors
+    /// When the database fails or is not provisioned.
+    pub async fn new_epoch(&self) -> Result<String, StoreError> {
+        let mut snapshot = self.snapshot().await?;
+        // The frame's own rows come whoever asks, and for whom nothing matches.
+        let nobody: Vec<ScopeArg> = self
+            .scope_sql()
+            .args
+            .iter()
+            .map(|(_, sql)| ScopeArg { text: ddl::nobody(*sql).to_owned(), sql: *sql })
+            .collect();
+        let frame = snapshot.frame(&nobody).await?;
+        snapshot.close().await?;
+        self.mint_epoch(&frame.epoch, &frame.lives).await?;
+        let mut snapshot = self.snapshot().await?;
+        let frame = snapshot.frame(&nobody).await?;
+        snapshot.close().await?;
+        Ok(frame.epoch)
     }
 
     /// Forgets tombstones older than this many days, and notes up to which version in the same statement; a cursor that would

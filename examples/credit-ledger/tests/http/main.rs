@@ -8,6 +8,7 @@ mod crash;
 mod cursor;
 mod development;
 mod encoding;
+mod epoch;
 mod fixture;
 mod held;
 mod leak;

@@ -69,6 +69,25 @@ impl PostgresStore {
         Ok(tx.commit().await?)
     }
 
+    /// Drops these tables, and the engine's sequence and functions.
+    pub(super) async fn drop_all(&self, tables: &[String]) -> Result<(), StoreError> {
+        let mut tx = self.pool.begin().await?;
+        sqlx::query("select pg_advisory_xact_lock($1)").bind(PROVISION_LOCK).execute(&mut *tx).await?;
+        let drop = format!("drop table if exists {} cascade", tables.join(", "));
+        sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut *tx).await?;
+        sqlx::raw_sql("drop sequence if exists _nizhal_clock").execute(&mut *tx).await?;
+        let functions: Vec<String> = sqlx::query_scalar(
+            "select oid::regprocedure::text from pg_proc where pronamespace = current_schema()::regnamespace \
+             and proname like '\\_nizhal\\_%'",
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        for function in functions {
+            sqlx::raw_sql(AssertSqlSafe(format!("drop function {function}"))).execute(&mut *tx).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
     /// By the number of tombstones, which is small beside the rows; runs rarely.
     pub(super) async fn collect_tombstones(&self, days: u32) -> Result<u64, StoreError> {
         let sql = "with gone as (delete from _nizhal_tombstones where at < now() - make_interval(days => $1) returning version), \

@@ -91,6 +91,20 @@ impl SqliteStore {
         Ok(tx)
     }
 
+    /// Drops these tables, and with them their triggers and indexes.
+    pub(super) async fn drop_all(&self, tables: &[String]) -> Result<(), StoreError> {
+        let mut db = self.writer.acquire().await?;
+        // Foreign keys between users' tables would want an order; a pragma works outside transactions only.
+        sqlx::raw_sql("pragma foreign_keys = off").execute(&mut *db).await?;
+        let mut dropping = "begin immediate;".to_owned();
+        for table in tables {
+            dropping.push_str(&format!("drop table if exists {table};"));
+        }
+        dropping.push_str("commit; pragma foreign_keys = on;");
+        sqlx::raw_sql(AssertSqlSafe(dropping)).execute(&mut *db).await?;
+        Ok(())
+    }
+
     pub(super) async fn collect_tombstones(&self, days: u32) -> Result<u64, StoreError> {
         let before = format!("-{days} days");
         let mut tx = self.writer.begin_with("begin immediate").await?;
