@@ -2,12 +2,14 @@
 
 mod args;
 mod auth;
+mod clash;
 mod contract;
 mod converge;
 mod crash;
 mod cursor;
 mod development;
 mod encoding;
+mod epoch;
 mod fixture;
 mod held;
 mod leak;
