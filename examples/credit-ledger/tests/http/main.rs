@@ -23,3 +23,4 @@ mod push;
 mod request;
 mod sequence;
 mod stream;
+mod writers;
