@@ -2,14 +2,14 @@
 
 use crate::fixture::{BINARY, customers, two_shops};
 use crate::oracle::assert_converged;
-use nizhal_tests::{App, Cluster, Connection, Database, Device, Durability, Reply, both, on};
+use nizhal_tests::{App, Cluster, Connection, Database, Device, Durability, Reply, both, on, until};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 both![inv13_the_server_killed_under_four_outboxes];
-on![cluster, Postgres: inv13_postgres_killed_under_four_outboxes];
+on![cluster, Postgres: inv13_postgres_killed_under_four_outboxes, inv01_versions_that_a_crash_forgot_skip_nothing];
 
 const OUTBOXES: usize = 4;
 
@@ -212,4 +212,30 @@ async fn inv13_postgres_killed_under_four_outboxes(_: App) {
     let load = drains(&app, &mut app.sql().await, outboxes).await;
     assert_eq!(app.server.id(), server, "the server that recovered is the one of the beginning");
     assert!(load.turned_away > 0, "no push met a database that was away");
+}
+
+/// A version that was drawn and rolled back need not be on the disk when a device's cursor has it; after a crash it is drawn
+/// a second time, for a row.
+async fn inv01_versions_that_a_crash_forgot_skip_nothing(_: App) {
+    let mut cluster = Cluster::start_with(Durability::Synced, "-c wal_writer_delay=10s");
+    Database::within(&cluster, "postgres").connect().await.execute("create database ledger").await;
+    let app = App::on(Database::within(&cluster, "ledger"), BINARY);
+    let mut db = two_shops(&app).await;
+    customers(&mut db, "s1", "c", 3).await;
+    let mut tablet = app.device("tablet", "ben", "s1");
+    tablet.pull().await;
+    for _ in 0..100 {
+        db.execute("begin; insert into customers (id, shop_id, name) values ('no', 's1', 'No'); rollback").await;
+    }
+    tablet.pull().await;
+    cluster.kill();
+    cluster.start_again();
+    let mut db = app.sql().await;
+    for number in 0..150 {
+        db.execute(&format!("insert into customers (id, shop_id, name) values ('n{number}', 's1', 'New')")).await;
+    }
+    // The server's connections broke.
+    until("the server is back", async || tablet.ask(None).await.status == 200).await;
+    tablet.pull().await;
+    assert_converged(&app, &tablet, "ben").await;
 }
