@@ -66,6 +66,15 @@ impl App {
         let set_up = SetUp::new(binary, database.url());
         let migrated = verb(&set_up, &["migrate"]);
         assert!(migrated.status.success(), "`migrate` failed: {}", String::from_utf8_lossy(&migrated.stderr));
+        Self::serve(database, binary)
+    }
+
+    /// Starts the server on a database that is provisioned already.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn serve(database: Database, binary: &str) -> Self {
+        let set_up = SetUp::new(binary, database.url());
         let address = Address::default();
         let server = Server::start(&set_up, &address);
         Self { server, set_up, address, database, http: reqwest::Client::new() }

@@ -18,7 +18,8 @@ pub enum Kind {
 pub struct Database {
     kind: Kind,
     url: String,
-    name: String,
+    /// What is dropped with it; nothing in a cluster that is a test's own.
+    name: Option<String>,
     _dir: Option<TempDir>,
 }
 
@@ -39,14 +40,19 @@ impl Database {
                 {
                     admin.execute(AssertSqlSafe(statement)).await.expect("a fresh database");
                 }
-                Self { kind, url: cluster.url(&name), name, _dir: None }
+                Self { kind, url: cluster.url(&name), name: Some(name), _dir: None }
             }
             Kind::Sqlite => {
                 let dir = TempDir::new("sqlite");
                 let url = format!("sqlite://{}", dir.path().join("test.db").display());
-                Self { kind, url, name, _dir: Some(dir) }
+                Self { kind, url, name: None, _dir: Some(dir) }
             }
         }
+    }
+
+    /// The database of this name in a cluster of the test's own, which takes it along when it goes.
+    pub fn within(cluster: &Cluster, name: &str) -> Self {
+        Self { kind: Kind::Postgres, url: cluster.url(name), name: None, _dir: None }
     }
 
     /// Which database it is.
@@ -80,11 +86,9 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        if self.kind == Kind::Sqlite {
-            return;
-        }
+        let Some(name) = self.name.take() else { return };
         // On a thread of its own, because a runtime may not be started or blocked within a runtime.
-        let (admin, name) = (Cluster::shared().url("postgres"), self.name.clone());
+        let admin = Cluster::shared().url("postgres");
         let dropping = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
             runtime.block_on(async {

@@ -1,9 +1,9 @@
 //! A private PostgreSQL cluster for each test process, which dies with the process however that ends.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 
 /// Whether a commit reaches the disk.
@@ -18,11 +18,13 @@ pub enum Durability {
 /// A running cluster.
 ///
 /// A shell holds it. Its standard input is a pipe from this process; when the pipe closes, also by kill -9, the shell
-/// stops the cluster and removes its directory.
+/// stops the cluster and removes its directory. A line in the pipe starts a cluster again that was killed.
 #[derive(Debug)]
 pub struct Cluster {
     supervisor: Child,
+    output: BufReader<ChildStdout>,
     port: u16,
+    dir: PathBuf,
 }
 
 const SUPERVISE: &str = r#"
@@ -33,11 +35,20 @@ mkdir "$dir"
 trap 'cd /; rm -rf "$dir"' EXIT
 trap : INT TERM HUP
 cd "$dir"
-"$bin/initdb" -D data -U postgres -A trust -E UTF8 --locale=C --no-sync >log 2>&1 || fail
-"$bin/pg_ctl" -D data -l log -w -t 120 -o "-p $port -k $dir -c listen_addresses=127.0.0.1 -c max_connections=200 \
-  -c fsync=$fsync -c full_page_writes=$fsync -c shared_buffers=64MB -c log_min_messages=warning" start >>log 2>&1 || fail
-echo READY
-cat >/dev/null
+if [ "$primary" ]; then
+  "$bin/pg_basebackup" -h 127.0.0.1 -p "$primary" -U postgres -D data -R -X stream -c fast --no-sync >log 2>&1 || fail
+else
+  "$bin/initdb" -D data -U postgres -A trust -E UTF8 --locale=C --no-sync >log 2>&1 || fail
+fi
+start() {
+  "$bin/pg_ctl" -D data -l log -w -t 120 -o "-p $port -k $dir -c listen_addresses=127.0.0.1 -c max_connections=200 \
+    -c fsync=$fsync -c full_page_writes=$fsync -c shared_buffers=64MB -c log_min_messages=warning $options" \
+    start >>log 2>&1 || fail
+  echo READY
+}
+start
+# Killed processes may stay as zombies where nobody reaps them, and would count as living.
+while read -r _; do rm -f data/postmaster.pid .s.PGSQL.*; start; done
 "$bin/pg_ctl" -D data -m immediate stop >/dev/null 2>&1 || :
 "#;
 
@@ -53,11 +64,31 @@ impl Cluster {
     /// # Panics
     /// When PostgreSQL's server programs are missing, or do not start.
     pub fn start(durability: Durability) -> Self {
+        Self::make(&Make { durability, primary: None, options: "" })
+    }
+
+    /// Starts one with options of its own, such as `-c wal_writer_delay=10s`.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub fn start_with(durability: Durability, options: &str) -> Self {
+        Self::make(&Make { durability, primary: None, options })
+    }
+
+    /// Starts a standby that is a copy of this cluster and goes on receiving its writes.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub fn standby(&self) -> Self {
+        Self::make(&Make { durability: Durability::Fast, primary: Some(self.port), options: "" })
+    }
+
+    fn make(make: &Make<'_>) -> Self {
         let bin = programs();
         // Another process may take the port between our look and the start; then look again.
         let mut last = String::new();
         for _ in 0..5 {
-            match Self::try_start(&bin, durability) {
+            match Self::try_make(&bin, make) {
                 Ok(cluster) => return cluster,
                 Err(log) => last = log,
             }
@@ -65,16 +96,18 @@ impl Cluster {
         panic!("PostgreSQL in {} did not start:\n{last}", bin.display());
     }
 
-    fn try_start(bin: &Path, durability: Durability) -> Result<Self, String> {
+    fn try_make(bin: &Path, make: &Make<'_>) -> Result<Self, String> {
         let port = free_port();
         // Not TMPDIR: the user we drop to may not be let in there, and a socket's path must be short.
         let dir = format!("/tmp/nizhal-pg-{}", uuid::Uuid::now_v7().simple());
         let mut supervisor = as_ordinary_user()
             .args(["sh", "-c", SUPERVISE])
-            .env("dir", dir)
+            .env("dir", &dir)
             .env("bin", bin)
             .env("port", port.to_string())
-            .env("fsync", if durability == Durability::Synced { "on" } else { "off" })
+            .env("fsync", if make.durability == Durability::Synced { "on" } else { "off" })
+            .env("primary", make.primary.map(|port| port.to_string()).unwrap_or_default())
+            .env("options", make.options)
             .current_dir("/")
             .process_group(0)
             .stdin(Stdio::piped())
@@ -86,11 +119,53 @@ impl Cluster {
         let mut line = String::new();
         output.read_line(&mut line).map_err(|error| error.to_string())?;
         if line.trim() == "READY" {
-            return Ok(Self { supervisor, port });
+            return Ok(Self { supervisor, output, port, dir: dir.into() });
         }
         output.read_to_string(&mut line).map_err(|error| error.to_string())?;
         let _ = supervisor.wait();
         Err(line)
+    }
+
+    /// kill -9 of the postmaster and of all its processes, as a crash of the machine would end them.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn kill(&mut self) {
+        let lock = std::fs::read_to_string(self.dir.join("data/postmaster.pid")).expect("the cluster runs");
+        let postmaster = lock.lines().next().expect("the lock file begins with the process id").to_owned();
+        // Stopped, so that it makes no more children while we look.
+        signal("STOP", std::slice::from_ref(&postmaster));
+        let mut all = children(&postmaster);
+        all.push(postmaster);
+        signal("KILL", &all);
+        while all.iter().any(|process| is_alive(process)) {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Starts it again on the same data after [`kill`](Self::kill).
+    ///
+    /// # Panics
+    /// When it does not recover.
+    pub fn start_again(&mut self) {
+        let pipe = self.supervisor.stdin.as_mut().expect("the pipe is open");
+        pipe.write_all(b"start\n").expect("the supervisor listens");
+        let mut line = String::new();
+        self.output.read_line(&mut line).expect("the supervisor answers");
+        if line.trim() != "READY" {
+            let _ = self.output.read_to_string(&mut line);
+            panic!("PostgreSQL did not start again:\n{line}");
+        }
+    }
+
+    /// Runs one of the client programs, such as `pg_dump`; what it wrote.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn program(name: &str, args: &[&str]) -> Vec<u8> {
+        let output = Command::new(programs().join(name)).args(args).output().expect("the program starts");
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
     }
 
     /// The URL of a database in this cluster.
@@ -104,6 +179,36 @@ impl Drop for Cluster {
         drop(self.supervisor.stdin.take());
         let _ = self.supervisor.wait();
     }
+}
+
+/// How a cluster is made.
+struct Make<'a> {
+    durability: Durability,
+    /// The port of the cluster that it is a standby of.
+    primary: Option<u16>,
+    options: &'a str,
+}
+
+fn signal(name: &str, processes: &[String]) {
+    let sent = Command::new("kill").arg(format!("-{name}")).args(processes).status();
+    assert!(sent.is_ok_and(|status| status.success()), "SIG{name} was not sent");
+}
+
+/// The state and the parent of a process: what follows its name, which is in parentheses.
+fn stat(process: &str) -> Option<(String, String)> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let mut fields = stat[stat.rfind(')')? + 1..].split_whitespace().map(str::to_owned);
+    Some((fields.next()?, fields.next()?))
+}
+
+fn children(of: &str) -> Vec<String> {
+    let names = std::fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let processes = names.filter_map(|name| name.into_string().ok());
+    processes.filter(|process| stat(process).is_some_and(|(_, parent)| parent == of)).collect()
+}
+
+fn is_alive(process: &str) -> bool {
+    stat(process).is_some_and(|(state, _)| state != "Z")
 }
 
 /// The newest server programs that Debian's packages, a source build or the PATH offer.
@@ -151,6 +256,23 @@ fn free_port() -> u16 {
 mod tests {
     use super::*;
     use sqlx::Connection as _;
+
+    #[test]
+    fn a_killed_cluster_starts_again() {
+        let mut cluster = Cluster::start(Durability::Synced);
+        let url = cluster.url("postgres");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut db = sqlx::PgConnection::connect(&url).await.unwrap();
+            sqlx::raw_sql("create table t (a int); insert into t values (7)").execute(&mut db).await.unwrap();
+            cluster.kill();
+            assert!(sqlx::raw_sql("select 1").execute(&mut db).await.is_err());
+            cluster.start_again();
+            let mut db = sqlx::PgConnection::connect(&url).await.unwrap();
+            let kept: i32 = sqlx::query_scalar("select a from t").fetch_one(&mut db).await.unwrap();
+            assert_eq!(kept, 7);
+        });
+    }
 
     #[test]
     fn a_cluster_starts_and_goes_without_a_trace() {

@@ -2,6 +2,7 @@
 
 mod args;
 mod auth;
+mod clash;
 mod contract;
 mod converge;
 mod crash;
@@ -11,6 +12,7 @@ mod encoding;
 mod epoch;
 mod fixture;
 mod held;
+mod kill;
 mod leak;
 mod membership;
 mod moves;
@@ -20,5 +22,7 @@ mod paging;
 mod provision;
 mod push;
 mod request;
+mod restore;
 mod sequence;
 mod stream;
+mod writers;

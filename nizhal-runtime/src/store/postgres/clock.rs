@@ -15,6 +15,12 @@
 //! taken later still, has its rows. A writer with v > S is above the horizon anyway. A rolled-back savepoint takes back
 //! its lock and its setting together, so the next write in that transaction begins again with a lock of its own.
 //!
+//! A crash of Postgres must not take drawn versions back either, for a cursor may have gone past them by then, and the rows
+//! that draw them again would be skipped. A committed draw is on the disk, but one that was rolled back need not be. Postgres
+//! logs draws in batches of 32 (`log_cnt` tells how many are left, so where the batch began); the first time that a session
+//! meets a batch, the reader writes an empty message into the log, and its commit brings the log to the disk up to there before
+//! the horizon is answered. (A transaction id alone would not: Postgres flushes only for those who wrote.)
+//!
 //! The functions name the schema they were made in, so that writers with another `search_path` are served too.
 //!
 //! `clock_model.rs` tries every interleaving of two writers and a reader.
@@ -50,9 +56,15 @@ end $nizhal$"
 pub(super) fn horizon_function(schema: &str) -> String {
     format!(
         "create or replace function {schema}._nizhal_horizon(out clock bigint, out horizon bigint, out lives text) language plpgsql volatile as $nizhal$
-declare lowest bigint;
+declare lowest bigint; batch bigint;
 begin
-  select last_value into clock from {schema}._nizhal_clock;
+  select last_value, last_value + log_cnt - 32 into clock, batch from {schema}._nizhal_clock;
+  if batch::text is distinct from current_setting('nizhal.on_disk', true) then
+    if pg_current_wal_flush_lsn() < pg_current_wal_insert_lsn() then
+      perform set_config('synchronous_commit', 'local', true), pg_logical_emit_message(true, 'nizhal', '');
+    end if;
+    perform set_config('nizhal.on_disk', batch::text, false);
+  end if;
   select min(((classid::bigint & 65535) << 32) | objid::bigint) into lowest from pg_locks
    where locktype = 'advisory' and objsubid = 1 and (classid::bigint >> 16) = {LOCK_CLASS}
      and database = (select oid from pg_database where datname = current_database());

@@ -1,0 +1,251 @@
+//! Invariant 10: a database that was restored or failed over is recognised, and every device starts again.
+
+use crate::fixture::{BINARY, add, credit, customers, two_shops};
+use crate::oracle::assert_converged;
+use nizhal_tests::{App, Cluster, Connection, Database, Device, Durability, Kind, on, until};
+use serde_json::{Value, json};
+
+on![postgres, Postgres: inv10_a_dump_restored_elsewhere_resets_every_device,
+    inv10_a_dump_whose_clock_passed_the_old_cursor_resets_too, inv10_a_dump_restored_beside_its_origin_resets,
+    inv10_a_promoted_standby_that_had_less_resets_every_device,
+    inv10_a_promoted_standby_whose_clock_passed_the_old_cursor_resets_too,
+    inv10_an_outbox_goes_on_after_a_restore, inv31_a_standby_is_unavailable_until_it_is_promoted];
+
+/// The same phone as before, its cursor and rows kept, talking to another server.
+fn moved(device: &Device, app: &App, user: &str) -> Device {
+    let mut moved = app.device(&device.id, user, "s1");
+    (moved.cursor, moved.rows) = (device.cursor.clone(), device.rows.clone());
+    moved
+}
+
+/// Two devices and a history with updates, deletes and rows of two tables; ben's stops here.
+async fn history(app: &App) -> (Connection, Device, Device) {
+    let mut db = two_shops(app).await;
+    customers(&mut db, "s1", "c", 12).await;
+    let (mut phone, mut slow) = (app.device("phone", "ana", "s1"), app.device("slow", "ben", "s1"));
+    add(&mut phone, "mine").await;
+    credit(&mut phone, "e1", "mine", "12.50").await;
+    db.execute("update customers set note = 'before' where id in ('c1', 'c2')").await;
+    db.execute("delete from customers where id = 'c3'").await;
+    phone.pull().await;
+    slow.pull().await;
+    (db, phone, slow)
+}
+
+/// What the copy will not have: rows, a change, a delete and a mutation, all of them pulled by the phone.
+async fn lost_future(db: &mut Connection, phone: &mut Device) {
+    customers(db, "s1", "lost", 30).await;
+    // One transaction, one version; the rest are one each, so that the cursor is well ahead of the copy's clock.
+    for number in 0..50 {
+        db.execute(&format!("update customers set note = 'lost {number}' where id = 'c1'")).await;
+    }
+    db.execute("delete from customers where id = 'c4'").await;
+    add(phone, "lost too").await;
+    phone.pull().await;
+    assert!(phone.row("customers", "lost7").is_some() && phone.row("customers", "c4").is_none());
+}
+
+/// Enough writes, each a transaction of its own, to bring the clock past the phone's cursor.
+async fn overtake(db: &mut Connection, prefix: &str) {
+    for number in 0..150 {
+        db.execute(&format!("insert into customers (id, shop_id, name) values ('{prefix}{number}', 's1', 'New')"))
+            .await;
+    }
+}
+
+/// The old devices against the copy: reset, then equal to it, now and after everything that comes.
+async fn starts_again(app: &App, old: &[(&Device, &str)], epoch: &Value) {
+    let mut db = app.sql().await;
+    let mut minted = None;
+    let mut devices = Vec::new();
+    for (device, user) in old {
+        let mut device = moved(device, app, user);
+        let page = device.page(Some(7)).await;
+        assert!(page.reset, "{} was not told to start again: {}", device.id, page.body);
+        assert_ne!(page.body["epoch"], *epoch, "{} got the old epoch", device.id);
+        assert_eq!(
+            *minted.get_or_insert(page.body["epoch"].clone()),
+            page.body["epoch"],
+            "one epoch, not one a device"
+        );
+        assert!(device.pull_by(7).await.iter().all(|page| !page.reset), "a reset without end");
+        assert_converged(app, &device, user).await;
+        devices.push((device, *user));
+    }
+    overtake(&mut db, "after").await;
+    db.execute("delete from customers where id = 'c5'").await;
+    for (device, user) in &mut devices {
+        assert!(device.pull_by(20).await.iter().all(|page| !page.reset), "a reset without a reason");
+        assert_converged(app, device, user).await;
+        assert!(device.row("customers", "after149").is_some() && device.row("customers", "c5").is_none());
+    }
+    add(&mut app.device("new", "ana", "s1"), "written on the copy").await;
+    for (device, _) in &mut devices {
+        let page = device.page(None).await;
+        assert_eq!((page.reset, Some(&page.body["epoch"])), (false, minted.as_ref()));
+        assert!(device.row("customers", "written on the copy").is_some());
+    }
+}
+
+async fn epoch_of(device: &mut Device) -> Value {
+    device.page(None).await.body["epoch"].clone()
+}
+
+/// A real dump, as text.
+fn dump(app: &App) -> String {
+    let dump = Cluster::program("pg_dump", &["--dbname", app.database.url()]);
+    String::from_utf8(dump).expect("a dump in UTF-8")
+}
+
+/// Restores a dump into an empty database.
+fn restore(dump: &str, into: &str) {
+    let dir = nizhal_tests::TempDir::new("dump");
+    let file = dir.path().join("dump.sql").display().to_string();
+    std::fs::write(&file, dump).expect("the dump is written");
+    Cluster::program("psql", &["--dbname", into, "-v", "ON_ERROR_STOP=1", "--quiet", "--file", &file]);
+}
+
+/// The dump as a database of a cluster of its own.
+async fn elsewhere(cluster: &Cluster, dump: &str) -> Database {
+    Database::within(cluster, "postgres").connect().await.execute("create database restored").await;
+    let database = Database::within(cluster, "restored");
+    restore(dump, database.url());
+    database
+}
+
+async fn inv10_a_dump_restored_elsewhere_resets_every_device(app: App) {
+    let (mut db, mut phone, slow) = history(&app).await;
+    let dump = dump(&app);
+    lost_future(&mut db, &mut phone).await;
+    let epoch = epoch_of(&mut phone).await;
+    let cluster = Cluster::start(Durability::Fast);
+    let restored = App::serve(elsewhere(&cluster, &dump).await, BINARY);
+    starts_again(&restored, &[(&phone, "ana"), (&slow, "ben")], &epoch).await;
+    // The origin goes on as it was.
+    assert_eq!(epoch_of(&mut phone).await, epoch);
+}
+
+async fn inv10_a_dump_whose_clock_passed_the_old_cursor_resets_too(app: App) {
+    let (mut db, mut phone, slow) = history(&app).await;
+    let dump = dump(&app);
+    lost_future(&mut db, &mut phone).await;
+    let epoch = epoch_of(&mut phone).await;
+    let cluster = Cluster::start(Durability::Fast);
+    let database = elsewhere(&cluster, &dump).await;
+    // Before any device comes: now no cursor is ahead, and yet its versions mean other rows.
+    overtake(&mut database.connect().await, "new").await;
+    let restored = App::serve(database, BINARY);
+    // The device that is behind comes first, so that the other's being ahead can have told nothing.
+    starts_again(&restored, &[(&slow, "ben"), (&phone, "ana")], &epoch).await;
+}
+
+async fn inv10_a_dump_restored_beside_its_origin_resets(app: App) {
+    let (mut db, mut phone, slow) = history(&app).await;
+    let dump = dump(&app);
+    lost_future(&mut db, &mut phone).await;
+    let epoch = epoch_of(&mut phone).await;
+    // The same cluster, so only the database's number differs.
+    let beside = Database::new(Kind::Postgres).await;
+    restore(&dump, beside.url());
+    overtake(&mut beside.connect().await, "new").await;
+    starts_again(&App::serve(beside, BINARY), &[(&slow, "ben"), (&phone, "ana")], &epoch).await;
+}
+
+/// A cluster, an app on it, and a standby that has all of the history and then hears no more.
+struct Pair {
+    app: App,
+    phone: Device,
+    slow: Device,
+    epoch: Value,
+    /// In the order they may go: the standby hangs on the primary.
+    standby: Cluster,
+    _primary: Cluster,
+}
+
+impl Pair {
+    async fn with_a_lagging_standby() -> Self {
+        let primary = Cluster::start(Durability::Fast);
+        Database::within(&primary, "postgres").connect().await.execute("create database ledger").await;
+        let app = App::on(Database::within(&primary, "ledger"), BINARY);
+        let standby = primary.standby();
+        let (mut db, mut phone, slow) = history(&app).await;
+        let mut replica = Database::within(&standby, "ledger").connect().await;
+        until("the standby has it all", async || replica.count("customers where id = 'mine'").await == 1).await;
+        let seen = db.text("select cast(pg_current_wal_lsn() as text)").await;
+        until("the standby is at the primary's place", async || {
+            replica.text(&format!("select cast(pg_last_wal_replay_lsn() >= '{seen}' as text)")).await == "true"
+        })
+        .await;
+        replica.execute("alter system set primary_conninfo = ''").await;
+        replica.execute("select pg_reload_conf()").await;
+        until("the standby hears no more", async || replica.count("pg_stat_wal_receiver").await == 0).await;
+        lost_future(&mut db, &mut phone).await;
+        let epoch = epoch_of(&mut phone).await;
+        Self { app, phone, slow, epoch, standby, _primary: primary }
+    }
+
+    /// The primary is gone, and the standby takes its place.
+    async fn fail_over(&mut self) -> Database {
+        self.app.server.kill();
+        let promoted = Database::within(&self.standby, "ledger");
+        let mut db = promoted.connect().await;
+        assert_eq!(db.count("customers where id = 'lost7'").await, 0, "the standby did not lag");
+        assert_eq!(db.text("select cast(pg_promote() as text)").await, "true");
+        promoted
+    }
+}
+
+async fn inv10_a_promoted_standby_that_had_less_resets_every_device(_: App) {
+    let mut pair = Pair::with_a_lagging_standby().await;
+    let promoted = App::serve(pair.fail_over().await, BINARY);
+    starts_again(&promoted, &[(&pair.phone, "ana"), (&pair.slow, "ben")], &pair.epoch).await;
+}
+
+async fn inv10_a_promoted_standby_whose_clock_passed_the_old_cursor_resets_too(_: App) {
+    let mut pair = Pair::with_a_lagging_standby().await;
+    let database = pair.fail_over().await;
+    overtake(&mut database.connect().await, "new").await;
+    let promoted = App::serve(database, BINARY);
+    starts_again(&promoted, &[(&pair.slow, "ben"), (&pair.phone, "ana")], &pair.epoch).await;
+}
+
+async fn inv10_an_outbox_goes_on_after_a_restore(app: App) {
+    let (mut db, mut phone, _) = history(&app).await;
+    let dump = dump(&app);
+    lost_future(&mut db, &mut phone).await;
+    // Made before the restore was heard of; the server has forgotten the one before it.
+    let mut waiting = phone.mutation("addCustomer", &json!({"clientId": "waited", "name": "Waited"}));
+    let cluster = Cluster::start(Durability::Fast);
+    let restored = App::serve(elsewhere(&cluster, &dump).await, BINARY);
+    let mut phone = moved(&phone, &restored, "ana");
+    let reply = phone.push(std::slice::from_ref(&waiting)).await.refused(409, "out_of_order");
+    assert_eq!(reply.json()["lastMutationId"], 2, "from where to number again: {}", reply.text);
+    assert!(phone.pull().await[0].reset);
+    assert_eq!(phone.acknowledged, 2);
+    waiting["mutationID"] = json!(3);
+    for _ in 0..2 {
+        phone.push(std::slice::from_ref(&waiting)).await.expect(200);
+    }
+    phone.pull().await;
+    assert_eq!(phone.acknowledged, 3);
+    assert!(phone.row("customers", "waited").is_some());
+    assert_converged(&restored, &phone, "ana").await;
+}
+
+async fn inv31_a_standby_is_unavailable_until_it_is_promoted(_: App) {
+    let mut pair = Pair::with_a_lagging_standby().await;
+    let early = App::serve(Database::within(&pair.standby, "ledger"), BINARY);
+    let mut phone = moved(&pair.phone, &early, "ana");
+    let new = json!({"name": "addCustomer", "args": {"clientId": "new", "name": "New"}, "clientMutationId": "new"});
+    for reply in [phone.ask(None).await, phone.push(std::slice::from_ref(&new)).await] {
+        let reply = reply.refused(503, "unavailable");
+        assert!(reply.headers.contains_key("retry-after"));
+    }
+    pair.fail_over().await;
+    // The same server, without a restart.
+    phone.push(&[new]).await.expect(200);
+    let pages = phone.pull().await;
+    assert!(pages[0].reset && pages[0].body["epoch"] != pair.epoch);
+    assert!(phone.row("customers", "new").is_some());
+    assert_converged(&early, &phone, "ana").await;
+}
