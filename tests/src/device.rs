@@ -211,11 +211,13 @@ impl Device {
             self.rows.clear();
         }
         let bucket_column = &self.bucket_column;
-        self.rows.retain(|_, row| {
-            // Wire 2 names the rule too; these tests' tables are in one rule each.
-            let named = |bucket: &String| if self.two { bucket.split_once(':').expect("rule:value").1 } else { bucket };
-            !page.removed_buckets.iter().any(|bucket| text_of(&row[bucket_column.as_str()]) == named(bucket))
-        });
+        // Wire 2 names the rule too; these tests' tables are in one rule each.
+        let value = |name: &String| match name.split_once(':') {
+            Some((_, value)) if self.two => value.to_owned(),
+            _ => name.clone(),
+        };
+        let lost: BTreeSet<String> = page.removed_buckets.iter().map(value).collect();
+        self.rows.retain(|_, row| !lost.contains(&text_of(&row[bucket_column.as_str()])));
         for gone in page.tombstoned.iter().chain(&page.removed) {
             self.rows.remove(gone);
         }

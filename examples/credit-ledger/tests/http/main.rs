@@ -21,3 +21,5 @@ mod push;
 mod request;
 mod sequence;
 mod stream;
+mod wire2_pull;
+mod wire2_push;
