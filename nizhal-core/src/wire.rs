@@ -3,6 +3,70 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+/// Which form of the protocol a client speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wire {
+    /// What existing clients speak.
+    #[default]
+    One,
+    /// Results for each mutation, `complete` pages, streamed pulls, buckets named `rule:value`.
+    Two,
+}
+
+impl Wire {
+    /// The form that a client names; nothing means the first, and `None` that there is no such form.
+    pub fn parse(named: Option<&str>) -> Option<Self> {
+        match named {
+            None | Some("1") => Some(Self::One),
+            Some("2") => Some(Self::Two),
+            Some(_) => None,
+        }
+    }
+}
+
+/// What became of one mutation, in wire 2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum MutationStatus {
+    /// It ran now.
+    Applied,
+    /// It ran before.
+    Duplicate,
+    /// It never will run; its number is used up.
+    Rejected,
+    /// Something must come before it; nothing is used up.
+    OutOfOrder,
+    /// It is not this actor's to do.
+    Forbidden,
+    /// Something that it depends on was refused; its number is used up.
+    Cancelled,
+}
+
+/// The answer to one mutation, in wire 2.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MutationResult {
+    /// The mutation.
+    pub client_mutation_id: String,
+    /// What became of it.
+    pub status: MutationStatus,
+    /// Why it did not apply, for machines …
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub code: Option<String>,
+    /// … and for people.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub error: Option<String>,
+    /// The arg `clientId`, when the server gave another id …
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub client_id: Option<String>,
+    /// … and that one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub server_id: Option<String>,
+    /// Where the client's sequence stands.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_mutation_id: Option<i64>,
+}
+
 /// The body of `POST /sync/pull`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -121,6 +185,14 @@ mod tests {
         assert!(push(&"m".repeat(1025), "null").is_err());
         assert_eq!(serde_json::from_str::<PullRequest>("{}").unwrap().device_id, None);
         assert!(serde_json::from_str::<PullRequest>(r#"{"deviceId": ""}"#).is_err());
+    }
+
+    #[test]
+    fn wires_are_one_and_two() {
+        assert_eq!([None, Some("1"), Some("2")].map(Wire::parse), [Some(Wire::One), Some(Wire::One), Some(Wire::Two)]);
+        for other in ["", "0", "3", "02", "2.0", " 2", "two"] {
+            assert_eq!(Wire::parse(Some(other)), None, "{other:?}");
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 /// A running sync server without a listener of its own; cheap to clone.
 ///
@@ -61,6 +61,8 @@ struct Inner {
     gate: VersionGate,
     limiter: Option<Limiter>,
     counts: Counts,
+    /// Pulls that may be streamed at once: half of the database's connections.
+    streams: Arc<Semaphore>,
     stopping: watch::Sender<bool>,
     started: Instant,
 }
@@ -71,8 +73,10 @@ const CLOSE_SOCKETS_TIME: Duration = Duration::from_secs(5);
 impl Server {
     pub(crate) fn new(parts: Parts) -> Self {
         let limiter = parts.settings.rate_limit.map(Limiter::new);
+        let streams = usize::try_from(parts.settings.db_pool / 2).unwrap_or(1).max(1);
         Self {
             inner: Arc::new(Inner {
+                streams: Arc::new(Semaphore::new(streams)),
                 name: parts.name,
                 settings: parts.settings,
                 engine: Arc::new(parts.engine),
@@ -183,6 +187,10 @@ impl Server {
 
     pub(crate) fn counts(&self) -> &Counts {
         &self.inner.counts
+    }
+
+    pub(crate) fn streams(&self) -> Arc<Semaphore> {
+        self.inner.streams.clone()
     }
 
     pub(crate) fn uptime(&self) -> Duration {

@@ -6,11 +6,13 @@ pub(super) fn paths() -> Value {
     json!({
         "/sync/pull": {"post": {
             "operationId": "pull",
+            "parameters": [wire("header")],
             "requestBody": body(&pull_request()),
-            "responses": with_errors(&json!({"200": content(&pull_response())}), &[400, 401, 413, 426, 429, 503]),
+            "responses": with_errors(&json!({"200": pull_content()}), &[400, 401, 413, 426, 429, 503]),
         }},
         "/sync/push": {"post": {
             "operationId": "push",
+            "parameters": [wire("header")],
             "requestBody": body(&push_request()),
             "responses": with_errors(
                 &json!({"200": content(&push_response())}),
@@ -19,12 +21,12 @@ pub(super) fn paths() -> Value {
         }},
         "/sync/stream": {"get": {
             "operationId": "stream",
-            "parameters": [bucket(false)],
+            "parameters": [bucket(false), wire("query")],
             "responses": with_errors(&json!({"101": {"description": "WebSocket"}}), &[400, 401, 403, 429, 503]),
         }},
         "/sync/realtime/authorize": {"get": {
             "operationId": "authorize",
-            "parameters": [bucket(true)],
+            "parameters": [bucket(true), wire("query")],
             "responses": with_errors(&json!({"204": {"description": "held"}}), &[400, 401, 403, 429, 503]),
         }},
         "/nizhal/contract": {"get": {
@@ -70,6 +72,12 @@ fn bucket(required: bool) -> Value {
     json!({"name": "bucket", "in": "query", "required": required, "schema": schema})
 }
 
+/// The wire that a request asks for; 1 when it says nothing.
+fn wire(place: &str) -> Value {
+    let name = if place == "header" { "x-nizhal-wire" } else { "wire" };
+    json!({"name": name, "in": place, "required": false, "schema": {"type": "string", "enum": ["1", "2"]}})
+}
+
 fn pull_request() -> Value {
     json!({"type": "object", "properties": {
         "cursor": {"type": "string", "maxLength": 8192},
@@ -77,6 +85,13 @@ fn pull_request() -> Value {
         "limit": {"type": "integer", "default": 1000},
         "syncRule": {"type": "string"},
     }})
+}
+
+/// Wire 2 also gives a whole pull as lines: tables with rows, then the response without `changed`.
+fn pull_content() -> Value {
+    let mut content = content(&pull_response());
+    content["content"]["application/x-ndjson"] = json!({"schema": {"type": "string"}});
+    content
 }
 
 fn pull_response() -> Value {
@@ -103,6 +118,7 @@ fn pull_response() -> Value {
             "epoch": text,
             "cursorReset": {"type": "boolean"},
             "hasMore": {"type": "boolean"},
+            "complete": {"type": "boolean"},
             "lastMutationId": {"type": "integer"},
         },
     })
@@ -130,8 +146,9 @@ fn push_request() -> Value {
     })
 }
 
+/// Wire 1's answer or wire 2's.
 fn push_response() -> Value {
-    json!({
+    let one = json!({
         "type": "object",
         "required": ["applied"],
         "properties": {
@@ -139,5 +156,26 @@ fn push_response() -> Value {
             "lastMutationId": {"type": "integer"},
             "clientSequences": {"type": "object", "additionalProperties": {"type": "integer"}},
         },
-    })
+    });
+    let text = json!({"type": "string"});
+    let status = ["applied", "duplicate", "rejected", "outOfOrder", "forbidden", "cancelled"];
+    let result = json!({
+        "type": "object",
+        "required": ["clientMutationId", "status"],
+        "properties": {
+            "clientMutationId": text,
+            "status": {"type": "string", "enum": status},
+            "code": text,
+            "error": text,
+            "clientId": text,
+            "serverId": text,
+            "lastMutationId": {"type": "integer"},
+        },
+    });
+    let two = json!({
+        "type": "object",
+        "required": ["results"],
+        "properties": {"results": {"type": "array", "items": result}},
+    });
+    json!({"oneOf": [one, two]})
 }

@@ -1,5 +1,6 @@
 //! Buckets: the unit of visibility, a rule and one value for each of its parameters.
 
+use nizhal_core::wire::Wire;
 use std::fmt::Write;
 
 /// A bucket: a rule and the values of its parameters as text.
@@ -37,6 +38,14 @@ impl Bucket {
             [] => "*".to_owned(),
             [only] => only.clone(),
             several => several.iter().map(|value| percent_encode(value)).collect::<Vec<_>>().join("/"),
+        }
+    }
+
+    /// The name that a client of this wire reads.
+    pub fn name_in(&self, wire: Wire) -> String {
+        match wire {
+            Wire::One => self.name(),
+            Wire::Two => self.qualified(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod bucket;
 mod cursor;
+mod lines;
 mod page;
 mod pull;
 mod push;
@@ -9,6 +10,8 @@ mod scope;
 
 pub use bucket::Bucket;
 pub(crate) use bucket::MEMBERSHIP;
+pub use lines::{Line, Lines};
+pub use push::{Answer, Ids, PushFailure, PushReply, Verdict};
 
 use crate::{
     realtime::Hub,
@@ -55,52 +58,12 @@ pub enum PullError {
     /// The store failed.
     #[error("the store failed")]
     Store(#[from] StoreError),
-}
-
-/// What a push did: what applied, and the failure that ended it.
-#[derive(Debug, Default)]
-pub struct PushReply {
-    /// The `clientMutationId`s that are applied, replays included, in order.
-    pub applied: Vec<String>,
-    /// For each `clientID` of the batch, in order of first use: its last mutation.
-    pub sequences: Vec<(String, i64)>,
-    /// The first failure; nothing after it ran.
-    pub failure: Option<PushFailure>,
-}
-
-/// Why a mutation did not apply.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PushFailure {
-    /// 400 `unknown_mutator`.
-    #[error("no mutator is named `{0}`")]
-    UnknownMutator(String),
-    /// 403 `forbidden`.
-    #[error("the mutation writes outside the actor's buckets; all of it was rolled back")]
-    Forbidden,
-    /// 403 `client_id_taken`.
-    #[error("this clientID belongs to another actor; use a fresh one")]
-    ClientIdTaken,
-    /// 409 `out_of_order`.
-    #[error("mutation {got} is out of order: the last one seen was {last}")]
-    OutOfOrder {
-        /// The number that came.
-        got: i64,
-        /// The last number seen.
-        last: i64,
-    },
-    /// 422 `rejected`.
-    #[error("{0}")]
-    Rejected(String),
-    /// 422 `invalid_args`.
-    #[error("{0}")]
-    InvalidArgs(String),
-    /// 503 when the database could not be reached or stayed busy, else 500.
-    #[error("the store failed")]
-    Store(#[from] StoreError),
-    /// 500 `internal`: a mutator's own fault.
-    #[error("internal fault")]
-    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The reader of a stream let a line wait too long.
+    #[error("the reader is too slow; pull again")]
+    SlowReader,
+    /// The reader of a stream hung up.
+    #[error("the reader hung up")]
+    ReaderGone,
 }
 
 impl Engine {

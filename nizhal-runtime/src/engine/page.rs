@@ -12,7 +12,23 @@ pub(super) struct Page {
     seen: HashSet<(usize, Vec<String>)>,
     /// By table and id: deleted or not, and the client's key.
     gone: BTreeMap<(usize, String), (bool, Option<String>)>,
-    lost: Vec<String>,
+}
+
+/// What an answer says beside its rows and what is gone.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Ending {
+    pub(super) removed_buckets: Vec<String>,
+    pub(super) cursor: String,
+    pub(super) epoch: String,
+    #[serde(rename = "cursorReset", skip_serializing_if = "std::ops::Not::not")]
+    pub(super) reset: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) has_more: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) complete: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) last_mutation_id: Option<i64>,
 }
 
 struct Rows {
@@ -22,9 +38,9 @@ struct Rows {
 }
 
 impl Page {
-    pub(super) fn new(tables: &[&'static TableDesc], lost: Vec<String>) -> Self {
+    pub(super) fn new(tables: &[&'static TableDesc]) -> Self {
         let tables = tables.iter().map(|table| Rows { name: table.name, json: Vec::new() }).collect();
-        Self { tables, seen: HashSet::new(), gone: BTreeMap::new(), lost }
+        Self { tables, seen: HashSet::new(), gone: BTreeMap::new() }
     }
 
     /// Takes in a change; a row that is here already is passed over.
@@ -63,15 +79,32 @@ impl Page {
         self.gone.remove(&(slot, id.to_owned()));
     }
 
+    /// How many are gone.
+    pub(super) fn gone_count(&self) -> usize {
+        self.gone.len()
+    }
+
+    /// Takes in what is gone from another page of the same snapshot.
+    pub(super) fn take_gone(&mut self, other: &mut Self) {
+        self.gone.append(&mut other.gone);
+    }
+
+    /// The rows as lines, one for each table that has some.
+    pub(super) fn lines(&mut self) -> Vec<Vec<u8>> {
+        let tables = self.tables.iter_mut().filter(|table| !table.json.is_empty());
+        tables
+            .map(|table| {
+                let json = std::mem::take(&mut table.json);
+                let mut line = Vec::with_capacity(json.len() + 64);
+                batch(&mut line, table.name, &json);
+                line.push(b'\n');
+                line
+            })
+            .collect()
+    }
+
     /// The response body.
-    pub(super) fn finish(
-        self,
-        cursor: &str,
-        epoch: &str,
-        reset: bool,
-        has_more: bool,
-        last_mutation_id: Option<i64>,
-    ) -> Vec<u8> {
+    pub(super) fn finish(self, ending: Ending) -> Vec<u8> {
         let rows: usize = self.tables.iter().map(|table| table.json.len()).sum();
         let mut body = Vec::with_capacity(rows + 1024);
         body.extend_from_slice(b"{\"changed\":[");
@@ -79,50 +112,49 @@ impl Page {
             if at > 0 {
                 body.push(b',');
             }
-            body.extend_from_slice(b"{\"table\":");
-            write(&mut body, table.name);
-            body.extend_from_slice(b",\"rows\":[");
-            body.extend_from_slice(&table.json);
-            body.extend_from_slice(b"]}");
+            batch(&mut body, table.name, &table.json);
         }
+        body.extend_from_slice(b"],");
+        let start = body.len();
+        self.finish_into(&mut body, ending);
+        // The rest is an object too: its opening brace goes, its members follow ours.
+        body.remove(start);
+        body
+    }
+
+    /// The last line: all but the rows.
+    pub(super) fn last_line(self, ending: Ending) -> Vec<u8> {
+        let mut line = Vec::with_capacity(1024);
+        self.finish_into(&mut line, ending);
+        line.push(b'\n');
+        line
+    }
+
+    fn finish_into(self, body: &mut Vec<u8>, ending: Ending) {
         let (mut tombstoned, mut removed) = (Vec::new(), Vec::new());
         for ((slot, id), (deleted, key)) in self.gone {
             let gone = Gone { table: self.tables[slot].name.to_owned(), id, key };
             if deleted { tombstoned.push(gone) } else { removed.push(gone) }
         }
-        let rest = Rest {
-            tombstoned,
-            removed,
-            removed_buckets: self.lost,
-            cursor,
-            epoch,
-            cursor_reset: reset,
-            has_more,
-            last_mutation_id,
-        };
-        body.extend_from_slice(b"],");
-        let start = body.len();
-        write(&mut body, &rest);
-        // The rest is an object too: its opening brace goes, its members follow ours.
-        body.remove(start);
-        body
+        write(body, Rest { tombstoned, removed, ending });
     }
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Rest<'a> {
+struct Rest {
     tombstoned: Vec<Gone>,
     removed: Vec<Gone>,
-    removed_buckets: Vec<String>,
-    cursor: &'a str,
-    epoch: &'a str,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    cursor_reset: bool,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    has_more: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_mutation_id: Option<i64>,
+    #[serde(flatten)]
+    ending: Ending,
+}
+
+/// A table's rows as an object.
+fn batch(body: &mut Vec<u8>, table: &str, rows: &[u8]) {
+    body.extend_from_slice(b"{\"table\":");
+    write(body, table);
+    body.extend_from_slice(b",\"rows\":[");
+    body.extend_from_slice(rows);
+    body.extend_from_slice(b"]}");
 }
 
 fn write(body: &mut Vec<u8>, value: impl Serialize) {

@@ -3,11 +3,14 @@
 use super::{
     Bucket, Engine, PullError, PullPage,
     cursor::{Cursor, Decoded, Lane},
-    page::Page,
+    page::{Ending, Page},
     scope,
 };
-use crate::store::{Body, Frame, LaneRead, Position, Snapshot, Tie};
-use nizhal_core::{Principal, Rule, RuleTable, wire::PullRequest};
+use crate::store::{Body, Change, Frame, LaneRead, Position, Snapshot, Tie};
+use nizhal_core::{
+    Principal, Rule, RuleTable,
+    wire::{PullRequest, Wire},
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Rows in a page when the client does not say.
@@ -20,35 +23,70 @@ const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
 const MAX_LANES: usize = 8;
 
 impl Engine {
-    /// Answers a pull.
+    /// Answers a pull with one page.
     ///
     /// # Errors
     /// [`PullError::Store`] when the database fails.
-    pub async fn pull(&self, principal: &Principal, request: PullRequest) -> Result<PullPage, PullError> {
+    pub async fn pull(&self, principal: &Principal, wire: Wire, request: PullRequest) -> Result<PullPage, PullError> {
         let limit = request.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
         let limit = usize::try_from(limit).unwrap_or(1);
-        let (mut snapshot, frame, held) = self.look(principal, &request.cursor.0).await?;
+        let mut begun = self.begin(principal, wire, &request).await?;
+        let mut page = Page::new(&self.tables);
+        let room = Room { rows: limit, bytes: MAX_PAGE_BYTES, whole_versions: wire == Wire::Two };
+        let has_more = self.fill(&mut begun, room, &mut page).await?;
+        let ending = self.end(principal, wire, &request, begun, has_more).await?;
+        let reset = ending.reset;
+        Ok(PullPage { body: page.finish(ending), reset })
+    }
+
+    /// A snapshot, and where the pull begins in it.
+    pub(super) async fn begin(
+        &self,
+        principal: &Principal,
+        wire: Wire,
+        request: &PullRequest,
+    ) -> Result<Begun<'_>, PullError> {
+        let (snapshot, frame, held) = self.look(principal, &request.cursor.0).await?;
         let scope = scope::buckets(&self.schema, principal, &frame.members);
-        let start = start(held, scope.clone(), &frame, self.schema.rules(), !request.cursor.0.is_empty());
+        let sent = !request.cursor.0.is_empty();
+        let start = start(wire, held, scope.clone(), &frame, self.schema.rules(), sent);
+        Ok(Begun { snapshot, frame, scope, lanes: start.lanes, lost: start.lost, reset: start.reset })
+    }
 
-        let mut page = Page::new(&self.tables, start.lost.iter().map(Bucket::name).collect());
-        let (lanes, truncated) = self.read(&mut snapshot, start.lanes, &frame, limit, &mut page).await?;
-        self.keep_rows_still_shown(&mut snapshot, &scope, &mut page).await?;
+    /// Takes the next changes into the page; true when more wait.
+    pub(super) async fn fill(&self, begun: &mut Begun<'_>, room: Room, page: &mut Page) -> Result<bool, PullError> {
+        let lanes = std::mem::take(&mut begun.lanes);
+        let (lanes, has_more) = self.read(&mut begun.snapshot, lanes, &begun.frame, room, page).await?;
+        begun.lanes = lanes;
+        self.keep_rows_still_shown(&mut begun.snapshot, &begun.scope, page).await?;
+        Ok(has_more)
+    }
 
+    /// What an answer says beside its rows; closes the snapshot.
+    pub(super) async fn end(
+        &self,
+        principal: &Principal,
+        wire: Wire,
+        request: &PullRequest,
+        begun: Begun<'_>,
+        has_more: bool,
+    ) -> Result<Ending, PullError> {
+        let Begun { mut snapshot, frame, lanes, lost, reset, .. } = begun;
         let done = lanes.iter().map(|lane| lane.position.done()).min().unwrap_or_default();
-        let last_mutation = match &request.device_id {
+        let last_mutation_id = match &request.device_id {
             Some(device) => snapshot.last_mutation(device, principal.key(), done).await?,
             None => None,
         };
         snapshot.close().await?;
 
         let cursor = Cursor { epoch: frame.epoch.clone(), rules: self.fingerprint.clone(), lanes };
-        let (text, spilled) = cursor.encode(&frame.secret);
+        let (cursor, spilled) = cursor.encode(&frame.secret);
         if let Some(spilled) = spilled {
             self.store.remember_buckets(&spilled.id, &spilled.buckets).await?;
         }
-        let body = page.finish(&text, &frame.epoch, start.reset, truncated, last_mutation);
-        Ok(PullPage { body, reset: start.reset })
+        let removed_buckets = lost.iter().map(|bucket| bucket.name_in(wire)).collect();
+        let complete = wire == Wire::Two && !has_more;
+        Ok(Ending { removed_buckets, cursor, epoch: frame.epoch, reset, has_more, complete, last_mutation_id })
     }
 
     /// A snapshot, its frame, and what the client holds.
@@ -93,10 +131,10 @@ impl Engine {
         snapshot: &mut Snapshot<'_>,
         mut lanes: Vec<Lane>,
         frame: &Frame,
-        limit: usize,
+        room: Room,
         page: &mut Page,
     ) -> Result<(Vec<Lane>, bool), PullError> {
-        let (mut left, mut bytes, mut truncated) = (limit, MAX_PAGE_BYTES, false);
+        let (mut left, mut bytes, mut truncated) = (room.rows, room.bytes, false);
         let last = lanes.len() - 1;
         for (at, lane) in lanes.iter_mut().enumerate() {
             if lane.position.version >= frame.horizon && lane.position.tie.is_none() {
@@ -116,14 +154,10 @@ impl Engine {
                 limit: share,
                 max_bytes: bytes,
             };
-            let (changes, more) = snapshot.lane(&read).await?;
+            let (mut changes, next) = snapshot.lane(&read).await?;
+            truncated |= next.is_some();
+            let position = position_after(&mut changes, next, frame.horizon, room.whole_versions);
             left -= changes.len().min(left);
-            truncated |= more;
-            let mut position = Position::after(frame.horizon);
-            if more && let Some(change) = changes.last() {
-                let tie = Tie { slot: change.slot, key: change.key.clone() };
-                position = Position { version: change.version, tie: Some(tie) };
-            }
             for change in changes {
                 if let Body::Row(row) = &change.body {
                     bytes = bytes.saturating_sub(row.len());
@@ -187,6 +221,40 @@ async fn read_cursor(snapshot: &mut Snapshot<'_>, text: &str, frame: &Frame) -> 
     Ok(cursor.filter(|cursor| cursor.epoch == frame.epoch))
 }
 
+/// A pull under way.
+pub(super) struct Begun<'a> {
+    pub(super) snapshot: Snapshot<'a>,
+    frame: Frame,
+    scope: BTreeSet<Bucket>,
+    lanes: Vec<Lane>,
+    lost: Vec<Bucket>,
+    reset: bool,
+}
+
+/// How much a page may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    pub(super) rows: usize,
+    pub(super) bytes: usize,
+    /// Whether it ends between transactions where it can.
+    pub(super) whole_versions: bool,
+}
+
+/// Where a lane stands after these changes, when the next one is of version `next`.
+///
+/// A page that would end inside a version gives it back whole, so that a client never shows half a transaction; unless it
+/// holds nothing else, for then the version may be larger than any page.
+fn position_after(changes: &mut Vec<Change>, next: Option<i64>, horizon: i64, whole_versions: bool) -> Position {
+    let (Some(next), Some(first), Some(last)) = (next, changes.first(), changes.last()) else {
+        return Position::after(horizon);
+    };
+    if whole_versions && first.version < next {
+        changes.retain(|change| change.version < next);
+        return Position::after(next - 1);
+    }
+    Position { version: last.version, tie: Some(Tie { slot: last.slot, key: last.key.clone() }) }
+}
+
 /// Where a pull begins.
 #[derive(Debug)]
 struct Start {
@@ -196,7 +264,14 @@ struct Start {
 }
 
 /// Compares what the client holds with the buckets of now.
-fn start(held: Option<Cursor>, mut scope: BTreeSet<Bucket>, frame: &Frame, rules: &[Rule], sent: bool) -> Start {
+fn start(
+    wire: Wire,
+    held: Option<Cursor>,
+    mut scope: BTreeSet<Bucket>,
+    frame: &Frame,
+    rules: &[Rule],
+    sent: bool,
+) -> Start {
     let all = scope.clone();
     let fresh = |reset: bool, all: BTreeSet<Bucket>| Start {
         lanes: vec![Lane::fresh(all.into_iter().collect(), frame.horizon)],
@@ -211,7 +286,7 @@ fn start(held: Option<Cursor>, mut scope: BTreeSet<Bucket>, frame: &Frame, rules
         lane.buckets = kept;
         lost.extend(gone);
     }
-    if lost.iter().any(|lost| all.iter().any(|kept| confusable(rules, lost, kept))) {
+    if lost.iter().any(|lost| all.iter().any(|kept| confusable(wire, rules, lost, kept))) {
         return fresh(true, all);
     }
     if !scope.is_empty() {
@@ -226,12 +301,13 @@ fn start(held: Option<Cursor>, mut scope: BTreeSet<Bucket>, frame: &Frame, rules
     Start { lanes, lost, reset: false }
 }
 
-/// Whether a wire-1 client that is told to purge `lost` could purge what `kept` still shows.
+/// Whether a client that is told to purge `lost` could purge what `kept` still shows.
 ///
-/// It hears bare values, so equal names confuse; and it cannot know which rule gave it a row, so a table in both rules does. Such
-/// a client starts again, which is dear and safe.
-fn confusable(rules: &[Rule], lost: &Bucket, kept: &Bucket) -> bool {
-    if lost.name() == kept.name() {
+/// A wire-1 client hears bare values, so equal names confuse it; wire 2 names the rule. In both a client cannot know which
+/// rule gave it a row, for the other rule may tell rows apart by a constant or by a column that devices never see; so a table
+/// in both rules confuses. Such a client starts again, which is dear and safe.
+fn confusable(wire: Wire, rules: &[Rule], lost: &Bucket, kept: &Bucket) -> bool {
+    if wire == Wire::One && lost.name() == kept.name() {
         return true;
     }
     let syncs = |bucket: &Bucket, table: &str| {

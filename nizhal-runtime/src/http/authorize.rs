@@ -4,6 +4,7 @@ use super::{
     bearer,
     error::{HttpError, respond},
     stream::{buckets, query},
+    wire,
 };
 use crate::server::Server;
 use actix_web::{HttpRequest, HttpResponse, web::Data};
@@ -15,12 +16,13 @@ pub(super) async fn authorize(request: HttpRequest, server: Data<Server>) -> Htt
 async fn answer(request: HttpRequest, server: Data<Server>) -> Result<HttpResponse, HttpError> {
     let query = query(&request)?;
     let principal = bearer::socket_actor(&server, &request, &query).await?;
+    let wire = wire::of_query(&request, &query)?;
     let named = buckets(&query);
     let [bucket] = named.as_slice() else {
         return Err(HttpError::BadRequest("name one bucket: ?bucket=…".to_owned()));
     };
     let scope = server.engine().scope(&principal).await?;
-    if scope.iter().any(|held| held.name() == **bucket) {
+    if scope.iter().any(|held| held.name_in(wire) == **bucket) {
         Ok(HttpResponse::NoContent().finish())
     } else {
         Err(HttpError::BucketForbidden)

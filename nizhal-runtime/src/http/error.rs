@@ -12,7 +12,7 @@ use actix_web::{
     http::{StatusCode, header},
 };
 use futures_util::FutureExt;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::{error::Error, panic::AssertUnwindSafe};
 
 /// Why a request has no other answer.
@@ -51,6 +51,8 @@ pub(crate) enum HttpError {
     },
     #[error("the store failed")]
     Store(#[from] StoreError),
+    #[error("as many pulls are streamed as there may be; try again, or pull in pages")]
+    Busy,
     #[error("the server is stopping")]
     Stopping,
     #[error("a handler panicked")]
@@ -88,7 +90,8 @@ impl HttpError {
             Self::UpgradeRequired { .. } => answer(StatusCode::UPGRADE_REQUIRED, "upgrade_required", shown),
             Self::Pull(PullError::Store(error)) | Self::Store(error) => store(error),
             Self::Push { failure, .. } => push(failure),
-            Self::Stopping => answer(StatusCode::SERVICE_UNAVAILABLE, "unavailable", shown),
+            Self::Pull(_) => internal(),
+            Self::Busy | Self::Stopping => answer(StatusCode::SERVICE_UNAVAILABLE, "unavailable", shown),
             Self::Panicked => internal(),
         }
     }
@@ -130,7 +133,7 @@ impl HttpError {
     /// Faults of the server are errors with their causes; the client's own are for whoever asks.
     fn log(&self, status: StatusCode, code: &'static str) {
         let error: &dyn Error = self;
-        if matches!(self, Self::AdminUnset | Self::Stopping) || !status.is_server_error() {
+        if matches!(self, Self::AdminUnset | Self::Busy | Self::Stopping) || !status.is_server_error() {
             tracing::debug!(status = status.as_u16(), code, error, "request refused");
         } else {
             tracing::error!(status = status.as_u16(), code, error, "request failed");
@@ -158,11 +161,20 @@ fn push(failure: &PushFailure) -> Answer {
         PushFailure::Forbidden => answer(StatusCode::FORBIDDEN, "forbidden", shown),
         PushFailure::ClientIdTaken => answer(StatusCode::FORBIDDEN, "client_id_taken", shown),
         PushFailure::OutOfOrder { .. } => answer(StatusCode::CONFLICT, "out_of_order", shown),
+        PushFailure::Waits(_) => answer(StatusCode::CONFLICT, "out_of_order", shown),
+        PushFailure::NumberUsed(_) => answer(StatusCode::UNPROCESSABLE_ENTITY, "number_used", shown),
+        PushFailure::Cancelled(_) => answer(StatusCode::UNPROCESSABLE_ENTITY, "cancelled", shown),
         PushFailure::Rejected(_) => answer(StatusCode::UNPROCESSABLE_ENTITY, "rejected", shown),
         PushFailure::InvalidArgs(_) => answer(StatusCode::UNPROCESSABLE_ENTITY, "invalid_args", shown),
         PushFailure::Store(error) => store(error),
         PushFailure::Internal(_) => internal(),
     }
+}
+
+/// Code and text of a mutation that was not applied, for answers that are no errors themselves.
+pub(crate) fn push_answer(failure: &PushFailure) -> (&'static str, String) {
+    let Answer { code, text, .. } = push(failure);
+    (code, text)
 }
 
 /// Runs a handler: its errors become answers, and a panic becomes a 500 instead of a cut connection.
@@ -182,34 +194,6 @@ pub(crate) async fn not_found() -> HttpResponse {
 /// For URLs of ours that take another method.
 pub(crate) async fn method_not_allowed(allowed: &'static str) -> HttpResponse {
     HttpError::MethodNotAllowed { allowed }.into_response()
-}
-
-/// What a push answers in any case: what applied, and where its clients' sequences are.
-pub(crate) fn push_outcome(
-    applied: Vec<String>,
-    sequences: Vec<(String, i64)>,
-    failure: Option<&PushFailure>,
-) -> Map<String, Value> {
-    let mut outcome = Map::new();
-    outcome.insert("applied".to_owned(), applied.into());
-    // Where there is a gap, its client must hear where it stands, whatever came before.
-    if let Some(PushFailure::OutOfOrder { last, .. }) = failure {
-        outcome.insert("lastMutationId".to_owned(), json!(last));
-    }
-    match sequences.as_slice() {
-        [] => {}
-        [_] if outcome.contains_key("lastMutationId") => {}
-        [(_, last)] => {
-            outcome.insert("lastMutationId".to_owned(), json!(last));
-        }
-        _ => {
-            outcome.insert(
-                "clientSequences".to_owned(),
-                Value::Object(sequences.into_iter().map(|(client, last)| (client, json!(last))).collect()),
-            );
-        }
-    }
-    outcome
 }
 
 #[cfg(test)]

@@ -9,12 +9,15 @@ mod error;
 mod gate;
 mod health;
 mod limit;
+mod lines;
 mod listen;
+mod outcome;
 mod pull;
 mod push;
 mod socket;
 mod stats;
 mod stream;
+mod wire;
 
 pub(crate) use gate::{Version, VersionError, VersionGate};
 pub(crate) use limit::Limiter;

@@ -3,6 +3,7 @@
 use super::{
     bearer, body,
     error::{HttpError, respond},
+    lines, wire,
 };
 use crate::server::Server;
 use actix_web::{
@@ -10,7 +11,7 @@ use actix_web::{
     http::header::{CACHE_CONTROL, ContentType},
     web::{Data, Payload},
 };
-use nizhal_core::wire::PullRequest;
+use nizhal_core::wire::{PullRequest, Wire};
 
 pub(super) async fn pull(request: HttpRequest, payload: Payload, server: Data<Server>) -> HttpResponse {
     respond(Box::pin(answer(request, payload, server))).await
@@ -18,10 +19,14 @@ pub(super) async fn pull(request: HttpRequest, payload: Payload, server: Data<Se
 
 async fn answer(request: HttpRequest, mut payload: Payload, server: Data<Server>) -> Result<HttpResponse, HttpError> {
     let principal = bearer::actor(&server, &request).await?;
+    let wire = wire::of(&request)?;
     server.gate().check(&request)?;
     let body = body::read(&request, &mut payload, server.settings().max_body_bytes).await?;
     let wanted: PullRequest = body::parse(&body)?;
-    let page = server.engine().pull(&principal, wanted).await?;
+    if wire == Wire::Two && lines::asked(&request) {
+        return lines::answer(server.get_ref().clone(), principal, wanted).await;
+    }
+    let page = server.engine().pull(&principal, wire, wanted).await?;
     server.counts().pulled(page.reset);
     // Every answer is for one actor and one moment, not only those that reset.
     Ok(HttpResponse::Ok().insert_header(ContentType::json()).insert_header((CACHE_CONTROL, "no-store")).body(page.body))

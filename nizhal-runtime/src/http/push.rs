@@ -2,7 +2,9 @@
 
 use super::{
     bearer, body,
-    error::{HttpError, push_outcome, respond},
+    error::{HttpError, respond},
+    outcome::outcome,
+    wire,
 };
 use crate::server::Server;
 use actix_web::{
@@ -20,6 +22,7 @@ pub(super) async fn push(request: HttpRequest, payload: Payload, server: Data<Se
 
 async fn answer(request: HttpRequest, mut payload: Payload, server: Data<Server>) -> Result<HttpResponse, HttpError> {
     let principal = bearer::actor(&server, &request).await?;
+    let wire = wire::of(&request)?;
     server.gate().check(&request)?;
     let body = body::read(&request, &mut payload, server.settings().max_body_bytes).await?;
     let batch: PushRequest = body::parse(&body)?;
@@ -31,11 +34,12 @@ async fn answer(request: HttpRequest, mut payload: Payload, server: Data<Server>
     }
     // A task of its own: a client that hangs up must not stop a mutation between its commit and its pings.
     let engine = server.engine().clone();
-    let pushing = rt::spawn(async move { engine.push(&principal, batch).await });
+    let pushing = rt::spawn(async move { engine.push(&principal, wire, batch).await });
     let reply = pushing.await.map_err(|_| HttpError::Panicked)?;
-    server.counts().pushed(reply.applied.len(), reply.failure.is_some());
-    let outcome = push_outcome(reply.applied, reply.sequences, reply.failure.as_ref());
-    match reply.failure {
+    let refused = reply.answers.iter().filter(|answer| answer.verdict.failure().is_some()).count();
+    server.counts().pushed(reply.answers.len() - refused, refused > 0 || reply.fault.is_some());
+    let (outcome, failure) = outcome(wire, reply);
+    match failure {
         None => Ok(HttpResponse::Ok().json(outcome)),
         Some(failure) => Err(HttpError::Push { failure, outcome }),
     }

@@ -4,6 +4,7 @@ use super::{
     bearer,
     error::{HttpError, respond},
     socket::{MAX_FRAME_BYTES, Socket, Wanted},
+    wire,
 };
 use crate::server::Server;
 use actix_web::{
@@ -18,10 +19,11 @@ pub(super) async fn stream(request: HttpRequest, payload: Payload, server: Data<
 async fn answer(request: HttpRequest, payload: Payload, server: Data<Server>) -> Result<HttpResponse, HttpError> {
     let query = query(&request)?;
     let principal = bearer::socket_actor(&server, &request, &query).await?;
+    let wire = wire::of_query(&request, &query)?;
     if server.is_stopping() {
         return Err(HttpError::Stopping);
     }
-    let wanted = Wanted::of(&buckets(&query));
+    let wanted = Wanted::of(wire, &buckets(&query));
     let scope = server.engine().scope(&principal).await?;
     let held = wanted.held(scope);
     if wanted.lacks(&held) {

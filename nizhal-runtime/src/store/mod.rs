@@ -289,14 +289,25 @@ impl Snapshot<'_> {
         }
     }
 
-    /// One lane's changes in order; the flag says that there may be more.
+    /// One lane's changes in order, and the version of the first that was left out when there are more.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn lane(&mut self, read: &LaneRead<'_>) -> Result<(Vec<Change>, bool), StoreError> {
+    pub async fn lane(&mut self, read: &LaneRead<'_>) -> Result<(Vec<Change>, Option<i64>), StoreError> {
         match self {
             Self::Postgres(snapshot) => snapshot.lane(read).await,
             Self::Sqlite(snapshot) => snapshot.lane(read).await,
+        }
+    }
+
+    /// Lets the snapshot stay open for this long between two statements; ours are closed sooner by default.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn hold(&mut self, seconds: u64) -> Result<(), StoreError> {
+        match self {
+            Self::Postgres(snapshot) => snapshot.hold(seconds).await,
+            Self::Sqlite(_) => Ok(()),
         }
     }
 

@@ -8,6 +8,9 @@ use super::{
 };
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Statement, Value};
 
+/// The most ids that one statement looks for.
+const MAX_IDS: usize = 500;
+
 /// Where a client's sequence stands.
 #[derive(Debug)]
 pub struct Sequence {
@@ -22,10 +25,14 @@ pub struct Sequence {
 /// A stored answer.
 #[derive(Debug, Clone)]
 pub struct Stored {
-    /// `applied`, `rejected`, `invalid_args` or `forbidden`.
+    /// `applied`, `rejected`, `invalid_args`, `forbidden`, `cancelled` or `unknown_mutator`.
     pub status: String,
     /// The reason, where it is not `applied`.
     pub reason: Option<String>,
+    /// The arg `clientId`, paired with `server_id`.
+    pub client_ref: Option<String>,
+    /// The id that the server gave.
+    pub server_id: Option<String>,
 }
 
 /// What names a mutation.
@@ -44,7 +51,7 @@ pub struct Claim<'a> {
 /// The final answer to a mutation.
 #[derive(Debug, Default)]
 pub struct Record<'a> {
-    /// `applied`, `rejected`, `invalid_args` or `forbidden`.
+    /// `applied`, `rejected`, `invalid_args`, `forbidden`, `cancelled` or `unknown_mutator`.
     pub status: &'a str,
     /// The reason, where it is not `applied`.
     pub reason: Option<&'a str>,
@@ -112,9 +119,37 @@ impl<'a> WriteTx<'a> {
     /// # Errors
     /// When the database fails.
     pub async fn stored(&self, actor: &str, client_mutation_id: &str) -> Result<Option<Stored>, StoreError> {
-        let sql = "select status, reason from _nizhal_mutations where actor = $1 and client_mutation_id = $2";
-        let row = self.one(sql, [actor.into(), client_mutation_id.into()]).await?;
-        row.map(|row| Ok(Stored { status: row.try_get("", "status")?, reason: row.try_get("", "reason")? })).transpose()
+        let sql = "select status, reason, client_ref, server_id from _nizhal_mutations \
+            where actor = $1 and client_mutation_id = $2";
+        let Some(row) = self.one(sql, [actor.into(), client_mutation_id.into()]).await? else { return Ok(None) };
+        Ok(Some(Stored {
+            status: row.try_get("", "status")?,
+            reason: row.try_get("", "reason")?,
+            client_ref: row.try_get("", "client_ref")?,
+            server_id: row.try_get("", "server_id")?,
+        }))
+    }
+
+    /// One of these mutations of the actor's that was refused for good, by the table's primary key.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn refused(&self, actor: &str, ids: &[String]) -> Result<Option<String>, StoreError> {
+        // What holds U+0000 names no mutation, and Postgres would not take it.
+        let ids: Vec<&String> = ids.iter().filter(|id| !id.contains('\0')).collect();
+        for some in ids.chunks(MAX_IDS) {
+            let places: Vec<String> = (0..some.len()).map(|at| format!("${}", at + 2)).collect();
+            let sql = format!(
+                "select client_mutation_id from _nizhal_mutations where actor = $1 and client_mutation_id in ({}) \
+                 and status not in ('applied', 'claimed') order by client_mutation_id limit 1",
+                places.join(", ")
+            );
+            let values = std::iter::once(actor.into()).chain(some.iter().map(|id| id.as_str().into()));
+            if let Some(row) = self.one(&sql, values).await? {
+                return Ok(Some(row.try_get("", "client_mutation_id")?));
+            }
+        }
+        Ok(None)
     }
 
     /// Claims the mutation; false when it was claimed before. Waits for a concurrent claim to end.

@@ -25,4 +25,6 @@ mod request;
 mod restore;
 mod sequence;
 mod stream;
+mod wire2_pull;
+mod wire2_push;
 mod writers;

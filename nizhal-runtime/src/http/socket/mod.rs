@@ -125,7 +125,7 @@ impl Socket {
 
     /// Presence of each bucket, as it is when the socket opens.
     async fn greet(&mut self) -> Result<(), Ending> {
-        let names: BTreeSet<String> = self.listener.buckets().iter().map(Bucket::name).collect();
+        let names: BTreeSet<String> = self.listener.buckets().iter().map(|bucket| self.wanted.name(bucket)).collect();
         for name in names {
             self.send_state(&name).await?;
         }
@@ -210,7 +210,8 @@ impl Socket {
         self.retry_at = None;
         self.recheck_at = Instant::now() + RECHECK_EVERY;
         let held = self.wanted.held(scope);
-        let gained: BTreeSet<String> = held.difference(self.listener.buckets()).map(Bucket::name).collect();
+        let gained: BTreeSet<String> =
+            held.difference(self.listener.buckets()).map(|bucket| self.wanted.name(bucket)).collect();
         // What is lost is told by the next pull, and a lost bucket's own name is said no more: the others ask for that pull.
         let mut batch = batch;
         if !held.is_superset(self.listener.buckets()) {
@@ -223,12 +224,12 @@ impl Socket {
 
     async fn send_batch(&mut self, batch: Batch, gained: BTreeSet<String>) -> Result<(), Ending> {
         let held = self.listener.buckets();
-        let mut pings: BTreeSet<String> =
-            batch.pings.iter().filter(|bucket| held.contains(bucket)).map(Bucket::name).collect();
+        let name = |bucket: &Bucket| self.wanted.name(bucket);
+        let mut pings: BTreeSet<String> = batch.pings.iter().filter(|bucket| held.contains(bucket)).map(name).collect();
         pings.extend(gained.iter().cloned());
         let diffs: Vec<Value> = (batch.diffs.iter())
             .filter(|diff| held.contains(&diff.bucket))
-            .map(|diff| json!({"bucket": diff.bucket.name(), "joins": diff.joins, "leaves": diff.leaves}))
+            .map(|diff| json!({"bucket": name(&diff.bucket), "joins": diff.joins, "leaves": diff.leaves}))
             .collect();
         self.server.hub().sent(pings.len() as u64);
         for name in pings {
@@ -254,7 +255,7 @@ impl Socket {
 
     /// Every bucket of this socket with this name; none when it holds none.
     fn named(&self, name: &str) -> Vec<Bucket> {
-        self.listener.buckets().iter().filter(|bucket| bucket.name() == name).cloned().collect()
+        self.listener.buckets().iter().filter(|bucket| self.wanted.name(bucket) == name).cloned().collect()
     }
 
     fn expired(&self) -> bool {

@@ -4,7 +4,7 @@ use crate::{
     testing::{self, Clock, clock, token},
 };
 use futures_util::{SinkExt, StreamExt};
-use nizhal_core::wire::PushRequest;
+use nizhal_core::wire::{PushRequest, Wire};
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
@@ -41,7 +41,8 @@ impl World {
         let principal = self.server.authenticator().authenticate(&token, now).await.unwrap();
         let batch = json!({"mutations": [{"name": "addNote", "args": {"clientId": id}, "clientMutationId": id}]});
         let batch: PushRequest = serde_json::from_str(&batch.to_string()).unwrap();
-        assert!(self.server.engine().push(&principal, batch).await.failure.is_none());
+        let reply = self.server.engine().push(&principal, Wire::One, batch).await;
+        assert!(reply.fault.is_none() && reply.answers[0].verdict.failure().is_none());
     }
 }
 
@@ -85,6 +86,27 @@ async fn a_push_pings_the_sockets_of_its_bucket_alone() {
     theirs.send(Message::text("ping")).await.unwrap();
     assert_eq!(text(&mut theirs).await, "pong");
     assert_eq!(world.server.hub().stats().pings_sent, 1);
+}
+
+#[actix_web::test]
+async fn wire_two_names_the_rule() {
+    let world = World::new().await;
+    let mut ours = world.open("u1", "s1", "&wire=2").await.unwrap();
+    assert_eq!(state(&mut ours).await, json!({"bucket": "mine:u1", "state": {}}));
+    assert_eq!(state(&mut ours).await, json!({"bucket": "myShop:s1", "state": {}}));
+    let mut shop = world.open("s1", "s1", "&wire=2&bucket=myShop:s1").await.unwrap();
+    assert_eq!(state(&mut shop).await["bucket"], "myShop:s1");
+    ours.send(Message::text(r#"presence:track:{"bucket":"myShop:s1"}"#)).await.unwrap();
+    let told = text(&mut shop).await;
+    assert!(told.starts_with(r#"presence:diff:{"bucket":"myShop:s1""#), "{told}");
+    world.push("s1", "n1").await;
+    assert_eq!(text(&mut shop).await, "repull:myShop:s1");
+    for (query, status) in [("&wire=2&bucket=s1", 403), ("&bucket=myShop:s1", 403), ("&wire=3", 400)] {
+        match world.open("u1", "s1", query).await {
+            Err(tungstenite::Error::Http(response)) => assert_eq!(response.status(), status, "{query}"),
+            other => panic!("{query}: {other:?}"),
+        }
+    }
 }
 
 #[actix_web::test]

@@ -1,33 +1,40 @@
 //! What a socket asked to hear: some names, or all that its actor holds.
 
 use crate::engine::Bucket;
+use nizhal_core::wire::Wire;
 use std::collections::BTreeSet;
 
-/// The buckets a socket asked for, by their wire 1 names.
+/// The buckets a socket asked for, by the names of its wire.
 ///
-/// A name stands for every bucket *of this actor* with that value, whichever its rule; another actor's bucket of the
+/// A name of wire 1 stands for every bucket *of this actor* with that value, whichever its rule; another actor's bucket of the
 /// same value is another bucket.
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {
+    wire: Wire,
     names: Option<BTreeSet<String>>,
 }
 
 impl Wanted {
     /// These names; none means all.
-    pub(crate) fn of(names: &[&str]) -> Self {
+    pub(crate) fn of(wire: Wire, names: &[&str]) -> Self {
         let names: BTreeSet<String> = names.iter().map(|&name| name.to_owned()).collect();
-        Self { names: (!names.is_empty()).then_some(names) }
+        Self { wire, names: (!names.is_empty()).then_some(names) }
+    }
+
+    /// The name by which the socket knows a bucket.
+    pub(crate) fn name(&self, bucket: &Bucket) -> String {
+        bucket.name_in(self.wire)
     }
 
     /// Those of the actor's buckets that the socket hears.
     pub(crate) fn held(&self, scope: Vec<Bucket>) -> BTreeSet<Bucket> {
-        let wanted = |bucket: &Bucket| self.names.as_ref().is_none_or(|names| names.contains(&bucket.name()));
+        let wanted = |bucket: &Bucket| self.names.as_ref().is_none_or(|names| names.contains(&self.name(bucket)));
         scope.into_iter().filter(wanted).collect()
     }
 
     /// Whether some name stands for nothing that the actor holds.
     pub(crate) fn lacks(&self, held: &BTreeSet<Bucket>) -> bool {
-        let found: BTreeSet<String> = held.iter().map(Bucket::name).collect();
+        let found: BTreeSet<String> = held.iter().map(|bucket| self.name(bucket)).collect();
         self.names.as_ref().is_some_and(|names| !names.is_subset(&found))
     }
 }
@@ -43,21 +50,32 @@ mod tests {
     #[test]
     fn a_bare_name_stands_for_every_rule_of_the_actor() {
         let scope = vec![bucket("shops", "42"), bucket("channels", "42"), bucket("shops", "7")];
-        let wanted = Wanted::of(&["42"]);
+        let wanted = Wanted::of(Wire::One, &["42"]);
         let held = wanted.held(scope);
         assert_eq!(held, [bucket("shops", "42"), bucket("channels", "42")].into());
         assert!(!wanted.lacks(&held));
     }
 
     #[test]
+    fn a_name_of_wire_two_stands_for_one_bucket() {
+        let scope = vec![bucket("shops", "42"), bucket("channels", "42")];
+        let wanted = Wanted::of(Wire::Two, &["shops:42"]);
+        let held = wanted.held(scope.clone());
+        assert_eq!(held, [bucket("shops", "42")].into());
+        assert!(!wanted.lacks(&held));
+        let bare = Wanted::of(Wire::Two, &["42"]);
+        assert!(bare.lacks(&bare.held(scope)));
+    }
+
+    #[test]
     fn a_name_that_the_actor_lacks_is_noticed() {
-        let wanted = Wanted::of(&["42", "8"]);
+        let wanted = Wanted::of(Wire::One, &["42", "8"]);
         assert!(wanted.lacks(&wanted.held(vec![bucket("shops", "42")])));
     }
 
     #[test]
     fn no_name_means_all_even_when_there_is_none() {
-        let wanted = Wanted::of(&[]);
+        let wanted = Wanted::of(Wire::One, &[]);
         assert!(!wanted.lacks(&wanted.held(vec![])));
         assert_eq!(wanted.held(vec![bucket("shops", "1"), bucket("shops", "2")]).len(), 2);
     }

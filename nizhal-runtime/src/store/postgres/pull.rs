@@ -175,8 +175,8 @@ impl<'a> Snapshot<'a> {
         Ok(frame)
     }
 
-    /// The lane's changes in order; the flag says that there may be more.
-    pub(crate) async fn lane(&mut self, read: &LaneRead<'_>) -> Result<(Vec<Change>, bool), StoreError> {
+    /// The lane's changes in order, and the version of the first that was left out.
+    pub(crate) async fn lane(&mut self, read: &LaneRead<'_>) -> Result<(Vec<Change>, Option<i64>), StoreError> {
         let tables = &self.sql.tables;
         let (mut versions, mut keys) = (Vec::new(), Vec::new());
         for slot in 0..tables.len() {
@@ -210,7 +210,7 @@ impl<'a> Snapshot<'a> {
         let (mut changes, mut bytes) = (Vec::new(), 0);
         while let Some(row) = rows.try_next().await? {
             if changes.len() == read.limit || bytes >= read.max_bytes {
-                return Ok((changes, true));
+                return Ok((changes, Some(row.try_get(1)?)));
             }
             let slot: i32 = row.try_get(0)?;
             let slot = usize::try_from(slot).map_err(|_| sqlx::Error::RowNotFound)?;
@@ -224,7 +224,7 @@ impl<'a> Snapshot<'a> {
             };
             changes.push(Change { version: row.try_get(1)?, slot, key: row.try_get(2)?, body });
         }
-        Ok((changes, false))
+        Ok((changes, None))
     }
 
     /// The living rows among these keys, once for each bucket that shows them.
@@ -250,6 +250,13 @@ impl<'a> Snapshot<'a> {
             }
         }
         Ok(images)
+    }
+
+    /// Lets the snapshot stay open for this long between two statements.
+    pub(crate) async fn hold(&mut self, seconds: u64) -> Result<(), StoreError> {
+        let sql = format!("set local idle_in_transaction_session_timeout = '{seconds}s'");
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *self.tx).await?;
+        Ok(())
     }
 
     /// The connection, for statements that both databases share.

@@ -122,22 +122,22 @@ impl<'a> Snapshot<'a> {
         Ok(frame)
     }
 
-    /// The lane's changes in order; the flag says that there may be more.
+    /// The lane's changes in order, and the version of the first that was left out.
     ///
     /// SQLite has no lateral joins, so each bucket is a statement of its own; what is over the limit is dropped as it
     /// comes, so memory stays at two pages.
-    pub(crate) async fn lane(&mut self, read: &LaneRead<'_>) -> Result<(Vec<Change>, bool), StoreError> {
-        let (mut changes, mut more) = (Vec::new(), false);
+    pub(crate) async fn lane(&mut self, read: &LaneRead<'_>) -> Result<(Vec<Change>, Option<i64>), StoreError> {
+        let (mut changes, mut left) = (Vec::new(), Left::default());
         for bucket in read.buckets {
             for scan in self.sql.scans.iter().filter(|scan| scan.rule == bucket.rule) {
                 changes.extend(rows(&mut self.tx, scan, bucket, read).await?);
-                more |= keep_first(&mut changes, read, read.limit * 2);
+                left.note(keep_first(&mut changes, read, read.limit * 2));
             }
             changes.extend(tombstones(&mut self.tx, &self.sql.tables, bucket, read).await?);
-            more |= keep_first(&mut changes, read, read.limit * 2);
+            left.note(keep_first(&mut changes, read, read.limit * 2));
         }
-        more |= keep_first(&mut changes, read, read.limit);
-        Ok((changes, more))
+        left.note(keep_first(&mut changes, read, read.limit));
+        Ok((changes, left.0))
     }
 
     /// The living rows among these keys, once for each bucket that shows them.
@@ -251,38 +251,50 @@ fn limit(read: &LaneRead<'_>) -> i64 {
     i64::try_from(read.limit + 1).unwrap_or(i64::MAX)
 }
 
-/// Keeps the first changes in order once there are more than `over`; true when some were dropped.
-fn keep_first(changes: &mut Vec<Change>, read: &LaneRead<'_>, over: usize) -> bool {
-    if changes.len() <= over {
-        if over > read.limit {
-            return false;
-        }
-        changes.sort_by(order);
-        return cut_bytes(changes, read.max_bytes);
+/// The lowest version that was left out; what is left out later may come before what was left out first.
+#[derive(Default)]
+struct Left(Option<i64>);
+
+impl Left {
+    fn note(&mut self, version: Option<i64>) {
+        self.0 = self.0.into_iter().chain(version).min();
+    }
+}
+
+/// Keeps the first changes in order once there are more than `over`; the version of the first that was dropped.
+fn keep_first(changes: &mut Vec<Change>, read: &LaneRead<'_>, over: usize) -> Option<i64> {
+    if changes.len() <= over && over > read.limit {
+        return None;
     }
     changes.sort_by(order);
-    changes.truncate(read.limit);
-    cut_bytes(changes, read.max_bytes);
-    true
+    let mut dropped = Left::default();
+    dropped.note(cut(changes, read.limit));
+    dropped.note(bytes_end(changes, read.max_bytes).and_then(|at| cut(changes, at)));
+    dropped.0
+}
+
+fn cut(changes: &mut Vec<Change>, at: usize) -> Option<i64> {
+    let version = changes.get(at)?.version;
+    changes.truncate(at);
+    Some(version)
 }
 
 fn order(a: &Change, b: &Change) -> std::cmp::Ordering {
     (a.version, a.slot, &a.key).cmp(&(b.version, b.slot, &b.key))
 }
 
-/// Ends the page at the first row that is past the bytes allowed; it always keeps one.
-fn cut_bytes(changes: &mut Vec<Change>, max_bytes: usize) -> bool {
+/// The first change that is past the bytes allowed; never the very first.
+fn bytes_end(changes: &[Change], max_bytes: usize) -> Option<usize> {
     let mut bytes = 0;
     for (at, change) in changes.iter().enumerate() {
         if at > 0 && bytes >= max_bytes {
-            changes.truncate(at);
-            return true;
+            return Some(at);
         }
         if let Body::Row(row) = &change.body {
             bytes += row.len();
         }
     }
-    false
+    None
 }
 
 /// Binds a text as the type that the column stores, so that the index serves the comparison.

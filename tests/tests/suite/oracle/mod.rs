@@ -92,7 +92,7 @@ async fn pull(
     let limit = *random.pick(&[1, 2, 3, 7, 1000]);
     let request = serde_json::json!({ "cursor": device.cursor(), "limit": limit }).to_string();
     let request = serde_json::from_str(&request).expect("a pull request");
-    let page = app.engine.pull(&principal, request).await.expect("an answer");
+    let page = app.engine.pull(&principal, nizhal::wire::Wire::One, request).await.expect("an answer");
     let page: serde_json::Value = serde_json::from_slice(&page.body).expect("JSON");
     let visible = plain::visible(db, variant, user).await;
     for row in device::changed(&page) {

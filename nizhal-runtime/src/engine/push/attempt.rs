@@ -1,24 +1,25 @@
-//! A push: each mutation in one transaction of its own, applied exactly once, answered the same for ever.
+//! One mutation: in one transaction of its own, applied exactly once, answered the same for ever.
 
-use super::{Bucket, Engine, PushFailure, PushReply, scope};
+use super::{Engine, Ids, PushFailure, numbered};
+use crate::engine::scope;
 use crate::store::{Claim, Fault, Record, StoreError, Stored, Touched, fault};
 use futures_util::FutureExt;
 use nizhal_core::{
     Applied, CtxParts, Error, Hlc, MutatorEntry, Principal,
-    wire::{Mutation, PushRequest},
+    wire::{Mutation, Wire},
 };
-use std::{collections::BTreeSet, panic::AssertUnwindSafe};
+use std::panic::AssertUnwindSafe;
 
 /// How often a mutation is tried again after a deadlock or serialization failure before it is answered 503.
 const ATTEMPTS: usize = 10;
 
 /// What became of one mutation, when the database did not fail.
 #[derive(Debug)]
-enum Outcome {
+pub(super) enum Outcome {
     /// It ran now, and wrote these buckets.
-    Applied(Vec<Touched>),
-    /// It was seen before; this is the answer of then, if it had one of its own.
-    Seen(Option<Stored>),
+    Applied { touched: Vec<Touched>, ids: Ids },
+    /// It was seen before; this is the answer of then, if it had one of its own, and where its sequence stands.
+    Seen { stored: Option<Stored>, last: Option<i64> },
     /// It is final and had no effect.
     Refused(PushFailure),
     /// It may not run at all, and used nothing up.
@@ -26,56 +27,29 @@ enum Outcome {
 }
 
 impl Engine {
-    /// Applies a batch of mutations, in order, until the first failure.
-    pub async fn push(&self, principal: &Principal, request: PushRequest) -> PushReply {
-        let mut reply = PushReply::default();
-        for mutation in request.mutations {
-            let outcome = match self.schema.mutator(&mutation.name) {
-                Some(entry) => self.apply(principal, entry, &mutation).await,
-                None => Ok(Outcome::Barred(PushFailure::UnknownMutator(mutation.name.clone()))),
-            };
-            let failure = match outcome {
-                Ok(Outcome::Applied(touched)) => {
-                    self.ping(&touched);
-                    None
-                }
-                Ok(Outcome::Seen(stored)) => stored.and_then(failure_of),
-                Ok(Outcome::Refused(failure)) => Some(failure),
-                Ok(Outcome::Barred(failure)) => {
-                    reply.failure = Some(failure);
-                    return reply;
-                }
-                Err(failure) => {
-                    reply.failure = Some(failure);
-                    return reply;
-                }
-            };
-            if let (Some(client_id), Some(id)) = (&mutation.client_id, numbered(&mutation)) {
-                match reply.sequences.iter_mut().find(|(client, _)| client == client_id) {
-                    Some((_, last)) => *last = (*last).max(id),
-                    None => reply.sequences.push((client_id.clone(), id)),
-                }
-            }
-            if let Some(failure) = failure {
-                reply.failure = Some(failure);
-                return reply;
-            }
-            reply.applied.push(mutation.client_mutation_id);
-        }
-        reply
-    }
-
     /// One mutation, tried again while the database says that it may succeed.
-    async fn apply(
+    pub(super) async fn apply(
         &self,
         principal: &Principal,
-        entry: &MutatorEntry,
+        wire: Wire,
         mutation: &Mutation,
     ) -> Result<Outcome, PushFailure> {
         let mut tried = 0;
         loop {
             tried += 1;
-            match self.attempt(principal, entry, mutation).await {
+            let claim = Claim {
+                actor: principal.key(),
+                client_mutation_id: &mutation.client_mutation_id,
+                sequence: mutation.client_id.as_deref().zip(numbered(mutation)),
+                name: &mutation.name,
+            };
+            let unknown = || PushFailure::UnknownMutator(mutation.name.clone());
+            let outcome = match (self.schema.mutator(&mutation.name), wire) {
+                (Some(entry), _) => self.attempt(principal, wire, entry, mutation, &claim).await,
+                (None, Wire::One) => Ok(Outcome::Barred(unknown())),
+                (None, Wire::Two) => self.refuse(&claim, unknown()).await,
+            };
+            match outcome {
                 Err(PushFailure::Store(StoreError::Unavailable(error)))
                     if tried < ATTEMPTS && fault(&error) == Fault::Retry =>
                 {
@@ -89,28 +63,30 @@ impl Engine {
     async fn attempt(
         &self,
         principal: &Principal,
+        wire: Wire,
         entry: &MutatorEntry,
         mutation: &Mutation,
+        claim: &Claim<'_>,
     ) -> Result<Outcome, PushFailure> {
-        let claim = Claim {
-            actor: principal.key(),
-            client_mutation_id: &mutation.client_mutation_id,
-            sequence: mutation.client_id.as_deref().zip(numbered(mutation)),
-            name: &mutation.name,
-        };
         let tx = self.store.begin().await?;
-        let before = match self.admit(&tx, &claim).await? {
+        let before = match self.admit(&tx, claim).await? {
             Admission::Run { last_version } => last_version,
-            Admission::Seen(stored) => {
+            Admission::Seen { stored, last } => {
                 self.store.on(&tx).finish().await?;
                 tx.commit().await.map_err(StoreError::from)?;
-                return Ok(Outcome::Seen(stored));
+                return Ok(Outcome::Seen { stored, last });
             }
             Admission::Barred(failure) => {
                 tx.rollback().await.map_err(StoreError::from)?;
                 return Ok(Outcome::Barred(failure));
             }
         };
+        if wire == Wire::Two
+            && let Some(refused) = self.store.on(&tx).refused(claim.actor, &mutation.depends_on).await?
+        {
+            tx.rollback().await.map_err(StoreError::from)?;
+            return self.refuse(claim, PushFailure::Cancelled(refused)).await;
+        }
         let parts = CtxParts {
             tx,
             principal: principal.clone(),
@@ -130,10 +106,12 @@ impl Engine {
                 if self.may_write(&tx, principal, entry, &written.touched).await? {
                     let write = self.store.on(&tx);
                     let version = written.version.unwrap_or(before);
-                    write.record(&claim, record_of(&applied, mutation, version)).await?;
+                    let record = record_of(&applied, mutation, version);
+                    let ids = Ids { client_ref: record.client_ref.clone(), server_id: record.server_id.clone() };
+                    write.record(claim, record).await?;
                     write.finish().await?;
                     tx.commit().await.map_err(StoreError::from)?;
-                    return Ok(Outcome::Applied(written.touched));
+                    return Ok(Outcome::Applied { touched: written.touched, ids });
                 }
                 PushFailure::Forbidden
             }
@@ -149,13 +127,14 @@ impl Engine {
             Err(other) => return Err(PushFailure::Internal(other.into())),
         };
         tx.rollback().await.map_err(StoreError::from)?;
-        self.refuse(&claim, refusal).await
+        self.refuse(claim, refusal).await
     }
 
     /// Sequence and claim: whether the mutation is to run.
     async fn admit(&self, tx: &sea_orm::DatabaseTransaction, claim: &Claim<'_>) -> Result<Admission, StoreError> {
         let write = self.store.on(tx);
         let mut last_version = 0;
+        let mut number = None;
         if let Some((client_id, id)) = claim.sequence {
             let sequence = write.sequence(client_id, claim.actor).await?;
             if sequence.actor != claim.actor {
@@ -163,18 +142,20 @@ impl Engine {
             }
             last_version = sequence.last_version;
             if id <= sequence.last {
-                return Ok(Admission::Seen(write.stored(claim.actor, claim.client_mutation_id).await?));
+                let stored = write.stored(claim.actor, claim.client_mutation_id).await?;
+                return Ok(Admission::Seen { stored, last: Some(sequence.last) });
             }
             if id > sequence.last + 1 {
                 return Ok(Admission::Barred(PushFailure::OutOfOrder { got: id, last: sequence.last }));
             }
+            number = Some(id);
         }
         if write.claim(claim).await? {
             return Ok(Admission::Run { last_version });
         }
         // The same mutation under a new number: the number is used up, the answer is that of then.
         write.advance(claim, last_version).await?;
-        Ok(Admission::Seen(write.stored(claim.actor, claim.client_mutation_id).await?))
+        Ok(Admission::Seen { stored: write.stored(claim.actor, claim.client_mutation_id).await?, last: number })
     }
 
     /// Stores a final refusal in a transaction of its own; the mutation's was rolled back.
@@ -185,6 +166,8 @@ impl Engine {
                 let (status, reason) = match &refusal {
                     PushFailure::Rejected(reason) => ("rejected", Some(reason.as_str())),
                     PushFailure::InvalidArgs(reason) => ("invalid_args", Some(reason.as_str())),
+                    PushFailure::Cancelled(on) => ("cancelled", Some(on.as_str())),
+                    PushFailure::UnknownMutator(name) => ("unknown_mutator", Some(name.as_str())),
                     _ => ("forbidden", None),
                 };
                 let record = Record { status, reason, version: last_version, ..Record::default() };
@@ -192,8 +175,11 @@ impl Engine {
                 Outcome::Refused(refusal)
             }
             // Somebody delivered it in between; whatever was answered then is the answer.
-            Admission::Seen(stored) => Outcome::Seen(stored),
-            Admission::Barred(failure) => return Ok(Outcome::Barred(failure)),
+            Admission::Seen { stored, last } => Outcome::Seen { stored, last },
+            Admission::Barred(failure) => {
+                tx.rollback().await.map_err(StoreError::from)?;
+                return Ok(Outcome::Barred(failure));
+            }
         };
         self.store.on(&tx).finish().await?;
         tx.commit().await.map_err(StoreError::from)?;
@@ -234,34 +220,13 @@ impl Engine {
             None => clock.tick(now),
         }
     }
-
-    fn ping(&self, touched: &[Touched]) {
-        let shown: BTreeSet<Bucket> =
-            touched.iter().filter(|touched| touched.shown).map(|touched| touched.bucket.clone()).collect();
-        self.hub.ping(&shown.into_iter().collect::<Vec<_>>());
-    }
 }
 
 /// Whether a mutation is to run.
 enum Admission {
     Run { last_version: i64 },
-    Seen(Option<Stored>),
+    Seen { stored: Option<Stored>, last: Option<i64> },
     Barred(PushFailure),
-}
-
-/// The mutation's place in its client's sequence; only places from 1 count.
-fn numbered(mutation: &Mutation) -> Option<i64> {
-    mutation.mutation_id.filter(|id| *id >= 1)
-}
-
-fn failure_of(stored: Stored) -> Option<PushFailure> {
-    let reason = stored.reason.unwrap_or_default();
-    match stored.status.as_str() {
-        "rejected" => Some(PushFailure::Rejected(reason)),
-        "invalid_args" => Some(PushFailure::InvalidArgs(reason)),
-        "forbidden" => Some(PushFailure::Forbidden),
-        _ => None,
-    }
 }
 
 fn record_of(applied: &Applied, mutation: &Mutation, version: i64) -> Record<'static> {

@@ -1,0 +1,83 @@
+//! A whole pull as lines, from one snapshot, no faster than its reader takes them.
+
+use super::{Engine, PullError, page::Page, pull::Room};
+use nizhal_core::{
+    Principal,
+    wire::{PullRequest, Wire},
+};
+use std::time::Duration;
+use tokio::{sync::mpsc, time::timeout};
+
+/// What is read from the database at a time.
+const ROOM: Room = Room { rows: 1_000, bytes: 1024 * 1024, whole_versions: true };
+/// Once this many rows are gone the pull ends where it is, and the client asks again: their ids wait for the last line.
+const MAX_GONE: usize = 10_000;
+/// How long a statement may wait for the one before it, beyond the reader's time.
+const SLACK_S: u64 = 15;
+
+/// One line of a pull.
+#[derive(Debug)]
+pub enum Line {
+    /// Rows of a table.
+    Rows(Vec<u8>),
+    /// All the rest, the cursor too: without it a client takes nothing of what came before.
+    Last {
+        /// The line.
+        line: Vec<u8>,
+        /// Whether it carries `cursorReset`.
+        reset: bool,
+    },
+}
+
+/// Where lines go, and how long one may wait for the reader.
+#[derive(Clone, Debug)]
+pub struct Lines {
+    to: mpsc::Sender<Result<Line, PullError>>,
+    patience: Duration,
+}
+
+impl Lines {
+    /// Lines for the reader of this channel, which should be short: what is in it is in memory.
+    pub fn new(to: mpsc::Sender<Result<Line, PullError>>, patience: Duration) -> Self {
+        Self { to, patience }
+    }
+
+    async fn send(&self, line: Result<Line, PullError>) -> Result<(), PullError> {
+        let sending = timeout(self.patience, self.to.send(line)).await;
+        sending.map_err(|_| PullError::SlowReader)?.map_err(|_| PullError::ReaderGone)
+    }
+}
+
+impl Engine {
+    /// Answers a wire-2 pull with lines; a failure is the last of them, unless the reader is the cause.
+    pub async fn pull_lines(&self, principal: &Principal, request: &PullRequest, lines: &Lines) {
+        let failure = match self.send_lines(principal, request, lines).await {
+            Ok(()) => return,
+            Err(failure) => failure,
+        };
+        tracing::warn!(error = &failure as &dyn std::error::Error, "a streamed pull ended early");
+        if let PullError::Store(_) = failure {
+            // The snapshot is gone; a reader that does not want to know is left alone.
+            let _ = lines.send(Err(failure)).await;
+        }
+    }
+
+    async fn send_lines(&self, principal: &Principal, request: &PullRequest, lines: &Lines) -> Result<(), PullError> {
+        let mut begun = self.begin(principal, Wire::Two, request).await?;
+        begun.snapshot.hold(lines.patience.as_secs() + SLACK_S).await?;
+        let mut all = Page::new(&self.tables);
+        let mut has_more = true;
+        while has_more && all.gone_count() < MAX_GONE {
+            let mut page = Page::new(&self.tables);
+            has_more = self.fill(&mut begun, ROOM, &mut page).await?;
+            for line in page.lines() {
+                lines.send(Ok(Line::Rows(line))).await?;
+            }
+            // In one snapshot a row that some page shows is gone from none: `fill` asks for all buckets.
+            all.take_gone(&mut page);
+        }
+        let ending = self.end(principal, Wire::Two, request, begun, has_more).await?;
+        let reset = ending.reset;
+        lines.send(Ok(Line::Last { line: all.last_line(ending), reset })).await
+    }
+}

@@ -1,0 +1,101 @@
+//! What a push says: an answer for each mutation, from which both wires read theirs.
+
+use crate::store::StoreError;
+
+/// What a push did.
+#[derive(Debug, Default)]
+pub struct PushReply {
+    /// One for each mutation, in order, as far as the batch went.
+    pub answers: Vec<Answer>,
+    /// The fault of the database, or of a mutator, that ended the batch; nothing after it ran.
+    pub fault: Option<PushFailure>,
+}
+
+/// What became of one mutation.
+#[derive(Debug)]
+pub struct Answer {
+    /// The mutation.
+    pub client_mutation_id: String,
+    /// `clientID` and `mutationID`, when it is in a sequence.
+    pub sequence: Option<(String, i64)>,
+    /// The last mutation of that sequence; `None` when it is not the actor's to know.
+    pub last: Option<i64>,
+    /// The verdict.
+    pub verdict: Verdict,
+}
+
+/// What became of a mutation, when the database did not fail.
+#[derive(Debug)]
+pub enum Verdict {
+    /// It ran now.
+    Applied(Ids),
+    /// It ran before.
+    Duplicate(Ids),
+    /// It is final and had no effect; a replay gets the same.
+    Refused(PushFailure),
+    /// It may not run now, and used nothing up.
+    Barred(PushFailure),
+}
+
+impl Verdict {
+    /// Why it did not apply.
+    pub fn failure(&self) -> Option<&PushFailure> {
+        match self {
+            Self::Applied(_) | Self::Duplicate(_) => None,
+            Self::Refused(failure) | Self::Barred(failure) => Some(failure),
+        }
+    }
+}
+
+/// The pair that a client reconciles by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ids {
+    /// The arg `clientId`.
+    pub client_ref: Option<String>,
+    /// The id that the server gave.
+    pub server_id: Option<String>,
+}
+
+/// Why a mutation did not apply.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PushFailure {
+    /// 400 `unknown_mutator`.
+    #[error("no mutator is named `{0}`")]
+    UnknownMutator(String),
+    /// 403 `forbidden`.
+    #[error("the mutation writes outside the actor's buckets; all of it was rolled back")]
+    Forbidden,
+    /// 403 `client_id_taken`.
+    #[error("this clientID belongs to another actor; use a fresh one")]
+    ClientIdTaken,
+    /// 409 `out_of_order`.
+    #[error("mutation {got} is out of order: the last one seen was {last}")]
+    OutOfOrder {
+        /// The number that came.
+        got: i64,
+        /// The last number seen.
+        last: i64,
+    },
+    /// Wire 2 only: an earlier mutation of the same client, or one that this one depends on, has yet to run.
+    #[error("`{0}` must run before it")]
+    Waits(String),
+    /// Wire 2 only: the number went to another mutation, so that this one never ran and never will.
+    #[error("mutation {0} was another one: this one did not run")]
+    NumberUsed(i64),
+    /// Wire 2; wire 1 reads it as rejected. Names what it depends on.
+    #[error("it depends on `{0}`, which was refused")]
+    Cancelled(String),
+    /// 422 `rejected`.
+    #[error("{0}")]
+    Rejected(String),
+    /// 422 `invalid_args`.
+    #[error("{0}")]
+    InvalidArgs(String),
+    /// 503 when the database could not be reached or stayed busy, else 500.
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+    /// 500 `internal`: a mutator's own fault.
+    #[error("internal fault")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}

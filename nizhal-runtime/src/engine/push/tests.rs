@@ -1,0 +1,48 @@
+//! What bars a mutation within a batch, without a database.
+
+use super::*;
+use serde_json::json;
+
+fn mutation(id: &str, client: Option<&str>, on: &[&str]) -> Mutation {
+    let body = json!({"name": "n", "clientMutationId": id, "clientID": client, "mutationID": 1, "dependsOn": on});
+    serde_json::from_str(&body.to_string()).unwrap()
+}
+
+fn stored(status: &str) -> Stored {
+    let (client_ref, server_id) = (Some("c".to_owned()), Some("s".to_owned()));
+    Stored { status: status.to_owned(), reason: Some("why".to_owned()), client_ref, server_id }
+}
+
+#[test]
+fn inv15_a_gap_stops_its_client_and_its_dependants() {
+    let mut waiting = Waiting::default();
+    let gap = Verdict::Barred(PushFailure::OutOfOrder { got: 5, last: 3 });
+    waiting.note(&mutation("m5", Some("phone"), &[]), &gap, Some(3));
+    let bars = |mutation: &Mutation| waiting.bars(Wire::Two, mutation);
+    assert!(matches!(bars(&mutation("m4", Some("phone"), &[])), Some((PushFailure::Waits(on), Some(3))) if on == "m5"));
+    assert!(matches!(bars(&mutation("x", Some("tablet"), &["m5"])), Some((PushFailure::Waits(_), None))));
+    assert!(bars(&mutation("x", Some("tablet"), &["m1"])).is_none());
+    assert!(bars(&mutation("x", None, &[])).is_none());
+    assert!(waiting.bars(Wire::One, &mutation("m4", Some("phone"), &[])).is_none());
+}
+
+#[test]
+fn inv12_a_replay_gets_the_answer_of_then() {
+    assert!(
+        matches!(seen(Wire::Two, Some(stored("applied")), None), Verdict::Duplicate(ids) if ids.server_id.is_some())
+    );
+    let failure = |status| match seen(Wire::Two, Some(stored(status)), Some(1)) {
+        Verdict::Refused(failure) => failure.to_string(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(failure("rejected"), "why");
+    assert_eq!(failure("cancelled"), "it depends on `why`, which was refused");
+    assert_eq!(failure("unknown_mutator"), "no mutator is named `why`");
+    assert!(failure("forbidden").contains("buckets"));
+}
+
+#[test]
+fn inv13_a_number_of_anothers_is_no_duplicate() {
+    assert!(matches!(seen(Wire::One, None, Some(1)), Verdict::Duplicate(_)));
+    assert!(matches!(seen(Wire::Two, None, Some(1)), Verdict::Refused(PushFailure::NumberUsed(1))));
+}

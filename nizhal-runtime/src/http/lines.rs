@@ -1,0 +1,115 @@
+//! `POST /sync/pull` as `application/x-ndjson`: the engine's lines, handed on one by one.
+
+use super::error::HttpError;
+use crate::{
+    engine::{Line, Lines, PullError},
+    server::Server,
+};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{ACCEPT, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE},
+    rt,
+    web::Bytes,
+};
+use futures_util::{Stream, stream};
+use nizhal_core::{Principal, wire::PullRequest};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+const NDJSON: &str = "application/x-ndjson";
+/// How long a slow reader may hold the snapshot for each line.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Lines that are ready while one is being sent.
+const READY: usize = 1;
+
+/// Whether the client asks for lines.
+pub(super) fn asked(request: &HttpRequest) -> bool {
+    let accepted = request.headers().get_all(ACCEPT).filter_map(|value| value.to_str().ok());
+    accepted
+        .flat_map(|value| value.split(','))
+        .any(|range| range.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(NDJSON))
+}
+
+/// Streams a pull; what fails before the first line is an answer like any other.
+pub(super) async fn answer(
+    server: Server,
+    principal: Principal,
+    wanted: PullRequest,
+) -> Result<HttpResponse, HttpError> {
+    // A stream holds a database connection for as long as its reader takes: some must be left for everybody else.
+    let permit = server.streams().try_acquire_owned().map_err(|_| HttpError::Busy)?;
+    let (to, mut from) = mpsc::channel(READY);
+    let engine = server.engine().clone();
+    rt::spawn(async move {
+        engine.pull_lines(&principal, &wanted, &Lines::new(to, PATIENCE)).await;
+        drop(permit);
+    });
+    let first = from.recv().await.ok_or(HttpError::Panicked)??;
+    let mut response = HttpResponse::Ok();
+    response.insert_header((CONTENT_TYPE, NDJSON)).insert_header((CACHE_CONTROL, "no-store"));
+    // Said here, so that the compressing middleware leaves it alone: it would hold lines back until it has a block's worth.
+    response.insert_header((CONTENT_ENCODING, "identity"));
+    Ok(response.streaming(body(server, first, from)))
+}
+
+/// The bytes; a stream that ends without its last line ends with an error, so that the connection is seen to break.
+fn body(
+    server: Server,
+    first: Line,
+    from: mpsc::Receiver<Result<Line, PullError>>,
+) -> impl Stream<Item = Result<Bytes, PullError>> {
+    let start = Some((Some(first), from));
+    stream::unfold(start, move |state| {
+        let server = server.clone();
+        async move {
+            let (waiting, mut from) = state?;
+            let line = match waiting {
+                Some(line) => Ok(line),
+                None => from.recv().await.unwrap_or(Err(PullError::SlowReader)),
+            };
+            Some(match line {
+                Ok(Line::Rows(line)) => (Ok(line.into()), Some((None, from))),
+                Ok(Line::Last { line, reset }) => {
+                    server.counts().pulled(reset);
+                    (Ok(line.into()), None)
+                }
+                Err(error) => (Err(error), None),
+            })
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+    use actix_web::test::TestRequest;
+    use futures_util::StreamExt;
+
+    #[test]
+    fn who_asks_for_lines() {
+        let asks = |value: &str| asked(&TestRequest::default().insert_header((ACCEPT, value)).to_http_request());
+        for yes in ["application/x-ndjson", "Application/X-NDJSON;q=1", "application/json, application/x-ndjson"] {
+            assert!(asks(yes), "{yes}");
+        }
+        for no in ["application/json", "*/*", "application/x-ndjsonp", ""] {
+            assert!(!asks(no), "{no}");
+        }
+        assert!(!asked(&TestRequest::default().to_http_request()));
+    }
+
+    #[actix_web::test]
+    async fn inv05_a_stream_without_its_last_line_ends_in_an_error() {
+        let server = testing::server(testing::app(&testing::clock())).await;
+        let (to, from) = mpsc::channel(1);
+        let rows = |text: &str| Line::Rows(text.as_bytes().to_vec());
+        to.send(Ok(rows("2"))).await.unwrap();
+        drop(to);
+        let sent: Vec<_> = body(server.clone(), rows("1"), from).collect().await;
+        assert!(matches!(&sent[..], [Ok(_), Ok(_), Err(PullError::SlowReader)]), "{sent:?}");
+        let (_, from) = mpsc::channel(1);
+        let last = Line::Last { line: b"{}".to_vec(), reset: false };
+        let sent: Vec<_> = body(server, last, from).collect().await;
+        assert!(matches!(&sent[..], [Ok(_)]), "{sent:?}");
+    }
+}

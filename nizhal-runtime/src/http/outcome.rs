@@ -1,0 +1,154 @@
+//! What a push answers beside its status: wire 1's list of what applied, wire 2's result for each mutation.
+
+use super::error::push_answer;
+use crate::engine::{Answer, PushFailure, PushReply, Verdict};
+use nizhal_core::wire::{MutationResult, MutationStatus, Wire};
+use serde_json::{Map, Value, json};
+
+/// The body's fields, and the failure that gives the answer its status, if one does.
+pub(super) fn outcome(wire: Wire, reply: PushReply) -> (Map<String, Value>, Option<PushFailure>) {
+    match wire {
+        Wire::One => one(reply),
+        Wire::Two => {
+            let results: Vec<MutationResult> = reply.answers.into_iter().map(result).collect();
+            (Map::from_iter([("results".to_owned(), json!(results))]), reply.fault)
+        }
+    }
+}
+
+/// What applied, and where the clients' sequences are.
+fn one(reply: PushReply) -> (Map<String, Value>, Option<PushFailure>) {
+    let (mut applied, mut sequences, mut failure) = (Vec::new(), Vec::<(String, i64)>::new(), reply.fault);
+    for answer in reply.answers {
+        let is_over = !matches!(answer.verdict, Verdict::Barred(_));
+        if is_over && let Some((client, id)) = answer.sequence {
+            match sequences.iter_mut().find(|(known, _)| *known == client) {
+                Some((_, last)) => *last = (*last).max(id),
+                None => sequences.push((client, id)),
+            }
+        }
+        match answer.verdict {
+            Verdict::Applied(_) | Verdict::Duplicate(_) => applied.push(answer.client_mutation_id),
+            // Refused under wire 2 and asked for again under wire 1, which has no word for it.
+            Verdict::Refused(cancelled @ PushFailure::Cancelled(_)) => {
+                failure = Some(PushFailure::Rejected(cancelled.to_string()));
+            }
+            Verdict::Refused(refused) | Verdict::Barred(refused) => failure = Some(refused),
+        }
+    }
+    let mut outcome = Map::new();
+    outcome.insert("applied".to_owned(), applied.into());
+    // Where there is a gap, its client must hear where it stands, whatever came before.
+    if let Some(PushFailure::OutOfOrder { last, .. }) = &failure {
+        outcome.insert("lastMutationId".to_owned(), json!(last));
+    }
+    match sequences.as_slice() {
+        [] => {}
+        [_] if outcome.contains_key("lastMutationId") => {}
+        [(_, last)] => {
+            outcome.insert("lastMutationId".to_owned(), json!(last));
+        }
+        _ => {
+            outcome.insert(
+                "clientSequences".to_owned(),
+                Value::Object(sequences.into_iter().map(|(client, last)| (client, json!(last))).collect()),
+            );
+        }
+    }
+    (outcome, failure)
+}
+
+fn result(answer: Answer) -> MutationResult {
+    let told = answer.verdict.failure().map(push_answer);
+    let (code, error) = told.map(|(code, text)| (code.to_owned(), text)).unzip();
+    let (status, ids) = match answer.verdict {
+        Verdict::Applied(ids) => (MutationStatus::Applied, ids),
+        Verdict::Duplicate(ids) => (MutationStatus::Duplicate, ids),
+        Verdict::Refused(failure) | Verdict::Barred(failure) => (status(&failure), Default::default()),
+    };
+    MutationResult {
+        client_mutation_id: answer.client_mutation_id,
+        status,
+        code,
+        error,
+        client_id: ids.client_ref,
+        server_id: ids.server_id,
+        last_mutation_id: answer.sequence.and(answer.last),
+    }
+}
+
+fn status(failure: &PushFailure) -> MutationStatus {
+    match failure {
+        PushFailure::Forbidden | PushFailure::ClientIdTaken => MutationStatus::Forbidden,
+        PushFailure::OutOfOrder { .. } | PushFailure::Waits(_) => MutationStatus::OutOfOrder,
+        PushFailure::Cancelled(_) => MutationStatus::Cancelled,
+        _ => MutationStatus::Rejected,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Ids;
+
+    fn answer(id: &str, client: &str, number: i64, verdict: Verdict) -> Answer {
+        let sequence = Some((client.to_owned(), number));
+        Answer { client_mutation_id: id.to_owned(), sequence, last: Some(number), verdict }
+    }
+
+    fn applied(id: &str, client: &str, number: i64) -> Answer {
+        answer(id, client, number, Verdict::Applied(Ids::default()))
+    }
+
+    fn told(wire: Wire, answers: Vec<Answer>) -> (Value, Option<PushFailure>) {
+        let (outcome, failure) = outcome(wire, PushReply { answers, fault: None });
+        (Value::Object(outcome), failure)
+    }
+
+    #[test]
+    fn wire_one_names_several_clients() {
+        let (body, failure) = told(Wire::One, vec![applied("m1", "a", 1), applied("m2", "b", 2)]);
+        assert_eq!(body, json!({"applied": ["m1", "m2"], "clientSequences": {"a": 1, "b": 2}}));
+        assert!(failure.is_none());
+        assert_eq!(told(Wire::One, vec![]).0, json!({"applied": []}));
+    }
+
+    #[test]
+    fn wire_one_says_where_a_gap_is() {
+        let gap = || Verdict::Barred(PushFailure::OutOfOrder { got: 9, last: 4 });
+        let (body, _) = told(Wire::One, vec![applied("m1", "a", 7), answer("m2", "b", 9, gap())]);
+        assert_eq!(body, json!({"applied": ["m1"], "lastMutationId": 4}));
+    }
+
+    #[test]
+    fn wire_one_has_no_word_for_cancelled() {
+        let cancelled = Verdict::Refused(PushFailure::Cancelled("m0".to_owned()));
+        let (body, failure) = told(Wire::One, vec![answer("m1", "a", 1, cancelled)]);
+        assert_eq!(body, json!({"applied": [], "lastMutationId": 1}));
+        assert!(matches!(failure, Some(PushFailure::Rejected(text)) if text.contains("m0")));
+    }
+
+    #[test]
+    fn wire_two_answers_each() {
+        let ids = Ids { client_ref: Some("c".to_owned()), server_id: Some("s".to_owned()) };
+        let refused = |failure| Verdict::Refused(failure);
+        let (body, failure) = told(
+            Wire::Two,
+            vec![
+                answer("m1", "a", 1, Verdict::Duplicate(ids)),
+                answer("m2", "a", 2, refused(PushFailure::InvalidArgs("no".to_owned()))),
+                answer("m3", "a", 3, refused(PushFailure::Cancelled("m2".to_owned()))),
+            ],
+        );
+        assert!(failure.is_none());
+        assert_eq!(
+            body,
+            json!({"results": [
+                {"clientMutationId": "m1", "status": "duplicate", "clientId": "c", "serverId": "s", "lastMutationId": 1},
+                {"clientMutationId": "m2", "status": "rejected", "code": "invalid_args", "error": "no", "lastMutationId": 2},
+                {"clientMutationId": "m3", "status": "cancelled", "code": "cancelled",
+                 "error": "it depends on `m2`, which was refused", "lastMutationId": 3},
+            ]})
+        );
+    }
+}
