@@ -3,12 +3,13 @@
 use crate::fixture::{BINARY, add, credit, customers, two_shops};
 use crate::oracle::assert_converged;
 use nizhal_tests::{App, Cluster, Connection, Database, Device, Durability, Kind, on, until};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 on![postgres, Postgres: inv10_a_dump_restored_elsewhere_resets_every_device,
     inv10_a_dump_whose_clock_passed_the_old_cursor_resets_too, inv10_a_dump_restored_beside_its_origin_resets,
     inv10_a_promoted_standby_that_had_less_resets_every_device,
-    inv10_a_promoted_standby_whose_clock_passed_the_old_cursor_resets_too];
+    inv10_a_promoted_standby_whose_clock_passed_the_old_cursor_resets_too,
+    inv10_an_outbox_goes_on_after_a_restore, inv31_a_standby_is_unavailable_until_it_is_promoted];
 
 /// The same phone as before, its cursor and rows kept, talking to another server.
 fn moved(device: &Device, app: &App, user: &str) -> Device {
@@ -206,4 +207,45 @@ async fn inv10_a_promoted_standby_whose_clock_passed_the_old_cursor_resets_too(_
     overtake(&mut database.connect().await, "new").await;
     let promoted = App::serve(database, BINARY);
     starts_again(&promoted, &[(&pair.slow, "ben"), (&pair.phone, "ana")], &pair.epoch).await;
+}
+
+async fn inv10_an_outbox_goes_on_after_a_restore(app: App) {
+    let (mut db, mut phone, _) = history(&app).await;
+    let dump = dump(&app);
+    lost_future(&mut db, &mut phone).await;
+    // Made before the restore was heard of; the server has forgotten the one before it.
+    let mut waiting = phone.mutation("addCustomer", &json!({"clientId": "waited", "name": "Waited"}));
+    let cluster = Cluster::start(Durability::Fast);
+    let restored = App::serve(elsewhere(&cluster, &dump).await, BINARY);
+    let mut phone = moved(&phone, &restored, "ana");
+    let reply = phone.push(std::slice::from_ref(&waiting)).await.refused(409, "out_of_order");
+    assert_eq!(reply.json()["lastMutationId"], 2, "from where to number again: {}", reply.text);
+    assert!(phone.pull().await[0].reset);
+    assert_eq!(phone.acknowledged, 2);
+    waiting["mutationID"] = json!(3);
+    for _ in 0..2 {
+        phone.push(std::slice::from_ref(&waiting)).await.expect(200);
+    }
+    phone.pull().await;
+    assert_eq!(phone.acknowledged, 3);
+    assert!(phone.row("customers", "waited").is_some());
+    assert_converged(&restored, &phone, "ana").await;
+}
+
+async fn inv31_a_standby_is_unavailable_until_it_is_promoted(_: App) {
+    let mut pair = Pair::with_a_lagging_standby().await;
+    let early = App::serve(Database::within(&pair.standby, "ledger"), BINARY);
+    let mut phone = moved(&pair.phone, &early, "ana");
+    let new = json!({"name": "addCustomer", "args": {"clientId": "new", "name": "New"}, "clientMutationId": "new"});
+    for reply in [phone.ask(None).await, phone.push(std::slice::from_ref(&new)).await] {
+        let reply = reply.refused(503, "unavailable");
+        assert!(reply.headers.contains_key("retry-after"));
+    }
+    pair.fail_over().await;
+    // The same server, without a restart.
+    phone.push(&[new]).await.expect(200);
+    let pages = phone.pull().await;
+    assert!(pages[0].reset && pages[0].body["epoch"] != pair.epoch);
+    assert!(phone.row("customers", "new").is_some());
+    assert_converged(&early, &phone, "ana").await;
 }
