@@ -58,6 +58,8 @@ pub(super) fn horizon_function(schema: &str) -> String {
         "create or replace function {schema}._nizhal_horizon(out clock bigint, out horizon bigint, out lives text) language plpgsql volatile as $nizhal$
 declare lowest bigint; batch bigint;
 begin
+  -- As a write there would say; it passes when the standby is promoted.
+  if pg_is_in_recovery() then raise read_only_sql_transaction; end if;
   select last_value, last_value + log_cnt - 32 into clock, batch from {schema}._nizhal_clock;
   if batch::text is distinct from current_setting('nizhal.on_disk', true) then
     if pg_current_wal_flush_lsn() < pg_current_wal_insert_lsn() then
