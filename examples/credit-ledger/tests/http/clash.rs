@@ -27,7 +27,7 @@ async fn set(app: &mut App, db: &mut Connection, setting: &str) {
 async fn inv17_a_deadlock_is_retried_inside_the_server(mut app: App) {
     let mut db = two_shops(&app).await;
     // Long enough for us to close the circle before the server's session looks; ours looks much later still.
-    set(&mut app, &mut db, "deadlock_timeout = '2s'").await;
+    set(&mut app, &mut db, "deadlock_timeout = '5s'").await;
     let mut other = app.sql().await;
     other.execute("set deadlock_timeout = '50s'").await;
     let mut phone = app.device("phone", "ana", "s1");
@@ -44,7 +44,8 @@ async fn inv17_a_deadlock_is_retried_inside_the_server(mut app: App) {
     other.execute("commit").await;
     let reply = push.await.expect("the push ends").expect(200);
     assert_eq!(reply.json(), json!({"applied": ["phone-3"], "lastMutationId": 3}));
-    let deadlocks = "pg_stat_database where datname = current_database() and deadlocks = 1";
+    let deadlocks = "pg_stat_database where datname = current_database() and deadlocks > 0";
+    // A retry may run into it again before we are through.
     until("the deadlock that this is about", async || db.count(deadlocks).await == 1).await;
     phone.pull().await;
     assert!(phone.ids("customers").is_empty() && phone.ids("reminders").is_empty());
