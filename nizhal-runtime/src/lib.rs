@@ -12,6 +12,7 @@ mod app;
 mod counts;
 mod environment;
 mod http;
+mod job;
 mod server;
 #[cfg(test)]
 mod testing;

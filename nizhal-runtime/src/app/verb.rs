@@ -27,6 +27,11 @@ enum Verb {
     Plan,
     /// Print the contract as OpenAPI 3.1.
     Contract,
+    /// Run jobs from elsewhere than a server, such as cron.
+    Jobs {
+        #[command(subcommand)]
+        verb: JobsVerb,
+    },
     /// Print a signed token, for development.
     Token {
         /// The claims, as name=value: userId=u1 ownerId=o1.
@@ -38,8 +43,14 @@ enum Verb {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum JobsVerb {
+    /// Run every job that is due now, and exit.
+    RunOnce,
+}
+
 impl Nizhal {
-    /// Runs the verb on the command line: `serve` (default), `migrate`, `plan`, `contract` or `token`.
+    /// Runs the verb on the command line: `serve` (default), `migrate`, `plan`, `contract`, `jobs run-once` or `token`.
     ///
     /// What goes wrong is printed to stderr as one sentence and ends the process with status 1, so that `main` shows
     /// no `Debug` text; [`try_run`](Self::try_run) returns it instead.
@@ -97,6 +108,7 @@ impl Nizhal {
                 say(String::from_utf8_lossy(&contract.bytes()).trim_end());
                 Ok(())
             }
+            Verb::Jobs { verb: JobsVerb::RunOnce } => Box::pin(self.run_jobs_once(settings)).await,
             Verb::Token { claims, ttl_hours } => {
                 let ttl = Duration::from_secs(u64::from(ttl_hours) * 3600);
                 say(&self.token(&settings, &claims, ttl)?);
@@ -132,6 +144,8 @@ mod tests {
         Line::command().debug_assert();
         assert!(line(&[]).unwrap().verb.is_none());
         assert!(matches!(line(&["serve"]).unwrap().verb, Some(Verb::Serve)));
+        assert!(matches!(line(&["jobs", "run-once"]).unwrap().verb, Some(Verb::Jobs { .. })));
+        assert!(line(&["jobs"]).is_err());
         let token = line(&["token", "userId=u1", "ownerId=o1", "--ttl-hours", "1"]).unwrap().verb;
         assert!(matches!(token, Some(Verb::Token { claims, ttl_hours: 1 }) if claims.len() == 2));
         assert!(line(&["fly"]).is_err());

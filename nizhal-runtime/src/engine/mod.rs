@@ -2,12 +2,14 @@
 
 mod bucket;
 mod cursor;
+mod job;
 mod page;
 mod pull;
 mod push;
 mod scope;
 
 pub use bucket::Bucket;
+pub use job::EnqueueError;
 
 use crate::{
     realtime::Hub,
@@ -16,6 +18,7 @@ use crate::{
 };
 use nizhal_core::{DateTimeUtc, HlcClock, NodeId, Principal, TableDesc, Uuid};
 use std::sync::{Arc, Mutex};
+use tokio::sync::Notify;
 
 /// Where time and ids come from; the server's are real, a test's are its own.
 pub trait Environment: Send + Sync + 'static {
@@ -32,6 +35,8 @@ pub struct Engine {
     pub(crate) hub: Hub,
     pub(crate) environment: Arc<dyn Environment>,
     pub(crate) hlc: Mutex<HlcClock>,
+    /// Wakes a worker of this process.
+    pub(crate) job_wake: Notify,
     /// The synced tables; a table's place is its slot.
     tables: Vec<&'static TableDesc>,
     /// Changes when the rules do.
@@ -106,7 +111,8 @@ impl Engine {
     /// An engine over a provisioned store.
     pub fn new(schema: Arc<Schema>, store: Store, hub: Hub, environment: Arc<dyn Environment>, node: NodeId) -> Self {
         let (tables, fingerprint) = (schema.synced(), schema.fingerprint());
-        Self { schema, store, hub, environment, hlc: Mutex::new(HlcClock::new(node)), tables, fingerprint }
+        let (hlc, job_wake) = (Mutex::new(HlcClock::new(node)), Notify::new());
+        Self { schema, store, hub, environment, hlc, job_wake, tables, fingerprint }
     }
 
     /// The actor's buckets now.

@@ -120,6 +120,7 @@ impl Engine {
                 let environment = self.environment.clone();
                 Box::new(move || environment.new_id())
             },
+            jobs: Vec::new(),
         };
         let called = AssertUnwindSafe((entry.call)(parts, &mutation.args)).catch_unwind().await;
         let (parts, result) = called.map_err(|panic| PushFailure::Internal(panic_text(&panic).into()))?;
@@ -131,8 +132,10 @@ impl Engine {
                     let write = self.store.on(&tx);
                     let version = written.version.unwrap_or(before);
                     write.record(&claim, record_of(&applied, mutation, version)).await?;
+                    self.enqueue(&tx, &parts.jobs).await?;
                     write.finish().await?;
                     tx.commit().await.map_err(StoreError::from)?;
+                    self.jobs_came(&parts.jobs);
                     return Ok(Outcome::Applied(written.touched));
                 }
                 PushFailure::Forbidden

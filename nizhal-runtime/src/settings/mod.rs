@@ -73,6 +73,8 @@ pub struct Settings {
     pub cors: Cors,
     /// `NIZHAL_DB_POOL`: the most database connections; 10 by default.
     pub db_pool: u32,
+    /// `NIZHAL_JOB_WORKERS`: how many jobs this process runs at a time; 2 by default, 0 for none. One at most on SQLite.
+    pub job_workers: u32,
 }
 
 /// The shortest secret that production takes, in bytes: the length of an HS256 digest.
@@ -92,6 +94,7 @@ impl Settings {
             max_body_bytes: 1024 * 1024,
             cors: Cors::Off,
             db_pool: 10,
+            job_workers: 2,
         }
     }
 
@@ -127,6 +130,9 @@ impl Settings {
         }
         if let Some(value) = said("NIZHAL_DB_POOL") {
             settings.db_pool = parse::db_pool(&value)?;
+        }
+        if let Some(value) = said("NIZHAL_JOB_WORKERS") {
+            settings.job_workers = parse::job_workers(&value)?;
         }
         Ok(settings)
     }

@@ -10,6 +10,7 @@ mod development;
 mod encoding;
 mod fixture;
 mod held;
+mod jobs;
 mod leak;
 mod membership;
 mod moves;
