@@ -36,3 +36,6 @@ async fn work(engine: Arc<Engine>, mut stopping: watch::Receiver<bool>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
