@@ -5,7 +5,7 @@
 pub use nizhal_core::*;
 #[cfg(feature = "server")]
 pub use nizhal_macros::main;
-pub use nizhal_macros::{args, claims, mutator, sync_rules, table};
+pub use nizhal_macros::{args, claims, job, mutator, sync_rules, table};
 #[cfg(feature = "server")]
 pub use nizhal_runtime::*;
 
@@ -14,8 +14,8 @@ pub mod prelude {
     #[cfg(feature = "server")]
     pub use crate::Nizhal;
     pub use crate::{
-        Actor, Applied, Ctx, Date, DateTimeUtc, Decimal, Json, NonEmpty, Positive, Result, Table, Time, Uuid, mutator,
-        mutators, reject, sync_rules, tables,
+        Actor, Applied, Ctx, Date, DateTimeUtc, Decimal, JobCtx, Json, NonEmpty, Positive, Result, Table, Time,
+        TimeDelta, Uuid, jobs, mutator, mutators, reject, sync_rules, tables,
     };
     pub use nizhal_core::__private::sea_orm::{
         self, ActiveModelTrait, ActiveValue::NotSet, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait,
@@ -32,6 +32,8 @@ mod book {
     struct Table;
     #[doc = include_str!("../book/src/mutator.md")]
     struct Mutator;
+    #[doc = include_str!("../book/src/job.md")]
+    struct Job;
     #[doc = include_str!("../book/src/rules.md")]
     struct Rules;
     #[doc = include_str!("../book/src/server.md")]

@@ -89,6 +89,11 @@ impl Found {
                     check::check_mutator(&model::lower_mutator(ast, errors), errors);
                 }
             }),
+            "job" => self.judge(|errors| {
+                if let Some(ast) = ast::parse_job(arguments, item, errors) {
+                    check::check_job(&model::lower_job(ast, errors), errors);
+                }
+            }),
             "claims" => self.judge(|errors| {
                 if let Some(ast) = ast::parse_claims(arguments, item, errors) {
                     check::check_claims(&model::lower_claims(ast, errors), errors);

@@ -1,6 +1,6 @@
 //! What a mutator works with: its transaction, its actor, and the only clock and ids it may use.
 
-use crate::{Actor, DateTimeUtc, Error, Hlc, Principal, Uuid};
+use crate::{Actor, DateTimeUtc, Error, Hlc, Jobs, NewJob, Principal, Uuid};
 use sea_orm::DatabaseTransaction;
 
 /// The untyped parts of a [`Ctx`], as the runtime makes them.
@@ -15,6 +15,8 @@ pub struct CtxParts {
     pub hlc: Hlc,
     /// Where fresh ids come from.
     pub ids: Box<dyn FnMut() -> Uuid + Send + Sync>,
+    /// The jobs that it wants done.
+    pub jobs: Vec<NewJob>,
 }
 
 /// A mutator's context: one transaction, one actor, one moment.
@@ -69,6 +71,12 @@ impl<A: Actor> Ctx<A> {
     /// A fresh UUID v7.
     pub fn new_id(&mut self) -> Uuid {
         (self.parts.ids)()
+    }
+
+    /// Work for the server to do after this mutation: committed with it, or not at all. A device leaves it to the server.
+    pub fn jobs(&mut self) -> Jobs<'_> {
+        let CtxParts { now, ids, jobs, .. } = &mut self.parts;
+        Jobs::new(jobs, ids.as_mut(), *now)
     }
 
     /// The mutation's hybrid logical clock stamp, never far ahead of the server's clock.

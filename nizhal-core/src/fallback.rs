@@ -44,3 +44,18 @@ macro_rules! __broken_mutator {
         }
     };
 }
+
+/// Implements `Job` for one whose signature was not understood; its compile error stands beside it.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __broken_job {
+    ($job:ident) => {
+        impl $crate::Job for $job {
+            type Args = $crate::fallback::Nothing;
+            const DESC: $crate::JobDesc = $crate::JobDesc { name: "", attempts: 1, doc: "" };
+            fn run(_: &mut $crate::JobCtx, args: Self::Args) -> $crate::__private::Working<'_> {
+                match args {}
+            }
+        }
+    };
+}

@@ -14,6 +14,7 @@ mod error;
 #[doc(hidden)]
 pub mod fallback;
 mod hlc;
+mod job;
 mod list;
 mod mutator;
 mod rule;
@@ -28,6 +29,7 @@ pub use decimal::Decimal;
 pub use describe::{ColumnDefault, ColumnDesc, Merge, SqlType, TableDesc};
 pub use error::{Error, Result};
 pub use hlc::{Hlc, HlcClock, HlcParseError, NodeId};
+pub use job::{Job, JobCtx, JobDesc, JobEntry, JobParts, Jobs, NewJob, Ran};
 pub use mutator::{Applied, Args, Called, Mutator, MutatorDesc, MutatorEntry};
 pub use rule::{
     ClaimOf, ConstFilter, ConstValue, MemberFilter, MemberScope, Param, ParamDesc, ParamSource, Rule, RuleBuilder,
@@ -42,6 +44,8 @@ pub type DateTimeUtc = chrono::DateTime<chrono::Utc>;
 pub type Date = chrono::NaiveDate;
 /// A time of day, `time` in SQL.
 pub type Time = chrono::NaiveTime;
+/// A span of time, to add to others.
+pub type TimeDelta = chrono::TimeDelta;
 /// Any JSON, `jsonb` in SQL.
 pub type Json = serde_json::Value;
 /// A UUID, `uuid` in SQL.
@@ -64,4 +68,7 @@ pub mod __private {
 
     /// A mutator at work.
     pub type Running<'a> = BoxFuture<'a, crate::Result<crate::Applied>>;
+
+    /// A job at work.
+    pub type Working<'a> = BoxFuture<'a, crate::Result<()>>;
 }

@@ -5,15 +5,15 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-/// What a mutator's arguments must be: read from JSON, described by JSON Schema. Written by `#[nizhal::args]`.
+/// What the arguments of a mutator or a job must be: read from JSON and written as JSON, described by JSON Schema. Written by `#[nizhal::args]`.
 ///
 /// Not implemented for every type that could be: rustc would then speak of serde's traits, not of the attribute.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be a mutator's arguments",
+    message = "`{Self}` cannot be the arguments of a mutator or a job",
     label = "not annotated",
     note = "annotate the struct with #[nizhal::args]"
 )]
-pub trait Args: DeserializeOwned + JsonSchema + Send + 'static {}
+pub trait Args: Serialize + DeserializeOwned + JsonSchema + Send + 'static {}
 
 /// What a mutator answers when it applied.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -114,7 +114,7 @@ async fn call<M: Mutator>(parts: CtxParts, args: &RawValue) -> Called {
 }
 
 /// Reads the arguments, or says which field does not fit and why.
-fn parse<T: Args>(json: &str) -> Result<T, String> {
+pub(crate) fn parse<T: Args>(json: &str) -> Result<T, String> {
     let mut deserializer = serde_json::Deserializer::from_str(json);
     serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
@@ -130,14 +130,14 @@ mod tests {
     use super::*;
     use crate::{Decimal, NonEmpty, Positive};
 
-    #[derive(Debug, Deserialize, JsonSchema)]
+    #[derive(Debug, Serialize, Deserialize, JsonSchema)]
     #[serde(rename_all = "camelCase")]
     struct Line {
         amount: Positive,
         discount: Option<Decimal>,
     }
 
-    #[derive(Debug, Deserialize, JsonSchema)]
+    #[derive(Debug, Serialize, Deserialize, JsonSchema)]
     #[serde(rename_all = "camelCase")]
     struct Order {
         client_id: NonEmpty,

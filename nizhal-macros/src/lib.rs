@@ -43,6 +43,20 @@ pub fn mutator(attr: TokenStream, item: TokenStream) -> TokenStream {
     debug::show(expand::expand_mutator(attr.into(), item.into())).into()
 }
 
+/// Makes a function a job: work for the server to do later, in a transaction of its own, until it is done.
+///
+/// ```ignore
+/// #[nizhal::job(name = "sms-reminder")]
+/// pub async fn sms_reminder(ctx: &mut JobCtx, args: SmsReminder) -> Result<()> { /* sea-orm */ }
+/// ```
+///
+/// `name = "…"` names it in the table of jobs (the function's name in camelCase); `attempts = 3` says how often it is tried
+/// (8 times). The function becomes a value that is handed to `ctx.jobs().enqueue(sms_reminder, …)`.
+#[proc_macro_attribute]
+pub fn job(attr: TokenStream, item: TokenStream) -> TokenStream {
+    debug::show(expand::expand_job(attr.into(), item.into())).into()
+}
+
 /// Makes a struct the app's claims: what a token says of its bearer.
 ///
 /// ```ignore
@@ -54,7 +68,7 @@ pub fn claims(attr: TokenStream, item: TokenStream) -> TokenStream {
     debug::show(expand::expand_claims(attr.into(), item.into())).into()
 }
 
-/// Makes a struct or an enum a mutator's arguments: read from camelCase JSON, described by JSON Schema.
+/// Makes a struct or an enum the arguments of a mutator or a job: read from camelCase JSON, described by JSON Schema.
 ///
 /// ```ignore
 /// #[nizhal::args]

@@ -13,6 +13,7 @@ mod collector;
 mod counts;
 mod environment;
 mod http;
+mod job;
 mod server;
 #[cfg(test)]
 mod testing;

@@ -1,15 +1,16 @@
 //! Everything an app declared, checked once at start and read by every part of the server.
 
-use nizhal_core::{MutatorEntry, Rule, TableDesc};
+use nizhal_core::{JobEntry, MutatorEntry, Rule, TableDesc};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 
-/// The app's tables, rules and mutators.
+/// The app's tables, rules, mutators and jobs.
 #[derive(Debug)]
 pub struct Schema {
     tables: Vec<&'static TableDesc>,
     rules: Vec<Rule>,
     mutators: HashMap<&'static str, MutatorEntry>,
+    jobs: HashMap<&'static str, JobEntry>,
 }
 
 /// Why the parts of an app do not fit together.
@@ -22,6 +23,9 @@ pub enum SchemaError {
     /// Two mutators share a wire name.
     #[error("mutator `{0}` is listed twice in .mutators(...); rename one with #[mutator(name = \"...\")]")]
     DuplicateMutator(&'static str),
+    /// Two jobs share a name.
+    #[error("job `{0}` is listed twice in .jobs(...); rename one with #[nizhal::job(name = \"...\")]")]
+    DuplicateJob(&'static str),
     /// Two rules share a wire name.
     #[error("rule `{0}` is declared twice")]
     DuplicateRule(&'static str),
@@ -68,7 +72,20 @@ impl Schema {
                 return Err(SchemaError::DuplicateMutator(entry.desc.name));
             }
         }
-        Ok(Self { tables, rules, mutators: by_name })
+        Ok(Self { tables, rules, mutators: by_name, jobs: HashMap::new() })
+    }
+
+    /// The same with these jobs.
+    ///
+    /// # Errors
+    /// When names collide.
+    pub fn with_jobs(mut self, jobs: Vec<JobEntry>) -> Result<Self, SchemaError> {
+        for entry in jobs {
+            if self.jobs.insert(entry.desc.name, entry).is_some() {
+                return Err(SchemaError::DuplicateJob(entry.desc.name));
+            }
+        }
+        Ok(self)
     }
 
     /// All tables, sorted by name.
@@ -91,6 +108,18 @@ impl Schema {
     /// The mutator of this wire name.
     pub fn mutator(&self, name: &str) -> Option<&MutatorEntry> {
         self.mutators.get(name)
+    }
+
+    /// The job of this name.
+    pub fn job(&self, name: &str) -> Option<&JobEntry> {
+        self.jobs.get(name)
+    }
+
+    /// The names of all jobs, sorted.
+    pub fn job_names(&self) -> Vec<&'static str> {
+        let mut names: Vec<_> = self.jobs.keys().copied().collect();
+        names.sort_unstable();
+        names
     }
 
     /// The tables that some rule syncs, sorted by name; a table's place here is its *slot* in a pull's order.

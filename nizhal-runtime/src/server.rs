@@ -12,10 +12,13 @@ use crate::{
 use nizhal_core::DateTimeUtc;
 use std::{
     fmt,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
-use tokio::sync::{Semaphore, watch};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinHandle,
+};
 
 /// A running sync server without a listener of its own; cheap to clone.
 ///
@@ -64,6 +67,7 @@ struct Inner {
     /// Pulls that may be streamed at once: half of the database's connections.
     streams: Arc<Semaphore>,
     stopping: watch::Sender<bool>,
+    workers: Mutex<Vec<JoinHandle<()>>>,
     started: Instant,
 }
 
@@ -89,6 +93,7 @@ impl Server {
                 limiter,
                 counts: Counts::default(),
                 stopping: watch::Sender::new(false),
+                workers: Mutex::default(),
                 started: Instant::now(),
             }),
         }
@@ -104,12 +109,18 @@ impl Server {
         }
     }
 
+    /// Begins to run jobs; ends with [`close_sockets`](Self::close_sockets), each worker after the job it is at.
+    pub(crate) fn start_workers(&self) {
+        let started = crate::job::start(&self.inner.engine, self.inner.settings.job_workers, &self.stopping());
+        self.inner.workers.lock().unwrap_or_else(PoisonError::into_inner).extend(started);
+    }
+
     /// The routes, for `App::new().configure(server.routes())`; the same as [`service`](crate::service).
     pub fn routes(&self) -> impl FnOnce(&mut actix_web::web::ServiceConfig) + Clone + Send + use<> {
         crate::http::service(self)
     }
 
-    /// Closes the sockets, waits for them, then closes the database. Call it after your listener has stopped taking
+    /// Closes the sockets, waits for them and for jobs that run, then closes the database. Call it after your listener has stopped taking
     /// requests, or before it if sockets hold it up.
     pub async fn shutdown(&self) {
         self.close_sockets();
@@ -120,10 +131,15 @@ impl Server {
         };
         // A peer that does not read its close frame is left behind.
         let _ = tokio::time::timeout(CLOSE_SOCKETS_TIME, closing).await;
+        let workers = std::mem::take(&mut *self.inner.workers.lock().unwrap_or_else(PoisonError::into_inner));
+        for worker in workers {
+            // One that panicked is at its end too.
+            let _ = worker.await;
+        }
         self.inner.engine.store.close().await;
     }
 
-    /// Tells every socket to close with 1012, and refuses new ones.
+    /// Tells every socket to close with 1012, and refuses new ones; begins no more jobs.
     pub fn close_sockets(&self) {
         self.inner.stopping.send_replace(true);
     }

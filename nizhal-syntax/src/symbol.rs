@@ -32,5 +32,10 @@ pub const PRIVILEGED: &str = "privileged";
 /// What may stand in `#[mutator(…)]`.
 pub const MUTATOR_WORDS: &[&str] = &[NAME, PRIVILEGED];
 
+/// How often a job is tried.
+pub const ATTEMPTS: &str = "attempts";
+/// What may stand in `#[nizhal::job(…)]`.
+pub const JOB_WORDS: &[&str] = &[NAME, ATTEMPTS];
+
 /// The actor, in conditions of rules.
 pub const ACTOR: &str = "actor";

@@ -54,6 +54,15 @@ mod app {
         ::std::result::Result::Ok(Applied::done())
     }
 
+    pub fn work() {}
+
+    #[nizhal::job(name = "a-job", attempts = 3)]
+    pub async fn r#async(ctx: &mut nizhal::JobCtx, NoArgs {}: NoArgs) -> nizhal::Result<()> {
+        work();
+        ctx.jobs().enqueue(r#async, NoArgs {})?.unique("next");
+        ::std::result::Result::Ok(())
+    }
+
     nizhal::sync_rules! {
         pub(crate) rules for Claims;
         rule r#type(rule) {
@@ -95,6 +104,8 @@ fn main() {
     assert_eq!(tables[0].name, "record");
     assert_eq!(tables[0].columns[1].name, "type");
     assert_eq!(nizhal::mutators![app::r#move][0].desc.name, "move");
+    let jobs = nizhal::jobs![app::r#async];
+    assert_eq!((jobs[0].desc.name, jobs[0].desc.attempts), ("a-job", 3));
     let choice: Choice = nizhal::__private::serde_json::from_str(r#"{"two":{"someName":1}}"#).unwrap();
     assert!(matches!(choice, Choice::Two { some_name: Some(1) }));
 }

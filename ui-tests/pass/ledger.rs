@@ -139,6 +139,24 @@ pub async fn record_payment(ctx: &mut Ctx<Claims>, args: RecordPayment) -> Resul
     Ok(Applied::id(count.to_string()))
 }
 
+/// What [`sms_reminder`] is told.
+#[nizhal::args]
+pub struct SmsReminder {
+    /// The credit.
+    pub entry_id: String,
+}
+
+/// Reminds.
+#[nizhal::job]
+pub async fn sms_reminder(ctx: &mut JobCtx, args: SmsReminder) -> Result<()> {
+    let SmsReminder { entry_id } = args;
+    let id = ctx.new_id().to_string();
+    LedgerEntryActive { id: Set(id), reference: Set(Some(entry_id.clone())), ..Default::default() }.insert(ctx.db()).await?;
+    let tomorrow = ctx.now() + TimeDelta::days(1);
+    ctx.jobs().enqueue(sms_reminder, SmsReminder { entry_id })?.at(tomorrow).unique("tomorrow");
+    Ok(())
+}
+
 sync_rules! {
     pub ledger_rules for Claims;
 
@@ -175,6 +193,9 @@ fn main() {
     assert_eq!(mutators[0].desc.doc, "Adds a customer.");
     assert_eq!(mutators[1].desc.name, "pay");
     assert_eq!(mutators[1].desc.privileged, ["shops", "shop_members"]);
+
+    let jobs = jobs![sms_reminder];
+    assert_eq!((jobs[0].desc.name, jobs[0].desc.attempts, jobs[0].desc.doc), ("smsReminder", 8, "Reminds."));
 
     let rules = ledger_rules().into_inner();
     assert_eq!((rules[0].name, rules[1].name), ("myShops", "own"));

@@ -1,6 +1,7 @@
 //! An offline-first backend for shops that give credit.
 
 mod claims;
+mod job;
 mod mutator;
 mod rule;
 mod seed;
@@ -25,6 +26,7 @@ async fn main() -> nizhal::Result<()> {
             update_customer_phone,
             delete_customer,
         ])
+        .jobs(jobs![job::sms_reminder])
         .rules(rule::ledger_rules())
         .seed(seed::seed)
         .dev_token("Kamala's phone", seed::kamala())

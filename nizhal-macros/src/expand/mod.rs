@@ -2,6 +2,7 @@
 
 mod args;
 mod claims;
+mod job;
 mod main;
 mod mutator;
 mod rules;
@@ -11,6 +12,7 @@ mod tests;
 
 pub(crate) use args::expand_args;
 pub(crate) use claims::expand_claims;
+pub(crate) use job::expand_job;
 pub(crate) use main::expand_main;
 pub(crate) use mutator::expand_mutator;
 pub(crate) use rules::expand_rules;

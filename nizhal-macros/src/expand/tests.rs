@@ -1,6 +1,6 @@
 //! Expansions, as committed snapshots.
 
-use super::{expand_args, expand_claims, expand_main, expand_mutator, expand_rules, expand_table};
+use super::{expand_args, expand_claims, expand_job, expand_main, expand_mutator, expand_rules, expand_table};
 use crate::debug::pretty;
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -46,6 +46,18 @@ fn mutator() {
         }
     };
     insta::assert_snapshot!(pretty(&expand_mutator(quote!(privileged(Inbox)), item)));
+}
+
+#[test]
+fn job() {
+    let item = quote! {
+        /// Reminds.
+        #[cfg(feature = "sms")]
+        pub async fn sms_reminder(ctx: &mut JobCtx, SmsReminder { entry_id }: SmsReminder) -> Result<()> {
+            Ok(())
+        }
+    };
+    insta::assert_snapshot!(pretty(&expand_job(quote!(name = "sms-reminder", attempts = 3), item)));
 }
 
 #[test]

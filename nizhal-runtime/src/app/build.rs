@@ -48,7 +48,8 @@ impl Nizhal {
 
     pub(super) fn schema(&mut self) -> Result<Arc<Schema>, StartError> {
         let (tables, rules) = (std::mem::take(&mut self.tables), std::mem::take(&mut self.rules));
-        Ok(Arc::new(Schema::new(tables, rules, std::mem::take(&mut self.mutators))?))
+        let schema = Schema::new(tables, rules, std::mem::take(&mut self.mutators))?;
+        Ok(Arc::new(schema.with_jobs(std::mem::take(&mut self.jobs))?))
     }
 
     pub(super) fn gate(&self) -> Result<VersionGate, StartError> {
@@ -100,6 +101,7 @@ impl Nizhal {
             gate,
         });
         server.begin_tasks();
+        server.start_workers();
         Ok(Built { server, tokens, secret_made_here: signing.is_some_and(|signing| signing.made_here) })
     }
 

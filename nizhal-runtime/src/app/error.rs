@@ -49,6 +49,9 @@ pub enum StartError {
     /// The seed failed.
     #[error("the seed failed")]
     Seed(#[source] nizhal_core::Error),
+    /// `jobs run-once` stopped at the database.
+    #[error("the jobs could not be run")]
+    Jobs(#[source] StoreError),
     /// The listener failed.
     #[error(transparent)]
     Listen(#[from] ListenError),

@@ -3,6 +3,7 @@
 mod build;
 mod claims;
 mod error;
+mod job;
 mod serve;
 mod token;
 mod verb;
@@ -17,7 +18,7 @@ use crate::{
     settings::{Cors, Mode, RateLimit, Secret, Settings},
 };
 use claims::ClaimsType;
-use nizhal_core::{Actor, MutatorEntry, Result, Rule, Rules, TableDesc};
+use nizhal_core::{Actor, JobEntry, MutatorEntry, Result, Rule, Rules, TableDesc};
 use sea_orm::DatabaseTransaction;
 use serde_json::Value;
 use std::{pin::Pin, sync::Arc};
@@ -44,6 +45,7 @@ pub struct Nizhal {
     name: String,
     tables: Vec<&'static TableDesc>,
     mutators: Vec<MutatorEntry>,
+    jobs: Vec<JobEntry>,
     rules: Vec<Rule>,
     claims: Option<ClaimsType>,
     authenticator: Option<Arc<dyn Authenticator>>,
@@ -64,6 +66,7 @@ impl Nizhal {
             name: name.into(),
             tables: Vec::new(),
             mutators: Vec::new(),
+            jobs: Vec::new(),
             rules: Vec::new(),
             claims: None,
             authenticator: None,
@@ -87,6 +90,12 @@ impl Nizhal {
     /// The mutators: `mutators![add_customer]`.
     pub fn mutators(mut self, mutators: Vec<MutatorEntry>) -> Self {
         self.mutators.extend(mutators);
+        self
+    }
+
+    /// The jobs: `jobs![sms_reminder]`.
+    pub fn jobs(mut self, jobs: Vec<JobEntry>) -> Self {
+        self.jobs.extend(jobs);
         self
     }
 
@@ -207,6 +216,11 @@ impl Nizhal {
     /// Overrides `NIZHAL_TOMBSTONE_DAYS`; `None` remembers deletes for ever.
     pub fn tombstone_days(self, days: Option<u32>) -> Self {
         self.set(move |settings| settings.tombstone_days = days)
+    }
+
+    /// Overrides `NIZHAL_JOB_WORKERS`.
+    pub fn job_workers(self, workers: u32) -> Self {
+        self.set(move |settings| settings.job_workers = workers)
     }
 
     /// Rules that were not written through the typed builder.

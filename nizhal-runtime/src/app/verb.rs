@@ -38,6 +38,11 @@ enum Verb {
         #[arg(long)]
         yes: bool,
     },
+    /// Run jobs from elsewhere than a server, such as cron.
+    Jobs {
+        #[command(subcommand)]
+        verb: JobsVerb,
+    },
     /// Print a signed token, for development.
     Token {
         /// The claims, as name=value: userId=u1 ownerId=o1.
@@ -55,8 +60,14 @@ enum EpochVerb {
     New,
 }
 
+#[derive(Debug, Subcommand)]
+enum JobsVerb {
+    /// Run every job that is due now, and exit.
+    RunOnce,
+}
+
 impl Nizhal {
-    /// Runs the verb on the command line: `serve` (default), `migrate`, `plan`, `contract`, `epoch new`,
+    /// Runs the verb on the command line: `serve` (default), `migrate`, `plan`, `contract`, `jobs run-once`, `epoch new`,
     /// `reset` or `token`.
     ///
     /// What goes wrong is printed to stderr as one sentence and ends the process with status 1, so that `main` shows
@@ -130,6 +141,7 @@ impl Nizhal {
                 say("every table of the app was dropped and made anew");
                 Ok(())
             }
+            Verb::Jobs { verb: JobsVerb::RunOnce } => Box::pin(self.run_jobs_once(settings)).await,
             Verb::Token { claims, ttl_hours } => {
                 let ttl = Duration::from_secs(u64::from(ttl_hours) * 3600);
                 say(&self.token(&settings, &claims, ttl)?);
@@ -165,6 +177,8 @@ mod tests {
         Line::command().debug_assert();
         assert!(line(&[]).unwrap().verb.is_none());
         assert!(matches!(line(&["serve"]).unwrap().verb, Some(Verb::Serve)));
+        assert!(matches!(line(&["jobs", "run-once"]).unwrap().verb, Some(Verb::Jobs { .. })));
+        assert!(line(&["jobs"]).is_err());
         let token = line(&["token", "userId=u1", "ownerId=o1", "--ttl-hours", "1"]).unwrap().verb;
         assert!(matches!(token, Some(Verb::Token { claims, ttl_hours: 1 }) if claims.len() == 2));
         assert!(matches!(line(&["epoch", "new"]).unwrap().verb, Some(Verb::Epoch { what: EpochVerb::New })));

@@ -2,6 +2,7 @@
 
 mod bucket;
 mod cursor;
+mod job;
 mod lines;
 mod page;
 mod pull;
@@ -10,6 +11,7 @@ mod scope;
 
 pub use bucket::Bucket;
 pub(crate) use bucket::MEMBERSHIP;
+pub use job::EnqueueError;
 pub use lines::{Line, Lines};
 pub use push::{Answer, Ids, PushFailure, PushReply, Verdict};
 
@@ -20,6 +22,7 @@ use crate::{
 };
 use nizhal_core::{DateTimeUtc, HlcClock, NodeId, Principal, TableDesc, Uuid};
 use std::sync::{Arc, Mutex};
+use tokio::sync::Notify;
 
 /// Where time and ids come from; the server's are real, a test's are its own.
 pub trait Environment: Send + Sync + 'static {
@@ -36,6 +39,8 @@ pub struct Engine {
     pub(crate) hub: Hub,
     pub(crate) environment: Arc<dyn Environment>,
     pub(crate) hlc: Mutex<HlcClock>,
+    /// Wakes a worker of this process.
+    pub(crate) job_wake: Notify,
     /// The synced tables; a table's place is its slot.
     tables: Vec<&'static TableDesc>,
     /// Changes when the rules do.
@@ -70,7 +75,8 @@ impl Engine {
     /// An engine over a provisioned store.
     pub fn new(schema: Arc<Schema>, store: Store, hub: Hub, environment: Arc<dyn Environment>, node: NodeId) -> Self {
         let (tables, fingerprint) = (schema.synced(), schema.fingerprint());
-        Self { schema, store, hub, environment, hlc: Mutex::new(HlcClock::new(node)), tables, fingerprint }
+        let (hlc, job_wake) = (Mutex::new(HlcClock::new(node)), Notify::new());
+        Self { schema, store, hub, environment, hlc, job_wake, tables, fingerprint }
     }
 
     /// The actor's buckets now.

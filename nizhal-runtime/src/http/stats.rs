@@ -9,11 +9,12 @@ use actix_web::{HttpRequest, HttpResponse, http::header::CACHE_CONTROL, web::Dat
 use serde_json::json;
 
 pub(super) async fn stats(request: HttpRequest, server: Data<Server>) -> HttpResponse {
-    respond(async { answer(&request, &server) }).await
+    respond(answer(&request, &server)).await
 }
 
-fn answer(request: &HttpRequest, server: &Server) -> Result<HttpResponse, HttpError> {
+async fn answer(request: &HttpRequest, server: &Server) -> Result<HttpResponse, HttpError> {
     bearer::admin(server.settings().admin_password.as_ref(), request)?;
+    let jobs = server.engine().store.job_counts().await.map_err(HttpError::from)?;
     let hub = server.hub().stats();
     Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(json!({
         "app": server.name(),
@@ -25,6 +26,7 @@ fn answer(request: &HttpRequest, server: &Server) -> Result<HttpResponse, HttpEr
         "sockets": hub.sockets,
         "subscriptions": hub.subscriptions,
         "pingsSent": hub.pings_sent,
+        "jobs": {"pending": jobs.pending, "running": jobs.running, "dead": jobs.dead},
         "counts": server.counts().read(),
     })))
 }

@@ -104,6 +104,15 @@ pub(super) fn tombstone_days(value: &str) -> Result<Option<u32>, SettingsError> 
     Ok(Some(days))
 }
 
+pub(super) fn job_workers(value: &str) -> Result<u32, SettingsError> {
+    const WANTED: &str = "a number of workers from 0 to 100, such as 2";
+    let workers: u32 = number("NIZHAL_JOB_WORKERS", value, WANTED)?;
+    if workers > 100 {
+        return Err(invalid("NIZHAL_JOB_WORKERS", value, WANTED));
+    }
+    Ok(workers)
+}
+
 /// `scheme://user:password@host` without the password, and without parameters, which may hold one too.
 pub(super) fn without_password(url: &str) -> String {
     let url = url.split('?').next().unwrap_or(url);

@@ -36,9 +36,11 @@ fn values_that_read() {
         ("NIZHAL_MAX_BODY_BYTES", "2048"),
         ("NIZHAL_CORS", "https://a.example, http://localhost:5173"),
         ("NIZHAL_DB_POOL", "3"),
+        ("NIZHAL_JOB_WORKERS", "0"),
     ])
     .unwrap();
     assert_eq!((settings.host.as_str(), settings.port, settings.db_pool), ("::1", 0, 3));
+    assert_eq!(settings.job_workers, 0);
     assert_eq!(settings.mode, Mode::Production);
     let limit = settings.rate_limit.unwrap();
     assert_eq!((limit.requests.get(), limit.period.as_secs()), (120, 60));
@@ -73,6 +75,8 @@ fn values_that_do_not_read_name_the_variable() {
         ("NIZHAL_DB_POOL", "many"),
         ("NIZHAL_TOMBSTONE_DAYS", "0"),
         ("NIZHAL_TOMBSTONE_DAYS", "a month"),
+        ("NIZHAL_JOB_WORKERS", "-1"),
+        ("NIZHAL_JOB_WORKERS", "101"),
     ];
     for (name, value) in table {
         let text = with(&[(name, value)]).expect_err(&format!("{name}={value}")).to_string();

@@ -51,6 +51,14 @@ pub(crate) fn engine_tables(dialect: Dialect) -> Vec<(&'static str, String)> {
             ),
         ),
         (
+            "_nizhal_jobs",
+            format!(
+                "create table _nizhal_jobs (id {text} primary key, name {text} not null, args {text} not null, \
+                 status {text} not null default 'pending', run_at {time}, attempts {int} not null default 0, \
+                 max_attempts {int} not null default 8, unique_key {text}, last_error {text}, at {time})"
+            ),
+        ),
+        (
             "_nizhal_bucket_sets",
             format!("create table _nizhal_bucket_sets (id {text} primary key, buckets {text} not null, at {time})"),
         ),
@@ -161,6 +169,7 @@ pub(crate) fn check_addable(table: &TableDesc, column: &ColumnDesc) -> Result<()
 /// An index of ours.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Index {
+    unique: bool,
     definition: String,
 }
 
@@ -172,13 +181,17 @@ impl Index {
 
     /// Its `create` statement.
     pub(crate) fn create(&self) -> String {
-        format!("create index {} on {}", self.name(), self.definition)
+        let unique = if self.unique { "unique " } else { "" };
+        format!("create {unique}index {} on {}", self.name(), self.definition)
     }
 }
 
 /// The indexes that pulls rely on: one for each scan of a rule, one for each membership query, the engine's own.
 pub(crate) fn indexes(dialect: Dialect, schema: &Schema) -> Vec<Index> {
-    let on = |table: &str, parts: &[String]| Index { definition: format!("{} ({})", quote(table), parts.join(", ")) };
+    let on = |table: &str, parts: &[String]| Index {
+        unique: false,
+        definition: format!("{} ({})", quote(table), parts.join(", ")),
+    };
     let mut all = Vec::new();
     for rule in schema.rules() {
         for synced in &rule.tables {
@@ -201,6 +214,11 @@ pub(crate) fn indexes(dialect: Dialect, schema: &Schema) -> Vec<Index> {
     let own = |table: &str, parts: &[&str]| on(table, &parts.iter().map(|&part| part.to_owned()).collect::<Vec<_>>());
     all.push(own("_nizhal_tombstones", &["rule", "bucket", "version", "tbl", "id"]));
     all.push(own("_nizhal_mutations", &["client_id", "mutation_id"]));
+    // What waits, by when it is due; and one of a key among those that wait.
+    let due = "\"_nizhal_jobs\" (run_at) where status <> 'dead'";
+    let key = "\"_nizhal_jobs\" (name, unique_key) where status = 'pending' and unique_key is not null";
+    all.push(Index { unique: false, definition: due.to_owned() });
+    all.push(Index { unique: true, definition: key.to_owned() });
     all.sort();
     all.dedup();
     all

@@ -2,6 +2,7 @@
 
 mod ddl;
 mod error;
+mod job;
 mod json;
 mod note;
 mod outside;
@@ -14,6 +15,7 @@ mod write;
 
 pub use error::StoreError;
 pub(crate) use error::{Fault, fault};
+pub use job::{ClaimedJob, FailedJob, JobCounts};
 pub use note::Touched;
 pub use outside::Outside;
 pub use read::{Body, Change, Frame, Image, LaneRead, Position, ScopeArg, Tie};
@@ -120,6 +122,11 @@ impl Store {
             Backend::Postgres(_) => "Postgres",
             Backend::Sqlite(_) => "SQLite",
         }
+    }
+
+    /// Whether a transaction that writes keeps all others waiting.
+    pub fn has_one_writer(&self) -> bool {
+        matches!(self.backend, Backend::Sqlite(_))
     }
 
     /// Closes every connection, after what runs on them.

@@ -85,15 +85,23 @@ impl<'a> WriteTx<'a> {
         Self { tx, store }
     }
 
+    pub(super) fn dialect(&self) -> Dialect {
+        self.store.dialect()
+    }
+
     fn statement(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Statement {
         Statement::from_sql_and_values(self.tx.get_database_backend(), sql, values)
     }
 
-    async fn one(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Result<Option<QueryResult>, StoreError> {
+    pub(super) async fn one(
+        &self,
+        sql: &str,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Result<Option<QueryResult>, StoreError> {
         Ok(self.tx.query_one_raw(self.statement(sql, values)).await?)
     }
 
-    async fn run(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Result<u64, StoreError> {
+    pub(super) async fn run(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Result<u64, StoreError> {
         Ok(self.tx.execute_raw(self.statement(sql, values)).await?.rows_affected())
     }
 

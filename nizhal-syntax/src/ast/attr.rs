@@ -6,7 +6,7 @@ use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
-use syn::{Attribute, Expr, ExprLit, Item, Lit, LitStr, Meta, Path, Token, parenthesized, token};
+use syn::{Attribute, Expr, ExprLit, Item, Lit, LitInt, LitStr, Meta, Path, Token, parenthesized, token};
 
 /// One word of an attribute, with what follows it.
 #[derive(Debug)]
@@ -52,6 +52,19 @@ impl Word {
                 other => errors.push(other, "this is not a text", help),
             },
             _ => errors.push(&self.ident, format!("`{}` needs a text", self.ident), help),
+        }
+        None
+    }
+
+    /// The word's value, when it is a whole number.
+    pub fn number(self, errors: &Errors) -> Option<LitInt> {
+        let help = format!("write `{} = 8`", self.ident);
+        match self.value {
+            Value::Eq(value) => match *value {
+                Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => return Some(number),
+                other => errors.push(other, "this is not a whole number", help),
+            },
+            _ => errors.push(&self.ident, format!("`{}` needs a whole number", self.ident), help),
         }
         None
     }

@@ -3,6 +3,7 @@
 mod args;
 mod claims;
 mod column;
+mod job;
 mod membership;
 mod mutator;
 mod rules;
@@ -11,6 +12,7 @@ mod table;
 
 pub use args::check_args;
 pub use claims::check_claims;
+pub use job::check_job;
 pub use mutator::check_mutator;
 pub use rules::check_rules;
 pub use table::check_table;

@@ -1,4 +1,4 @@
-//! A mutator's arguments: what to derive.
+//! The arguments of a mutator or a job: what to derive.
 
 use super::derive::{Derives, rename_all};
 use crate::ast;
@@ -21,7 +21,7 @@ pub struct Args {
 /// Sees what to derive.
 pub fn lower_args(args: ast::Args) -> Args {
     Args {
-        derives: Derives::of(&args.attrs, &["Clone", "Debug", "Deserialize", "JsonSchema"]),
+        derives: Derives::of(&args.attrs, &["Clone", "Debug", "Serialize", "Deserialize", "JsonSchema"]),
         rename_all: rename_all(&args.attrs),
         ident: args.ident,
         item: args.item,

@@ -1,5 +1,6 @@
 //! The three stages on tables of sources: what is meant, and what is said of mistakes.
 
+mod job;
 mod mutator;
 mod rules;
 mod table;

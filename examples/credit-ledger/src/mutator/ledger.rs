@@ -2,7 +2,8 @@
 
 use super::customer;
 use crate::claims::Claims;
-use crate::table::{LedgerEntry, LedgerEntryActive, ReminderActive};
+use crate::job::{SmsReminder, sms_reminder};
+use crate::table::{LedgerEntry, LedgerEntryActive};
 use nizhal::prelude::*;
 
 /// What `recordCredit` takes.
@@ -17,7 +18,7 @@ pub struct RecordCredit {
     pub r#ref: Option<String>,
     /// When it happened; now, when left out.
     pub at: Option<DateTimeUtc>,
-    /// When to remind the customer; never, when left out.
+    /// When it is to be paid: the customer is reminded a day before and a day after; else a day from now.
     pub due_date: Option<DateTimeUtc>,
 }
 
@@ -26,19 +27,13 @@ pub struct RecordCredit {
 pub async fn record_credit(ctx: &mut Ctx<Claims>, args: RecordCredit) -> Result<Applied> {
     let fact = Fact { amount: args.amount.get(), reason: args.reason, reference: args.r#ref, at: args.at };
     let entry = record(ctx, args.client_id, &args.customer_id, fact).await?;
-    if let Some(due) = args.due_date {
-        ReminderActive {
-            // Not a new id: the device, which runs this too, must come to the same one.
-            id: Set(format!("{}-due", entry.id)),
-            shop_id: Set(entry.shop_id),
-            customer_id: Set(entry.customer_id),
-            entry_id: Set(entry.id.clone()),
-            scheduled_at: Set(due),
-            created_at: Set(ctx.now()),
-            ..Default::default()
-        }
-        .insert(ctx.db())
-        .await?;
+    let day = TimeDelta::days(1);
+    let times = match args.due_date {
+        Some(due) => [due.checked_sub_signed(day), due.checked_add_signed(day)],
+        None => [ctx.now().checked_add_signed(day), None],
+    };
+    for time in times.into_iter().flatten() {
+        ctx.jobs().enqueue(sms_reminder, SmsReminder { entry_id: entry.id.clone() })?.at(time);
     }
     Ok(Applied::id(entry.id))
 }

@@ -12,6 +12,7 @@ mod encoding;
 mod epoch;
 mod fixture;
 mod held;
+mod jobs;
 mod kill;
 mod leak;
 mod membership;

@@ -96,6 +96,7 @@ impl Engine {
                 let environment = self.environment.clone();
                 Box::new(move || environment.new_id())
             },
+            jobs: Vec::new(),
         };
         let called = AssertUnwindSafe((entry.call)(parts, &mutation.args)).catch_unwind().await;
         let (parts, result) = called.map_err(|panic| PushFailure::Internal(panic_text(&panic).into()))?;
@@ -109,8 +110,10 @@ impl Engine {
                     let record = record_of(&applied, mutation, version);
                     let ids = Ids { client_ref: record.client_ref.clone(), server_id: record.server_id.clone() };
                     write.record(claim, record).await?;
+                    self.enqueue(&tx, &parts.jobs).await?;
                     write.finish().await?;
                     tx.commit().await.map_err(StoreError::from)?;
+                    self.jobs_came(&parts.jobs);
                     return Ok(Outcome::Applied { touched: written.touched, ids });
                 }
                 PushFailure::Forbidden

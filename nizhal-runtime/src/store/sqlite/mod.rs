@@ -9,6 +9,7 @@ pub(super) use pull::Snapshot;
 
 use super::{StoreError, StoreSettings, ddl::Seed, scope::ScopeSql};
 use crate::schema::Schema;
+use nizhal_core::DateTimeUtc;
 use pull::PullSql;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, SqlxSqliteConnector, Statement};
 use sea_orm::{SqliteTransactionMode, TransactionOptions, TransactionTrait};
@@ -129,6 +130,12 @@ impl SqliteStore {
             tx.commit().await?;
         }
         Ok(notes)
+    }
+
+    /// Whether some job is due.
+    pub(super) async fn has_due_job(&self, now: DateTimeUtc) -> Result<bool, StoreError> {
+        let sql = "select exists (select 1 from _nizhal_jobs where status <> 'dead' and run_at <= $1)";
+        Ok(sqlx::query_scalar(sql).bind(now).fetch_one(&self.readers).await?)
     }
 
     pub(super) async fn snapshot(&self) -> Result<Snapshot<'_>, StoreError> {

@@ -1,0 +1,66 @@
+//! What a job works with: its transaction, its moment, and no actor.
+
+use super::{Jobs, NewJob};
+use crate::{DateTimeUtc, Uuid};
+use sea_orm::DatabaseTransaction;
+
+/// The parts of a [`JobCtx`], as the runtime makes them.
+pub struct JobParts {
+    /// The run's own transaction.
+    pub tx: DatabaseTransaction,
+    /// The server's time when the run began.
+    pub now: DateTimeUtc,
+    /// Which try this is, from 1.
+    pub attempt: u16,
+    /// Where fresh ids come from.
+    pub ids: Box<dyn FnMut() -> Uuid + Send + Sync>,
+    /// The jobs that it wants done.
+    pub jobs: Vec<NewJob>,
+}
+
+/// A job's context: one transaction, one moment. It is the server's own code, so no bucket bounds what it writes.
+///
+/// ```ignore
+/// let entries = LedgerEntry::find().filter(LedgerEntryColumn::CustomerId.eq(id)).all(ctx.db()).await?;
+/// ```
+pub struct JobCtx {
+    parts: JobParts,
+}
+
+impl JobCtx {
+    /// A context of these parts.
+    pub fn new(parts: JobParts) -> Self {
+        Self { parts }
+    }
+
+    /// The parts again, when the job is done.
+    pub fn into_parts(self) -> JobParts {
+        self.parts
+    }
+
+    /// The transaction: any sea-orm query runs on it, and the job is done when it commits.
+    pub fn db(&self) -> &DatabaseTransaction {
+        &self.parts.tx
+    }
+
+    /// The server's time when this run began; it does not move while it runs.
+    pub fn now(&self) -> DateTimeUtc {
+        self.parts.now
+    }
+
+    /// Which try this is, from 1.
+    pub fn attempt(&self) -> u16 {
+        self.parts.attempt
+    }
+
+    /// A fresh UUID v7.
+    pub fn new_id(&mut self) -> Uuid {
+        (self.parts.ids)()
+    }
+
+    /// Further jobs, which exist once this one is done.
+    pub fn jobs(&mut self) -> Jobs<'_> {
+        let JobParts { now, ids, jobs, .. } = &mut self.parts;
+        Jobs::new(jobs, ids.as_mut(), *now)
+    }
+}

@@ -1,0 +1,71 @@
+//! The trait behind `#[nizhal::job]`, and the erased entry that the runtime keeps.
+
+mod ctx;
+mod queue;
+
+pub use ctx::{JobCtx, JobParts};
+pub use queue::{Jobs, NewJob};
+
+use crate::{__private::BoxFuture, Args, Error, Result, mutator::parse};
+
+/// What the runtime knows of a job.
+#[derive(Clone, Copy, Debug)]
+pub struct JobDesc {
+    /// The name in the table of jobs.
+    pub name: &'static str,
+    /// How often it is tried before it is left for people to look at.
+    pub attempts: u16,
+    /// The doc comment.
+    pub doc: &'static str,
+}
+
+/// A function annotated with `#[nizhal::job]`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a job",
+    label = "not annotated",
+    note = "annotate the function with #[nizhal::job]"
+)]
+pub trait Job: 'static {
+    /// Its arguments.
+    type Args: Args;
+    /// Its description.
+    const DESC: JobDesc;
+
+    /// Runs it.
+    fn run(ctx: &mut JobCtx, args: Self::Args) -> BoxFuture<'_, Result<()>>;
+}
+
+/// What comes back from a run: the context's parts, and the outcome.
+pub type Ran = (JobParts, Result<()>);
+
+/// A job with its types erased, as the runtime keeps it.
+#[derive(Clone, Copy)]
+pub struct JobEntry {
+    /// Its description.
+    pub desc: JobDesc,
+    /// Reads the arguments and runs it.
+    pub call: for<'a> fn(JobParts, &'a str) -> BoxFuture<'a, Ran>,
+}
+
+impl JobEntry {
+    /// The entry of a job.
+    pub fn of<J: Job>() -> Self {
+        Self { desc: J::DESC, call: |parts, args| Box::pin(call::<J>(parts, args)) }
+    }
+}
+
+impl std::fmt::Debug for JobEntry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("JobEntry").field(&self.desc).finish()
+    }
+}
+
+async fn call<J: Job>(parts: JobParts, args: &str) -> Ran {
+    let args: J::Args = match parse(args) {
+        Ok(args) => args,
+        Err(reason) => return (parts, Err(Error::InvalidArgs(reason))),
+    };
+    let mut ctx = JobCtx::new(parts);
+    let result = J::run(&mut ctx, args).await;
+    (ctx.into_parts(), result)
+}

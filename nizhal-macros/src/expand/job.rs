@@ -1,0 +1,84 @@
+//! A job: a value of the function's name that describes it, with the function inside.
+
+use crate::report::{report, strip};
+use nizhal_syntax::Errors;
+use nizhal_syntax::ast::parse_job;
+use nizhal_syntax::check::check_job;
+use nizhal_syntax::model::{Job, lower_job};
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::{Ident, ReturnType, Visibility, spanned::Spanned};
+
+pub(crate) fn expand_job(attr: TokenStream, item: TokenStream) -> TokenStream {
+    let errors = Errors::new();
+    let Some(ast) = parse_job(attr, item.clone(), &errors) else { return report(errors, strip(item)) };
+    let parsed = errors.count();
+    let job = lower_job(ast, &errors);
+    check_job(&job, &errors);
+    let expanded = match &job.args {
+        Some(args) if errors.count() == parsed => expand(&job, args),
+        _ => expand_fallback(&job),
+    };
+    report(errors, expanded)
+}
+
+fn expand(job: &Job, args: &impl ToTokens) -> TokenStream {
+    let (ident, cfgs) = (job.ident(), job.cfgs());
+    let (name, doc, attempts) = (&job.name, &job.doc, &job.attempts);
+    let (tag, function) = (expand_tag(job), expand_function(job));
+    let span = match &job.item.sig.output {
+        ReturnType::Type(_, ty) => ty.span(),
+        ReturnType::Default => ident.span(),
+    };
+    // At the return type, where rustc then says what it should have been.
+    let call = quote_spanned!(span=> ::nizhal::__private::Box::pin(__nizhal_work(ctx, args)));
+    quote! {
+        #tag
+        #(#cfgs)*
+        impl ::nizhal::Job for #ident {
+            type Args = #args;
+            const DESC: ::nizhal::JobDesc = ::nizhal::JobDesc { name: #name, attempts: #attempts, doc: #doc };
+            fn run(ctx: &mut ::nizhal::JobCtx, args: #args) -> ::nizhal::__private::Working<'_> {
+                #function
+                #call
+            }
+        }
+    }
+}
+
+/// The value that stands for the job, with the function's documentation.
+fn expand_tag(job: &Job) -> TokenStream {
+    let (ident, vis, cfgs) = (job.ident(), job.vis(), job.cfgs());
+    let docs = job.item.attrs.iter().filter(|attr| attr.path().is_ident("doc"));
+    quote! {
+        #(#cfgs)*
+        #(#docs)*
+        #[allow(non_camel_case_types, dead_code)]
+        #[derive(::core::clone::Clone, ::core::marker::Copy)]
+        #vis struct #ident;
+    }
+}
+
+/// The function under another name, so that its body may enqueue the job by its own.
+fn expand_function(job: &Job) -> TokenStream {
+    let mut item = job.item.clone();
+    item.vis = Visibility::Inherited;
+    item.sig.ident = Ident::new("__nizhal_work", Span::call_site());
+    item.attrs.retain(|attr| !attr.path().is_ident("doc") && !attr.path().is_ident("cfg"));
+    quote!(#item)
+}
+
+/// The function beside its mistakes, so that its body is checked, and a job that cannot be run.
+fn expand_fallback(job: &Job) -> TokenStream {
+    let (ident, cfgs) = (job.ident(), job.cfgs());
+    // Inside an `impl` no type can be declared.
+    if job.item.sig.receiver().is_some() {
+        return job.item.to_token_stream();
+    }
+    let tag = expand_tag(job);
+    quote! {
+        #tag
+        #(#cfgs)*
+        ::nizhal::__broken_job!(#ident);
+    }
+}

@@ -1,0 +1,33 @@
+//! The verb `jobs run-once`: what is due now, for cron.
+
+use super::{Nizhal, StartError, build::connect, verb::say};
+use crate::{
+    engine::Engine,
+    job::{Ran, run_next},
+    realtime::Hub,
+    settings::Settings,
+};
+use nizhal_core::NodeId;
+
+impl Nizhal {
+    /// Runs every job that was due when it began; those that they enqueue wait for the next time.
+    pub(super) async fn run_jobs_once(mut self, settings: Settings) -> Result<(), StartError> {
+        let schema = self.schema()?;
+        let store = connect(&settings, schema.clone()).await?;
+        let node = NodeId(self.environment.new_id().as_u128());
+        // Nobody listens to this hub: servers hear of the writes as of any other process's.
+        let engine = Engine::new(schema, store, Hub::default(), self.environment.clone(), node);
+        let due = self.environment.now();
+        let (mut done, mut later, mut dead) = (0, 0, 0);
+        while let Some(ran) = run_next(&engine, due).await.map_err(StartError::Jobs)? {
+            match ran {
+                Ran::Done => done += 1,
+                Ran::Later => later += 1,
+                Ran::Dead => dead += 1,
+            }
+        }
+        engine.store.close().await;
+        say(&format!("{done} jobs done, {later} to be tried again, {dead} given up"));
+        Ok(())
+    }
+}

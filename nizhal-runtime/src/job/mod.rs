@@ -1,0 +1,41 @@
+//! The workers: tasks that run jobs until the server stops.
+
+mod failure;
+mod run;
+
+pub(crate) use run::{Ran, run_next};
+
+use crate::engine::Engine;
+use std::{error::Error, sync::Arc, time::Duration};
+use tokio::{sync::watch, task::JoinHandle};
+
+/// How often a worker looks when nobody wakes it: for jobs that fall due, and for those of other processes.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Starts this many workers; each ends after the job it is at, once the server stops.
+pub(crate) fn start(engine: &Arc<Engine>, workers: u32, stopping: &watch::Receiver<bool>) -> Vec<JoinHandle<()>> {
+    if engine.schema.job_names().is_empty() {
+        return Vec::new();
+    }
+    // SQLite has one writer, and a job is one for as long as it runs.
+    let workers = if engine.store.has_one_writer() { workers.min(1) } else { workers };
+    (0..workers).map(|_| tokio::spawn(work(engine.clone(), stopping.clone()))).collect()
+}
+
+async fn work(engine: Arc<Engine>, mut stopping: watch::Receiver<bool>) {
+    while !*stopping.borrow() {
+        match run_next(&engine, engine.environment.now()).await {
+            Ok(Some(_)) => continue,
+            Ok(None) => {}
+            Err(error) => tracing::warn!(error = &error as &dyn Error, "a job could not be run; trying again"),
+        }
+        tokio::select! {
+            () = engine.job_wake.notified() => {}
+            () = tokio::time::sleep(LOOK) => {}
+            _ = stopping.wait_for(|stopping| *stopping) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

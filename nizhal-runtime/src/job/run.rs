@@ -1,0 +1,128 @@
+//! One job from claim to commit.
+//!
+//! The handler runs on a savepoint of a transaction that holds the job's row. Success commits what it wrote, the jobs it wants and
+//! the row's deletion together; failure rolls the savepoint back and commits the verdict. A crash leaves the claim alone, and the
+//! job is taken again: at least once always, and for what is in the database exactly once.
+
+use super::failure::{Failure, pause};
+use crate::{
+    engine::{Engine, EnqueueError},
+    store::{ClaimedJob, StoreError},
+};
+use chrono::TimeDelta;
+use futures_util::FutureExt;
+use nizhal_core::{DateTimeUtc, Error, JobEntry, JobParts};
+use sea_orm::{DatabaseTransaction, TransactionTrait};
+use std::{panic::AssertUnwindSafe, time::Duration};
+
+/// How long after its claim a job that nobody holds may be taken again: time to begin the run, no more.
+const RETAKE: TimeDelta = TimeDelta::seconds(30);
+/// How long a handler may take.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// What became of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ran {
+    /// It is done.
+    Done,
+    /// It is tried again later, or another worker has it.
+    Later,
+    /// It is given up.
+    Dead,
+}
+
+/// Runs the job that has been due longest at `due`; `None` when none is.
+///
+/// # Errors
+/// When the database fails. The job is then as it was, or is taken again later.
+pub(crate) async fn run_next(engine: &Engine, due: DateTimeUtc) -> Result<Option<Ran>, StoreError> {
+    let names = engine.schema.job_names();
+    let retake = engine.environment.now() + RETAKE;
+    let Some(job) = engine.store.claim_job(&names, due, retake).await? else { return Ok(None) };
+    // There may be more: another worker looks.
+    engine.job_wake.notify_one();
+    let Some(entry) = engine.schema.job(&job.name).filter(|_| !job.dead) else {
+        tracing::error!(job = %job.name, id = %job.id, "a job is dead: the server ended each time it ran");
+        return Ok(Some(Ran::Dead));
+    };
+    match run(engine, entry, &job).await {
+        Ok(ran) => Ok(Some(ran)),
+        Err(error) => {
+            let run_at = engine.environment.now() + pause(job.attempt, engine.environment.new_id());
+            // At best: the database may be away, and then the claim is taken again all the same.
+            let _ = engine.store.give_back(&job, run_at).await;
+            Err(error)
+        }
+    }
+}
+
+async fn run(engine: &Engine, entry: &JobEntry, job: &ClaimedJob) -> Result<Ran, StoreError> {
+    let tx = engine.store.begin().await?;
+    let write = engine.store.on(&tx);
+    write.begin_job().await?;
+    if !write.hold_job(job).await? {
+        tx.rollback().await?;
+        return Ok(Ran::Later);
+    }
+    let ran = match attempt(engine, entry, job, &tx).await? {
+        Ok(()) => {
+            write.job_done(job).await?;
+            Ran::Done
+        }
+        Err(failure) => {
+            let verdict = failure.verdict(job, engine.environment.now(), engine.environment.new_id());
+            let ran = if verdict.dead { Ran::Dead } else { Ran::Later };
+            tracing::warn!(job = %job.name, id = %job.id, attempt = job.attempt, dead = verdict.dead, error = verdict.error, "a job failed");
+            write.job_failed(job, verdict).await?;
+            ran
+        }
+    };
+    write.finish_job().await?;
+    tx.commit().await?;
+    // What the handler enqueued is there now.
+    engine.job_wake.notify_one();
+    Ok(ran)
+}
+
+/// Runs the handler on a savepoint, which is gone again when it fails.
+async fn attempt(
+    engine: &Engine,
+    entry: &JobEntry,
+    job: &ClaimedJob,
+    tx: &DatabaseTransaction,
+) -> Result<Result<(), Failure>, StoreError> {
+    let environment = engine.environment.clone();
+    let parts = JobParts {
+        tx: tx.begin().await?,
+        now: environment.now(),
+        attempt: u16::try_from(job.attempt).unwrap_or(u16::MAX),
+        ids: Box::new(move || environment.new_id()),
+        jobs: Vec::new(),
+    };
+    let running = AssertUnwindSafe((entry.call)(parts, &job.args)).catch_unwind();
+    // Where the parts are lost, so is the savepoint: dropping it rolls it back.
+    let (parts, result) = match tokio::time::timeout(LIMIT, running).await {
+        Ok(Ok(ran)) => ran,
+        Ok(Err(_)) => return Ok(Err(Failure::Again("the job panicked".to_owned()))),
+        Err(_) => return Ok(Err(Failure::Again("the job ran longer than five minutes".to_owned()))),
+    };
+    let result = match result {
+        Ok(()) => match engine.enqueue(&parts.tx, &parts.jobs).await {
+            Ok(()) => Ok(()),
+            Err(EnqueueError::Store(error)) => return Err(error),
+            Err(error) => Err(Error::internal(error)),
+        },
+        failed => failed,
+    };
+    match result {
+        Ok(()) => parts.tx.commit().await?,
+        Err(error) => {
+            // The cause is for the log; the row gets a text that is safe.
+            tracing::warn!(job = %job.name, id = %job.id, error = &error as &dyn std::error::Error, "a job's handler failed");
+            let failure = Failure::of(&error);
+            parts.tx.rollback().await?;
+            return Ok(Err(failure));
+        }
+    }
+    Ok(Ok(()))
+}

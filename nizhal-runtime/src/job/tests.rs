@@ -1,0 +1,98 @@
+use super::{Ran, run_next};
+use crate::testing;
+use nizhal_core::{Error, JobDesc, JobEntry, JobParts, NewJob, Uuid};
+use sea_orm::ConnectionTrait;
+
+const NAME: &str = "next";
+
+fn entry(call: for<'a> fn(JobParts, &'a str) -> nizhal_core::__private::BoxFuture<'a, nizhal_core::Ran>) -> JobEntry {
+    JobEntry { desc: JobDesc { name: NAME, attempts: 2, doc: "" }, call }
+}
+
+fn new(parts: &mut JobParts, name: &'static str) -> NewJob {
+    let (id, run_at) = ((parts.ids)(), parts.now);
+    NewJob { id, name, args: "{}".to_owned(), run_at, attempts: 2, unique_key: Some("k".to_owned()) }
+}
+
+async fn enqueue(server: &crate::Server, count: usize) -> crate::store::JobCounts {
+    let engine = server.engine();
+    let jobs: Vec<NewJob> = (0..count)
+        .map(|_| NewJob {
+            id: Uuid::now_v7(),
+            name: NAME,
+            args: "{}".to_owned(),
+            run_at: server.now(),
+            attempts: 2,
+            unique_key: Some("k".to_owned()),
+        })
+        .collect();
+    let tx = engine.store.begin().await.unwrap();
+    engine.enqueue(&tx, &jobs).await.unwrap();
+    engine.store.on(&tx).finish().await.unwrap();
+    tx.commit().await.unwrap();
+    engine.store.job_counts().await.unwrap()
+}
+
+async fn server(entry: JobEntry) -> crate::Server {
+    testing::server(testing::app(&testing::clock()).jobs(vec![entry]).job_workers(0)).await
+}
+
+#[actix_web::test]
+async fn one_of_a_key_waits_and_a_job_may_enqueue_its_successor() {
+    let server = server(entry(|mut parts, _| {
+        Box::pin(async move {
+            for _ in 0..2 {
+                let next = new(&mut parts, NAME);
+                parts.jobs.push(next);
+            }
+            (parts, Ok(()))
+        })
+    }))
+    .await;
+    assert_eq!(enqueue(&server, 3).await.pending, 1);
+    assert_eq!(run_next(server.engine(), server.now()).await.unwrap(), Some(Ran::Done));
+    let counts = server.engine().store.job_counts().await.unwrap();
+    assert_eq!((counts.pending, counts.running, counts.dead), (1, 0, 0));
+}
+
+#[actix_web::test]
+async fn what_a_failed_run_wrote_is_gone() {
+    let server = server(entry(|parts, _| {
+        Box::pin(async move {
+            parts.tx.execute_unprepared("insert into notes (id, shop_id) values ('n', 's')").await.unwrap();
+            if parts.attempt == 1 {
+                panic!("a job's own fault");
+            }
+            (parts, Err(Error::rejected("no such number")))
+        })
+    }))
+    .await;
+    enqueue(&server, 1).await;
+    assert_eq!(run_next(server.engine(), server.now()).await.unwrap(), Some(Ran::Later));
+    assert_eq!(run_next(server.engine(), server.now()).await.unwrap(), None, "it waits");
+    let later = server.now() + chrono::TimeDelta::minutes(1);
+    assert_eq!(run_next(server.engine(), later).await.unwrap(), Some(Ran::Dead));
+    let db = server.engine().store.connection();
+    let count = |sql: &'static str| async move {
+        let rows = db.query_all_raw(sea_orm::Statement::from_string(db.get_database_backend(), sql)).await;
+        rows.unwrap().len()
+    };
+    assert_eq!(count("select 1 from notes").await, 0);
+    assert_eq!(count("select 1 from _nizhal_touched").await, 0);
+    assert_eq!(count("select 1 from _nizhal_jobs where last_error = 'no such number'").await, 1);
+}
+
+#[actix_web::test]
+async fn a_job_that_nobody_would_run_is_refused() {
+    let server = server(entry(|mut parts, _| {
+        Box::pin(async move {
+            let next = new(&mut parts, "unheard of");
+            parts.jobs.push(next);
+            (parts, Ok(()))
+        })
+    }))
+    .await;
+    enqueue(&server, 1).await;
+    assert_eq!(run_next(server.engine(), server.now()).await.unwrap(), Some(Ran::Later));
+    assert_eq!(server.engine().store.job_counts().await.unwrap().pending, 1);
+}

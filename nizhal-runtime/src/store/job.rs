@@ -1,0 +1,217 @@
+//! The statements of jobs; one text for both databases but for how a row that another worker holds is skipped.
+//!
+//! A job is `pending`, then `running` by a claim that commits before the handler begins, so that a crash counts as a try. The run
+//! holds the row locked until it ends; a `running` row that nobody holds is one whose server died, and `run_at` says from when on
+//! it may be taken again. Success deletes the row in the handler's own transaction.
+
+use super::{Backend, Store, StoreError, WriteTx, sql::Dialect};
+use nizhal_core::{DateTimeUtc, NewJob};
+use sea_orm::{ConnectionTrait, Statement, Value};
+
+/// A job that is this worker's to run.
+#[derive(Debug)]
+pub struct ClaimedJob {
+    /// Its id.
+    pub id: String,
+    /// Which job.
+    pub name: String,
+    /// Its arguments as JSON.
+    pub args: String,
+    /// Which try this is, from 1; with the id, it names the claim.
+    pub attempt: i64,
+    /// How often it is tried.
+    pub most: i64,
+    /// Whether it had its last try, and its server died in it.
+    pub dead: bool,
+}
+
+/// How many jobs there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JobCounts {
+    /// Waiting, due or not.
+    pub pending: i64,
+    /// Being run, or left by a server that died.
+    pub running: i64,
+    /// Given up.
+    pub dead: i64,
+}
+
+/// What becomes of a job that did not succeed.
+#[derive(Debug)]
+pub struct FailedJob<'a> {
+    /// Whether it is given up.
+    pub dead: bool,
+    /// The tries to count from now on.
+    pub attempts: i64,
+    /// When to try again.
+    pub run_at: DateTimeUtc,
+    /// What to tell people.
+    pub error: &'a str,
+}
+
+impl Store {
+    /// Claims the job that has been due longest at `now` among these names; another may take it from `retake` on, should this
+    /// process die. Relies on the index on `run_at`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn claim_job(
+        &self,
+        names: &[&str],
+        now: DateTimeUtc,
+        retake: DateTimeUtc,
+    ) -> Result<Option<ClaimedJob>, StoreError> {
+        if names.is_empty() {
+            return Ok(None);
+        }
+        if let Backend::Sqlite(store) = &self.backend
+            && !store.has_due_job(now).await?
+        {
+            // Asked of a reader, so that looking every second never keeps a writer waiting.
+            return Ok(None);
+        }
+        let skip = match self.dialect() {
+            Dialect::Postgres => "for update skip locked",
+            Dialect::Sqlite => "",
+        };
+        let known: Vec<String> = (0..names.len()).map(|at| format!("${}", at + 3)).collect();
+        let sql = format!(
+            "update _nizhal_jobs set status = case when attempts >= max_attempts then 'dead' else 'running' end, \
+             last_error = case when attempts >= max_attempts then 'the server ended while the job ran' else last_error end, \
+             attempts = attempts + 1, run_at = $2 where id = (select id from _nizhal_jobs where status <> 'dead' \
+             and run_at <= $1 and name in ({}) order by run_at limit 1 {skip}) \
+             returning id, name, args, attempts, max_attempts, status",
+            known.join(", ")
+        );
+        let values = [now.into(), retake.into()].into_iter().chain(names.iter().map(|&name| Value::from(name)));
+        let db = self.connection();
+        let row = db.query_one_raw(Statement::from_sql_and_values(db.get_database_backend(), sql, values)).await?;
+        row.map(|row| {
+            Ok(ClaimedJob {
+                id: row.try_get("", "id")?,
+                name: row.try_get("", "name")?,
+                args: row.try_get("", "args")?,
+                attempt: row.try_get("", "attempts")?,
+                most: row.try_get("", "max_attempts")?,
+                dead: row.try_get::<String>("", "status")? == "dead",
+            })
+        })
+        .transpose()
+    }
+
+    /// Gives a claim back whose run the database ended: it does not count as a try.
+    ///
+    /// # Errors
+    /// When the database fails; the job is then taken again later.
+    pub async fn give_back(&self, job: &ClaimedJob, run_at: DateTimeUtc) -> Result<(), StoreError> {
+        let sql = "update _nizhal_jobs set attempts = attempts - 1, run_at = $3 \
+            where id = $1 and status = 'running' and attempts = $2";
+        self.run(sql, [job.id.as_str().into(), job.attempt.into(), run_at.into()]).await.map(drop)
+    }
+
+    /// How many jobs there are.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn job_counts(&self) -> Result<JobCounts, StoreError> {
+        let sql = "select status, count(*) as jobs from _nizhal_jobs group by status";
+        let db = self.connection();
+        let mut counts = JobCounts::default();
+        for row in db.query_all_raw(Statement::from_string(db.get_database_backend(), sql)).await? {
+            let jobs: i64 = row.try_get("", "jobs")?;
+            match row.try_get::<String>("", "status")?.as_str() {
+                "pending" => counts.pending = jobs,
+                "running" => counts.running = jobs,
+                _ => counts.dead += jobs,
+            }
+        }
+        Ok(counts)
+    }
+}
+
+impl WriteTx<'_> {
+    /// Writes the jobs that this transaction wants.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn enqueue(&self, jobs: &[NewJob]) -> Result<(), StoreError> {
+        for job in jobs {
+            let sql = "insert into _nizhal_jobs (id, name, args, run_at, max_attempts, unique_key) \
+                values ($1, $2, $3, $4, $5, $6) on conflict do nothing";
+            let values = [
+                job.id.to_string().into(),
+                job.name.into(),
+                job.args.as_str().into(),
+                job.run_at.into(),
+                i64::from(job.attempts).into(),
+                job.unique_key.clone().into(),
+            ];
+            self.run(sql, values).await?;
+        }
+        Ok(())
+    }
+
+    /// Holds a claimed job until the transaction ends; false when another worker took it meanwhile.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn hold_job(&self, job: &ClaimedJob) -> Result<bool, StoreError> {
+        let sql = "select id from _nizhal_jobs where id = $1 and status = 'running' and attempts = $2";
+        let sql = match self.dialect() {
+            Dialect::Postgres => format!("{sql} for update skip locked"),
+            Dialect::Sqlite => sql.to_owned(),
+        };
+        Ok(self.one(&sql, [job.id.as_str().into(), job.attempt.into()]).await?.is_some())
+    }
+
+    /// Done: the row goes with the commit that keeps what the handler wrote.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn job_done(&self, job: &ClaimedJob) -> Result<(), StoreError> {
+        self.run("delete from _nizhal_jobs where id = $1", [job.id.as_str().into()]).await.map(drop)
+    }
+
+    /// Not done. Its key is given up when another of that key came to wait meanwhile.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn job_failed(&self, job: &ClaimedJob, failed: FailedJob<'_>) -> Result<(), StoreError> {
+        let sql = "update _nizhal_jobs set status = $2, attempts = $3, run_at = $4, last_error = $5, unique_key = case \
+            when exists (select 1 from _nizhal_jobs o where o.name = _nizhal_jobs.name and o.unique_key = \
+            _nizhal_jobs.unique_key and o.status = 'pending') then null else unique_key end where id = $1";
+        let values = [
+            job.id.as_str().into(),
+            if failed.dead { "dead" } else { "pending" }.into(),
+            failed.attempts.into(),
+            failed.run_at.into(),
+            // A reason may quote anything, and Postgres cannot keep U+0000.
+            failed.error.replace('\0', "").into(),
+        ];
+        self.run(sql, values).await.map(drop)
+    }
+
+    /// Makes this transaction one that every process hears of, as of a stranger's, and lets its handler wait for others.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn begin_job(&self) -> Result<(), StoreError> {
+        if self.dialect() == Dialect::Postgres {
+            let sql = "select set_config('nizhal.local', 'off', true), \
+                set_config('idle_in_transaction_session_timeout', '330s', true)";
+            self.one(sql, []).await?;
+        }
+        Ok(())
+    }
+
+    /// The last statement before a job's commit: on SQLite its note stays, for whoever looks at it next.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn finish_job(&self) -> Result<(), StoreError> {
+        if self.dialect() == Dialect::Sqlite {
+            self.run("update _nizhal_control set txn = null where id = 1", []).await?;
+        }
+        Ok(())
+    }
+}
