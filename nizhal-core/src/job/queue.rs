@@ -60,6 +60,10 @@ impl<'a> Jobs<'a> {
     ///
     /// # Errors
     /// When the arguments cannot be written as JSON.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "reads as handing the job over; nobody needs the arguments after"
+    )]
     pub fn enqueue<J: Job>(self, _job: J, args: J::Args) -> Result<&'a mut NewJob> {
         let args = serde_json::to_string(&args).map_err(Error::internal)?;
         let (id, run_at) = ((self.ids)(), self.now);
