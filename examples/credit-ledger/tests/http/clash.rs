@@ -32,8 +32,11 @@ async fn inv17_a_deadlock_is_retried_inside_the_server(mut app: App) {
     other.execute("set deadlock_timeout = '50s'").await;
     let mut phone = app.device("phone", "ana", "s1");
     add(&mut phone, "c1").await;
-    let due = json!({"clientId": "e1", "customerId": "c1", "amount": 5, "dueDate": "2027-01-01T09:00:00Z"});
-    phone.mutate("recordCredit", &due).await.expect(200);
+    let credit = json!({"clientId": "e1", "customerId": "c1", "amount": 5});
+    phone.mutate("recordCredit", &credit).await.expect(200);
+    let reminder = "insert into reminders (id, shop_id, customer_id, entry_id, scheduled_at) \
+                    values ('e1-due', 's1', 'c1', 'e1', now())";
+    db.execute(reminder).await;
     // The mutation takes the reminder and then the customer; we take the customer and then the reminder.
     other.execute("begin; update customers set note = 'held' where id = 'c1'").await;
     let mutation = phone.mutation("deleteCustomer", &json!({"customerId": "c1"}));
