@@ -130,6 +130,15 @@ impl Connection {
         })
     }
 
+    /// Begins a transaction whose queries all see one moment; ends with `commit`.
+    pub async fn begin_snapshot(&mut self) {
+        let begin = match self {
+            Self::Postgres(_) => "begin isolation level repeatable read",
+            Self::Sqlite(_) => "begin",
+        };
+        self.execute(begin).await;
+    }
+
     /// The rows of a query whose columns are all text.
     ///
     /// # Panics
