@@ -30,7 +30,8 @@ async fn inv02_another_shops_rows_never_arrive(app: App) {
         spy.page(Some(2)).await;
         seen += &app.device("fresh", "ana", "s1").ask(None).await.expect(200).text;
     }
-    assert!(!seen.contains("secret") && !seen.contains("77.77") && !seen.contains("s2"), "{seen}");
+    // The bucket with its quotes: a cursor is base64, and two letters may stand in it by chance.
+    assert!(!seen.contains("secret") && !seen.contains("77.77") && !seen.contains("\"s2\""), "{seen}");
     assert!(spy.rows.is_empty());
 }
 
