@@ -220,3 +220,17 @@ pub fn keyword(item: &Item) -> Span {
         other => other.span(),
     }
 }
+
+/// The item as a function; `None`, with the mistake told, when it is anything else.
+pub(super) fn parse_function(item: TokenStream, what: &str, help: &str, errors: &Errors) -> Option<syn::ItemFn> {
+    match syn::parse2(item.clone()) {
+        Ok(function) => Some(function),
+        Err(error) => {
+            match syn::parse2::<Item>(item) {
+                Ok(other) => errors.push_span(keyword(&other), what, help),
+                Err(_) => errors.syntax(error),
+            }
+            None
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! `#[nizhal::job]` as written.
 
-use super::attr::{keyword, parse_words};
+use super::attr::{parse_function, parse_words};
 use crate::{Errors, symbol};
 use proc_macro2::TokenStream;
 use syn::{ItemFn, LitInt, LitStr};
@@ -19,20 +19,12 @@ pub struct Job {
 /// Reads the attribute and its item; `None` when the item is not a function.
 pub fn parse_job(attr: TokenStream, item: TokenStream, errors: &Errors) -> Option<Job> {
     let words = parse_words(attr, "`#[nizhal::job]`", symbol::JOB_WORDS, errors);
-    let item = match syn::parse2::<ItemFn>(item.clone()) {
-        Ok(item) => item,
-        Err(error) => {
-            match syn::parse2::<syn::Item>(item) {
-                Ok(other) => errors.push_span(
-                    keyword(&other),
-                    "a job is a function",
-                    "write `async fn name(ctx: &mut JobCtx, args: Args) -> Result<()> { … }`",
-                ),
-                Err(_) => errors.syntax(error),
-            }
-            return None;
-        }
-    };
+    let item = parse_function(
+        item,
+        "a job is a function",
+        "write `async fn name(ctx: &mut JobCtx, args: Args) -> Result<()> { … }`",
+        errors,
+    )?;
     let mut job = Job { item, name: None, attempts: None };
     for word in words {
         if word.is(symbol::NAME) {

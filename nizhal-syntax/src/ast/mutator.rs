@@ -1,6 +1,6 @@
 //! `#[mutator]` as written.
 
-use super::attr::{keyword, parse_words};
+use super::attr::{parse_function, parse_words};
 use crate::{Errors, symbol};
 use proc_macro2::TokenStream;
 use syn::{ItemFn, LitStr, Path};
@@ -19,20 +19,12 @@ pub struct Mutator {
 /// Reads the attribute and its item; `None` when the item is not a function.
 pub fn parse_mutator(attr: TokenStream, item: TokenStream, errors: &Errors) -> Option<Mutator> {
     let words = parse_words(attr, "`#[mutator]`", symbol::MUTATOR_WORDS, errors);
-    let item = match syn::parse2::<ItemFn>(item.clone()) {
-        Ok(item) => item,
-        Err(error) => {
-            match syn::parse2::<syn::Item>(item) {
-                Ok(other) => errors.push_span(
-                    keyword(&other),
-                    "a mutator is a function",
-                    "write `async fn name(ctx: &mut Ctx<Claims>, args: Args) -> Result<Applied> { … }`",
-                ),
-                Err(_) => errors.syntax(error),
-            }
-            return None;
-        }
-    };
+    let item = parse_function(
+        item,
+        "a mutator is a function",
+        "write `async fn name(ctx: &mut Ctx<Claims>, args: Args) -> Result<Applied> { … }`",
+        errors,
+    )?;
     let mut mutator = Mutator { item, name: None, privileged: Vec::new() };
     for word in words {
         if word.is(symbol::NAME) {
