@@ -68,9 +68,21 @@ impl SetUp {
 /// Runs one verb of the binary to its end.
 ///
 /// # Panics
-/// When the binary cannot be started.
+/// When the binary cannot be started, or does not end until the deadline.
 pub fn verb(set_up: &SetUp, args: &[&str]) -> Output {
-    set_up.command().args(args).output().expect("the app's binary starts")
+    let command = set_up.command().args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let child = command.expect("the app's binary starts");
+    let id = child.id().to_string();
+    let (ended, output) = mpsc::channel();
+    std::thread::spawn(move || ended.send(child.wait_with_output()));
+    match output.recv_timeout(DEADLINE) {
+        Ok(output) => output.expect("the binary's output is read"),
+        Err(_) => {
+            // Not yet waited for, so the id is still the child's own.
+            let _ = Command::new("kill").args(["-KILL", &id]).status();
+            panic!("`{}` did not end", args.join(" "));
+        }
+    }
 }
 
 /// A running server; killed when dropped. When a test fails, what it printed is shown.

@@ -14,7 +14,9 @@ fn development(database: &Database) -> SetUp {
 /// The `curl` lines of the output, with lines that end in a backslash joined.
 fn curl_lines(output: &str) -> Vec<String> {
     let joined = output.replace("\\\n", " ");
-    joined.lines().map(str::trim).filter(|line| line.starts_with("curl ")).map(str::to_owned).collect()
+    // Without its last part a line is still being printed.
+    let whole = |line: &&str| line.starts_with("curl ") && line.ends_with('\'') && line.contains(" -d '");
+    joined.lines().map(str::trim).filter(whole).map(str::to_owned).collect()
 }
 
 fn shell(line: &str) -> String {
