@@ -1,6 +1,6 @@
 //! The stream: who may listen, and what is heard.
 
-use crate::fixture::{add, join, leave, shop, two_shops};
+use crate::fixture::{add, customers, join, leave, shop, two_shops};
 use nizhal_tests::{App, Frame, both, token, until};
 use serde_json::json;
 
@@ -9,6 +9,7 @@ both![
     inv02_a_foreign_bucket_is_refused,
     a_push_pings_the_touched_buckets,
     inv07_a_changed_membership_pings_whom_it_concerns,
+    a_write_from_outside_pings,
     only_the_named_buckets_are_heard,
     inv32_garbage_closes_the_socket,
     an_expired_credential_closes_the_socket,
@@ -74,6 +75,20 @@ async fn inv07_a_changed_membership_pings_whom_it_concerns(app: App) {
     // The lost bucket's name is said no more; what she still has asks for the pull that tells her.
     assert_eq!(socket.next().await, Frame::text("repull:s2"), "a lost bucket");
     other.ready().await;
+}
+
+async fn a_write_from_outside_pings(app: App) {
+    let mut db = two_shops(&app).await;
+    let mut device = app.device("d", "ana", "s1");
+    let mut socket = app.stream("", Some(&device.token)).await.expect("ana may listen");
+    socket.ready().await;
+    for round in 1..=3 {
+        customers(&mut db, "s2", &format!("theirs{round}-"), 2).await;
+        customers(&mut db, "s1", &format!("ours{round}-"), 2).await;
+        assert_eq!(socket.next().await, Frame::text("repull:s1"));
+        device.pull().await;
+        assert_eq!(device.ids("customers").len(), 2 * round);
+    }
 }
 
 async fn only_the_named_buckets_are_heard(app: App) {
