@@ -291,7 +291,10 @@ impl Device {
         match self.keys.get(table).map(Vec::as_slice) {
             None => text_of(&row["id"]),
             Some([one]) => text_of(&row[one.as_str()]),
-            Some(many) => json!(many.iter().map(|column| &row[column.as_str()]).collect::<Vec<_>>()).to_string(),
+            // Each part as text, like a single key.
+            Some(many) => {
+                json!(many.iter().map(|column| text_of(&row[column.as_str()])).collect::<Vec<_>>()).to_string()
+            }
         }
     }
 

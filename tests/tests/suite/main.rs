@@ -1,4 +1,5 @@
 //! Suites that cut across crates: the engine against an oracle, the store against other writers, the routes in another's app.
 
 mod embed;
+mod encoding;
 mod oracle;
