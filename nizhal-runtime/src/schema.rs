@@ -1,6 +1,6 @@
 //! Everything an app declared, checked once at start and read by every part of the server.
 
-use nizhal_core::{JobEntry, MutatorEntry, Rule, TableDesc};
+use nizhal_core::{JobEntry, Merge, MutatorEntry, Rule, TableDesc};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 
@@ -128,6 +128,11 @@ impl Schema {
             self.rules.iter().flat_map(|rule| &rule.tables).any(|synced| synced.table.name == table.name)
         };
         self.tables.iter().copied().filter(|table| synced(table)).collect()
+    }
+
+    /// Whether some synced table merges column by column, so that mutations' stamps matter.
+    pub(crate) fn merges_columns(&self) -> bool {
+        self.synced().iter().any(|table| table.merge == Merge::Field)
     }
 
     /// A text that changes when what a rule shows does: names, parameters, tables, columns, conditions.

@@ -43,6 +43,8 @@ pub struct Engine {
     pub(crate) job_wake: Notify,
     /// The synced tables; a table's place is its slot.
     tables: Vec<&'static TableDesc>,
+    /// Whether the stamps of mutations matter to some table.
+    merges_columns: bool,
     /// Changes when the rules do.
     fingerprint: String,
 }
@@ -75,8 +77,9 @@ impl Engine {
     /// An engine over a provisioned store.
     pub fn new(schema: Arc<Schema>, store: Store, hub: Hub, environment: Arc<dyn Environment>, node: NodeId) -> Self {
         let (tables, fingerprint) = (schema.synced(), schema.fingerprint());
+        let merges_columns = schema.merges_columns();
         let (hlc, job_wake) = (Mutex::new(HlcClock::new(node)), Notify::new());
-        Self { schema, store, hub, environment, hlc, job_wake, tables, fingerprint }
+        Self { schema, store, hub, environment, hlc, job_wake, tables, merges_columns, fingerprint }
     }
 
     /// The actor's buckets now.

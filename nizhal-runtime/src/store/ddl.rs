@@ -1,7 +1,7 @@
 //! `create table` and `create index`, for users' tables and the engine's, in both dialects.
 
 use super::{
-    StoreError,
+    StoreError, field,
     sql::{DELETED_AT, Dialect, UPDATED_AT, VERSION, literal, quote, stamped},
 };
 use crate::schema::Schema;
@@ -32,6 +32,13 @@ pub(crate) fn engine_tables(dialect: Dialect) -> Vec<(&'static str, String)> {
                 "create table _nizhal_tombstones (rule {text} not null, bucket {text} not null, tbl {text} not null, \
                  id {text} not null, client_key {text}, kind {text} not null, version {int} not null, at {time}, \
                  primary key (rule, bucket, tbl, id))"
+            ),
+        ),
+        (
+            "_nizhal_deletes",
+            format!(
+                "create table _nizhal_deletes (tbl {text} not null, id {text} not null, stamp {text} not null, at {time}, \
+                 primary key (tbl, id))"
             ),
         ),
         (
@@ -70,6 +77,15 @@ pub(crate) fn engine_tables(dialect: Dialect) -> Vec<(&'static str, String)> {
     tables
 }
 
+/// Columns that engine tables got after their first version, each with its definition.
+pub(crate) fn engine_additions(dialect: Dialect) -> Vec<(&'static str, &'static str, &'static str)> {
+    match dialect {
+        Dialect::Postgres => Vec::new(),
+        // The stamp of the mutation under way.
+        Dialect::Sqlite => vec![("_nizhal_control", "hlc", "hlc text")],
+    }
+}
+
 /// What a database is given when it is provisioned.
 #[derive(Debug)]
 pub(crate) struct Seed {
@@ -90,19 +106,24 @@ impl Seed {
     }
 }
 
-/// The columns that every synced table has beside its own, each with its definition.
-pub(crate) fn engine_columns(dialect: Dialect) -> [(&'static str, String); 3] {
+/// The columns that a synced table has beside its own, each with its definition.
+pub(crate) fn engine_columns(dialect: Dialect, table: &TableDesc) -> Vec<(&'static str, String)> {
     let time = dialect.type_name(SqlType::Timestamptz);
     // SQLite adds columns with constant defaults only; the trigger writes the time all the same.
     let updated = match dialect {
         Dialect::Postgres => format!("{} {time} not null default now()", quote(UPDATED_AT)),
         Dialect::Sqlite => format!("{} {time}", quote(UPDATED_AT)),
     };
-    [
+    let mut columns = vec![
         (VERSION, format!("{} {} not null default 1", quote(VERSION), dialect.type_name(SqlType::Int8))),
         (UPDATED_AT, updated),
         (DELETED_AT, format!("{} {time}", quote(DELETED_AT))),
-    ]
+    ];
+    if field::merges(table) {
+        let json = dialect.type_name(SqlType::Json);
+        columns.push((field::META, format!("{} {json} not null default '{{}}'", quote(field::META))));
+    }
+    columns
 }
 
 /// A column's definition.
@@ -134,7 +155,10 @@ pub(crate) fn create_table(dialect: Dialect, table: &TableDesc, synced: bool) ->
     let mut parts: Vec<String> = table.columns.iter().map(|c| column(dialect, c)).collect();
     if synced {
         parts.extend(
-            engine_columns(dialect).into_iter().filter(|(name, _)| table.column(name).is_none()).map(|(_, sql)| sql),
+            engine_columns(dialect, table)
+                .into_iter()
+                .filter(|(name, _)| table.column(name).is_none())
+                .map(|(_, sql)| sql),
         );
     }
     let keys: Vec<String> = table.key_columns().map(|column| quote(column.name)).collect();

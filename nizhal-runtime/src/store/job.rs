@@ -210,7 +210,7 @@ impl WriteTx<'_> {
     /// When the database fails.
     pub async fn finish_job(&self) -> Result<(), StoreError> {
         if self.dialect() == Dialect::Sqlite {
-            self.run("update _nizhal_control set txn = null where id = 1", []).await?;
+            self.run("update _nizhal_control set txn = null, hlc = null where id = 1", []).await?;
         }
         Ok(())
     }

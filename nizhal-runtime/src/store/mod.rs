@@ -2,6 +2,7 @@
 
 mod ddl;
 mod error;
+mod field;
 mod job;
 mod json;
 mod note;
@@ -15,6 +16,7 @@ mod write;
 
 pub use error::StoreError;
 pub(crate) use error::{Fault, fault};
+pub use field::Conflict;
 pub use job::{ClaimedJob, FailedJob, JobCounts};
 pub use note::Touched;
 pub use outside::Outside;

@@ -2,6 +2,7 @@
 
 use super::{
     Store, StoreError,
+    field::{self, Conflict},
     note::{self, Touched},
     read::Frame,
     sql::Dialect,
@@ -46,6 +47,8 @@ pub struct Claim<'a> {
     pub sequence: Option<(&'a str, i64)>,
     /// The mutator's wire name.
     pub name: &'a str,
+    /// The stamp that its device gave it, clamped.
+    pub stamp: Option<&'a str>,
 }
 
 /// The final answer to a mutation.
@@ -66,12 +69,24 @@ pub struct Record<'a> {
 }
 
 /// What a transaction wrote.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Written {
     /// The touched buckets.
     pub touched: Vec<Touched>,
+    /// The columns that it came too late for.
+    pub conflicts: Vec<Conflict>,
     /// The version drawn, if one was.
     pub version: Option<i64>,
+}
+
+impl Written {
+    fn take(&mut self, line: &str) -> Result<(), StoreError> {
+        match line.strip_prefix(field::SIGN) {
+            Some(conflict) => self.conflicts.push(field::parse(conflict)?),
+            None => self.touched.push(note::parse(line)?),
+        }
+        Ok(())
+    }
 }
 
 /// A transaction that writes.
@@ -160,7 +175,7 @@ impl<'a> WriteTx<'a> {
         Ok(None)
     }
 
-    /// Claims the mutation; false when it was claimed before. Waits for a concurrent claim to end.
+    /// Claims the mutation and tells the database its stamp; false when it was claimed before. Waits for a concurrent claim to end.
     ///
     /// # Errors
     /// When the database fails.
@@ -168,14 +183,25 @@ impl<'a> WriteTx<'a> {
         let (client_id, mutation_id) = claim.sequence.unzip();
         let sql = "insert into _nizhal_mutations (actor, client_mutation_id, client_id, mutation_id, name, status) \
             values ($1, $2, $3, $4, $5, 'claimed') on conflict (actor, client_mutation_id) do nothing";
-        let values = [
+        let mut values: Vec<Value> = vec![
             claim.actor.into(),
             claim.client_mutation_id.into(),
             client_id.map(str::to_owned).into(),
             mutation_id.into(),
             claim.name.into(),
         ];
-        Ok(self.run(sql, values).await? == 1)
+        match (self.dialect(), claim.stamp) {
+            (Dialect::Postgres, Some(stamp)) => {
+                values.push(stamp.into());
+                let sql = format!("{sql} returning set_config('nizhal.hlc', $6, true)");
+                Ok(self.one(&sql, values).await?.is_some())
+            }
+            (Dialect::Sqlite, Some(stamp)) => {
+                self.run("update _nizhal_control set hlc = $1 where id = 1", [stamp.into()]).await?;
+                Ok(self.run(sql, values).await? == 1)
+            }
+            (_, None) => Ok(self.run(sql, values).await? == 1),
+        }
     }
 
     /// What the transaction wrote so far.
@@ -187,17 +213,19 @@ impl<'a> WriteTx<'a> {
             Dialect::Postgres => {
                 let sql = "select coalesce(current_setting('nizhal.touched', true), '') as touched, \
                     nullif(current_setting('nizhal.version', true), '')::bigint as version";
-                let Some(row) = self.one(sql, []).await? else { return Ok(Written { touched: vec![], version: None }) };
+                let mut written = Written::default();
+                let Some(row) = self.one(sql, []).await? else { return Ok(written) };
                 let lines: String = row.try_get("", "touched")?;
-                let touched = lines.lines().map(note::parse).collect::<Result<_, _>>()?;
-                Ok(Written { touched, version: row.try_get("", "version")? })
+                lines.lines().try_for_each(|line| written.take(line))?;
+                written.version = row.try_get("", "version")?;
+                Ok(written)
             }
             Dialect::Sqlite => {
                 let sql = "select note, (select txn from _nizhal_control where id = 1) as version from _nizhal_touched";
                 let rows = self.tx.query_all_raw(self.statement(sql, [])).await?;
-                let mut written = Written { touched: vec![], version: None };
+                let mut written = Written::default();
                 for row in rows {
-                    written.touched.push(note::parse(&row.try_get::<String>("", "note")?)?);
+                    written.take(&row.try_get::<String>("", "note")?)?;
                     written.version = row.try_get("", "version")?;
                 }
                 Ok(written)
@@ -261,7 +289,7 @@ impl<'a> WriteTx<'a> {
     pub async fn finish(&self) -> Result<(), StoreError> {
         if self.store.dialect() == Dialect::Sqlite {
             self.run("delete from _nizhal_touched", []).await?;
-            self.run("update _nizhal_control set txn = null where id = 1", []).await?;
+            self.run("update _nizhal_control set txn = null, hlc = null where id = 1", []).await?;
         }
         Ok(())
     }

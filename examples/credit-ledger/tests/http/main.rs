@@ -16,6 +16,7 @@ mod jobs;
 mod kill;
 mod leak;
 mod membership;
+mod merge;
 mod moves;
 mod oracle;
 mod overlap;

@@ -2,7 +2,7 @@
 
 use super::{Engine, Ids, PushFailure, numbered};
 use crate::engine::scope;
-use crate::store::{Claim, Fault, Record, StoreError, Stored, Touched, fault};
+use crate::store::{Claim, Conflict, Fault, Record, StoreError, Stored, Touched, fault};
 use futures_util::FutureExt;
 use nizhal_core::{
     Applied, CtxParts, Error, Hlc, MutatorEntry, Principal,
@@ -34,6 +34,8 @@ impl Engine {
         wire: Wire,
         mutation: &Mutation,
     ) -> Result<Outcome, PushFailure> {
+        let (hlc, of_device) = self.stamp(mutation);
+        let stamp = (of_device && self.merges_columns).then(|| hlc.to_string());
         let mut tried = 0;
         loop {
             tried += 1;
@@ -42,10 +44,11 @@ impl Engine {
                 client_mutation_id: &mutation.client_mutation_id,
                 sequence: mutation.client_id.as_deref().zip(numbered(mutation)),
                 name: &mutation.name,
+                stamp: stamp.as_deref(),
             };
             let unknown = || PushFailure::UnknownMutator(mutation.name.clone());
             let outcome = match (self.schema.mutator(&mutation.name), wire) {
-                (Some(entry), _) => self.attempt(principal, wire, entry, mutation, &claim).await,
+                (Some(entry), _) => self.attempt(principal, wire, entry, (mutation, hlc), &claim).await,
                 (None, Wire::One) => Ok(Outcome::Barred(unknown())),
                 (None, Wire::Two) => self.refuse(&claim, unknown()).await,
             };
@@ -65,7 +68,7 @@ impl Engine {
         principal: &Principal,
         wire: Wire,
         entry: &MutatorEntry,
-        mutation: &Mutation,
+        (mutation, hlc): (&Mutation, Hlc),
         claim: &Claim<'_>,
     ) -> Result<Outcome, PushFailure> {
         let tx = self.store.begin().await?;
@@ -91,7 +94,7 @@ impl Engine {
             tx,
             principal: principal.clone(),
             now: self.environment.now(),
-            hlc: self.stamp(mutation),
+            hlc,
             ids: {
                 let environment = self.environment.clone();
                 Box::new(move || environment.new_id())
@@ -114,6 +117,7 @@ impl Engine {
                     write.finish().await?;
                     tx.commit().await.map_err(StoreError::from)?;
                     self.jobs_came(&parts.jobs);
+                    self.conflicted(&written.conflicts);
                     return Ok(Outcome::Applied { touched: written.touched, ids });
                 }
                 PushFailure::Forbidden
@@ -208,8 +212,15 @@ impl Engine {
         Ok(checked.all(|touched| own.contains(&touched.bucket)))
     }
 
-    /// The mutation's stamp: the device's, clamped to our clock, or one of ours.
-    fn stamp(&self, mutation: &Mutation) -> Hlc {
+    /// Tells of the columns that a late write did not get.
+    fn conflicted(&self, conflicts: &[Conflict]) {
+        for Conflict { table, id, column, kept, lost } in conflicts {
+            tracing::info!(table, id, column, kept, lost, "a late write lost against a later one");
+        }
+    }
+
+    /// The mutation's stamp: the device's, clamped to our clock, or one of ours; and whether it is the device's.
+    fn stamp(&self, mutation: &Mutation) -> (Hlc, bool) {
         let now = self.environment.now().timestamp_millis();
         let mut clock = self.hlc.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match mutation.hlc.as_deref().and_then(|text| text.parse().ok()) {
@@ -218,9 +229,9 @@ impl Engine {
                 if clamped {
                     tracing::warn!(mutation = %mutation.client_mutation_id, "a device's clock is far ahead; its stamp was clamped");
                 }
-                stamp
+                (stamp, true)
             }
-            None => clock.tick(now),
+            None => (clock.tick(now), false),
         }
     }
 }

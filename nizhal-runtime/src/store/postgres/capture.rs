@@ -2,7 +2,9 @@
 //!
 //! What a line of the note says is told in `store/note.rs`.
 
+use super::field;
 use crate::store::{
+    field::merges,
     note,
     sql::{self, Dialect, col, quote},
 };
@@ -24,6 +26,7 @@ pub(super) fn function_body(schema: &str, table: &TableDesc, rules: &[Rule]) -> 
         synced.iter().map(|(rule, synced)| note_lines(rule, synced, rows)).collect::<Vec<_>>().join(" union all ")
     };
     let table_rows = format!("{schema}.{}", quote(table.name));
+    let remembered = |rows: &str| if merges(table) { field::deletes(schema, table, rows) } else { String::new() };
     format!(
         "returns trigger language plpgsql volatile as $nizhal$
 begin
@@ -32,9 +35,11 @@ begin
   elsif tg_op = 'UPDATE' then
     perform {schema}._nizhal_note((select string_agg(distinct line, E'\\n') from ({old} union all {new}) l));
     {exits}
+    {moved}
   elsif tg_op = 'DELETE' then
     perform {schema}._nizhal_note((select string_agg(distinct line, E'\\n') from ({old}) l));
     {deletes}
+    {deleted}
   else
     perform {schema}._nizhal_note((select string_agg(distinct line, E'\\n') from ({truncated}) l));
     {truncates}
@@ -47,6 +52,8 @@ end $nizhal$",
         truncated = lines(&table_rows),
         exits = all(&|rule, synced| exits(schema, rule, synced)),
         deletes = all(&|rule, synced| deletes(schema, rule, synced, "old_rows")),
+        moved = remembered(&format!("old_rows o where {}", no_longer(table))),
+        deleted = remembered("old_rows o"),
         truncates = all(&|rule, synced| deletes(schema, rule, synced, &table_rows)),
     )
 }
@@ -80,14 +87,24 @@ fn note_lines(rule: &str, synced: &RuleTable, rows: &str) -> String {
     format!("select {} as line from {rows} r", note::line(DIALECT, rule, synced, "r"))
 }
 
+/// Whether no row has the key of `o` any more.
+fn no_longer(table: &TableDesc) -> String {
+    format!("not exists (select 1 from new_rows n where {})", same_key(table))
+}
+
+/// Whether `o` and `n` are one row.
+fn same_key(table: &TableDesc) -> String {
+    let same: Vec<String> =
+        table.key_columns().map(|column| format!("{} = {}", col("o", column), col("n", column))).collect();
+    same.join(" and ")
+}
+
 const REPLACE: &str = "on conflict (rule, bucket, tbl, id) do update set client_key = excluded.client_key, \
     kind = excluded.kind, version = excluded.version, at = now()";
 
 /// Rows that showed in a bucket and do not any more.
 fn exits(schema: &str, rule: &str, synced: &RuleTable) -> String {
     let table = synced.table;
-    let same_key: Vec<String> =
-        table.key_columns().map(|column| format!("{} = {}", col("o", column), col("n", column))).collect();
     let key = table.columns[table.key[0]];
     let moved: Vec<String> = synced
         .scope
@@ -104,7 +121,7 @@ fn exits(schema: &str, rule: &str, synced: &RuleTable) -> String {
         sql::literal(table.name),
         DIALECT.key_text(table, "o"),
         DIALECT.client_key(table, "o"),
-        same_key.join(" and "),
+        same_key(table),
         DIALECT.visible(synced, "o"),
         DIALECT.visible(synced, "n"),
         moved.join(" or "),

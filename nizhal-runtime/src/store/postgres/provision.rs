@@ -1,10 +1,11 @@
 //! What Postgres lacks: tables, engine columns, functions, triggers and indexes, as statements.
 
-use super::{capture, clock};
+use super::{capture, clock, field};
 use crate::schema::Schema;
 use crate::store::{
     StoreError,
     ddl::{self, Seed},
+    field::merges,
     note,
     sql::{Dialect, quote, stamped},
 };
@@ -74,6 +75,11 @@ pub(super) async fn plan(db: &mut PgConnection, schema: &Schema, seed: &Seed) ->
             plan.push(create);
         }
     }
+    for (table, column, definition) in ddl::engine_additions(DIALECT) {
+        if !found.columns.get(table).is_some_and(|columns| columns.contains(column)) {
+            plan.push(format!("alter table {table} add column {definition}"));
+        }
+    }
     if !found.epoch {
         plan.push(seed.insert(clock::HOME));
     }
@@ -101,7 +107,7 @@ fn missing_columns(table: &TableDesc, found: &BTreeSet<String>, synced: bool) ->
         plan.push(format!("alter table {} add column {}", quote(table.name), ddl::column(DIALECT, column)));
     }
     if synced {
-        for (name, definition) in ddl::engine_columns(DIALECT) {
+        for (name, definition) in ddl::engine_columns(DIALECT, table) {
             if !found.contains(name) && table.column(name).is_none() {
                 plan.push(format!("alter table {} add column {definition}", quote(table.name)));
             }
@@ -134,13 +140,21 @@ fn functions_and_triggers(schema: &Schema, found: &Found, plan: &mut Vec<String>
         if !found.functions.contains(&function) {
             plan.push(format!("create function {function}() {body}"));
         }
+        let stamp = if merges(table) {
+            let body = field::function_body(&found.schema, table);
+            let stamp = stamped("_nizhal_field", &format!("{}\n{body}", table.name));
+            if !found.functions.contains(&stamp) {
+                plan.push(format!("create function {stamp}() {body}"));
+            }
+            functions.push(stamp.clone());
+            stamp
+        } else {
+            "_nizhal_stamp".to_owned()
+        };
         let on = quote(table.name);
         let suffix = function.trim_start_matches("_nizhal_capture");
         for (name, timing) in [
-            (
-                "_nizhal_stamp".to_owned(),
-                format!("before insert or update on {on} for each row execute function _nizhal_stamp()"),
-            ),
+            (stamp.clone(), format!("before insert or update on {on} for each row execute function {stamp}()")),
             (
                 format!("_nizhal_insert{suffix}"),
                 format!(

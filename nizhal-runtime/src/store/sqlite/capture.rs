@@ -4,15 +4,17 @@
 //! rows advances the clock. The stamp is itself an update; it ends the recursion by changing the version, or by matching
 //! no row when the row has this transaction's version already.
 
+use super::field;
 use crate::store::{
+    field::merges,
     note,
     sql::{self, Dialect, col, quote},
 };
 use nizhal_core::{Rule, RuleTable, TableDesc};
 
 const DIALECT: Dialect = Dialect::Sqlite;
-const NOW: &str = "coalesce((select txn from _nizhal_control), (select clock from _nizhal_control))";
-const TIME: &str = "strftime('%Y-%m-%dT%H:%M:%f', 'now') || '+00:00'";
+pub(super) const NOW: &str = "coalesce((select txn from _nizhal_control), (select clock from _nizhal_control))";
+pub(super) const TIME: &str = "strftime('%Y-%m-%dT%H:%M:%f', 'now') || '+00:00'";
 
 /// The bodies of a table's triggers: what follows `create trigger <name>`.
 pub(super) fn triggers(table: &TableDesc, rules: &[Rule]) -> [(&'static str, String); 3] {
@@ -21,52 +23,80 @@ pub(super) fn triggers(table: &TableDesc, rules: &[Rule]) -> [(&'static str, Str
         .flat_map(|rule| rule.tables.iter().map(|synced| (rule.name, synced)))
         .filter(|(_, synced)| synced.table.name == table.name)
         .collect();
-    // Not `insert or ignore`: the conflict policy of the statement that fires a trigger overrides the trigger's own.
-    let notes = |row: &str| -> String {
-        synced.iter().map(|(rule, synced)| noted(&note::line(DIALECT, rule, synced, row))).collect()
-    };
-    let tombstones = |gone: &dyn Fn(&RuleTable) -> (String, String)| -> String {
-        synced.iter().map(|(rule, synced)| tombstone(rule, synced, gone(synced))).collect()
-    };
     let on = quote(table.name);
+    // A table that merges by column is read back: the row that fired the trigger may not be what stayed.
+    let after = if merges(table) {
+        After { row: "m", from: format!(" from {on} m"), and: " m.rowid = new.rowid and".to_owned() }
+    } else {
+        After { row: "new", from: String::new(), and: String::new() }
+    };
+    let notes = |row: &str, from: &str| -> String {
+        synced.iter().map(|(rule, synced)| noted(&note::line(DIALECT, rule, synced, row), from)).collect()
+    };
+    let notes_before = notes("old", "");
+    let read = if merges(table) { format!("{} where m.rowid = new.rowid", after.from) } else { String::new() };
+    let notes_after = notes(after.row, &read);
     let advance = "  update _nizhal_control set clock = clock + 1 where txn is null;\n";
     let stamp = format!(
         "  update {on} set _nizhal_version = {NOW}, updated_at = {TIME} where rowid = new.rowid and _nizhal_version is not {NOW};\n"
     );
-    let exits = tombstones(&|synced| {
-        let changed: Vec<String> = synced
-            .scope
-            .iter()
-            .chain(table.key)
-            .map(|&at| &table.columns[at])
-            .map(|column| format!("{} is not {}", col("old", column), col("new", column)))
-            .collect();
-        let keys: Vec<String> =
-            table.key_columns().map(|column| format!("{} is not {}", col("old", column), col("new", column))).collect();
-        let kind =
-            format!("case when {} or new.deleted_at is not null then 'delete' else 'exit' end", keys.join(" or "));
-        (kind, format!(" and (not ({}) or {})", DIALECT.visible(synced, "new"), changed.join(" or ")))
-    });
-    let deletes = tombstones(&|_| ("'delete'".to_owned(), String::new()));
+    let exits: String = synced
+        .iter()
+        .map(|(rule, synced)| {
+            let differs = |at: &usize| {
+                let column = &table.columns[*at];
+                format!("{} is not {}", col("old", column), col(after.row, column))
+            };
+            let changed: Vec<String> = synced.scope.iter().chain(table.key).map(differs).collect();
+            let keys: Vec<String> = table.key.iter().map(differs).collect();
+            let gone = Gone {
+                kind: &format!(
+                    "case when {} or {}.deleted_at is not null then 'delete' else 'exit' end",
+                    keys.join(" or "),
+                    after.row
+                ),
+                further: &format!(" and (not ({}) or {})", DIALECT.visible(synced, after.row), changed.join(" or ")),
+                after: Some(&after),
+            };
+            tombstone(rule, synced, &gone)
+        })
+        .collect();
+    let deletes: String = synced
+        .iter()
+        .map(|(rule, synced)| tombstone(rule, synced, &Gone { kind: "'delete'", further: "", after: None }))
+        .collect();
+    let (inserted, updated, deleted) = if merges(table) {
+        (field::inserted(table), field::updated(table), field::deleted(table))
+    } else {
+        (stamp.clone(), stamp, String::new())
+    };
     [
-        ("insert", format!("after insert on {on} begin\n{advance}{stamp}{}end", notes("new"))),
+        ("insert", format!("after insert on {on} begin\n{advance}{inserted}{notes_after}end")),
         (
             "update",
             format!(
-                "after update on {on} when new._nizhal_version is old._nizhal_version begin\n{advance}{stamp}{}{}{exits}end",
-                notes("old"),
-                notes("new"),
+                "after update on {on} when new._nizhal_version is old._nizhal_version begin\n\
+                 {advance}{updated}{notes_before}{notes_after}{exits}end"
             ),
         ),
-        ("delete", format!("after delete on {on} begin\n{advance}{}{deletes}end", notes("old"))),
+        ("delete", format!("after delete on {on} begin\n{advance}{notes_before}{deletes}{deleted}end")),
     ]
+}
+
+/// Where the row after a write is found.
+struct After {
+    row: &'static str,
+    /// ` from …`, when it must be read.
+    from: String,
+    /// What finds it there, before further conditions.
+    and: String,
 }
 
 /// The bodies of a membership table's triggers: whom a change concerns, before and after.
 pub(super) fn membership_triggers(table: &TableDesc, rules: &[Rule]) -> [(&'static str, String); 3] {
     let notes = |row: &str| -> String {
         note::memberships(rules, table)
-            .map(|source| noted(&note::membership_line(DIALECT, source, table, row)))
+            .map(|source| noted(&note::membership_line(DIALECT, source, table, row), ""))
             .collect()
     };
     let on = quote(table.name);
@@ -77,25 +107,35 @@ pub(super) fn membership_triggers(table: &TableDesc, rules: &[Rule]) -> [(&'stat
     ]
 }
 
-/// Notes a line once.
-fn noted(line: &str) -> String {
+/// Notes a line once. Not `insert or ignore`: the conflict policy of the statement that fires a trigger overrides the trigger's own.
+fn noted(line: &str, from: &str) -> String {
     format!(
-        "  insert into _nizhal_touched (note) select line from (select {line} as line) \
+        "  insert into _nizhal_touched (note) select line from (select {line} as line{from}) \
          where line is not null and line not in (select note from _nizhal_touched);\n"
     )
 }
 
-fn tombstone(rule: &str, synced: &RuleTable, (kind, further): (String, String)) -> String {
+/// What makes a tombstone of the row before.
+struct Gone<'a> {
+    kind: &'a str,
+    further: &'a str,
+    after: Option<&'a After>,
+}
+
+fn tombstone(rule: &str, synced: &RuleTable, gone: &Gone<'_>) -> String {
     let table = synced.table;
+    let (from, and) = gone.after.map_or(("", ""), |after| (after.from.as_str(), after.and.as_str()));
     format!(
         "  insert into _nizhal_tombstones (rule, bucket, tbl, id, client_key, kind, version) select {}, {bucket}, {}, {}, {}, \
-         {kind}, {NOW} where {} and {bucket} is not null{further} on conflict (rule, bucket, tbl, id) do update set \
+         {}, {NOW}{from} where{and} {} and {bucket} is not null{} on conflict (rule, bucket, tbl, id) do update set \
          client_key = excluded.client_key, kind = excluded.kind, version = excluded.version, at = excluded.at;\n",
         sql::literal(rule),
         sql::literal(table.name),
         DIALECT.key_text(table, "old"),
         DIALECT.client_key(table, "old"),
+        gone.kind,
         DIALECT.visible(synced, "old"),
+        gone.further,
         bucket = DIALECT.bucket_key(synced, "old"),
     )
 }

@@ -2,6 +2,7 @@
 
 mod capture;
 mod encode;
+mod field;
 mod provision;
 mod pull;
 
@@ -114,6 +115,8 @@ impl SqliteStore {
         sqlx::query(noted).bind(&before).execute(&mut *tx).await?;
         let forgotten = "delete from _nizhal_tombstones where at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', $1)";
         let count = sqlx::query(forgotten).bind(&before).execute(&mut *tx).await?.rows_affected();
+        let sql = "delete from _nizhal_deletes where at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', $1)";
+        sqlx::query(sql).bind(&before).execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(count)
     }

@@ -33,6 +33,11 @@ pub(super) async fn plan(db: &mut SqliteConnection, schema: &Schema, seed: &Seed
             plan.push(create);
         }
     }
+    for (table, column, definition) in ddl::engine_additions(DIALECT) {
+        if !columns.get(table).is_some_and(|columns| columns.contains(column)) {
+            plan.push(format!("alter table {table} add column {definition}"));
+        }
+    }
     if !has_epoch {
         plan.push(seed.insert(&literal(super::HOME)));
     }
@@ -75,7 +80,7 @@ fn missing_columns(
         plan.push(format!("alter table {on} add column {}", ddl::column(DIALECT, column)));
     }
     if synced {
-        for (name, definition) in ddl::engine_columns(DIALECT) {
+        for (name, definition) in ddl::engine_columns(DIALECT, table) {
             if !found.contains(name) && table.column(name).is_none() {
                 plan.push(format!("alter table {on} add column {definition}"));
                 if name == UPDATED_AT {

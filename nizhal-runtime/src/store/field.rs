@@ -1,0 +1,66 @@
+//! Tables that merge column by column (`merge = "field"`).
+//!
+//! Each row keeps in [`META`] the stamp of its columns: under [`BASE`] that of its insert, and under a column's name that of
+//! its last change where that is another. A mutation that carries its device's stamp changes a column only when that stamp is
+//! not older than the column's; the others keep what they have, and the loss is noted as a [`Conflict`]. `deleted_at` is a
+//! column like the others, so a soft delete that was made later than another write stands.
+//!
+//! A writer without a stamp (an older device, a job, psql) saw what it replaces: its change stands, and is stamped with the
+//! database's time, or with the column's own stamp where that is ahead.
+//!
+//! A hard delete leaves its stamp in `_nizhal_deletes`. An insert that was made before it arrives as a row that is softly
+//! deleted already: the mutator goes on, and the delete does not rise again.
+//!
+//! A column is written when its value changes: setting what is there already leaves its stamp.
+
+use super::{StoreError, sql::DELETED_AT};
+use nizhal_core::{Merge, TableDesc};
+
+/// The column of the stamps, a JSON object.
+pub(crate) const META: &str = "_meta";
+/// The key in it for every column that has none of its own.
+pub(crate) const BASE: &str = "*";
+/// Begins the note's line of a conflict; no rule's name does.
+pub(crate) const SIGN: char = '!';
+/// What follows the time in the stamp of a writer that has none: it loses against a device of the same millisecond.
+pub(crate) const NOBODY: &str = "-0000-00000000000000000000000000000000";
+
+/// One column that a late write did not get.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// The table.
+    pub table: String,
+    /// The row's key as text.
+    pub id: String,
+    /// The column that kept its value.
+    pub column: String,
+    /// The stamp of the value that was kept.
+    pub kept: String,
+    /// The stamp of the value that was not taken.
+    pub lost: String,
+}
+
+/// Whether the table merges column by column.
+pub(crate) fn merges(table: &TableDesc) -> bool {
+    table.merge == Merge::Field
+}
+
+/// The columns that merge: all but the key, and `deleted_at`.
+pub(crate) fn columns(table: &TableDesc) -> Vec<&'static str> {
+    let declared = table.columns.iter().enumerate().filter(|(at, _)| !table.key.contains(at));
+    let mut names: Vec<&'static str> = declared.map(|(_, column)| column.name).collect();
+    if table.column(DELETED_AT).is_none() {
+        names.push(DELETED_AT);
+    }
+    names
+}
+
+/// Reads a conflict's line of the note, without its sign.
+///
+/// # Errors
+/// When it is not ours.
+pub(crate) fn parse(line: &str) -> Result<Conflict, StoreError> {
+    let [table, id, column, kept, lost] = serde_json::from_str(line)
+        .map_err(|_| StoreError::Schema(format!("the note has a conflict that is not ours: {line:?}")))?;
+    Ok(Conflict { table, id, column, kept, lost })
+}

@@ -1,0 +1,88 @@
+//! The row trigger of tables that merge column by column; what it promises is told in `store/field.rs`.
+
+use crate::store::{
+    field::{self, BASE, META, NOBODY, SIGN},
+    sql::{DELETED_AT, Dialect, VERSION, literal, quote},
+};
+use nizhal_core::TableDesc;
+
+const DIALECT: Dialect = Dialect::Postgres;
+/// A note longer than this takes no more conflicts: they are for people to read, and each one copies the note.
+const MAX_NOTE: usize = 64 * 1024;
+
+/// The body of the function that runs before each row is written.
+pub(super) fn function_body(schema: &str, table: &TableDesc) -> String {
+    let name = literal(table.name);
+    let key = |row: &str| DIALECT.key_text(table, row);
+    let conflict = |row: &str, column: &str| {
+        format!(
+            "if length(coalesce(current_setting('nizhal.touched', true), '')) < {MAX_NOTE} then
+          perform {schema}._nizhal_note('{SIGN}' || jsonb_build_array({name}, {}, {}, late, mine)::text);
+        end if;",
+            key(row),
+            literal(column),
+        )
+    };
+    let columns: String = field::columns(table)
+        .into_iter()
+        .map(|column| {
+            let (text, quoted) = (literal(column), quote(column));
+            format!(
+                "    if new.{quoted} is distinct from old.{quoted} then
+      late := coalesce(stamps ->> {text}, stamps ->> '{BASE}', '') collate \"C\";
+      if mine < late then
+        new.{quoted} := old.{quoted};
+        {}
+      else
+        stamps := stamps || jsonb_build_object({text}, coalesce(mine, greatest(late, nobody)));
+      end if;
+    end if;
+",
+                conflict("old", column)
+            )
+        })
+        .collect();
+    format!(
+        "returns trigger language plpgsql volatile as $nizhal$
+declare
+  mine text collate \"C\" := nullif(current_setting('nizhal.hlc', true), '');
+  nobody text collate \"C\" := to_char(clock_timestamp() at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') || '{NOBODY}';
+  late text collate \"C\";
+  stamps jsonb;
+begin
+  if tg_op = 'INSERT' then
+    stamps := jsonb_build_object('{BASE}', coalesce(mine, nobody));
+    if mine is not null then
+      select d.stamp into late from {schema}._nizhal_deletes d where d.tbl = {name} and d.id = {new_key};
+      if late > mine then
+        new.{deleted_at} := substr(late, 1, 24)::timestamptz;
+        stamps := stamps || jsonb_build_object('{DELETED_AT}', late);
+        {dead}
+      end if;
+    end if;
+  else
+    stamps := old.{meta};
+{columns}  end if;
+  new.{meta} := stamps;
+  new.{version} := {schema}._nizhal_version();
+  new.updated_at := now();
+  return new;
+end $nizhal$",
+        new_key = key("new"),
+        deleted_at = quote(DELETED_AT),
+        dead = conflict("new", DELETED_AT),
+        meta = quote(META),
+        version = quote(VERSION),
+    )
+}
+
+/// Remembers when the rows of `rows`, which `o` names, were deleted.
+pub(super) fn deletes(schema: &str, table: &TableDesc, rows: &str) -> String {
+    format!(
+        "insert into {schema}._nizhal_deletes (tbl, id, stamp) select {}, {}, coalesce(nullif(current_setting('nizhal.hlc', true), ''), \
+         to_char(clock_timestamp() at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') || '{NOBODY}') from {rows} \
+         on conflict (tbl, id) do update set stamp = greatest(_nizhal_deletes.stamp, excluded.stamp), at = now();",
+        literal(table.name),
+        DIALECT.key_text(table, "o"),
+    )
+}

@@ -1,0 +1,121 @@
+//! The statements that merge column by column on SQLite; what they promise is told in `store/field.rs`.
+//!
+//! SQLite's triggers cannot change the row that fires them, so the merge is an update of its own, after the user's. It takes the
+//! version through its negative, so that it always changes it: that is how the update trigger knows its own work.
+
+use super::capture::{NOW, TIME};
+use crate::store::{
+    field::{self, BASE, META, NOBODY, SIGN},
+    sql::{DELETED_AT, Dialect, VERSION, literal, quote},
+};
+use nizhal_core::TableDesc;
+
+const DIALECT: Dialect = Dialect::Sqlite;
+/// The stamp of the mutation under way; NULL when it brought none.
+const MINE: &str = "(select hlc from _nizhal_control)";
+
+/// The stamp of a writer that has none.
+fn nobody() -> String {
+    format!("strftime('%Y-%m-%dT%H:%M:%fZ', 'now') || '{NOBODY}'")
+}
+
+/// A column's stamp before the write.
+fn stamp(column: &str) -> String {
+    let own = format!("$.\"{}\"", column.replace('"', "\"\""));
+    format!("coalesce(old.{META} ->> {}, old.{META} ->> '$.\"{BASE}\"', '')", literal(&own))
+}
+
+fn changed(column: &str) -> String {
+    format!("new.{0} is not old.{0}", quote(column))
+}
+
+/// Never NULL: who has no stamp does not lose.
+fn loses(column: &str) -> String {
+    format!("({} and coalesce({MINE} < {}, false))", changed(column), stamp(column))
+}
+
+/// Writes these columns into the row that fired the trigger, and its version.
+fn write(table: &TableDesc, sets: &str) -> String {
+    let (on, version) = (quote(table.name), quote(VERSION));
+    format!(
+        "  update {on} set {sets}, {version} = -{NOW}, updated_at = {TIME} where rowid = new.rowid;\n\
+         \x20 update {on} set {version} = {NOW} where rowid = new.rowid;\n"
+    )
+}
+
+/// After an insert: the row's stamp; and its deletion, when it was deleted after it was made.
+pub(super) fn inserted(table: &TableDesc) -> String {
+    let key = DIALECT.key_text(table, "new");
+    let late = format!(
+        "(select d.stamp from _nizhal_deletes d where d.tbl = {} and d.id = {key} and d.stamp > {MINE})",
+        literal(table.name)
+    );
+    let conflict = noted(table, "new", DELETED_AT, &late, &format!("{late} is not null"));
+    let sets = format!(
+        "{meta} = json_patch(json_object('{BASE}', coalesce({MINE}, {})), json_object('{DELETED_AT}', {late})), \
+         {deleted} = coalesce(substr({late}, 1, 23) || '+00:00', new.{deleted})",
+        nobody(),
+        meta = quote(META),
+        deleted = quote(DELETED_AT),
+    );
+    conflict + &write(table, &sets)
+}
+
+/// After an update: what was late goes back to what it was, and what was not is stamped.
+pub(super) fn updated(table: &TableDesc) -> String {
+    let columns = field::columns(table);
+    let conflicts: String =
+        columns.iter().map(|column| noted(table, "old", column, &stamp(column), &loses(column))).collect();
+    let stamps: Vec<String> = columns
+        .iter()
+        .map(|column| {
+            let was = stamp(column);
+            format!(
+                "{}, case when {} and not {} then coalesce({MINE}, max({was}, {})) else old.{META} ->> {} end",
+                literal(column),
+                changed(column),
+                loses(column),
+                nobody(),
+                literal(&format!("$.\"{}\"", column.replace('"', "\"\""))),
+            )
+        })
+        .collect();
+    let kept: String = columns
+        .iter()
+        .map(|column| format!("{0} = case when {1} then old.{0} else new.{0} end, ", quote(column), loses(column)))
+        .collect();
+    let sets = format!("{kept}{} = json_patch(old.{META}, json_object({}))", quote(META), stamps.join(", "));
+    conflicts + &write(table, &sets) + &moved(table)
+}
+
+/// After a delete: its stamp.
+pub(super) fn deleted(table: &TableDesc) -> String {
+    remember(table, "true")
+}
+
+/// A row whose key changed was deleted where it was.
+fn moved(table: &TableDesc) -> String {
+    let keys: Vec<String> = table.key_columns().map(|column| changed(column.name)).collect();
+    remember(table, &keys.join(" or "))
+}
+
+fn remember(table: &TableDesc, when: &str) -> String {
+    format!(
+        "  insert into _nizhal_deletes (tbl, id, stamp) select {}, {}, coalesce({MINE}, {}) where {when} \
+         on conflict (tbl, id) do update set stamp = max(stamp, excluded.stamp), at = excluded.at;\n",
+        literal(table.name),
+        DIALECT.key_text(table, "old"),
+        nobody(),
+    )
+}
+
+/// Notes a conflict, when there is one.
+fn noted(table: &TableDesc, row: &str, column: &str, kept: &str, when: &str) -> String {
+    format!(
+        "  insert into _nizhal_touched (note) select line from (select '{SIGN}' || json_array({}, {}, {}, {kept}, {MINE}) as line \
+         where {when}) where line not in (select note from _nizhal_touched);\n",
+        literal(table.name),
+        DIALECT.key_text(table, row),
+        literal(column),
+    )
+}
