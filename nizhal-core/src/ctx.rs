@@ -1,7 +1,13 @@
 //! What a mutator works with: its transaction, its actor, and the only clock and ids it may use.
 
-use crate::{Actor, DateTimeUtc, Error, Hlc, Jobs, NewJob, Principal, Uuid};
+use crate::{__private::BoxFuture, Actor, DateTimeUtc, Error, Hlc, Jobs, NewJob, Principal, Result, Uuid};
 use sea_orm::DatabaseTransaction;
+
+/// Where a mutator's numbers come from; only a server has them.
+pub trait Numbers: Send + Sync {
+    /// The next number of this series in this bucket, on the mutation's own transaction.
+    fn next<'a>(&'a self, tx: &'a DatabaseTransaction, series: &'a str, bucket: &'a str) -> BoxFuture<'a, Result<i64>>;
+}
 
 /// The untyped parts of a [`Ctx`], as the runtime makes them.
 pub struct CtxParts {
@@ -17,6 +23,8 @@ pub struct CtxParts {
     pub ids: Box<dyn FnMut() -> Uuid + Send + Sync>,
     /// The jobs that it wants done.
     pub jobs: Vec<NewJob>,
+    /// Where its numbers come from.
+    pub numbers: &'static dyn Numbers,
 }
 
 /// A mutator's context: one transaction, one actor, one moment.
@@ -71,6 +79,22 @@ impl<A: Actor> Ctx<A> {
     /// A fresh UUID v7.
     pub fn new_id(&mut self) -> Uuid {
         (self.parts.ids)()
+    }
+
+    /// The next number of a series within a bucket, from 1 and without a gap: for receipts and invoices.
+    ///
+    /// `series` says what is counted, `bucket` whose: a shop's id, for one. Until the mutation ends, others that want a number of the
+    /// same series in the same bucket wait for it, and nobody else does; so take it late. When the mutation is refused or fails,
+    /// its number goes to the next one.
+    ///
+    /// ```ignore
+    /// let number = ctx.next_in_bucket("receipt", &shop_id).await?;
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Db`] when the database fails.
+    pub async fn next_in_bucket(&mut self, series: &str, bucket: &str) -> Result<i64> {
+        self.parts.numbers.next(&self.parts.tx, series, bucket).await
     }
 
     /// Work for the server to do after this mutation: committed with it, or not at all. A device leaves it to the server.

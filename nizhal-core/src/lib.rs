@@ -24,7 +24,7 @@ pub mod wire;
 
 pub use actor::{Actor, Principal};
 pub use column::{Col, ColumnType, ConstColumn, SameType, ScopeColumn};
-pub use ctx::{Ctx, CtxParts};
+pub use ctx::{Ctx, CtxParts, Numbers};
 pub use decimal::Decimal;
 pub use describe::{ColumnDefault, ColumnDesc, Merge, SqlType, TableDesc};
 pub use error::{Error, Result};

@@ -58,6 +58,13 @@ pub(crate) fn engine_tables(dialect: Dialect) -> Vec<(&'static str, String)> {
             ),
         ),
         (
+            "_nizhal_counters",
+            format!(
+                "create table _nizhal_counters (series {text} not null, bucket {text} not null, last {int} not null, \
+                 primary key (series, bucket))"
+            ),
+        ),
+        (
             "_nizhal_jobs",
             format!(
                 "create table _nizhal_jobs (id {text} primary key, name {text} not null, args {text} not null, \

@@ -2,7 +2,7 @@
 
 use super::{Engine, Ids, PushFailure, numbered};
 use crate::engine::scope;
-use crate::store::{Claim, Conflict, Fault, Record, StoreError, Stored, Touched, fault};
+use crate::store::{Claim, Conflict, Counters, Fault, Record, StoreError, Stored, Touched, fault};
 use futures_util::FutureExt;
 use nizhal_core::{
     Applied, CtxParts, Error, Hlc, MutatorEntry, Principal,
@@ -100,6 +100,7 @@ impl Engine {
                 Box::new(move || environment.new_id())
             },
             jobs: Vec::new(),
+            numbers: &Counters,
         };
         let called = AssertUnwindSafe((entry.call)(parts, &mutation.args)).catch_unwind().await;
         let (parts, result) = called.map_err(|panic| PushFailure::Internal(panic_text(&panic).into()))?;
