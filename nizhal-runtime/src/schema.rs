@@ -2,7 +2,7 @@
 
 use nizhal_core::{JobEntry, Merge, MutatorEntry, Rule, TableDesc};
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// The app's tables, rules, mutators and jobs.
 #[derive(Debug)]
@@ -135,11 +135,16 @@ impl Schema {
         self.synced().iter().any(|table| table.merge == Merge::Field)
     }
 
-    /// A text that changes when what a rule shows does: names, parameters, tables, columns, conditions.
+    /// A text that changes when what any rule shows does.
     pub fn fingerprint(&self) -> String {
-        let mut text = String::new();
-        for rule in &self.rules {
-            text.push_str(&format!("rule {}\n", rule.name));
+        digest(&format!("{:?}", self.fingerprints()))
+    }
+
+    /// For each rule, by name, a text that changes when what it shows does: parameters, tables, columns, conditions.
+    pub fn fingerprints(&self) -> BTreeMap<String, String> {
+        let shown = |rule: &Rule| {
+            let params: Vec<_> = rule.params.iter().map(|param| (param.name, param.sql)).collect();
+            let mut text = format!("{params:?}\n");
             for synced in &rule.tables {
                 let name = |at: &usize| synced.table.columns[*at].name;
                 let scope: Vec<_> = synced.scope.iter().map(name).collect();
@@ -147,8 +152,13 @@ impl Schema {
                 let columns: Vec<_> = columns.map(|column| (column.name, column.sql)).collect();
                 text.push_str(&format!("{} {scope:?} {:?} {columns:?}\n", synced.table.name, synced.filters));
             }
-        }
-        let digest = Sha256::digest(text.as_bytes());
-        digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+            digest(&text)
+        };
+        self.rules.iter().map(|rule| (rule.name.to_owned(), shown(rule))).collect()
     }
+}
+
+/// 64 bits of the text's hash: two sets of rules of one app do not meet.
+fn digest(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,6 +1,6 @@
 //! The cursor: the client's memory of what it holds, opaque on the wire.
 //!
-//! It carries the epoch, the rules' fingerprint, and *lanes*: sets of buckets that were read up to the same place. The first
+//! It carries the epoch, each rule's fingerprint, and *lanes*: sets of buckets that were read up to the same place. The first
 //! lane is the main one; a bucket that is gained gets a lane of its own at the beginning of time, and lanes that arrive at
 //! the same place become one. The server keeps nothing per device, so no lost answer can falsify it. It is signed with the
 //! database's secret, because a cursor from the future makes the server mint a new epoch, and nobody may forge that.
@@ -11,10 +11,11 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 
 /// The longest cursor that a client must take, in bytes.
 pub(crate) const MAX_BYTES: usize = 8 * 1024;
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 /// 128 bits of the signature are plenty, and short.
 const SIGNATURE_BYTES: usize = 16;
 
@@ -23,8 +24,8 @@ const SIGNATURE_BYTES: usize = 16;
 pub(crate) struct Cursor {
     /// The database's epoch that the versions belong to.
     pub(crate) epoch: String,
-    /// The rules that the buckets belong to.
-    pub(crate) rules: String,
+    /// The rules under which it was made: by name, what tells their contents.
+    pub(crate) rules: BTreeMap<String, String>,
     /// At least one.
     pub(crate) lanes: Vec<Lane>,
 }
@@ -57,7 +58,7 @@ impl Lane {
 struct Written {
     v: u8,
     e: String,
-    r: String,
+    r: BTreeMap<String, String>,
     l: Vec<WrittenLane>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     s: Option<String>,
@@ -185,7 +186,7 @@ mod tests {
         let tie = Some(Tie { slot: 1, key: vec!["k".to_owned()] });
         Cursor {
             epoch: "e".into(),
-            rules: "r".into(),
+            rules: [("myShops".to_owned(), "r".to_owned())].into(),
             lanes: vec![Lane { position: Position { version: 7, tie }, floor: 3, buckets }],
         }
     }

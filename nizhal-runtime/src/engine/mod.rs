@@ -18,10 +18,13 @@ pub use push::{Answer, Ids, PushFailure, PushReply, Verdict};
 use crate::{
     realtime::Hub,
     schema::Schema,
-    store::{Store, StoreError},
+    store::{Frame, Store, StoreError},
 };
 use nizhal_core::{DateTimeUtc, HlcClock, NodeId, Principal, TableDesc, Uuid};
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 use tokio::sync::Notify;
 
 /// Where time and ids come from; the server's are real, a test's are its own.
@@ -47,6 +50,8 @@ pub struct Engine {
     merges_columns: bool,
     /// Changes when the rules do.
     fingerprint: String,
+    /// The same of each rule, by name.
+    rules: BTreeMap<String, String>,
 }
 
 /// One answer of a pull: the JSON body, ready to send.
@@ -76,10 +81,10 @@ pub enum PullError {
 impl Engine {
     /// An engine over a provisioned store.
     pub fn new(schema: Arc<Schema>, store: Store, hub: Hub, environment: Arc<dyn Environment>, node: NodeId) -> Self {
-        let (tables, fingerprint) = (schema.synced(), schema.fingerprint());
+        let (tables, fingerprint, rules) = (schema.synced(), schema.fingerprint(), schema.fingerprints());
         let merges_columns = schema.merges_columns();
         let (hlc, job_wake) = (Mutex::new(HlcClock::new(node)), Notify::new());
-        Self { schema, store, hub, environment, hlc, job_wake, tables, merges_columns, fingerprint }
+        Self { schema, store, hub, environment, hlc, job_wake, tables, merges_columns, fingerprint, rules }
     }
 
     /// The actor's buckets now.
@@ -91,6 +96,12 @@ impl Engine {
         let frame = snapshot.frame(&self.store.scope_args(principal)).await?;
         snapshot.close().await?;
         Ok(scope::buckets(&self.schema, principal, &frame.members).into_iter().collect())
+    }
+
+    /// Whether the database is still provisioned for the rules that this server knows. Another server may have changed them:
+    /// triggers then note other buckets than ours, and exits of our rules go unnoticed.
+    fn same_rules(&self, frame: &Frame) -> Result<(), StoreError> {
+        if frame.rules == self.fingerprint { Ok(()) } else { Err(StoreError::OtherRules) }
     }
 
     /// The keys under which changes of the actor's memberships are pinged.

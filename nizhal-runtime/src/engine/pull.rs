@@ -49,7 +49,8 @@ impl Engine {
         let (snapshot, frame, held) = self.look(principal, &request.cursor.0).await?;
         let scope = scope::buckets(&self.schema, principal, &frame.members);
         let sent = !request.cursor.0.is_empty();
-        let start = start(wire, held, scope.clone(), &frame, self.schema.rules(), sent);
+        let rules = Known { rules: self.schema.rules(), fingerprints: &self.rules };
+        let start = start(wire, held, scope.clone(), &frame, &rules, sent);
         Ok(Begun { snapshot, frame, scope, lanes: start.lanes, lost: start.lost, reset: start.reset })
     }
 
@@ -79,7 +80,7 @@ impl Engine {
         };
         snapshot.close().await?;
 
-        let cursor = Cursor { epoch: frame.epoch.clone(), rules: self.fingerprint.clone(), lanes };
+        let cursor = Cursor { epoch: frame.epoch.clone(), rules: self.rules.clone(), lanes };
         let (cursor, spilled) = cursor.encode(&frame.secret);
         if let Some(spilled) = spilled {
             self.store.remember_buckets(&spilled.id, &spilled.buckets).await?;
@@ -102,11 +103,14 @@ impl Engine {
         loop {
             let mut snapshot = self.store.snapshot().await?;
             let frame = snapshot.frame(&self.store.scope_args(principal)).await?;
+            self.same_rules(&frame)?;
             let held = read_cursor(&mut snapshot, text, &frame).await?;
             let ahead = |lane: &Lane| lane.position.version.max(lane.floor) > frame.clock;
             let rewound = held.as_ref().is_some_and(|held| held.lanes.iter().any(ahead));
             if frame.home == frame.lives && !rewound {
-                let held = held.filter(|held| self.usable(held, &frame));
+                // No delete that it needs may have been forgotten.
+                let remembered = |lane: &Lane| lane.needs_tombstones_after() >= frame.collected;
+                let held = held.filter(|held| held.lanes.iter().all(remembered));
                 return Ok((snapshot, frame, held));
             }
             snapshot.close().await?;
@@ -117,12 +121,6 @@ impl Engine {
             );
             self.store.mint_epoch(&frame.epoch, &frame.lives).await?;
         }
-    }
-
-    /// Whether the cursor's memory is complete: its rules are those of now, and no delete that it needs was forgotten.
-    fn usable(&self, cursor: &Cursor, frame: &Frame) -> bool {
-        cursor.rules == self.fingerprint
-            && cursor.lanes.iter().all(|lane| lane.needs_tombstones_after() >= frame.collected)
     }
 
     /// Reads the lanes in turn within the limit; gives them back further on, merged where they meet.
@@ -269,7 +267,7 @@ fn start(
     held: Option<Cursor>,
     mut scope: BTreeSet<Bucket>,
     frame: &Frame,
-    rules: &[Rule],
+    known: &Known<'_>,
     sent: bool,
 ) -> Start {
     let all = scope.clone();
@@ -280,25 +278,81 @@ fn start(
     };
     let Some(cursor) = held else { return fresh(sent, scope) };
     let mut lost = Vec::new();
+    let changed: BTreeSet<&str> = known.changed(&cursor.rules);
     let mut lanes = cursor.lanes;
+    if &cursor.rules != known.fingerprints {
+        if lanes.iter().flat_map(|lane| &lane.buckets).any(|bucket| !known.fits(bucket)) {
+            return fresh(true, all);
+        }
+        // Slots are counted among the tables of the rules, so a place inside a version means another one now.
+        lanes.iter_mut().for_each(|lane| lane.position = Position::after(lane.position.done()));
+    }
     for lane in &mut lanes {
         let (kept, gone): (Vec<_>, Vec<_>) = lane.buckets.drain(..).partition(|bucket| scope.remove(bucket));
         lane.buckets = kept;
         lost.extend(gone);
     }
-    if lost.iter().any(|lost| all.iter().any(|kept| confusable(wire, rules, lost, kept))) {
+    if lost.iter().any(|lost| all.iter().any(|kept| confusable(wire, known.rules, lost, kept))) {
         return fresh(true, all);
     }
+    refill(&mut lanes, &changed);
     if !scope.is_empty() {
         let gained: Vec<Bucket> = scope.into_iter().collect();
-        if lanes.len() < MAX_LANES {
-            lanes.push(Lane::fresh(gained, frame.horizon));
-        } else if let Some(lane) = lanes.last_mut() {
-            lane.buckets.extend(gained);
-            lane.position = Position::default();
-        }
+        add_lane(&mut lanes, Lane::fresh(gained, frame.horizon));
     }
     Start { lanes, lost, reset: false }
+}
+
+/// The rules of now.
+struct Known<'a> {
+    rules: &'a [Rule],
+    fingerprints: &'a BTreeMap<String, String>,
+}
+
+impl Known<'_> {
+    /// The rules that show something else than they did under `then`.
+    fn changed(&self, then: &BTreeMap<String, String>) -> BTreeSet<&str> {
+        let differs = |(name, now): &(&String, &String)| then.get(*name).is_some_and(|then| then != *now);
+        self.fingerprints.iter().filter(differs).map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// Whether a bucket of this name can be one of its rule's.
+    fn fits(&self, bucket: &Bucket) -> bool {
+        self.rules.iter().any(|rule| rule.name == bucket.rule && rule.params.len() == bucket.params.len())
+    }
+}
+
+/// Reads the buckets of changed rules again, from the beginning. The client keeps what it has of them: provisioning left the
+/// exits of what they show no longer, so their tombstones count from where the client was.
+fn refill(lanes: &mut Vec<Lane>, changed: &BTreeSet<&str>) {
+    let mut again: Option<Lane> = None;
+    for lane in lanes.iter_mut() {
+        let (out, kept): (Vec<_>, Vec<_>) =
+            lane.buckets.drain(..).partition(|bucket| changed.contains(bucket.rule.as_str()));
+        lane.buckets = kept;
+        if !out.is_empty() {
+            let floor = lane.needs_tombstones_after();
+            let again = again.get_or_insert_with(|| Lane::fresh(Vec::new(), floor));
+            again.floor = again.floor.min(floor);
+            again.buckets.extend(out);
+        }
+    }
+    if let Some(lane) = again {
+        add_lane(lanes, lane);
+    }
+}
+
+/// Adds a lane that begins at the beginning; where there are too many, the last one begins again with it.
+fn add_lane(lanes: &mut Vec<Lane>, lane: Lane) {
+    let full = lanes.len() >= MAX_LANES;
+    match lanes.last_mut() {
+        Some(last) if full => {
+            last.buckets.extend(lane.buckets);
+            last.floor = last.needs_tombstones_after().min(lane.floor);
+            last.position = Position::default();
+        }
+        _ => lanes.push(lane),
+    }
 }
 
 /// Whether a client that is told to purge `lost` could purge what `kept` still shows.

@@ -150,6 +150,11 @@ fn store(error: &StoreError) -> Answer {
         StoreError::Unavailable(_) => {
             answer(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the database is unavailable; try again")
         }
+        StoreError::OtherRules => answer(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "this server is older than the database's sync rules; try again",
+        ),
         _ => internal(),
     }
 }

@@ -73,6 +73,13 @@ pub(crate) fn engine_tables(dialect: Dialect) -> Vec<(&'static str, String)> {
             ),
         ),
         (
+            "_nizhal_rules",
+            format!(
+                "create table _nizhal_rules (id {text} primary key, rule {text} not null, tbl {text} not null, \
+                 params {int} not null, bucket {text} not null, visible {text} not null, columns {text} not null)"
+            ),
+        ),
+        (
             "_nizhal_bucket_sets",
             format!("create table _nizhal_bucket_sets (id {text} primary key, buckets {text} not null, at {time})"),
         ),
@@ -86,11 +93,13 @@ pub(crate) fn engine_tables(dialect: Dialect) -> Vec<(&'static str, String)> {
 
 /// Columns that engine tables got after their first version, each with its definition.
 pub(crate) fn engine_additions(dialect: Dialect) -> Vec<(&'static str, &'static str, &'static str)> {
-    match dialect {
-        Dialect::Postgres => Vec::new(),
+    // The fingerprint of the rules that it is provisioned for.
+    let mut columns = vec![("_nizhal_control", "rules", "rules text not null default ''")];
+    if dialect == Dialect::Sqlite {
         // The stamp of the mutation under way.
-        Dialect::Sqlite => vec![("_nizhal_control", "hlc", "hlc text")],
+        columns.push(("_nizhal_control", "hlc", "hlc text"));
     }
+    columns
 }
 
 /// What a database is given when it is provisioned.

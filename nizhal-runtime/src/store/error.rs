@@ -16,6 +16,11 @@ pub enum StoreError {
     /// It holds something that does not fit the declared schema: an operator must act.
     #[error("{0}")]
     Schema(String),
+    /// Another server provisioned it for other rules than this server's (503).
+    #[error(
+        "the database was migrated to other sync rules than this server's: start the server of the newer version here too"
+    )]
+    OtherRules,
 }
 
 /// What a failed statement means for the one who sent it.

@@ -10,6 +10,7 @@ mod number;
 mod outside;
 mod postgres;
 mod read;
+mod rules;
 mod scope;
 mod sql;
 mod sqlite;

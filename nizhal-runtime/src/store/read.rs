@@ -42,6 +42,8 @@ pub struct Frame {
     pub epoch: String,
     /// What signs cursors.
     pub secret: String,
+    /// The fingerprint of the rules that the database is provisioned for.
+    pub rules: String,
     /// Where the epoch was minted …
     pub home: String,
     /// … and where the database lives now; when they differ it was restored or failed over.
@@ -59,8 +61,8 @@ pub struct Frame {
 impl Frame {
     /// A frame that knows of the clock only.
     pub(crate) fn at(clock: i64, horizon: i64, lives: String) -> Self {
-        let (epoch, secret, home) = Default::default();
-        Self { epoch, secret, home, lives, clock, horizon, collected: 0, members: Vec::new() }
+        let (epoch, secret, home, rules) = Default::default();
+        Self { epoch, secret, home, rules, lives, clock, horizon, collected: 0, members: Vec::new() }
     }
 
     /// Takes in a row of the scope statement: `rule` −1 is of the frame itself.
@@ -69,7 +71,8 @@ impl Frame {
             (Ok(rule), Ok(param)) => self.members.push((rule, param, value)),
             (_, Ok(0)) => (self.epoch, self.collected) = (value, collected.unwrap_or_default()),
             (_, Ok(1)) => self.secret = value,
-            _ => self.home = value,
+            (_, Ok(2)) => self.home = value,
+            _ => self.rules = value,
         }
     }
 }

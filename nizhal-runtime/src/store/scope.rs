@@ -6,7 +6,7 @@ use nizhal_core::{ClaimOf, MemberFilter, ParamSource, Rule, SqlType};
 /// The statement, and the claims to bind to it in order.
 #[derive(Debug)]
 pub(crate) struct ScopeSql {
-    /// Rows of `(rule, param, value, collected)`; rows of rule −1 are the frame: epoch, secret, home.
+    /// Rows of `(rule, param, value, collected)`; rows of rule −1 are the frame: epoch, secret, home, rules.
     pub(crate) sql: String,
     /// What `$1`, `$2`, … are.
     pub(crate) args: Vec<(ClaimOf, SqlType)>,
@@ -28,7 +28,8 @@ impl ScopeSql {
                 int(at)
             )
         };
-        let mut sql = [part("0", "epoch"), part("1", "secret"), part("2", "home")].join(" union all ");
+        let mut sql =
+            [part("0", "epoch"), part("1", "secret"), part("2", "home"), part("3", "rules")].join(" union all ");
         for (rule_at, rule) in rules.iter().enumerate() {
             for (param_at, param) in rule.params.iter().enumerate() {
                 let ParamSource::Member { table, column, filters } = &param.source else { continue };

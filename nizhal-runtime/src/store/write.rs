@@ -267,11 +267,11 @@ impl<'a> WriteTx<'a> {
         Ok(())
     }
 
-    /// The parameter values that membership tables give an actor, as this transaction sees them.
+    /// The frame and the actor's memberships, as this transaction sees them; it knows nothing of the clock.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn members(&self, args: &[super::read::ScopeArg]) -> Result<Vec<(usize, usize, String)>, StoreError> {
+    pub async fn frame(&self, args: &[super::read::ScopeArg]) -> Result<Frame, StoreError> {
         let values = args.iter().map(|arg| self.store.scope_value(arg));
         let rows = self.tx.query_all_raw(self.statement(&self.store.scope_sql().sql, values)).await?;
         let mut frame = Frame::at(0, 0, String::new());
@@ -279,7 +279,7 @@ impl<'a> WriteTx<'a> {
             let (rule, param): (i32, i32) = (row.try_get("", "rule")?, row.try_get("", "param")?);
             frame.take(rule.into(), param.into(), row.try_get("", "value")?, row.try_get("", "collected")?);
         }
-        Ok(frame.members)
+        Ok(frame)
     }
 
     /// Clears what the transaction noted about itself; the last statement before commit.

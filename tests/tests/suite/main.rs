@@ -4,3 +4,4 @@ mod embed;
 mod encoding;
 mod number;
 mod oracle;
+mod rules;

@@ -208,8 +208,9 @@ impl Engine {
         if checked.peek().is_none() {
             return Ok(true);
         }
-        let members = self.store.on(tx).members(&self.store.scope_args(principal)).await?;
-        let own = scope::buckets(&self.schema, principal, &members);
+        let frame = self.store.on(tx).frame(&self.store.scope_args(principal)).await?;
+        self.same_rules(&frame)?;
+        let own = scope::buckets(&self.schema, principal, &frame.members);
         Ok(checked.all(|touched| own.contains(&touched.bucket)))
     }
 

@@ -6,7 +6,7 @@ use crate::store::{
     StoreError,
     ddl::{self, Seed},
     field::merges,
-    note,
+    note, rules,
     sql::{Dialect, quote, stamped},
 };
 use nizhal_core::TableDesc;
@@ -25,6 +25,14 @@ struct Found {
     triggers: BTreeSet<(String, String)>,
     sequences: BTreeSet<String>,
     epoch: bool,
+    rules: Vec<rules::Branch>,
+    fingerprint: Option<String>,
+}
+
+impl Found {
+    fn has(&self, table: &str, column: &str) -> bool {
+        self.columns.get(table).is_some_and(|columns| columns.contains(column))
+    }
 }
 
 async fn look(db: &mut PgConnection) -> Result<Found, StoreError> {
@@ -58,7 +66,18 @@ async fn look(db: &mut PgConnection) -> Result<Found, StoreError> {
     .collect();
     let epoch = columns.contains_key("_nizhal_control")
         && sqlx::query("select 1 from _nizhal_control where id = 1").fetch_optional(&mut *db).await?.is_some();
-    Ok(Found { schema: quote(&schema), columns, indexes, functions, triggers, sequences, epoch })
+    let schema = quote(&schema);
+    let (rules, fingerprint) = (Vec::new(), None);
+    let mut found = Found { schema, columns, indexes, functions, triggers, sequences, epoch, rules, fingerprint };
+    if found.columns.contains_key("_nizhal_rules") {
+        let rows = sqlx::query_as::<_, rules::Stored>(rules::READ).fetch_all(&mut *db).await?;
+        found.rules = rows.into_iter().map(rules::Branch::from).collect();
+    }
+    if found.epoch && found.has("_nizhal_control", "rules") {
+        let sql = "select rules from _nizhal_control where id = 1";
+        found.fingerprint = sqlx::query_scalar(sql).fetch_optional(&mut *db).await?;
+    }
+    Ok(found)
 }
 
 /// The statements that make the database fit the schema; none when it does. `seed` is used when there is no control row yet.
@@ -76,7 +95,7 @@ pub(super) async fn plan(db: &mut PgConnection, schema: &Schema, seed: &Seed) ->
         }
     }
     for (table, column, definition) in ddl::engine_additions(DIALECT) {
-        if !found.columns.get(table).is_some_and(|columns| columns.contains(column)) {
+        if !found.has(table, column) {
             plan.push(format!("alter table {table} add column {definition}"));
         }
     }
@@ -97,6 +116,9 @@ pub(super) async fn plan(db: &mut PgConnection, schema: &Schema, seed: &Seed) ->
         }
     }
     functions_and_triggers(schema, &found, &mut plan);
+    plan.extend(rules::changes(DIALECT, schema, &found.rules, found.fingerprint.as_deref(), &|table, column| {
+        found.has(table, column)
+    }));
     Ok(plan)
 }
 

@@ -5,7 +5,7 @@ use crate::schema::Schema;
 use crate::store::{
     StoreError,
     ddl::{self, Seed},
-    note,
+    note, rules,
     sql::{Dialect, UPDATED_AT, literal, quote, stamped},
 };
 use nizhal_core::TableDesc;
@@ -57,6 +57,17 @@ pub(super) async fn plan(db: &mut SqliteConnection, schema: &Schema, seed: &Seed
     }
     plan.extend(backfill);
     triggers(schema, &made, &mut plan);
+    let exists = |table: &str, column: &str| columns.get(table).is_some_and(|columns| columns.contains(column));
+    let mut stored: Vec<rules::Branch> = Vec::new();
+    if columns.contains_key("_nizhal_rules") {
+        let rows = sqlx::query_as::<_, rules::Stored>(rules::READ).fetch_all(&mut *db).await?;
+        stored.extend(rows.into_iter().map(rules::Branch::from));
+    }
+    let mut known: Option<String> = None;
+    if has_epoch && exists("_nizhal_control", "rules") {
+        known = sqlx::query_scalar("select rules from _nizhal_control where id = 1").fetch_optional(&mut *db).await?;
+    }
+    plan.extend(rules::changes(DIALECT, schema, &stored, known.as_deref(), &exists));
     Ok(plan)
 }
 
