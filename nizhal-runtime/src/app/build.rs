@@ -1,6 +1,6 @@
 //! From the builder to a server: settings, schema, database, engine.
 
-use super::{DevToken, Nizhal, Seed, StartError, token};
+use super::{DevToken, Nizhal, Seed, StartError, contract::guard, token};
 use crate::{
     contract::Contract,
     engine::Engine,
@@ -74,7 +74,7 @@ impl Nizhal {
         let store = connect(&settings, schema.clone()).await?;
         match settings.mode {
             Mode::Development => {
-                store.provision().await.map_err(StartError::Provision)?;
+                provision(&store, &contract, &gate, &settings).await?;
                 if let Some(seed) = self.seed.take() {
                     fill(&store, seed).await?;
                 }
@@ -84,6 +84,8 @@ impl Nizhal {
                 if statements > 0 {
                     return Err(StartError::NotProvisioned { statements });
                 }
+                guard(&store, &contract, &gate, &settings).await?;
+                keep(&store, &contract).await?;
             }
         }
         let hub = Hub::default();
@@ -122,6 +124,24 @@ async fn fill(store: &Store, seed: Seed) -> Result<(), StartError> {
     seed(&tx).await.map_err(StartError::Seed)?;
     store.on(&tx).finish().await.map_err(StartError::Provision)?;
     tx.commit().await.map_err(|error| StartError::Seed(error.into()))
+}
+
+/// Brings the database to the app's schema, unless clients could not survive that; gives the number of statements that ran.
+pub(super) async fn provision(
+    store: &Store,
+    contract: &Contract,
+    gate: &VersionGate,
+    settings: &Settings,
+) -> Result<usize, StartError> {
+    let statements = store.plan().await.map_err(StartError::Provision)?.len();
+    guard(store, contract, gate, settings).await?;
+    store.provision().await.map_err(StartError::Provision)?;
+    keep(store, contract).await?;
+    Ok(statements)
+}
+
+async fn keep(store: &Store, contract: &Contract) -> Result<(), StartError> {
+    store.keep_contract(&String::from_utf8_lossy(&contract.bytes())).await.map_err(StartError::Provision)
 }
 
 pub(super) async fn connect(settings: &Settings, schema: Arc<Schema>) -> Result<Store, StartError> {

@@ -43,6 +43,28 @@ pub enum StartError {
         /// How many statements `migrate` would run.
         statements: usize,
     },
+    /// A contract that installed clients could not survive.
+    #[error(
+        "clients of contract {version} could not work with this one:\n{}\nGo on with additive changes alone; or raise \
+         .contract_version(...) and set .min_client_version(...) above {version}, so that they are told to update; or set \
+         NIZHAL_ALLOW_BREAKING=on when there are none",
+        list(breaks)
+    )]
+    BreakingContract {
+        /// The version that they were built against.
+        version: String,
+        /// What they would trip over.
+        breaks: Vec<String>,
+    },
+    /// `contract --check` or `--write` and the file.
+    #[error("the contract file {file} cannot be used: write it with `contract --write` and commit it")]
+    ContractFile {
+        /// Its path.
+        file: String,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
     /// `reset` without `--yes`.
     #[error("`reset` drops every table of the app and loses all that is in them: write `reset --yes` if you mean it")]
     NotConfirmed,
@@ -91,6 +113,10 @@ impl StartError {
         }
         text
     }
+}
+
+fn list(breaks: &[String]) -> String {
+    breaks.iter().map(|one| format!("  - {one}")).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod build;
 mod claims;
+mod contract;
 mod error;
 mod job;
 mod serve;

@@ -1,11 +1,16 @@
 //! The verbs of an app's binary, and `.run()`, which reads and runs one.
 
-use super::{Nizhal, StartError, build::connect};
+use super::{
+    Nizhal, StartError,
+    build::{connect, provision},
+    contract::FileVerb,
+};
 use crate::contract::Contract;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::{
     ffi::OsString,
     io::{self, Write},
+    path::PathBuf,
     time::Duration,
 };
 use tracing_subscriber::EnvFilter;
@@ -17,6 +22,9 @@ struct Line {
     verb: Option<Verb>,
 }
 
+/// Where the contract is committed.
+const CONTRACT_FILE: &str = "nizhal.contract.json";
+
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Serve until stopped; this is the default.
@@ -26,7 +34,14 @@ enum Verb {
     /// Print the SQL that `migrate` would run.
     Plan,
     /// Print the contract as OpenAPI 3.1.
-    Contract,
+    Contract {
+        /// Compare with a committed contract instead: additive changes pass, changes that clients could not survive fail.
+        #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = CONTRACT_FILE, conflicts_with = "write")]
+        check: Option<PathBuf>,
+        /// Write it to a file, to be committed.
+        #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = CONTRACT_FILE)]
+        write: Option<PathBuf>,
+    },
     /// The database's epoch: which history its cursors belong to.
     Epoch {
         #[command(subcommand)]
@@ -96,9 +111,10 @@ impl Nizhal {
         match line.verb.unwrap_or(Verb::Serve) {
             Verb::Serve => Box::pin(self.serve(settings)).await,
             Verb::Migrate => {
-                let store = connect(&settings, self.schema()?).await?;
-                let statements = store.plan().await.map_err(StartError::Provision)?.len();
-                store.provision().await.map_err(StartError::Provision)?;
+                let (gate, schema) = (self.gate()?, self.schema()?);
+                let contract = Contract::new(&self.name, &self.contract_version, &schema);
+                let store = connect(&settings, schema).await?;
+                let statements = provision(&store, &contract, &gate, &settings).await?;
                 store.close().await;
                 say(&match statements {
                     0 => "nothing to do: the database has the app's schema".to_owned(),
@@ -119,12 +135,9 @@ impl Nizhal {
                 }
                 Ok(())
             }
-            Verb::Contract => {
-                self.gate()?;
-                let schema = self.schema()?;
-                let contract = Contract::new(&self.name, &self.contract_version, &schema);
-                say(String::from_utf8_lossy(&contract.bytes()).trim_end());
-                Ok(())
+            Verb::Contract { check, write } => {
+                let check = check.as_deref().map(|file| (FileVerb::Check, file));
+                self.contract(check.or(write.as_deref().map(|file| (FileVerb::Write, file))))
             }
             Verb::Epoch { what: EpochVerb::New } => {
                 let store = connect(&settings, self.schema()?).await?;

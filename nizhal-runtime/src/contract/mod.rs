@@ -1,5 +1,6 @@
 //! The contract: one OpenAPI 3.1 document that says what the wire carries for this app.
 
+mod compare;
 mod document;
 mod paths;
 
@@ -31,6 +32,15 @@ impl Contract {
     /// The document as JSON.
     pub fn bytes(&self) -> Bytes {
         self.bytes.clone()
+    }
+
+    /// What clients of `old`, the JSON of an earlier contract, could not survive in this one; none means that all is additive.
+    ///
+    /// # Errors
+    /// When `old` is no JSON.
+    pub fn breaks(&self, old: &str) -> Result<Vec<String>, serde_json::Error> {
+        let (old, new) = (serde_json::from_str(old)?, serde_json::from_slice(&self.bytes)?);
+        Ok(compare::breaks(&old, &new))
     }
 
     /// SHA-256 of the document without this hash, in hexadecimal.

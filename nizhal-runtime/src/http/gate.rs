@@ -27,6 +27,18 @@ impl Version {
 #[error("`{0}` is not a version: write three numbers, such as 1.2.0")]
 pub struct VersionError(String);
 
+impl PartialEq for Version {
+    fn eq(&self, other: &Self) -> bool {
+        self.order() == other.order()
+    }
+}
+
+impl PartialOrd for Version {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        self.order().partial_cmp(&other.order())
+    }
+}
+
 impl FromStr for Version {
     type Err = VersionError;
 

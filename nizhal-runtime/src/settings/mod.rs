@@ -75,6 +75,8 @@ pub struct Settings {
     pub db_pool: u32,
     /// `NIZHAL_TOMBSTONE_DAYS`: how long deletes are remembered; 30 by default, `None` is `off`: for ever.
     pub tombstone_days: Option<u32>,
+    /// `NIZHAL_ALLOW_BREAKING`: `on` lets a contract in that installed clients may not survive; off by default.
+    pub allow_breaking: bool,
     /// `NIZHAL_JOB_WORKERS`: how many jobs this process runs at a time; 2 by default, 0 for none. One at most on SQLite.
     pub job_workers: u32,
 }
@@ -97,6 +99,7 @@ impl Settings {
             cors: Cors::Off,
             db_pool: 10,
             tombstone_days: Some(30),
+            allow_breaking: false,
             job_workers: 2,
         }
     }
@@ -136,6 +139,9 @@ impl Settings {
         }
         if let Some(value) = said("NIZHAL_TOMBSTONE_DAYS") {
             settings.tombstone_days = parse::tombstone_days(&value)?;
+        }
+        if let Some(value) = said("NIZHAL_ALLOW_BREAKING") {
+            settings.allow_breaking = parse::switch("NIZHAL_ALLOW_BREAKING", &value)?;
         }
         if let Some(value) = said("NIZHAL_JOB_WORKERS") {
             settings.job_workers = parse::job_workers(&value)?;

@@ -104,6 +104,14 @@ pub(super) fn tombstone_days(value: &str) -> Result<Option<u32>, SettingsError> 
     Ok(Some(days))
 }
 
+pub(super) fn switch(name: &'static str, value: &str) -> Result<bool, SettingsError> {
+    match value.trim() {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(invalid(name, value, "`on` or `off`")),
+    }
+}
+
 pub(super) fn job_workers(value: &str) -> Result<u32, SettingsError> {
     const WANTED: &str = "a number of workers from 0 to 100, such as 2";
     let workers: u32 = number("NIZHAL_JOB_WORKERS", value, WANTED)?;

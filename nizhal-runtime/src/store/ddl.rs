@@ -93,8 +93,12 @@ pub(crate) fn engine_tables(dialect: Dialect) -> Vec<(&'static str, String)> {
 
 /// Columns that engine tables got after their first version, each with its definition.
 pub(crate) fn engine_additions(dialect: Dialect) -> Vec<(&'static str, &'static str, &'static str)> {
-    // The fingerprint of the rules that it is provisioned for.
-    let mut columns = vec![("_nizhal_control", "rules", "rules text not null default ''")];
+    let mut columns = vec![
+        // The fingerprint of the rules that it is provisioned for.
+        ("_nizhal_control", "rules", "rules text not null default ''"),
+        // The contract that clients may have been built against.
+        ("_nizhal_control", "contract", "contract text not null default ''"),
+    ];
     if dialect == Dialect::Sqlite {
         // The stamp of the mutation under way.
         columns.push(("_nizhal_control", "hlc", "hlc text"));

@@ -182,8 +182,49 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn remember_buckets(&self, id: &str, buckets: &str) -> Result<(), StoreError> {
-        let sql = "insert into _nizhal_bucket_sets (id, buckets) values ($1, $2) on conflict (id) do nothing";
-        self.run(sql, [id.into(), buckets.into()]).await.map(drop)
+        // Seen again, it is kept longer; once a day is enough to say so.
+        let (now, stale) = match self.dialect() {
+            Dialect::Postgres => ("now()", "now() - interval '1 day'"),
+            Dialect::Sqlite => {
+                ("strftime('%Y-%m-%dT%H:%M:%fZ', 'now')", "strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-1 day')")
+            }
+        };
+        let sql = format!(
+            "insert into _nizhal_bucket_sets (id, buckets) values ($1, $2) \
+             on conflict (id) do update set at = {now} where _nizhal_bucket_sets.at < {stale}"
+        );
+        self.run(&sql, [id.into(), buckets.into()]).await.map(drop)
+    }
+
+    /// The contract that was kept last, as JSON; `None` before the first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn kept_contract(&self) -> Result<Option<String>, StoreError> {
+        let db = self.connection();
+        let one = |sql: &str| db.query_one_raw(Statement::from_string(db.get_database_backend(), sql));
+        let kept = match self.dialect() {
+            Dialect::Postgres => {
+                "select 1 as found from information_schema.columns where table_schema = current_schema() \
+                 and table_name = '_nizhal_control' and column_name = 'contract'"
+            }
+            Dialect::Sqlite => "select 1 as found from pragma_table_info('_nizhal_control') where name = 'contract'",
+        };
+        if one(kept).await?.is_none() {
+            return Ok(None);
+        }
+        let row = one("select contract from _nizhal_control where id = 1").await?;
+        let text: Option<String> = row.map(|row| row.try_get("", "contract")).transpose()?;
+        Ok(text.filter(|text| !text.is_empty()))
+    }
+
+    /// Keeps the contract, for the next one to be compared with.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn keep_contract(&self, contract: &str) -> Result<(), StoreError> {
+        let sql = "update _nizhal_control set contract = $1 where id = 1 and contract <> $1";
+        self.run(sql, [contract.into()]).await.map(drop)
     }
 
     /// Gives the database a new epoch in place of `old`, at the place where it lives now: every device starts again. When
@@ -218,7 +259,7 @@ impl Store {
         Ok(frame.epoch)
     }
 
-    /// Forgets tombstones older than this many days, and notes up to which version in the same statement; a cursor that would
+    /// Forgets tombstones, stamps of deletes, and sets of buckets that nobody asked for in that time, older than this many days, and notes up to which version in the same statement; a cursor that would
     /// have needed them is answered with a reset. Gives the number forgotten.
     ///
     /// # Errors

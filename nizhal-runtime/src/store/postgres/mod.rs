@@ -92,6 +92,7 @@ impl PostgresStore {
     /// By the number of tombstones, which is small beside the rows; runs rarely.
     pub(super) async fn collect_tombstones(&self, days: u32) -> Result<u64, StoreError> {
         let sql = "with forgotten as (delete from _nizhal_deletes where at < now() - make_interval(days => $1)), \
+            sets as (delete from _nizhal_bucket_sets where at < now() - make_interval(days => $1)), \
             gone as (delete from _nizhal_tombstones where at < now() - make_interval(days => $1) returning version), \
             noted as (update _nizhal_control set collected = greatest(collected, coalesce((select max(version) from gone), 0)) \
             where id = 1) select count(*) from gone";

@@ -115,8 +115,12 @@ impl SqliteStore {
         sqlx::query(noted).bind(&before).execute(&mut *tx).await?;
         let forgotten = "delete from _nizhal_tombstones where at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', $1)";
         let count = sqlx::query(forgotten).bind(&before).execute(&mut *tx).await?.rows_affected();
-        let sql = "delete from _nizhal_deletes where at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', $1)";
-        sqlx::query(sql).bind(&before).execute(&mut *tx).await?;
+        for sql in [
+            "delete from _nizhal_deletes where at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', $1)",
+            "delete from _nizhal_bucket_sets where at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', $1)",
+        ] {
+            sqlx::query(sql).bind(&before).execute(&mut *tx).await?;
+        }
         tx.commit().await?;
         Ok(count)
     }
