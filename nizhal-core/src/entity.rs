@@ -47,6 +47,7 @@ macro_rules! __entity {
                         name: $name,
                         sql: <$ty as $crate::ColumnType>::SQL,
                         nullable: <$ty as $crate::ColumnType>::NULLABLE,
+                        crdt: <$ty as $crate::ColumnType>::CRDT,
                         $($cd)*
                     }),*],
                     $($desc)*

@@ -43,7 +43,7 @@ pub(super) fn check_type(column: &TableColumn, errors: &Errors) {
         errors.push(inner, format!("`{written}` cannot be a column"), format!("write `{field}: {wanted}`"));
     } else if !column.custom && !ty::name(inner).is_some_and(|name| ty::COLUMN_TYPES.contains(&name.as_str())) {
         let help = "write a type that columns have: String, bool, i16, i32, i64, f32, f64, Decimal, Uuid, DateTimeUtc, Date, \
-                    Time, Json or Vec<u8>; if this is another name for one of them, add `#[nizhal(custom)]` to the field";
+                    Time, Json, Vec<u8>, CrdtText or CrdtMap; if this is another name for one of them, add `#[nizhal(custom)]` to the field";
         errors.push(inner, format!("`{written}` is not known as a column type"), help);
     }
 }

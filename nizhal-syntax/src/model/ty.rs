@@ -21,6 +21,8 @@ pub const COLUMN_TYPES: &[&str] = &[
     "DateTime",
     "NaiveDate",
     "NaiveTime",
+    "CrdtText",
+    "CrdtMap",
     "Value",
 ];
 
