@@ -47,7 +47,7 @@ fn known(doc: &Doc) -> impl PartialEq + use<> {
 
 /// The state of a document that this function fills, by a writer of this number.
 pub(super) fn made(client: u64, fill: impl FnOnce(&mut yrs::TransactionMut<'_>)) -> Vec<u8> {
-    let doc = Doc::with_options(Options::with_guid_and_client_id("".into(), yrs::block::ClientID::new(client)));
+    let doc = empty(client);
     fill(&mut doc.transact_mut());
     doc.transact().encode_state_as_update_v1(&StateVector::default())
 }
@@ -77,10 +77,17 @@ pub(super) fn map(state: &[u8], key: Option<&str>) -> Result<Option<Json>, CrdtE
     read.map_err(CrdtError::State)
 }
 
+fn empty(client: u64) -> Doc {
+    let mut options = Options::with_guid_and_client_id("".into(), yrs::block::ClientID::new(client));
+    // Redundant formatting is the devices' to tidy up: here it would be a write that nobody sent.
+    options.cleanup_formatting = false;
+    Doc::with_options(options)
+}
+
 fn load(state: &[u8]) -> Result<Doc, CrdtError> {
     let loaded = guarded(|| {
         // Nothing is written here, so the writer's number is never used.
-        let doc = Doc::with_options(Options::with_guid_and_client_id("".into(), yrs::block::ClientID::new(0)));
+        let doc = empty(0);
         apply(&doc, state)?;
         Ok(doc)
     });

@@ -95,7 +95,8 @@ macro_rules! documents {
 
             /// Merges an update and drops what was deleted; answers whether it told anything new.
             ///
-            /// Parts that build on changes which are not here yet are kept, and show when those come.
+            /// Parts that build on changes which are not here yet are kept, and show when those come. Where only the
+            /// writer's count has a gap, and the part's place is known, it is read here at once; Yjs shows it later.
             ///
             /// # Errors
             /// [`CrdtError::Update`] when the update is not for this column or the document would grow too large, in
