@@ -36,6 +36,9 @@ mod book {
     struct Mutator;
     #[doc = include_str!("../book/src/job.md")]
     struct Job;
+    #[cfg(feature = "crdt")]
+    #[doc = include_str!("../book/src/crdt.md")]
+    struct Crdt;
     #[doc = include_str!("../book/src/rules.md")]
     struct Rules;
     #[doc = include_str!("../book/src/server.md")]

@@ -20,7 +20,7 @@ pub(super) type Id = (u64, u64);
 type Refused = String;
 
 /// Reads one update; `kind` is that of the column, when it is known already.
-pub(super) fn scan<'a>(bytes: &'a [u8], kind: Option<Kind>, nest: &mut Nest) -> Result<(), Refused> {
+pub(super) fn scan(bytes: &[u8], kind: Option<Kind>, nest: &mut Nest) -> Result<(), Refused> {
     let mut reader = Reader { bytes, at: 0, structs: 0, kind, nest };
     reader.structs()?;
     reader.delete_set()?;

@@ -66,6 +66,22 @@ fn instead_of(ty: &Type) -> Option<&'static str> {
     }
 }
 
+/// A document that many write is no value to find a row by.
+pub(super) fn check_crdt(column: &TableColumn, errors: &Errors) {
+    let Some(name) = ty::name(ty::without_option(&column.ty)) else { return };
+    if !ty::CRDT_TYPES.contains(&name.as_str()) {
+        return;
+    }
+    if let Some(key) = &column.primary_key {
+        let help = "give the rows an `id` of their own";
+        errors.push(key, format!("a `{name}` merges, so it cannot be part of the primary key"), help);
+    }
+    if let Some(unique) = &column.unique {
+        let help = "take `unique` away, or keep what must be unique in a column of its own";
+        errors.push(unique, format!("a `{name}` merges, so it cannot be unique"), help);
+    }
+}
+
 /// `updated_at` and `deleted_at` mean something to the engine, so they must be moments.
 pub(super) fn check_engine_type(column: &TableColumn, errors: &Errors) {
     let name = column.name.value();

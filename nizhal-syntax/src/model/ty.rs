@@ -26,6 +26,9 @@ pub const COLUMN_TYPES: &[&str] = &[
     "Value",
 ];
 
+/// Those of them that merge as Yjs documents do, so that two rows' values are never simply equal.
+pub const CRDT_TYPES: &[&str] = &["CrdtText", "CrdtMap"];
+
 /// The last segment of a path type.
 pub fn last_segment(ty: &Type) -> Option<&PathSegment> {
     match ty {
