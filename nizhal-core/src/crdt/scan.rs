@@ -38,8 +38,8 @@ struct Reader<'a, 'n> {
 impl<'a> Reader<'a, '_> {
     fn structs(&mut self) -> Result<(), Refused> {
         let mut seen = std::collections::HashSet::new();
-        for _ in 0..self.count(4)? {
-            let structs = self.count(1)?;
+        for _ in 0..self.var()? {
+            let structs = self.var()?;
             let client = self.client()?;
             if !seen.insert(client) {
                 return Err(format!("client {client} comes twice"));
@@ -116,7 +116,7 @@ impl<'a> Reader<'a, '_> {
                 _ => Err("only Y.Array, Y.Map and Y.Text can be nested in a map".to_owned()),
             },
             8 => {
-                let values = self.count(1)?;
+                let values = self.var()?;
                 for _ in 0..values {
                     self.value(0)?;
                 }
@@ -145,13 +145,13 @@ impl<'a> Reader<'a, '_> {
             122 => return Err("it holds a BigInt, which would lose digits: write it as text".to_owned()),
             119 => drop(self.string()?),
             118 => {
-                for _ in 0..self.count(2)? {
+                for _ in 0..self.var()? {
                     self.string()?;
                     self.value(depth + 1)?;
                 }
             }
             117 => {
-                for _ in 0..self.count(1)? {
+                for _ in 0..self.var()? {
                     self.value(depth + 1)?;
                 }
             }
@@ -163,13 +163,13 @@ impl<'a> Reader<'a, '_> {
 
     fn delete_set(&mut self) -> Result<(), Refused> {
         let mut seen = std::collections::HashSet::new();
-        for _ in 0..self.count(2)? {
+        for _ in 0..self.var()? {
             let client = self.client()?;
             if !seen.insert(client) {
                 return Err(format!("deletions of client {client} come twice"));
             }
             let mut end = 0;
-            for _ in 0..self.count(2)? {
+            for _ in 0..self.var()? {
                 let (clock, len) = (self.clock()?, self.clock()?);
                 if len == 0 || clock < end || clock + len > MAX_CLOCK {
                     return Err("deletions are not in order".to_owned());
@@ -203,15 +203,6 @@ impl<'a> Reader<'a, '_> {
         Ok(other)
     }
 
-    /// How many things of at least so many bytes follow; never more than there can be.
-    fn count(&mut self, bytes_each: usize) -> Result<u64, Refused> {
-        let count = self.var()?;
-        if count > ((self.bytes.len() - self.at) / bytes_each) as u64 {
-            return Err(cut_off());
-        }
-        Ok(count)
-    }
-
     fn var(&mut self) -> Result<u64, Refused> {
         let mut number = 0;
         for shift in (0..63).step_by(7) {
@@ -233,12 +224,14 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn slice(&mut self) -> Result<&'a [u8], Refused> {
-        let len = self.count(1)?;
-        self.take(len as usize)
+        let len = self.var()?;
+        self.take(usize::try_from(len).map_err(|_| cut_off())?)
     }
 
     fn take(&mut self, len: usize) -> Result<&'a [u8], Refused> {
-        let taken = self.bytes.get(self.at..self.at + len).ok_or_else(cut_off)?;
+        // No length is believed before the bytes are there; and each thing that is counted has at least one.
+        let end = self.at.checked_add(len).ok_or_else(cut_off)?;
+        let taken = self.bytes.get(self.at..end).ok_or_else(cut_off)?;
         self.at += len;
         Ok(taken)
     }

@@ -97,13 +97,17 @@ fn maps_hold_values_and_types() {
     ann.read(map.as_bytes());
     bob.read(map.as_bytes());
     let set = |tx: &mut yrs::TransactionMut<'_>, key: &str, value: i32| {
-        drop(tx.get_map("map").unwrap().insert(tx, key, value))
+        tx.get_map("map").unwrap().insert(tx, key, value);
     };
     let updates = [
         ann.write(|tx| set(tx, "a", 1)),
         bob.write(|tx| set(tx, "b", 2)),
-        ann.write(|tx| drop(tx.get_map("map").unwrap().remove(tx, "gone"))),
-        bob.write(|tx| drop(tx.get_map("map").unwrap().insert(tx, "in", MapPrelim::from([("k", "v")])))),
+        ann.write(|tx| {
+            tx.get_map("map").unwrap().remove(tx, "gone");
+        }),
+        bob.write(|tx| {
+            tx.get_map("map").unwrap().insert(tx, "in", MapPrelim::from([("k", "v")]));
+        }),
     ];
     for update in &updates {
         assert!(map.merge(update).unwrap());
@@ -180,16 +184,28 @@ fn a_broken_state_is_no_fault_of_the_update() {
 
 /// Nested maps, each within the one before: `from` is the first one's clock.
 fn tower(client: u8, from: u32, height: u32) -> Vec<u8> {
+    tower_after("", client, from, height)
+}
+
+/// As [`tower`], with a text before it in the map, which takes the clocks below `from`.
+fn tower_after(text: &str, client: u8, from: u32, height: u32) -> Vec<u8> {
     use yrs::encoding::write::Write;
     use yrs::updates::encoder::{Encoder, EncoderV1};
     let mut out = EncoderV1::new();
     out.write_var(1u32);
-    out.write_var(height);
+    out.write_var(height + u32::from(!text.is_empty()));
     out.write_var(u32::from(client));
-    out.write_var(from);
+    out.write_var(if text.is_empty() { from } else { 0 });
+    if !text.is_empty() {
+        out.write_u8(0x24);
+        out.write_var(1u32);
+        out.write_string("map");
+        out.write_string("t");
+        out.write_string(text);
+    }
     for clock in from..from + height {
         out.write_u8(0x27);
-        if clock == 0 {
+        if clock == 0 || clock == from && !text.is_empty() {
             out.write_var(1u32);
             out.write_string("map");
         } else {
@@ -218,6 +234,9 @@ fn types_nest_only_so_deep() {
     let named = [&[0x27, 1, 3][..], b"map", &[1, b'k', 1]].concat();
     lie.splice(4..11, named);
     assert!(map.merge(&update(&lie).unwrap()).unwrap_err().to_string().contains("nested too deeply"));
+    // Clocks count UTF-16 units: after an emoji, parents are still found.
+    let error = CrdtMap::new().merge(&update(&tower_after("😀", 1, 2, 33)).unwrap()).unwrap_err();
+    assert!(error.to_string().contains("nested too deeply"), "{error}");
     // In pieces that arrive from the inside out, none of which shows how deep it is.
     let mut map = CrdtMap::new();
     map.merge(&update(&tower(1, 20, 30)).unwrap()).unwrap();
@@ -229,8 +248,12 @@ fn types_nest_only_so_deep() {
 fn mangled_updates_do_no_harm() {
     let (ann, bob) = (Writer::new(9), Writer::new(300));
     let mut seeds = vec![ann.insert(0, "hello 😀"), ann.insert(3, "abc"), ann.delete(1, 4), bob.insert(0, "zzz")];
-    seeds.push(ann.write(|tx| drop(tx.get_map("map").unwrap().insert(tx, "k", MapPrelim::from([("a", 1), ("b", 2)])))));
-    seeds.push(ann.write(|tx| drop(tx.get_map("map").unwrap().insert(tx, "k", "v"))));
+    seeds.push(ann.write(|tx| {
+        tx.get_map("map").unwrap().insert(tx, "k", MapPrelim::from([("a", 1), ("b", 2)]));
+    }));
+    seeds.push(ann.write(|tx| {
+        tx.get_map("map").unwrap().insert(tx, "k", "v");
+    }));
     bob.read(&ann.0.transact().encode_state_as_update_v1(&StateVector::default()));
     seeds.push(bob.insert(4, "x"));
     seeds.push(update(&bob.0.transact().encode_state_as_update_v1(&StateVector::default())).unwrap());
