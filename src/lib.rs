@@ -17,6 +17,8 @@ pub mod prelude {
         Actor, Applied, Ctx, Date, DateTimeUtc, Decimal, JobCtx, Json, NonEmpty, Positive, Result, Table, Time,
         TimeDelta, Uuid, jobs, mutator, mutators, reject, sync_rules, tables,
     };
+    #[cfg(feature = "crdt")]
+    pub use crate::{CrdtMap, CrdtText, CrdtUpdate};
     pub use nizhal_core::__private::sea_orm::{
         self, ActiveModelTrait, ActiveValue::NotSet, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait,
         IntoActiveModel, ModelTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
@@ -34,6 +36,9 @@ mod book {
     struct Mutator;
     #[doc = include_str!("../book/src/job.md")]
     struct Job;
+    #[cfg(feature = "crdt")]
+    #[doc = include_str!("../book/src/crdt.md")]
+    struct Crdt;
     #[doc = include_str!("../book/src/rules.md")]
     struct Rules;
     #[doc = include_str!("../book/src/server.md")]

@@ -1,16 +1,16 @@
 //! Rust types as columns, and the typed handles that rules and the compiler compare.
 
-use crate::{ConstValue, Date, DateTimeUtc, Decimal, Json, ScopeValue, SqlType, Time, Uuid};
+use crate::{ConstValue, Crdt, Date, DateTimeUtc, Decimal, Json, ScopeValue, SqlType, Time, Uuid};
 use std::{fmt, marker::PhantomData};
 
 /// A Rust type that a column can hold.
 ///
 /// Implemented for `bool`, `i16`, `i32`, `i64`, `f32`, `f64`, [`Decimal`], `String`, [`Uuid`], [`DateTimeUtc`],
-/// [`Date`], [`Time`], [`Json`], `Vec<u8>`, and `Option` of each.
+/// [`Date`], [`Time`], [`Json`], `Vec<u8>`, `CrdtText`, `CrdtMap`, and `Option` of each.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a column",
     label = "not a column type",
-    note = "columns are bool, i16, i32, i64, f32, f64, nizhal::Decimal, String, Uuid, DateTimeUtc, Date, Time, Json, Vec<u8>, or Option of one",
+    note = "columns are bool, i16, i32, i64, f32, f64, nizhal::Decimal, String, Uuid, DateTimeUtc, Date, Time, Json, Vec<u8>, CrdtText, CrdtMap, or Option of one",
     note = "for money use nizhal::Decimal, for moments DateTimeUtc, for structures Json"
 )]
 pub trait ColumnType {
@@ -18,6 +18,8 @@ pub trait ColumnType {
     const SQL: SqlType;
     /// Whether NULL is a value of this type.
     const NULLABLE: bool = false;
+    /// What its values are when they merge as Yjs documents do.
+    const CRDT: Option<Crdt> = None;
 }
 
 /// A column type whose values can name a bucket.
@@ -72,6 +74,7 @@ column_types! {
 impl<T: ColumnType> ColumnType for Option<T> {
     const SQL: SqlType = T::SQL;
     const NULLABLE: bool = true;
+    const CRDT: Option<Crdt> = T::CRDT;
 }
 
 macro_rules! constants {

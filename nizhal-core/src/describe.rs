@@ -130,6 +130,25 @@ impl Merge {
     }
 }
 
+/// What the values of a CRDT column are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crdt {
+    /// A text.
+    Text,
+    /// A map.
+    Map,
+}
+
+impl Crdt {
+    /// The kind's name in the contract.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Map => "map",
+        }
+    }
+}
+
 /// One column.
 #[derive(Clone, Copy, Debug)]
 pub struct ColumnDesc {
@@ -139,6 +158,8 @@ pub struct ColumnDesc {
     pub sql: SqlType,
     /// Whether it may be NULL.
     pub nullable: bool,
+    /// What it is, when concurrent writes to it merge as Yjs documents do, whatever the table's policy.
+    pub crdt: Option<Crdt>,
     /// What an insert without it writes.
     pub default: Option<ColumnDefault>,
     /// Whether the database keeps its values unique.

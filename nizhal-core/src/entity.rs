@@ -47,11 +47,13 @@ macro_rules! __entity {
                         name: $name,
                         sql: <$ty as $crate::ColumnType>::SQL,
                         nullable: <$ty as $crate::ColumnType>::NULLABLE,
+                        crdt: <$ty as $crate::ColumnType>::CRDT,
                         $($cd)*
                     }),*],
                     $($desc)*
                 };
             }
+            const _: () = $crate::entity::check(&<$Model as $crate::Table>::DESC);
 
             impl __p::sea_orm::Iden for $Entity {
                 fn unquoted(&self) -> &str { __p::sea_orm::IdenStatic::as_str(self) }
@@ -184,7 +186,7 @@ macro_rules! __entity {
     };
 }
 
-use crate::ColumnType;
+use crate::{ColumnType, TableDesc};
 use sea_orm::sea_query::ValueType;
 use sea_orm::{ActiveValue, ColumnDef, ColumnTypeTrait, DbErr, RelationDef, RelationTrait, Value};
 
@@ -202,6 +204,16 @@ impl sea_orm::Iterable for NoRelation {
     type Iterator = std::iter::Empty<Self>;
     fn iter() -> Self::Iterator {
         std::iter::empty()
+    }
+}
+
+/// Refuses, when the table is compiled, what only types tell: an alias hides them from the macro.
+pub const fn check(table: &TableDesc) {
+    let mut at = 0;
+    while at < table.columns.len() {
+        let column = &table.columns[at];
+        assert!(column.crdt.is_none() || !column.unique, "a CRDT column cannot be unique: take `unique` away");
+        at += 1;
     }
 }
 
@@ -300,6 +312,17 @@ mod tests {
             .build(DbBackend::Postgres)
             .to_string();
         assert_eq!(sql, r#"DELETE FROM "customers" WHERE "customers"."shop_id" = 's'"#);
+    }
+
+    #[test]
+    #[should_panic(expected = "a CRDT column cannot be unique")]
+    fn an_alias_does_not_hide_a_unique_document() {
+        const COLUMN: crate::ColumnDesc = crate::ColumnDesc {
+            crdt: Some(crate::Crdt::Text),
+            unique: true,
+            ..*Customer::DESC.columns.first().unwrap()
+        };
+        super::check(&crate::TableDesc { columns: &[COLUMN], ..Customer::DESC });
     }
 
     #[test]

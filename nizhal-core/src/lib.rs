@@ -5,6 +5,8 @@
 
 mod actor;
 mod column;
+#[cfg(feature = "crdt")]
+mod crdt;
 mod ctx;
 mod decimal;
 mod describe;
@@ -24,9 +26,11 @@ pub mod wire;
 
 pub use actor::{Actor, Principal};
 pub use column::{Col, ColumnType, ConstColumn, SameType, ScopeColumn};
+#[cfg(feature = "crdt")]
+pub use crdt::{CrdtColumn, CrdtDocument, CrdtError, CrdtMap, CrdtText, CrdtUpdate};
 pub use ctx::{Ctx, CtxParts, Numbers};
 pub use decimal::Decimal;
-pub use describe::{ColumnDefault, ColumnDesc, Merge, SqlType, TableDesc};
+pub use describe::{ColumnDefault, ColumnDesc, Crdt, Merge, SqlType, TableDesc};
 pub use error::{Error, Result};
 pub use hlc::{Hlc, HlcClock, HlcParseError, NodeId};
 pub use job::{Job, JobCtx, JobDesc, JobEntry, JobParts, Jobs, NewJob, Ran};

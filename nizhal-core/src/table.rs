@@ -3,7 +3,7 @@
 use crate::TableDesc;
 use sea_orm::{DeleteMany, EntityTrait, ModelTrait, PrimaryKeyTrait, Select, UpdateMany};
 
-type KeyOf<T> = <<<T as ModelTrait>::Entity as EntityTrait>::PrimaryKey as PrimaryKeyTrait>::ValueType;
+pub(crate) type KeyOf<T> = <<<T as ModelTrait>::Entity as EntityTrait>::PrimaryKey as PrimaryKeyTrait>::ValueType;
 
 /// A struct annotated with `#[nizhal::table]`.
 ///

@@ -13,6 +13,14 @@ pub struct Customer {
     pub phone: Option<String>,
 }
 
+#[nizhal::table]
+pub struct Note {
+    #[nizhal(primary_key)]
+    pub id: String,
+    pub shop_id: String,
+    pub body: CrdtText,
+}
+
 #[nizhal::table(server_only)]
 pub struct ShopMember {
     #[nizhal(primary_key)]

@@ -126,6 +126,10 @@ fn table_part(table: &TableDesc, rules: &[Rule], row: &str) -> Value {
 
 fn column_part(column: &'static ColumnDesc) -> Value {
     let mut part = json!({"name": column.name, "type": column.sql.postgres(), "nullable": column.nullable});
+    if let Some(kind) = column.crdt {
+        part["merge"] = "crdt".into();
+        part["crdt"] = kind.as_str().into();
+    }
     if column.unique {
         part["unique"] = true.into();
     }

@@ -43,7 +43,7 @@ pub(super) fn check_type(column: &TableColumn, errors: &Errors) {
         errors.push(inner, format!("`{written}` cannot be a column"), format!("write `{field}: {wanted}`"));
     } else if !column.custom && !ty::name(inner).is_some_and(|name| ty::COLUMN_TYPES.contains(&name.as_str())) {
         let help = "write a type that columns have: String, bool, i16, i32, i64, f32, f64, Decimal, Uuid, DateTimeUtc, Date, \
-                    Time, Json or Vec<u8>; if this is another name for one of them, add `#[nizhal(custom)]` to the field";
+                    Time, Json, Vec<u8>, CrdtText or CrdtMap; if this is another name for one of them, add `#[nizhal(custom)]` to the field";
         errors.push(inner, format!("`{written}` is not known as a column type"), help);
     }
 }
@@ -63,6 +63,22 @@ fn instead_of(ty: &Type) -> Option<&'static str> {
                 name => UNSUPPORTED.iter().find(|(from, _)| *from == name).map(|&(_, to)| to),
             }
         }
+    }
+}
+
+/// A document that many write is no value to find a row by.
+pub(super) fn check_crdt(column: &TableColumn, errors: &Errors) {
+    let Some(name) = ty::name(ty::without_option(&column.ty)) else { return };
+    if !ty::CRDT_TYPES.contains(&name.as_str()) {
+        return;
+    }
+    if let Some(key) = &column.primary_key {
+        let help = "give the rows an `id` of their own";
+        errors.push(key, format!("a `{name}` merges, so it cannot be part of the primary key"), help);
+    }
+    if let Some(unique) = &column.unique {
+        let help = "take `unique` away, or keep what must be unique in a column of its own";
+        errors.push(unique, format!("a `{name}` merges, so it cannot be unique"), help);
     }
 }
 

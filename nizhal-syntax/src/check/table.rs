@@ -1,6 +1,6 @@
 //! Judges a table: its shape, its key and its names.
 
-use super::column::{check_default, check_engine_type, check_type};
+use super::column::{check_crdt, check_default, check_engine_type, check_type};
 use crate::model::{Table, TableColumn, ty};
 use crate::{Errors, name};
 use quote::ToTokens;
@@ -19,6 +19,7 @@ pub fn check_table(table: &Table, errors: &Errors) {
         check_name(column.name_at(), &column.name.value(), "column", errors);
         check_conditional(column, errors);
         check_type(column, errors);
+        check_crdt(column, errors);
         check_engine_type(column, errors);
         check_default(column, errors);
     }

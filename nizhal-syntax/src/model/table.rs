@@ -45,6 +45,8 @@ pub struct TableColumn {
     pub name: LitStr,
     /// The type.
     pub ty: Type,
+    /// `primary_key`
+    pub primary_key: Option<Ident>,
     /// What an insert without it writes.
     pub default: Option<Default>,
     /// `unique`
@@ -113,6 +115,7 @@ fn lower_field(field: ast::Field) -> TableColumn {
         name: field.rename.unwrap_or_else(|| LitStr::new(&plain, field.ident.span())),
         field: field.ident,
         ty: field.ty,
+        primary_key: field.primary_key,
         default: field.default,
         unique: field.unique,
         private: field.private,

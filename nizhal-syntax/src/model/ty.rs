@@ -21,8 +21,13 @@ pub const COLUMN_TYPES: &[&str] = &[
     "DateTime",
     "NaiveDate",
     "NaiveTime",
+    "CrdtText",
+    "CrdtMap",
     "Value",
 ];
+
+/// Those of them that merge as Yjs documents do, so that two rows' values are never simply equal.
+pub const CRDT_TYPES: &[&str] = &["CrdtText", "CrdtMap"];
 
 /// The last segment of a path type.
 pub fn last_segment(ty: &Type) -> Option<&PathSegment> {

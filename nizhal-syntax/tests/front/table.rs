@@ -79,6 +79,9 @@ fn mistakes_are_named() {
         ("#[nizhal(default = 1)] x: Json", "a number cannot be the default of a column of type `Json`"),
         ("#[nizhal(default = 32768)] x: i16", "this number does not fit a column of type `i16`"),
         ("#[nizhal(default = 1u8)] x: i16", "this number does not fit a column of type `i16`"),
+        ("#[nizhal(unique)] x: Option<CrdtText>", "a `CrdtText` merges, so it cannot be unique"),
+        ("#[nizhal(primary_key)] x: CrdtMap", "a `CrdtMap` merges, so it cannot be part of the primary key"),
+        ("#[nizhal(default = \"\")] x: CrdtText", "a text cannot be the default of a column of type `CrdtText`"),
         ("#[nizhal(default)] x: i16", "`default` needs a value"),
         ("#[nizhal] x: i16", "this attribute says nothing"),
     ] {
