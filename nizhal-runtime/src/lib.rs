@@ -23,7 +23,7 @@ pub use auth::{AuthError, Authenticator, JwtHs256};
 pub use environment::SystemEnvironment;
 pub use http::service;
 pub use server::Server;
-pub use settings::{Cors, Mode, RateLimit, Settings};
+pub use settings::{Cors, JwksSource, Mode, RateLimit, Settings};
 
 /// Runs a future on the runtime that the server needs; what `#[nizhal::main]` calls.
 #[doc(hidden)]

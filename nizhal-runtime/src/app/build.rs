@@ -9,7 +9,7 @@ use crate::{
     schema::Schema,
     server::{Parts, Server},
     settings::{Mode, Settings, Signing},
-    store::{Store, StoreSettings},
+    store::{Audit, Store, StoreSettings},
 };
 use nizhal_core::NodeId;
 use std::sync::Arc;
@@ -127,5 +127,6 @@ async fn fill(store: &Store, seed: Seed) -> Result<(), StartError> {
 pub(super) async fn connect(settings: &Settings, schema: Arc<Schema>) -> Result<Store, StartError> {
     let wanted = StoreSettings { url: settings.database_url.clone(), pool: settings.db_pool };
     let failed = |cause| StartError::Connect { url: settings.database_for_people(), cause };
-    Store::connect(&wanted, schema).await.map_err(failed)
+    let audit = settings.audit_days.map_or(Audit::Off, |_| Audit::On { args: settings.audit_args });
+    Ok(Store::connect(&wanted, schema).await.map_err(failed)?.with_audit(audit))
 }

@@ -15,7 +15,7 @@ use crate::{
     auth::Authenticator,
     engine::Environment,
     environment::SystemEnvironment,
-    settings::{Cors, Mode, RateLimit, Secret, Settings},
+    settings::{Cors, JwksSource, Mode, RateLimit, Secret, Settings},
 };
 use claims::ClaimsType;
 use nizhal_core::{Actor, JobEntry, MutatorEntry, Result, Rule, Rules, TableDesc};
@@ -221,6 +221,43 @@ impl Nizhal {
     /// Overrides `NIZHAL_JOB_WORKERS`.
     pub fn job_workers(self, workers: u32) -> Self {
         self.set(move |settings| settings.job_workers = workers)
+    }
+
+    /// Overrides `NIZHAL_AUDIT_DAYS`: `Some(0)` keeps entries for ever, `None` writes none.
+    pub fn audit_days(self, days: Option<u32>) -> Self {
+        self.set(move |settings| settings.audit_days = days)
+    }
+
+    /// Overrides `NIZHAL_AUDIT_ARGS`.
+    pub fn audit_args(self, keep: bool) -> Self {
+        self.set(move |settings| settings.audit_args = keep)
+    }
+
+    /// Overrides `NIZHAL_MAX_BUCKETS`.
+    pub fn max_buckets(self, most: usize) -> Self {
+        self.set(move |settings| settings.max_buckets = most)
+    }
+
+    /// Overrides `NIZHAL_METRICS`: true is `open`.
+    pub fn metrics_open(self, open: bool) -> Self {
+        self.set(move |settings| settings.metrics_open = open)
+    }
+
+    /// Overrides `NIZHAL_JWKS`.
+    pub fn jwks(self, source: JwksSource) -> Self {
+        self.set(move |settings| settings.jwks = Some(source))
+    }
+
+    /// Overrides `NIZHAL_JWT_AUDIENCE`.
+    pub fn jwt_audience(self, audience: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let audience = audience.into_iter().map(Into::into).collect();
+        self.set(move |settings| settings.jwt_audience = audience)
+    }
+
+    /// Overrides `NIZHAL_JWT_ISSUER`.
+    pub fn jwt_issuer(self, issuer: impl Into<String>) -> Self {
+        let issuer = issuer.into();
+        self.set(move |settings| settings.jwt_issuer = Some(issuer))
     }
 
     /// Rules that were not written through the typed builder.

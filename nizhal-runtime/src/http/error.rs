@@ -24,6 +24,9 @@ pub(crate) enum HttpError {
     AdminWrong,
     #[error("set NIZHAL_ADMIN_PASSWORD to open this")]
     AdminUnset,
+    /// What it needs is not set up; the text says how to.
+    #[error("{0}")]
+    NotConfigured(&'static str),
     #[error("the actor does not hold this bucket")]
     BucketForbidden,
     #[error("nothing is here")]
@@ -80,6 +83,7 @@ impl HttpError {
             Self::Auth(AuthError::Unavailable(_)) => answer(StatusCode::SERVICE_UNAVAILABLE, "unavailable", shown),
             Self::Auth(_) | Self::AdminWrong => answer(StatusCode::UNAUTHORIZED, "unauthorized", shown),
             Self::AdminUnset => answer(StatusCode::NOT_IMPLEMENTED, "not_implemented", shown),
+            Self::NotConfigured(_) => answer(StatusCode::NOT_IMPLEMENTED, "not_configured", shown),
             Self::BucketForbidden => answer(StatusCode::FORBIDDEN, "forbidden", shown),
             Self::NotFound => answer(StatusCode::NOT_FOUND, "not_found", shown),
             Self::MethodNotAllowed { .. } => answer(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", shown),
@@ -133,7 +137,7 @@ impl HttpError {
     /// Faults of the server are errors with their causes; the client's own are for whoever asks.
     fn log(&self, status: StatusCode, code: &'static str) {
         let error: &dyn Error = self;
-        if matches!(self, Self::AdminUnset | Self::Busy | Self::Stopping) || !status.is_server_error() {
+        if matches!(self, Self::AdminUnset | Self::NotConfigured(_) | Self::Busy | Self::Stopping) || !status.is_server_error() {
             tracing::debug!(status = status.as_u16(), code, error, "request refused");
         } else {
             tracing::error!(status = status.as_u16(), code, error, "request failed");

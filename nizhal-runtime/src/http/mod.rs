@@ -1,5 +1,6 @@
 //! HTTP: one file a URL, one place for errors; the only room that names actix-web.
 
+mod audit;
 mod authorize;
 mod bearer;
 mod body;
@@ -45,6 +46,7 @@ pub fn service(server: &Server) -> impl FnOnce(&mut ServiceConfig) + Clone + Sen
             .app_data(data.clone())
             .service(get("/contract").route(web::get().to(contract::contract)))
             .service(get("/stats").route(web::get().to(stats::stats)))
+            .service(get("/audit").route(web::get().to(audit::audit)))
             .default_service(web::to(error::not_found));
         config
             .service(sync)

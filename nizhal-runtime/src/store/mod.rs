@@ -1,7 +1,9 @@
 //! The databases: the only room that names sqlx and sea-orm connections.
 
+mod audit;
 mod ddl;
 mod error;
+mod health;
 mod job;
 mod json;
 mod note;
@@ -13,8 +15,10 @@ mod sql;
 mod sqlite;
 mod write;
 
+pub use audit::{Audit, AuditEntry, AuditPage, AuditQuery};
 pub use error::StoreError;
 pub(crate) use error::{Fault, fault};
+pub use health::{Holder, Horizon, PoolUse};
 pub use job::{ClaimedJob, FailedJob, JobCounts};
 pub use note::Touched;
 pub use outside::Outside;
@@ -32,6 +36,7 @@ use std::sync::Arc;
 pub struct Store {
     schema: Arc<Schema>,
     backend: Backend,
+    audit: Audit,
 }
 
 enum Backend {
@@ -65,7 +70,14 @@ impl Store {
                 ));
             }
         };
-        Ok(Self { schema, backend })
+        Ok(Self { schema, backend, audit: Audit::Off })
+    }
+
+    /// The same, writing an audit log or none.
+    #[must_use]
+    pub fn with_audit(mut self, audit: Audit) -> Self {
+        self.audit = audit;
+        self
     }
 
     /// The SQL that provisioning would run now, statement by statement; empty when all is in place.
@@ -113,6 +125,14 @@ impl Store {
         match &self.backend {
             Backend::Postgres(store) => store.db(),
             Backend::Sqlite(store) => store.db(),
+        }
+    }
+
+    /// A sea-orm connection for reads that should keep no writer waiting.
+    fn reads(&self) -> &DatabaseConnection {
+        match &self.backend {
+            Backend::Postgres(store) => store.db(),
+            Backend::Sqlite(store) => store.reads(),
         }
     }
 

@@ -1,7 +1,8 @@
 //! The statements of a push; one text for both databases.
 
 use super::{
-    Store, StoreError,
+    Audit, Store, StoreError,
+    audit::NewEntry,
     note::{self, Touched},
     read::Frame,
     sql::Dialect,
@@ -46,6 +47,8 @@ pub struct Claim<'a> {
     pub sequence: Option<(&'a str, i64)>,
     /// The mutator's wire name.
     pub name: &'a str,
+    /// Its arguments as sent.
+    pub args: &'a str,
 }
 
 /// The final answer to a mutation.
@@ -63,6 +66,8 @@ pub struct Record<'a> {
     pub server_id: Option<String>,
     /// The version that its writes drew; that of the client's mutation before when it wrote nothing.
     pub version: i64,
+    /// What it touched.
+    pub touched: &'a [Touched],
 }
 
 /// What a transaction wrote.
@@ -87,6 +92,10 @@ impl<'a> WriteTx<'a> {
 
     pub(super) fn dialect(&self) -> Dialect {
         self.store.dialect()
+    }
+
+    pub(super) fn audit(&self) -> Audit {
+        self.store.audit
     }
 
     fn statement(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Statement {
@@ -205,14 +214,14 @@ impl<'a> WriteTx<'a> {
         }
     }
 
-    /// Stores the answer, and uses up the sequence number.
+    /// Stores the answer and the audit entry, and uses up the sequence number.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn record(&self, claim: &Claim<'_>, record: Record<'_>) -> Result<(), StoreError> {
         let sql = "update _nizhal_mutations set status = $3, reason = $4, result = $5, client_ref = $6, \
             server_id = $7, version = $8 where actor = $1 and client_mutation_id = $2";
-        let values = [
+        let values = vec![
             claim.actor.into(),
             claim.client_mutation_id.into(),
             record.status.into(),
@@ -222,7 +231,17 @@ impl<'a> WriteTx<'a> {
             record.server_id.into(),
             record.version.into(),
         ];
-        self.run(sql, values).await?;
+        let entry = NewEntry {
+            kind: "mutation",
+            actor: claim.actor,
+            id: claim.client_mutation_id,
+            sequence: claim.sequence,
+            name: claim.name,
+            status: record.status,
+            touched: record.touched,
+            args: claim.args,
+        };
+        self.run_audited(sql, values, &entry).await?;
         self.advance(claim, record.version).await
     }
 

@@ -1,6 +1,7 @@
 //! The credit ledger through its real server, on both databases: one module a promise.
 
 mod args;
+mod audit;
 mod auth;
 mod clash;
 mod contract;

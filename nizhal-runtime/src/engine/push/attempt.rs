@@ -42,6 +42,7 @@ impl Engine {
                 client_mutation_id: &mutation.client_mutation_id,
                 sequence: mutation.client_id.as_deref().zip(numbered(mutation)),
                 name: &mutation.name,
+                args: mutation.args.get(),
             };
             let unknown = || PushFailure::UnknownMutator(mutation.name.clone());
             let outcome = match (self.schema.mutator(&mutation.name), wire) {
@@ -107,7 +108,7 @@ impl Engine {
                 if self.may_write(&tx, principal, entry, &written.touched).await? {
                     let write = self.store.on(&tx);
                     let version = written.version.unwrap_or(before);
-                    let record = record_of(&applied, mutation, version);
+                    let record = Record { touched: &written.touched, ..record_of(&applied, mutation, version) };
                     let ids = Ids { client_ref: record.client_ref.clone(), server_id: record.server_id.clone() };
                     write.record(claim, record).await?;
                     self.enqueue(&tx, &parts.jobs).await?;
@@ -246,6 +247,7 @@ fn record_of(applied: &Applied, mutation: &Mutation, version: i64) -> Record<'st
         client_ref: applied.server_id.is_some().then_some(reference).flatten(),
         server_id: applied.server_id.clone(),
         version,
+        touched: &[],
     }
 }
 

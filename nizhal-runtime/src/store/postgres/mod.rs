@@ -8,7 +8,7 @@ mod encode;
 mod provision;
 mod pull;
 
-pub(super) use clock::SOMETHING;
+pub(super) use clock::{HOLDER, SOMETHING};
 pub(super) use pull::Snapshot;
 
 use super::{Outside, StoreError, StoreSettings, ddl::Seed, scope::ScopeSql};
@@ -116,6 +116,10 @@ impl PostgresStore {
 
     pub(super) fn db(&self) -> &DatabaseConnection {
         &self.db
+    }
+
+    pub(super) fn pool(&self) -> &PgPool {
+        &self.pool
     }
 
     pub(super) async fn close(&self) {
