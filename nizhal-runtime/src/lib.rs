@@ -14,6 +14,7 @@ mod counts;
 mod environment;
 mod http;
 mod job;
+mod observe;
 mod server;
 #[cfg(test)]
 mod testing;
@@ -22,6 +23,7 @@ pub use app::{DevToken, Nizhal, StartError};
 pub use auth::{AuthError, Authenticator, JwtHs256};
 pub use environment::SystemEnvironment;
 pub use http::service;
+pub use observe::{ConflictEvent, ErrorEvent, Observer, Observers, PullEvent, PushEvent, PushedMutation};
 pub use server::Server;
 pub use settings::{Cors, JwksSource, Mode, RateLimit, Settings};
 

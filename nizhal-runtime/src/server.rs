@@ -6,6 +6,7 @@ use crate::{
     counts::Counts,
     engine::{Engine, Environment},
     http::{Limiter, VersionGate},
+    observe::{Observers, PullEvent},
     realtime::{Hub, Presence},
     settings::Settings,
 };
@@ -202,6 +203,16 @@ impl Server {
 
     pub(crate) fn limiter(&self) -> Option<&Limiter> {
         self.inner.limiter.as_ref()
+    }
+
+    pub(crate) fn observers(&self) -> &Observers {
+        self.inner.engine.observers()
+    }
+
+    /// Counts a pull, and tells observers of it.
+    pub(crate) fn pulled(&self, event: &PullEvent<'_>) {
+        self.inner.counts.pulled(event.rows, event.bytes, event.reset, event.duration);
+        self.observers().pull(event);
     }
 
     pub(crate) fn counts(&self) -> &Counts {

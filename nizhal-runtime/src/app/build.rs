@@ -5,6 +5,7 @@ use crate::{
     contract::Contract,
     engine::Engine,
     http::{Version, VersionGate},
+    observe::Observers,
     realtime::Hub,
     schema::Schema,
     server::{Parts, Server},
@@ -89,7 +90,9 @@ impl Nizhal {
         let hub = Hub::default();
         // Each run is a node of its own: its clock starts anew.
         let node = NodeId(self.environment.new_id().as_u128());
-        let engine = Engine::new(schema, store, hub.clone(), self.environment.clone(), node);
+        let engine = Engine::new(schema, store, hub.clone(), self.environment.clone(), node)
+            .with_max_buckets(settings.max_buckets)
+            .with_observers(Observers::new(std::mem::take(&mut self.observers)));
         let server = Server::new(Parts {
             name: self.name,
             settings,

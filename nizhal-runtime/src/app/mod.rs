@@ -15,6 +15,7 @@ use crate::{
     auth::Authenticator,
     engine::Environment,
     environment::SystemEnvironment,
+    observe::Observer,
     settings::{Cors, JwksSource, Mode, RateLimit, Secret, Settings},
 };
 use claims::ClaimsType;
@@ -54,6 +55,7 @@ pub struct Nizhal {
     min_client_version: Option<String>,
     base: Option<Settings>,
     overrides: Vec<Override>,
+    observers: Vec<Arc<dyn Observer>>,
     seed: Option<Seed>,
     dev_tokens: Vec<(String, Value)>,
     banner: Option<Banner>,
@@ -75,6 +77,7 @@ impl Nizhal {
             min_client_version: None,
             base: None,
             overrides: Vec::new(),
+            observers: Vec::new(),
             seed: None,
             dev_tokens: Vec::new(),
             banner: None,
@@ -109,6 +112,12 @@ impl Nizhal {
     /// Verifies tokens in place of the built-in HS256; `NIZHAL_AUTH_SECRET` is then not needed.
     pub fn authenticator(mut self, authenticator: impl Authenticator) -> Self {
         self.authenticator = Some(Arc::new(authenticator));
+        self
+    }
+
+    /// Hears of what the server does; several may.
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observers.push(Arc::new(observer));
         self
     }
 

@@ -20,7 +20,7 @@ const MAX_LIMIT: usize = 1_000;
 const MAX_BUCKETS: usize = 100;
 
 pub(super) async fn audit(request: HttpRequest, server: Data<Server>) -> HttpResponse {
-    respond(Box::pin(answer(&request, &server))).await
+    respond(&server, &request, Box::pin(answer(&request, &server))).await
 }
 
 async fn answer(request: &HttpRequest, server: &Server) -> Result<HttpResponse, HttpError> {
@@ -134,7 +134,8 @@ mod tests {
 
     #[test]
     fn a_query_is_read() {
-        let wanted = parsed("bucket=a:1&bucket=&buckets=b:2, a:1&actor=x&sinceVersion=3&untilVersion=9&limit=7").unwrap();
+        let wanted =
+            parsed("bucket=a:1&bucket=&buckets=b:2, a:1&actor=x&sinceVersion=3&untilVersion=9&limit=7").unwrap();
         assert_eq!(
             wanted,
             AuditQuery {

@@ -3,6 +3,7 @@
 mod audit;
 mod authorize;
 mod bearer;
+mod blob;
 mod body;
 mod contract;
 mod cors;
@@ -12,6 +13,7 @@ mod health;
 mod limit;
 mod lines;
 mod listen;
+mod metrics;
 mod outcome;
 mod pull;
 mod push;
@@ -29,7 +31,7 @@ use actix_web::web::{self, Data, ServiceConfig};
 
 /// Mounts a server's routes into an actix-web app: `App::new().configure(nizhal::service(&server))`.
 ///
-/// They are everything under `/sync` and `/nizhal`, and `/healthz` and `/readyz`; register your own routes of those
+/// They are everything under `/sync` and `/nizhal`, and `/healthz`, `/readyz` and `/metrics`; register your own routes of those
 /// names before these.
 pub fn service(server: &Server) -> impl FnOnce(&mut ServiceConfig) + Clone + Send + use<> {
     let server = server.clone();
@@ -47,11 +49,19 @@ pub fn service(server: &Server) -> impl FnOnce(&mut ServiceConfig) + Clone + Sen
             .service(get("/contract").route(web::get().to(contract::contract)))
             .service(get("/stats").route(web::get().to(stats::stats)))
             .service(get("/audit").route(web::get().to(audit::audit)))
+            .service(post("/blob/presign-upload").route(web::post().to(blob::for_actors)))
+            .service(get("/blob/{id}/url").route(web::get().to(blob::for_actors)))
+            .service(
+                resource("/blob/{key}", "GET, PUT")
+                    .route(web::get().to(blob::signed))
+                    .route(web::put().to(blob::signed)),
+            )
             .default_service(web::to(error::not_found));
         config
             .service(sync)
             .service(nizhal)
             .service(get("/healthz").route(web::get().to(health::healthz)).route(web::head().to(health::healthz)))
+            .service(get("/metrics").app_data(data.clone()).route(web::get().to(metrics::metrics)))
             .service(
                 get("/readyz")
                     .app_data(data)

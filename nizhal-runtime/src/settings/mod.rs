@@ -123,7 +123,7 @@ impl Settings {
             job_workers: 2,
             audit_days: Some(90),
             audit_args: false,
-            max_buckets: 10_000,
+            max_buckets: crate::engine::MAX_BUCKETS,
             metrics_open: false,
             jwks: None,
             jwt_audience: Vec::new(),

@@ -6,7 +6,7 @@
 
 use super::{Store, StoreError, Touched, WriteTx, sql::Dialect};
 use sea_orm::{ConnectionTrait, Statement, Value};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::atomic::Ordering::Relaxed};
 
 /// Whether entries are written, and with what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -179,9 +179,7 @@ fn select(dialect: Dialect, wanted: &AuditQuery, limit: i64) -> (String, Vec<Val
     };
     let actor = wanted.actor.as_deref().map(|actor| format!(" and a.actor = {}", place(actor))).unwrap_or_default();
     let found = |alias: &str, more: &str| {
-        format!(
-            "{alias}.version > $1 and {alias}.version <= $2{more} order by {alias}.version, {alias}.n limit $3"
-        )
+        format!("{alias}.version > $1 and {alias}.version <= $2{more} order by {alias}.version, {alias}.n limit $3")
     };
     // Each bucket gives no more than a page, so that the work does not grow with the log.
     let by_bucket: Vec<String> = wanted
@@ -189,7 +187,8 @@ fn select(dialect: Dialect, wanted: &AuditQuery, limit: i64) -> (String, Vec<Val
         .iter()
         .map(|bucket| {
             let bucket = place(bucket);
-            let more = format!(" and substr(b.bucket, 1, 500) = substr({bucket}, 1, 500) and b.bucket = {bucket}{actor}");
+            let more =
+                format!(" and substr(b.bucket, 1, 500) = substr({bucket}, 1, 500) and b.bucket = {bucket}{actor}");
             format!(
                 "select * from (select b.version, b.n from _nizhal_audit_buckets b join _nizhal_audit a \
                  on a.version = b.version and a.n = b.n where {}) as page",
@@ -233,6 +232,16 @@ impl Store {
             entries = self.audit_entries(&whole, i64::MAX).await?;
         }
         Ok(AuditPage { entries, has_more: true })
+    }
+
+    /// An entry was committed.
+    pub(crate) fn audit_written(&self) {
+        self.audited.fetch_add((self.audit != Audit::Off).into(), Relaxed);
+    }
+
+    /// How many entries this process wrote.
+    pub(crate) fn audit_count(&self) -> u64 {
+        self.audited.load(Relaxed)
     }
 
     async fn audit_entries(&self, wanted: &AuditQuery, limit: i64) -> Result<Vec<AuditEntry>, StoreError> {

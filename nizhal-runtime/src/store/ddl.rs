@@ -73,7 +73,9 @@ pub(crate) fn engine_tables(dialect: Dialect) -> Vec<(&'static str, String)> {
         ),
         (
             "_nizhal_audit_buckets",
-            format!("create table _nizhal_audit_buckets (bucket {text} not null, version {int} not null, n {int} not null)"),
+            format!(
+                "create table _nizhal_audit_buckets (bucket {text} not null, version {int} not null, n {int} not null)"
+            ),
         ),
     ];
     if dialect == Dialect::Sqlite {

@@ -30,13 +30,15 @@ use nizhal_core::{Principal, RuleTable};
 use scope::ScopeSql;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, Statement, TransactionTrait, Value};
 use sql::Dialect;
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicU64};
 
 /// One app's database.
 pub struct Store {
     schema: Arc<Schema>,
     backend: Backend,
     audit: Audit,
+    /// Entries that this process wrote.
+    audited: AtomicU64,
 }
 
 enum Backend {
@@ -70,7 +72,7 @@ impl Store {
                 ));
             }
         };
-        Ok(Self { schema, backend, audit: Audit::Off })
+        Ok(Self { schema, backend, audit: Audit::Off, audited: AtomicU64::new(0) })
     }
 
     /// The same, writing an audit log or none.

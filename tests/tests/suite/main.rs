@@ -2,4 +2,5 @@
 
 mod embed;
 mod encoding;
+mod observe;
 mod oracle;

@@ -1,7 +1,7 @@
 //! One mutation: in one transaction of its own, applied exactly once, answered the same for ever.
 
 use super::{Engine, Ids, PushFailure, numbered};
-use crate::engine::scope;
+use crate::engine::scope::Choices;
 use crate::store::{Claim, Fault, Record, StoreError, Stored, Touched, fault};
 use futures_util::FutureExt;
 use nizhal_core::{
@@ -205,8 +205,8 @@ impl Engine {
             return Ok(true);
         }
         let members = self.store.on(tx).members(&self.store.scope_args(principal)).await?;
-        let own = scope::buckets(&self.schema, principal, &members);
-        Ok(checked.all(|touched| own.contains(&touched.bucket)))
+        let own = Choices::new(&self.schema, principal, &members);
+        Ok(checked.all(|touched| own.hold(&touched.bucket)))
     }
 
     /// The mutation's stamp: the device's, clamped to our clock, or one of ours.
