@@ -20,7 +20,7 @@ mod server;
 mod testing;
 
 pub use app::{DevToken, Nizhal, StartError};
-pub use auth::{AuthError, Authenticator, JwtHs256};
+pub use auth::{AuthError, Authenticator, Expected, Jwks, JwtHs256, JwtJwks};
 pub use environment::SystemEnvironment;
 pub use http::service;
 pub use observe::{ConflictEvent, ErrorEvent, Observer, Observers, PullEvent, PushEvent, PushedMutation};

@@ -2,6 +2,7 @@
 
 use super::{DevToken, Nizhal, Seed, StartError, token};
 use crate::{
+    auth::{Expected, Jwks, READ_KEYS_EVERY},
     contract::Contract,
     engine::Engine,
     http::{Version, VersionGate},
@@ -64,11 +65,21 @@ impl Nizhal {
         let schema = self.schema()?;
         let gate = self.gate()?;
         let contract = Contract::new(&self.name, &self.contract_version, &schema);
-        let (authenticator, signing) = match self.authenticator.take() {
-            Some(authenticator) => (authenticator, None),
-            None => {
-                let signing = settings.signing_secret()?;
-                ((claims.verifier)(signing.secret.bytes()), Some(signing))
+        let (mut signing, mut keys) = (None, None);
+        let authenticator = match (self.authenticator.take(), settings.jwks()?) {
+            (Some(authenticator), _) => authenticator,
+            (None, Some(source)) => {
+                if settings.jwt_audience.is_empty() {
+                    tracing::warn!(
+                        "NIZHAL_JWT_AUDIENCE is not set: tokens that the issuer made for other apps are taken too"
+                    );
+                }
+                let jwks = keys.insert(Arc::new(Jwks::open(source.clone()).await?));
+                (claims.by_keys)(jwks.clone(), Expected::of(&settings))
+            }
+            (None, None) => {
+                let signing = signing.insert(settings.signing_secret()?);
+                (claims.verifier)(signing.secret.bytes(), Expected::of(&settings))
             }
         };
         let tokens = self.sign_dev_tokens(&settings, signing.as_ref())?;
@@ -104,6 +115,9 @@ impl Nizhal {
             gate,
         });
         server.begin_tasks();
+        if let Some(keys) = keys {
+            tokio::spawn(keys.keep_fresh(READ_KEYS_EVERY, server.stopping()));
+        }
         server.start_workers();
         Ok(Built { server, tokens, secret_made_here: signing.is_some_and(|signing| signing.made_here) })
     }

@@ -70,7 +70,7 @@ pub struct Settings {
     pub port: u16,
     /// `NIZHAL_ENV`.
     pub mode: Mode,
-    /// `NIZHAL_AUTH_SECRET`: signs and verifies tokens.
+    /// `NIZHAL_AUTH_SECRET`: signs and verifies tokens, unless `NIZHAL_JWKS` does.
     pub auth_secret: Option<Secret>,
     /// `NIZHAL_ADMIN_PASSWORD`: opens `/nizhal/stats`, `/nizhal/audit` and `/metrics`.
     pub admin_password: Option<Secret>,
@@ -213,6 +213,17 @@ impl Settings {
             }
             (Some(secret), _) => Ok(Signing { secret: secret.clone(), made_here: false }),
         }
+    }
+
+    /// Where the public keys are that verify tokens, if tokens are not signed with the secret.
+    ///
+    /// # Errors
+    /// When both are given: one of them would be believed without need.
+    pub fn jwks(&self) -> Result<Option<&JwksSource>, SettingsError> {
+        if self.jwks.is_some() && self.auth_secret.is_some() {
+            return Err(SettingsError::TwoSigners);
+        }
+        Ok(self.jwks.as_ref())
     }
 
     /// The database's URL without its password, for people.

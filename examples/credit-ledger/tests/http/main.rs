@@ -15,6 +15,7 @@ mod epoch;
 mod fixture;
 mod held;
 mod jobs;
+mod jwks;
 mod kill;
 mod leak;
 mod membership;
