@@ -44,13 +44,13 @@ async fn answer(request: &HttpRequest, server: &Server) -> Result<HttpResponse, 
             "version": horizon.version,
             "horizon": horizon.horizon,
             "lag": horizon.lag(),
-            "heldBy": holder.map(held_by),
+            "heldBy": holder.as_ref().map(held_by),
         });
     }
     Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(stats))
 }
 
-fn held_by(holder: Holder) -> Value {
+fn held_by(holder: &Holder) -> Value {
     json!({
         "pid": holder.pid,
         "applicationName": holder.application_name,
