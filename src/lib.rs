@@ -43,4 +43,6 @@ mod book {
     struct Rules;
     #[doc = include_str!("../book/src/server.md")]
     struct Server;
+    #[doc = include_str!("../book/src/operate.md")]
+    struct Operate;
 }

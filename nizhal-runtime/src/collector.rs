@@ -1,24 +1,35 @@
-//! The task that forgets old tombstones, so that deletes do not cost for ever.
+//! The task that forgets old tombstones and audit entries, so that history does not cost for ever.
 
-use crate::engine::Engine;
+use crate::{engine::Engine, store::StoreError};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 /// How often it looks; what it forgets is days old.
 const EVERY: Duration = Duration::from_secs(60 * 60);
 
-/// Forgets tombstones older than `days` at once and then every hour, until told to stop.
-pub(crate) async fn collect(engine: Arc<Engine>, days: u32, mut stopping: watch::Receiver<bool>) {
+/// Forgets tombstones and audit entries older than these days, at once and then every hour, until told to stop.
+pub(crate) async fn collect(
+    engine: Arc<Engine>,
+    tombstone_days: Option<u32>,
+    audit_days: Option<u32>,
+    mut stopping: watch::Receiver<bool>,
+) {
     let collecting = async {
         loop {
-            match engine.store.collect_tombstones(days).await {
-                Ok(0) => {}
-                Ok(count) => {
-                    tracing::info!(count, days, "old tombstones are forgotten; cursors older than they start again")
+            if let Some(days) = tombstone_days {
+                match engine.store.collect_tombstones(days).await {
+                    Ok(0) => {}
+                    Ok(count) => {
+                        tracing::info!(count, days, "old tombstones are forgotten; cursors older than they start again")
+                    }
+                    Err(error) => not_now(&error, "tombstones"),
                 }
-                Err(error) => {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::warn!(error, "old tombstones could not be forgotten; trying again in an hour");
+            }
+            if let Some(days) = audit_days {
+                match engine.store.collect_audit(days).await {
+                    Ok(0) => {}
+                    Ok(count) => tracing::info!(count, days, "old audit entries are forgotten"),
+                    Err(error) => not_now(&error, "audit entries"),
                 }
             }
             tokio::time::sleep(EVERY).await;
@@ -28,4 +39,9 @@ pub(crate) async fn collect(engine: Arc<Engine>, days: u32, mut stopping: watch:
         () = collecting => {}
         _ = stopping.wait_for(|stopping| *stopping) => {}
     }
+}
+
+fn not_now(error: &StoreError, what: &str) {
+    let error = error as &dyn std::error::Error;
+    tracing::warn!(error, what, "what is old could not be forgotten; trying again in an hour");
 }

@@ -14,16 +14,18 @@ mod counts;
 mod environment;
 mod http;
 mod job;
+mod observe;
 mod server;
 #[cfg(test)]
 mod testing;
 
 pub use app::{DevToken, Nizhal, StartError};
-pub use auth::{AuthError, Authenticator, JwtHs256};
+pub use auth::{AuthError, Authenticator, Expected, Jwks, JwtHs256, JwtJwks};
 pub use environment::SystemEnvironment;
 pub use http::service;
+pub use observe::{ConflictEvent, ErrorEvent, Observer, Observers, PullEvent, PushEvent, PushedMutation};
 pub use server::Server;
-pub use settings::{Cors, Mode, RateLimit, Settings};
+pub use settings::{Cors, JwksSource, Mode, RateLimit, Settings};
 
 /// Runs a future on the runtime that the server needs; what `#[nizhal::main]` calls.
 #[doc(hidden)]

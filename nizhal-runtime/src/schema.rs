@@ -1,6 +1,6 @@
 //! Everything an app declared, checked once at start and read by every part of the server.
 
-use nizhal_core::{JobEntry, Merge, MutatorEntry, Rule, TableDesc};
+use nizhal_core::{JobEntry, Merge, MutatorEntry, ParamSource, Rule, TableDesc};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
 
@@ -37,6 +37,35 @@ pub enum SchemaError {
         /// The table.
         table: &'static str,
     },
+    /// A bucket would be named by a column that devices never see, and a bucket's name is what they hear.
+    #[error(
+        "rule `{rule}` names its buckets by the private column `{column}` of table `{table}`, and devices read the names \
+         of their buckets: take `private` away, or use another column"
+    )]
+    PrivateBucket {
+        /// The rule.
+        rule: &'static str,
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+    },
+}
+
+/// A bucket's name is made of these columns: the membership's and the synced row's.
+fn check_names(rule: &Rule) -> Result<(), SchemaError> {
+    let members = rule.params.iter().filter_map(|param| match &param.source {
+        ParamSource::Member { table, column, .. } => Some((*table, *column)),
+        ParamSource::Claim(_) => None,
+    });
+    let synced = rule.tables.iter().flat_map(|synced| synced.scope.iter().map(|&column| (synced.table, column)));
+    for (table, at) in members.chain(synced) {
+        let column = &table.columns[at];
+        if column.private {
+            return Err(SchemaError::PrivateBucket { rule: rule.name, table: table.name, column: column.name });
+        }
+    }
+    Ok(())
 }
 
 impl Schema {
@@ -58,13 +87,14 @@ impl Schema {
                 return Err(SchemaError::DuplicateRule(rule.name));
             }
             let members = rule.params.iter().filter_map(|param| match &param.source {
-                nizhal_core::ParamSource::Member { table, .. } => Some(table.name),
-                nizhal_core::ParamSource::Claim(_) => None,
+                ParamSource::Member { table, .. } => Some(table.name),
+                ParamSource::Claim(_) => None,
             });
             let synced = rule.tables.iter().map(|synced| synced.table.name);
             if let Some(table) = members.chain(synced).find(|name| tables.iter().all(|table| table.name != *name)) {
                 return Err(SchemaError::UnknownTable { rule: rule.name, table });
             }
+            check_names(rule)?;
         }
         let mut by_name = HashMap::new();
         for entry in mutators {
@@ -161,4 +191,30 @@ impl Schema {
 /// 64 bits of the text's hash: two sets of rules of one app do not meet.
 fn digest(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{NOTES, rules};
+    use nizhal_core::{ParamDesc, SqlType};
+
+    /// The place of the private column of [`NOTES`].
+    const PRIVATE: usize = 4;
+
+    #[test]
+    fn inv02_a_private_column_names_no_bucket() {
+        let new = |rules| Schema::new(vec![&NOTES], rules, Vec::new()).map(drop);
+        let refused =
+            |rule| Err(SchemaError::PrivateBucket { rule, table: "notes", column: NOTES.columns[PRIVATE].name });
+        assert!(NOTES.columns[PRIVATE].private);
+        assert_eq!(new(rules()), Ok(()));
+        let mut synced = rules();
+        synced[0].tables[0].scope = vec![PRIVATE];
+        assert_eq!(new(synced), refused("myShop"));
+        let mut member = rules();
+        let source = ParamSource::Member { table: &NOTES, column: PRIVATE, filters: Vec::new() };
+        member[1].params = vec![ParamDesc { name: "p", sql: SqlType::Text, source }];
+        assert_eq!(new(member), refused("mine"));
+    }
 }

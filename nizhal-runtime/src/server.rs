@@ -6,6 +6,7 @@ use crate::{
     counts::Counts,
     engine::{Engine, Environment},
     http::{Limiter, VersionGate},
+    observe::{Observers, PullEvent},
     realtime::{Hub, Presence},
     settings::Settings,
 };
@@ -99,13 +100,16 @@ impl Server {
         }
     }
 
-    /// Begins the work beside requests: pings for writes that this process does not make, and forgetting old tombstones.
+    /// Begins the work beside requests: pings for writes that this process does not make, and forgetting what is old.
     /// It ends with [`close_sockets`](Self::close_sockets).
     pub(crate) fn begin_tasks(&self) {
         let (engine, hub) = (self.inner.engine.clone(), self.inner.hub.clone());
         tokio::spawn(crate::realtime::ping_for_others(engine.clone(), hub, self.stopping()));
-        if let Some(days) = self.inner.settings.tombstone_days {
-            tokio::spawn(crate::collector::collect(engine, days, self.stopping()));
+        let settings = &self.inner.settings;
+        // None are written, or all are kept.
+        let audit_days = settings.audit_days.filter(|days| *days > 0);
+        if settings.tombstone_days.is_some() || audit_days.is_some() {
+            tokio::spawn(crate::collector::collect(engine, settings.tombstone_days, audit_days, self.stopping()));
         }
     }
 
@@ -199,6 +203,16 @@ impl Server {
 
     pub(crate) fn limiter(&self) -> Option<&Limiter> {
         self.inner.limiter.as_ref()
+    }
+
+    pub(crate) fn observers(&self) -> &Observers {
+        self.inner.engine.observers()
+    }
+
+    /// Counts a pull, and tells observers of it.
+    pub(crate) fn pulled(&self, event: &PullEvent<'_>) {
+        self.inner.counts.pulled(event.rows, event.bytes, event.reset, event.duration);
+        self.observers().pull(event);
     }
 
     pub(crate) fn counts(&self) -> &Counts {

@@ -12,6 +12,7 @@
 mod app;
 mod database;
 mod device;
+pub mod issuer;
 mod postgres;
 mod server;
 mod socket;

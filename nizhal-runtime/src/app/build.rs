@@ -2,14 +2,16 @@
 
 use super::{DevToken, Nizhal, Seed, StartError, contract::guard, token};
 use crate::{
+    auth::{Expected, Jwks, READ_KEYS_EVERY},
     contract::Contract,
     engine::Engine,
     http::{Version, VersionGate},
+    observe::Observers,
     realtime::Hub,
     schema::Schema,
     server::{Parts, Server},
     settings::{Mode, Settings, Signing},
-    store::{Store, StoreSettings},
+    store::{Audit, Store, StoreSettings},
 };
 use nizhal_core::NodeId;
 use std::sync::Arc;
@@ -63,11 +65,21 @@ impl Nizhal {
         let schema = self.schema()?;
         let gate = self.gate()?;
         let contract = Contract::new(&self.name, &self.contract_version, &schema);
-        let (authenticator, signing) = match self.authenticator.take() {
-            Some(authenticator) => (authenticator, None),
-            None => {
-                let signing = settings.signing_secret()?;
-                ((claims.verifier)(signing.secret.bytes()), Some(signing))
+        let (mut signing, mut keys) = (None, None);
+        let authenticator = match (self.authenticator.take(), settings.jwks()?) {
+            (Some(authenticator), _) => authenticator,
+            (None, Some(source)) => {
+                if settings.jwt_audience.is_empty() {
+                    tracing::warn!(
+                        "NIZHAL_JWT_AUDIENCE is not set: tokens that the issuer made for other apps are taken too"
+                    );
+                }
+                let jwks = keys.insert(Arc::new(Jwks::open(source.clone()).await?));
+                (claims.by_keys)(jwks.clone(), Expected::of(&settings))
+            }
+            (None, None) => {
+                let signing = signing.insert(settings.signing_secret()?);
+                (claims.verifier)(signing.secret.bytes(), Expected::of(&settings))
             }
         };
         let tokens = self.sign_dev_tokens(&settings, signing.as_ref())?;
@@ -91,7 +103,9 @@ impl Nizhal {
         let hub = Hub::default();
         // Each run is a node of its own: its clock starts anew.
         let node = NodeId(self.environment.new_id().as_u128());
-        let engine = Engine::new(schema, store, hub.clone(), self.environment.clone(), node);
+        let engine = Engine::new(schema, store, hub.clone(), self.environment.clone(), node)
+            .with_max_buckets(settings.max_buckets)
+            .with_observers(Observers::new(std::mem::take(&mut self.observers)));
         let server = Server::new(Parts {
             name: self.name,
             settings,
@@ -103,6 +117,9 @@ impl Nizhal {
             gate,
         });
         server.begin_tasks();
+        if let Some(keys) = keys {
+            tokio::spawn(keys.keep_fresh(READ_KEYS_EVERY, server.stopping()));
+        }
         server.start_workers();
         Ok(Built { server, tokens, secret_made_here: signing.is_some_and(|signing| signing.made_here) })
     }
@@ -147,5 +164,6 @@ async fn keep(store: &Store, contract: &Contract) -> Result<(), StartError> {
 pub(super) async fn connect(settings: &Settings, schema: Arc<Schema>) -> Result<Store, StartError> {
     let wanted = StoreSettings { url: settings.database_url.clone(), pool: settings.db_pool };
     let failed = |cause| StartError::Connect { url: settings.database_for_people(), cause };
-    Store::connect(&wanted, schema).await.map_err(failed)
+    let audit = settings.audit_days.map_or(Audit::Off, |_| Audit::On { args: settings.audit_args });
+    Ok(Store::connect(&wanted, schema).await.map_err(failed)?.with_audit(audit))
 }

@@ -1,6 +1,6 @@
 //! The app's claims type without its name: what verifies its tokens and what fits it.
 
-use crate::auth::{Authenticator, JwtHs256};
+use crate::auth::{Authenticator, Expected, Jwks, JwtHs256, JwtJwks};
 use nizhal_core::Actor;
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -9,14 +9,17 @@ use std::sync::Arc;
 #[derive(Clone, Copy)]
 pub(super) struct ClaimsType {
     /// The built-in verifier with this secret.
-    pub(super) verifier: fn(&[u8]) -> Arc<dyn Authenticator>,
+    pub(super) verifier: fn(&[u8], Expected) -> Arc<dyn Authenticator>,
+    /// The built-in verifier with these public keys.
+    pub(super) by_keys: fn(Arc<Jwks>, Expected) -> Arc<dyn Authenticator>,
     fits: fn(Value) -> Result<(), serde_json::Error>,
 }
 
 impl ClaimsType {
     pub(super) fn of<A: Actor>() -> Self {
         Self {
-            verifier: |secret| Arc::new(JwtHs256::<A>::new(secret)),
+            verifier: |secret, expected| Arc::new(JwtHs256::<A>::new(secret).expecting(expected)),
+            by_keys: |keys, expected| Arc::new(JwtJwks::<A>::new(keys, expected)),
             fits: |claims| serde_json::from_value::<A>(claims).map(drop),
         }
     }

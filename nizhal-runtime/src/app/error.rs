@@ -1,7 +1,7 @@
 //! Why an app does not start: one sentence for whoever started it.
 
 use crate::{
-    auth::IssueError,
+    auth::{IssueError, JwksError},
     http::{ListenError, VersionError},
     schema::SchemaError,
     settings::SettingsError,
@@ -83,6 +83,12 @@ pub enum StartError {
          NIZHAL_AUTH_SECRET"
     )]
     TokenInProduction,
+    /// `NIZHAL_JWKS` names a file that cannot be used.
+    #[error(transparent)]
+    Jwks(#[from] JwksError),
+    /// `token` where an issuer signs.
+    #[error("`token` signs with NIZHAL_AUTH_SECRET, and NIZHAL_JWKS says that an issuer signs tokens: ask it for one")]
+    TokenOfIssuer,
     /// `token` without a secret.
     #[error(
         "`token` needs the secret of the running server, which made one for itself: set NIZHAL_AUTH_SECRET to the same \

@@ -16,7 +16,8 @@ use crate::{
     auth::Authenticator,
     engine::Environment,
     environment::SystemEnvironment,
-    settings::{Cors, Mode, RateLimit, Secret, Settings},
+    observe::Observer,
+    settings::{Cors, JwksSource, Mode, RateLimit, Secret, Settings},
 };
 use claims::ClaimsType;
 use nizhal_core::{Actor, JobEntry, MutatorEntry, Result, Rule, Rules, TableDesc};
@@ -55,6 +56,7 @@ pub struct Nizhal {
     min_client_version: Option<String>,
     base: Option<Settings>,
     overrides: Vec<Override>,
+    observers: Vec<Arc<dyn Observer>>,
     seed: Option<Seed>,
     dev_tokens: Vec<(String, Value)>,
     banner: Option<Banner>,
@@ -76,6 +78,7 @@ impl Nizhal {
             min_client_version: None,
             base: None,
             overrides: Vec::new(),
+            observers: Vec::new(),
             seed: None,
             dev_tokens: Vec::new(),
             banner: None,
@@ -110,6 +113,12 @@ impl Nizhal {
     /// Verifies tokens in place of the built-in HS256; `NIZHAL_AUTH_SECRET` is then not needed.
     pub fn authenticator(mut self, authenticator: impl Authenticator) -> Self {
         self.authenticator = Some(Arc::new(authenticator));
+        self
+    }
+
+    /// Hears of what the server does; several may.
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observers.push(Arc::new(observer));
         self
     }
 
@@ -222,6 +231,43 @@ impl Nizhal {
     /// Overrides `NIZHAL_JOB_WORKERS`.
     pub fn job_workers(self, workers: u32) -> Self {
         self.set(move |settings| settings.job_workers = workers)
+    }
+
+    /// Overrides `NIZHAL_AUDIT_DAYS`: `Some(0)` keeps entries for ever, `None` writes none.
+    pub fn audit_days(self, days: Option<u32>) -> Self {
+        self.set(move |settings| settings.audit_days = days)
+    }
+
+    /// Overrides `NIZHAL_AUDIT_ARGS`.
+    pub fn audit_args(self, keep: bool) -> Self {
+        self.set(move |settings| settings.audit_args = keep)
+    }
+
+    /// Overrides `NIZHAL_MAX_BUCKETS`.
+    pub fn max_buckets(self, most: usize) -> Self {
+        self.set(move |settings| settings.max_buckets = most)
+    }
+
+    /// Overrides `NIZHAL_METRICS`: true is `open`.
+    pub fn metrics_open(self, open: bool) -> Self {
+        self.set(move |settings| settings.metrics_open = open)
+    }
+
+    /// Overrides `NIZHAL_JWKS`.
+    pub fn jwks(self, source: JwksSource) -> Self {
+        self.set(move |settings| settings.jwks = Some(source))
+    }
+
+    /// Overrides `NIZHAL_JWT_AUDIENCE`.
+    pub fn jwt_audience(self, audience: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let audience = audience.into_iter().map(Into::into).collect();
+        self.set(move |settings| settings.jwt_audience = audience)
+    }
+
+    /// Overrides `NIZHAL_JWT_ISSUER`.
+    pub fn jwt_issuer(self, issuer: impl Into<String>) -> Self {
+        let issuer = issuer.into();
+        self.set(move |settings| settings.jwt_issuer = Some(issuer))
     }
 
     /// Rules that were not written through the typed builder.

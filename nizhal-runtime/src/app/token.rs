@@ -22,6 +22,9 @@ impl Nizhal {
         if settings.mode == Mode::Production {
             return Err(StartError::TokenInProduction);
         }
+        if settings.jwks()?.is_some() {
+            return Err(StartError::TokenOfIssuer);
+        }
         let claims = self.claims.ok_or(StartError::NoRules)?.read(words).map_err(StartError::Claims)?;
         let secret = settings.auth_secret.as_ref().ok_or(StartError::TokenWithoutSecret)?;
         sign(secret, &claims, ttl, self.environment.now())

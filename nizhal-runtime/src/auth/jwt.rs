@@ -1,6 +1,6 @@
 //! The built-in verifier: JWT with HS256, nothing else, no leeway, the caller's clock.
 
-use super::{AuthError, Authenticator, BoxFuture};
+use super::{AuthError, Authenticator, BoxFuture, Expected, claims::principal};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use nizhal_core::{Actor, DateTimeUtc, Principal};
 use serde_json::{Map, Value};
@@ -12,6 +12,7 @@ use std::{fmt, marker::PhantomData, time::Duration};
 pub struct JwtHs256<A> {
     key: DecodingKey,
     rules: Validation,
+    expected: Expected,
     claims: PhantomData<fn() -> A>,
 }
 
@@ -24,7 +25,14 @@ impl<A: Actor> JwtHs256<A> {
         rules.validate_nbf = false;
         rules.validate_aud = false;
         rules.required_spec_claims.clear();
-        Self { key: DecodingKey::from_secret(secret), rules, claims: PhantomData }
+        Self { key: DecodingKey::from_secret(secret), rules, expected: Expected::default(), claims: PhantomData }
+    }
+
+    /// The same, for tokens to and from these.
+    #[must_use]
+    pub fn expecting(mut self, expected: Expected) -> Self {
+        self.expected = expected;
+        self
     }
 
     /// Verifies one token.
@@ -33,36 +41,8 @@ impl<A: Actor> JwtHs256<A> {
     /// [`AuthError::Invalid`] or [`AuthError::Expired`].
     pub fn verify(&self, token: &str, now: DateTimeUtc) -> Result<Principal, AuthError> {
         let token = jsonwebtoken::decode::<Map<String, Value>>(token, &self.key, &self.rules);
-        let mut claims = token.map_err(|_| AuthError::Invalid)?.claims;
-        for required in ["userId", "ownerId"] {
-            if claims.get(required).and_then(Value::as_str).is_none_or(str::is_empty) {
-                return Err(AuthError::Invalid);
-            }
-        }
-        // Postgres cannot keep U+0000, so no row can belong to such an actor.
-        if claims.values().any(|claim| claim.as_str().is_some_and(|text| text.contains('\0'))) {
-            return Err(AuthError::Invalid);
-        }
-        let expires_at = claims.get("exp").and_then(moment).ok_or(AuthError::Invalid)?;
-        if expires_at <= now {
-            return Err(AuthError::Expired);
-        }
-        if let Some(not_before) = claims.get("nbf")
-            && moment(not_before).is_none_or(|not_before| now < not_before)
-        {
-            return Err(AuthError::Invalid);
-        }
-        let claims = match serde_json::from_value::<A>(Value::Object(claims.clone())) {
-            Ok(claims) => claims,
-            // A claims type may refuse names it does not know; the registered ones are the token's, not the app's.
-            Err(_) => {
-                for registered in ["exp", "iat", "nbf", "iss", "aud", "sub", "jti"] {
-                    claims.remove(registered);
-                }
-                serde_json::from_value(Value::Object(claims)).map_err(|_| AuthError::Invalid)?
-            }
-        };
-        Ok(Principal::new::<A>(claims, Some(expires_at)))
+        let claims = token.map_err(|_| AuthError::Invalid)?.claims;
+        principal::<A>(claims, &self.expected, now)
     }
 }
 
@@ -75,20 +55,6 @@ impl<A> fmt::Debug for JwtHs256<A> {
 impl<A: Actor> Authenticator for JwtHs256<A> {
     fn authenticate<'a>(&'a self, token: &'a str, now: DateTimeUtc) -> BoxFuture<'a, Result<Principal, AuthError>> {
         Box::pin(std::future::ready(self.verify(token, now)))
-    }
-}
-
-/// A `NumericDate` of RFC 7519: seconds, fractions allowed.
-fn moment(value: &Value) -> Option<DateTimeUtc> {
-    let seconds = value.as_f64()?;
-    let micros = seconds * 1e6;
-    // Beyond this an f64 no longer counts microseconds, and no calendar goes there.
-    if !micros.is_finite() || micros.abs() > 9e18 {
-        return None;
-    }
-    match value.as_i64() {
-        Some(seconds) => DateTimeUtc::from_timestamp(seconds, 0),
-        None => DateTimeUtc::from_timestamp_micros(micros as i64),
     }
 }
 

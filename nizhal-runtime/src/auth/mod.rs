@@ -1,8 +1,13 @@
 //! Auth: a token to a principal, by the built-in verifier or one of the app's own.
 
+mod claims;
+mod jwks;
 mod jwt;
 
+pub use claims::Expected;
 pub use futures_util::future::BoxFuture;
+pub(crate) use jwks::EVERY as READ_KEYS_EVERY;
+pub use jwks::{Jwks, JwksError, JwtJwks};
 pub use jwt::{IssueError, JwtHs256, issue_token};
 
 use nizhal_core::{DateTimeUtc, Principal};
@@ -25,7 +30,7 @@ pub enum AuthError {
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Verifies tokens; the built-in one is [`JwtHs256`].
+/// Verifies tokens; the built-in ones are [`JwtHs256`] and [`JwtJwks`].
 pub trait Authenticator: Send + Sync + 'static {
     /// Who the bearer of this token is at this moment.
     ///

@@ -8,7 +8,7 @@ pub(super) fn paths() -> Value {
             "operationId": "pull",
             "parameters": [wire("header")],
             "requestBody": body(&pull_request()),
-            "responses": with_errors(&json!({"200": pull_content()}), &[400, 401, 413, 426, 429, 503]),
+            "responses": with_errors(&json!({"200": pull_content()}), &[400, 401, 403, 413, 426, 429, 503]),
         }},
         "/sync/push": {"post": {
             "operationId": "push",
@@ -37,6 +37,23 @@ pub(super) fn paths() -> Value {
             "security": [{"admin": []}, {"bearer": []}],
             "responses": with_errors(&json!({"200": content(&json!({"type": "object"}))}), &[401, 501]),
         }},
+        "/nizhal/audit": {"get": {
+            "operationId": "audit",
+            "security": [{"admin": []}, {"bearer": []}],
+            "parameters": [
+                bucket(false), filter("buckets", "string"), filter("actor", "string"),
+                filter("sinceVersion", "integer"), filter("untilVersion", "integer"), filter("limit", "integer"),
+            ],
+            "responses": with_errors(&json!({"200": content(&audit_response())}), &[400, 401, 501, 503]),
+        }},
+        "/metrics": {"get": {
+            "operationId": "metrics",
+            "security": [{"admin": []}, {"bearer": []}, {}],
+            "responses": with_errors(
+                &json!({"200": {"description": "OK", "content": {"text/plain": {"schema": {"type": "string"}}}}}),
+                &[401, 501],
+            ),
+        }},
         "/healthz": {"get": {
             "operationId": "healthz", "security": [], "responses": {"200": content(&json!({"type": "object"}))},
         }},
@@ -64,6 +81,22 @@ fn with_errors(responses: &Value, statuses: &[u16]) -> Value {
             json!({"description": "refused", "content": {"application/json": {"schema": schema}}});
     }
     responses
+}
+
+fn filter(name: &str, ty: &str) -> Value {
+    json!({"name": name, "in": "query", "required": false, "schema": {"type": ty}})
+}
+
+fn audit_response() -> Value {
+    json!({
+        "type": "object",
+        "required": ["entries", "nextVersion", "hasMore"],
+        "properties": {
+            "entries": {"type": "array", "items": {"type": "object"}},
+            "nextVersion": {"type": "integer"},
+            "hasMore": {"type": "boolean"},
+        },
+    })
 }
 
 fn bucket(required: bool) -> Value {

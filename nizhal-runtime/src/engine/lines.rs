@@ -26,6 +26,8 @@ pub enum Line {
         line: Vec<u8>,
         /// Whether it carries `cursorReset`.
         reset: bool,
+        /// How many live rows came before it.
+        rows: usize,
     },
 }
 
@@ -56,7 +58,7 @@ impl Engine {
             Err(failure) => failure,
         };
         tracing::warn!(error = &failure as &dyn std::error::Error, "a streamed pull ended early");
-        if let PullError::Store(_) = failure {
+        if let PullError::Store(_) | PullError::TooManyBuckets(_) = failure {
             // The snapshot is gone; a reader that does not want to know is left alone.
             let _ = lines.send(Err(failure)).await;
         }
@@ -66,10 +68,11 @@ impl Engine {
         let mut begun = self.begin(principal, Wire::Two, request).await?;
         begun.snapshot.hold(lines.patience.as_secs() + SLACK_S).await?;
         let mut all = Page::new(&self.tables);
-        let mut has_more = true;
+        let (mut has_more, mut rows) = (true, 0);
         while has_more && all.gone_count() < MAX_GONE {
             let mut page = Page::new(&self.tables);
             has_more = self.fill(&mut begun, ROOM, &mut page).await?;
+            rows += page.row_count();
             for line in page.lines() {
                 lines.send(Ok(Line::Rows(line))).await?;
             }
@@ -78,6 +81,6 @@ impl Engine {
         }
         let ending = self.end(principal, Wire::Two, request, begun, has_more).await?;
         let reset = ending.reset;
-        lines.send(Ok(Line::Last { line: all.last_line(ending), reset })).await
+        lines.send(Ok(Line::Last { line: all.last_line(ending), reset, rows })).await
     }
 }

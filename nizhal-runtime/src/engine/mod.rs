@@ -14,13 +14,16 @@ pub(crate) use bucket::MEMBERSHIP;
 pub use job::EnqueueError;
 pub use lines::{Line, Lines};
 pub use push::{Answer, Ids, PushFailure, PushReply, Verdict};
+pub use scope::{MAX_BUCKETS, ScopeError, TooManyBuckets};
 
 use crate::{
+    observe::Observers,
     realtime::Hub,
     schema::Schema,
     store::{Frame, Store, StoreError},
 };
 use nizhal_core::{DateTimeUtc, HlcClock, NodeId, Principal, TableDesc, Uuid};
+use scope::Choices;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
@@ -42,6 +45,8 @@ pub struct Engine {
     pub(crate) hub: Hub,
     pub(crate) environment: Arc<dyn Environment>,
     pub(crate) hlc: Mutex<HlcClock>,
+    observers: Observers,
+    max_buckets: usize,
     /// Wakes a worker of this process.
     pub(crate) job_wake: Notify,
     /// The synced tables; a table's place is its slot.
@@ -61,6 +66,8 @@ pub struct PullPage {
     pub body: Vec<u8>,
     /// Whether it carries `cursorReset`.
     pub reset: bool,
+    /// How many live rows are in it.
+    pub rows: usize,
 }
 
 /// Why a pull had no answer.
@@ -70,6 +77,9 @@ pub enum PullError {
     /// The store failed.
     #[error("the store failed")]
     Store(#[from] StoreError),
+    /// The actor's scope cannot be read.
+    #[error(transparent)]
+    TooManyBuckets(#[from] TooManyBuckets),
     /// The reader of a stream let a line wait too long.
     #[error("the reader is too slow; pull again")]
     SlowReader,
@@ -84,18 +94,51 @@ impl Engine {
         let (tables, fingerprint, rules) = (schema.synced(), schema.fingerprint(), schema.fingerprints());
         let merges_columns = schema.merges_columns();
         let (hlc, job_wake) = (Mutex::new(HlcClock::new(node)), Notify::new());
-        Self { schema, store, hub, environment, hlc, job_wake, tables, merges_columns, fingerprint, rules }
+        let (observers, max_buckets) = (Observers::default(), MAX_BUCKETS);
+        Self {
+            schema,
+            store,
+            hub,
+            environment,
+            hlc,
+            observers,
+            max_buckets,
+            job_wake,
+            tables,
+            merges_columns,
+            fingerprint,
+            rules,
+        }
+    }
+
+    /// The same, with these observers.
+    #[must_use]
+    pub fn with_observers(mut self, observers: Observers) -> Self {
+        self.observers = observers;
+        self
+    }
+
+    /// The same, where an actor may hold so many buckets.
+    #[must_use]
+    pub fn with_max_buckets(mut self, most: usize) -> Self {
+        self.max_buckets = most;
+        self
+    }
+
+    /// Who hears of what happens.
+    pub fn observers(&self) -> &Observers {
+        &self.observers
     }
 
     /// The actor's buckets now.
     ///
     /// # Errors
-    /// When the database fails.
-    pub async fn scope(&self, principal: &Principal) -> Result<Vec<Bucket>, StoreError> {
+    /// When the database fails, or there are too many.
+    pub async fn scope(&self, principal: &Principal) -> Result<Vec<Bucket>, ScopeError> {
         let mut snapshot = self.store.snapshot().await?;
         let frame = snapshot.frame(&self.store.scope_args(principal)).await?;
         snapshot.close().await?;
-        Ok(scope::buckets(&self.schema, principal, &frame.members).into_iter().collect())
+        Ok(Choices::new(&self.schema, principal, &frame.members).buckets(self.max_buckets)?.into_iter().collect())
     }
 
     /// Whether the database is still provisioned for the rules that this server knows. Another server may have changed them:

@@ -65,6 +65,11 @@ impl Page {
         }
     }
 
+    /// How many rows it holds.
+    pub(super) fn row_count(&self) -> usize {
+        self.seen.len()
+    }
+
     /// The ids that are gone, by table.
     pub(super) fn gone(&self) -> BTreeMap<usize, Vec<String>> {
         let mut by_table: BTreeMap<usize, Vec<String>> = BTreeMap::new();

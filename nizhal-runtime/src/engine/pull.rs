@@ -4,7 +4,7 @@ use super::{
     Bucket, Engine, PullError, PullPage,
     cursor::{Cursor, Decoded, Lane},
     page::{Ending, Page},
-    scope,
+    scope::Choices,
 };
 use crate::store::{Body, Change, Frame, LaneRead, Position, Snapshot, Tie};
 use nizhal_core::{
@@ -36,7 +36,8 @@ impl Engine {
         let has_more = self.fill(&mut begun, room, &mut page).await?;
         let ending = self.end(principal, wire, &request, begun, has_more).await?;
         let reset = ending.reset;
-        Ok(PullPage { body: page.finish(ending), reset })
+        let rows = page.row_count();
+        Ok(PullPage { body: page.finish(ending), reset, rows })
     }
 
     /// A snapshot, and where the pull begins in it.
@@ -47,7 +48,7 @@ impl Engine {
         request: &PullRequest,
     ) -> Result<Begun<'_>, PullError> {
         let (snapshot, frame, held) = self.look(principal, &request.cursor.0).await?;
-        let scope = scope::buckets(&self.schema, principal, &frame.members);
+        let scope = Choices::new(&self.schema, principal, &frame.members).buckets(self.max_buckets)?;
         let sent = !request.cursor.0.is_empty();
         let rules = Known { rules: self.schema.rules(), fingerprints: &self.rules };
         let start = start(wire, held, scope.clone(), &frame, &rules, sent);

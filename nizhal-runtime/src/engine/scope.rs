@@ -1,28 +1,81 @@
 //! An actor's buckets: for each rule, every combination of its parameters' values.
 
 use super::Bucket;
-use crate::schema::Schema;
+use crate::{schema::Schema, store::StoreError};
 use nizhal_core::{MemberFilter, ParamSource, Principal, Rule};
 use std::collections::BTreeSet;
 
-/// The buckets of an actor, given what membership tables say: `(rule, parameter, value)` by index.
-pub(crate) fn buckets(schema: &Schema, principal: &Principal, members: &[(usize, usize, String)]) -> BTreeSet<Bucket> {
-    let mut all = BTreeSet::new();
-    for (rule_at, rule) in schema.rules().iter().enumerate() {
-        let values: Vec<Vec<String>> =
-            (0..rule.params.len()).map(|param_at| values(rule, rule_at, param_at, principal, members)).collect();
-        let mut combinations = vec![Vec::new()];
-        for choices in &values {
-            combinations = combinations
-                .iter()
-                .flat_map(|head| {
-                    choices.iter().map(move |choice| [head.as_slice(), std::slice::from_ref(choice)].concat())
-                })
-                .collect();
-        }
-        all.extend(combinations.into_iter().map(|params| Bucket::new(rule.name, params)));
+/// The most buckets of an actor, unless the app says otherwise.
+pub const MAX_BUCKETS: usize = 10_000;
+
+/// An actor's memberships multiply to more buckets than one may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the actor holds more than {most} buckets: give it fewer memberships, or set NIZHAL_MAX_BUCKETS higher")]
+pub struct TooManyBuckets {
+    /// How many there may be.
+    pub most: usize,
+}
+
+/// Why an actor's buckets cannot be told.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScopeError {
+    /// The store failed.
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+    /// There are too many.
+    #[error(transparent)]
+    TooManyBuckets(#[from] TooManyBuckets),
+}
+
+/// The values that each parameter of each rule has for an actor: what its buckets are made of.
+pub(crate) struct Choices<'a> {
+    rules: Vec<(&'a Rule, Vec<BTreeSet<String>>)>,
+}
+
+impl<'a> Choices<'a> {
+    /// Given what membership tables say: `(rule, parameter, value)` by index.
+    pub(crate) fn new(schema: &'a Schema, principal: &Principal, members: &[(usize, usize, String)]) -> Self {
+        let choices = |(at, rule): (usize, &'a Rule)| {
+            let values = (0..rule.params.len()).map(|param| values(rule, at, param, principal, members)).collect();
+            (rule, values)
+        };
+        Self { rules: schema.rules().iter().enumerate().map(choices).collect() }
     }
-    all
+
+    /// Whether this bucket is the actor's. Makes no other bucket, however many there are.
+    pub(crate) fn hold(&self, bucket: &Bucket) -> bool {
+        let found = self.rules.iter().find(|(rule, _)| rule.name == bucket.rule);
+        found.is_some_and(|(_, values)| {
+            values.len() == bucket.params.len()
+                && values.iter().zip(&bucket.params).all(|(values, param)| values.contains(param))
+        })
+    }
+
+    /// Every combination; counted before one is made, so that memory is bounded.
+    pub(crate) fn buckets(&self, most: usize) -> Result<BTreeSet<Bucket>, TooManyBuckets> {
+        let product = |values: &[BTreeSet<String>]| {
+            values.iter().try_fold(1_usize, |product, values| product.checked_mul(values.len()))
+        };
+        let count = self.rules.iter().try_fold(0_usize, |sum, (_, values)| sum.checked_add(product(values)?));
+        if count.is_none_or(|count| count > most) {
+            return Err(TooManyBuckets { most });
+        }
+        let mut all = BTreeSet::new();
+        for (rule, values) in &self.rules {
+            let mut combinations = vec![Vec::new()];
+            for choices in values {
+                combinations = combinations
+                    .iter()
+                    .flat_map(|head| {
+                        choices.iter().map(move |choice| [head.as_slice(), std::slice::from_ref(choice)].concat())
+                    })
+                    .collect();
+            }
+            all.extend(combinations.into_iter().map(|params| Bucket::new(rule.name, params)));
+        }
+        Ok(all)
+    }
 }
 
 /// The keys of the actor's membership queries: what a change of a membership row that concerns the actor is pinged under.
@@ -47,12 +100,65 @@ fn values(
     param_at: usize,
     principal: &Principal,
     members: &[(usize, usize, String)],
-) -> Vec<String> {
+) -> BTreeSet<String> {
     match &rule.params[param_at].source {
         ParamSource::Claim(claim) => claim.get(principal).map(|value| value.to_string()).into_iter().collect(),
         ParamSource::Member { .. } => {
             let own = members.iter().filter(|(rule, param, _)| (*rule, *param) == (rule_at, param_at));
             own.map(|(_, _, value)| value.clone()).collect()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::NOTES;
+    use nizhal_core::{ParamDesc, RuleTable, SqlType};
+
+    fn schema(params: usize) -> Schema {
+        let source = || ParamSource::Member { table: &NOTES, column: 0, filters: Vec::new() };
+        let params = (0..params).map(|_| ParamDesc { name: "p", sql: SqlType::Text, source: source() }).collect();
+        let tables = vec![RuleTable { table: &NOTES, scope: vec![0, 1], filters: Vec::new() }];
+        Schema::new(vec![&NOTES], vec![Rule { name: "r", doc: "", params, tables }], Vec::new()).unwrap()
+    }
+
+    fn members(of_each: usize, params: usize) -> Vec<(usize, usize, String)> {
+        (0..params).flat_map(|param| (0..of_each).map(move |value| (0, param, value.to_string()))).collect()
+    }
+
+    fn principal() -> Principal {
+        let clock = crate::testing::clock();
+        let claims = crate::testing::Claims { user_id: "u".into(), owner_id: "o".into(), shop_id: "s".into() };
+        Principal::new(claims, Some(crate::engine::Environment::now(&clock)))
+    }
+
+    #[test]
+    fn inv28_buckets_are_counted_before_they_are_made() {
+        let (schema, members) = (schema(2), members(100, 2));
+        let choices = Choices::new(&schema, &principal(), &members);
+        assert_eq!(choices.buckets(10_000).unwrap().len(), 10_000);
+        assert_eq!(choices.buckets(9_999), Err(TooManyBuckets { most: 9_999 }));
+    }
+
+    #[test]
+    fn inv28_more_than_any_number_is_too_many() {
+        let (schema, members) = (schema(64), members(2, 64));
+        assert!(Choices::new(&schema, &principal(), &members).buckets(usize::MAX).is_err());
+    }
+
+    #[test]
+    fn inv18_what_is_held_is_what_the_buckets_are() {
+        let (schema, mut members) = (schema(2), members(2, 2));
+        members.push((0, 1, "only second".to_owned()));
+        let choices = Choices::new(&schema, &principal(), &members);
+        let held = choices.buckets(100).unwrap();
+        let texts = ["0", "1", "2", "only second"];
+        for (first, second) in texts.iter().flat_map(|first| texts.iter().map(move |second| (first, second))) {
+            let bucket = Bucket::new("r", vec![(*first).to_owned(), (*second).to_owned()]);
+            assert_eq!(choices.hold(&bucket), held.contains(&bucket), "{bucket:?}");
+        }
+        assert!(!choices.hold(&Bucket::new("other", vec!["0".into(), "0".into()])));
+        assert!(!choices.hold(&Bucket::new("r", vec!["0".into()])));
     }
 }

@@ -10,7 +10,7 @@ use crate::server::Server;
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 
 pub(super) async fn authorize(request: HttpRequest, server: Data<Server>) -> HttpResponse {
-    respond(Box::pin(answer(request, server))).await
+    respond(&server.clone(), &request.clone(), Box::pin(answer(request, server))).await
 }
 
 async fn answer(request: HttpRequest, server: Data<Server>) -> Result<HttpResponse, HttpError> {

@@ -2,13 +2,13 @@
 
 use super::error::HttpError;
 use crate::{auth::AuthError, server::Server, settings::Secret};
-use actix_web::{HttpRequest, http::header};
+use actix_web::{HttpMessage, HttpRequest, http::header};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use nizhal_core::Principal;
 
 /// The verified actor behind `Authorization: Bearer …`, within its rate.
 pub(crate) async fn actor(server: &Server, request: &HttpRequest) -> Result<Principal, HttpError> {
-    verify(server, from_header(request).ok_or(AuthError::Missing)?).await
+    verify(server, request, from_header(request).ok_or(AuthError::Missing)?).await
 }
 
 /// The same for a WebSocket, where browsers cannot set a header: the query counts too.
@@ -18,11 +18,22 @@ pub(crate) async fn socket_actor(
     query: &[(String, String)],
 ) -> Result<Principal, HttpError> {
     let token = from_header(request).or_else(|| from_query(query));
-    verify(server, token.ok_or(AuthError::Missing)?).await
+    verify(server, request, token.ok_or(AuthError::Missing)?).await
 }
 
-async fn verify(server: &Server, token: &str) -> Result<Principal, HttpError> {
+/// Left on a request, so that whoever tells of its error can say whose it was.
+struct Verified(String);
+
+/// The key of the request's actor, once the token was verified.
+pub(super) fn verified(request: &HttpRequest) -> Option<String> {
+    request.extensions().get::<Verified>().map(|verified| verified.0.clone())
+}
+
+async fn verify(server: &Server, request: &HttpRequest, token: &str) -> Result<Principal, HttpError> {
     let principal = server.authenticator().authenticate(token, server.now()).await?;
+    if !server.observers().is_empty() {
+        request.extensions_mut().insert(Verified(principal.key().to_owned()));
+    }
     if let Some(limiter) = server.limiter() {
         limiter.check(principal.key())?;
     }

@@ -34,7 +34,8 @@ pub(crate) async fn read(request: &HttpRequest, payload: &mut Payload, limit: us
     Ok(body)
 }
 
-async fn drain(payload: &mut Payload) {
+/// Reads what comes for a while and drops it.
+pub(super) async fn drain(payload: &mut Payload) {
     let mut left = DRAIN_BYTES;
     let reading = async {
         while let Some(Ok(chunk)) = payload.next().await {

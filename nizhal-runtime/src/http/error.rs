@@ -2,13 +2,16 @@
 //!
 //! A handler fails with [`HttpError`]; nothing else decides what a client reads.
 
+use super::bearer;
 use crate::{
     auth::AuthError,
-    engine::{PullError, PushFailure},
+    engine::{PullError, PushFailure, ScopeError, TooManyBuckets},
+    observe::ErrorEvent,
+    server::Server,
     store::StoreError,
 };
 use actix_web::{
-    HttpResponse,
+    HttpRequest, HttpResponse,
     http::{StatusCode, header},
 };
 use futures_util::FutureExt;
@@ -24,8 +27,13 @@ pub(crate) enum HttpError {
     AdminWrong,
     #[error("set NIZHAL_ADMIN_PASSWORD to open this")]
     AdminUnset,
+    /// What it needs is not set up; the text says how to.
+    #[error("{0}")]
+    NotConfigured(&'static str),
     #[error("the actor does not hold this bucket")]
     BucketForbidden,
+    #[error(transparent)]
+    TooManyBuckets(#[from] TooManyBuckets),
     #[error("nothing is here")]
     NotFound,
     #[error("this URL takes {allowed}")]
@@ -41,7 +49,7 @@ pub(crate) enum HttpError {
     #[error("this client is older than the server supports; update it")]
     UpgradeRequired { contract_version: String, min_client_version: String },
     #[error("the pull failed")]
-    Pull(#[from] PullError),
+    Pull(#[source] PullError),
     #[error("the push ended early")]
     Push {
         #[source]
@@ -57,6 +65,24 @@ pub(crate) enum HttpError {
     Stopping,
     #[error("a handler panicked")]
     Panicked,
+}
+
+impl From<PullError> for HttpError {
+    fn from(error: PullError) -> Self {
+        match error {
+            PullError::TooManyBuckets(error) => error.into(),
+            error => Self::Pull(error),
+        }
+    }
+}
+
+impl From<ScopeError> for HttpError {
+    fn from(error: ScopeError) -> Self {
+        match error {
+            ScopeError::Store(error) => error.into(),
+            ScopeError::TooManyBuckets(error) => error.into(),
+        }
+    }
 }
 
 /// How long a client waits before it tries a database that was away, in seconds.
@@ -80,7 +106,9 @@ impl HttpError {
             Self::Auth(AuthError::Unavailable(_)) => answer(StatusCode::SERVICE_UNAVAILABLE, "unavailable", shown),
             Self::Auth(_) | Self::AdminWrong => answer(StatusCode::UNAUTHORIZED, "unauthorized", shown),
             Self::AdminUnset => answer(StatusCode::NOT_IMPLEMENTED, "not_implemented", shown),
+            Self::NotConfigured(_) => answer(StatusCode::NOT_IMPLEMENTED, "not_configured", shown),
             Self::BucketForbidden => answer(StatusCode::FORBIDDEN, "forbidden", shown),
+            Self::TooManyBuckets(_) => answer(StatusCode::FORBIDDEN, "too_many_buckets", shown),
             Self::NotFound => answer(StatusCode::NOT_FOUND, "not_found", shown),
             Self::MethodNotAllowed { .. } => answer(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", shown),
             Self::BadJson => answer(StatusCode::BAD_REQUEST, "bad_json", shown),
@@ -133,7 +161,9 @@ impl HttpError {
     /// Faults of the server are errors with their causes; the client's own are for whoever asks.
     fn log(&self, status: StatusCode, code: &'static str) {
         let error: &dyn Error = self;
-        if matches!(self, Self::AdminUnset | Self::Busy | Self::Stopping) || !status.is_server_error() {
+        if matches!(self, Self::AdminUnset | Self::NotConfigured(_) | Self::Busy | Self::Stopping)
+            || !status.is_server_error()
+        {
             tracing::debug!(status = status.as_u16(), code, error, "request refused");
         } else {
             tracing::error!(status = status.as_u16(), code, error, "request failed");
@@ -182,13 +212,23 @@ pub(crate) fn push_answer(failure: &PushFailure) -> (&'static str, String) {
     (code, text)
 }
 
-/// Runs a handler: its errors become answers, and a panic becomes a 500 instead of a cut connection.
-pub(crate) async fn respond(work: impl Future<Output = Result<HttpResponse, HttpError>>) -> HttpResponse {
-    match AssertUnwindSafe(work).catch_unwind().await {
-        Ok(Ok(response)) => response,
-        Ok(Err(error)) => error.into_response(),
-        Err(_) => HttpError::Panicked.into_response(),
-    }
+/// Runs a handler: its errors are counted and become answers, and a panic becomes a 500 instead of a cut connection.
+pub(crate) async fn respond(
+    server: &Server,
+    request: &HttpRequest,
+    work: impl Future<Output = Result<HttpResponse, HttpError>>,
+) -> HttpResponse {
+    let error = match AssertUnwindSafe(work).catch_unwind().await {
+        Ok(Ok(response)) => return response,
+        Ok(Err(error)) => error,
+        Err(_) => HttpError::Panicked,
+    };
+    let Answer { status, code, .. } = error.answer();
+    server.counts().failed(code);
+    let (url, actor) = (request.match_pattern(), bearer::verified(request));
+    let url = url.as_deref().unwrap_or_default();
+    server.observers().error(&ErrorEvent { url, actor: actor.as_deref(), status: status.as_u16(), code });
+    error.into_response()
 }
 
 /// For URLs of ours that nothing answers.

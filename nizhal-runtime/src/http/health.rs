@@ -2,7 +2,7 @@
 
 use super::error::{HttpError, respond};
 use crate::server::Server;
-use actix_web::{HttpResponse, http::header::CACHE_CONTROL, web::Data};
+use actix_web::{HttpRequest, HttpResponse, http::header::CACHE_CONTROL, web::Data};
 use serde_json::json;
 
 /// The process is up.
@@ -11,15 +11,15 @@ pub(super) async fn healthz() -> HttpResponse {
 }
 
 /// The database answers, the engine is provisioned, and the server is not stopping.
-pub(super) async fn readyz(server: Data<Server>) -> HttpResponse {
-    respond(Box::pin(async {
+pub(super) async fn readyz(request: HttpRequest, server: Data<Server>) -> HttpResponse {
+    let asking = async {
         if server.is_stopping() {
             return Err(HttpError::Stopping);
         }
         server.engine().ready().await?;
         Ok(well("ready"))
-    }))
-    .await
+    };
+    respond(&server, &request, Box::pin(asking)).await
 }
 
 fn well(status: &str) -> HttpResponse {

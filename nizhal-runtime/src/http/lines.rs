@@ -3,6 +3,7 @@
 use super::error::HttpError;
 use crate::{
     engine::{Line, Lines, PullError},
+    observe::PullEvent,
     server::Server,
 };
 use actix_web::{
@@ -13,7 +14,7 @@ use actix_web::{
 };
 use futures_util::{Stream, stream};
 use nizhal_core::{Principal, wire::PullRequest};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 const NDJSON: &str = "application/x-ndjson";
@@ -35,11 +36,13 @@ pub(super) async fn answer(
     server: Server,
     principal: Principal,
     wanted: PullRequest,
+    begun: Instant,
 ) -> Result<HttpResponse, HttpError> {
     // A stream holds a database connection for as long as its reader takes: some must be left for everybody else.
     let permit = server.streams().try_acquire_owned().map_err(|_| HttpError::Busy)?;
     let (to, mut from) = mpsc::channel(READY);
     let engine = server.engine().clone();
+    let told = Told { actor: principal.key().to_owned(), device: wanted.device_id.clone(), begun, bytes: 0 };
     rt::spawn(async move {
         engine.pull_lines(&principal, &wanted, &Lines::new(to, PATIENCE)).await;
         drop(permit);
@@ -49,28 +52,48 @@ pub(super) async fn answer(
     response.insert_header((CONTENT_TYPE, NDJSON)).insert_header((CACHE_CONTROL, "no-store"));
     // Said here, so that the compressing middleware leaves it alone: it would hold lines back until it has a block's worth.
     response.insert_header((CONTENT_ENCODING, "identity"));
-    Ok(response.streaming(body(server, first, from)))
+    Ok(response.streaming(body(server, told, first, from)))
+}
+
+/// What is told of a stream when it is at its end.
+struct Told {
+    actor: String,
+    device: Option<String>,
+    begun: Instant,
+    bytes: usize,
 }
 
 /// The bytes; a stream that ends without its last line ends with an error, so that the connection is seen to break.
 fn body(
     server: Server,
+    told: Told,
     first: Line,
     from: mpsc::Receiver<Result<Line, PullError>>,
 ) -> impl Stream<Item = Result<Bytes, PullError>> {
-    let start = Some((Some(first), from));
+    let start = Some((Some(first), from, told));
     stream::unfold(start, move |state| {
         let server = server.clone();
         async move {
-            let (waiting, mut from) = state?;
+            let (waiting, mut from, mut told) = state?;
             let line = match waiting {
                 Some(line) => Ok(line),
                 None => from.recv().await.unwrap_or(Err(PullError::SlowReader)),
             };
             Some(match line {
-                Ok(Line::Rows(line)) => (Ok(line.into()), Some((None, from))),
-                Ok(Line::Last { line, reset }) => {
-                    server.counts().pulled(reset);
+                Ok(Line::Rows(line)) => {
+                    told.bytes += line.len();
+                    (Ok(line.into()), Some((None, from, told)))
+                }
+                Ok(Line::Last { line, reset, rows }) => {
+                    server.pulled(&PullEvent {
+                        actor: &told.actor,
+                        device: told.device.as_deref(),
+                        rows,
+                        bytes: told.bytes + line.len(),
+                        reset,
+                        streamed: true,
+                        duration: told.begun.elapsed(),
+                    });
                     (Ok(line.into()), None)
                 }
                 Err(error) => (Err(error), None),
@@ -102,14 +125,15 @@ mod tests {
     async fn inv05_a_stream_without_its_last_line_ends_in_an_error() {
         let server = testing::server(testing::app(&testing::clock())).await;
         let (to, from) = mpsc::channel(1);
+        let told = || Told { actor: String::new(), device: None, begun: Instant::now(), bytes: 0 };
         let rows = |text: &str| Line::Rows(text.as_bytes().to_vec());
         to.send(Ok(rows("2"))).await.unwrap();
         drop(to);
-        let sent: Vec<_> = body(server.clone(), rows("1"), from).collect().await;
+        let sent: Vec<_> = body(server.clone(), told(), rows("1"), from).collect().await;
         assert!(matches!(&sent[..], [Ok(_), Ok(_), Err(PullError::SlowReader)]), "{sent:?}");
         let (_, from) = mpsc::channel(1);
-        let last = Line::Last { line: b"{}".to_vec(), reset: false };
-        let sent: Vec<_> = body(server, last, from).collect().await;
+        let last = Line::Last { line: b"{}".to_vec(), reset: false, rows: 1 };
+        let sent: Vec<_> = body(server, told(), last, from).collect().await;
         assert!(matches!(&sent[..], [Ok(_)]), "{sent:?}");
     }
 }

@@ -1,7 +1,9 @@
 //! HTTP: one file a URL, one place for errors; the only room that names actix-web.
 
+mod audit;
 mod authorize;
 mod bearer;
+mod blob;
 mod body;
 mod contract;
 mod cors;
@@ -11,6 +13,7 @@ mod health;
 mod limit;
 mod lines;
 mod listen;
+mod metrics;
 mod outcome;
 mod pull;
 mod push;
@@ -28,7 +31,7 @@ use actix_web::web::{self, Data, ServiceConfig};
 
 /// Mounts a server's routes into an actix-web app: `App::new().configure(nizhal::service(&server))`.
 ///
-/// They are everything under `/sync` and `/nizhal`, and `/healthz` and `/readyz`; register your own routes of those
+/// They are everything under `/sync` and `/nizhal`, and `/healthz`, `/readyz` and `/metrics`; register your own routes of those
 /// names before these.
 pub fn service(server: &Server) -> impl FnOnce(&mut ServiceConfig) + Clone + Send + use<> {
     let server = server.clone();
@@ -45,11 +48,20 @@ pub fn service(server: &Server) -> impl FnOnce(&mut ServiceConfig) + Clone + Sen
             .app_data(data.clone())
             .service(get("/contract").route(web::get().to(contract::contract)))
             .service(get("/stats").route(web::get().to(stats::stats)))
+            .service(get("/audit").route(web::get().to(audit::audit)))
+            .service(post("/blob/presign-upload").route(web::post().to(blob::for_actors)))
+            .service(get("/blob/{id}/url").route(web::get().to(blob::for_actors)))
+            .service(
+                resource("/blob/{key}", "GET, PUT")
+                    .route(web::get().to(blob::signed))
+                    .route(web::put().to(blob::signed)),
+            )
             .default_service(web::to(error::not_found));
         config
             .service(sync)
             .service(nizhal)
             .service(get("/healthz").route(web::get().to(health::healthz)).route(web::head().to(health::healthz)))
+            .service(get("/metrics").app_data(data.clone()).route(web::get().to(metrics::metrics)))
             .service(
                 get("/readyz")
                     .app_data(data)

@@ -58,6 +58,16 @@ fn one(reply: PushReply) -> (Map<String, Value>, Option<PushFailure>) {
     (outcome, failure)
 }
 
+/// Status and code of an answer.
+pub(super) fn told(answer: &Answer) -> (MutationStatus, Option<&'static str>) {
+    let status = match &answer.verdict {
+        Verdict::Applied(_) => MutationStatus::Applied,
+        Verdict::Duplicate(_) => MutationStatus::Duplicate,
+        Verdict::Refused(failure) | Verdict::Barred(failure) => status(failure),
+    };
+    (status, answer.verdict.failure().map(|failure| push_answer(failure).0))
+}
+
 fn result(answer: Answer) -> MutationResult {
     let told = answer.verdict.failure().map(push_answer);
     let (code, error) = told.map(|(code, text)| (code.to_owned(), text)).unzip();

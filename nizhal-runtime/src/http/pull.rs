@@ -5,16 +5,17 @@ use super::{
     error::{HttpError, respond},
     lines, wire,
 };
-use crate::server::Server;
+use crate::{observe::PullEvent, server::Server};
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header::{CACHE_CONTROL, ContentType},
     web::{Data, Payload},
 };
 use nizhal_core::wire::{PullRequest, Wire};
+use std::time::Instant;
 
 pub(super) async fn pull(request: HttpRequest, payload: Payload, server: Data<Server>) -> HttpResponse {
-    respond(Box::pin(answer(request, payload, server))).await
+    respond(&server.clone(), &request.clone(), Box::pin(answer(request, payload, server))).await
 }
 
 async fn answer(request: HttpRequest, mut payload: Payload, server: Data<Server>) -> Result<HttpResponse, HttpError> {
@@ -22,12 +23,22 @@ async fn answer(request: HttpRequest, mut payload: Payload, server: Data<Server>
     let wire = wire::of(&request)?;
     server.gate().check(&request)?;
     let body = body::read(&request, &mut payload, server.settings().max_body_bytes).await?;
+    let begun = Instant::now();
     let wanted: PullRequest = body::parse(&body)?;
     if wire == Wire::Two && lines::asked(&request) {
-        return lines::answer(server.get_ref().clone(), principal, wanted).await;
+        return lines::answer(server.get_ref().clone(), principal, wanted, begun).await;
     }
+    let device = wanted.device_id.clone();
     let page = server.engine().pull(&principal, wire, wanted).await?;
-    server.counts().pulled(page.reset);
+    server.pulled(&PullEvent {
+        actor: principal.key(),
+        device: device.as_deref(),
+        rows: page.rows,
+        bytes: page.body.len(),
+        reset: page.reset,
+        streamed: false,
+        duration: begun.elapsed(),
+    });
     // Every answer is for one actor and one moment, not only those that reset.
     Ok(HttpResponse::Ok().insert_header(ContentType::json()).insert_header((CACHE_CONTROL, "no-store")).body(page.body))
 }

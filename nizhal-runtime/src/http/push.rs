@@ -3,21 +3,27 @@
 use super::{
     bearer, body,
     error::{HttpError, respond},
-    outcome::outcome,
+    outcome::{outcome, told},
     wire,
 };
-use crate::server::Server;
+use crate::{
+    counts::status_name,
+    engine::PushReply,
+    observe::{PushEvent, PushedMutation},
+    server::Server,
+};
 use actix_web::{
     HttpRequest, HttpResponse, rt,
     web::{Data, Payload},
 };
-use nizhal_core::wire::PushRequest;
+use nizhal_core::wire::{MutationStatus, PushRequest};
+use std::time::Instant;
 
 /// The most mutations in one batch.
 const MAX_MUTATIONS: usize = 1000;
 
 pub(super) async fn push(request: HttpRequest, payload: Payload, server: Data<Server>) -> HttpResponse {
-    respond(Box::pin(answer(request, payload, server))).await
+    respond(&server.clone(), &request.clone(), Box::pin(answer(request, payload, server))).await
 }
 
 async fn answer(request: HttpRequest, mut payload: Payload, server: Data<Server>) -> Result<HttpResponse, HttpError> {
@@ -25,6 +31,7 @@ async fn answer(request: HttpRequest, mut payload: Payload, server: Data<Server>
     let wire = wire::of(&request)?;
     server.gate().check(&request)?;
     let body = body::read(&request, &mut payload, server.settings().max_body_bytes).await?;
+    let (begun, bytes) = (Instant::now(), body.len());
     let batch: PushRequest = body::parse(&body)?;
     drop(body);
     let count = batch.mutations.len();
@@ -34,13 +41,38 @@ async fn answer(request: HttpRequest, mut payload: Payload, server: Data<Server>
     }
     // A task of its own: a client that hangs up must not stop a mutation between its commit and its pings.
     let engine = server.engine().clone();
+    let (actor, names) = (principal.key().to_owned(), names(&server, &batch));
     let pushing = rt::spawn(async move { engine.push(&principal, wire, batch).await });
     let reply = pushing.await.map_err(|_| HttpError::Panicked)?;
-    let refused = reply.answers.iter().filter(|answer| answer.verdict.failure().is_some()).count();
-    server.counts().pushed(reply.answers.len() - refused, refused > 0 || reply.fault.is_some());
+    tell(&server, &reply, &PushEvent { actor: &actor, mutations: &[], bytes, duration: begun.elapsed() }, &names);
     let (outcome, failure) = outcome(wire, reply);
     match failure {
         None => Ok(HttpResponse::Ok().json(outcome)),
         Some(failure) => Err(HttpError::Push { failure, outcome }),
     }
+}
+
+/// The mutators' names and the clients, for observers; nothing when there are none.
+fn names(server: &Server, batch: &PushRequest) -> Vec<(String, Option<String>)> {
+    if server.observers().is_empty() {
+        return Vec::new();
+    }
+    batch.mutations.iter().map(|mutation| (mutation.name.clone(), mutation.client_id.clone())).collect()
+}
+
+/// Counts the push, and tells observers of it.
+fn tell(server: &Server, reply: &PushReply, event: &PushEvent<'_>, names: &[(String, Option<String>)]) {
+    let mut failed = reply.fault.is_some();
+    let mut mutations = Vec::with_capacity(names.len());
+    for (at, answer) in reply.answers.iter().enumerate() {
+        let (status, code) = told(answer);
+        server.counts().mutation(status);
+        failed |= !matches!(status, MutationStatus::Applied | MutationStatus::Duplicate);
+        if let Some((name, device)) = names.get(at) {
+            let mutation = PushedMutation::new(name, &answer.client_mutation_id, status_name(status));
+            mutations.push(PushedMutation { device: device.as_deref(), code, ..mutation });
+        }
+    }
+    server.counts().pushed(failed, event.duration);
+    server.observers().push(&PushEvent { mutations: &mutations, ..*event });
 }

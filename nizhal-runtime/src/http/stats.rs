@@ -4,29 +4,87 @@ use super::{
     bearer,
     error::{HttpError, respond},
 };
-use crate::server::Server;
+use crate::{
+    server::Server,
+    store::{Holder, Horizon, JobCounts, StoreError},
+};
 use actix_web::{HttpRequest, HttpResponse, http::header::CACHE_CONTROL, web::Data};
-use serde_json::json;
+use serde_json::{Value, json};
+use std::{error::Error, time::Duration};
+
+/// How long the database may take, before it counts as away: who asks wants to know what is wrong now.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 pub(super) async fn stats(request: HttpRequest, server: Data<Server>) -> HttpResponse {
-    respond(answer(&request, &server)).await
+    respond(&server, &request, Box::pin(answer(&request, &server))).await
 }
 
 async fn answer(request: &HttpRequest, server: &Server) -> Result<HttpResponse, HttpError> {
     bearer::admin(server.settings().admin_password.as_ref(), request)?;
-    let jobs = server.engine().store.job_counts().await.map_err(HttpError::from)?;
-    let hub = server.hub().stats();
-    Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(json!({
+    let database = database(server).await;
+    let (hub, store) = (server.hub().stats(), &server.engine().store);
+    let pool = store.pool_use();
+    let mut stats = json!({
         "app": server.name(),
         "contractVersion": server.gate().contract.to_string(),
         "contractHash": server.contract().hash(),
         "mode": server.settings().mode.as_str(),
-        "database": server.database_kind(),
+        "database": if database.is_some() { server.database_kind() } else { "unavailable" },
+        "pool": {"open": pool.open, "idle": pool.idle, "max": pool.most},
         "uptimeSeconds": server.uptime().as_secs(),
         "sockets": hub.sockets,
         "subscriptions": hub.subscriptions,
         "pingsSent": hub.pings_sent,
-        "jobs": {"pending": jobs.pending, "running": jobs.running, "dead": jobs.dead},
+        "auditEntries": store.audit_count(),
         "counts": server.counts().read(),
-    })))
+    });
+    if let Some(Database { jobs, horizon, holder }) = database {
+        stats["jobs"] = json!({"pending": jobs.pending, "running": jobs.running, "dead": jobs.dead});
+        stats["horizon"] = json!({
+            "version": horizon.version,
+            "horizon": horizon.horizon,
+            "lag": horizon.lag(),
+            "heldBy": holder.as_ref().map(held_by),
+        });
+    }
+    Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(stats))
+}
+
+fn held_by(holder: &Holder) -> Value {
+    json!({
+        "pid": holder.pid,
+        "applicationName": holder.application_name,
+        "user": holder.user,
+        "state": holder.state,
+        "ageSeconds": holder.age_seconds,
+    })
+}
+
+/// What the database says of itself.
+pub(super) struct Database {
+    pub(super) jobs: JobCounts,
+    pub(super) horizon: Horizon,
+    /// Who holds the horizon back, when it lags.
+    pub(super) holder: Option<Holder>,
+}
+
+/// Asks the database; `None` when it does not answer in time.
+pub(super) async fn database(server: &Server) -> Option<Database> {
+    let store = &server.engine().store;
+    let asking = async {
+        let horizon = store.horizon().await?;
+        let holder = if horizon.lag() > 0 { store.holder().await? } else { None };
+        Ok::<_, StoreError>(Database { jobs: store.job_counts().await?, horizon, holder })
+    };
+    match tokio::time::timeout(PATIENCE, asking).await {
+        Ok(Ok(database)) => Some(database),
+        Ok(Err(error)) => {
+            tracing::warn!(error = &error as &dyn Error, "the database cannot be asked for stats");
+            None
+        }
+        Err(_) => {
+            tracing::warn!("the database takes too long to be asked for stats");
+            None
+        }
+    }
 }

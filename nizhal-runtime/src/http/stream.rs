@@ -13,7 +13,7 @@ use actix_web::{
 };
 
 pub(super) async fn stream(request: HttpRequest, payload: Payload, server: Data<Server>) -> HttpResponse {
-    respond(Box::pin(answer(request, payload, server))).await
+    respond(&server.clone(), &request.clone(), Box::pin(answer(request, payload, server))).await
 }
 
 async fn answer(request: HttpRequest, payload: Payload, server: Data<Server>) -> Result<HttpResponse, HttpError> {

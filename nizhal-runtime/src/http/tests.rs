@@ -222,3 +222,42 @@ async fn a_stopping_server_is_not_ready() {
     server.close_sockets();
     assert_eq!(call(&server, TestRequest::with_uri("/readyz")).await.0, 503);
 }
+
+/// Sessions named `user@shop`, kept by somebody who may be away.
+struct Sessions;
+
+impl crate::Authenticator for Sessions {
+    fn authenticate<'a>(
+        &'a self,
+        token: &'a str,
+        _: nizhal_core::DateTimeUtc,
+    ) -> crate::auth::BoxFuture<'a, Result<nizhal_core::Principal, crate::AuthError>> {
+        Box::pin(async move {
+            if token == "away" {
+                return Err(crate::AuthError::Unavailable("nobody answers".into()));
+            }
+            let (user, shop) = token.split_once('@').ok_or(crate::AuthError::Invalid)?;
+            let claims = testing::Claims { user_id: user.into(), owner_id: "o1".into(), shop_id: shop.into() };
+            Ok(nizhal_core::Principal::new(claims, None))
+        })
+    }
+}
+
+#[actix_web::test]
+async fn an_apps_own_authenticator_stands_in_for_the_built_in_one() {
+    let clock = clock();
+    let server = testing::server(testing::app(&clock).authenticator(Sessions)).await;
+    let as_ = |token: &str| {
+        let body = json!({"mutations": [mutation(1, "n1")]}).to_string();
+        bearer(TestRequest::post().uri("/sync/push"), token).set_payload(body)
+    };
+    assert_eq!(call(&server, as_("u1@s1")).await.0, 200);
+    let pull = bearer(TestRequest::post().uri("/sync/pull"), "u2@s1").set_payload("");
+    let (status, body) = call(&server, pull).await;
+    assert_eq!((status, &body["changed"][0]["rows"][0]["id"]), (200, &json!("n1")));
+    assert_eq!(call(&server, as_("nobody")).await.0, 401);
+    assert_eq!(call(&server, as_(&token("u1", "s1", &clock))).await.0, 401, "no other is asked");
+    let (status, body) = call(&server, as_("away")).await;
+    assert_eq!((status, &body["code"]), (503, &json!("unavailable")));
+    assert!(!body.to_string().contains("nobody answers"));
+}

@@ -79,6 +79,9 @@ async fn run(engine: &Engine, entry: &JobEntry, job: &ClaimedJob) -> Result<Ran,
     };
     write.finish_job().await?;
     tx.commit().await?;
+    if ran != Ran::Later {
+        engine.store.audit_written();
+    }
     // What the handler enqueued is there now.
     engine.job_wake.notify_one();
     Ok(ran)

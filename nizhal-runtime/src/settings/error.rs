@@ -14,6 +14,11 @@ pub enum SettingsError {
         /// What it may say.
         wanted: &'static str,
     },
+    /// A secret, and public keys beside it.
+    #[error(
+        "NIZHAL_JWKS and NIZHAL_AUTH_SECRET are both set, and tokens are signed by one or the other: take one of them away"
+    )]
+    TwoSigners,
     /// Production without a secret.
     #[error(
         "NIZHAL_AUTH_SECRET is not set, and NIZHAL_ENV=production does not run without it: set it to at least 32 \

@@ -7,7 +7,7 @@ mod secret;
 pub use error::SettingsError;
 pub use secret::Secret;
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
 /// Where the server runs: decides what it may do by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,6 +50,15 @@ pub enum Cors {
     Origins(Vec<String>),
 }
 
+/// Where a set of public keys is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JwksSource {
+    /// A file.
+    File(PathBuf),
+    /// `https://…`, or `http://…` inside a network of one's own.
+    Url(String),
+}
+
 /// Everything that differs between two runs of the same app.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -61,9 +70,9 @@ pub struct Settings {
     pub port: u16,
     /// `NIZHAL_ENV`.
     pub mode: Mode,
-    /// `NIZHAL_AUTH_SECRET`: signs and verifies tokens.
+    /// `NIZHAL_AUTH_SECRET`: signs and verifies tokens, unless `NIZHAL_JWKS` does.
     pub auth_secret: Option<Secret>,
-    /// `NIZHAL_ADMIN_PASSWORD`: opens `/nizhal/stats`.
+    /// `NIZHAL_ADMIN_PASSWORD`: opens `/nizhal/stats`, `/nizhal/audit` and `/metrics`.
     pub admin_password: Option<Secret>,
     /// `NIZHAL_RATE_LIMIT`: `120/60s` by default; `None` is `off`.
     pub rate_limit: Option<RateLimit>,
@@ -77,6 +86,20 @@ pub struct Settings {
     pub tombstone_days: Option<u32>,
     /// `NIZHAL_ALLOW_BREAKING`: `on` lets a contract in that installed clients may not survive; off by default.
     pub allow_breaking: bool,
+    /// `NIZHAL_AUDIT_DAYS`: how long audit entries are kept; 90 by default, 0 for ever, `None` is `off`: none are written.
+    pub audit_days: Option<u32>,
+    /// `NIZHAL_AUDIT_ARGS`: whether audit entries keep the arguments, which may be personal; off by default.
+    pub audit_args: bool,
+    /// `NIZHAL_MAX_BUCKETS`: the most buckets one actor may hold; 10,000 by default.
+    pub max_buckets: usize,
+    /// `NIZHAL_METRICS`: whether `/metrics` is open to everybody; to the admin alone by default.
+    pub metrics_open: bool,
+    /// `NIZHAL_JWKS`: where the keys are that verify tokens, a file or a URL; without it tokens are HS256.
+    pub jwks: Option<JwksSource>,
+    /// `NIZHAL_JWT_AUDIENCE`: tokens must be for one of these; for anybody when there are none.
+    pub jwt_audience: Vec<String>,
+    /// `NIZHAL_JWT_ISSUER`: who must have issued tokens.
+    pub jwt_issuer: Option<String>,
     /// `NIZHAL_JOB_WORKERS`: how many jobs this process runs at a time; 2 by default, 0 for none. One at most on SQLite.
     pub job_workers: u32,
 }
@@ -101,6 +124,13 @@ impl Settings {
             tombstone_days: Some(30),
             allow_breaking: false,
             job_workers: 2,
+            audit_days: Some(90),
+            audit_args: false,
+            max_buckets: crate::engine::MAX_BUCKETS,
+            metrics_open: false,
+            jwks: None,
+            jwt_audience: Vec::new(),
+            jwt_issuer: None,
         }
     }
 
@@ -146,6 +176,25 @@ impl Settings {
         if let Some(value) = said("NIZHAL_JOB_WORKERS") {
             settings.job_workers = parse::job_workers(&value)?;
         }
+        if let Some(value) = said("NIZHAL_AUDIT_DAYS") {
+            settings.audit_days = parse::audit_days(&value)?;
+        }
+        if let Some(value) = said("NIZHAL_AUDIT_ARGS") {
+            settings.audit_args = parse::on_or_off("NIZHAL_AUDIT_ARGS", &value)?;
+        }
+        if let Some(value) = said("NIZHAL_MAX_BUCKETS") {
+            settings.max_buckets = parse::max_buckets(&value)?;
+        }
+        if let Some(value) = said("NIZHAL_METRICS") {
+            settings.metrics_open = parse::metrics(&value)?;
+        }
+        if let Some(value) = said("NIZHAL_JWKS") {
+            settings.jwks = Some(parse::jwks(&value)?);
+        }
+        if let Some(value) = said("NIZHAL_JWT_AUDIENCE") {
+            settings.jwt_audience = parse::audience(&value)?;
+        }
+        settings.jwt_issuer = said("NIZHAL_JWT_ISSUER").map(|issuer| issuer.trim().to_owned());
         Ok(settings)
     }
 
@@ -170,6 +219,17 @@ impl Settings {
             }
             (Some(secret), _) => Ok(Signing { secret: secret.clone(), made_here: false }),
         }
+    }
+
+    /// Where the public keys are that verify tokens, if tokens are not signed with the secret.
+    ///
+    /// # Errors
+    /// When both are given: one of them would be believed without need.
+    pub fn jwks(&self) -> Result<Option<&JwksSource>, SettingsError> {
+        if self.jwks.is_some() && self.auth_secret.is_some() {
+            return Err(SettingsError::TwoSigners);
+        }
+        Ok(self.jwks.as_ref())
     }
 
     /// The database's URL without its password, for people.

@@ -1,6 +1,6 @@
 //! One function a variable: its text to its value, or the sentence that says what to write.
 
-use super::{Cors, Mode, RateLimit, SettingsError};
+use super::{Cors, JwksSource, Mode, RateLimit, SettingsError};
 use std::{num::NonZeroU32, str::FromStr, time::Duration};
 
 fn invalid(name: &'static str, value: &str, wanted: &'static str) -> SettingsError {
@@ -119,6 +119,64 @@ pub(super) fn job_workers(value: &str) -> Result<u32, SettingsError> {
         return Err(invalid("NIZHAL_JOB_WORKERS", value, WANTED));
     }
     Ok(workers)
+}
+
+pub(super) fn audit_days(value: &str) -> Result<Option<u32>, SettingsError> {
+    const WANTED: &str = "a number of days up to 36500, such as 90, 0 to keep entries for ever, or `off` to write none";
+    if value.trim() == "off" {
+        return Ok(None);
+    }
+    let days: u32 = number("NIZHAL_AUDIT_DAYS", value, WANTED)?;
+    if days > 36_500 {
+        return Err(invalid("NIZHAL_AUDIT_DAYS", value, WANTED));
+    }
+    Ok(Some(days))
+}
+
+pub(super) fn on_or_off(name: &'static str, value: &str) -> Result<bool, SettingsError> {
+    match value.trim() {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(invalid(name, value, "`on` or `off`")),
+    }
+}
+
+pub(super) fn max_buckets(value: &str) -> Result<usize, SettingsError> {
+    const WANTED: &str = "a number of buckets from 1 to 1000000, such as 10000";
+    let buckets: usize = number("NIZHAL_MAX_BUCKETS", value, WANTED)?;
+    if !(1..=1_000_000).contains(&buckets) {
+        return Err(invalid("NIZHAL_MAX_BUCKETS", value, WANTED));
+    }
+    Ok(buckets)
+}
+
+pub(super) fn metrics(value: &str) -> Result<bool, SettingsError> {
+    match value.trim() {
+        "open" => Ok(true),
+        "admin" => Ok(false),
+        _ => Err(invalid("NIZHAL_METRICS", value, "`open`, or `admin` to ask for NIZHAL_ADMIN_PASSWORD")),
+    }
+}
+
+pub(super) fn jwks(value: &str) -> Result<JwksSource, SettingsError> {
+    const WANTED: &str = "a URL such as `https://id.example.com/.well-known/jwks.json`, or the path of a file";
+    let value = value.trim();
+    let Some((scheme, rest)) = value.split_once("://") else { return Ok(JwksSource::File(value.into())) };
+    // A password would end up in the log when the issuer does not answer.
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if !matches!(scheme, "https" | "http") || host.is_empty() || host.contains('@') || rest.contains([' ', '#']) {
+        return Err(invalid("NIZHAL_JWKS", &without_password(value), WANTED));
+    }
+    Ok(JwksSource::Url(value.to_owned()))
+}
+
+pub(super) fn audience(value: &str) -> Result<Vec<String>, SettingsError> {
+    let audience: Vec<String> = value.split(',').map(|name| name.trim().to_owned()).collect();
+    if audience.iter().any(String::is_empty) {
+        let wanted = "the name that tokens are for, or several with commas between them";
+        return Err(invalid("NIZHAL_JWT_AUDIENCE", value, wanted));
+    }
+    Ok(audience)
 }
 
 /// `scheme://user:password@host` without the password, and without parameters, which may hold one too.

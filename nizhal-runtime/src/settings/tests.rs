@@ -37,8 +37,22 @@ fn values_that_read() {
         ("NIZHAL_CORS", "https://a.example, http://localhost:5173"),
         ("NIZHAL_DB_POOL", "3"),
         ("NIZHAL_JOB_WORKERS", "0"),
+        ("NIZHAL_AUDIT_DAYS", "0"),
+        ("NIZHAL_AUDIT_ARGS", "on"),
+        ("NIZHAL_MAX_BUCKETS", "7"),
+        ("NIZHAL_METRICS", "open"),
+        ("NIZHAL_JWKS", "https://id.example/keys"),
+        ("NIZHAL_JWT_AUDIENCE", "web, phone"),
+        ("NIZHAL_JWT_ISSUER", " https://id.example/ "),
     ])
     .unwrap();
+    assert_eq!((settings.audit_days, settings.audit_args), (Some(0), true));
+    assert_eq!((settings.max_buckets, settings.metrics_open), (7, true));
+    assert_eq!(settings.jwks, Some(JwksSource::Url("https://id.example/keys".to_owned())));
+    assert_eq!(settings.jwt_audience, ["web", "phone"]);
+    assert_eq!(settings.jwt_issuer.as_deref(), Some("https://id.example/"));
+    assert_eq!(with(&[("NIZHAL_AUDIT_DAYS", "off")]).unwrap().audit_days, None);
+    assert_eq!(with(&[("NIZHAL_JWKS", "keys.json")]).unwrap().jwks, Some(JwksSource::File("keys.json".into())));
     assert_eq!((settings.host.as_str(), settings.port, settings.db_pool), ("::1", 0, 3));
     assert_eq!(settings.job_workers, 0);
     assert_eq!(settings.mode, Mode::Production);
@@ -77,6 +91,16 @@ fn values_that_do_not_read_name_the_variable() {
         ("NIZHAL_TOMBSTONE_DAYS", "a month"),
         ("NIZHAL_JOB_WORKERS", "-1"),
         ("NIZHAL_JOB_WORKERS", "101"),
+        ("NIZHAL_AUDIT_DAYS", "-1"),
+        ("NIZHAL_AUDIT_DAYS", "36501"),
+        ("NIZHAL_AUDIT_ARGS", "yes"),
+        ("NIZHAL_MAX_BUCKETS", "0"),
+        ("NIZHAL_MAX_BUCKETS", "all"),
+        ("NIZHAL_METRICS", "on"),
+        ("NIZHAL_JWKS", "ftp://id.example/keys"),
+        ("NIZHAL_JWKS", "https:///keys"),
+        ("NIZHAL_JWKS", "https://id.example/a b"),
+        ("NIZHAL_JWT_AUDIENCE", "a,,b"),
     ];
     for (name, value) in table {
         let text = with(&[(name, value)]).expect_err(&format!("{name}={value}")).to_string();
@@ -89,6 +113,8 @@ fn values_that_do_not_read_name_the_variable() {
 #[test]
 fn a_database_url_never_shows_its_password() {
     let text = with(&[("DATABASE_URL", "mysql://u:hunter2@db/app")]).unwrap_err().to_string();
+    assert!(!text.contains("hunter2"), "{text}");
+    let text = with(&[("NIZHAL_JWKS", "https://u:hunter2@id.example/keys")]).unwrap_err().to_string();
     assert!(!text.contains("hunter2"), "{text}");
     let mut settings = Settings::defaults("ledger");
     for url in ["postgres://u:hunter2@db/app", "postgres://u:a@hunter2@db/app", "postgres://db/app?password=hunter2"] {

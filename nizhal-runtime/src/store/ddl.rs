@@ -1,7 +1,7 @@
 //! `create table` and `create index`, for users' tables and the engine's, in both dialects.
 
 use super::{
-    StoreError, field,
+    StoreError, audit, field,
     sql::{DELETED_AT, Dialect, UPDATED_AT, VERSION, literal, quote, stamped},
 };
 use crate::schema::Schema;
@@ -82,6 +82,21 @@ pub(crate) fn engine_tables(dialect: Dialect) -> Vec<(&'static str, String)> {
         (
             "_nizhal_bucket_sets",
             format!("create table _nizhal_bucket_sets (id {text} primary key, buckets {text} not null, at {time})"),
+        ),
+        (
+            "_nizhal_audit",
+            format!(
+                "create table _nizhal_audit (version {int} not null, n {int} not null, at {time}, kind {text} not null, \
+                 actor {text} not null, id {text} not null, client_id {text}, mutation_id {int}, name {text} not null, \
+                 status {text} not null, buckets {text} not null, tables {text} not null, args {text}, \
+                 primary key (version, n))"
+            ),
+        ),
+        (
+            "_nizhal_audit_buckets",
+            format!(
+                "create table _nizhal_audit_buckets (bucket {text} not null, version {int} not null, n {int} not null)"
+            ),
         ),
     ];
     if dialect == Dialect::Sqlite {
@@ -258,6 +273,10 @@ pub(crate) fn indexes(dialect: Dialect, schema: &Schema) -> Vec<Index> {
     let own = |table: &str, parts: &[&str]| on(table, &parts.iter().map(|&part| part.to_owned()).collect::<Vec<_>>());
     all.push(own("_nizhal_tombstones", &["rule", "bucket", "version", "tbl", "id"]));
     all.push(own("_nizhal_mutations", &["client_id", "mutation_id"]));
+    all.push(own("_nizhal_audit", &["actor", "version", "n"]));
+    all.push(own("_nizhal_audit", &["at"]));
+    let filed = format!("\"_nizhal_audit_buckets\" ({}, version, n)", audit::BUCKET_KEY);
+    all.push(Index { unique: false, definition: filed });
     // What waits, by when it is due; and one of a key among those that wait.
     let due = "\"_nizhal_jobs\" (run_at) where status <> 'dead'";
     let key = "\"_nizhal_jobs\" (name, unique_key) where status = 'pending' and unique_key is not null";

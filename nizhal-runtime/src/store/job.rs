@@ -4,7 +4,7 @@
 //! holds the row locked until it ends; a `running` row that nobody holds is one whose server died, and `run_at` says from when on
 //! it may be taken again. Success deletes the row in the handler's own transaction.
 
-use super::{Backend, Store, StoreError, WriteTx, sql::Dialect};
+use super::{Audit, Backend, Store, StoreError, Touched, WriteTx, audit::NewEntry, sql::Dialect};
 use nizhal_core::{DateTimeUtc, NewJob};
 use sea_orm::{ConnectionTrait, Statement, Value};
 
@@ -115,7 +115,7 @@ impl Store {
     /// When the database fails.
     pub async fn job_counts(&self) -> Result<JobCounts, StoreError> {
         let sql = "select status, count(*) as jobs from _nizhal_jobs group by status";
-        let db = self.connection();
+        let db = self.reads();
         let mut counts = JobCounts::default();
         for row in db.query_all_raw(Statement::from_string(db.get_database_backend(), sql)).await? {
             let jobs: i64 = row.try_get("", "jobs")?;
@@ -164,12 +164,15 @@ impl WriteTx<'_> {
         Ok(self.one(&sql, [job.id.as_str().into(), job.attempt.into()]).await?.is_some())
     }
 
-    /// Done: the row goes with the commit that keeps what the handler wrote.
+    /// Done: the row goes with the commit that keeps what the handler wrote, and the audit entry comes with it.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn job_done(&self, job: &ClaimedJob) -> Result<(), StoreError> {
-        self.run("delete from _nizhal_jobs where id = $1", [job.id.as_str().into()]).await.map(drop)
+        // Asked for the log alone, so not without it.
+        let touched = if self.audit() == Audit::Off { Vec::new() } else { self.written().await?.touched };
+        let sql = "delete from _nizhal_jobs where id = $1";
+        self.run_audited(sql, vec![job.id.as_str().into()], &entry(job, "done", &touched)).await
     }
 
     /// Not done. Its key is given up when another of that key came to wait meanwhile.
@@ -180,7 +183,7 @@ impl WriteTx<'_> {
         let sql = "update _nizhal_jobs set status = $2, attempts = $3, run_at = $4, last_error = $5, unique_key = case \
             when exists (select 1 from _nizhal_jobs o where o.name = _nizhal_jobs.name and o.unique_key = \
             _nizhal_jobs.unique_key and o.status = 'pending') then null else unique_key end where id = $1";
-        let values = [
+        let values = vec![
             job.id.as_str().into(),
             if failed.dead { "dead" } else { "pending" }.into(),
             failed.attempts.into(),
@@ -188,6 +191,9 @@ impl WriteTx<'_> {
             // A reason may quote anything, and Postgres cannot keep U+0000.
             failed.error.replace('\0', "").into(),
         ];
+        if failed.dead {
+            return self.run_audited(sql, values, &entry(job, "dead", &[])).await;
+        }
         self.run(sql, values).await.map(drop)
     }
 
@@ -214,4 +220,9 @@ impl WriteTx<'_> {
         }
         Ok(())
     }
+}
+
+fn entry<'a>(job: &'a ClaimedJob, status: &'a str, touched: &'a [Touched]) -> NewEntry<'a> {
+    let (actor, sequence) = ("", None);
+    NewEntry { kind: "job", actor, id: &job.id, sequence, name: &job.name, status, touched, args: &job.args }
 }

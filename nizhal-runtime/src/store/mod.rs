@@ -1,8 +1,10 @@
 //! The databases: the only room that names sqlx and sea-orm connections.
 
+mod audit;
 mod ddl;
 mod error;
 mod field;
+mod health;
 mod job;
 mod json;
 mod note;
@@ -16,9 +18,11 @@ mod sql;
 mod sqlite;
 mod write;
 
+pub use audit::{Audit, AuditEntry, AuditPage, AuditQuery};
 pub use error::StoreError;
 pub(crate) use error::{Fault, fault};
 pub use field::Conflict;
+pub use health::{Holder, Horizon, PoolUse};
 pub use job::{ClaimedJob, FailedJob, JobCounts};
 pub use note::Touched;
 pub(crate) use number::Counters;
@@ -31,12 +35,15 @@ use nizhal_core::{Principal, RuleTable};
 use scope::ScopeSql;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, Statement, TransactionTrait, Value};
 use sql::Dialect;
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicU64};
 
 /// One app's database.
 pub struct Store {
     schema: Arc<Schema>,
     backend: Backend,
+    audit: Audit,
+    /// Entries that this process wrote.
+    audited: AtomicU64,
 }
 
 enum Backend {
@@ -70,7 +77,14 @@ impl Store {
                 ));
             }
         };
-        Ok(Self { schema, backend })
+        Ok(Self { schema, backend, audit: Audit::Off, audited: AtomicU64::new(0) })
+    }
+
+    /// The same, writing an audit log or none.
+    #[must_use]
+    pub fn with_audit(mut self, audit: Audit) -> Self {
+        self.audit = audit;
+        self
     }
 
     /// The SQL that provisioning would run now, statement by statement; empty when all is in place.
@@ -118,6 +132,14 @@ impl Store {
         match &self.backend {
             Backend::Postgres(store) => store.db(),
             Backend::Sqlite(store) => store.db(),
+        }
+    }
+
+    /// A sea-orm connection for reads that should keep no writer waiting.
+    fn reads(&self) -> &DatabaseConnection {
+        match &self.backend {
+            Backend::Postgres(store) => store.db(),
+            Backend::Sqlite(store) => store.reads(),
         }
     }
 

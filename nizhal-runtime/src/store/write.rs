@@ -1,7 +1,8 @@
 //! The statements of a push; one text for both databases.
 
 use super::{
-    Store, StoreError,
+    Audit, Store, StoreError,
+    audit::NewEntry,
     field::{self, Conflict},
     note::{self, Touched},
     read::Frame,
@@ -49,6 +50,8 @@ pub struct Claim<'a> {
     pub name: &'a str,
     /// The stamp that its device gave it, clamped.
     pub stamp: Option<&'a str>,
+    /// Its arguments as sent.
+    pub args: &'a str,
 }
 
 /// The final answer to a mutation.
@@ -66,6 +69,8 @@ pub struct Record<'a> {
     pub server_id: Option<String>,
     /// The version that its writes drew; that of the client's mutation before when it wrote nothing.
     pub version: i64,
+    /// What it touched.
+    pub touched: &'a [Touched],
 }
 
 /// What a transaction wrote.
@@ -102,6 +107,10 @@ impl<'a> WriteTx<'a> {
 
     pub(super) fn dialect(&self) -> Dialect {
         self.store.dialect()
+    }
+
+    pub(super) fn audit(&self) -> Audit {
+        self.store.audit
     }
 
     fn statement(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Statement {
@@ -233,14 +242,14 @@ impl<'a> WriteTx<'a> {
         }
     }
 
-    /// Stores the answer, and uses up the sequence number.
+    /// Stores the answer and the audit entry, and uses up the sequence number.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn record(&self, claim: &Claim<'_>, record: Record<'_>) -> Result<(), StoreError> {
         let sql = "update _nizhal_mutations set status = $3, reason = $4, result = $5, client_ref = $6, \
             server_id = $7, version = $8 where actor = $1 and client_mutation_id = $2";
-        let values = [
+        let values = vec![
             claim.actor.into(),
             claim.client_mutation_id.into(),
             record.status.into(),
@@ -250,7 +259,17 @@ impl<'a> WriteTx<'a> {
             record.server_id.into(),
             record.version.into(),
         ];
-        self.run(sql, values).await?;
+        let entry = NewEntry {
+            kind: "mutation",
+            actor: claim.actor,
+            id: claim.client_mutation_id,
+            sequence: claim.sequence,
+            name: claim.name,
+            status: record.status,
+            touched: record.touched,
+            args: claim.args,
+        };
+        self.run_audited(sql, values, &entry).await?;
         self.advance(claim, record.version).await
     }
 

@@ -4,5 +4,6 @@ mod crdt;
 mod embed;
 mod encoding;
 mod number;
+mod observe;
 mod oracle;
 mod rules;

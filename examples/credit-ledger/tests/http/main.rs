@@ -1,7 +1,9 @@
 //! The credit ledger through its real server, on both databases: one module a promise.
 
 mod args;
+mod audit;
 mod auth;
+mod blob;
 mod clash;
 mod contract;
 mod converge;
@@ -13,10 +15,12 @@ mod epoch;
 mod fixture;
 mod held;
 mod jobs;
+mod jwks;
 mod kill;
 mod leak;
 mod membership;
 mod merge;
+mod metrics;
 mod moves;
 mod oracle;
 mod overlap;
@@ -26,7 +30,9 @@ mod push;
 mod request;
 mod restore;
 mod sequence;
+mod stats;
 mod stream;
+mod too_many;
 mod wire2_pull;
 mod wire2_push;
 mod writers;

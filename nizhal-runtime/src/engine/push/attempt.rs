@@ -1,7 +1,8 @@
 //! One mutation: in one transaction of its own, applied exactly once, answered the same for ever.
 
 use super::{Engine, Ids, PushFailure, numbered};
-use crate::engine::scope;
+use crate::engine::scope::Choices;
+use crate::observe::ConflictEvent;
 use crate::store::{Claim, Conflict, Counters, Fault, Record, StoreError, Stored, Touched, fault};
 use futures_util::FutureExt;
 use nizhal_core::{
@@ -45,6 +46,7 @@ impl Engine {
                 sequence: mutation.client_id.as_deref().zip(numbered(mutation)),
                 name: &mutation.name,
                 stamp: stamp.as_deref(),
+                args: mutation.args.get(),
             };
             let unknown = || PushFailure::UnknownMutator(mutation.name.clone());
             let outcome = match (self.schema.mutator(&mutation.name), wire) {
@@ -111,7 +113,7 @@ impl Engine {
                 if self.may_write(&tx, principal, entry, &written.touched).await? {
                     let write = self.store.on(&tx);
                     let version = written.version.unwrap_or(before);
-                    let record = record_of(&applied, mutation, version);
+                    let record = Record { touched: &written.touched, ..record_of(&applied, mutation, version) };
                     let ids = Ids { client_ref: record.client_ref.clone(), server_id: record.server_id.clone() };
                     write.record(claim, record).await?;
                     self.enqueue(&tx, &parts.jobs).await?;
@@ -210,14 +212,15 @@ impl Engine {
         }
         let frame = self.store.on(tx).frame(&self.store.scope_args(principal)).await?;
         self.same_rules(&frame)?;
-        let own = scope::buckets(&self.schema, principal, &frame.members);
-        Ok(checked.all(|touched| own.contains(&touched.bucket)))
+        let own = Choices::new(&self.schema, principal, &frame.members);
+        Ok(checked.all(|touched| own.hold(&touched.bucket)))
     }
 
     /// Tells of the columns that a late write did not get.
     fn conflicted(&self, conflicts: &[Conflict]) {
         for Conflict { table, id, column, kept, lost } in conflicts {
             tracing::info!(table, id, column, kept, lost, "a late write lost against a later one");
+            self.observers.conflict(&ConflictEvent::new(table, id, column, kept, lost));
         }
     }
 
@@ -259,6 +262,7 @@ fn record_of(applied: &Applied, mutation: &Mutation, version: i64) -> Record<'st
         client_ref: applied.server_id.is_some().then_some(reference).flatten(),
         server_id: applied.server_id.clone(),
         version,
+        touched: &[],
     }
 }
 

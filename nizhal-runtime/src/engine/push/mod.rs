@@ -58,10 +58,14 @@ impl Engine {
         Ok(match self.apply(principal, wire, mutation).await? {
             Outcome::Applied { touched, ids } => {
                 self.ping(&touched);
+                self.store.audit_written();
                 (Verdict::Applied(ids), id)
             }
             Outcome::Seen { stored, last } => (seen(wire, stored, id), last),
-            Outcome::Refused(failure) => (Verdict::Refused(failure), id),
+            Outcome::Refused(failure) => {
+                self.store.audit_written();
+                (Verdict::Refused(failure), id)
+            }
             Outcome::Barred(failure) => {
                 let last = if let PushFailure::OutOfOrder { last, .. } = failure { Some(last) } else { None };
                 (Verdict::Barred(failure), last)

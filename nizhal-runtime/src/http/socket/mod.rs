@@ -6,7 +6,7 @@ mod wanted;
 pub(crate) use wanted::Wanted;
 
 use crate::{
-    engine::Bucket,
+    engine::{Bucket, ScopeError},
     realtime::{Batch, Listener, Seat},
     server::Server,
 };
@@ -200,6 +200,7 @@ impl Socket {
         }
         let scope = match self.server.engine().scope(&self.principal).await {
             Ok(scope) => scope,
+            Err(ScopeError::TooManyBuckets(_)) => return Err(Ending::Close(CloseCode::Policy, "too many buckets")),
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "a socket's scope could not be read");
                 self.listener.restore(batch);

@@ -76,6 +76,14 @@ end $nizhal$"
     )
 }
 
+/// The session that holds the horizon back, as SQL: the oldest of those with the lowest lock. Of another user's session all but
+/// its id, name and user may be hidden from us.
+pub(in crate::store) const HOLDER: &str = "select l.pid, a.application_name, a.usename::text as usename, a.state, \
+    extract(epoch from clock_timestamp() - a.xact_start)::float8 as age from pg_locks l \
+    left join pg_stat_activity a on a.pid = l.pid where l.locktype = 'advisory' and l.objsubid = 1 \
+    and (l.classid::bigint >> 16) = 20058 and l.database = (select oid from pg_database where datname = current_database()) \
+    order by ((l.classid::bigint & 65535) << 32) | l.objid::bigint, a.xact_start limit 1";
+
 /// Where writers from outside are heard, as SQL: one channel a schema.
 pub(super) const CHANNEL: &str =
     "select '_nizhal_' || md5('\"' || replace(current_schema()::text, '\"', '\"\"') || '\"')";

@@ -9,7 +9,7 @@ mod field;
 mod provision;
 mod pull;
 
-pub(super) use clock::SOMETHING;
+pub(super) use clock::{HOLDER, SOMETHING};
 pub(super) use pull::Snapshot;
 
 use super::{Outside, StoreError, StoreSettings, ddl::Seed, scope::ScopeSql};
@@ -119,6 +119,10 @@ impl PostgresStore {
 
     pub(super) fn db(&self) -> &DatabaseConnection {
         &self.db
+    }
+
+    pub(super) fn pool(&self) -> &PgPool {
+        &self.pool
     }
 
     pub(super) async fn close(&self) {

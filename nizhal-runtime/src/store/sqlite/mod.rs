@@ -32,6 +32,7 @@ pub(super) struct SqliteStore {
     writer: SqlitePool,
     readers: SqlitePool,
     db: DatabaseConnection,
+    reads: DatabaseConnection,
     /// Notes of writers from outside that our own transactions came upon.
     heard: Mutex<Vec<String>>,
     sql: PullSql,
@@ -61,7 +62,8 @@ impl SqliteStore {
                 .await?
         };
         let db = SqlxSqliteConnector::from_sqlx_sqlite_pool(writer.clone());
-        Ok(Self { writer, readers, db, heard: Mutex::default(), sql: PullSql::new(schema) })
+        let reads = SqlxSqliteConnector::from_sqlx_sqlite_pool(readers.clone());
+        Ok(Self { writer, readers, db, reads, heard: Mutex::default(), sql: PullSql::new(schema) })
     }
 
     pub(super) async fn plan(&self, schema: &Schema, seed: &Seed) -> Result<Vec<String>, StoreError> {
@@ -155,6 +157,15 @@ impl SqliteStore {
 
     pub(super) fn db(&self) -> &DatabaseConnection {
         &self.db
+    }
+
+    /// Beside the one writer.
+    pub(super) fn reads(&self) -> &DatabaseConnection {
+        &self.reads
+    }
+
+    pub(super) fn pool(&self) -> &SqlitePool {
+        &self.readers
     }
 
     pub(super) async fn close(&self) {

@@ -3,7 +3,7 @@
 use super::capture;
 use crate::schema::Schema;
 use crate::store::{
-    StoreError,
+    StoreError, audit,
     ddl::{self, Seed},
     note, rules,
     sql::{Dialect, UPDATED_AT, literal, quote, stamped},
@@ -107,7 +107,7 @@ fn missing_columns(
 }
 
 fn triggers(schema: &Schema, made: &BTreeSet<String>, plan: &mut Vec<String>) {
-    let mut wanted = Vec::new();
+    let mut wanted = vec![(stamped("_nizhal_file", audit::FILE_BUCKETS), audit::FILE_BUCKETS.to_owned())];
     for table in schema.synced() {
         for (verb, body) in capture::triggers(table, schema.rules()) {
             let name = stamped(&format!("_nizhal_{verb}"), &format!("{}\n{body}", table.name));

@@ -1,0 +1,199 @@
+//! Tokens signed by an identity provider: RS256, ES256 and EdDSA by the keys that it publishes.
+//!
+//! The algorithm is the key's, never the token's choice, so a public key cannot be passed off as an HS256 secret. Keys are
+//! cached. A token that names an unknown key makes the set be read again, at most [`BURST`] times at once and then every
+//! [`BETWEEN`], whatever names garbage carries; a reading that fails leaves the keys as they are.
+
+mod fetch;
+mod key;
+
+use super::{AuthError, Authenticator, BoxFuture, Expected, claims::principal};
+use crate::settings::JwksSource;
+use fetch::{FetchError, fetch};
+use governor::{DefaultDirectRateLimiter, Quota};
+use jsonwebtoken::{Algorithm, Header};
+use key::{KeyError, Keys, Verdict};
+use nizhal_core::{Actor, DateTimeUtc, Principal};
+use serde_json::{Map, Value};
+use std::{
+    error::Error,
+    fmt,
+    marker::PhantomData,
+    num::NonZeroU32,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+use tokio::sync::watch;
+
+/// How often tokens with unknown keys may have the set read in a row …
+const BURST: NonZeroU32 = NonZeroU32::new(3).unwrap();
+/// … and how long it takes until they may again.
+const BETWEEN: Duration = Duration::from_secs(30);
+/// How often the set is read in any case, so that a key that was withdrawn is forgotten.
+pub(crate) const EVERY: Duration = Duration::from_secs(5 * 60);
+
+/// Why keys could not be had.
+#[derive(Debug, thiserror::Error)]
+#[error("the keys at {place} cannot be used (NIZHAL_JWKS)")]
+pub struct JwksError {
+    place: String,
+    #[source]
+    cause: Box<dyn Error + Send + Sync>,
+}
+
+/// The keys of an issuer, kept fresh.
+pub struct Jwks {
+    source: JwksSource,
+    known: RwLock<Arc<Keys>>,
+    /// Held by the one who reads, so that all who wait share what it finds.
+    reading: tokio::sync::Mutex<()>,
+    limit: DefaultDirectRateLimiter,
+    /// Whether the last reading failed: then it is not for us to say that a token is bad.
+    failed: AtomicBool,
+}
+
+impl Jwks {
+    /// Reads the keys for the first time. An issuer that is away is asked again when the first token comes.
+    ///
+    /// # Errors
+    /// When it is a file that cannot be used: nobody but its owner can mend that.
+    pub async fn open(source: JwksSource) -> Result<Self, JwksError> {
+        let quota = Quota::with_period(BETWEEN).unwrap_or_else(|| Quota::per_minute(BURST)).allow_burst(BURST);
+        let jwks = Self {
+            source,
+            known: RwLock::default(),
+            reading: tokio::sync::Mutex::default(),
+            limit: DefaultDirectRateLimiter::direct(quota),
+            failed: AtomicBool::new(false),
+        };
+        match jwks.read().await {
+            Err(error) if matches!(jwks.source, JwksSource::File(_)) => Err(error),
+            _ => Ok(jwks),
+        }
+    }
+
+    /// Reads the keys again and again, until told to stop.
+    pub(crate) async fn keep_fresh(self: Arc<Self>, every: Duration, mut stopping: watch::Receiver<bool>) {
+        let reading = async {
+            loop {
+                tokio::time::sleep(every).await;
+                let _one = self.reading.lock().await;
+                // Logged where it fails; the keys stay.
+                let _ = self.read().await;
+            }
+        };
+        tokio::select! {
+            () = reading => {}
+            _ = stopping.wait_for(|stopping| *stopping) => {}
+        }
+    }
+
+    /// The claims of a token that one of the keys signed.
+    async fn verify(&self, token: &str) -> Result<Map<String, Value>, AuthError> {
+        // `none` is no algorithm that reads.
+        let header = jsonwebtoken::decode_header(token).map_err(|_| AuthError::Invalid)?;
+        // What a token calls critical must be understood, and nothing is.
+        if !matches!(header.alg, Algorithm::RS256 | Algorithm::ES256 | Algorithm::EdDSA) || header.crit.is_some() {
+            return Err(AuthError::Invalid);
+        }
+        let known = self.known();
+        match known.verify(token, &header) {
+            Verdict::Good(claims) => Ok(claims),
+            Verdict::Bad => Err(AuthError::Invalid),
+            Verdict::Unknown => self.verify_anew(token, &header, &known).await,
+        }
+    }
+
+    /// The same by newer keys than these, if there are any.
+    async fn verify_anew(&self, token: &str, header: &Header, than: &Keys) -> Result<Map<String, Value>, AuthError> {
+        let _one = self.reading.lock().await;
+        if self.known().generation == than.generation && self.limit.check().is_ok() {
+            // Logged where it fails, and told by `failed`.
+            let _ = self.read().await;
+        }
+        let known = self.known();
+        match known.verify(token, header) {
+            Verdict::Good(claims) => Ok(claims),
+            Verdict::Unknown if known.is_empty() || self.failed.load(Relaxed) => {
+                Err(AuthError::Unavailable("the issuer's keys cannot be read".into()))
+            }
+            Verdict::Bad | Verdict::Unknown => Err(AuthError::Invalid),
+        }
+    }
+
+    /// Reads the set and takes it in; when it cannot, the keys stay as they are.
+    async fn read(&self) -> Result<(), JwksError> {
+        let parse = |document: Vec<u8>| Keys::parse(&document, self.known().generation + 1).map_err(ReadError::from);
+        let read = fetch(&self.source).await.map_err(ReadError::from).and_then(parse);
+        self.failed.store(read.is_err(), Relaxed);
+        match read {
+            Ok(keys) => {
+                *self.known.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+                Ok(())
+            }
+            Err(cause) => {
+                let error = JwksError { place: self.place(), cause: cause.into() };
+                tracing::warn!(error = &error as &dyn Error, "the issuer's keys could not be read; those known stay");
+                Err(error)
+            }
+        }
+    }
+
+    fn known(&self) -> Arc<Keys> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// For people; a query may hold a secret.
+    fn place(&self) -> String {
+        match &self.source {
+            JwksSource::File(path) => path.display().to_string(),
+            JwksSource::Url(url) => url.split('?').next().unwrap_or(url).to_owned(),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum ReadError {
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+}
+
+impl fmt::Debug for Jwks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Jwks").field("source", &self.place()).finish_non_exhaustive()
+    }
+}
+
+/// Verifies tokens by an issuer's public keys; the claims are the app's type `A`.
+pub struct JwtJwks<A> {
+    keys: Arc<Jwks>,
+    expected: Expected,
+    claims: PhantomData<fn() -> A>,
+}
+
+impl<A: Actor> JwtJwks<A> {
+    /// A verifier with these keys.
+    pub fn new(keys: Arc<Jwks>, expected: Expected) -> Self {
+        Self { keys, expected, claims: PhantomData }
+    }
+}
+
+impl<A> fmt::Debug for JwtJwks<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("JwtJwks").field(&self.keys).finish()
+    }
+}
+
+impl<A: Actor> Authenticator for JwtJwks<A> {
+    fn authenticate<'a>(&'a self, token: &'a str, now: DateTimeUtc) -> BoxFuture<'a, Result<Principal, AuthError>> {
+        Box::pin(async move { principal::<A>(self.keys.verify(token).await?, &self.expected, now) })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+use super::*;
+use crate::testing::{Claims, clock};
+use jsonwebtoken::{EncodingKey, jwk::Jwk};
+use serde_json::json;
+
+/// A fresh key for EdDSA, as RFC 8410 writes it, and its public half of this name.
+fn key(id: &str) -> (EncodingKey, Value) {
+    let head = [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+    let private = EncodingKey::from_ed_der(&[&head[..], &rand::random::<[u8; 32]>()].concat());
+    let public = Jwk::from_encoding_key(&private, Algorithm::EdDSA).unwrap();
+    let mut public = serde_json::to_value(public).unwrap();
+    public["kid"] = json!(id);
+    (private, public)
+}
+
+fn sign(private: &EncodingKey, id: &str) -> String {
+    let header = Header { kid: Some(id.to_owned()), ..Header::new(Algorithm::EdDSA) };
+    let claims = json!({"userId": "u1", "ownerId": "o1", "shopId": "s1", "exp": 1_800_000_060});
+    jsonwebtoken::encode(&header, &claims, private).unwrap()
+}
+
+fn set(keys: &[&Value]) -> String {
+    json!({ "keys": keys }).to_string()
+}
+
+struct File(std::path::PathBuf);
+
+impl File {
+    fn new(text: &str) -> Self {
+        let file = Self(std::env::temp_dir().join(format!("nizhal-jwks-{}", uuid::Uuid::new_v4())));
+        file.write(text);
+        file
+    }
+
+    /// In one step, as who rotates keys should.
+    fn write(&self, text: &str) {
+        let new = self.0.with_extension("new");
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(new, &self.0).unwrap();
+    }
+
+    fn source(&self) -> JwksSource {
+        JwksSource::File(self.0.clone())
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+async fn ask(jwks: &Arc<Jwks>, token: &str) -> Result<(), AuthError> {
+    let verifier = JwtJwks::<Claims>::new(jwks.clone(), Expected::default());
+    verifier.authenticate(token, crate::engine::Environment::now(&clock())).await.map(drop)
+}
+
+#[tokio::test]
+async fn a_key_that_is_withdrawn_is_forgotten_by_itself() {
+    let ((old, old_public), (_, new_public)) = (key("old"), key("new"));
+    let file = File::new(&set(&[&old_public]));
+    let jwks = Arc::new(Jwks::open(file.source()).await.unwrap());
+    let token = sign(&old, "old");
+    ask(&jwks, &token).await.unwrap();
+    file.write(&set(&[&new_public]));
+    ask(&jwks, &token).await.unwrap();
+    let (stop, stopping) = watch::channel(false);
+    let task = tokio::spawn(jwks.clone().keep_fresh(Duration::from_millis(1), stopping));
+    let forgotten = async {
+        while ask(&jwks, &token).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), forgotten).await.expect("it is forgotten");
+    // A document that is broken takes no key away.
+    file.write("{");
+    tokio::time::timeout(Duration::from_secs(60), async {
+        while !jwks.failed.load(Relaxed) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("it is read");
+    assert!(!jwks.known().is_empty());
+    stop.send_replace(true);
+    task.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_holds_no_key_stops_the_start() {
+    let (_, public) = key("k");
+    let mut encryption = public.clone();
+    encryption["use"] = json!("enc");
+    let mut signing_only = public.clone();
+    signing_only["key_ops"] = json!(["sign"]);
+    let mut other = public.clone();
+    other["alg"] = json!("RS256");
+    let secret = json!({"kty": "oct", "k": "c2VjcmV0", "kid": "k"});
+    for document in ["", "[]", "{}", r#"{"keys": []}"#, r#"{"keys": [7, {"kty": "x"}]}"#] {
+        assert!(Jwks::open(File::new(document).source()).await.is_err(), "{document}");
+    }
+    for key in [&encryption, &signing_only, &other, &secret] {
+        assert!(Jwks::open(File::new(&set(&[key])).source()).await.is_err(), "{key}");
+    }
+    // A neighbour that does not read takes nothing from one that does.
+    let file = File::new(&set(&[&json!(7), &secret, &public]));
+    Jwks::open(file.source()).await.unwrap();
+    let missing = Jwks::open(JwksSource::File("/nowhere/keys.json".into())).await.unwrap_err();
+    assert!(missing.to_string().contains("/nowhere/keys.json") && missing.to_string().contains("NIZHAL_JWKS"));
+}
+
+#[tokio::test]
+async fn what_a_token_calls_critical_must_be_understood() {
+    let (private, public) = key("k");
+    let file = File::new(&set(&[&public]));
+    let jwks = Arc::new(Jwks::open(file.source()).await.unwrap());
+    let mut header = Header { kid: Some("k".to_owned()), ..Header::new(Algorithm::EdDSA) };
+    header.crit = Some(vec!["exp".to_owned()]);
+    let claims = json!({"userId": "u1", "ownerId": "o1", "shopId": "s1", "exp": 1_800_000_060});
+    let token = jsonwebtoken::encode(&header, &claims, &private).unwrap();
+    assert!(matches!(ask(&jwks, &token).await, Err(AuthError::Invalid)));
+}

@@ -1,0 +1,99 @@
+//! How the database does: how far its horizon lags and who holds it back, and how busy the pool is.
+
+use super::{Backend, Store, StoreError, postgres};
+use sea_orm::{ConnectionTrait, Statement};
+
+/// Where deliveries stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Horizon {
+    /// The last version drawn.
+    pub version: i64,
+    /// Versions up to here are delivered.
+    pub horizon: i64,
+}
+
+impl Horizon {
+    /// How many versions wait for a transaction that is open.
+    pub fn lag(self) -> i64 {
+        self.version - self.horizon
+    }
+}
+
+/// The session that holds the horizon back; what the database does not tell us of it is `None`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Holder {
+    /// Its process id.
+    pub pid: Option<i32>,
+    /// What it calls itself.
+    pub application_name: Option<String>,
+    /// The database user.
+    pub user: Option<String>,
+    /// `active`, `idle in transaction`, …
+    pub state: Option<String>,
+    /// How long its transaction has been open, in seconds.
+    pub age_seconds: Option<f64>,
+}
+
+/// The connections of this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolUse {
+    /// Open.
+    pub open: u32,
+    /// Open, and waiting for work.
+    pub idle: u32,
+    /// As many as there may be.
+    pub most: u32,
+}
+
+impl Store {
+    /// Where deliveries stand now; it must be read before the snapshot that it is for.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn horizon(&self) -> Result<Horizon, StoreError> {
+        let sql = match &self.backend {
+            Backend::Postgres(_) => "select clock as version, horizon from _nizhal_horizon()",
+            // One writer at a time: what is committed has no gap.
+            Backend::Sqlite(_) => "select clock as version, clock as horizon from _nizhal_control where id = 1",
+        };
+        let db = self.reads();
+        let row = db.query_one_raw(Statement::from_string(db.get_database_backend(), sql)).await?;
+        let Some(row) = row else { return Ok(Horizon::default()) };
+        Ok(Horizon { version: row.try_get("", "version")?, horizon: row.try_get("", "horizon")? })
+    }
+
+    /// Who holds the horizon back; nobody on SQLite, where writers wait for each other.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn holder(&self) -> Result<Option<Holder>, StoreError> {
+        let Backend::Postgres(store) = &self.backend else { return Ok(None) };
+        let db = store.db();
+        let row = db.query_one_raw(Statement::from_string(db.get_database_backend(), postgres::HOLDER)).await?;
+        row.map(|row| {
+            Ok(Holder {
+                pid: row.try_get("", "pid")?,
+                application_name: row.try_get("", "application_name")?,
+                user: row.try_get("", "usename")?,
+                state: row.try_get("", "state")?,
+                age_seconds: row.try_get("", "age")?,
+            })
+        })
+        .transpose()
+    }
+
+    /// How busy the pool is.
+    pub fn pool_use(&self) -> PoolUse {
+        let idle = |idle: usize| u32::try_from(idle).unwrap_or(u32::MAX);
+        match &self.backend {
+            Backend::Postgres(store) => {
+                let pool = store.pool();
+                PoolUse { open: pool.size(), idle: idle(pool.num_idle()), most: pool.options().get_max_connections() }
+            }
+            Backend::Sqlite(store) => {
+                let pool = store.pool();
+                PoolUse { open: pool.size(), idle: idle(pool.num_idle()), most: pool.options().get_max_connections() }
+            }
+        }
+    }
+}
