@@ -2,7 +2,7 @@
 
 use actix_web::{App, HttpServer};
 use nizhal::prelude::*;
-use nizhal::{ErrorEvent, Observer, PullEvent, PushEvent};
+use nizhal::{ConflictEvent, ErrorEvent, Observer, PullEvent, PushEvent};
 use nizhal_tests::{Database, Kind, token};
 use serde_json::json;
 use std::sync::{Arc, Mutex};
@@ -13,11 +13,12 @@ struct Claims {
     owner_id: String,
 }
 
-#[nizhal::table(name = "todos")]
+#[nizhal::table(name = "todos", merge = "field")]
 struct Todo {
     #[nizhal(primary_key)]
     id: String,
     owner: String,
+    text: Option<String>,
 }
 
 sync_rules! {
@@ -40,7 +41,19 @@ async fn add_todo(ctx: &mut Ctx<Claims>, args: AddTodo) -> Result<Applied> {
         return Err(reject!("no"));
     }
     let owner = ctx.actor().user_id.clone();
-    TodoActive { id: Set(args.client_id), owner: Set(owner) }.insert(ctx.db()).await?;
+    TodoActive { id: Set(args.client_id), owner: Set(owner), text: Set(None) }.insert(ctx.db()).await?;
+    Ok(Applied::done())
+}
+
+#[nizhal::args]
+struct Write {
+    text: String,
+}
+
+/// Writes every todo, as a bulk statement does.
+#[mutator]
+async fn write_all(ctx: &mut Ctx<Claims>, args: Write) -> Result<Applied> {
+    Todo::update_many().col_expr(TodoColumn::Text, args.text.into()).exec(ctx.db()).await?;
     Ok(Applied::done())
 }
 
@@ -71,6 +84,11 @@ impl Observer for Heard {
         self.note(format!("push {} {:?}", event.actor, told.collect::<Vec<_>>()));
     }
 
+    fn on_conflict(&self, event: &ConflictEvent<'_>) {
+        let ConflictEvent { table, row, column, kept, lost, .. } = event;
+        self.note(format!("conflict {table} {row} {column} {} {}", &kept[..4], &lost[..4]));
+    }
+
     fn on_error(&self, event: &ErrorEvent<'_>) {
         let ErrorEvent { url, actor, status, code, .. } = event;
         self.note(format!("error {url} {actor:?} {status} {code}"));
@@ -86,6 +104,9 @@ impl Observer for Clumsy {
     fn on_push(&self, _: &PushEvent<'_>) {
         panic!("clumsy");
     }
+    fn on_conflict(&self, _: &ConflictEvent<'_>) {
+        panic!("clumsy");
+    }
     fn on_error(&self, _: &ErrorEvent<'_>) {
         panic!("clumsy");
     }
@@ -96,7 +117,7 @@ async fn observers_hear_and_harm_nothing(kind: Kind) {
     let heard = Heard::default();
     let server = Nizhal::app("todos")
         .tables(tables![Todo])
-        .mutators(mutators![add_todo])
+        .mutators(mutators![add_todo, write_all])
         .rules(rules())
         .database_url(database.url())
         .auth_secret(token::SECRET)
@@ -120,7 +141,7 @@ async fn observers_hear_and_harm_nothing(kind: Kind) {
         let reply = request.header("x-nizhal-wire", wire).body(body.to_string()).send().await.expect("an answer");
         (reply.status().as_u16(), reply.text().await.expect("a body"))
     };
-    let mutation = |id: &str, client: &str, number: i64| json!({"name": "addTodo", "args": {"clientId": client}, "clientMutationId": id, "clientID": "d1", "mutationID": number});
+    let mutation = |id: &str, client: &str, number: i64| json!({"hlc": "2020-01-01T00:00:00.000Z-0000-000000000000000000000000000000aa", "name": "addTodo", "args": {"clientId": client}, "clientMutationId": id, "clientID": "d1", "mutationID": number});
     let batch = json!({"mutations": [mutation("m1", "t1", 1), mutation("m2", "no", 2), mutation("m1", "t1", 1)]});
     assert_eq!(post("/sync/push", &token, "2", "*/*", batch).await.0, 200);
     assert_eq!(post("/sync/push", &token, "1", "*/*", json!({"mutations": [mutation("m4", "no", 9)]})).await.0, 409);
@@ -129,6 +150,12 @@ async fn observers_hear_and_harm_nothing(kind: Kind) {
     let (status, lines) = post("/sync/pull", &token, "2", "application/x-ndjson", pull()).await;
     assert_eq!((status, lines.lines().count()), (200, 2));
     assert_eq!(post("/sync/pull", &token, "1", "*/*", json!({"cursor": "of another life"})).await.0, 200);
+    for (id, number, year) in [("m5", 3, 2026), ("m6", 4, 2021)] {
+        let hlc = format!("{year}-01-01T00:00:00.000Z-0000-000000000000000000000000000000aa");
+        let write = json!({"name": "writeAll", "args": {"text": id}, "clientMutationId": id, "clientID": "d1",
+            "mutationID": number, "hlc": hlc});
+        assert_eq!(post("/sync/push", &token, "1", "*/*", json!({"mutations": [write]})).await.0, 200);
+    }
     assert_eq!(post("/sync/pull", "forged", "1", "*/*", pull()).await.0, 401);
     let ann = r#"["o","ann"]"#;
     let wanted = [
@@ -145,6 +172,9 @@ async fn observers_hear_and_harm_nothing(kind: Kind) {
         format!(r#"pull {ann} Some("d1") rows 1 reset false streamed false"#),
         format!(r#"pull {ann} Some("d1") rows 1 reset false streamed true"#),
         format!(r#"pull {ann} None rows 1 reset true streamed false"#),
+        format!(r#"push {ann} {:?}"#, [r#"writeAll m5 Some("d1") applied None"#]),
+        "conflict todos t1 text 2026 2021".to_owned(),
+        format!(r#"push {ann} {:?}"#, [r#"writeAll m6 Some("d1") applied None"#]),
         "error /sync/pull None 401 unauthorized".to_owned(),
     ];
     assert_eq!(*heard.0.lock().expect("nobody panicked there"), wanted);
