@@ -7,7 +7,7 @@ mod lines;
 mod page;
 mod pull;
 mod push;
-mod scope;
+pub(crate) mod scope;
 
 pub use bucket::Bucket;
 pub(crate) use bucket::MEMBERSHIP;
@@ -18,7 +18,7 @@ pub use push::{Answer, Ids, PushFailure, PushReply, Verdict};
 use crate::{
     realtime::Hub,
     schema::Schema,
-    store::{Store, StoreError},
+    store::{Ask, Store, StoreError},
 };
 use nizhal_core::{DateTimeUtc, HlcClock, NodeId, Principal, TableDesc, Uuid};
 use std::sync::{Arc, Mutex};
@@ -45,6 +45,15 @@ pub struct Engine {
     tables: Vec<&'static TableDesc>,
     /// Changes when the rules do.
     fingerprint: String,
+    /// The epoch and the secret that were read last; each answer shows whether they still hold.
+    keys: Mutex<Keys>,
+}
+
+/// What cursors are read by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Keys {
+    pub(crate) epoch: String,
+    pub(crate) secret: String,
 }
 
 /// One answer of a pull: the JSON body, ready to send.
@@ -76,7 +85,7 @@ impl Engine {
     pub fn new(schema: Arc<Schema>, store: Store, hub: Hub, environment: Arc<dyn Environment>, node: NodeId) -> Self {
         let (tables, fingerprint) = (schema.synced(), schema.fingerprint());
         let (hlc, job_wake) = (Mutex::new(HlcClock::new(node)), Notify::new());
-        Self { schema, store, hub, environment, hlc, job_wake, tables, fingerprint }
+        Self { schema, store, hub, environment, hlc, job_wake, tables, fingerprint, keys: Mutex::default() }
     }
 
     /// The actor's buckets now.
@@ -85,7 +94,7 @@ impl Engine {
     /// When the database fails.
     pub async fn scope(&self, principal: &Principal) -> Result<Vec<Bucket>, StoreError> {
         let mut snapshot = self.store.snapshot().await?;
-        let frame = snapshot.frame(&self.store.scope_args(principal)).await?;
+        let frame = snapshot.ask(&Ask::frame(principal)).await?.frame;
         snapshot.close().await?;
         Ok(scope::buckets(&self.schema, principal, &frame.members).into_iter().collect())
     }
@@ -100,7 +109,7 @@ impl Engine {
     /// # Errors
     /// When it does not.
     pub async fn ready(&self) -> Result<(), StoreError> {
-        // Taking it asks the engine's functions and the control row, so it fails where they are absent.
+        // Taking it asks for the clock, so it fails where they are absent.
         self.store.snapshot().await?.close().await
     }
 }

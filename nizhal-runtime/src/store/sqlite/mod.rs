@@ -4,13 +4,14 @@ mod capture;
 mod encode;
 mod provision;
 mod pull;
+mod scan;
 
-pub(super) use pull::Snapshot;
+pub(super) use pull::{Lanes, Snapshot};
 
 use super::{StoreError, StoreSettings, ddl::Seed, scope::ScopeSql};
 use crate::schema::Schema;
 use nizhal_core::DateTimeUtc;
-use pull::PullSql;
+use scan::PullSql;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, SqlxSqliteConnector, Statement};
 use sea_orm::{SqliteTransactionMode, TransactionOptions, TransactionTrait};
 use sqlx::{
@@ -19,7 +20,7 @@ use sqlx::{
 };
 use std::{
     str::FromStr,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -37,7 +38,7 @@ pub(super) struct SqliteStore {
 }
 
 impl SqliteStore {
-    pub(super) async fn connect(settings: &StoreSettings, schema: &Schema) -> Result<Self, StoreError> {
+    pub(super) async fn connect(settings: &StoreSettings, schema: &Arc<Schema>) -> Result<Self, StoreError> {
         let options = SqliteConnectOptions::from_str(&settings.url)?
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
