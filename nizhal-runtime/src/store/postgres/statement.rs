@@ -258,7 +258,8 @@ impl Writer<'_> {
         )
     }
 
-    /// The rows among the tombstones that some bucket of the rule shows, by primary key.
+    /// The rows among the tombstones that some bucket of the rule shows, by primary key; the tombstones' own collation would keep
+    /// that index from being used.
     fn images(&self, at: usize, synced: &RuleTable) -> String {
         let table = synced.table;
         let slot = slot_of(self.tables, table);
@@ -273,7 +274,7 @@ impl Writer<'_> {
             .collect();
         let parts: Vec<String> = keys.iter().map(|column| DIALECT.text_of(&col("c", column), column.sql)).collect();
         format!(
-            "select 4, {at}, {slot}, x.v, 0, g.id || x.k, x.r, null, x.t from (select distinct id from gone where slot = {}) g \
+            "select 4, {at}, {slot}, x.v, 0, g.id || x.k, x.r, null, x.t from (select distinct id collate \"default\" as id from gone where slot = {}) g \
              cross join lateral (select c.{} as v, array[{}] as k, {} as r, {} as t from {} c where {} and {} limit 1) x",
             self.tables.len() + slot,
             quote(VERSION),
