@@ -1,10 +1,6 @@
 //! A whole pull as lines, from one snapshot, no faster than its reader takes them.
 
-use super::{
-    Engine, PullError,
-    page::Page,
-    pull::{Asked, Room},
-};
+use super::{Engine, PullError, lane::Room, page::Page, pull::Asked};
 use nizhal_core::{
     Principal,
     wire::{PullRequest, Wire},

@@ -3,6 +3,7 @@
 mod bucket;
 mod cursor;
 mod job;
+mod lane;
 mod lines;
 mod page;
 mod pull;

@@ -210,3 +210,34 @@ pub(super) fn bind<'q>(
         _ => query.bind(text.to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        store::{Backend, Store, StoreSettings},
+        testing,
+    };
+
+    #[tokio::test]
+    async fn inv29_every_scan_uses_its_index() {
+        let settings = StoreSettings { url: "sqlite::memory:".to_owned(), pool: 1 };
+        let store = Store::connect(&settings, Arc::new(testing::schema())).await.unwrap();
+        store.provision().await.unwrap();
+        let Backend::Sqlite(sqlite) = &store.backend else { unreachable!("the URL says SQLite") };
+        let sql = &sqlite.sql;
+        let scans = sql.scans.iter().map(|scan| (scan.sql.as_str(), "USING INDEX _nizhal_ix"));
+        let images = sql.scans.iter().map(|scan| (scan.image.as_str(), "USING INDEX sqlite_autoindex_notes_1"));
+        let all: Vec<_> = scans.chain(images).chain([(TOMBSTONES, "USING INDEX _nizhal_ix")]).collect();
+        assert_eq!(all.len(), 3);
+        for (sql, index) in all {
+            let explained = AssertSqlSafe(format!("explain query plan {sql}"));
+            let plan = sqlx::query(explained).fetch_all(&sqlite.writer).await.unwrap();
+            let steps: Vec<String> = plan.iter().map(|row| row.get(3)).collect();
+            let [step] = steps.as_slice() else { panic!("{sql}: {steps:?}, so something is put in order") };
+            assert!(step.starts_with("SEARCH") && step.contains(index), "{sql}: {step}");
+            // From the position on, not by the bucket alone.
+            assert!(!index.contains("_nizhal_ix") || step.contains("version"), "{sql}: {step}");
+        }
+    }
+}
