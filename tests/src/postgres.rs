@@ -168,6 +168,15 @@ impl Cluster {
         output.stdout
     }
 
+    /// What the cluster has logged.
+    ///
+    /// # Panics
+    /// When its log cannot be read.
+    pub fn log(&self) -> String {
+        let bytes = std::fs::read(self.dir.join("log")).expect("the cluster logs");
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
     /// The URL of a database in this cluster.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)

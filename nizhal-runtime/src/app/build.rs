@@ -158,7 +158,13 @@ pub(super) async fn provision(
 }
 
 async fn keep(store: &Store, contract: &Contract) -> Result<(), StartError> {
-    store.keep_contract(&String::from_utf8_lossy(&contract.bytes())).await.map_err(StartError::Provision)
+    let (bytes, failed) = (contract.bytes(), StartError::Provision);
+    let text = String::from_utf8_lossy(&bytes);
+    // A standby takes no write, not even one that changes nothing.
+    if store.kept_contract().await.map_err(failed)?.as_deref() == Some(&*text) {
+        return Ok(());
+    }
+    store.keep_contract(&text).await.map_err(failed)
 }
 
 pub(super) async fn connect(settings: &Settings, schema: Arc<Schema>) -> Result<Store, StartError> {

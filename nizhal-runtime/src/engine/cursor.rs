@@ -47,6 +47,11 @@ impl Lane {
         Self { position: Position::default(), floor: clock, buckets }
     }
 
+    /// Whether nothing up to the horizon is left to read.
+    pub(crate) fn is_done(&self, horizon: i64) -> bool {
+        self.position.version >= horizon && self.position.tie.is_none()
+    }
+
     /// The version up to which this lane needs no tombstone.
     pub(crate) fn needs_tombstones_after(&self) -> i64 {
         self.position.done().max(self.floor)
@@ -93,6 +98,11 @@ pub(crate) struct Spilled {
 }
 
 impl Cursor {
+    /// Whether it knows of versions that this clock has not drawn.
+    pub(crate) fn is_ahead_of(&self, clock: i64) -> bool {
+        self.lanes.iter().any(|lane| lane.position.version.max(lane.floor) > clock)
+    }
+
     /// The text for the wire, and what the server must keep for it to be readable.
     pub(crate) fn encode(&self, secret: &str) -> (String, Option<Spilled>) {
         let text = self.written(secret, true, None);

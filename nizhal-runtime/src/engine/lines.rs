@@ -1,6 +1,6 @@
 //! A whole pull as lines, from one snapshot, no faster than its reader takes them.
 
-use super::{Engine, PullError, page::Page, pull::Room};
+use super::{Engine, PullError, lane::Room, page::Page, pull::Asked};
 use nizhal_core::{
     Principal,
     wire::{PullRequest, Wire},
@@ -65,21 +65,26 @@ impl Engine {
     }
 
     async fn send_lines(&self, principal: &Principal, request: &PullRequest, lines: &Lines) -> Result<(), PullError> {
-        let mut begun = self.begin(principal, Wire::Two, request).await?;
-        begun.snapshot.hold(lines.patience.as_secs() + SLACK_S).await?;
-        let mut all = Page::new(&self.tables);
-        let (mut has_more, mut rows) = (true, 0);
-        while has_more && all.gone_count() < MAX_GONE {
-            let mut page = Page::new(&self.tables);
-            has_more = self.fill(&mut begun, ROOM, &mut page).await?;
+        let asked = Asked { principal, max_buckets: self.max_buckets, wire: Wire::Two, request };
+        let mut snapshot = self.store.snapshot().await?;
+        snapshot.hold(lines.patience.as_secs() + SLACK_S).await?;
+        let (mut all, mut page) = (Page::new(&self.tables), Page::new(&self.tables));
+        let (mut begun, mut has_more) = self.begin(asked, snapshot, ROOM, &mut page).await?;
+        let mut rows = 0;
+        loop {
             rows += page.row_count();
             for line in page.lines() {
                 lines.send(Ok(Line::Rows(line))).await?;
             }
-            // In one snapshot a row that some page shows is gone from none: `fill` asks for all buckets.
+            // In one snapshot a row that some page shows is gone from none: all the actor's buckets are asked.
             all.take_gone(&mut page);
+            if !has_more || all.gone_count() >= MAX_GONE {
+                break;
+            }
+            page = Page::new(&self.tables);
+            has_more = self.go_on(&mut begun, ROOM, &mut page).await?;
         }
-        let ending = self.end(principal, Wire::Two, request, begun, has_more).await?;
+        let ending = self.end(begun, has_more).await?;
         let reset = ending.reset;
         lines.send(Ok(Line::Last { line: all.last_line(ending), reset, rows })).await
     }

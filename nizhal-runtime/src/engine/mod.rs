@@ -3,11 +3,12 @@
 mod bucket;
 mod cursor;
 mod job;
+mod lane;
 mod lines;
 mod page;
 mod pull;
 mod push;
-mod scope;
+pub(crate) mod scope;
 
 pub use bucket::Bucket;
 pub(crate) use bucket::MEMBERSHIP;
@@ -20,7 +21,7 @@ use crate::{
     observe::Observers,
     realtime::Hub,
     schema::Schema,
-    store::{Frame, Store, StoreError},
+    store::{Ask, Frame, Store, StoreError},
 };
 use nizhal_core::{DateTimeUtc, HlcClock, NodeId, Principal, TableDesc, Uuid};
 use scope::Choices;
@@ -57,6 +58,15 @@ pub struct Engine {
     fingerprint: String,
     /// The same of each rule, by name.
     rules: BTreeMap<String, String>,
+    /// The epoch and the secret that were read last; each answer shows whether they still hold.
+    keys: Mutex<Keys>,
+}
+
+/// What cursors are read by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Keys {
+    pub(crate) epoch: String,
+    pub(crate) secret: String,
 }
 
 /// One answer of a pull: the JSON body, ready to send.
@@ -108,6 +118,7 @@ impl Engine {
             merges_columns,
             fingerprint,
             rules,
+            keys: Mutex::default(),
         }
     }
 
@@ -136,7 +147,7 @@ impl Engine {
     /// When the database fails, or there are too many.
     pub async fn scope(&self, principal: &Principal) -> Result<Vec<Bucket>, ScopeError> {
         let mut snapshot = self.store.snapshot().await?;
-        let frame = snapshot.frame(&self.store.scope_args(principal)).await?;
+        let frame = snapshot.ask(&Ask::frame(principal)).await?.frame;
         snapshot.close().await?;
         Ok(Choices::new(&self.schema, principal, &frame.members).buckets(self.max_buckets)?.into_iter().collect())
     }
@@ -157,7 +168,7 @@ impl Engine {
     /// # Errors
     /// When it does not.
     pub async fn ready(&self) -> Result<(), StoreError> {
-        // Taking it asks the engine's functions and the control row, so it fails where they are absent.
+        // Taking it asks for the clock, so it fails where they are absent.
         self.store.snapshot().await?.close().await
     }
 }

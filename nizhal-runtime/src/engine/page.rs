@@ -70,18 +70,9 @@ impl Page {
         self.seen.len()
     }
 
-    /// The ids that are gone, by table.
-    pub(super) fn gone(&self) -> BTreeMap<usize, Vec<String>> {
-        let mut by_table: BTreeMap<usize, Vec<String>> = BTreeMap::new();
-        for (slot, id) in self.gone.keys() {
-            by_table.entry(*slot).or_default().push(id.clone());
-        }
-        by_table
-    }
-
-    /// The row is not gone after all.
-    pub(super) fn keep(&mut self, slot: usize, id: &str) {
-        self.gone.remove(&(slot, id.to_owned()));
+    /// The row is not gone after all; false when it was not.
+    pub(super) fn keep(&mut self, slot: usize, id: String) -> bool {
+        self.gone.remove(&(slot, id)).is_some()
     }
 
     /// How many are gone.

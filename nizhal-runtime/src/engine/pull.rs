@@ -1,17 +1,21 @@
 //! A pull: the cursor against the buckets of now, then each lane's changes up to the horizon.
 
 use super::{
-    Bucket, Engine, PullError, PullPage,
+    Bucket, Engine, Keys, PullError, PullPage,
     cursor::{Cursor, Decoded, Lane},
+    lane::{Room, ask, cover, keep_rows_still_shown, merge, read},
     page::{Ending, Page},
     scope::Choices,
 };
-use crate::store::{Body, Change, Frame, LaneRead, Position, Snapshot, Tie};
+use crate::store::{Clock, Frame, Position, Snapshot};
 use nizhal_core::{
-    Principal, Rule, RuleTable,
+    Principal, Rule,
     wire::{PullRequest, Wire},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::PoisonError,
+};
 
 /// Rows in a page when the client does not say.
 const DEFAULT_LIMIT: i64 = 1_000;
@@ -21,6 +25,8 @@ const MAX_LIMIT: i64 = 10_000;
 const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
 /// More lanes than this and a gained bucket joins the last one, which then starts again.
 const MAX_LANES: usize = 8;
+/// How long a snapshot that is asked a second time may stay open.
+const SECOND_LOOK_S: u64 = 15;
 
 impl Engine {
     /// Answers a pull with one page.
@@ -30,228 +36,174 @@ impl Engine {
     pub async fn pull(&self, principal: &Principal, wire: Wire, request: PullRequest) -> Result<PullPage, PullError> {
         let limit = request.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
         let limit = usize::try_from(limit).unwrap_or(1);
-        let mut begun = self.begin(principal, wire, &request).await?;
         let mut page = Page::new(&self.tables);
         let room = Room { rows: limit, bytes: MAX_PAGE_BYTES, whole_versions: wire == Wire::Two };
-        let has_more = self.fill(&mut begun, room, &mut page).await?;
-        let ending = self.end(principal, wire, &request, begun, has_more).await?;
+        let snapshot = self.store.snapshot().await?;
+        let (begun, has_more) = self
+            .begin(
+                Asked { principal, max_buckets: self.max_buckets, wire, request: &request },
+                snapshot,
+                room,
+                &mut page,
+            )
+            .await?;
+        let ending = self.end(begun, has_more).await?;
         let reset = ending.reset;
         let rows = page.row_count();
         Ok(PullPage { body: page.finish(ending), reset, rows })
     }
 
-    /// A snapshot, and where the pull begins in it.
-    pub(super) async fn begin(
-        &self,
-        principal: &Principal,
-        wire: Wire,
-        request: &PullRequest,
-    ) -> Result<Begun<'_>, PullError> {
-        let (snapshot, frame, held) = self.look(principal, &request.cursor.0).await?;
-        let scope = Choices::new(&self.schema, principal, &frame.members).buckets(self.max_buckets)?;
-        let sent = !request.cursor.0.is_empty();
-        let rules = Known { rules: self.schema.rules(), fingerprints: &self.rules };
-        let start = start(wire, held, scope.clone(), &frame, &rules, sent);
-        Ok(Begun { snapshot, frame, scope, lanes: start.lanes, lost: start.lost, reset: start.reset })
+    /// Finds where the pull begins and takes the first changes into the page; true when more wait.
+    ///
+    /// The database is asked before it is known what the device may go on with: by the cursor as the keys of before read it, and
+    /// for what is most likely, that its lanes go on. When the frame that comes along shows that the keys are others or that the
+    /// pull begins elsewhere, the changes are left unread and it is asked again.
+    pub(super) async fn begin<'a>(
+        &'a self,
+        asked: Asked<'a>,
+        mut snapshot: Snapshot<'a>,
+        room: Room,
+        page: &mut Page,
+    ) -> Result<(Begun<'a>, bool), PullError> {
+        let Asked { principal, wire, request, .. } = asked;
+        let text = &request.cursor.0;
+        let mut keys = self.keys();
+        let mut other: Option<Vec<Lane>> = None;
+        loop {
+            let held = held(&mut snapshot, text, &keys).await?;
+            let mut lanes = match other.take() {
+                Some(lanes) => lanes,
+                None => held.as_ref().map(|held| held.lanes.clone()).unwrap_or_default(),
+            };
+            let clock = snapshot.clock().clone();
+            let ask = ask(asked, &lanes, clock.horizon, room);
+            let mut answer = snapshot.ask(&ask).await?;
+            let frame = answer.frame.clone();
+            self.same_rules(&frame)?;
+            if keys.epoch != frame.epoch || keys.secret != frame.secret {
+                keys = self.learn(&frame);
+                if !text.is_empty() {
+                    continue;
+                }
+            }
+            if frame.home != clock.lives || held.as_ref().is_some_and(|held| held.is_ahead_of(clock.last)) {
+                drop(answer);
+                snapshot.close().await?;
+                self.rewound(&frame, &clock).await?;
+                snapshot = self.store.snapshot().await?;
+                continue;
+            }
+            let scope = Choices::new(&self.schema, principal, &frame.members).buckets(self.max_buckets)?;
+            // No delete that it needs may have been forgotten.
+            let remembered = |lane: &Lane| lane.needs_tombstones_after() >= frame.collected;
+            let held = held.filter(|held| held.lanes.iter().all(remembered));
+            let known = Known { rules: self.schema.rules(), fingerprints: &self.rules };
+            let start = start(wire, held, scope.clone(), clock.horizon, &known, !text.is_empty());
+            let covered = ask.covered(scope.clone());
+            cover(&mut lanes, covered, clock.horizon);
+            if lanes != start.lanes {
+                drop(answer);
+                // In one moment with what comes next, so that the second time it must fit.
+                snapshot.hold(SECOND_LOOK_S).await?;
+                other = Some(start.lanes);
+                continue;
+            }
+            let has_more = read(&mut answer, &mut lanes, clock.horizon, room, page).await?;
+            keep_rows_still_shown(&mut answer, &scope, page).await?;
+            drop(answer);
+            let Start { lost, reset, .. } = start;
+            return Ok((Begun { asked, snapshot, frame, scope, lanes: merge(lanes), lost, reset }, has_more));
+        }
     }
 
-    /// Takes the next changes into the page; true when more wait.
-    pub(super) async fn fill(&self, begun: &mut Begun<'_>, room: Room, page: &mut Page) -> Result<bool, PullError> {
-        let lanes = std::mem::take(&mut begun.lanes);
-        let (lanes, has_more) = self.read(&mut begun.snapshot, lanes, &begun.frame, room, page).await?;
-        begun.lanes = lanes;
-        self.keep_rows_still_shown(&mut begun.snapshot, &begun.scope, page).await?;
+    /// Takes the next changes of a snapshot that is held into the page; true when more wait.
+    pub(super) async fn go_on(&self, begun: &mut Begun<'_>, room: Room, page: &mut Page) -> Result<bool, PullError> {
+        let horizon = begun.snapshot.clock().horizon;
+        let mut lanes = std::mem::take(&mut begun.lanes);
+        let asking = lanes.clone();
+        let ask = ask(begun.asked, &asking, horizon, room);
+        let mut answer = begun.snapshot.ask(&ask).await?;
+        let has_more = read(&mut answer, &mut lanes, horizon, room, page).await?;
+        keep_rows_still_shown(&mut answer, &begun.scope, page).await?;
+        begun.lanes = merge(lanes);
         Ok(has_more)
     }
 
     /// What an answer says beside its rows; closes the snapshot.
-    pub(super) async fn end(
-        &self,
-        principal: &Principal,
-        wire: Wire,
-        request: &PullRequest,
-        begun: Begun<'_>,
-        has_more: bool,
-    ) -> Result<Ending, PullError> {
-        let Begun { mut snapshot, frame, lanes, lost, reset, .. } = begun;
+    pub(super) async fn end(&self, begun: Begun<'_>, has_more: bool) -> Result<Ending, PullError> {
+        let Begun { asked: Asked { wire, request, .. }, mut snapshot, frame, lanes, lost, reset, .. } = begun;
         let done = lanes.iter().map(|lane| lane.position.done()).min().unwrap_or_default();
-        let last_mutation_id = match &request.device_id {
-            Some(device) => snapshot.last_mutation(device, principal.key(), done).await?,
-            None => None,
+        let last_mutation_id = match (&request.device_id, frame.client) {
+            (Some(_), Some((last, last_version))) if last_version <= done => Some(last),
+            (Some(device), Some((last, _))) => snapshot.last_mutation(device, last, done).await?,
+            _ => None,
         };
         snapshot.close().await?;
 
         let cursor = Cursor { epoch: frame.epoch.clone(), rules: self.rules.clone(), lanes };
         let (cursor, spilled) = cursor.encode(&frame.secret);
         if let Some(spilled) = spilled {
-            self.store.remember_buckets(&spilled.id, &spilled.buckets).await?;
+            self.store.remember_buckets(&spilled.id, spilled.buckets).await?;
         }
         let removed_buckets = lost.iter().map(|bucket| bucket.name_in(wire)).collect();
         let complete = wire == Wire::Two && !has_more;
         Ok(Ending { removed_buckets, cursor, epoch: frame.epoch, reset, has_more, complete, last_mutation_id })
     }
 
-    /// A snapshot, its frame, and what the client holds.
-    ///
-    /// A database that lives elsewhere than its epoch was minted, or a cursor ahead of the clock, means that the clock went back:
-    /// a restore, a failover to a replica that had less. Versions will be drawn a second time, so no cursor of this epoch is any
-    /// good, also those that are not ahead; the epoch is replaced and the look is taken again.
-    async fn look(
-        &self,
-        principal: &Principal,
-        text: &str,
-    ) -> Result<(Snapshot<'_>, Frame, Option<Cursor>), PullError> {
-        loop {
-            let mut snapshot = self.store.snapshot().await?;
-            let frame = snapshot.frame(&self.store.scope_args(principal)).await?;
-            self.same_rules(&frame)?;
-            let held = read_cursor(&mut snapshot, text, &frame).await?;
-            let ahead = |lane: &Lane| lane.position.version.max(lane.floor) > frame.clock;
-            let rewound = held.as_ref().is_some_and(|held| held.lanes.iter().any(ahead));
-            if frame.home == frame.lives && !rewound {
-                // No delete that it needs may have been forgotten.
-                let remembered = |lane: &Lane| lane.needs_tombstones_after() >= frame.collected;
-                let held = held.filter(|held| held.lanes.iter().all(remembered));
-                return Ok((snapshot, frame, held));
-            }
-            snapshot.close().await?;
-            tracing::warn!(
-                home = frame.home,
-                lives = frame.lives,
-                "the database's clock went back: a new epoch, every device starts again"
-            );
-            self.store.mint_epoch(&frame.epoch, &frame.lives).await?;
-        }
+    /// The database lives elsewhere than where its epoch was minted, or a cursor is ahead of the clock: the clock went back, by a
+    /// restore or a failover to a replica that had less. Versions will be drawn a second time, so no cursor of this epoch is any
+    /// good, also those that are not ahead; the epoch is replaced.
+    async fn rewound(&self, frame: &Frame, clock: &Clock) -> Result<(), PullError> {
+        tracing::warn!(
+            home = frame.home,
+            lives = clock.lives,
+            "the database's clock went back: a new epoch, every device starts again"
+        );
+        Ok(self.store.mint_epoch(&frame.epoch, &clock.lives).await?)
     }
 
-    /// Reads the lanes in turn within the limit; gives them back further on, merged where they meet.
-    async fn read(
-        &self,
-        snapshot: &mut Snapshot<'_>,
-        mut lanes: Vec<Lane>,
-        frame: &Frame,
-        room: Room,
-        page: &mut Page,
-    ) -> Result<(Vec<Lane>, bool), PullError> {
-        let (mut left, mut bytes, mut truncated) = (room.rows, room.bytes, false);
-        let last = lanes.len() - 1;
-        for (at, lane) in lanes.iter_mut().enumerate() {
-            if lane.position.version >= frame.horizon && lane.position.tie.is_none() {
-                continue;
-            }
-            // A lane takes at most half of what is left while others wait, so that none starves.
-            let share = if at < last { left.div_ceil(2) } else { left };
-            if share == 0 || bytes == 0 {
-                truncated = true;
-                continue;
-            }
-            let read = LaneRead {
-                from: &lane.position,
-                to: frame.horizon,
-                floor: lane.floor,
-                buckets: &lane.buckets,
-                limit: share,
-                max_bytes: bytes,
-            };
-            let (mut changes, next) = snapshot.lane(&read).await?;
-            truncated |= next.is_some();
-            let position = position_after(&mut changes, next, frame.horizon, room.whole_versions);
-            left -= changes.len().min(left);
-            for change in changes {
-                if let Body::Row(row) = &change.body {
-                    bytes = bytes.saturating_sub(row.len());
-                }
-                page.take(change);
-            }
-            lane.position = position;
-        }
-        Ok((merge(lanes), truncated))
+    fn keys(&self) -> Keys {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Takes back tombstones of rows that another of the actor's buckets shows, and sends those rows in their stead.
-    ///
-    /// In their stead, because the row itself may have a later version that this page does not reach: a client that lost
-    /// the other bucket before the next page would otherwise keep the image from the bucket that the row has left.
-    async fn keep_rows_still_shown(
-        &self,
-        snapshot: &mut Snapshot<'_>,
-        scope: &BTreeSet<Bucket>,
-        page: &mut Page,
-    ) -> Result<(), PullError> {
-        for (slot, ids) in page.gone() {
-            let table = self.tables[slot];
-            let synced: Vec<(&str, &RuleTable)> = self
-                .schema
-                .rules()
-                .iter()
-                .flat_map(|rule| rule.tables.iter().map(|synced| (rule.name, synced)))
-                .filter(|(_, synced)| synced.table.name == table.name)
-                .collect();
-            let keys: BTreeMap<Vec<String>, String> = ids
-                .into_iter()
-                .filter_map(|id| {
-                    let parts = if table.key.len() == 1 { vec![id.clone()] } else { serde_json::from_str(&id).ok()? };
-                    Some((parts, id))
-                })
-                .collect();
-            let parts: Vec<Vec<String>> = keys.keys().cloned().collect();
-            for image in snapshot.images(&synced, &parts).await? {
-                if scope.contains(&image.bucket)
-                    && let Some(id) = keys.get(&image.change.key)
-                {
-                    page.keep(slot, id);
-                    page.take(image.change);
-                }
-            }
-        }
-        Ok(())
+    fn learn(&self, frame: &Frame) -> Keys {
+        let keys = Keys { epoch: frame.epoch.clone(), secret: frame.secret.clone() };
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&keys);
+        self.store.forget_buckets();
+        keys
     }
 }
 
 /// The cursor, when it is one of ours and of this epoch.
-async fn read_cursor(snapshot: &mut Snapshot<'_>, text: &str, frame: &Frame) -> Result<Option<Cursor>, PullError> {
-    let cursor = match Cursor::decode(text, &frame.secret) {
+async fn held(snapshot: &mut Snapshot<'_>, text: &str, keys: &Keys) -> Result<Option<Cursor>, PullError> {
+    let cursor = match Cursor::decode(text, &keys.secret) {
         None => None,
         Some(Decoded::Whole(cursor)) => Some(cursor),
         Some(Decoded::Elsewhere(cursor, id)) => {
             snapshot.buckets(&id).await?.and_then(|lists| cursor.with_buckets(&lists))
         }
     };
-    Ok(cursor.filter(|cursor| cursor.epoch == frame.epoch))
+    Ok(cursor.filter(|cursor| cursor.epoch == keys.epoch))
+}
+
+/// Who pulls, and what.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'a> {
+    pub(super) principal: &'a Principal,
+    pub(super) max_buckets: usize,
+    pub(super) wire: Wire,
+    pub(super) request: &'a PullRequest,
 }
 
 /// A pull under way.
 pub(super) struct Begun<'a> {
-    pub(super) snapshot: Snapshot<'a>,
+    asked: Asked<'a>,
+    snapshot: Snapshot<'a>,
     frame: Frame,
     scope: BTreeSet<Bucket>,
     lanes: Vec<Lane>,
     lost: Vec<Bucket>,
     reset: bool,
-}
-
-/// How much a page may take.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Room {
-    pub(super) rows: usize,
-    pub(super) bytes: usize,
-    /// Whether it ends between transactions where it can.
-    pub(super) whole_versions: bool,
-}
-
-/// Where a lane stands after these changes, when the next one is of version `next`.
-///
-/// A page that would end inside a version gives it back whole, so that a client never shows half a transaction; unless it
-/// holds nothing else, for then the version may be larger than any page.
-fn position_after(changes: &mut Vec<Change>, next: Option<i64>, horizon: i64, whole_versions: bool) -> Position {
-    let (Some(next), Some(first), Some(last)) = (next, changes.first(), changes.last()) else {
-        return Position::after(horizon);
-    };
-    if whole_versions && first.version < next {
-        changes.retain(|change| change.version < next);
-        return Position::after(next - 1);
-    }
-    Position { version: last.version, tie: Some(Tie { slot: last.slot, key: last.key.clone() }) }
 }
 
 /// Where a pull begins.
@@ -267,13 +219,13 @@ fn start(
     wire: Wire,
     held: Option<Cursor>,
     mut scope: BTreeSet<Bucket>,
-    frame: &Frame,
+    horizon: i64,
     known: &Known<'_>,
     sent: bool,
 ) -> Start {
     let all = scope.clone();
     let fresh = |reset: bool, all: BTreeSet<Bucket>| Start {
-        lanes: vec![Lane::fresh(all.into_iter().collect(), frame.horizon)],
+        lanes: vec![Lane::fresh(all.into_iter().collect(), horizon)],
         lost: Vec::new(),
         reset,
     };
@@ -299,7 +251,7 @@ fn start(
     refill(&mut lanes, &changed);
     if !scope.is_empty() {
         let gained: Vec<Bucket> = scope.into_iter().collect();
-        add_lane(&mut lanes, Lane::fresh(gained, frame.horizon));
+        add_lane(&mut lanes, Lane::fresh(gained, horizon));
     }
     Start { lanes, lost, reset: false }
 }
@@ -371,23 +323,4 @@ fn confusable(wire: Wire, rules: &[Rule], lost: &Bucket, kept: &Bucket) -> bool 
     };
     let tables = rules.iter().flat_map(|rule| &rule.tables).map(|synced| synced.table.name);
     lost.rule != kept.rule && tables.into_iter().any(|table| syncs(lost, table) && syncs(kept, table))
-}
-
-/// Lanes at the same place become one; lanes without buckets go, but one stays.
-fn merge(lanes: Vec<Lane>) -> Vec<Lane> {
-    let mut merged: Vec<Lane> = Vec::with_capacity(lanes.len());
-    for (at, lane) in lanes.into_iter().enumerate() {
-        if at > 0 && lane.buckets.is_empty() {
-            continue;
-        }
-        match merged.iter_mut().find(|other| other.position == lane.position) {
-            Some(other) => {
-                other.buckets.extend(lane.buckets);
-                other.buckets.sort();
-                other.floor = other.floor.min(lane.floor);
-            }
-            None => merged.push(lane),
-        }
-    }
-    merged
 }

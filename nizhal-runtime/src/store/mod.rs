@@ -1,6 +1,7 @@
 //! The databases: the only room that names sqlx and sea-orm connections.
 
 mod audit;
+mod bucket_set;
 mod ddl;
 mod error;
 mod field;
@@ -27,11 +28,12 @@ pub use job::{ClaimedJob, FailedJob, JobCounts};
 pub use note::Touched;
 pub(crate) use number::Counters;
 pub use outside::Outside;
-pub use read::{Body, Change, Frame, Image, LaneRead, Position, ScopeArg, Tie};
+pub use read::{Answer, Ask, Body, Change, Clock, Frame, Image, LaneRead, Position, ScopeArg, Tie};
 pub use write::{Claim, Record, Sequence, Stored, WriteTx, Written};
 
 use crate::schema::Schema;
-use nizhal_core::{Principal, RuleTable};
+use bucket_set::BucketSets;
+use nizhal_core::Principal;
 use scope::ScopeSql;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, Statement, TransactionTrait, Value};
 use sql::Dialect;
@@ -44,6 +46,7 @@ pub struct Store {
     audit: Audit,
     /// Entries that this process wrote.
     audited: AtomicU64,
+    bucket_sets: BucketSets,
 }
 
 enum Backend {
@@ -77,7 +80,8 @@ impl Store {
                 ));
             }
         };
-        Ok(Self { schema, backend, audit: Audit::Off, audited: AtomicU64::new(0) })
+        let (audited, bucket_sets) = (AtomicU64::new(0), BucketSets::default());
+        Ok(Self { schema, backend, audit: Audit::Off, audited, bucket_sets })
     }
 
     /// The same, writing an audit log or none.
@@ -164,15 +168,16 @@ impl Store {
         }
     }
 
-    /// One snapshot, from which everything in an answer is read.
+    /// Where a pull reads: the clock is read now, and each [`ask`](Snapshot::ask) is answered from one snapshot.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn snapshot(&self) -> Result<Snapshot<'_>, StoreError> {
-        Ok(match &self.backend {
-            Backend::Postgres(store) => Snapshot::Postgres(store.snapshot().await?),
-            Backend::Sqlite(store) => Snapshot::Sqlite(store.snapshot().await?),
-        })
+        let on = match &self.backend {
+            Backend::Postgres(store) => SnapshotOn::Postgres(store.snapshot().await?),
+            Backend::Sqlite(store) => SnapshotOn::Sqlite(store.snapshot().await?),
+        };
+        Ok(Snapshot { store: self, on })
     }
 
     /// Begins a transaction that writes.
@@ -193,17 +198,17 @@ impl Store {
 
     /// The claims that membership queries compare with, in the order they are bound.
     pub fn scope_args(&self, principal: &Principal) -> Vec<ScopeArg> {
-        let value = |claim: &nizhal_core::ClaimOf| claim.get(principal).map(|value| value.to_string());
-        let arg =
-            |(claim, sql): &(nizhal_core::ClaimOf, _)| ScopeArg { text: value(claim).unwrap_or_default(), sql: *sql };
-        self.scope_sql().args.iter().map(arg).collect()
+        self.scope_sql().values(principal)
     }
 
     /// Remembers a set of buckets by the hash of its content; the same set has the same place for everybody.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn remember_buckets(&self, id: &str, buckets: &str) -> Result<(), StoreError> {
+    pub async fn remember_buckets(&self, id: &str, buckets: String) -> Result<(), StoreError> {
+        if self.bucket_sets.was_told(id) {
+            return Ok(());
+        }
         // Seen again, it is kept longer; once a day is enough to say so.
         let (now, stale) = match self.dialect() {
             Dialect::Postgres => ("now()", "now() - interval '1 day'"),
@@ -215,7 +220,14 @@ impl Store {
             "insert into _nizhal_bucket_sets (id, buckets) values ($1, $2) \
              on conflict (id) do update set at = {now} where _nizhal_bucket_sets.at < {stale}"
         );
-        self.run(&sql, [id.into(), buckets.into()]).await.map(drop)
+        self.run(&sql, [id.into(), buckets.as_str().into()]).await?;
+        self.bucket_sets.told(id, buckets.into());
+        Ok(())
+    }
+
+    /// Forgets the copies of remembered sets, because another epoch's database may not have them.
+    pub fn forget_buckets(&self) {
+        self.bucket_sets.clear();
     }
 
     /// The contract that was kept last, as JSON; `None` before the first.
@@ -245,7 +257,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn keep_contract(&self, contract: &str) -> Result<(), StoreError> {
-        let sql = "update _nizhal_control set contract = $1 where id = 1 and contract <> $1";
+        let sql = "update _nizhal_control set contract = $1 where id = 1";
         self.run(sql, [contract.into()]).await.map(drop)
     }
 
@@ -264,25 +276,24 @@ impl Store {
     /// # Errors
     /// When the database fails or is not provisioned.
     pub async fn new_epoch(&self) -> Result<String, StoreError> {
-        let mut snapshot = self.snapshot().await?;
-        // The frame's own rows come whoever asks, and for whom nothing matches.
-        let nobody: Vec<ScopeArg> = self
-            .scope_sql()
-            .args
-            .iter()
-            .map(|(_, sql)| ScopeArg { text: ddl::nobody(*sql).to_owned(), sql: *sql })
-            .collect();
-        let frame = snapshot.frame(&nobody).await?;
+        let snapshot = self.snapshot().await?;
+        let lives = snapshot.clock().lives.clone();
         snapshot.close().await?;
-        self.mint_epoch(&frame.epoch, &frame.lives).await?;
-        let mut snapshot = self.snapshot().await?;
-        let frame = snapshot.frame(&nobody).await?;
-        snapshot.close().await?;
-        Ok(frame.epoch)
+        let old = self.epoch().await?;
+        self.mint_epoch(&old, &lives).await?;
+        self.epoch().await
     }
 
-    /// Forgets tombstones, stamps of deletes, and sets of buckets that nobody asked for in that time, older than this many days, and notes up to which version in the same statement; a cursor that would
-    /// have needed them is answered with a reset. Gives the number forgotten.
+    async fn epoch(&self) -> Result<String, StoreError> {
+        let db = self.connection();
+        let sql = "select epoch from _nizhal_control where id = 1";
+        let row = db.query_one_raw(Statement::from_string(db.get_database_backend(), sql)).await?;
+        let row = row.ok_or_else(|| StoreError::Schema("the database has no epoch: run `migrate`".to_owned()))?;
+        Ok(row.try_get("", "epoch")?)
+    }
+
+    /// Forgets tombstones, stamps of deletes and unused sets of buckets that are older than this many days, and notes up to which
+    /// version in the same statement; a cursor that would have needed them is answered with a reset. Gives the number of tombstones.
     ///
     /// # Errors
     /// When the database fails.
@@ -332,106 +343,87 @@ fn seed() -> ddl::Seed {
     ddl::Seed { epoch: uuid::Uuid::new_v4().to_string(), secret }
 }
 
-/// One snapshot of the database: a read transaction that sees one moment.
-pub enum Snapshot<'a> {
-    /// On Postgres.
-    #[doc(hidden)]
+/// Where a pull reads.
+pub struct Snapshot<'a> {
+    store: &'a Store,
+    on: SnapshotOn<'a>,
+}
+
+enum SnapshotOn<'a> {
     Postgres(postgres::Snapshot<'a>),
-    /// On SQLite.
-    #[doc(hidden)]
     Sqlite(sqlite::Snapshot<'a>),
 }
 
 /// Runs one statement that both databases share on the snapshot's connection.
 macro_rules! on_both {
     ($snapshot:expr, $query:expr, $fetch:ident) => {
-        match $snapshot {
-            Snapshot::Postgres(snapshot) => $query.$fetch(snapshot.connection()).await?,
-            Snapshot::Sqlite(snapshot) => $query.$fetch(snapshot.connection()).await?,
+        match &mut $snapshot.on {
+            SnapshotOn::Postgres(snapshot) => $query.$fetch(snapshot.connection().await?).await?,
+            SnapshotOn::Sqlite(snapshot) => $query.$fetch(snapshot.connection()).await?,
         }
     };
 }
 
 impl Snapshot<'_> {
-    /// What is true of the whole snapshot; must be asked first.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn frame(&mut self, args: &[ScopeArg]) -> Result<Frame, StoreError> {
-        match self {
-            Self::Postgres(snapshot) => snapshot.frame(args).await,
-            Self::Sqlite(snapshot) => snapshot.frame(args).await,
+    /// What was known of the clock before anything was read.
+    pub fn clock(&self) -> &Clock {
+        match &self.on {
+            SnapshotOn::Postgres(snapshot) => snapshot.clock(),
+            SnapshotOn::Sqlite(snapshot) => snapshot.clock(),
         }
     }
 
-    /// One lane's changes in order, and the version of the first that was left out when there are more.
+    /// All that an answer says, from one moment: on Postgres that of this one statement, unless it is [held](Self::hold).
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn lane(&mut self, read: &LaneRead<'_>) -> Result<(Vec<Change>, Option<i64>), StoreError> {
-        match self {
-            Self::Postgres(snapshot) => snapshot.lane(read).await,
-            Self::Sqlite(snapshot) => snapshot.lane(read).await,
+    pub async fn ask(&mut self, ask: &Ask<'_>) -> Result<Answer<'_>, StoreError> {
+        match &mut self.on {
+            SnapshotOn::Postgres(snapshot) => snapshot.ask(ask).await,
+            SnapshotOn::Sqlite(snapshot) => snapshot.ask(ask).await,
         }
     }
 
-    /// Lets the snapshot stay open for this long between two statements; ours are closed sooner by default.
+    /// Keeps one moment for all that is asked from here on; it may last for this long between two statements.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn hold(&mut self, seconds: u64) -> Result<(), StoreError> {
-        match self {
-            Self::Postgres(snapshot) => snapshot.hold(seconds).await,
-            Self::Sqlite(_) => Ok(()),
+        match &mut self.on {
+            SnapshotOn::Postgres(snapshot) => snapshot.hold(seconds).await,
+            SnapshotOn::Sqlite(_) => Ok(()),
         }
     }
 
-    /// The living rows among these keys of one table, once for each bucket that shows them.
+    /// The highest mutation of this client whose writes are at or below `version`, among those up to `last`.
+    ///
+    /// No snapshot is needed: what is at or below a pull's horizon does not change, and `last` keeps out what came after the frame
+    /// that it was read from. Versions grow along a client's sequence, so the first one that fits, from the end, is the highest.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn images(
-        &mut self,
-        synced: &[(&str, &RuleTable)],
-        ids: &[Vec<String>],
-    ) -> Result<Vec<Image>, StoreError> {
-        match self {
-            Self::Postgres(snapshot) => snapshot.images(synced, ids).await,
-            Self::Sqlite(snapshot) => snapshot.images(synced, ids).await,
-        }
-    }
-
-    /// The highest mutation of this client whose writes are at or below `version`; `None` when the client is unknown or
-    /// another actor's.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn last_mutation(
-        &mut self,
-        client_id: &str,
-        actor: &str,
-        version: i64,
-    ) -> Result<Option<i64>, StoreError> {
-        let sql = "select last_mutation_id, last_version from _nizhal_clients where client_id = $1 and actor = $2";
-        let known: Option<(i64, i64)> = on_both!(self, sqlx::query_as(sql).bind(client_id).bind(actor), fetch_optional);
-        let Some((last, last_version)) = known else { return Ok(None) };
-        if last_version <= version {
-            return Ok(Some(last));
-        }
-        // Versions grow along a client's sequence, so the first one that fits, from the end, is the highest.
-        let sql = "select mutation_id from _nizhal_mutations where client_id = $1 and version <= $2 \
+    pub async fn last_mutation(&mut self, client_id: &str, last: i64, version: i64) -> Result<Option<i64>, StoreError> {
+        let sql = "select mutation_id from _nizhal_mutations where client_id = $1 and mutation_id <= $2 and version <= $3 \
             order by mutation_id desc limit 1";
-        let found: Option<i64> = on_both!(self, sqlx::query_scalar(sql).bind(client_id).bind(version), fetch_optional);
+        let found: Option<i64> =
+            on_both!(self, sqlx::query_scalar(sql).bind(client_id).bind(last).bind(version), fetch_optional);
         Ok(found)
     }
 
-    /// A remembered set of buckets.
+    /// A remembered set of buckets; the same whenever it is read, so a copy will do.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn buckets(&mut self, id: &str) -> Result<Option<String>, StoreError> {
+    pub async fn buckets(&mut self, id: &str) -> Result<Option<Arc<str>>, StoreError> {
+        if let Some(set) = self.store.bucket_sets.get(id) {
+            return Ok(Some(set));
+        }
         let sql = "select buckets from _nizhal_bucket_sets where id = $1";
-        Ok(on_both!(self, sqlx::query_scalar(sql).bind(id), fetch_optional))
+        let found: Option<String> = on_both!(self, sqlx::query_scalar(sql).bind(id), fetch_optional);
+        let Some(found) = found else { return Ok(None) };
+        let set: Arc<str> = found.into();
+        self.store.bucket_sets.keep(id, set.clone());
+        Ok(Some(set))
     }
 
     /// Ends the snapshot.
@@ -439,9 +431,9 @@ impl Snapshot<'_> {
     /// # Errors
     /// When the database fails.
     pub async fn close(self) -> Result<(), StoreError> {
-        match self {
-            Self::Postgres(snapshot) => snapshot.close().await,
-            Self::Sqlite(snapshot) => snapshot.close().await,
+        match self.on {
+            SnapshotOn::Postgres(snapshot) => snapshot.close().await,
+            SnapshotOn::Sqlite(snapshot) => snapshot.close().await,
         }
     }
 }

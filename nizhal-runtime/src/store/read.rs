@@ -1,7 +1,9 @@
 //! What the engine asks a snapshot for, and what it gets.
 
+use super::{StoreError, postgres, sqlite};
 use crate::engine::Bucket;
-use nizhal_core::{SqlType, TableDesc};
+use nizhal_core::{Principal, SqlType, TableDesc};
+use std::collections::BTreeSet;
 
 /// A place in a lane's order: `(version, slot, key)`.
 ///
@@ -35,8 +37,19 @@ impl Position {
     }
 }
 
-/// What is true of the whole snapshot.
+/// What was known of the version clock before the snapshot was taken.
 #[derive(Clone, Debug)]
+pub struct Clock {
+    /// The last version drawn by anyone: no honest cursor is above it.
+    pub last: i64,
+    /// Versions up to here are all committed and visible.
+    pub horizon: i64,
+    /// Where the database lives now.
+    pub lives: String,
+}
+
+/// What is true of the whole snapshot.
+#[derive(Clone, Debug, Default)]
 pub struct Frame {
     /// The database's epoch.
     pub epoch: String,
@@ -44,27 +57,17 @@ pub struct Frame {
     pub secret: String,
     /// The fingerprint of the rules that the database is provisioned for.
     pub rules: String,
-    /// Where the epoch was minted …
+    /// Where the epoch was minted; when it lives elsewhere now, it was restored or failed over.
     pub home: String,
-    /// … and where the database lives now; when they differ it was restored or failed over.
-    pub lives: String,
-    /// The last version drawn by anyone: no honest cursor is above it.
-    pub clock: i64,
-    /// Versions up to here are all committed and visible.
-    pub horizon: i64,
     /// Tombstones up to here may have been collected.
     pub collected: i64,
     /// Parameter values that membership tables give the actor: `(rule, parameter, value)` by index.
     pub members: Vec<(usize, usize, String)>,
+    /// The last mutation of the client that asks, and the last version that one of its mutations drew.
+    pub client: Option<(i64, i64)>,
 }
 
 impl Frame {
-    /// A frame that knows of the clock only.
-    pub(crate) fn at(clock: i64, horizon: i64, lives: String) -> Self {
-        let (epoch, secret, home, rules) = Default::default();
-        Self { epoch, secret, home, rules, lives, clock, horizon, collected: 0, members: Vec::new() }
-    }
-
     /// Takes in a row of the scope statement: `rule` −1 is of the frame itself.
     pub(crate) fn take(&mut self, rule: i64, param: i64, value: String, collected: Option<i64>) {
         match (usize::try_from(rule), usize::try_from(param)) {
@@ -77,22 +80,53 @@ impl Frame {
     }
 }
 
-/// One lane's reading.
+/// What a pull asks for.
 #[derive(Debug)]
+pub struct Ask<'a> {
+    /// Whose buckets.
+    pub principal: &'a Principal,
+    /// The client whose last mutation is asked for.
+    pub client: Option<&'a str>,
+    /// The lanes, each to be read in those of its buckets that are the actor's now.
+    pub lanes: Vec<LaneRead<'a>>,
+    /// The actor's buckets that are in no lane are one lane more, read from the beginning: so many changes of it.
+    pub gained: usize,
+    /// Enough bytes of rows for a lane.
+    pub max_bytes: usize,
+    /// The most buckets that the actor may hold; of more, nothing need be read.
+    pub max_buckets: usize,
+}
+
+impl<'a> Ask<'a> {
+    /// For the frame alone.
+    pub fn frame(principal: &'a Principal) -> Self {
+        Self { principal, client: None, lanes: Vec::new(), gained: 0, max_bytes: 0, max_buckets: 0 }
+    }
+
+    /// The buckets that each lane is read in, those in no lane last.
+    pub fn covered(&self, mut scope: BTreeSet<Bucket>) -> Vec<Vec<Bucket>> {
+        let own = |lane: &LaneRead<'_>| lane.buckets.iter().filter(|bucket| scope.remove(bucket)).cloned().collect();
+        let mut covered: Vec<Vec<Bucket>> = self.lanes.iter().map(own).collect();
+        covered.push(scope.into_iter().collect());
+        covered
+    }
+}
+
+/// One lane's reading.
+#[derive(Clone, Copy, Debug)]
 pub struct LaneRead<'a> {
     /// Read after here …
     pub from: &'a Position,
-    /// … up to and with this version …
-    pub to: i64,
     /// … tombstones only above this version …
     pub floor: i64,
     /// … in these buckets …
     pub buckets: &'a [Bucket],
-    /// … and no more changes than this.
+    /// … and no more changes than this; none at all when it is 0.
     pub limit: usize,
-    /// Stop after this many bytes of rows.
-    pub max_bytes: usize,
 }
+
+/// Where a lane of gained buckets begins.
+pub(super) const START: &Position = &Position { version: 0, tie: None };
 
 /// Sorts after every key.
 pub(super) const LAST: &str = "\u{10FFFF}";
@@ -133,6 +167,16 @@ pub struct Change {
     pub body: Body,
 }
 
+impl Change {
+    /// The bytes of the row that it brings.
+    pub fn bytes(&self) -> usize {
+        match &self.body {
+            Body::Row(row) => row.len(),
+            Body::Gone { .. } => 0,
+        }
+    }
+}
+
 /// What became of a row.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Body {
@@ -156,11 +200,69 @@ pub struct ScopeArg {
     pub sql: SqlType,
 }
 
-/// A living row, and a bucket that shows it.
+/// A living row that a tombstone was read of, and a bucket that shows it.
 #[derive(Debug)]
 pub struct Image {
     /// The bucket.
     pub bucket: Bucket,
+    /// The id in the tombstone.
+    pub id: String,
     /// The row.
     pub change: Change,
+}
+
+/// An answer as it comes: the frame, then the lanes one after the other, then the images.
+pub struct Answer<'s> {
+    /// What came first.
+    pub frame: Frame,
+    rest: Rest<'s>,
+}
+
+enum Rest<'s> {
+    Postgres(postgres::Rows<'s>),
+    Sqlite(sqlite::Lanes<'s>),
+}
+
+impl<'s> Answer<'s> {
+    pub(super) fn postgres(frame: Frame, rows: postgres::Rows<'s>) -> Self {
+        Self { frame, rest: Rest::Postgres(rows) }
+    }
+
+    pub(super) fn sqlite(frame: Frame, lanes: sqlite::Lanes<'s>) -> Self {
+        Self { frame, rest: Rest::Sqlite(lanes) }
+    }
+
+    /// The version of the next change of this lane; lanes are asked for in turn, and what is left of earlier ones is dropped.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn next_in(&mut self, lane: usize) -> Result<Option<i64>, StoreError> {
+        match &mut self.rest {
+            Rest::Postgres(rows) => rows.next_in(lane).await,
+            Rest::Sqlite(lanes) => lanes.next_in(lane).await,
+        }
+    }
+
+    /// That change; `None` when it is past what was asked for and only known to be there.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn take(&mut self) -> Result<Option<Change>, StoreError> {
+        match &mut self.rest {
+            Rest::Postgres(rows) => rows.take(),
+            Rest::Sqlite(lanes) => Ok(lanes.take()),
+        }
+    }
+
+    /// After all lanes: the next living row of which some lane had a tombstone, once for each bucket that shows it. The bucket
+    /// may be another actor's, and the tombstone one that was not taken.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn image(&mut self) -> Result<Option<Image>, StoreError> {
+        match &mut self.rest {
+            Rest::Postgres(rows) => rows.image().await,
+            Rest::Sqlite(lanes) => lanes.image().await,
+        }
+    }
 }

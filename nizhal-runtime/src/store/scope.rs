@@ -1,7 +1,8 @@
 //! The membership query: one statement that gives the frame and every bucket parameter an actor has.
 
+use super::read::ScopeArg;
 use super::sql::{Dialect, col, quote};
-use nizhal_core::{ClaimOf, MemberFilter, ParamSource, Rule, SqlType};
+use nizhal_core::{ClaimOf, ColumnDesc, MemberFilter, ParamSource, Principal, Rule, SqlType, TableDesc};
 
 /// The statement, and the claims to bind to it in order.
 #[derive(Debug)]
@@ -34,31 +35,47 @@ impl ScopeSql {
             for (param_at, param) in rule.params.iter().enumerate() {
                 let ParamSource::Member { table, column, filters } = &param.source else { continue };
                 let value = dialect.text_of(&col("m", &table.columns[*column]), param.sql);
-                let mut conditions = Vec::new();
-                for filter in filters {
-                    conditions.push(match filter {
-                        MemberFilter::Const(filter) => dialect.filter(table, filter, "m"),
-                        MemberFilter::Claim { column, claim } => {
-                            let column = &table.columns[*column];
-                            args.push((claim.clone(), column.sql));
-                            let place = format!("${}", args.len());
-                            let place = match dialect {
-                                Dialect::Postgres => format!("{place}::text::{}", column.sql.postgres()),
-                                Dialect::Sqlite => place,
-                            };
-                            format!("{} = {place}", col("m", column))
-                        }
-                    });
-                }
+                let conditions = conditions(dialect, table, filters, |claim, column| {
+                    args.push((claim.clone(), column.sql));
+                    let place = format!("${}", args.len());
+                    match dialect {
+                        Dialect::Postgres => format!("{place}::text::{}", column.sql.postgres()),
+                        Dialect::Sqlite => place,
+                    }
+                });
                 let (rule_at, param_at) = (int(&rule_at.to_string()), int(&param_at.to_string()));
                 sql.push_str(&format!(
                     "\nunion all select distinct {rule_at}, {param_at}, {value}, {none} from {} m where {} and {} is not null",
                     quote(table.name),
-                    conditions.join(" and "),
+                    conditions,
                     col("m", &table.columns[*column]),
                 ));
             }
         }
         Self { sql, args }
     }
+
+    /// The claims that membership queries compare with, in the order they are bound.
+    pub(super) fn values(&self, principal: &Principal) -> Vec<ScopeArg> {
+        let value = |claim: &ClaimOf| claim.get(principal).map(|value| value.to_string());
+        let arg = |(claim, sql): &(ClaimOf, _)| ScopeArg { text: value(claim).unwrap_or_default(), sql: *sql };
+        self.args.iter().map(arg).collect()
+    }
+}
+
+/// What a membership row `m` must meet; `place` says where a claim's value is.
+pub(super) fn conditions(
+    dialect: Dialect,
+    table: &TableDesc,
+    filters: &[MemberFilter],
+    mut place: impl FnMut(&ClaimOf, &ColumnDesc) -> String,
+) -> String {
+    let condition = |filter: &MemberFilter| match filter {
+        MemberFilter::Const(filter) => dialect.filter(table, filter, "m"),
+        MemberFilter::Claim { column, claim } => {
+            let column = &table.columns[*column];
+            format!("{} = {}", col("m", column), place(claim, column))
+        }
+    };
+    filters.iter().map(condition).collect::<Vec<_>>().join(" and ")
 }

@@ -293,7 +293,7 @@ impl<'a> WriteTx<'a> {
     pub async fn frame(&self, args: &[super::read::ScopeArg]) -> Result<Frame, StoreError> {
         let values = args.iter().map(|arg| self.store.scope_value(arg));
         let rows = self.tx.query_all_raw(self.statement(&self.store.scope_sql().sql, values)).await?;
-        let mut frame = Frame::at(0, 0, String::new());
+        let mut frame = Frame::default();
         for row in rows {
             let (rule, param): (i32, i32) = (row.try_get("", "rule")?, row.try_get("", "param")?);
             frame.take(rule.into(), param.into(), row.try_get("", "value")?, row.try_get("", "collected")?);

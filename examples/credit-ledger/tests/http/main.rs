@@ -25,6 +25,7 @@ mod moves;
 mod oracle;
 mod overlap;
 mod paging;
+mod plan;
 mod provision;
 mod push;
 mod request;

@@ -9,6 +9,7 @@ both![
     inv05_a_lost_answer_about_buckets_is_said_again,
     inv06_a_gained_bucket_is_filled_while_writes_go_on,
     inv06_granted_revoked_and_granted_again,
+    inv06_more_is_gained_than_a_cursor_has_lanes,
     inv07_a_row_that_moved_out_of_a_lost_bucket_stays,
     a_membership_that_moves_is_one_lost_and_one_gained,
 ];
@@ -87,6 +88,25 @@ async fn inv06_a_gained_bucket_is_filled_while_writes_go_on(app: App) {
     assert!(!sent.iter().any(|key| key.starts_with("old")), "rows of the old bucket were sent again");
     let page = ana.page(None).await;
     assert!(page.changed.is_empty(), "sent for ever: {}", page.body);
+}
+
+async fn inv06_more_is_gained_than_a_cursor_has_lanes(app: App) {
+    let mut db = two_shops(&app).await;
+    customers(&mut db, "s1", "old", 3).await;
+    let mut ana = app.device("a", "ana", "s1");
+    ana.pull().await;
+    for number in 0..12 {
+        let gained = format!("g{number}");
+        shop(&mut db, &gained, &[]).await;
+        customers(&mut db, &gained, &format!("{gained}-"), 9).await;
+        join(&mut db, &gained, "ana").await;
+        // Too little to fill any of them, so that each waits beside the others.
+        assert!(ana.page(Some(1)).await.has_more);
+    }
+    leave(&mut db, "g3", "ana").await;
+    ana.pull_by(4).await;
+    assert_converged(&app, &ana, "ana").await;
+    assert_eq!(ana.ids("customers").len(), 3 + 11 * 9);
 }
 
 async fn inv06_granted_revoked_and_granted_again(app: App) {

@@ -6,20 +6,23 @@ mod clock;
 mod clock_model;
 mod encode;
 mod field;
+mod horizon;
 mod provision;
 mod pull;
+mod statement;
 
 pub(super) use clock::{HOLDER, SOMETHING};
-pub(super) use pull::Snapshot;
+pub(super) use pull::{Rows, Snapshot};
 
 use super::{Outside, StoreError, StoreSettings, ddl::Seed, scope::ScopeSql};
 use crate::schema::Schema;
-use pull::PullSql;
+use horizon::Flights;
 use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
 use sqlx::{
     AssertSqlSafe, Connection, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
+use statement::PullSql;
 use std::{str::FromStr, time::Duration};
 
 /// One app's Postgres.
@@ -28,6 +31,7 @@ pub(super) struct PostgresStore {
     pool: PgPool,
     db: DatabaseConnection,
     sql: PullSql,
+    flights: Flights,
 }
 
 /// Serialises provisioning among servers that start together; any constant of ours will do.
@@ -53,7 +57,7 @@ impl PostgresStore {
             .connect_with(options)
             .await?;
         let db = SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone());
-        Ok(Self { url: settings.url.clone(), pool, db, sql: PullSql::new(schema) })
+        Ok(Self { url: settings.url.clone(), pool, db, sql: PullSql::new(schema), flights: Flights::default() })
     }
 
     pub(super) async fn plan(&self, schema: &Schema, seed: &Seed) -> Result<Vec<String>, StoreError> {
@@ -102,7 +106,7 @@ impl PostgresStore {
     }
 
     pub(super) async fn snapshot(&self) -> Result<Snapshot<'_>, StoreError> {
-        Snapshot::open(&self.pool, &self.sql).await
+        Snapshot::open(self).await
     }
 
     /// A connection of its own that hears the writes of others.

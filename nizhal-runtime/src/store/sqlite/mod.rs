@@ -5,13 +5,14 @@ mod encode;
 mod field;
 mod provision;
 mod pull;
+mod scan;
 
-pub(super) use pull::Snapshot;
+pub(super) use pull::{Lanes, Snapshot};
 
 use super::{StoreError, StoreSettings, ddl::Seed, scope::ScopeSql};
 use crate::schema::Schema;
 use nizhal_core::DateTimeUtc;
-use pull::PullSql;
+use scan::PullSql;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, SqlxSqliteConnector, Statement};
 use sea_orm::{SqliteTransactionMode, TransactionOptions, TransactionTrait};
 use sqlx::{
@@ -20,7 +21,7 @@ use sqlx::{
 };
 use std::{
     str::FromStr,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -39,7 +40,7 @@ pub(super) struct SqliteStore {
 }
 
 impl SqliteStore {
-    pub(super) async fn connect(settings: &StoreSettings, schema: &Schema) -> Result<Self, StoreError> {
+    pub(super) async fn connect(settings: &StoreSettings, schema: &Arc<Schema>) -> Result<Self, StoreError> {
         let options = SqliteConnectOptions::from_str(&settings.url)?
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)

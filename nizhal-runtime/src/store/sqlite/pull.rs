@@ -1,183 +1,65 @@
 //! Pulls on SQLite: one read transaction is the snapshot; the clock's value in it is the horizon.
 
-use super::encode;
-use crate::engine::Bucket;
-use crate::schema::Schema;
+use super::scan::{self, PullSql};
+use crate::engine::{Bucket, scope::Choices};
 use crate::store::{
     StoreError,
-    read::{Body, Change, Frame, Image, LAST, LaneRead, ScopeArg},
-    scope::ScopeSql,
-    sql::{self, DELETED_AT, Dialect, VERSION, col, quote},
+    read::{Answer, Ask, Body, Change, Clock, Frame, Image, LaneRead, Position, START},
 };
-use nizhal_core::{RuleTable, SqlType, TableDesc};
-use sqlx::{
-    AssertSqlSafe, Row, Sqlite, SqlitePool, Transaction,
-    query::Query,
-    sqlite::{SqliteArguments, SqliteRow},
-};
-
-const DIALECT: Dialect = Dialect::Sqlite;
-
-/// The statements of a pull, written once from the rule set.
-#[derive(Debug)]
-pub(super) struct PullSql {
-    pub(super) scope: ScopeSql,
-    scans: Vec<Scan>,
-    tables: Vec<&'static TableDesc>,
-}
-
-/// One table of one rule, for one bucket.
-#[derive(Debug)]
-struct Scan {
-    rule: String,
-    slot: usize,
-    sql: String,
-    columns: Vec<(&'static str, SqlType)>,
-    scope: Vec<SqlType>,
-    keys: usize,
-}
-
-const TOMBSTONES: &str = "select version, tbl, id, kind = 'delete', client_key from _nizhal_tombstones \
-    where rule = $1 and bucket = $2 and (version, tbl, id) > ($3, $4, $5) and version <= $6 and version > $7 \
-    order by version, tbl, id limit $8";
-
-impl PullSql {
-    pub(super) fn new(schema: &Schema) -> Self {
-        let tables = schema.synced();
-        let scans = schema
-            .rules()
-            .iter()
-            .flat_map(|rule| rule.tables.iter().map(|synced| (rule.name, synced)))
-            .map(|(rule, synced)| scan(rule, synced, &tables))
-            .collect();
-        Self { scope: ScopeSql::new(DIALECT, schema.rules()), scans, tables }
-    }
-}
-
-/// Relies on the `(scope, version, key)` index. `$1` to, `$2` limit, `$3` version and then key parts to read after, then
-/// the bucket's parameters.
-fn scan(rule: &str, synced: &RuleTable, tables: &[&'static TableDesc]) -> Scan {
-    let table = synced.table;
-    let keys: Vec<String> =
-        table.key_columns().map(|column| DIALECT.sort_text(&col("c", column), column.sql)).collect();
-    let version = format!("c.{}", quote(VERSION));
-    let columns = sql::wire_columns(table);
-    let after: Vec<String> = (0..=keys.len()).map(|at| format!("${}", 3 + at)).collect();
-    let mut conditions: Vec<String> = synced
-        .scope
-        .iter()
-        .enumerate()
-        .map(|(at, &column)| format!("{} = ${}", col("c", &table.columns[column]), 4 + keys.len() + at))
-        .collect();
-    conditions.push(format!("({version}, {}) > ({})", keys.join(", "), after.join(", ")));
-    conditions.push(format!("{version} <= $1"));
-    conditions.push(format!("c.{} is null", quote(DELETED_AT)));
-    conditions.extend(synced.filters.iter().map(|filter| DIALECT.filter(table, filter, "c")));
-    let selected: Vec<String> = columns.iter().map(|(name, _)| format!("c.{}", quote(name))).collect();
-    let sql = format!(
-        "select {version}, {}, {} from {} c where {} order by {version}, {} limit $2",
-        keys.join(", "),
-        selected.join(", "),
-        quote(table.name),
-        conditions.join(" and "),
-        keys.join(", "),
-    );
-    Scan {
-        rule: rule.to_owned(),
-        slot: slot_of(tables, table),
-        sql,
-        columns,
-        scope: synced.scope.iter().map(|&at| table.columns[at].sql).collect(),
-        keys: keys.len(),
-    }
-}
-
-fn slot_of(tables: &[&'static TableDesc], table: &TableDesc) -> usize {
-    tables.iter().position(|candidate| candidate.name == table.name).unwrap_or_default()
-}
+use sqlx::{AssertSqlSafe, Row, Sqlite, SqliteConnection, SqlitePool, Transaction};
+use std::collections::{BTreeSet, VecDeque};
 
 /// One snapshot of the file.
-pub struct Snapshot<'a> {
+pub(crate) struct Snapshot<'a> {
     sql: &'a PullSql,
     tx: Transaction<'static, Sqlite>,
+    clock: Clock,
 }
 
 impl<'a> Snapshot<'a> {
     pub(super) async fn open(readers: &SqlitePool, sql: &'a PullSql) -> Result<Self, StoreError> {
-        Ok(Self { sql, tx: readers.begin().await? })
+        let mut tx = readers.begin().await?;
+        let clock: i64 =
+            sqlx::query_scalar("select clock from _nizhal_control where id = 1").fetch_one(&mut *tx).await?;
+        let clock = Clock { last: clock, horizon: clock, lives: super::HOME.to_owned() };
+        Ok(Self { sql, tx, clock })
     }
 
-    /// The frame, with the actor's memberships.
-    pub(crate) async fn frame(&mut self, args: &[ScopeArg]) -> Result<Frame, StoreError> {
-        let clock: i64 =
-            sqlx::query_scalar("select clock from _nizhal_control where id = 1").fetch_one(&mut *self.tx).await?;
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The frame, and the lanes to be read as they are asked for.
+    pub(crate) async fn ask(&mut self, ask: &Ask<'_>) -> Result<Answer<'_>, StoreError> {
         let mut query = sqlx::query(AssertSqlSafe(self.sql.scope.sql.as_str()));
-        for arg in args {
-            query = bind(query, &arg.text, arg.sql);
+        for arg in self.sql.scope.values(ask.principal) {
+            query = scan::bind(query, &arg.text, arg.sql);
         }
-        let mut frame = Frame::at(clock, clock, super::HOME.to_owned());
+        let mut frame = Frame::default();
         for row in query.fetch_all(&mut *self.tx).await? {
             frame.take(row.try_get(0)?, row.try_get(1)?, row.try_get_unchecked(2)?, row.try_get(3)?);
         }
-        Ok(frame)
-    }
-
-    /// The lane's changes in order, and the version of the first that was left out.
-    ///
-    /// SQLite has no lateral joins, so each bucket is a statement of its own; what is over the limit is dropped as it
-    /// comes, so memory stays at two pages.
-    pub(crate) async fn lane(&mut self, read: &LaneRead<'_>) -> Result<(Vec<Change>, Option<i64>), StoreError> {
-        let (mut changes, mut left) = (Vec::new(), Left::default());
-        for bucket in read.buckets {
-            for scan in self.sql.scans.iter().filter(|scan| scan.rule == bucket.rule) {
-                changes.extend(rows(&mut self.tx, scan, bucket, read).await?);
-                left.note(keep_first(&mut changes, read, read.limit * 2));
-            }
-            changes.extend(tombstones(&mut self.tx, &self.sql.tables, bucket, read).await?);
-            left.note(keep_first(&mut changes, read, read.limit * 2));
+        if let Some(client) = ask.client {
+            let sql = "select last_mutation_id, last_version from _nizhal_clients where client_id = $1 and actor = $2";
+            let query = sqlx::query_as(sql).bind(client.to_owned()).bind(ask.principal.key().to_owned());
+            frame.client = query.fetch_optional(&mut *self.tx).await?;
         }
-        left.note(keep_first(&mut changes, read, read.limit));
-        Ok((changes, left.0))
-    }
-
-    /// The living rows among these keys, once for each bucket that shows them.
-    pub(crate) async fn images(
-        &mut self,
-        synced: &[(&str, &RuleTable)],
-        ids: &[Vec<String>],
-    ) -> Result<Vec<Image>, StoreError> {
-        let mut images = Vec::new();
-        for (rule, synced) in synced {
-            let table = synced.table;
-            let slot = slot_of(&self.sql.tables, table);
-            let keys: Vec<_> = table.key_columns().collect();
-            let columns = sql::wire_columns(table);
-            let same: Vec<String> =
-                keys.iter().enumerate().map(|(at, column)| format!("{} = ${}", col("c", column), at + 1)).collect();
-            let selected: Vec<String> = columns.iter().map(|(name, _)| format!("c.{}", quote(name))).collect();
-            let statement = format!(
-                "select {}, c.{}, {} from {} c where {} and {}",
-                DIALECT.bucket_key(synced, "c"),
-                quote(VERSION),
-                selected.join(", "),
-                quote(table.name),
-                same.join(" and "),
-                DIALECT.visible(synced, "c"),
-            );
-            for id in ids {
-                let mut query = sqlx::query(AssertSqlSafe(statement.as_str()));
-                for (part, column) in id.iter().zip(&keys) {
-                    query = bind(query, part, column.sql);
-                }
-                let Some(row) = query.fetch_optional(&mut *self.tx).await? else { continue };
-                let Ok(params) = serde_json::from_str(row.try_get(0)?) else { continue };
-                let mut out = Vec::with_capacity(256);
-                encode::object(&mut out, &columns, &row, 2)?;
-                let change = Change { version: row.try_get(1)?, slot, key: id.clone(), body: Body::Row(out) };
-                images.push(Image { bucket: Bucket::new(*rule, params), change });
-            }
-        }
-        Ok(images)
+        let last = LaneRead { from: START, floor: self.clock.horizon, buckets: &[], limit: ask.gained };
+        // Of too many buckets none is read; the engine finds the same in the frame, and refuses.
+        let buckets = Choices::new(&self.sql.schema, ask.principal, &frame.members).buckets(ask.max_buckets);
+        let covered = ask.covered(buckets.unwrap_or_default());
+        let lanes = ask
+            .lanes
+            .iter()
+            .chain([&last])
+            .zip(covered)
+            .map(|(lane, buckets)| Lane { from: lane.from.clone(), floor: lane.floor, limit: lane.limit, buckets })
+            .collect();
+        let (sql, db, horizon) = (self.sql, &mut *self.tx, self.clock.horizon);
+        let (read, gone) = (VecDeque::new(), BTreeSet::new());
+        let lanes =
+            Lanes { sql, db, horizon, lanes, max_bytes: ask.max_bytes, at: None, read, left: None, gone, images: None };
+        Ok(Answer::sqlite(frame, lanes))
     }
 
     /// The connection, for statements that both databases share.
@@ -191,64 +73,88 @@ impl<'a> Snapshot<'a> {
     }
 }
 
-async fn rows(
-    tx: &mut Transaction<'static, Sqlite>,
-    scan: &Scan,
-    bucket: &Bucket,
-    read: &LaneRead<'_>,
-) -> Result<Vec<Change>, StoreError> {
-    let (version, parts) = read.rows_after(scan.slot);
-    let mut query = sqlx::query(AssertSqlSafe(scan.sql.as_str())).bind(read.to).bind(limit(read)).bind(version);
-    for at in 0..scan.keys {
-        query = query.bind(parts.get(at).map_or(LAST, String::as_str));
-    }
-    for (param, sql) in bucket.params.iter().zip(&scan.scope) {
-        query = bind(query, param, *sql);
-    }
-    let found: Vec<SqliteRow> = query.fetch_all(&mut **tx).await?;
-    let mut changes = Vec::with_capacity(found.len());
-    for row in found {
-        let mut out = Vec::with_capacity(256);
-        encode::object(&mut out, &scan.columns, &row, 1 + scan.keys)?;
-        let mut key = Vec::with_capacity(scan.keys);
-        for at in 0..scan.keys {
-            key.push(row.try_get_unchecked(1 + at)?);
+/// One lane, in the buckets that are the actor's.
+struct Lane {
+    from: Position,
+    floor: i64,
+    limit: usize,
+    buckets: Vec<Bucket>,
+}
+
+/// The lanes of an answer, each read when its turn comes.
+pub(crate) struct Lanes<'s> {
+    sql: &'s PullSql,
+    db: &'s mut SqliteConnection,
+    horizon: i64,
+    lanes: Vec<Lane>,
+    max_bytes: usize,
+    /// The lane that `read` is of.
+    at: Option<usize>,
+    read: VecDeque<Change>,
+    /// The version of the lane's first change that was not read.
+    left: Option<i64>,
+    /// Of which tombstones were read: `(slot, id)`.
+    gone: BTreeSet<(usize, String)>,
+    images: Option<VecDeque<Image>>,
+}
+
+impl Lanes<'_> {
+    pub(crate) async fn next_in(&mut self, lane: usize) -> Result<Option<i64>, StoreError> {
+        if self.at != Some(lane) {
+            self.at = Some(lane);
+            let (changes, left) = match self.lanes.get(lane) {
+                Some(lane) if lane.limit > 0 => read(self.db, self.sql, lane, self.horizon, self.max_bytes).await?,
+                _ => (Vec::new(), None),
+            };
+            let gone = changes.iter().filter(|change| matches!(change.body, Body::Gone { .. }));
+            self.gone.extend(gone.filter_map(|change| Some((change.slot, change.key.first()?.clone()))));
+            (self.read, self.left) = (changes.into(), left);
         }
-        changes.push(Change { version: row.try_get(0)?, slot: scan.slot, key, body: Body::Row(out) });
+        Ok(self.read.front().map(|change| change.version).or(self.left))
     }
-    Ok(changes)
+
+    pub(crate) fn take(&mut self) -> Option<Change> {
+        self.read.pop_front()
+    }
+
+    pub(crate) async fn image(&mut self) -> Result<Option<Image>, StoreError> {
+        if self.images.is_none() {
+            let mut images = VecDeque::new();
+            for (slot, id) in &self.gone {
+                for scan in self.sql.scans.iter().filter(|scan| scan.slot + self.sql.tables.len() == *slot) {
+                    images.extend(scan::image(self.db, scan, id).await?);
+                }
+            }
+            self.images = Some(images);
+        }
+        Ok(self.images.as_mut().and_then(VecDeque::pop_front))
+    }
 }
 
-async fn tombstones(
-    tx: &mut Transaction<'static, Sqlite>,
-    tables: &[&'static TableDesc],
-    bucket: &Bucket,
-    read: &LaneRead<'_>,
-) -> Result<Vec<Change>, StoreError> {
-    let (version, table, id) = read.tombstones_after(tables);
-    let found = sqlx::query(TOMBSTONES)
-        .bind(bucket.rule.as_str())
-        .bind(bucket.key())
-        .bind(version)
-        .bind(table)
-        .bind(id)
-        .bind(read.to)
-        .bind(read.floor)
-        .bind(limit(read))
-        .fetch_all(&mut **tx)
-        .await?;
-    let mut changes = Vec::with_capacity(found.len());
-    for row in found {
-        let table: String = row.try_get(1)?;
-        let Some(at) = tables.iter().position(|candidate| candidate.name == table) else { continue };
-        let body = Body::Gone { deleted: row.try_get_unchecked::<i64, _>(3)? == 1, client_key: row.try_get(4)? };
-        changes.push(Change { version: row.try_get(0)?, slot: tables.len() + at, key: vec![row.try_get(2)?], body });
+/// The lane's changes in order, and the version of the first that was left out.
+///
+/// SQLite has no lateral joins, so each bucket is a statement of its own; what is over the limit is dropped as it comes, so
+/// memory stays at two pages.
+async fn read(
+    db: &mut SqliteConnection,
+    sql: &PullSql,
+    lane: &Lane,
+    to: i64,
+    max_bytes: usize,
+) -> Result<(Vec<Change>, Option<i64>), StoreError> {
+    let read = LaneRead { from: &lane.from, floor: lane.floor, buckets: &lane.buckets, limit: lane.limit };
+    let room = (lane.limit, max_bytes);
+    let (mut changes, mut left) = (Vec::new(), Left::default());
+    for bucket in &lane.buckets {
+        for scan in sql.scans.iter().filter(|scan| scan.rule == bucket.rule) {
+            changes.extend(scan::rows(db, scan, bucket, &read, to).await?);
+            left.note(keep_first(&mut changes, room, lane.limit * 2));
+        }
+        changes.extend(scan::tombstones(db, &sql.tables, bucket, &read, to).await?);
+        left.note(keep_first(&mut changes, room, lane.limit * 2));
     }
-    Ok(changes)
-}
-
-fn limit(read: &LaneRead<'_>) -> i64 {
-    i64::try_from(read.limit + 1).unwrap_or(i64::MAX)
+    left.note(keep_first(&mut changes, room, lane.limit));
+    Ok((changes, left.0))
 }
 
 /// The lowest version that was left out; what is left out later may come before what was left out first.
@@ -262,14 +168,14 @@ impl Left {
 }
 
 /// Keeps the first changes in order once there are more than `over`; the version of the first that was dropped.
-fn keep_first(changes: &mut Vec<Change>, read: &LaneRead<'_>, over: usize) -> Option<i64> {
-    if changes.len() <= over && over > read.limit {
+fn keep_first(changes: &mut Vec<Change>, (limit, max_bytes): (usize, usize), over: usize) -> Option<i64> {
+    if changes.len() <= over && over > limit {
         return None;
     }
     changes.sort_by(order);
     let mut dropped = Left::default();
-    dropped.note(cut(changes, read.limit));
-    dropped.note(bytes_end(changes, read.max_bytes).and_then(|at| cut(changes, at)));
+    dropped.note(cut(changes, limit));
+    dropped.note(bytes_end(changes, max_bytes).and_then(|at| cut(changes, at)));
     dropped.0
 }
 
@@ -295,16 +201,4 @@ fn bytes_end(changes: &[Change], max_bytes: usize) -> Option<usize> {
         }
     }
     None
-}
-
-/// Binds a text as the type that the column stores, so that the index serves the comparison.
-fn bind<'q>(query: Query<'q, Sqlite, SqliteArguments>, text: &str, sql: SqlType) -> Query<'q, Sqlite, SqliteArguments> {
-    match sql {
-        SqlType::Int2 | SqlType::Int4 | SqlType::Int8 => query.bind(text.parse::<i64>().unwrap_or_default()),
-        SqlType::Uuid => match text.parse::<uuid::Uuid>() {
-            Ok(id) => query.bind(id),
-            Err(_) => query.bind(text.to_owned()),
-        },
-        _ => query.bind(text.to_owned()),
-    }
 }

@@ -1,0 +1,209 @@
+//! Invariant 29: a pull costs what it brings, not what the tables hold; read off the plans that Postgres ran.
+
+use crate::fixture::BINARY;
+use nizhal_tests::{App, Cluster, Connection, Database, Durability, until};
+use serde_json::Value;
+
+/// Tables that are large here; whatever touches one must do so by an index.
+const LARGE: [&str; 6] =
+    ["customers", "ledger_entries", "reminders", "shop_members", "_nizhal_tombstones", "_nizhal_clients"];
+/// The most rows in a page that does not say.
+const LIMIT: u64 = 1_000;
+const BUCKETS: u64 = 100;
+
+/// Ana's hundred shops among the memberships of others, and a clock that is ahead of all that `ROWS` writes.
+const MEMBERS: &str = "
+    insert into shop_members (shop_id, user_id, role)
+        select 's' || (i % 100), case when i < 100 then 'ana' else 'u' || i end, 'staff' from generate_series(0, 49999) i;
+    select setval('_nizhal_clock', 200000)";
+/// A million entries, and other tables in proportion; below the clock as if they had been there before, and without triggers.
+const ROWS: &str = "
+    set session_replication_role = replica;
+    insert into ledger_entries (id, shop_id, customer_id, amount, at, created_by, _nizhal_version)
+        select 'e' || i, 's' || (i % 100), 'c' || (i % 50000), 1.5, '2026-01-01', 'ana', 2 + i / 10
+        from generate_series(0, 999999) i;
+    insert into customers (id, shop_id, name, _nizhal_version)
+        select 'c' || i, 's' || (i % 100), 'Name', 2 + i from generate_series(0, 49999) i;
+    insert into reminders (id, shop_id, customer_id, entry_id, scheduled_at, _nizhal_version)
+        select 'r' || i, 's' || (i % 100), 'c' || i, 'e' || i, '2026-01-01', 2 + i from generate_series(0, 49999) i;
+    insert into _nizhal_tombstones (rule, bucket, tbl, id, kind, version)
+        select 'myShops', '[\"s' || (i % 100) || '\"]', 'customers', 'gone' || i, 'delete', 2 + i
+        from generate_series(0, 49999) i;
+    insert into _nizhal_clients (client_id, actor) select 'client' || i, 'u' || i from generate_series(0, 49999) i;
+    set session_replication_role = origin;
+    analyze";
+
+struct World {
+    app: App,
+    db: Connection,
+    cluster: Cluster,
+}
+
+impl World {
+    async fn new() -> Self {
+        let options = "-c shared_preload_libraries=auto_explain,pg_stat_statements -c auto_explain.log_min_duration=0 \
+            -c auto_explain.log_analyze=on -c auto_explain.log_timing=off -c auto_explain.log_format=json \
+            -c pg_stat_statements.track_planning=on -c autovacuum=off -c max_wal_size=8GB";
+        let cluster = Cluster::start_with(Durability::Fast, options);
+        let app = App::on(Database::within(&cluster, "postgres"), BINARY);
+        let mut db = app.sql().await;
+        db.execute("create extension pg_stat_statements").await;
+        db.execute(MEMBERS).await;
+        Self { app, db, cluster }
+    }
+
+    /// What was run by the statements of this pull, each a plan.
+    async fn plans(&self, pull: impl AsyncFnOnce()) -> Vec<Value> {
+        let before = self.cluster.log().len();
+        pull().await;
+        let mut found = Vec::new();
+        // The plan is written when the statement ends, which may be just after its last row was sent.
+        until("the plan of the pull", async || {
+            found = plans(&self.cluster.log()[before..]);
+            !found.is_empty()
+        })
+        .await;
+        found
+    }
+}
+
+/// The plans of pull statements in a log: `… plan:`, then the JSON, each line after a tab.
+fn plans(log: &str) -> Vec<Value> {
+    log.split("plan:\n")
+        .skip(1)
+        .filter_map(|entry| {
+            let json: String = entry.lines().take_while(|line| line.starts_with('\t')).collect();
+            serde_json::from_str::<Value>(&json).ok()
+        })
+        .filter(|entry| entry["Query Text"].as_str().is_some_and(|sql| sql.starts_with("with args as")))
+        .map(|entry| entry["Plan"].clone())
+        .collect()
+}
+
+fn nodes<'a>(plan: &'a Value, into: &mut Vec<&'a Value>) {
+    into.push(plan);
+    plan["Plans"].as_array().into_iter().flatten().for_each(|child| nodes(child, into));
+}
+
+/// Rows that a node went over, in all its loops.
+fn visited(node: &Value) -> u64 {
+    let number = |name: &str| node[name].as_u64().unwrap_or_default();
+    (number("Actual Rows") + number("Rows Removed by Filter") + number("Rows Removed by Index Recheck"))
+        * number("Actual Loops")
+}
+
+/// Asserts that large tables are read by index alone, that the rows gone over are at most so many, and that nothing but a page is
+/// put in order; gives the rows gone over.
+fn assert_indexed(plan: &Value, most: u64) {
+    let mut all = Vec::new();
+    nodes(plan, &mut all);
+    let mut touched = Vec::new();
+    let mut rows = 0;
+    for node in all {
+        let what = node["Node Type"].as_str().unwrap_or_default();
+        if let Some(table) = node["Relation Name"].as_str().filter(|table| LARGE.contains(table)) {
+            assert!(matches!(what, "Index Scan" | "Index Only Scan"), "{what} on {table}: {node:#}");
+            let condition = node["Index Cond"].as_str().unwrap_or_default();
+            if node["Index Name"].as_str().is_some_and(|index| index.starts_with("_nizhal_ix"))
+                && table != "shop_members"
+            {
+                // From the position on and up to the horizon, and not by the scope alone.
+                assert!(condition.contains("ROW(") && condition.contains("<="), "{table}: {condition}");
+            }
+            rows += visited(node);
+            touched.push(table);
+        }
+        if what.contains("Sort") {
+            assert!(node["Actual Rows"].as_u64() <= Some(LIMIT + 1), "{node:#}");
+            assert_ne!(node["Sort Space Type"], "Disk", "{node:#}");
+        }
+    }
+    for table in LARGE {
+        assert!(touched.contains(&table), "the plan names {table} nowhere");
+    }
+    assert!(rows <= most, "{rows} rows were gone over, {most} would do\n{plan:#}");
+}
+
+async fn every_scan_uses_its_index() {
+    let mut world = World::new().await;
+    let mut device = world.app.device("d", "ana", "s1");
+    // Plans that were made for empty tables must not outlive them.
+    for _ in 0..20 {
+        assert!(!device.page(None).await.has_more);
+    }
+    world.db.execute(ROWS).await;
+
+    for _ in 0..20 {
+        let plans = world.plans(async || assert_eq!(device.page(None).await.changed.len(), 0)).await;
+        assert_eq!(plans.len(), 1, "one statement");
+        assert_indexed(&plans[0], BUCKETS);
+    }
+    world.db.execute("update ledger_entries set reason = 'new' where id = 'e77'").await;
+    let plans = world.plans(async || assert_eq!(device.page(None).await.changed.len(), 1)).await;
+    assert_indexed(&plans[0], BUCKETS + 1);
+    world.db.execute("delete from ledger_entries where id = 'e78'").await;
+    let plans = world.plans(async || assert_eq!(device.page(None).await.tombstoned.len(), 1)).await;
+    assert_indexed(&plans[0], BUCKETS + 1);
+    world.db.execute("update ledger_entries set shop_id = 's1' where id = 'e79'").await;
+    let plans = world.plans(async || assert_eq!(device.page(None).await.changed.len(), 1)).await;
+    // The row, its tombstone in the shop that it left, and by its key the row that another bucket shows.
+    assert_indexed(&plans[0], BUCKETS + 3);
+
+    let mut device = world.app.device("wide", "ana", "s1");
+    let plans = world.plans(async || assert_eq!(device.page(None).await.changed.len() as u64, LIMIT)).await;
+    // A page from every bucket of every table, of which the first in order are taken.
+    assert_indexed(plans.last().unwrap(), BUCKETS + 3 * BUCKETS * (LIMIT + 1));
+    let mut device = world.app.device("narrow", "u101", "s1");
+    let plans = world.plans(async || assert_eq!(device.page(None).await.changed.len() as u64, LIMIT)).await;
+    assert_indexed(plans.last().unwrap(), 1 + 3 * (LIMIT + 1));
+}
+
+#[test]
+fn inv29_every_scan_uses_its_index() {
+    run(every_scan_uses_its_index());
+}
+
+/// Each statement that the server ran since the last reset, with the number of its calls and of its plannings.
+async fn statistics(db: &mut Connection) -> Vec<(String, u64, u64)> {
+    let sql =
+        "select query, calls::text, plans::text from pg_stat_statements where query not like '%pg_stat_statements%'";
+    let text = |row: &[Option<String>], at: usize| row[at].clone().unwrap_or_default();
+    let rows = db.rows(sql).await;
+    rows.iter().map(|row| (text(row, 0), text(row, 1).parse().unwrap(), text(row, 2).parse().unwrap())).collect()
+}
+
+async fn a_pull_with_nothing_new_is_two_statements() {
+    const PULLS: u64 = 200;
+    let mut world = World::new().await;
+    let mut device = world.app.device("d", "ana", "s1");
+    device.pull().await;
+    world.db.execute("select pg_stat_statements_reset()").await;
+    for _ in 0..PULLS {
+        assert!(device.page(None).await.changed.is_empty());
+    }
+    let mut found = Vec::new();
+    // The last one is counted when it ends, which may be just after its last row was sent.
+    until("the statements of all pulls", async || {
+        found = statistics(&mut world.db).await;
+        found.iter().filter(|(_, calls, _)| *calls >= PULLS).count() >= 2
+    })
+    .await;
+    // Statements of the server's own rounds are few; what every pull runs is not.
+    let mut often: Vec<_> = found.iter().filter(|(_, calls, _)| *calls >= PULLS / 2).collect();
+    often.sort();
+    let [horizon, pull] = often.as_slice() else { panic!("{often:#?}") };
+    assert!(horizon.0.contains("_nizhal_horizon()") && pull.0.starts_with("with args as"), "{often:#?}");
+    assert_eq!((horizon.1, pull.1), (PULLS, PULLS));
+    // Five times a connection at most, then Postgres keeps the plan.
+    assert!(pull.2 <= 60, "planned {} times", pull.2);
+}
+
+#[test]
+fn inv29_a_pull_with_nothing_new_is_two_statements() {
+    run(a_pull_with_nothing_new_is_two_statements());
+}
+
+fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.expect("a runtime starts").block_on(test);
+}

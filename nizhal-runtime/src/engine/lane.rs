@@ -1,0 +1,152 @@
+//! The lanes of a pull: what to ask for them, and how a page takes their changes.
+
+use super::{Bucket, PullError, cursor::Lane, page::Page, pull::Asked};
+use crate::store::{Answer, Ask, Change, LaneRead, Position, Tie};
+use std::collections::BTreeSet;
+
+/// How much a page may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    pub(super) rows: usize,
+    pub(super) bytes: usize,
+    /// Whether it ends between transactions where it can.
+    pub(super) whole_versions: bool,
+}
+
+/// What to ask the database for, so that these lanes can be read within the room.
+pub(super) fn ask<'a>(asked: Asked<'a>, lanes: &'a [Lane], horizon: i64, room: Room) -> Ask<'a> {
+    let last = lanes.len().saturating_sub(1);
+    let read = |(at, lane): (usize, &'a Lane)| {
+        // As much as `read` will take at most.
+        let limit = match at {
+            _ if lane.is_done(horizon) => 0,
+            _ if at < last => room.rows.div_ceil(2),
+            _ => room.rows,
+        };
+        LaneRead { from: &lane.position, floor: lane.floor, buckets: &lane.buckets, limit }
+    };
+    Ask {
+        principal: asked.principal,
+        client: asked.request.device_id.as_deref(),
+        lanes: lanes.iter().enumerate().map(read).collect(),
+        gained: room.rows,
+        max_bytes: room.bytes,
+        max_buckets: asked.max_buckets,
+    }
+}
+
+/// Makes the lanes those that the database was asked for by them: in the buckets that are the actor's, the gained ones as a
+/// lane more.
+pub(super) fn cover(lanes: &mut Vec<Lane>, mut covered: Vec<Vec<Bucket>>, horizon: i64) {
+    let gained = covered.pop().unwrap_or_default();
+    for (lane, buckets) in lanes.iter_mut().zip(covered) {
+        lane.buckets = buckets;
+    }
+    if lanes.is_empty() || !gained.is_empty() {
+        lanes.push(Lane::fresh(gained, horizon));
+    }
+}
+
+/// Reads the lanes in turn within the room, and moves them on; true when more waits.
+pub(super) async fn read(
+    answer: &mut Answer<'_>,
+    lanes: &mut [Lane],
+    horizon: i64,
+    room: Room,
+    page: &mut Page,
+) -> Result<bool, PullError> {
+    let (mut left, mut bytes, mut truncated) = (room.rows, room.bytes, false);
+    let last = lanes.len() - 1;
+    for (at, lane) in lanes.iter_mut().enumerate() {
+        if lane.is_done(horizon) {
+            continue;
+        }
+        // A lane takes at most half of what is left while others wait, so that none starves.
+        let share = if at < last { left.div_ceil(2) } else { left };
+        if share == 0 || bytes == 0 {
+            truncated = true;
+            continue;
+        }
+        let (mut changes, next) = read_lane(answer, at, share, bytes).await?;
+        truncated |= next.is_some();
+        lane.position = position_after(&mut changes, next, horizon, room.whole_versions);
+        left -= changes.len().min(left);
+        for change in changes {
+            bytes = bytes.saturating_sub(change.bytes());
+            page.take(change);
+        }
+    }
+    Ok(truncated)
+}
+
+/// One lane's changes up to these many changes and bytes, and the version of the first that was left.
+async fn read_lane(
+    answer: &mut Answer<'_>,
+    at: usize,
+    limit: usize,
+    max_bytes: usize,
+) -> Result<(Vec<Change>, Option<i64>), PullError> {
+    let (mut changes, mut bytes) = (Vec::new(), 0);
+    while let Some(version) = answer.next_in(at).await? {
+        if changes.len() == limit || bytes >= max_bytes {
+            return Ok((changes, Some(version)));
+        }
+        let Some(change) = answer.take()? else { return Ok((changes, Some(version))) };
+        bytes += change.bytes();
+        changes.push(change);
+    }
+    Ok((changes, None))
+}
+
+/// Takes back tombstones of rows that another of the actor's buckets shows, and sends those rows in their stead.
+///
+/// In their stead, because the row itself may have a later version that this page does not reach: a client that lost
+/// the other bucket before the next page would otherwise keep the image from the bucket that the row has left.
+pub(super) async fn keep_rows_still_shown(
+    answer: &mut Answer<'_>,
+    scope: &BTreeSet<Bucket>,
+    page: &mut Page,
+) -> Result<(), PullError> {
+    while page.gone_count() > 0
+        && let Some(image) = answer.image().await?
+    {
+        if scope.contains(&image.bucket) && page.keep(image.change.slot, image.id) {
+            page.take(image.change);
+        }
+    }
+    Ok(())
+}
+
+/// Where a lane stands after these changes, when the next one is of version `next`.
+///
+/// A page that would end inside a version gives it back whole, so that a client never shows half a transaction; unless it
+/// holds nothing else, for then the version may be larger than any page.
+fn position_after(changes: &mut Vec<Change>, next: Option<i64>, horizon: i64, whole_versions: bool) -> Position {
+    let (Some(next), Some(first), Some(last)) = (next, changes.first(), changes.last()) else {
+        return Position::after(horizon);
+    };
+    if whole_versions && first.version < next {
+        changes.retain(|change| change.version < next);
+        return Position::after(next - 1);
+    }
+    Position { version: last.version, tie: Some(Tie { slot: last.slot, key: last.key.clone() }) }
+}
+
+/// Lanes at the same place become one; lanes without buckets go, but one stays.
+pub(super) fn merge(lanes: Vec<Lane>) -> Vec<Lane> {
+    let mut merged: Vec<Lane> = Vec::with_capacity(lanes.len());
+    for (at, lane) in lanes.into_iter().enumerate() {
+        if at > 0 && lane.buckets.is_empty() {
+            continue;
+        }
+        match merged.iter_mut().find(|other| other.position == lane.position) {
+            Some(other) => {
+                other.buckets.extend(lane.buckets);
+                other.buckets.sort();
+                other.floor = other.floor.min(lane.floor);
+            }
+            None => merged.push(lane),
+        }
+    }
+    merged
+}

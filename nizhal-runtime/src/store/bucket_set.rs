@@ -1,0 +1,104 @@
+//! Bucket lists that are too long for a cursor, kept under the hash of their content, so that a copy is as good as the row.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// The most bytes of sets that one process holds.
+const MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// How long the database need not hear that a set is in use; what it does not hear of for days it forgets.
+const QUIET: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// The sets that were used last.
+#[derive(Debug, Default)]
+pub(super) struct BucketSets(Mutex<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// By hash.
+    sets: HashMap<String, Set>,
+    bytes: usize,
+    uses: u64,
+}
+
+#[derive(Debug)]
+struct Set {
+    buckets: Arc<str>,
+    /// When it was used last, in uses.
+    used: u64,
+    /// When the database last heard that it is in use.
+    told: Option<Instant>,
+}
+
+impl BucketSets {
+    pub(super) fn get(&self, id: &str) -> Option<Arc<str>> {
+        let mut kept = self.lock();
+        kept.uses += 1;
+        let now = kept.uses;
+        let set = kept.sets.get_mut(id)?;
+        set.used = now;
+        Some(set.buckets.clone())
+    }
+
+    /// Whether the database heard of this set not long ago.
+    pub(super) fn was_told(&self, id: &str) -> bool {
+        let recent = |told: Instant| told.elapsed() < QUIET;
+        self.lock().sets.get(id).and_then(|set| set.told).is_some_and(recent)
+    }
+
+    /// Keeps a set that the database has just heard of.
+    pub(super) fn told(&self, id: &str, buckets: Arc<str>) {
+        self.keep(id, buckets);
+        if let Some(set) = self.lock().sets.get_mut(id) {
+            set.told = Some(Instant::now());
+        }
+    }
+
+    pub(super) fn keep(&self, id: &str, buckets: Arc<str>) {
+        let mut kept = self.lock();
+        kept.uses += 1;
+        let now = kept.uses;
+        kept.bytes += buckets.len();
+        if let Some(old) = kept.sets.insert(id.to_owned(), Set { buckets, used: now, told: None }) {
+            kept.bytes -= old.buckets.len();
+        }
+        while kept.bytes > MAX_BYTES {
+            let oldest = kept.sets.iter().min_by_key(|(_, set)| set.used).map(|(id, _)| id.clone());
+            let Some(old) = oldest.and_then(|id| kept.sets.remove(&id)) else { return };
+            kept.bytes -= old.buckets.len();
+        }
+    }
+
+    /// Forgets all: another epoch's database may not have them.
+    pub(super) fn clear(&self) {
+        *self.lock() = Kept::default();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inv28_the_sets_used_last_are_kept_within_their_bytes() {
+        let sets = BucketSets::default();
+        let third: Arc<str> = "x".repeat(MAX_BYTES / 3).into();
+        for id in ["a", "b", "c"] {
+            sets.keep(id, third.clone());
+            sets.keep(id, third.clone());
+        }
+        assert!(sets.get("a").is_some());
+        sets.keep("d", third);
+        assert!(sets.get("b").is_none(), "it was used least lately");
+        assert!(["a", "c", "d"].iter().all(|id| sets.get(id).is_some()));
+        sets.keep("e", "x".repeat(MAX_BYTES + 1).into());
+        assert!(sets.get("e").is_none() && sets.lock().bytes <= MAX_BYTES);
+    }
+}
