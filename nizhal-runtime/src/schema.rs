@@ -37,6 +37,12 @@ pub enum SchemaError {
         /// The table.
         table: &'static str,
     },
+    /// A rule without parameters is not declared public, or a public one has some.
+    #[error("rule `{0}` must be declared `public` if and only if it has no parameter")]
+    Public(&'static str),
+    /// Two rules give other columns of one table.
+    #[error("two rules list other columns of table `{0}`: a device keeps one row, so write the same list in both")]
+    OtherColumns(&'static str),
 }
 
 impl Schema {
@@ -65,7 +71,11 @@ impl Schema {
             if let Some(table) = members.chain(synced).find(|name| tables.iter().all(|table| table.name != *name)) {
                 return Err(SchemaError::UnknownTable { rule: rule.name, table });
             }
+            if rule.public != rule.params.is_empty() {
+                return Err(SchemaError::Public(rule.name));
+            }
         }
+        narrow(&mut tables, &rules)?;
         let mut by_name = HashMap::new();
         for entry in mutators {
             if by_name.insert(entry.desc.name, entry).is_some() {
@@ -156,6 +166,21 @@ impl Schema {
         };
         self.rules.iter().map(|rule| (rule.name.to_owned(), shown(rule))).collect()
     }
+}
+
+/// Puts the rules' descriptions in place of the app's: in theirs, the columns that are not listed are private.
+fn narrow(tables: &mut [&'static TableDesc], rules: &[Rule]) -> Result<(), SchemaError> {
+    let shown = |table: &TableDesc| table.columns.iter().map(|column| !column.private).collect::<Vec<_>>();
+    let synced: Vec<_> = rules.iter().flat_map(|rule| &rule.tables).map(|synced| synced.table).collect();
+    for table in tables {
+        let mut own = synced.iter().filter(|synced| synced.name == table.name);
+        let Some(first) = own.next() else { continue };
+        if own.any(|other| shown(other) != shown(first)) {
+            return Err(SchemaError::OtherColumns(table.name));
+        }
+        *table = first;
+    }
+    Ok(())
 }
 
 /// 64 bits of the text's hash: two sets of rules of one app do not meet.

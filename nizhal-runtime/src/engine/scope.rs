@@ -32,9 +32,11 @@ pub(super) fn memberships(schema: &Schema, principal: &Principal) -> Vec<Bucket>
         for (at, param) in rule.params.iter().enumerate() {
             let ParamSource::Member { filters, .. } = &param.source else { continue };
             let claims = filters.iter().filter_map(|filter| match filter {
-                MemberFilter::Claim { claim, .. } => claim.get(principal).map(|value| value.to_string()),
+                MemberFilter::Claim { claim, .. } => Some(claim.get(principal).map(|value| value.to_string())),
                 MemberFilter::Const(_) => None,
             });
+            // Where a claim is absent no membership can ever be the actor's.
+            let Some(claims) = claims.collect::<Option<Vec<String>>>() else { continue };
             keys.push(Bucket::membership(rule.name, at, claims));
         }
     }

@@ -186,15 +186,6 @@ pub(crate) fn create_table(dialect: Dialect, table: &TableDesc, synced: bool) ->
     format!("create table {} (\n  {}\n)", quote(table.name), parts.join(",\n  "))
 }
 
-/// A text that reads as a value of this type, for a membership query whose answer does not matter.
-pub(crate) fn nobody(sql: SqlType) -> &'static str {
-    match sql {
-        SqlType::Int2 | SqlType::Int4 | SqlType::Int8 => "0",
-        SqlType::Uuid => "00000000-0000-0000-0000-000000000000",
-        _ => "",
-    }
-}
-
 /// Whether a column can be added to a table that has rows.
 pub(crate) fn check_addable(table: &TableDesc, column: &ColumnDesc) -> Result<(), StoreError> {
     let key = table.key_columns().any(|key| key.name == column.name);

@@ -172,8 +172,7 @@ impl Store {
     /// The claims that membership queries compare with, in the order they are bound.
     pub fn scope_args(&self, principal: &Principal) -> Vec<ScopeArg> {
         let value = |claim: &nizhal_core::ClaimOf| claim.get(principal).map(|value| value.to_string());
-        let arg =
-            |(claim, sql): &(nizhal_core::ClaimOf, _)| ScopeArg { text: value(claim).unwrap_or_default(), sql: *sql };
+        let arg = |(claim, sql): &(nizhal_core::ClaimOf, _)| ScopeArg { text: value(claim), sql: *sql };
         self.scope_sql().args.iter().map(arg).collect()
     }
 
@@ -244,12 +243,8 @@ impl Store {
     pub async fn new_epoch(&self) -> Result<String, StoreError> {
         let mut snapshot = self.snapshot().await?;
         // The frame's own rows come whoever asks, and for whom nothing matches.
-        let nobody: Vec<ScopeArg> = self
-            .scope_sql()
-            .args
-            .iter()
-            .map(|(_, sql)| ScopeArg { text: ddl::nobody(*sql).to_owned(), sql: *sql })
-            .collect();
+        let nobody: Vec<ScopeArg> =
+            self.scope_sql().args.iter().map(|(_, sql)| ScopeArg { text: None, sql: *sql }).collect();
         let frame = snapshot.frame(&nobody).await?;
         snapshot.close().await?;
         self.mint_epoch(&frame.epoch, &frame.lives).await?;
@@ -294,12 +289,13 @@ impl Store {
     /// A membership argument as a sea-orm value of the type that the dialect compares with.
     fn scope_value(&self, arg: &ScopeArg) -> Value {
         use nizhal_core::SqlType;
+        let Some(text) = &arg.text else { return Value::String(None) };
         match (self.dialect(), arg.sql) {
             (Dialect::Sqlite, SqlType::Int2 | SqlType::Int4 | SqlType::Int8) => {
-                arg.text.parse::<i64>().unwrap_or_default().into()
+                text.parse::<i64>().unwrap_or_default().into()
             }
-            (Dialect::Sqlite, SqlType::Uuid) => arg.text.parse::<uuid::Uuid>().unwrap_or_default().into(),
-            _ => arg.text.clone().into(),
+            (Dialect::Sqlite, SqlType::Uuid) => text.parse::<uuid::Uuid>().unwrap_or_default().into(),
+            _ => text.clone().into(),
         }
     }
 }

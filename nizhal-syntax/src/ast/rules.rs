@@ -1,6 +1,6 @@
 //! `sync_rules!` as written; conditions are still Rust expressions.
 
-use crate::Errors;
+use crate::{Errors, symbol};
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use syn::parse::{ParseStream, Parser};
 use syn::punctuated::Punctuated;
@@ -24,8 +24,10 @@ pub struct RuleSet {
 /// A rule.
 #[derive(Debug)]
 pub struct Rule {
-    /// The doc comments, and `#[name = "…"]`.
+    /// The doc comments, `#[name = "…"]` and `#[max_buckets = …]`.
     pub attrs: Vec<Attribute>,
+    /// `public`, where it is written.
+    pub public: Option<Ident>,
     /// The name.
     pub ident: Ident,
     /// The bucket parameters of the header.
@@ -55,10 +57,12 @@ pub enum Stmt {
         /// What follows `where`.
         filter: Option<Box<Expr>>,
     },
-    /// `Table where …;`
+    /// `Table { column, … } where …;`
     Table {
         /// The table.
         table: Path,
+        /// What stands between the braces.
+        columns: Option<Vec<Ident>>,
         /// What follows `where`.
         filter: Option<Box<Expr>>,
     },
@@ -100,7 +104,11 @@ fn parse_head(input: ParseStream) -> syn::Result<RuleSet> {
 
 fn parse_rule(input: ParseStream, errors: &Errors) -> syn::Result<Rule> {
     let attrs = input.call(Attribute::parse_outer)?;
-    let keyword: Ident = input.parse()?;
+    let mut keyword: Ident = input.parse()?;
+    let public = (keyword == symbol::PUBLIC).then(|| keyword.clone());
+    if public.is_some() {
+        keyword = input.parse()?;
+    }
     if keyword != "rule" {
         return Err(syn::Error::new(keyword.span(), "this is not a rule\n\nhelp: write `rule name(parameter) { … }`"));
     }
@@ -111,7 +119,7 @@ fn parse_rule(input: ParseStream, errors: &Errors) -> syn::Result<Rule> {
     let params: TokenStream = params.parse()?;
     let params = Punctuated::<Ident, Token![,]>::parse_terminated.parse2(params)?.into_iter().collect();
     braced!(body in input);
-    let mut rule = Rule { attrs, ident, params, stmts: Vec::new(), broken: false };
+    let mut rule = Rule { attrs, public, ident, params, stmts: Vec::new(), broken: false };
     while !body.is_empty() {
         match parse_stmt(&body) {
             Ok(stmt) => rule.stmts.push(stmt),
@@ -140,7 +148,11 @@ fn parse_stmt(input: ParseStream) -> syn::Result<Stmt> {
         || input.peek(Token![self])
         || input.peek(Token![super])
     {
-        Stmt::Table { table: input.call(Path::parse_mod_style)?, filter: parse_where(input)? }
+        Stmt::Table {
+            table: input.call(Path::parse_mod_style)?,
+            columns: parse_columns(input)?,
+            filter: parse_where(input)?,
+        }
     } else {
         return Err(input.error(
             "this is not a line of a rule\n\nhelp: write `Table where Table.column == parameter;`, \
@@ -154,6 +166,16 @@ fn parse_stmt(input: ParseStream) -> syn::Result<Stmt> {
     }
     input.parse::<Token![;]>()?;
     Ok(stmt)
+}
+
+fn parse_columns(input: ParseStream) -> syn::Result<Option<Vec<Ident>>> {
+    if !input.peek(token::Brace) {
+        return Ok(None);
+    }
+    let inside;
+    braced!(inside in input);
+    let inside: TokenStream = inside.parse()?;
+    Ok(Some(Punctuated::<Ident, Token![,]>::parse_terminated.parse2(inside)?.into_iter().collect()))
 }
 
 fn parse_where(input: ParseStream) -> syn::Result<Option<Box<Expr>>> {

@@ -1,11 +1,13 @@
 //! Judges a membership: it must be the actor's own.
 
+use super::condition::{check_constants, check_size, check_tears};
 use crate::Errors;
-use crate::model::{Column, Filter, Param, Value};
+use crate::model::{Column, Filter, Param, Terms, Value};
 
 /// Reports what is wrong with `param in Table.column where …`.
-pub(super) fn check_membership(param: &Param, column: &Column, filters: &[Filter], errors: &Errors) {
-    for filter in filters {
+pub(super) fn check_membership(param: &Param, column: &Column, terms: &Terms, errors: &Errors) {
+    let filters = terms.filters();
+    for filter in &filters {
         check_same_table(column, filter, errors);
         match &filter.value {
             Value::Param(ident) => {
@@ -15,13 +17,19 @@ pub(super) fn check_membership(param: &Param, column: &Column, filters: &[Filter
             Value::Claim(claim) if filter.negated() => {
                 let what =
                     format!("`!=` does not make `{}` the actor's own: everyone but the actor would match", param.ident);
-                errors.push(filter.op, what, format!("write `== actor.{claim}`"));
+                errors.push(filter.op, what, format!("write `== actor.{}`", claim.ident));
             }
             Value::Claim(_) | Value::Const(_) => {}
         }
     }
-    let about_actor = filters.iter().any(|filter| matches!(filter.value, Value::Claim(_)));
-    if !about_actor && !param.broken {
+    check_constants(terms, errors);
+    check_size(terms, errors);
+    let depends = filters.iter().any(|filter| matches!(filter.value, Value::Param(_)));
+    if param.broken || depends {
+        return;
+    }
+    check_tears(terms, "is not bound to the actor: anyone would be a member", errors);
+    if !terms.bound.iter().any(|filter| matches!(filter.value, Value::Claim(_))) {
         let table = column.table_ident().map_or_else(String::new, ToString::to_string);
         let what = format!("`{}` is not bound to the actor: anyone would be a member", param.ident);
         let join = if filters.is_empty() { "where" } else { "&&" };

@@ -1,26 +1,26 @@
 //! Judges table lines: every row must be in a bucket of every parameter, the heart of the no-leak check.
 
+use super::condition::{check_constants, check_size, check_tears};
 use super::rules::declared;
-use crate::model::{Filter, Rule, TableLine, Value};
+use crate::model::{Condition, Filter, Rule, TableLine, Value};
 use crate::{Errors, name};
 use proc_macro2::Ident;
-use quote::ToTokens;
 
 /// Whether the line compares a column with this parameter.
 pub(super) fn scopes(line: &TableLine, param: &Ident) -> bool {
-    line.filters.iter().any(|filter| matches!(&filter.value, Value::Param(ident) if ident == param))
+    line.terms.bound.iter().any(|filter| matches!(&filter.value, Value::Param(ident) if name::same(ident, param)))
 }
 
 /// Reports what is wrong with the table lines of a rule.
 pub(super) fn check_tables(rule: &Rule, errors: &Errors) {
     for (at, line) in rule.tables.iter().enumerate() {
         check_repeated(rule, at, errors);
-        for filter in &line.filters {
+        for filter in line.terms.filters() {
             check_same_table(line, filter, errors);
             check_value(rule, filter, errors);
         }
-        check_compared_once(line, errors);
-        check_constants(line, errors);
+        check_constants(&line.terms, errors);
+        check_size(&line.terms, errors);
         check_bucket(rule, line, errors);
     }
 }
@@ -64,6 +64,7 @@ fn check_value(rule: &Rule, filter: &Filter, errors: &Errors) {
         }
         Value::Claim(claim) => {
             let what = "a table line compares with parameters, not with the actor";
+            let claim = &claim.ident;
             let help = format!("bind a parameter, `{claim} = actor.{claim};`, and write `== {claim}` here");
             errors.push(claim, what, help);
         }
@@ -71,47 +72,15 @@ fn check_value(rule: &Rule, filter: &Filter, errors: &Errors) {
     }
 }
 
-fn check_compared_once(line: &TableLine, errors: &Errors) {
-    let mut seen: Vec<&Ident> = Vec::new();
-    for filter in &line.filters {
-        if let Value::Param(ident) = &filter.value {
-            if seen.contains(&ident) {
-                let what = format!("`{ident}` is compared twice in this line");
-                errors.push(ident, what, "keep the column that says to whom the row belongs");
-            }
-            seen.push(ident);
-        }
-    }
-}
-
-fn check_constants(line: &TableLine, errors: &Errors) {
-    let constants: Vec<(String, String, &Filter)> = line
-        .filters
-        .iter()
-        .filter_map(|filter| match &filter.value {
-            Value::Const(value) => Some((filter.column.ident.to_string(), value.to_token_stream().to_string(), filter)),
-            _ => None,
-        })
-        .collect();
-    for (at, (column, value, filter)) in constants.iter().enumerate() {
-        for (other_column, other_value, other) in &constants[..at] {
-            let same = value == other_value;
-            if column != other_column {
-                continue;
-            }
-            if same && filter.negated() == other.negated() {
-                errors.push(&filter.column, "this condition is there already", "take it away");
-            } else if same || !filter.negated() && !other.negated() {
-                errors.push(&filter.column, "these conditions are never true together", "take one of them away");
-            }
-        }
-    }
-}
-
 fn check_bucket(rule: &Rule, line: &TableLine, errors: &Errors) {
-    if line.broken || line.filters.iter().any(|filter| is_unknown(rule, filter)) {
+    if line.broken || line.terms.filters().iter().any(|filter| is_unknown(rule, filter)) {
         return;
     }
+    check_tears(
+        &line.terms,
+        &format!("has no bucket: its rows would reach every actor of rule `{}`", rule.ident),
+        errors,
+    );
     let missing: Vec<&Ident> = rule.header.iter().filter(|param| !scopes(line, param)).collect();
     let Some(table) = line.table_ident() else { return };
     // A parameter that no line uses is reported once, in the header.
@@ -120,13 +89,18 @@ fn check_bucket(rule: &Rule, line: &TableLine, errors: &Errors) {
     if wanted.is_empty() {
         return;
     }
-    let join = if line.filters.is_empty() { "where" } else { "&&" };
     let what = if rule.header.len() == missing.len() {
         format!("`{table}` has no bucket: every row of it would reach every actor of rule `{}`", rule.ident)
     } else {
         format!("`{table}` is not scoped by every parameter: rows would reach actors of another bucket")
     };
-    errors.push(&line.table, what, format!("add `{join} {}`, with the column that holds it", wanted.join(" && ")));
+    let wanted = wanted.join(" && ");
+    let help = match &line.terms.condition {
+        Condition::All(all) if all.is_empty() => format!("add `where {wanted}`, with the column that holds it"),
+        Condition::Any(_) => format!("write `where {wanted} && (…)`, with the column that holds it"),
+        _ => format!("add `&& {wanted}`, with the column that holds it"),
+    };
+    errors.push(&line.table, what, help);
 }
 
 fn is_unknown(rule: &Rule, filter: &Filter) -> bool {

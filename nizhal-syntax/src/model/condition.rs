@@ -1,9 +1,9 @@
-//! The conditions of a rule: columns compared with parameters, claims and constants, joined by `&&`.
+//! The conditions of a rule: columns compared with parameters, claims and constants, joined by `&&` and `||`.
 
 use crate::{Errors, symbol};
 use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, quote};
-use syn::{BinOp, Expr, ExprBinary, ExprField, ExprLit, ExprUnary, Lit, Member, Path, UnOp};
+use syn::{BinOp, Expr, ExprBinary, ExprField, ExprLit, ExprUnary, Lit, Member, Path, Token, UnOp};
 
 /// `Table.column`.
 #[derive(Clone, Debug)]
@@ -28,8 +28,53 @@ impl ToTokens for Column {
     }
 }
 
+/// A condition.
+#[derive(Clone, Debug)]
+pub enum Condition {
+    /// One comparison.
+    Is(Filter),
+    /// All must hold.
+    All(Vec<Condition>),
+    /// One must hold.
+    Any(Vec<Branch>),
+}
+
+impl Condition {
+    /// The comparisons in it, in the order of the source.
+    pub fn filters(&self) -> Vec<&Filter> {
+        match self {
+            Self::Is(filter) => vec![filter],
+            Self::All(all) => all.iter().flat_map(Self::filters).collect(),
+            Self::Any(any) => any.iter().flat_map(|branch| branch.condition.filters()).collect(),
+        }
+    }
+
+    /// What must all hold.
+    pub fn all(self) -> Vec<Self> {
+        match self {
+            Self::All(all) => all,
+            one => vec![one],
+        }
+    }
+
+    /// All of these.
+    pub(super) fn of(all: Vec<Self>) -> Self {
+        let mut flat: Vec<Self> = all.into_iter().flat_map(Self::all).collect();
+        if flat.len() == 1 { flat.remove(0) } else { Self::All(flat) }
+    }
+}
+
+/// One side of `||`.
+#[derive(Clone, Debug)]
+pub struct Branch {
+    /// As written.
+    pub at: Expr,
+    /// What it says.
+    pub condition: Condition,
+}
+
 /// One comparison.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Filter {
     /// What is compared.
     pub column: Column,
@@ -51,40 +96,69 @@ impl Filter {
 pub enum Value {
     /// `shop_id`
     Param(Ident),
-    /// `actor.user_id`, by the claim's name.
-    Claim(Ident),
+    /// `actor.user_id`
+    Claim(Claim),
     /// `"owner"`, `1`, `-1` or `true`.
     Const(Box<Expr>),
 }
 
-/// Understands a condition; what is not understood is reported and left out.
-pub fn lower_condition(expr: &Expr, errors: &Errors) -> Vec<Filter> {
-    let mut filters = Vec::new();
-    collect(expr, &mut filters, errors);
-    filters
+impl ToTokens for Value {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        match self {
+            Self::Param(ident) => ident.to_tokens(tokens),
+            Self::Claim(Claim { ident, optional }) => {
+                let (actor, question) = (Ident::new(symbol::ACTOR, ident.span()), optional.then(<Token![?]>::default));
+                tokens.extend(quote!(#actor.#ident #question));
+            }
+            Self::Const(value) => value.to_tokens(tokens),
+        }
+    }
 }
 
-fn collect(expr: &Expr, filters: &mut Vec<Filter>, errors: &Errors) {
+/// `actor.user_id`, or `actor.shop_id?` for a claim that may be absent.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// The claim's name.
+    pub ident: Ident,
+    /// Whether `?` follows: where the claim is absent, nothing matches.
+    pub optional: bool,
+}
+
+/// Understands a condition; what is not understood is reported and left out.
+pub fn lower_condition(expr: &Expr, errors: &Errors) -> Condition {
     match expr {
-        Expr::Paren(paren) => collect(&paren.expr, filters, errors),
-        Expr::Group(group) => collect(&group.expr, filters, errors),
+        Expr::Paren(paren) => return lower_condition(&paren.expr, errors),
+        Expr::Group(group) => return lower_condition(&group.expr, errors),
         Expr::Binary(ExprBinary { left, op: BinOp::And(_), right, .. }) => {
-            collect(left, filters, errors);
-            collect(right, filters, errors);
+            return Condition::of(vec![lower_condition(left, errors), lower_condition(right, errors)]);
+        }
+        Expr::Binary(ExprBinary { left, op: BinOp::Or(_), right, .. }) => {
+            return Condition::Any([left, right].into_iter().flat_map(|side| lower_branches(side, errors)).collect());
         }
         Expr::Binary(ExprBinary { left, op: op @ (BinOp::Eq(_) | BinOp::Ne(_)), right, .. }) => {
-            filters.extend(compare(left, op, right, errors));
+            if let Some(filter) = compare(left, op, right, errors) {
+                return Condition::Is(filter);
+            }
         }
-        Expr::Binary(ExprBinary { op: op @ BinOp::Or(_), .. }) => {
-            errors.push(
-                op,
-                "`||` cannot stand in a rule",
-                "write a rule for each case: an actor sees what any of the rules gives",
-            );
-        }
+        _ => refuse(expr, errors),
+    }
+    Condition::All(Vec::new())
+}
+
+/// The branches of `a || b || c`, side by side.
+fn lower_branches(side: &Expr, errors: &Errors) -> Vec<Branch> {
+    match lower_condition(side, errors) {
+        Condition::Any(branches) => branches,
+        condition => vec![Branch { at: side.clone(), condition }],
+    }
+}
+
+/// Says why this is no condition.
+fn refuse(expr: &Expr, errors: &Errors) {
+    match expr {
         Expr::Binary(ExprBinary { op, .. }) => {
             let what = format!("`{}` cannot stand in a rule", op.to_token_stream());
-            errors.push(op, what, "compare with `==` or `!=`, and join comparisons with `&&`");
+            errors.push(op, what, "compare with `==` or `!=`, and join comparisons with `&&` or `||`");
         }
         Expr::Unary(ExprUnary { op: op @ UnOp::Not(_), expr, .. }) => match column_of(expr) {
             Some(column) => {
@@ -187,10 +261,16 @@ pub(super) fn column_of(expr: &Expr) -> Option<Column> {
     (!table.is_ident(symbol::ACTOR)).then(|| Column { table: table.clone(), ident })
 }
 
-/// The claim of `actor.claim`.
-pub(super) fn claim_of(expr: &Expr) -> Option<Ident> {
+/// The claim of `actor.claim` or `actor.claim?`.
+pub(super) fn claim_of(expr: &Expr) -> Option<Claim> {
+    let (expr, optional) = match expr {
+        Expr::Try(tried) => (&*tried.expr, true),
+        Expr::Paren(paren) => return claim_of(&paren.expr),
+        Expr::Group(group) => return claim_of(&group.expr),
+        expr => (expr, false),
+    };
     let (base, ident) = field_of(expr)?;
-    base.is_ident(symbol::ACTOR).then_some(ident)
+    base.is_ident(symbol::ACTOR).then_some(Claim { ident, optional })
 }
 
 fn field_of(expr: &Expr) -> Option<(&Path, Ident)> {
@@ -218,6 +298,12 @@ fn constant(expr: &Expr) -> Option<Expr> {
 }
 
 /// Tokens as people write them.
-fn text(tokens: &impl ToTokens) -> String {
-    tokens.to_token_stream().to_string().replace(" . ", ".").replace(" :: ", "::").replace(":: ", "::")
+pub(crate) fn text(tokens: &impl ToTokens) -> String {
+    tokens
+        .to_token_stream()
+        .to_string()
+        .replace(" . ", ".")
+        .replace(" :: ", "::")
+        .replace(":: ", "::")
+        .replace(" ?", "?")
 }

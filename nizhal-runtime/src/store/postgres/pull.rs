@@ -23,7 +23,7 @@ pub(super) struct PullSql {
     lane: String,
     tables: Vec<&'static TableDesc>,
     names: Vec<Vec<&'static str>>,
-    /// `(rule, number of parameters)` in the order the lane statement takes their arrays.
+    /// `(rule, number of arrays)` in the order the lane statement takes them.
     rules: Vec<(String, usize)>,
 }
 
@@ -32,7 +32,7 @@ impl PullSql {
         let tables = schema.synced();
         let names =
             tables.iter().map(|table| sql::wire_columns(table).into_iter().map(|(name, _)| name).collect()).collect();
-        let rules = schema.rules().iter().map(|rule| (rule.name.to_owned(), rule.params.len())).collect();
+        let rules = schema.rules().iter().map(|rule| (rule.name.to_owned(), arrays(rule))).collect();
         let lane = lane_sql(schema.rules(), &tables);
         Self { scope: ScopeSql::new(DIALECT, schema.rules()), lane, tables, names, rules }
     }
@@ -46,8 +46,8 @@ fn lane_sql(rules: &[Rule], tables: &[&'static TableDesc]) -> String {
     let mut branches = Vec::new();
     let mut next = 11;
     for rule in rules {
-        let places: Vec<usize> = (0..rule.params.len()).map(|at| next + at).collect();
-        next += rule.params.len();
+        let places: Vec<usize> = (0..arrays(rule)).map(|at| next + at).collect();
+        next += arrays(rule);
         for synced in &rule.tables {
             branches.push(rows_sql(slot_of(tables, synced.table), synced, &places));
         }
@@ -57,6 +57,11 @@ fn lane_sql(rules: &[Rule], tables: &[&'static TableDesc]) -> String {
         "select u.slot, u.v, u.k, u.r, u.deleted, u.client_key from (\n{}\n) u order by u.v, u.slot, u.k collate \"C\" limit $4",
         branches.join("\nunion all\n")
     )
+}
+
+/// The arrays that name a rule's buckets: one a parameter, and one all the same where there is none.
+fn arrays(rule: &Rule) -> usize {
+    rule.params.len().max(1)
 }
 
 fn rows_sql(slot: usize, synced: &RuleTable, places: &[usize]) -> String {
@@ -165,7 +170,7 @@ impl<'a> Snapshot<'a> {
     pub(crate) async fn frame(&mut self, args: &[ScopeArg]) -> Result<Frame, StoreError> {
         let mut query = sqlx::query(AssertSqlSafe(self.sql.scope.sql.as_str()));
         for arg in args {
-            query = query.bind(arg.text.as_str());
+            query = query.bind(arg.text.as_deref());
         }
         let mut frame = Frame::at(self.clock, self.horizon, self.lives.clone());
         for row in query.fetch_all(&mut *self.tx).await? {
@@ -202,8 +207,8 @@ impl<'a> Snapshot<'a> {
         for (rule, params) in &self.sql.rules {
             for at in 0..*params {
                 let of_rule = read.buckets.iter().filter(|bucket| bucket.rule == *rule);
-                query =
-                    query.bind(of_rule.filter_map(|bucket| bucket.params.get(at).cloned()).collect::<Vec<String>>());
+                query = query
+                    .bind(of_rule.map(|bucket| bucket.params.get(at).cloned().unwrap_or_default()).collect::<Vec<_>>());
             }
         }
         let mut rows = query.fetch(&mut *self.tx);

@@ -113,7 +113,10 @@ impl<'a> Snapshot<'a> {
             sqlx::query_scalar("select clock from _nizhal_control where id = 1").fetch_one(&mut *self.tx).await?;
         let mut query = sqlx::query(AssertSqlSafe(self.sql.scope.sql.as_str()));
         for arg in args {
-            query = bind(query, &arg.text, arg.sql);
+            query = match &arg.text {
+                Some(text) => bind(query, text, arg.sql),
+                None => query.bind(None::<String>),
+            };
         }
         let mut frame = Frame::at(clock, clock, super::HOME.to_owned());
         for row in query.fetch_all(&mut *self.tx).await? {
