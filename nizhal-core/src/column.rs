@@ -81,6 +81,11 @@ macro_rules! constants {
         }
     )*};
 }
+// A NULL is neither equal to a constant nor different from it.
+#[diagnostic::do_not_recommend]
+impl<T: ConstColumn> ConstColumn for Option<T> {
+    type Literal = T::Literal;
+}
 constants! { bool => bool, i16 => i16, i32 => i32, i64 => i64, String => &'static str }
 
 impl ScopeColumn for String {

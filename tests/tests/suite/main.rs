@@ -5,3 +5,4 @@ mod encoding;
 mod number;
 mod oracle;
 mod rules;
+mod shapes;
