@@ -24,7 +24,8 @@ pub trait ColumnType {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot scope a bucket",
     label = "not a bucket key",
-    note = "bucket keys are String, Uuid, i16, i32 or i64, and never Option: a NULL would belong to nobody"
+    note = "bucket keys are String, Uuid, i16, i32 or i64, and never Option: a NULL would belong to nobody",
+    note = "for a claim that may be absent write `actor.claim?`: where it is absent, there is no bucket"
 )]
 pub trait ScopeColumn: ColumnType + 'static {
     /// This value as a bucket parameter.

@@ -1,7 +1,8 @@
 //! `sync_rules!` as written; conditions are still Rust expressions.
 
-use crate::{Errors, symbol};
+use crate::{Code, Errors, symbol};
 use proc_macro2::{Ident, TokenStream, TokenTree};
+use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::punctuated::Punctuated;
 use syn::{Attribute, Expr, Path, Token, Visibility, braced, parenthesized, token};
@@ -98,19 +99,23 @@ fn parse_head(input: ParseStream) -> syn::Result<RuleSet> {
     };
     head(input).map_err(|error: syn::Error| {
         let what = "rules begin with their name and the claims type";
-        syn::Error::new(error.span(), format!("{what}\n\nhelp: write `pub app_rules for Claims;` first"))
+        Code::RulesWithoutHead.error(error.span(), what, "write `pub app_rules for Claims;` first")
     })
 }
 
 fn parse_rule(input: ParseStream, errors: &Errors) -> syn::Result<Rule> {
     let attrs = input.call(Attribute::parse_outer)?;
-    let mut keyword: Ident = input.parse()?;
+    let mut keyword = input.call(Ident::parse_any)?;
     let public = (keyword == symbol::PUBLIC).then(|| keyword.clone());
     if public.is_some() {
-        keyword = input.parse()?;
+        keyword = input.call(Ident::parse_any)?;
     }
     if keyword != "rule" {
-        return Err(syn::Error::new(keyword.span(), "this is not a rule\n\nhelp: write `rule name(parameter) { … }`"));
+        return Err(Code::NotARule.error(
+            keyword.span(),
+            "this is not a rule",
+            "write `rule name(parameter) { … }` or `public rule name() { … }`",
+        ));
     }
     let ident = input.parse()?;
     let (params, body);
@@ -154,15 +159,14 @@ fn parse_stmt(input: ParseStream) -> syn::Result<Stmt> {
             filter: parse_where(input)?,
         }
     } else {
-        return Err(input.error(
-            "this is not a line of a rule\n\nhelp: write `Table where Table.column == parameter;`, \
-             `parameter in Table.column where …;` or `parameter = actor.claim;`",
-        ));
+        let help = "write `Table where Table.column == parameter;`, `parameter in Table.column where …;` or \
+                    `parameter = actor.claim;`";
+        return Err(Code::NotALine.error(input.span(), "this is not a line of a rule", help));
     };
     if !input.peek(Token![;]) {
         let help = "write `;` before this, or join conditions with `&&`";
         // Not `input.error`: at the end of the rule that would speak of the end of the input.
-        return Err(syn::Error::new(input.span(), format!("this line of the rule should have ended\n\nhelp: {help}")));
+        return Err(Code::LineUnended.error(input.span(), "this line of the rule should have ended", help));
     }
     input.parse::<Token![;]>()?;
     Ok(stmt)
@@ -175,7 +179,14 @@ fn parse_columns(input: ParseStream) -> syn::Result<Option<Vec<Ident>>> {
     let inside;
     braced!(inside in input);
     let inside: TokenStream = inside.parse()?;
-    Ok(Some(Punctuated::<Ident, Token![,]>::parse_terminated.parse2(inside)?.into_iter().collect()))
+    let columns = Punctuated::<Ident, Token![,]>::parse_terminated.parse2(inside).map_err(|error| {
+        Code::ListNotNames.error(
+            error.span(),
+            "this list names columns, and nothing else",
+            "write `Table { id, column }`",
+        )
+    })?;
+    Ok(Some(columns.into_iter().collect()))
 }
 
 fn parse_where(input: ParseStream) -> syn::Result<Option<Box<Expr>>> {

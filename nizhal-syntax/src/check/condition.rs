@@ -1,8 +1,8 @@
 //! Judges conditions by themselves: their size, branches that bind less than others, constants that say nothing.
 
-use crate::Errors;
 use crate::model::condition::text;
 use crate::model::{Branch, Condition, Filter, Tear, Terms};
+use crate::{Code, Errors};
 use quote::ToTokens;
 
 /// The most comparisons in a condition: each pull carries it in its statement, each write in its trigger.
@@ -12,7 +12,12 @@ const MAX_COMPARISONS: usize = 32;
 pub(super) fn check_size(terms: &Terms, errors: &Errors) {
     if let Some(filter) = terms.filters().get(MAX_COMPARISONS) {
         let what = format!("a condition has at most {MAX_COMPARISONS} comparisons");
-        errors.push(&filter.column, what, "let a column of its own say it, and compare that one");
+        errors.push(
+            Code::ConditionTooLong,
+            &filter.column,
+            what,
+            "let a column of its own say it, and compare that one",
+        );
     }
 }
 
@@ -25,20 +30,35 @@ pub(super) fn check_tears(terms: &Terms, loose: &str, errors: &Errors) {
                 let wanted = wanted.join(" && ");
                 let what = format!("this branch of `||` {loose}");
                 let help = format!("write `{wanted} && (… || …)`, so that it holds in every branch");
-                errors.push(branch, what, help);
+                errors.push(Code::LooseBranch, branch, what, help);
             }
             Tear::Differs { here, there } => {
                 let (column, other) = (text(&here.column), text(&there.column));
                 let what = format!("this branch is scoped by `{column}`, another by `{other}`");
-                errors.push(&here.column, what, "write a second rule: an actor sees what any rule gives");
+                errors.push(
+                    Code::BranchScopedOtherwise,
+                    &here.column,
+                    what,
+                    "write a second rule: an actor sees what any rule gives",
+                );
             }
             Tear::Whole(branch) => {
                 let what = "this branch says nothing of its own, so the others have no effect";
-                errors.push(branch, what, "take the other branches away, or say what is special about this one");
+                errors.push(
+                    Code::IdleBranches,
+                    branch,
+                    what,
+                    "take the other branches away, or say what is special about this one",
+                );
             }
             Tear::Twice(filter) => {
                 let what = format!("`{}` is compared twice in this line", text(&filter.value));
-                errors.push(&filter.value, what, "keep the column that says to whom the row belongs");
+                errors.push(
+                    Code::ScopedTwice,
+                    &filter.value,
+                    what,
+                    "keep the column that says to whom the row belongs",
+                );
             }
         }
     }
@@ -55,9 +75,14 @@ fn judge_all<'a>(all: &'a [Condition], known: &mut Vec<&'a Filter>, errors: &Err
         for other in known.iter().filter(|other| other.column.ident == filter.column.ident) {
             let same = value(filter) == value(other);
             if same && filter.negated() == other.negated() {
-                errors.push(&filter.column, "this condition is there already", "take it away");
+                errors.push(Code::ConditionRepeated, &filter.column, "this condition is there already", "take it away");
             } else if same || !filter.negated() && !other.negated() {
-                errors.push(&filter.column, "these conditions are never true together", "take one of them away");
+                errors.push(
+                    Code::NeverTrueTogether,
+                    &filter.column,
+                    "these conditions are never true together",
+                    "take one of them away",
+                );
             }
         }
         known.push(filter);
@@ -79,9 +104,14 @@ fn judge_any(branches: &[Branch], known: &[&Filter], errors: &Errors) {
                 let same = value(filter) == value(other);
                 let flags = is_flag(filter) && is_flag(other);
                 if same && filter.negated() == other.negated() {
-                    errors.push(&filter.column, "this branch is there already", "take it away");
+                    errors.push(Code::BranchRepeated, &filter.column, "this branch is there already", "take it away");
                 } else if same || filter.negated() || other.negated() || flags {
-                    errors.push(&branch.at, "one of these branches is always true", "take the condition away");
+                    errors.push(
+                        Code::BranchesAlwaysTrue,
+                        &branch.at,
+                        "one of these branches is always true",
+                        "take the condition away",
+                    );
                 }
             }
             seen.push(filter);

@@ -1,7 +1,7 @@
 //! Judges column lists: a device keeps one row of a table, so every rule must give the same columns of it.
 
 use crate::model::{RuleSet, TableLine};
-use crate::{Errors, name};
+use crate::{Code, Errors, name};
 use quote::ToTokens;
 use std::collections::{BTreeSet, HashMap};
 
@@ -28,7 +28,7 @@ pub(super) fn check_lists(set: &RuleSet, errors: &Errors) {
                             "write the same list in both: a device keeps one row, whichever rule gave it".to_owned()
                         }
                     };
-                    errors.push(&line.table, what, help);
+                    errors.push(Code::ListsDiffer, &line.table, what, help);
                 }
                 Some(_) => {}
                 None => {
@@ -44,6 +44,7 @@ fn check_list(line: &TableLine, errors: &Errors) {
     if columns.is_empty() {
         let what = "this list names no column";
         errors.push(
+            Code::EmptyList,
             &line.table,
             what,
             "list the key and what devices may see, or take the braces away for all columns",
@@ -51,7 +52,7 @@ fn check_list(line: &TableLine, errors: &Errors) {
     }
     for (at, column) in columns.iter().enumerate() {
         if columns[..at].iter().any(|other| name::plain(other) == name::plain(column)) {
-            errors.push(column, format!("`{column}` is listed twice"), "take one of them away");
+            errors.push(Code::ListedTwice, column, format!("`{column}` is listed twice"), "take one of them away");
         }
     }
 }

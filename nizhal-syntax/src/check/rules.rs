@@ -4,8 +4,9 @@ use super::list::check_lists;
 use super::membership::check_membership;
 use super::scope::check_tables;
 use crate::model::{Rule, RuleSet, Source};
-use crate::{Errors, name, symbol};
+use crate::{Code, Errors, name, symbol};
 use proc_macro2::Ident;
+use quote::ToTokens;
 use std::collections::HashMap;
 
 /// The most buckets of a rule that may be asked for: a pull names each of them.
@@ -50,6 +51,7 @@ fn check_rule_names(set: &RuleSet, errors: &Errors) {
         let default = name == name::camel(&name::plain(&rule.ident));
         if name.trim().is_empty() {
             errors.push(
+                Code::RuleNameEmpty,
                 &rule.name,
                 "a rule's name on the wire cannot be empty",
                 "write a name, or take `#[name = …]` away",
@@ -57,7 +59,8 @@ fn check_rule_names(set: &RuleSet, errors: &Errors) {
         } else if let Some(first) = seen.get(&name) {
             let what = format!("there are two rules named \"{name}\" on the wire; the first is `{first}`");
             let help = "give this one another name, or move its lines into the first";
-            if default { errors.push(&rule.ident, what, help) } else { errors.push(&rule.name, what, help) }
+            let at: &dyn ToTokens = if default { &rule.ident } else { &rule.name };
+            errors.push(Code::RuleTwice, at, what, help);
         }
         seen.entry(name).or_insert(&rule.ident);
     }
@@ -66,10 +69,20 @@ fn check_rule_names(set: &RuleSet, errors: &Errors) {
 fn check_header(rule: &Rule, errors: &Errors) {
     for (at, param) in rule.header.iter().enumerate() {
         if param == symbol::ACTOR {
-            errors.push(param, "`actor` is the one who asks, not a parameter", "give the parameter another name");
+            errors.push(
+                Code::ParameterActor,
+                param,
+                "`actor` is the one who asks, not a parameter",
+                "give the parameter another name",
+            );
         }
         if rule.header[..at].iter().any(|other| name::same(other, param)) {
-            errors.push(param, format!("parameter `{param}` is declared twice"), "take one of them away");
+            errors.push(
+                Code::ParameterTwice,
+                param,
+                format!("parameter `{param}` is declared twice"),
+                "take one of them away",
+            );
         }
     }
     if rule.header.is_empty() && !rule.broken && rule.params.is_empty() && rule.public.is_none() {
@@ -78,7 +91,7 @@ fn check_header(rule: &Rule, errors: &Errors) {
             "write `rule {0}(user_id)` and `user_id = actor.user_id;`, or `public rule {0}()` if everyone may see them",
             rule.ident
         );
-        errors.push(&rule.ident, what, help);
+        errors.push(Code::RuleForEveryone, &rule.ident, what, help);
     }
 }
 
@@ -87,7 +100,12 @@ fn check_public(rule: &Rule, errors: &Errors) {
         && !(rule.header.is_empty() && rule.params.is_empty())
     {
         let what = format!("rule `{}` has a parameter, so it is not everyone's", rule.ident);
-        errors.push(public, what, format!("take `public` away, or write `public rule {}()`", rule.ident));
+        errors.push(
+            Code::PublicWithParameter,
+            public,
+            what,
+            format!("take `public` away, or write `public rule {}()`", rule.ident),
+        );
     }
 }
 
@@ -95,12 +113,17 @@ fn check_max_buckets(rule: &Rule, errors: &Errors) {
     let Some(number) = &rule.max_buckets else { return };
     if rule.public.is_some() {
         let what = "a `public` rule has one bucket";
-        errors.push(number, what, "take `#[max_buckets = …]` away");
+        errors.push(Code::PublicMaxBuckets, number, what, "take `#[max_buckets = …]` away");
     } else if !number.base10_parse::<u32>().is_ok_and(|most| (1..=MAX_BUCKETS).contains(&most))
         || !number.suffix().is_empty()
     {
         let what = "an actor cannot have this many buckets of a rule";
-        errors.push(number, what, format!("write a whole number between 1 and {MAX_BUCKETS}, without a suffix"));
+        errors.push(
+            Code::MaxBucketsRange,
+            number,
+            what,
+            format!("write a whole number between 1 and {MAX_BUCKETS}, without a suffix"),
+        );
     }
 }
 
@@ -108,7 +131,12 @@ fn check_bindings(rule: &Rule, errors: &Errors) {
     for (at, param) in rule.params.iter().enumerate() {
         let ident = &param.ident;
         if rule.params[..at].iter().any(|other| name::same(&other.ident, ident)) {
-            errors.push(ident, format!("parameter `{ident}` is bound twice"), "take one of the lines away");
+            errors.push(
+                Code::BoundTwice,
+                ident,
+                format!("parameter `{ident}` is bound twice"),
+                "take one of the lines away",
+            );
         }
         // Said once of a public rule, at `public`.
         if !rule.header.iter().any(|param| name::same(param, ident)) && rule.public.is_none() {
@@ -121,7 +149,12 @@ fn check_bindings(rule: &Rule, errors: &Errors) {
                     [known, vec![ident.to_string()]].concat().join(", ")
                 ),
             };
-            errors.push(ident, format!("rule `{}` has no parameter `{ident}`", rule.ident), help);
+            errors.push(
+                Code::BoundUndeclared,
+                ident,
+                format!("rule `{}` has no parameter `{ident}`", rule.ident),
+                help,
+            );
         }
     }
     for ident in &rule.header {
@@ -130,7 +163,7 @@ fn check_bindings(rule: &Rule, errors: &Errors) {
             let help = format!(
                 "add `{ident} = actor.claim;`, or `{ident} in Table.column where Table.user == actor.user_id;` for many"
             );
-            errors.push(ident, what, help);
+            errors.push(Code::Unbound, ident, what, help);
         }
     }
 }
@@ -152,7 +185,12 @@ fn check_unused(rule: &Rule, errors: &Errors) {
         // Where only some lines lack it, each of those lines is reported instead.
         if !used && rule.header.len() > 1 && rule.params.iter().any(|param| name::same(&param.ident, ident)) {
             let what = format!("parameter `{ident}` is not used by any table of rule `{}`", rule.ident);
-            errors.push(ident, what, format!("compare a column with it in every table line, or take `{ident}` away"));
+            errors.push(
+                Code::ParameterUnused,
+                ident,
+                what,
+                format!("compare a column with it in every table line, or take `{ident}` away"),
+            );
         }
     }
 }
@@ -165,6 +203,6 @@ fn check_empty(rule: &Rule, errors: &Errors) {
             Some(param) => format!("add `Table where Table.column == {param};`, or take the rule away"),
             None => "add `Table where Table.column == parameter;`, or take the rule away".to_owned(),
         };
-        errors.push(&rule.ident, what, help);
+        errors.push(Code::RuleEmpty, &rule.ident, what, help);
     }
 }

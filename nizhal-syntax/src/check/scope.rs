@@ -3,7 +3,7 @@
 use super::condition::{check_constants, check_size, check_tears};
 use super::rules::declared;
 use crate::model::{Condition, Filter, Rule, TableLine, Value};
-use crate::{Errors, name};
+use crate::{Code, Errors, name};
 use proc_macro2::Ident;
 
 /// Whether the line compares a column with this parameter.
@@ -29,7 +29,12 @@ fn check_repeated(rule: &Rule, at: usize, errors: &Errors) {
     let line = &rule.tables[at];
     if rule.tables[..at].iter().any(|other| other.table_ident() == line.table_ident()) {
         let what = format!("rule `{}` syncs this table already", rule.ident);
-        errors.push(&line.table, what, "take the line away, or write another rule: an actor sees what any rule gives");
+        errors.push(
+            Code::TableTwice,
+            &line.table,
+            what,
+            "take the line away, or write another rule: an actor sees what any rule gives",
+        );
     }
 }
 
@@ -38,7 +43,7 @@ fn check_same_table(line: &TableLine, filter: &Filter, errors: &Errors) {
         && wanted != found
     {
         let what = format!("this line is about `{wanted}`, not about `{found}`");
-        errors.push(&filter.column.table, what, format!("write `{wanted}.{}`", filter.column.ident));
+        errors.push(Code::OtherTable, &filter.column.table, what, format!("write `{wanted}.{}`", filter.column.ident));
     }
 }
 
@@ -50,23 +55,31 @@ fn check_value(rule: &Rule, filter: &Filter, errors: &Errors) {
             if !known.contains(&name) {
                 let help = match name::similar(&name, known.iter().map(String::as_str)) {
                     Some(similar) => format!("did you mean `{similar}`?"),
+                    None if rule.public.is_some() => {
+                        format!("a public rule has none: compare with a constant, `\"{name}\"` if it is a text")
+                    }
                     None if known.is_empty() => format!("declare it: `rule {}({name})`", rule.ident),
                     None => format!(
                         "write {}, or put a text in quotes: `\"{name}\"`",
                         name::either(known.iter().map(String::as_str))
                     ),
                 };
-                errors.push(ident, format!("rule `{}` has no parameter `{name}`", rule.ident), help);
+                errors.push(
+                    Code::UnknownParameter,
+                    ident,
+                    format!("rule `{}` has no parameter `{name}`", rule.ident),
+                    help,
+                );
             } else if filter.negated() {
                 let what = format!("`!=` would give the rows of every bucket but `{name}`");
-                errors.push(filter.op, what, format!("write `== {name}`"));
+                errors.push(Code::ScopeNegated, filter.op, what, format!("write `== {name}`"));
             }
         }
         Value::Claim(claim) => {
             let what = "a table line compares with parameters, not with the actor";
             let claim = &claim.ident;
             let help = format!("bind a parameter, `{claim} = actor.{claim};`, and write `== {claim}` here");
-            errors.push(claim, what, help);
+            errors.push(Code::ActorInTableLine, claim, what, help);
         }
         Value::Const(_) => {}
     }
@@ -100,7 +113,7 @@ fn check_bucket(rule: &Rule, line: &TableLine, errors: &Errors) {
         Condition::Any(_) => format!("write `where {wanted} && (…)`, with the column that holds it"),
         _ => format!("add `&& {wanted}`, with the column that holds it"),
     };
-    errors.push(&line.table, what, help);
+    errors.push(Code::NoBucket, &line.table, what, help);
 }
 
 fn is_unknown(rule: &Rule, filter: &Filter) -> bool {

@@ -1,6 +1,6 @@
 //! The conditions of a rule: columns compared with parameters, claims and constants, joined by `&&` and `||`.
 
-use crate::{Errors, symbol};
+use crate::{Code, Errors, symbol};
 use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, quote};
 use syn::{BinOp, Expr, ExprBinary, ExprField, ExprLit, ExprUnary, Lit, Member, Path, Token, UnOp};
@@ -158,17 +158,23 @@ fn refuse(expr: &Expr, errors: &Errors) {
     match expr {
         Expr::Binary(ExprBinary { op, .. }) => {
             let what = format!("`{}` cannot stand in a rule", op.to_token_stream());
-            errors.push(op, what, "compare with `==` or `!=`, and join comparisons with `&&` or `||`");
+            errors.push(
+                Code::UnknownOperator,
+                op,
+                what,
+                "compare with `==` or `!=`, and join comparisons with `&&` or `||`",
+            );
         }
-        Expr::Unary(ExprUnary { op: op @ UnOp::Not(_), expr, .. }) => match column_of(expr) {
-            Some(column) => {
-                let column = text(&column);
-                errors.push(op, "`!` cannot stand in a rule", format!("write `{column} == false`"));
-            }
-            None => errors.push(op, "`!` cannot stand in a rule", "write `!=` in place of `!` and `==`"),
-        },
+        Expr::Unary(ExprUnary { op: op @ UnOp::Not(_), expr, .. }) => {
+            let help = match column_of(expr) {
+                Some(column) => format!("write `{} == false`", text(&column)),
+                None => "write `!=` in place of `!` and `==`".to_owned(),
+            };
+            errors.push(Code::Negation, op, "`!` cannot stand in a rule", help);
+        }
         Expr::Lit(ExprLit { lit: lit @ Lit::Str(_), .. }) => {
             errors.push(
+                Code::SqlText,
                 lit,
                 "SQL as text cannot be checked, so a rule takes none",
                 "compare a column: `Table.column == parameter`",
@@ -176,14 +182,20 @@ fn refuse(expr: &Expr, errors: &Errors) {
         }
         Expr::Lit(ExprLit { lit: lit @ Lit::Bool(flag), .. }) => {
             let what = if flag.value { "this condition is always true" } else { "this condition is never true" };
-            errors.push(lit, what, "compare a column: `Table.column == parameter`");
+            errors.push(Code::ConstantCondition, lit, what, "compare a column: `Table.column == parameter`");
         }
         other => match column_of(other) {
             Some(column) => {
                 let column = text(&column);
-                errors.push(other, "a column alone is not a condition", format!("write `{column} == true`"));
+                errors.push(
+                    Code::BareColumn,
+                    other,
+                    "a column alone is not a condition",
+                    format!("write `{column} == true`"),
+                );
             }
             None => errors.push(
+                Code::UnknownCondition,
                 other,
                 "this cannot be checked, so it cannot stand in a rule",
                 "compare a column: `Table.column == parameter`",
@@ -197,11 +209,17 @@ fn compare(left: &Expr, op: &BinOp, right: &Expr, errors: &Errors) -> Option<Fil
     match (column_of(left), column_of(right)) {
         (Some(a), Some(b)) if text(&a) == text(&b) => {
             let what = if matches!(op, BinOp::Eq(_)) { "always true" } else { "never true" };
-            errors.push(sides, format!("this condition is {what}: it compares a column with itself"), "take it away");
+            errors.push(
+                Code::ComparedWithItself,
+                sides,
+                format!("this condition is {what}: it compares a column with itself"),
+                "take it away",
+            );
             None
         }
         (Some(_), Some(_)) => {
             errors.push(
+                Code::TwoColumns,
                 right,
                 "a rule compares no two columns",
                 "compare with a parameter, with `actor.claim` or with a constant",
@@ -211,12 +229,13 @@ fn compare(left: &Expr, op: &BinOp, right: &Expr, errors: &Errors) -> Option<Fil
         (Some(column), None) => Some(Filter { column, op: *op, value: lower_value(right, errors)? }),
         (None, Some(column)) => {
             let swapped = format!("write `{} {} {}`", text(&column), text(op), text(left));
-            errors.push(sides, "the column comes first", swapped);
+            errors.push(Code::ColumnSecond, sides, "the column comes first", swapped);
             None
         }
         (None, None) if constant(left).is_some() && constant(right).is_some() => {
             let what = if (text(left) == text(right)) == matches!(op, BinOp::Eq(_)) { "always" } else { "never" };
             errors.push(
+                Code::TwoConstants,
                 sides,
                 format!("this condition is {what} true: it compares two constants"),
                 "compare a column: `Table.column == \"…\"`",
@@ -224,7 +243,7 @@ fn compare(left: &Expr, op: &BinOp, right: &Expr, errors: &Errors) -> Option<Fil
             None
         }
         (None, None) => {
-            errors.push(left, "this is not a column", "write `Table.column` on the left");
+            errors.push(Code::NotAColumn, left, "this is not a column", "write `Table.column` on the left");
             None
         }
     }
@@ -248,6 +267,7 @@ fn lower_value(expr: &Expr, errors: &Errors) -> Option<Value> {
         return Some(Value::Const(Box::new(constant)));
     }
     errors.push(
+        Code::UnknownValue,
         expr,
         "a column cannot be compared with this",
         "compare with a parameter, with `actor.claim`, or with a constant: a text, a whole number, `true` or `false`",

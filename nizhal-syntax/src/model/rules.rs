@@ -3,7 +3,7 @@
 use super::condition::{Claim, Column, Condition, claim_of, column_of, lower_condition};
 use super::terms::Terms;
 use crate::ast::{self, Stmt, attr};
-use crate::{Errors, name, symbol};
+use crate::{Code, Errors, name, symbol};
 use proc_macro2::Ident;
 use quote::ToTokens;
 use syn::{Attribute, Expr, ExprLit, Lit, LitInt, LitStr, Meta, Path, Visibility};
@@ -160,18 +160,25 @@ fn lower_words(rule: &ast::Rule, errors: &Errors) -> Words {
         let twice = attr.path().is_ident(symbol::NAME) && name.is_some()
             || attr.path().is_ident(symbol::MAX_BUCKETS) && max_buckets.is_some();
         match &attr.meta {
-            other if twice => errors.push(other, "this is written twice", "take one of them away"),
+            other if twice => errors.push(Code::RuleWordTwice, other, "this is written twice", "take one of them away"),
             Meta::NameValue(pair) if pair.path.is_ident(symbol::NAME) => match &pair.value {
                 Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => name = Some(text.clone()),
-                other => errors.push(other, "a rule's name is a text", "write `#[name = \"…\"]`"),
+                other => {
+                    errors.push(Code::RuleNameNotText, other, "a rule's name is a text", "write `#[name = \"…\"]`")
+                }
             },
             Meta::NameValue(pair) if pair.path.is_ident(symbol::MAX_BUCKETS) => match &pair.value {
                 Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => max_buckets = Some(number.clone()),
-                other => errors.push(other, "the most buckets are a whole number", "write `#[max_buckets = 200]`"),
+                other => errors.push(
+                    Code::MaxBucketsNotNumber,
+                    other,
+                    "the most buckets are a whole number",
+                    "write `#[max_buckets = 200]`",
+                ),
             },
             other => {
                 let help = "write `#[name = \"…\"]`, `#[max_buckets = 200]` or a doc comment";
-                errors.push(other.path(), "a rule has no such attribute", help);
+                errors.push(Code::UnknownRuleWord, other.path(), "a rule has no such attribute", help);
             }
         }
     }
@@ -183,7 +190,12 @@ fn lower_claim(param: &Ident, value: &Expr, errors: &Errors) -> Option<Claim> {
     let claim = claim_of(value);
     if claim.is_none() {
         let what = format!("`{param}` is bound to something other than the actor");
-        errors.push(value, what, format!("write `{param} = actor.claim;` with a field of the claims type"));
+        errors.push(
+            Code::BoundToOther,
+            value,
+            what,
+            format!("write `{param} = actor.claim;` with a field of the claims type"),
+        );
     }
     claim
 }
@@ -195,7 +207,12 @@ fn lower_member(param: &Ident, column: &Expr, errors: &Errors) -> Option<Column>
             Some(claim) => format!("write `{param} = actor.{};` for a parameter with one value", claim.ident),
             None => format!("write `{param} in Table.column where Table.user == actor.user_id;`"),
         };
-        errors.push(column.to_token_stream(), "this is not a column of a membership table", help);
+        errors.push(
+            Code::MembershipNoColumn,
+            column.to_token_stream(),
+            "this is not a column of a membership table",
+            help,
+        );
     }
     found
 }
