@@ -67,7 +67,7 @@ pub enum Source {
         /// The column with the values.
         column: Column,
         /// The conditions.
-        terms: Terms,
+        terms: Box<Terms>,
     },
 }
 
@@ -127,7 +127,8 @@ fn lower_rule(rule: ast::Rule, errors: &Errors) -> Rule {
             }
             Stmt::Member { param, column, filter } => {
                 let terms = terms(filter);
-                let source = lower_member(&param, &column, errors).map(|column| Source::Member { column, terms });
+                let source = lower_member(&param, &column, errors)
+                    .map(|column| Source::Member { column, terms: Box::new(terms) });
                 lowered.bind(param, source, errors.count() > before);
             }
             Stmt::Table { table, columns, filter } => {

@@ -83,7 +83,8 @@ fn take(condition: Condition, bound: &mut Vec<Filter>, tears: &mut Vec<Tear>) ->
 }
 
 fn take_any(branches: Vec<Branch>, bound: &mut Vec<Filter>, tears: &mut Vec<Tear>) -> Condition {
-    let (mut common, mut taken): (Vec<Filter>, Vec<(Expr, Vec<Filter>, Condition)>) = Default::default();
+    let mut common: Vec<Filter> = Vec::new();
+    let mut taken: Vec<(Expr, Vec<Filter>, Condition)> = Vec::new();
     for Branch { at, condition } in branches {
         let mut own = Vec::new();
         let rest = take(condition, &mut own, tears);
