@@ -83,7 +83,7 @@ sync_rules! {
     rule desks(desk) {
         desk in DeskMember.desk
             where DeskMember.shop == actor.shop_id? && (DeskMember.role == "head" || DeskMember.active == true);
-        Task where Task.desk == desk;
+        Task { id } where Task.desk == desk;
     }
 }
 
@@ -258,6 +258,8 @@ async fn inv02_an_absent_claim_has_no_bucket(kind: Kind) {
     let mut with = device();
     pull(&engine, &mut with, Some("s1")).await;
     assert_eq!((with.ids("notes"), with.ids("tasks")), (vec!["n1"], vec!["t1", "t4"]));
+    let task = &with.rows[&("tasks".to_owned(), "t1".to_owned())];
+    assert!(task.get("desk").is_none(), "a column may scope rows and not be listed: {task}");
     // The claim goes, and so do the buckets.
     let body = pull(&engine, &mut with, None).await;
     assert_eq!(body["removedBuckets"], json!(["desks:d1", "desks:d4", "device:s1"]));
