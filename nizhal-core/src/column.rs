@@ -26,7 +26,8 @@ pub trait ColumnType {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot scope a bucket",
     label = "not a bucket key",
-    note = "bucket keys are String, Uuid, i16, i32 or i64, and never Option: a NULL would belong to nobody"
+    note = "bucket keys are String, Uuid, i16, i32 or i64, and never Option: a NULL would belong to nobody",
+    note = "for a claim that may be absent write `actor.claim?`: where it is absent, there is no bucket"
 )]
 pub trait ScopeColumn: ColumnType + 'static {
     /// This value as a bucket parameter.
@@ -83,6 +84,11 @@ macro_rules! constants {
             type Literal = $literal;
         }
     )*};
+}
+// A NULL is neither equal to a constant nor different from it.
+#[diagnostic::do_not_recommend]
+impl<T: ConstColumn> ConstColumn for Option<T> {
+    type Literal = T::Literal;
 }
 constants! { bool => bool, i16 => i16, i32 => i32, i64 => i64, String => &'static str }
 

@@ -36,8 +36,8 @@ pub use hlc::{Hlc, HlcClock, HlcParseError, NodeId};
 pub use job::{Job, JobCtx, JobDesc, JobEntry, JobParts, Jobs, NewJob, Ran};
 pub use mutator::{Applied, Args, Called, Mutator, MutatorDesc, MutatorEntry};
 pub use rule::{
-    ClaimOf, ConstFilter, ConstValue, MemberFilter, MemberScope, Param, ParamDesc, ParamSource, Rule, RuleBuilder,
-    RuleTable, Rules, ScopeValue, TableScope,
+    ClaimOf, Condition, Conditions, ConstFilter, ConstValue, MemberFilter, MemberScope, Param, ParamDesc, ParamSource,
+    Rule, RuleBuilder, RuleTable, Rules, ScopeValue, TableScope,
 };
 pub use table::{SyncedTable, Table};
 pub use value::{NonEmpty, Positive};
@@ -63,6 +63,8 @@ pub mod __private {
     pub use serde;
     pub use serde_json;
     pub use std::{boxed::Box, option::Option, pin::Pin, result::Result, string::String, vec::Vec};
+
+    pub use crate::rule::{keyed, narrowed};
 
     /// Demands that a type is a claims type, where rustc can say so in `Actor`'s words.
     pub const fn claims<A: crate::Actor>() {}

@@ -50,16 +50,24 @@ pub enum SchemaError {
         /// The column.
         column: &'static str,
     },
+    /// A rule without parameters is not declared public, or a public one has some.
+    #[error("rule `{0}` must be declared `public` if and only if it has no parameter")]
+    Public(&'static str),
+    /// Two rules give other columns of one table.
+    #[error("two rules list other columns of table `{0}`: a device keeps one row, so write the same list in both")]
+    OtherColumns(&'static str),
 }
 
-/// A bucket's name is made of these columns: the membership's and the synced row's.
-fn check_names(rule: &Rule) -> Result<(), SchemaError> {
+/// A bucket's name is made of these columns: the membership's and the synced row's. What counts is what the app says of them: a
+/// rule's own description calls private what the rule does not list.
+fn check_names(rule: &Rule, tables: &[&'static TableDesc]) -> Result<(), SchemaError> {
     let members = rule.params.iter().filter_map(|param| match &param.source {
         ParamSource::Member { table, column, .. } => Some((*table, *column)),
         ParamSource::Claim(_) => None,
     });
     let synced = rule.tables.iter().flat_map(|synced| synced.scope.iter().map(|&column| (synced.table, column)));
     for (table, at) in members.chain(synced) {
+        let table = tables.iter().find(|own| own.name == table.name).copied().unwrap_or(table);
         let column = &table.columns[at];
         if column.private {
             return Err(SchemaError::PrivateBucket { rule: rule.name, table: table.name, column: column.name });
@@ -94,8 +102,12 @@ impl Schema {
             if let Some(table) = members.chain(synced).find(|name| tables.iter().all(|table| table.name != *name)) {
                 return Err(SchemaError::UnknownTable { rule: rule.name, table });
             }
-            check_names(rule)?;
+            check_names(rule, &tables)?;
+            if rule.public != rule.params.is_empty() {
+                return Err(SchemaError::Public(rule.name));
+            }
         }
+        narrow(&mut tables, &rules)?;
         let mut by_name = HashMap::new();
         for entry in mutators {
             if by_name.insert(entry.desc.name, entry).is_some() {
@@ -186,6 +198,21 @@ impl Schema {
         };
         self.rules.iter().map(|rule| (rule.name.to_owned(), shown(rule))).collect()
     }
+}
+
+/// Puts the rules' descriptions in place of the app's: in theirs, the columns that are not listed are private.
+fn narrow(tables: &mut [&'static TableDesc], rules: &[Rule]) -> Result<(), SchemaError> {
+    let shown = |table: &TableDesc| table.columns.iter().map(|column| !column.private).collect::<Vec<_>>();
+    let synced: Vec<_> = rules.iter().flat_map(|rule| &rule.tables).map(|synced| synced.table).collect();
+    for table in tables {
+        let mut own = synced.iter().filter(|synced| synced.name == table.name);
+        let Some(first) = own.next() else { continue };
+        if own.any(|other| shown(other) != shown(first)) {
+            return Err(SchemaError::OtherColumns(table.name));
+        }
+        *table = first;
+    }
+    Ok(())
 }
 
 /// 64 bits of the text's hash: two sets of rules of one app do not meet.

@@ -1,5 +1,6 @@
 //! Collects the mistakes of one item, so that they are reported together.
 
+use crate::Code;
 use proc_macro2::Span;
 use quote::ToTokens;
 use std::{cell::RefCell, fmt::Display};
@@ -8,8 +9,8 @@ use std::{cell::RefCell, fmt::Display};
 ///
 /// ```
 /// let errors = nizhal_syntax::Errors::new();
-/// errors.push_span(proc_macro2::Span::call_site(), "a table needs a primary key", "mark a field");
-/// assert_eq!(errors.finish().unwrap_err().to_string(), "a table needs a primary key\n\nhelp: mark a field");
+/// errors.push_span(nizhal_syntax::Code::NoKey, proc_macro2::Span::call_site(), "a table needs a key", "mark a field");
+/// assert_eq!(errors.finish().unwrap_err().to_string(), "[NZ103] a table needs a key\n\nhelp: mark a field");
 /// ```
 #[derive(Debug)]
 pub struct Errors {
@@ -24,14 +25,14 @@ impl Errors {
     }
 
     /// Adds a mistake at a piece of syntax: what is wrong, then what to write.
-    pub fn push(&self, at: impl ToTokens, what: impl Display, help: impl Display) {
+    pub fn push(&self, code: Code, at: impl ToTokens, what: impl Display, help: impl Display) {
         // Not `Error::new(at.span())`: on stable Rust that span is the first token alone.
-        self.syntax(syn::Error::new_spanned(at, message(what, help)));
+        self.syntax(syn::Error::new_spanned(at, message(code, what, help)));
     }
 
     /// Adds a mistake at a single span.
-    pub fn push_span(&self, span: Span, what: impl Display, help: impl Display) {
-        self.syntax(syn::Error::new(span, message(what, help)));
+    pub fn push_span(&self, code: Code, span: Span, what: impl Display, help: impl Display) {
+        self.syntax(code.error(span, what, help));
     }
 
     /// Adds an error of the Rust grammar.
@@ -75,6 +76,13 @@ impl Drop for Errors {
     }
 }
 
-fn message(what: impl Display, help: impl Display) -> String {
-    format!("{what}\n\nhelp: {help}")
+impl Code {
+    /// A mistake that a parser gives back: what is wrong, then what to write.
+    pub fn error(self, span: Span, what: impl Display, help: impl Display) -> syn::Error {
+        syn::Error::new(span, message(self, what, help))
+    }
+}
+
+fn message(code: Code, what: impl Display, help: impl Display) -> String {
+    format!("[{code}] {what}\n\nhelp: {help}")
 }

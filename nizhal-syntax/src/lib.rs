@@ -5,9 +5,11 @@
 
 pub mod ast;
 pub mod check;
+mod code;
 mod error;
 pub mod model;
 pub mod name;
 pub mod symbol;
 
+pub use code::Code;
 pub use error::Errors;

@@ -8,6 +8,11 @@ pub fn plain(ident: &Ident) -> String {
     ident.unraw().to_string()
 }
 
+/// Whether two identifiers are one name, with `r#` or without.
+pub fn same(one: &Ident, other: &Ident) -> bool {
+    plain(one) == plain(other)
+}
+
 /// `record_payment` as `recordPayment`.
 pub fn camel(name: &str) -> String {
     let pascal = pascal(name);

@@ -39,3 +39,8 @@ pub const JOB_WORDS: &[&str] = &[NAME, ATTEMPTS];
 
 /// The actor, in conditions of rules.
 pub const ACTOR: &str = "actor";
+
+/// A rule whose rows everybody may see.
+pub const PUBLIC: &str = "public";
+/// The most buckets that an actor may have of a rule.
+pub const MAX_BUCKETS: &str = "max_buckets";

@@ -1,7 +1,7 @@
 //! `#[nizhal::main]`: a sync `main` that runs the async one.
 
 use crate::report::report;
-use nizhal_syntax::Errors;
+use nizhal_syntax::{Code, Errors};
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::ItemFn;
@@ -9,7 +9,7 @@ use syn::ItemFn;
 pub(crate) fn expand_main(attr: TokenStream, item: TokenStream) -> TokenStream {
     let errors = Errors::new();
     if !attr.is_empty() {
-        errors.push(attr, "`#[nizhal::main]` takes nothing", "write `#[nizhal::main]` alone");
+        errors.push(Code::MainTakesNothing, attr, "`#[nizhal::main]` takes nothing", "write `#[nizhal::main]` alone");
     }
     let main = match syn::parse2::<ItemFn>(item) {
         Ok(main) => main,
@@ -26,10 +26,10 @@ pub(crate) fn expand_main(attr: TokenStream, item: TokenStream) -> TokenStream {
     let sig = &main.sig;
     const HELP: &str = "write `async fn main() -> nizhal::Result<()>`";
     if sig.asyncness.is_none() {
-        errors.push(sig.fn_token, "this `main` must be async", HELP);
+        errors.push(Code::MainNotAsync, sig.fn_token, "this `main` must be async", HELP);
     }
     if let Some(input) = sig.inputs.first() {
-        errors.push(input, "`main` takes no arguments", HELP);
+        errors.push(Code::MainArguments, input, "`main` takes no arguments", HELP);
     }
     if errors.count() > 0 {
         return report(

@@ -1,10 +1,12 @@
 //! Rules: calls to the typed builder, every token at the user's, so that rustc's errors point there.
 
 use crate::report::report;
-use nizhal_syntax::Errors;
 use nizhal_syntax::ast::parse_rules;
 use nizhal_syntax::check::check_rules;
-use nizhal_syntax::model::{Column, Filter, Param, Rule, RuleSet, Source, TableLine, Value, lower_rules};
+use nizhal_syntax::model::{
+    Claim, Column, Condition, Filter, Param, Rule, RuleSet, Source, TableLine, Terms, Value, lower_rules,
+};
+use nizhal_syntax::{Errors, name};
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::Path;
@@ -38,53 +40,93 @@ fn expand(set: &RuleSet, rules: &[Rule]) -> TokenStream {
 fn expand_rule(rule: &Rule, actor: &Path) -> TokenStream {
     let (name, doc) = (&rule.name, &rule.doc);
     // In the header's order: it is the order of a bucket's parts.
-    let params = rule.header.iter().filter_map(|ident| rule.params.iter().find(|param| param.ident == *ident));
+    let params = rule
+        .header
+        .iter()
+        .filter_map(|ident| rule.params.iter().find(|param| name::plain(&param.ident) == name::plain(ident)));
     let params = params.map(|param| expand_param(param, actor));
-    let tables = rule.tables.iter().map(expand_line);
+    let tables = rule.tables.iter().map(|line| expand_line(line, actor));
     let builder = Ident::new("rule", Span::mixed_site());
-    quote!(.rule(#name, #doc, |#builder| { #(#params)* #(#tables)* }))
+    let public = rule.public.iter().map(|public| quote_spanned!(public.span()=> #builder.public();));
+    let most = rule.max_buckets.iter().map(|most| quote_spanned!(most.span()=> #builder.max_buckets(#most);));
+    quote!(.rule(#name, #doc, |#builder| { #(#public)* #(#most)* #(#params)* #(#tables)* }))
 }
 
 fn expand_param(param: &Param, actor: &Path) -> TokenStream {
     let ident = &param.ident;
-    let name = nizhal_syntax::name::plain(ident);
+    let name = name::plain(ident);
     let builder = Ident::new("rule", Span::mixed_site());
     match &param.source {
         Source::Claim(claim) => {
+            let method = Ident::new(if claim.optional { "claim_if_any" } else { "claim" }, ident.span());
             let claim = expand_claim(claim, actor);
-            quote_spanned!(ident.span()=> let #ident = #builder.claim(#name, #claim);)
+            quote_spanned!(ident.span()=> let #ident = #builder.#method(#name, #claim);)
         }
-        Source::Member { column, filters } => {
+        Source::Member { column, terms } => {
             let scope = Ident::new("member", Span::mixed_site());
             let column = expand_column(column);
-            let filters = filters.iter().map(|filter| expand_filter(&scope, filter, Some(actor)));
-            quote_spanned!(ident.span()=> let #ident = #builder.member(#name, #column, |#scope| { #(#filters)* });)
+            let terms = expand_terms(&scope, terms, actor);
+            quote_spanned!(ident.span()=> let #ident = #builder.member(#name, #column, |#scope| { #terms });)
         }
     }
 }
 
-fn expand_line(line: &TableLine) -> TokenStream {
+fn expand_line(line: &TableLine, actor: &Path) -> TokenStream {
     let table = &line.table;
     let builder = Ident::new("rule", Span::mixed_site());
     let scope = Ident::new("table", Span::mixed_site());
-    let filters = line.filters.iter().map(|filter| expand_filter(&scope, filter, None));
-    quote_spanned!(table.span()=> #builder.table::<#table>(|#scope| { #(#filters)* });)
+    let terms = expand_terms(&scope, &line.terms, actor);
+    let scope = if terms.is_empty() { quote!(_) } else { quote!(#scope) };
+    let Some(columns) = &line.columns else {
+        return quote_spanned!(table.span()=> #builder.table::<#table>(|#scope| { #terms }););
+    };
+    let listed =
+        columns.iter().map(|ident| quote_spanned!(ident.span()=> <#table as ::nizhal::Table>::COLS.#ident.listed()));
+    let listed = quote_spanned!(table.span()=> ::nizhal::__private::keyed::<#table, _>([#(#listed),*]));
+    quote_spanned!(table.span()=> #builder.table_of::<#table>(::nizhal::__narrowed!(#table, #listed), |#scope| { #terms });)
 }
 
-fn expand_filter(scope: &Ident, filter: &Filter, actor: Option<&Path>) -> TokenStream {
+fn expand_terms(scope: &Ident, terms: &Terms, actor: &Path) -> TokenStream {
+    let bound = terms.bound.iter().map(|filter| expand_bound(scope, filter, actor));
+    let rest = terms.rest.iter().map(|condition| expand_condition(scope, condition));
+    quote!(#(#bound)* #(#rest)*)
+}
+
+fn expand_bound(scope: &Ident, filter: &Filter, actor: &Path) -> TokenStream {
     let column = expand_column(&filter.column);
     let span = filter.column.ident.span();
-    match (&filter.value, actor) {
-        (Value::Claim(claim), Some(actor)) => {
+    match &filter.value {
+        Value::Claim(claim) => {
+            let method = Ident::new(if claim.optional { "actor_if_any" } else { "actor" }, span);
             let claim = expand_claim(claim, actor);
-            quote_spanned!(span=> #scope.actor(#column, #claim);)
+            quote_spanned!(span=> #scope.#method(#column, #claim);)
         }
-        (Value::Const(value), _) if filter.negated() => quote_spanned!(span=> #scope.differ(#column, #value);),
-        (Value::Const(value), _) => quote_spanned!(span=> #scope.equal(#column, #value);),
-        (Value::Param(param), None) => quote_spanned!(span=> #scope.scope(#column, &#param);),
-        // Refused by the check; nothing is emitted beside its error.
-        (Value::Param(_), Some(_)) | (Value::Claim(_), None) => TokenStream::new(),
+        Value::Param(param) => quote_spanned!(span=> #scope.scope(#column, &#param);),
+        // It binds nothing, so it stands among the other conditions.
+        Value::Const(_) => TokenStream::new(),
     }
+}
+
+fn expand_condition(scope: &Ident, condition: &Condition) -> TokenStream {
+    let joined = |method: &str, parts: &mut dyn Iterator<Item = &Condition>| {
+        let method = Ident::new(method, Span::mixed_site());
+        let inner = Ident::new("side", Span::mixed_site());
+        let parts = parts.map(|part| expand_condition(&inner, part));
+        quote!(#scope.#method(|#inner| { #(#parts)* });)
+    };
+    match condition {
+        Condition::Is(filter) => expand_constant(scope, filter),
+        Condition::All(all) => joined("all", &mut all.iter()),
+        Condition::Any(branches) => joined("any", &mut branches.iter().map(|branch| &branch.condition)),
+    }
+}
+
+fn expand_constant(scope: &Ident, filter: &Filter) -> TokenStream {
+    let Value::Const(value) = &filter.value else { return TokenStream::new() };
+    let column = expand_column(&filter.column);
+    let span = filter.column.ident.span();
+    let method = Ident::new(if filter.negated() { "differ" } else { "equal" }, span);
+    quote_spanned!(span=> #scope.#method(#column, #value);)
 }
 
 /// A typed handle, all of it at the user's column.
@@ -94,7 +136,8 @@ fn expand_column(column: &Column) -> TokenStream {
 }
 
 /// A function from the claims to one of them, all of it at the user's claim.
-fn expand_claim(claim: &Ident, actor: &Path) -> TokenStream {
+fn expand_claim(claim: &Claim, actor: &Path) -> TokenStream {
+    let claim = &claim.ident;
     // Not `mixed_site`: rustc widens a span that mixes two contexts to the whole macro.
     let claims = Ident::new("__claims", claim.span());
     quote_spanned!(claim.span()=> |#claims: &#actor| &#claims.#claim)

@@ -76,6 +76,49 @@ fn rules() {
 }
 
 #[test]
+fn rules_with_branches_lists_and_optional_claims() {
+    let tokens = quote! {
+        app_rules for Claims;
+
+        #[max_buckets = 20]
+        rule mine(shop) {
+            shop in M.shop where M.user == actor.user_id? && (M.role == "owner" || M.role == "clerk" && M.level != 0);
+            Item { id, shop_id } where Item.shop_id == shop && Item.a == 1 || Item.shop_id == shop && Item.b == 2;
+        }
+        rule device(shop) { shop = actor.shop_id?; Note where Note.shop == shop; }
+        public rule catalog() { Product where Product.listed == true; Country; }
+    };
+    insta::assert_snapshot!(pretty(&expand_rules(tokens)));
+}
+
+/// How long expansions may be: what is longer belongs in the runtime.
+#[test]
+fn expansions_keep_within_their_budget() {
+    let lines = |tokens: TokenStream| pretty(&tokens).lines().count();
+    let rules = |body: &str| {
+        let body: TokenStream = format!("rules for Claims; rule mine(o) {{ o = actor.o; {body} }}").parse().unwrap();
+        lines(expand_rules(body))
+    };
+    let one = rules("A where A.o == o;");
+    let three = rules("A where A.o == o; B where B.o == o && B.x == 1; C where C.o == o && (C.x == 1 || C.y == 2);");
+    assert!(three - one <= 2 * 12, "{} lines for two more tables of a rule", three - one);
+    let table = |columns: &str| {
+        let item = format!("struct T {{ #[nizhal(primary_key)] id: String, {columns} }}").parse().unwrap();
+        lines(expand_table(nothing(), item))
+    };
+    let columns = table("a: String, b: Option<i64>, c: bool,") - table("");
+    assert!(columns <= 3 * 6, "{columns} lines for three more columns");
+    let mutator = quote!(
+        async fn f(ctx: &mut Ctx<Claims>, args: Args) -> Result<Applied> {
+            Ok(Applied::done())
+        }
+    );
+    let written = lines(mutator.clone());
+    let added = lines(expand_mutator(nothing(), mutator)) - written;
+    assert!(added <= 18, "{added} lines for a mutator");
+}
+
+#[test]
 fn claims_and_args() {
     let claims = quote!(
         pub struct Claims {

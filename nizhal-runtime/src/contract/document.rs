@@ -149,5 +149,12 @@ fn rule_part(rule: &Rule) -> Value {
         rule.params.iter().map(|param| json!({"name": param.name, "type": param.sql.postgres()})).collect();
     let mut tables: Vec<&str> = rule.tables.iter().map(|synced| synced.table.name).collect();
     tables.dedup();
-    json!({"params": params, "tables": tables, "description": rule.doc.trim()})
+    let mut part = json!({"params": params, "tables": tables, "description": rule.doc.trim()});
+    if rule.public {
+        part["public"] = true.into();
+    }
+    if let Some(most) = rule.max_buckets {
+        part["maxBuckets"] = most.into();
+    }
+    part
 }

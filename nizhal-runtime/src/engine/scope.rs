@@ -85,9 +85,11 @@ pub(super) fn memberships(schema: &Schema, principal: &Principal) -> Vec<Bucket>
         for (at, param) in rule.params.iter().enumerate() {
             let ParamSource::Member { filters, .. } = &param.source else { continue };
             let claims = filters.iter().filter_map(|filter| match filter {
-                MemberFilter::Claim { claim, .. } => claim.get(principal).map(|value| value.to_string()),
+                MemberFilter::Claim { claim, .. } => Some(claim.get(principal).map(|value| value.to_string())),
                 MemberFilter::Const(_) => None,
             });
+            // Where a claim is absent no membership can ever be the actor's.
+            let Some(claims) = claims.collect::<Option<Vec<String>>>() else { continue };
             keys.push(Bucket::membership(rule.name, at, claims));
         }
     }
@@ -120,7 +122,7 @@ mod tests {
         let source = || ParamSource::Member { table: &NOTES, column: 0, filters: Vec::new() };
         let params = (0..params).map(|_| ParamDesc { name: "p", sql: SqlType::Text, source: source() }).collect();
         let tables = vec![RuleTable { table: &NOTES, scope: vec![0, 1], filters: Vec::new() }];
-        Schema::new(vec![&NOTES], vec![Rule { name: "r", doc: "", params, tables }], Vec::new()).unwrap()
+        Schema::new(vec![&NOTES], vec![Rule { name: "r", doc: "", public: false, max_buckets: None, params, tables }], Vec::new()).unwrap()
     }
 
     fn members(of_each: usize, params: usize) -> Vec<(usize, usize, String)> {

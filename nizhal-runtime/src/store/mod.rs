@@ -327,12 +327,13 @@ impl Store {
     /// A membership argument as a sea-orm value of the type that the dialect compares with.
     fn scope_value(&self, arg: &ScopeArg) -> Value {
         use nizhal_core::SqlType;
+        let Some(text) = &arg.text else { return Value::String(None) };
         match (self.dialect(), arg.sql) {
             (Dialect::Sqlite, SqlType::Int2 | SqlType::Int4 | SqlType::Int8) => {
-                arg.text.parse::<i64>().unwrap_or_default().into()
+                text.parse::<i64>().unwrap_or_default().into()
             }
-            (Dialect::Sqlite, SqlType::Uuid) => arg.text.parse::<uuid::Uuid>().unwrap_or_default().into(),
-            _ => arg.text.clone().into(),
+            (Dialect::Sqlite, SqlType::Uuid) => text.parse::<uuid::Uuid>().unwrap_or_default().into(),
+            _ => text.clone().into(),
         }
     }
 }

@@ -194,8 +194,8 @@ pub enum Body {
 /// A parameter value for a membership query.
 #[derive(Clone, Debug)]
 pub struct ScopeArg {
-    /// The value as text.
-    pub text: String,
+    /// The value as text; NULL, which equals nothing, where the claim is absent.
+    pub text: Option<String>,
     /// The column's type.
     pub sql: SqlType,
 }

@@ -7,7 +7,7 @@
 
 use super::sql::{DELETED_AT, Dialect, literal, quote};
 use crate::schema::Schema;
-use nizhal_core::{RuleTable, TableDesc};
+use nizhal_core::{Condition, RuleTable, TableDesc};
 use sha2::{Digest, Sha256};
 
 /// One table of one rule, as SQL over a row called `r`.
@@ -40,7 +40,7 @@ impl From<Stored> for Branch {
 impl Branch {
     fn of(dialect: Dialect, rule: &str, params: usize, synced: &RuleTable) -> Self {
         let table = synced.table;
-        let filters = synced.filters.iter().map(|filter| filter.column);
+        let filters = synced.filters.iter().flat_map(Condition::columns);
         let named = synced.scope.iter().copied().chain(filters).map(|at| table.columns[at].name);
         let columns: Vec<&str> = named.chain([DELETED_AT]).collect();
         Self {

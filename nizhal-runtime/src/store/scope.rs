@@ -58,8 +58,7 @@ impl ScopeSql {
     /// The claims that membership queries compare with, in the order they are bound.
     pub(super) fn values(&self, principal: &Principal) -> Vec<ScopeArg> {
         let value = |claim: &ClaimOf| claim.get(principal).map(|value| value.to_string());
-        let arg = |(claim, sql): &(ClaimOf, _)| ScopeArg { text: value(claim).unwrap_or_default(), sql: *sql };
-        self.args.iter().map(arg).collect()
+        self.args.iter().map(|(claim, sql)| ScopeArg { text: value(claim), sql: *sql }).collect()
     }
 }
 

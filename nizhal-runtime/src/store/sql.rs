@@ -1,6 +1,6 @@
 //! The words in which the two databases differ.
 
-use nizhal_core::{ColumnDesc, ConstFilter, ConstValue, RuleTable, SqlType, TableDesc};
+use nizhal_core::{ColumnDesc, Condition, ConstFilter, ConstValue, RuleTable, SqlType, TableDesc};
 use sha2::{Digest, Sha256};
 
 /// Which SQL to write.
@@ -97,6 +97,13 @@ impl Dialect {
             .map(|&at| &rule.table.columns[at])
             .map(|column| self.text_of(&col(row, column), column.sql))
             .collect();
+        if parts.is_empty() {
+            // A public rule's one bucket.
+            return match self {
+                Self::Postgres => "'[]'::text".to_owned(),
+                Self::Sqlite => "'[]'".to_owned(),
+            };
+        }
         match self {
             // `||` with a NULL is NULL, json_array makes a null of it.
             Self::Postgres => self.json_texts(&parts),
@@ -118,8 +125,24 @@ impl Dialect {
         parts.join(" and ")
     }
 
-    /// One constant condition.
-    pub(crate) fn filter(self, table: &TableDesc, filter: &ConstFilter, row: &str) -> String {
+    /// One constant condition. There is no `not` in it, so NULL counts as false wherever it arises: a NULL column meets neither
+    /// `==` nor `!=`, and another branch of `||` may still hold.
+    pub(crate) fn filter(self, table: &TableDesc, condition: &Condition, row: &str) -> String {
+        let joined = |parts: &[Condition], word: &str, none: bool| match parts {
+            [] => self.boolean(none).to_owned(),
+            parts => {
+                let parts: Vec<String> = parts.iter().map(|part| self.filter(table, part, row)).collect();
+                format!("({})", parts.join(word))
+            }
+        };
+        match condition {
+            Condition::Column(filter) => self.comparison(table, filter, row),
+            Condition::All(parts) => joined(parts, " and ", true),
+            Condition::Any(parts) => joined(parts, " or ", false),
+        }
+    }
+
+    fn comparison(self, table: &TableDesc, filter: &ConstFilter, row: &str) -> String {
         let column = col(row, &table.columns[filter.column]);
         let operator = if filter.negated { "<>" } else { "=" };
         let value = match filter.value {

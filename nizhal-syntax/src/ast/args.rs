@@ -1,7 +1,7 @@
 //! `#[nizhal::args]` as written.
 
 use super::attr::{keyword, parse_words};
-use crate::Errors;
+use crate::{Code, Errors};
 use proc_macro2::{Ident, TokenStream};
 use syn::{Attribute, Item};
 
@@ -27,6 +27,7 @@ pub fn parse_args(attr: TokenStream, item: TokenStream, errors: &Errors) -> Opti
             return Some(Args { ident: item.ident.clone(), attrs: item.attrs.clone(), item: Item::Enum(item) });
         }
         Ok(other) => errors.push_span(
+            Code::ArgsKind,
             keyword(&other),
             "arguments are a struct or an enum",
             "write `struct Name { field: Type, … }`",

@@ -1,6 +1,6 @@
 //! The words inside an attribute: `name = "x", server_only, privileged(A, B)`.
 
-use crate::{Errors, name, symbol};
+use crate::{Code, Errors, name, symbol};
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
@@ -38,7 +38,12 @@ impl Word {
     pub fn flag(self, errors: &Errors) -> Option<Ident> {
         if !matches!(self.value, Value::Flag) {
             let word = &self.ident;
-            errors.push(word, format!("`{word}` takes no value"), format!("write `{word}` alone"));
+            errors.push(
+                Code::WordTakesNoValue,
+                word,
+                format!("`{word}` takes no value"),
+                format!("write `{word}` alone"),
+            );
         }
         Some(self.ident)
     }
@@ -49,9 +54,9 @@ impl Word {
         match self.value {
             Value::Eq(value) => match *value {
                 Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => return Some(text),
-                other => errors.push(other, "this is not a text", help),
+                other => errors.push(Code::WordNotText, other, "this is not a text", help),
             },
-            _ => errors.push(&self.ident, format!("`{}` needs a text", self.ident), help),
+            _ => errors.push(Code::WordNeedsText, &self.ident, format!("`{}` needs a text", self.ident), help),
         }
         None
     }
@@ -62,9 +67,11 @@ impl Word {
         match self.value {
             Value::Eq(value) => match *value {
                 Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => return Some(number),
-                other => errors.push(other, "this is not a whole number", help),
+                other => errors.push(Code::WordNotNumber, other, "this is not a whole number", help),
             },
-            _ => errors.push(&self.ident, format!("`{}` needs a whole number", self.ident), help),
+            _ => {
+                errors.push(Code::WordNeedsNumber, &self.ident, format!("`{}` needs a whole number", self.ident), help)
+            }
         }
         None
     }
@@ -75,7 +82,12 @@ impl Word {
             Value::List(paths) if !paths.is_empty() => paths,
             _ => {
                 let word = &self.ident;
-                errors.push(word, format!("`{word}` needs a list of tables"), format!("write `{word}(Table, Other)`"));
+                errors.push(
+                    Code::WordNeedsTables,
+                    word,
+                    format!("`{word}` needs a list of tables"),
+                    format!("write `{word}(Table, Other)`"),
+                );
                 Vec::new()
             }
         }
@@ -109,11 +121,11 @@ pub fn parse_words(tokens: TokenStream, place: &str, known: &[&str], errors: &Er
                 Some(similar) => format!("did you mean `{similar}`?"),
                 None => format!("{place} takes {}", name::either(known.iter().copied())),
             };
-            errors.push(&word.ident, format!("{place} has no word `{text}`"), help);
+            errors.push(Code::UnknownWord, &word.ident, format!("{place} has no word `{text}`"), help);
             return false;
         }
         if seen.contains(&text) {
-            errors.push(&word.ident, format!("`{text}` is written twice"), "take one of them away");
+            errors.push(Code::WordTwice, &word.ident, format!("`{text}` is written twice"), "take one of them away");
             return false;
         }
         seen.push(text);
@@ -134,7 +146,7 @@ fn parse_word(input: ParseStream) -> syn::Result<Word> {
         let list: TokenStream = list.parse()?;
         let paths = Punctuated::<Path, Token![,]>::parse_terminated.parse2(list).map_err(|error| {
             let help = format!("write `{ident}(Table, Other)`");
-            syn::Error::new(error.span(), format!("tables are named by their types\n\nhelp: {help}"))
+            Code::TablesNotTypes.error(error.span(), "tables are named by their types", help)
         })?;
         Value::List(paths.into_iter().collect())
     } else {
@@ -165,7 +177,12 @@ pub fn take_words(attrs: &mut Vec<Attribute>, known: &[&str], errors: &Errors) -
             Meta::List(list) => {
                 words.extend(parse_words(list.tokens.clone(), "`#[nizhal(…)]` on a field", known, errors))
             }
-            other => errors.push(other, "this attribute says nothing", format!("write `#[nizhal({})]`", known[0])),
+            other => errors.push(
+                Code::EmptyAttribute,
+                other,
+                "this attribute says nothing",
+                format!("write `#[nizhal({})]`", known[0]),
+            ),
         }
         false
     });
@@ -227,7 +244,7 @@ pub(super) fn parse_function(item: TokenStream, what: &str, help: &str, errors: 
         Ok(function) => Some(function),
         Err(error) => {
             match syn::parse2::<Item>(item) {
-                Ok(other) => errors.push_span(keyword(&other), what, help),
+                Ok(other) => errors.push_span(Code::FunctionKind, keyword(&other), what, help),
                 Err(_) => errors.syntax(error),
             }
             None

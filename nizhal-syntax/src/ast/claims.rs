@@ -1,7 +1,7 @@
 //! `#[nizhal::claims]` as written.
 
 use super::attr::{keyword, parse_words};
-use crate::Errors;
+use crate::{Code, Errors};
 use proc_macro2::TokenStream;
 use syn::{Item, ItemStruct};
 
@@ -19,6 +19,7 @@ pub fn parse_claims(attr: TokenStream, item: TokenStream, errors: &Errors) -> Op
         Ok(Item::Struct(item)) => return Some(Claims { item }),
         Ok(other) => {
             errors.push_span(
+                Code::ClaimsKind,
                 keyword(&other),
                 "claims are a struct",
                 "write `struct Claims { user_id: String, owner_id: String, … }`",

@@ -1,7 +1,8 @@
 //! `sync_rules!` as written; conditions are still Rust expressions.
 
-use crate::Errors;
+use crate::{Code, Errors, symbol};
 use proc_macro2::{Ident, TokenStream, TokenTree};
+use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::punctuated::Punctuated;
 use syn::{Attribute, Expr, Path, Token, Visibility, braced, parenthesized, token};
@@ -24,8 +25,10 @@ pub struct RuleSet {
 /// A rule.
 #[derive(Debug)]
 pub struct Rule {
-    /// The doc comments, and `#[name = "…"]`.
+    /// The doc comments, `#[name = "…"]` and `#[max_buckets = …]`.
     pub attrs: Vec<Attribute>,
+    /// `public`, where it is written.
+    pub public: Option<Ident>,
     /// The name.
     pub ident: Ident,
     /// The bucket parameters of the header.
@@ -55,10 +58,12 @@ pub enum Stmt {
         /// What follows `where`.
         filter: Option<Box<Expr>>,
     },
-    /// `Table where …;`
+    /// `Table { column, … } where …;`
     Table {
         /// The table.
         table: Path,
+        /// What stands between the braces.
+        columns: Option<Vec<Ident>>,
         /// What follows `where`.
         filter: Option<Box<Expr>>,
     },
@@ -94,15 +99,23 @@ fn parse_head(input: ParseStream) -> syn::Result<RuleSet> {
     };
     head(input).map_err(|error: syn::Error| {
         let what = "rules begin with their name and the claims type";
-        syn::Error::new(error.span(), format!("{what}\n\nhelp: write `pub app_rules for Claims;` first"))
+        Code::RulesWithoutHead.error(error.span(), what, "write `pub app_rules for Claims;` first")
     })
 }
 
 fn parse_rule(input: ParseStream, errors: &Errors) -> syn::Result<Rule> {
     let attrs = input.call(Attribute::parse_outer)?;
-    let keyword: Ident = input.parse()?;
+    let mut keyword = input.call(Ident::parse_any)?;
+    let public = (keyword == symbol::PUBLIC).then(|| keyword.clone());
+    if public.is_some() {
+        keyword = input.call(Ident::parse_any)?;
+    }
     if keyword != "rule" {
-        return Err(syn::Error::new(keyword.span(), "this is not a rule\n\nhelp: write `rule name(parameter) { … }`"));
+        return Err(Code::NotARule.error(
+            keyword.span(),
+            "this is not a rule",
+            "write `rule name(parameter) { … }` or `public rule name() { … }`",
+        ));
     }
     let ident = input.parse()?;
     let (params, body);
@@ -111,7 +124,7 @@ fn parse_rule(input: ParseStream, errors: &Errors) -> syn::Result<Rule> {
     let params: TokenStream = params.parse()?;
     let params = Punctuated::<Ident, Token![,]>::parse_terminated.parse2(params)?.into_iter().collect();
     braced!(body in input);
-    let mut rule = Rule { attrs, ident, params, stmts: Vec::new(), broken: false };
+    let mut rule = Rule { attrs, public, ident, params, stmts: Vec::new(), broken: false };
     while !body.is_empty() {
         match parse_stmt(&body) {
             Ok(stmt) => rule.stmts.push(stmt),
@@ -140,20 +153,40 @@ fn parse_stmt(input: ParseStream) -> syn::Result<Stmt> {
         || input.peek(Token![self])
         || input.peek(Token![super])
     {
-        Stmt::Table { table: input.call(Path::parse_mod_style)?, filter: parse_where(input)? }
+        Stmt::Table {
+            table: input.call(Path::parse_mod_style)?,
+            columns: parse_columns(input)?,
+            filter: parse_where(input)?,
+        }
     } else {
-        return Err(input.error(
-            "this is not a line of a rule\n\nhelp: write `Table where Table.column == parameter;`, \
-             `parameter in Table.column where …;` or `parameter = actor.claim;`",
-        ));
+        let help = "write `Table where Table.column == parameter;`, `parameter in Table.column where …;` or \
+                    `parameter = actor.claim;`";
+        return Err(Code::NotALine.error(input.span(), "this is not a line of a rule", help));
     };
     if !input.peek(Token![;]) {
         let help = "write `;` before this, or join conditions with `&&`";
         // Not `input.error`: at the end of the rule that would speak of the end of the input.
-        return Err(syn::Error::new(input.span(), format!("this line of the rule should have ended\n\nhelp: {help}")));
+        return Err(Code::LineUnended.error(input.span(), "this line of the rule should have ended", help));
     }
     input.parse::<Token![;]>()?;
     Ok(stmt)
+}
+
+fn parse_columns(input: ParseStream) -> syn::Result<Option<Vec<Ident>>> {
+    if !input.peek(token::Brace) {
+        return Ok(None);
+    }
+    let inside;
+    braced!(inside in input);
+    let inside: TokenStream = inside.parse()?;
+    let columns = Punctuated::<Ident, Token![,]>::parse_terminated.parse2(inside).map_err(|error| {
+        Code::ListNotNames.error(
+            error.span(),
+            "this list names columns, and nothing else",
+            "write `Table { id, column }`",
+        )
+    })?;
+    Ok(Some(columns.into_iter().collect()))
 }
 
 fn parse_where(input: ParseStream) -> syn::Result<Option<Box<Expr>>> {

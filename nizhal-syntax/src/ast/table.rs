@@ -1,7 +1,7 @@
 //! `#[nizhal::table]` as written.
 
 use super::attr::{Value, Word, keyword, parse_words, take_words};
-use crate::{Errors, symbol};
+use crate::{Code, Errors, symbol};
 use proc_macro2::{Ident, TokenStream};
 use syn::{Expr, ExprLit, ExprUnary, Fields, Item, ItemStruct, Lit, LitBool, LitInt, LitStr, Type, UnOp};
 
@@ -63,6 +63,7 @@ pub fn parse_table(attr: TokenStream, item: TokenStream, errors: &Errors) -> Opt
         Ok(Item::Struct(item)) => item,
         Ok(other) => {
             errors.push_span(
+                Code::TableKind,
                 keyword(&other),
                 "a table is a struct",
                 "write `struct Name { … }` with a field for each column",
@@ -75,7 +76,12 @@ pub fn parse_table(attr: TokenStream, item: TokenStream, errors: &Errors) -> Opt
         }
     };
     let Fields::Named(named) = &mut item.fields else {
-        errors.push(&item.ident, "a table's columns need names", "write `struct Name { id: String, … }`");
+        errors.push(
+            Code::UnnamedColumns,
+            &item.ident,
+            "a table's columns need names",
+            "write `struct Name { id: String, … }`",
+        );
         return None;
     };
     let fields = named.named.iter_mut().filter_map(|field| parse_field(field, errors)).collect();
@@ -126,7 +132,7 @@ fn parse_field(field: &mut syn::Field, errors: &Errors) -> Option<Field> {
 fn parse_default(word: Word, errors: &Errors) -> Option<Default> {
     const HELP: &str = "write `default = now`, `default = \"text\"`, `default = 1` or `default = true`";
     let Value::Eq(value) = word.value else {
-        errors.push(word.ident, "`default` needs a value", HELP);
+        errors.push(Code::DefaultWithoutValue, word.ident, "`default` needs a value", HELP);
         return None;
     };
     match &*value {
@@ -141,6 +147,6 @@ fn parse_default(word: Word, errors: &Errors) -> Option<Default> {
         }
         _ => {}
     }
-    errors.push(&value, "this cannot be a default", HELP);
+    errors.push(Code::DefaultUnreadable, &value, "this cannot be a default", HELP);
     None
 }

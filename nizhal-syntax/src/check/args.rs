@@ -1,7 +1,7 @@
 //! Judges a mutator's arguments.
 
-use crate::Errors;
 use crate::model::Args;
+use crate::{Code, Errors};
 use syn::{Fields, Generics, Item};
 
 /// Reports what is wrong with a mutator's arguments.
@@ -12,12 +12,22 @@ pub fn check_args(args: &Args, errors: &Errors) {
         _ => None,
     };
     if let Some(generics) = generics.filter(|generics| !generics.params.is_empty()) {
-        errors.push(generics, "arguments cannot be generic: they are read from JSON", "write the types out");
+        errors.push(
+            Code::ArgsGeneric,
+            generics,
+            "arguments cannot be generic: they are read from JSON",
+            "write the types out",
+        );
     }
     if let Item::Struct(item) = &args.item
         && let Fields::Unnamed(fields) = &item.fields
         && fields.unnamed.len() != 1
     {
-        errors.push(&item.ident, "arguments have names on the wire", "write `struct Name { field: Type, … }`");
+        errors.push(
+            Code::UnnamedArgs,
+            &item.ident,
+            "arguments have names on the wire",
+            "write `struct Name { field: Type, … }`",
+        );
     }
 }

@@ -1,8 +1,8 @@
 //! Judges a column: its type, and whether its default fits; types that are not known by name are left to rustc.
 
-use crate::Errors;
 use crate::ast::Default;
 use crate::model::{TableColumn, ty};
+use crate::{Code, Errors};
 use quote::ToTokens;
 use syn::Type;
 
@@ -37,14 +37,24 @@ pub(super) fn check_type(column: &TableColumn, errors: &Errors) {
     let optional = !std::ptr::eq(inner, ty);
     let written = inner.to_token_stream().to_string().replace(' ', "");
     if ty::argument_of(inner, "Option").is_some() {
-        errors.push(ty, "a column is empty or not: one `Option` is enough", format!("write `{field}: {written}`"));
+        errors.push(
+            Code::OptionTwice,
+            ty,
+            "a column is empty or not: one `Option` is enough",
+            format!("write `{field}: {written}`"),
+        );
     } else if let Some(instead) = instead_of(inner) {
         let wanted = if optional { format!("Option<{instead}>") } else { instead.to_owned() };
-        errors.push(inner, format!("`{written}` cannot be a column"), format!("write `{field}: {wanted}`"));
+        errors.push(
+            Code::UnsupportedType,
+            inner,
+            format!("`{written}` cannot be a column"),
+            format!("write `{field}: {wanted}`"),
+        );
     } else if !column.custom && !ty::name(inner).is_some_and(|name| ty::COLUMN_TYPES.contains(&name.as_str())) {
         let help = "write a type that columns have: String, bool, i16, i32, i64, f32, f64, Decimal, Uuid, DateTimeUtc, Date, \
                     Time, Json, Vec<u8>, CrdtText or CrdtMap; if this is another name for one of them, add `#[nizhal(custom)]` to the field";
-        errors.push(inner, format!("`{written}` is not known as a column type"), help);
+        errors.push(Code::UnknownType, inner, format!("`{written}` is not known as a column type"), help);
     }
 }
 
@@ -74,11 +84,11 @@ pub(super) fn check_crdt(column: &TableColumn, errors: &Errors) {
     }
     if let Some(key) = &column.primary_key {
         let help = "give the rows an `id` of their own";
-        errors.push(key, format!("a `{name}` merges, so it cannot be part of the primary key"), help);
+        errors.push(Code::KeyMerges, key, format!("a `{name}` merges, so it cannot be part of the primary key"), help);
     }
     if let Some(unique) = &column.unique {
         let help = "take `unique` away, or keep what must be unique in a column of its own";
-        errors.push(unique, format!("a `{name}` merges, so it cannot be unique"), help);
+        errors.push(Code::UniqueMerges, unique, format!("a `{name}` merges, so it cannot be unique"), help);
     }
 }
 
@@ -88,7 +98,12 @@ pub(super) fn check_engine_type(column: &TableColumn, errors: &Errors) {
     let Some(found) = ty::name(ty::without_option(&column.ty)) else { return };
     if matches!(name.as_str(), "updated_at" | "deleted_at") && found != "DateTimeUtc" {
         let what = format!("column \"{name}\" must be a moment");
-        errors.push(&column.ty, what, "write `DateTimeUtc` or `Option<DateTimeUtc>`, or name the column otherwise");
+        errors.push(
+            Code::EngineColumnType,
+            &column.ty,
+            what,
+            "write `DateTimeUtc` or `Option<DateTimeUtc>`, or name the column otherwise",
+        );
     }
 }
 
@@ -100,7 +115,12 @@ pub(super) fn check_default(column: &TableColumn, errors: &Errors) {
         return;
     }
     let report = |at: &dyn ToTokens, kind: &str, help: &str| {
-        errors.push(at, format!("{kind} cannot be the default of a column of type `{found}`"), help);
+        errors.push(
+            Code::DefaultOfOtherType,
+            at,
+            format!("{kind} cannot be the default of a column of type `{found}`"),
+            help,
+        );
     };
     match default {
         Default::Now(now) if found != "DateTimeUtc" => {
@@ -129,7 +149,12 @@ fn check_number(
     let fits = number.base10_parse::<i128>().is_ok_and(|value| value - i128::from(negative) <= max);
     if !fits || !number.suffix().is_empty() {
         let help = format!("write a whole number between {} and {max}, without a suffix", -max - 1);
-        errors.push(number, format!("this number does not fit a column of type `{found}`"), help);
+        errors.push(
+            Code::DefaultOutOfRange,
+            number,
+            format!("this number does not fit a column of type `{found}`"),
+            help,
+        );
     }
 }
 

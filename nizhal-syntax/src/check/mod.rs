@@ -3,7 +3,9 @@
 mod args;
 mod claims;
 mod column;
+mod condition;
 mod job;
+mod list;
 mod membership;
 mod mutator;
 mod rules;

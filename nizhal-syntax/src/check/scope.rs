@@ -1,26 +1,26 @@
 //! Judges table lines: every row must be in a bucket of every parameter, the heart of the no-leak check.
 
+use super::condition::{check_constants, check_size, check_tears};
 use super::rules::declared;
-use crate::model::{Filter, Rule, TableLine, Value};
-use crate::{Errors, name};
+use crate::model::{Condition, Filter, Rule, TableLine, Value};
+use crate::{Code, Errors, name};
 use proc_macro2::Ident;
-use quote::ToTokens;
 
 /// Whether the line compares a column with this parameter.
 pub(super) fn scopes(line: &TableLine, param: &Ident) -> bool {
-    line.filters.iter().any(|filter| matches!(&filter.value, Value::Param(ident) if ident == param))
+    line.terms.bound.iter().any(|filter| matches!(&filter.value, Value::Param(ident) if name::same(ident, param)))
 }
 
 /// Reports what is wrong with the table lines of a rule.
 pub(super) fn check_tables(rule: &Rule, errors: &Errors) {
     for (at, line) in rule.tables.iter().enumerate() {
         check_repeated(rule, at, errors);
-        for filter in &line.filters {
+        for filter in line.terms.filters() {
             check_same_table(line, filter, errors);
             check_value(rule, filter, errors);
         }
-        check_compared_once(line, errors);
-        check_constants(line, errors);
+        check_constants(&line.terms, errors);
+        check_size(&line.terms, errors);
         check_bucket(rule, line, errors);
     }
 }
@@ -29,7 +29,12 @@ fn check_repeated(rule: &Rule, at: usize, errors: &Errors) {
     let line = &rule.tables[at];
     if rule.tables[..at].iter().any(|other| other.table_ident() == line.table_ident()) {
         let what = format!("rule `{}` syncs this table already", rule.ident);
-        errors.push(&line.table, what, "take the line away, or write another rule: an actor sees what any rule gives");
+        errors.push(
+            Code::TableTwice,
+            &line.table,
+            what,
+            "take the line away, or write another rule: an actor sees what any rule gives",
+        );
     }
 }
 
@@ -38,7 +43,7 @@ fn check_same_table(line: &TableLine, filter: &Filter, errors: &Errors) {
         && wanted != found
     {
         let what = format!("this line is about `{wanted}`, not about `{found}`");
-        errors.push(&filter.column.table, what, format!("write `{wanted}.{}`", filter.column.ident));
+        errors.push(Code::OtherTable, &filter.column.table, what, format!("write `{wanted}.{}`", filter.column.ident));
     }
 }
 
@@ -50,68 +55,45 @@ fn check_value(rule: &Rule, filter: &Filter, errors: &Errors) {
             if !known.contains(&name) {
                 let help = match name::similar(&name, known.iter().map(String::as_str)) {
                     Some(similar) => format!("did you mean `{similar}`?"),
+                    None if rule.public.is_some() => {
+                        format!("a public rule has none: compare with a constant, `\"{name}\"` if it is a text")
+                    }
                     None if known.is_empty() => format!("declare it: `rule {}({name})`", rule.ident),
                     None => format!(
                         "write {}, or put a text in quotes: `\"{name}\"`",
                         name::either(known.iter().map(String::as_str))
                     ),
                 };
-                errors.push(ident, format!("rule `{}` has no parameter `{name}`", rule.ident), help);
+                errors.push(
+                    Code::UnknownParameter,
+                    ident,
+                    format!("rule `{}` has no parameter `{name}`", rule.ident),
+                    help,
+                );
             } else if filter.negated() {
                 let what = format!("`!=` would give the rows of every bucket but `{name}`");
-                errors.push(filter.op, what, format!("write `== {name}`"));
+                errors.push(Code::ScopeNegated, filter.op, what, format!("write `== {name}`"));
             }
         }
         Value::Claim(claim) => {
             let what = "a table line compares with parameters, not with the actor";
+            let claim = &claim.ident;
             let help = format!("bind a parameter, `{claim} = actor.{claim};`, and write `== {claim}` here");
-            errors.push(claim, what, help);
+            errors.push(Code::ActorInTableLine, claim, what, help);
         }
         Value::Const(_) => {}
     }
 }
 
-fn check_compared_once(line: &TableLine, errors: &Errors) {
-    let mut seen: Vec<&Ident> = Vec::new();
-    for filter in &line.filters {
-        if let Value::Param(ident) = &filter.value {
-            if seen.contains(&ident) {
-                let what = format!("`{ident}` is compared twice in this line");
-                errors.push(ident, what, "keep the column that says to whom the row belongs");
-            }
-            seen.push(ident);
-        }
-    }
-}
-
-fn check_constants(line: &TableLine, errors: &Errors) {
-    let constants: Vec<(String, String, &Filter)> = line
-        .filters
-        .iter()
-        .filter_map(|filter| match &filter.value {
-            Value::Const(value) => Some((filter.column.ident.to_string(), value.to_token_stream().to_string(), filter)),
-            _ => None,
-        })
-        .collect();
-    for (at, (column, value, filter)) in constants.iter().enumerate() {
-        for (other_column, other_value, other) in &constants[..at] {
-            let same = value == other_value;
-            if column != other_column {
-                continue;
-            }
-            if same && filter.negated() == other.negated() {
-                errors.push(&filter.column, "this condition is there already", "take it away");
-            } else if same || !filter.negated() && !other.negated() {
-                errors.push(&filter.column, "these conditions are never true together", "take one of them away");
-            }
-        }
-    }
-}
-
 fn check_bucket(rule: &Rule, line: &TableLine, errors: &Errors) {
-    if line.broken || line.filters.iter().any(|filter| is_unknown(rule, filter)) {
+    if line.broken || line.terms.filters().iter().any(|filter| is_unknown(rule, filter)) {
         return;
     }
+    check_tears(
+        &line.terms,
+        &format!("has no bucket: its rows would reach every actor of rule `{}`", rule.ident),
+        errors,
+    );
     let missing: Vec<&Ident> = rule.header.iter().filter(|param| !scopes(line, param)).collect();
     let Some(table) = line.table_ident() else { return };
     // A parameter that no line uses is reported once, in the header.
@@ -120,13 +102,18 @@ fn check_bucket(rule: &Rule, line: &TableLine, errors: &Errors) {
     if wanted.is_empty() {
         return;
     }
-    let join = if line.filters.is_empty() { "where" } else { "&&" };
     let what = if rule.header.len() == missing.len() {
         format!("`{table}` has no bucket: every row of it would reach every actor of rule `{}`", rule.ident)
     } else {
         format!("`{table}` is not scoped by every parameter: rows would reach actors of another bucket")
     };
-    errors.push(&line.table, what, format!("add `{join} {}`, with the column that holds it", wanted.join(" && ")));
+    let wanted = wanted.join(" && ");
+    let help = match &line.terms.condition {
+        Condition::All(all) if all.is_empty() => format!("add `where {wanted}`, with the column that holds it"),
+        Condition::Any(_) => format!("write `where {wanted} && (…)`, with the column that holds it"),
+        _ => format!("add `&& {wanted}`, with the column that holds it"),
+    };
+    errors.push(Code::NoBucket, &line.table, what, help);
 }
 
 fn is_unknown(rule: &Rule, filter: &Filter) -> bool {

@@ -2,7 +2,7 @@
 
 use super::derive::{Derives, rename_all};
 use super::ty;
-use crate::{Errors, ast, name};
+use crate::{Code, Errors, ast, name};
 use syn::{Field, ItemStruct};
 
 /// A claims type.
@@ -33,10 +33,15 @@ fn require(item: &ItemStruct, wanted: &str, meaning: &str, errors: &Errors) {
     match item.fields.iter().find(|field| names(field).as_deref() == Some(wanted)) {
         None => {
             let what = format!("claims need a field `{wanted}`");
-            errors.push(&item.ident, what, format!("add `{wanted}: String`: {meaning}"));
+            errors.push(Code::ClaimMissing, &item.ident, what, format!("add `{wanted}: String`: {meaning}"));
         }
         Some(field) if ty::name(&field.ty).is_none_or(|name| name != "String") => {
-            errors.push(&field.ty, format!("`{wanted}` is a text"), format!("write `{wanted}: String`"));
+            errors.push(
+                Code::ClaimNotText,
+                &field.ty,
+                format!("`{wanted}` is a text"),
+                format!("write `{wanted}: String`"),
+            );
         }
         Some(_) => {}
     }

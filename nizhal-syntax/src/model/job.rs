@@ -2,7 +2,7 @@
 
 use super::ty;
 use crate::ast::{self, attr};
-use crate::{Errors, name};
+use crate::{Code, Errors, name};
 use syn::{Attribute, FnArg, Ident, ItemFn, LitInt, LitStr, Signature, Type, Visibility};
 
 const SHAPE: &str = "write `async fn name(ctx: &mut JobCtx, args: Args) -> Result<()>`";
@@ -57,7 +57,7 @@ pub fn lower_job(job: ast::Job, errors: &Errors) -> Job {
 
 fn lower_inputs(sig: &Signature, errors: &Errors) -> Option<Type> {
     if let Some(receiver) = sig.receiver() {
-        errors.push(receiver, "a job is a free function: it has no `self`", SHAPE);
+        errors.push(Code::JobMethod, receiver, "a job is a free function: it has no `self`", SHAPE);
         return None;
     }
     let types: Vec<&Type> = sig
@@ -69,26 +69,27 @@ fn lower_inputs(sig: &Signature, errors: &Errors) -> Option<Type> {
         })
         .collect();
     let Some(ctx) = types.first() else {
-        errors.push(&sig.ident, "a job takes a context and its arguments", SHAPE);
+        errors.push(Code::JobShape, &sig.ident, "a job takes a context and its arguments", SHAPE);
         return None;
     };
     if is_a_mutators(ctx) {
-        errors.push(ctx, "a job has no actor: it is the server's own work", "write `ctx: &mut JobCtx`");
+        errors.push(Code::JobActor, ctx, "a job has no actor: it is the server's own work", "write `ctx: &mut JobCtx`");
     } else if !is_ctx(ctx) {
-        errors.push(ctx, "a job's first argument is its context", "write `ctx: &mut JobCtx`");
+        errors.push(Code::JobContext, ctx, "a job's first argument is its context", "write `ctx: &mut JobCtx`");
     }
     if let Some(extra) = sig.inputs.iter().nth(2) {
         let help = "put every argument into one #[nizhal::args] struct";
-        errors.push(extra, "a job takes one argument beside its context", help);
+        errors.push(Code::JobManyArgs, extra, "a job takes one argument beside its context", help);
     }
     match types.get(1) {
         None => errors.push(
+            Code::JobNoArgs,
             &sig.ident,
             "this job takes no arguments",
             "add `args: Args`, where `Args` is a #[nizhal::args] struct, empty if need be",
         ),
         Some(Type::Reference(reference)) => {
-            errors.push(reference, "a job owns its arguments", "write the type without `&`");
+            errors.push(Code::JobBorrowsArgs, reference, "a job owns its arguments", "write the type without `&`");
         }
         Some(ty) => return Some((*ty).clone()),
     }

@@ -8,13 +8,15 @@ pub mod job;
 pub mod mutator;
 pub mod rules;
 pub mod table;
+pub mod terms;
 pub mod ty;
 
 pub use args::{Args, lower_args};
 pub use claims::{Claims, lower_claims};
-pub use condition::{Column, Filter, Value};
+pub use condition::{Branch, Claim, Column, Condition, Filter, Value};
 pub use derive::Derives;
 pub use job::{Job, lower_job};
 pub use mutator::{Mutator, lower_mutator};
 pub use rules::{Param, Rule, RuleSet, Source, TableLine, lower_rules};
 pub use table::{Merge, Table, TableColumn, lower_table};
+pub use terms::{Tear, Terms};

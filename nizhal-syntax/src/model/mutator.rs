@@ -2,7 +2,7 @@
 
 use super::ty;
 use crate::ast::{self, attr};
-use crate::{Errors, name};
+use crate::{Code, Errors, name};
 use syn::{Attribute, FnArg, Ident, ItemFn, LitStr, Path, Signature, Type, Visibility};
 
 const SHAPE: &str = "write `async fn name(ctx: &mut Ctx<Claims>, args: Args) -> Result<Applied>`";
@@ -58,7 +58,7 @@ pub fn lower_mutator(mutator: ast::Mutator, errors: &Errors) -> Mutator {
 
 fn lower_inputs(sig: &Signature, errors: &Errors) -> (Option<Type>, Option<Type>) {
     if let Some(receiver) = sig.receiver() {
-        errors.push(receiver, "a mutator is a free function: it has no `self`", SHAPE);
+        errors.push(Code::MutatorMethod, receiver, "a mutator is a free function: it has no `self`", SHAPE);
         return (None, None);
     }
     let types: Vec<&Type> = sig
@@ -70,15 +70,21 @@ fn lower_inputs(sig: &Signature, errors: &Errors) -> (Option<Type>, Option<Type>
         })
         .collect();
     let Some(ctx) = types.first() else {
-        errors.push(&sig.ident, "a mutator takes a context and its arguments", SHAPE);
+        errors.push(Code::MutatorShape, &sig.ident, "a mutator takes a context and its arguments", SHAPE);
         return (None, None);
     };
     let actor = actor_of(ctx).cloned();
     if actor.is_none() {
-        errors.push(ctx, "a mutator's first argument is its context", "write `ctx: &mut Ctx<Claims>`");
+        errors.push(
+            Code::MutatorContext,
+            ctx,
+            "a mutator's first argument is its context",
+            "write `ctx: &mut Ctx<Claims>`",
+        );
     }
     if let Some(extra) = sig.inputs.iter().nth(2) {
         errors.push(
+            Code::MutatorManyArgs,
             extra,
             "a mutator takes one argument beside its context",
             "put every argument into one #[nizhal::args] struct",
@@ -87,12 +93,18 @@ fn lower_inputs(sig: &Signature, errors: &Errors) -> (Option<Type>, Option<Type>
     let args = types.get(1).map(|ty| (*ty).clone());
     match &args {
         None => errors.push(
+            Code::MutatorNoArgs,
             &sig.ident,
             "this mutator takes no arguments",
             "add `args: Args`, where `Args` is a #[nizhal::args] struct, empty if need be",
         ),
         Some(Type::Reference(reference)) => {
-            errors.push(reference, "a mutator owns its arguments", "write the type without `&`");
+            errors.push(
+                Code::MutatorBorrowsArgs,
+                reference,
+                "a mutator owns its arguments",
+                "write the type without `&`",
+            );
         }
         Some(_) => return (actor, args),
     }

@@ -1,11 +1,12 @@
 //! Rules: parameters with their sources, and tables with their conditions.
 
-use super::condition::{Column, Filter, claim_of, column_of, lower_condition};
+use super::condition::{Claim, Column, Condition, claim_of, column_of, lower_condition};
+use super::terms::Terms;
 use crate::ast::{self, Stmt, attr};
-use crate::{Errors, name, symbol};
+use crate::{Code, Errors, name, symbol};
 use proc_macro2::Ident;
 use quote::ToTokens;
-use syn::{Attribute, Expr, ExprLit, Lit, LitStr, Meta, Path, Visibility};
+use syn::{Attribute, Expr, ExprLit, Lit, LitInt, LitStr, Meta, Path, Visibility};
 
 /// A rule set.
 #[derive(Debug)]
@@ -31,6 +32,10 @@ pub struct Rule {
     pub name: LitStr,
     /// The doc comment.
     pub doc: String,
+    /// `public`, where it is written.
+    pub public: Option<Ident>,
+    /// The most buckets that an actor may have of it, where that is written.
+    pub max_buckets: Option<LitInt>,
     /// The parameters of the header.
     pub header: Vec<Ident>,
     /// The parameters as bound, in the order of their lines.
@@ -56,13 +61,13 @@ pub struct Param {
 #[derive(Debug)]
 pub enum Source {
     /// A claim.
-    Claim(Ident),
+    Claim(Claim),
     /// The rows of a membership table.
     Member {
         /// The column with the values.
         column: Column,
         /// The conditions.
-        filters: Vec<Filter>,
+        terms: Box<Terms>,
     },
 }
 
@@ -71,8 +76,10 @@ pub enum Source {
 pub struct TableLine {
     /// The table.
     pub table: Path,
+    /// The columns that leave the server, where they are listed.
+    pub columns: Option<Vec<Ident>>,
     /// The conditions.
-    pub filters: Vec<Filter>,
+    pub terms: Terms,
     /// Whether part of the line was not understood.
     pub broken: bool,
 }
@@ -96,9 +103,12 @@ pub fn lower_rules(set: ast::RuleSet, errors: &Errors) -> RuleSet {
 }
 
 fn lower_rule(rule: ast::Rule, errors: &Errors) -> Rule {
+    let Words { name, max_buckets } = lower_words(&rule, errors);
     let mut lowered = Rule {
-        name: lower_name(&rule, errors),
+        name,
+        max_buckets,
         doc: attr::doc(&rule.attrs),
+        public: rule.public,
         ident: rule.ident,
         header: rule.params,
         params: Vec::new(),
@@ -107,20 +117,23 @@ fn lower_rule(rule: ast::Rule, errors: &Errors) -> Rule {
     };
     for stmt in rule.stmts {
         let before = errors.count();
-        let filters = |filter: Option<Box<Expr>>| filter.map_or_else(Vec::new, |expr| lower_condition(&expr, errors));
+        let terms = |filter: Option<Box<Expr>>| {
+            Terms::of(filter.map_or_else(|| Condition::All(Vec::new()), |expr| lower_condition(&expr, errors)))
+        };
         match stmt {
             Stmt::Claim { param, value } => {
                 let source = lower_claim(&param, &value, errors).map(Source::Claim);
                 lowered.bind(param, source, false);
             }
             Stmt::Member { param, column, filter } => {
-                let filters = filters(filter);
-                let source = lower_member(&param, &column, errors).map(|column| Source::Member { column, filters });
+                let terms = terms(filter);
+                let source = lower_member(&param, &column, errors)
+                    .map(|column| Source::Member { column, terms: Box::new(terms) });
                 lowered.bind(param, source, errors.count() > before);
             }
-            Stmt::Table { table, filter } => {
-                let filters = filters(filter);
-                lowered.tables.push(TableLine { table, filters, broken: errors.count() > before });
+            Stmt::Table { table, columns, filter } => {
+                let terms = terms(filter);
+                lowered.tables.push(TableLine { table, columns, terms, broken: errors.count() > before });
             }
         }
     }
@@ -136,28 +149,54 @@ impl Rule {
     }
 }
 
-fn lower_name(rule: &ast::Rule, errors: &Errors) -> LitStr {
-    let default = LitStr::new(&name::camel(&name::plain(&rule.ident)), rule.ident.span());
-    let mut renamed = None;
+/// What a rule's attributes say.
+struct Words {
+    name: LitStr,
+    max_buckets: Option<LitInt>,
+}
+
+fn lower_words(rule: &ast::Rule, errors: &Errors) -> Words {
+    let (mut name, mut max_buckets) = (None, None);
     for attr in rule.attrs.iter().filter(|attr| !attr.path().is_ident("doc")) {
+        let twice = attr.path().is_ident(symbol::NAME) && name.is_some()
+            || attr.path().is_ident(symbol::MAX_BUCKETS) && max_buckets.is_some();
         match &attr.meta {
+            other if twice => errors.push(Code::RuleWordTwice, other, "this is written twice", "take one of them away"),
             Meta::NameValue(pair) if pair.path.is_ident(symbol::NAME) => match &pair.value {
-                Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => renamed = Some(text.clone()),
-                other => errors.push(other, "this is not a text", "write `#[name = \"…\"]`"),
+                Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => name = Some(text.clone()),
+                other => {
+                    errors.push(Code::RuleNameNotText, other, "a rule's name is a text", "write `#[name = \"…\"]`")
+                }
+            },
+            Meta::NameValue(pair) if pair.path.is_ident(symbol::MAX_BUCKETS) => match &pair.value {
+                Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => max_buckets = Some(number.clone()),
+                other => errors.push(
+                    Code::MaxBucketsNotNumber,
+                    other,
+                    "the most buckets are a whole number",
+                    "write `#[max_buckets = 200]`",
+                ),
             },
             other => {
-                errors.push(other.path(), "a rule has no such attribute", "write `#[name = \"…\"]` or a doc comment")
+                let help = "write `#[name = \"…\"]`, `#[max_buckets = 200]` or a doc comment";
+                errors.push(Code::UnknownRuleWord, other.path(), "a rule has no such attribute", help);
             }
         }
     }
-    renamed.unwrap_or(default)
+    let default = || LitStr::new(&name::camel(&name::plain(&rule.ident)), rule.ident.span());
+    Words { name: name.unwrap_or_else(default), max_buckets }
 }
 
-fn lower_claim(param: &Ident, value: &Expr, errors: &Errors) -> Option<Ident> {
+fn lower_claim(param: &Ident, value: &Expr, errors: &Errors) -> Option<Claim> {
     let claim = claim_of(value);
     if claim.is_none() {
         let what = format!("`{param}` is bound to something other than the actor");
-        errors.push(value, what, format!("write `{param} = actor.claim;` with a field of the claims type"));
+        errors.push(
+            Code::BoundToOther,
+            value,
+            what,
+            format!("write `{param} = actor.claim;` with a field of the claims type"),
+        );
     }
     claim
 }
@@ -166,10 +205,15 @@ fn lower_member(param: &Ident, column: &Expr, errors: &Errors) -> Option<Column>
     let found = column_of(column);
     if found.is_none() {
         let help = match claim_of(column) {
-            Some(claim) => format!("write `{param} = actor.{claim};` for a parameter with one value"),
+            Some(claim) => format!("write `{param} = actor.{};` for a parameter with one value", claim.ident),
             None => format!("write `{param} in Table.column where Table.user == actor.user_id;`"),
         };
-        errors.push(column.to_token_stream(), "this is not a column of a membership table", help);
+        errors.push(
+            Code::MembershipNoColumn,
+            column.to_token_stream(),
+            "this is not a column of a membership table",
+            help,
+        );
     }
     found
 }

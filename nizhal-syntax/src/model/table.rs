@@ -1,7 +1,7 @@
 //! A table: its names, its key and its columns.
 
 use crate::ast::{self, Default, attr};
-use crate::{Errors, name};
+use crate::{Code, Errors, name};
 use proc_macro2::{Ident, Span};
 use quote::{ToTokens, format_ident};
 use syn::{Attribute, ItemStruct, LitStr, Type};
@@ -102,7 +102,7 @@ fn lower_merge(merge: Option<&LitStr>, errors: &Errors) -> Merge {
         Some("field") => Merge::Field,
         Some(other) => {
             let help = "write \"lww\" (the last commit wins) or \"field\" (each column by its own clock)";
-            errors.push(merge, format!("there is no merge policy \"{other}\""), help);
+            errors.push(Code::UnknownMerge, merge, format!("there is no merge policy \"{other}\""), help);
             Merge::Lww
         }
     }

@@ -41,10 +41,10 @@ fn a_rule_set_is_understood() {
     assert_eq!(mistakes, [""; 0]);
     let names: Vec<String> = set.rules.iter().map(|rule| rule.name.value()).collect();
     assert_eq!((names.join(" ").as_str(), set.rules[0].doc.as_str()), ("first otherShops", "One."));
-    let Source::Member { filters, .. } = &set.rules[0].params[0].source else { panic!() };
-    assert!(filters.len() == 2 && filters[1].negated());
-    assert!(matches!(&set.rules[0].params[1].source, Source::Claim(claim) if claim == "owner_id"));
-    assert_eq!(set.rules[0].tables[0].filters.len(), 3);
+    let Source::Member { terms, .. } = &set.rules[0].params[0].source else { panic!() };
+    assert!(terms.bound.len() == 1 && terms.filters()[1].negated());
+    assert!(matches!(&set.rules[0].params[1].source, Source::Claim(claim) if claim.ident == "owner_id"));
+    assert_eq!((set.rules[0].tables[0].terms.bound.len(), set.rules[0].tables[0].terms.rest.len()), (2, 1));
 }
 
 #[test]
@@ -55,7 +55,39 @@ fn leaks_are_refused() {
         ("C where C.shop == shpo;", "rule `mine` has no parameter `shpo`"),
         ("C where C.shop != shop;", "`!=` would give the rows of every bucket but `shop`"),
         ("C where C.shop == shop && C.b == shop;", "`shop` is compared twice in this line"),
-        ("C where C.shop == shop || C.b == 1;", "`||` cannot stand in a rule"),
+        (
+            "C where C.shop == shop || C.b == 1;",
+            "this branch of `||` has no bucket: its rows would reach every actor of rule `mine`",
+        ),
+        (
+            "C where C.b == 1 || C.shop == shop;",
+            "this branch of `||` has no bucket: its rows would reach every actor of rule `mine`",
+        ),
+        (
+            "C where C.x == 1 && (C.y == 2 || C.shop == shop && C.b == 1);",
+            "this branch of `||` has no bucket: its rows would reach every actor of rule `mine`",
+        ),
+        ("C where C.a == 1 || C.b == 1;", "`C` has no bucket: every row of it would reach every actor of rule `mine`"),
+        (
+            "C where C.shop == shop && C.a == 1 || C.b == shop && C.c == 1;",
+            "this branch is scoped by `C.b`, another by `C.shop`",
+        ),
+        (
+            "C where C.shop == shop && C.a == 1 || C.shop != shop && C.b == 1;",
+            "`!=` would give the rows of every bucket but `shop`",
+        ),
+        (
+            "C where C.shop == shop && C.a == 1 || C.shop == shop;",
+            "this branch says nothing of its own, so the others have no effect",
+        ),
+        ("C where C.shop == shop && (C.b == 1 || C.b == 1);", "this branch is there already"),
+        ("C where C.shop == shop && (C.b == 1 || C.b != 1);", "one of these branches is always true"),
+        ("C where C.shop == shop && (C.b == true || C.b == false);", "one of these branches is always true"),
+        ("C where C.shop == shop && (C.b != 1 || C.b != 2);", "one of these branches is always true"),
+        ("C where C.shop == shop && C.b == 1 && (C.b == 2 || C.c == 1);", "these conditions are never true together"),
+        ("C where C.shop == shop && (C.b == 1 || true);", "this condition is always true"),
+        ("C {} where C.shop == shop;", "this list names no column"),
+        ("C { id, a, id } where C.shop == shop;", "`id` is listed twice"),
         ("C where C.shop == shop && !C.b;", "`!` cannot stand in a rule"),
         ("C where !(C.shop == shop);", "`!` cannot stand in a rule"),
         ("C where C.shop == shop && C.b;", "a column alone is not a condition"),

@@ -7,3 +7,4 @@ mod number;
 mod observe;
 mod oracle;
 mod rules;
+mod shapes;

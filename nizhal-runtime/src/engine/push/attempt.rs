@@ -196,7 +196,8 @@ impl Engine {
         Ok(outcome)
     }
 
-    /// Whether every touched bucket is the actor's, or of a table that the mutator is privileged for.
+    /// Whether every touched bucket is the actor's, or of a table that the mutator is privileged for. A public rule's bucket is
+    /// everybody's to read and so nobody's to write.
     async fn may_write(
         &self,
         tx: &sea_orm::DatabaseTransaction,
@@ -210,10 +211,16 @@ impl Engine {
         if checked.peek().is_none() {
             return Ok(true);
         }
+        let mut touched = checked.collect::<Vec<_>>().into_iter();
+        if let Some(public) = touched.as_slice().iter().find(|touched| touched.bucket.params.is_empty()) {
+            let (mutator, table, rule) = (entry.desc.name, &public.table, &public.bucket.rule);
+            tracing::warn!(mutator, table, rule, "a public table is written by #[mutator(privileged(Table))] alone");
+            return Ok(false);
+        }
         let frame = self.store.on(tx).frame(&self.store.scope_args(principal)).await?;
         self.same_rules(&frame)?;
         let own = Choices::new(&self.schema, principal, &frame.members);
-        Ok(checked.all(|touched| own.hold(&touched.bucket)))
+        Ok(touched.all(|touched| own.hold(&touched.bucket)))
     }
 
     /// Tells of the columns that a late write did not get.

@@ -124,7 +124,7 @@ fn exits(schema: &str, rule: &str, synced: &RuleTable) -> String {
         same_key(table),
         DIALECT.visible(synced, "o"),
         DIALECT.visible(synced, "n"),
-        moved.join(" or "),
+        if moved.is_empty() { "false".to_owned() } else { moved.join(" or ") },
         DIALECT.bucket_key(synced, "o"),
         n_key = col("n", &key),
     )

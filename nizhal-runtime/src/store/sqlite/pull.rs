@@ -33,7 +33,10 @@ impl<'a> Snapshot<'a> {
     pub(crate) async fn ask(&mut self, ask: &Ask<'_>) -> Result<Answer<'_>, StoreError> {
         let mut query = sqlx::query(AssertSqlSafe(self.sql.scope.sql.as_str()));
         for arg in self.sql.scope.values(ask.principal) {
-            query = scan::bind(query, &arg.text, arg.sql);
+            query = match &arg.text {
+                Some(text) => scan::bind(query, text, arg.sql),
+                None => query.bind(None::<String>),
+            };
         }
         let mut frame = Frame::default();
         for row in query.fetch_all(&mut *self.tx).await? {

@@ -1,0 +1,73 @@
+//! Tables of which a rule lists columns: the others are private, so that no part of the server shows them.
+
+use crate::{Col, ColumnDesc, Table, TableDesc};
+
+impl<T: Table, C> Col<T, C> {
+    /// The index of a column that a rule lists; does not compile for one that may not leave the server.
+    #[doc(hidden)]
+    #[track_caller]
+    pub const fn listed(self) -> usize {
+        if T::DESC.columns[self.index()].private {
+            panic!("this column is private, so no rule may list it: take it out of the list");
+        }
+        self.index()
+    }
+}
+
+/// The columns that a rule lists; does not compile when one of the key is missing.
+#[track_caller]
+pub const fn keyed<T: Table, const N: usize>(listed: [usize; N]) -> [usize; N] {
+    let key = T::DESC.key;
+    let mut at = 0;
+    while at < key.len() {
+        if !holds(&listed, key[at]) {
+            panic!("this list lacks a column of the primary key: devices name rows by it, so write it first");
+        }
+        at += 1;
+    }
+    listed
+}
+
+/// The table's columns, those that are not listed as private ones; the engine's own come always.
+pub const fn narrowed<const COLUMNS: usize>(table: &TableDesc, listed: &[usize]) -> [ColumnDesc; COLUMNS] {
+    let mut columns = [table.columns[0]; COLUMNS];
+    let mut at = 0;
+    while at < COLUMNS {
+        columns[at] = table.columns[at];
+        let engine = is(columns[at].name, "updated_at") || is(columns[at].name, "deleted_at");
+        columns[at].private |= !engine && !holds(listed, at);
+        at += 1;
+    }
+    columns
+}
+
+const fn holds(list: &[usize], wanted: usize) -> bool {
+    let mut at = 0;
+    while at < list.len() {
+        if list[at] == wanted {
+            return true;
+        }
+        at += 1;
+    }
+    false
+}
+
+const fn is(name: &str, wanted: &str) -> bool {
+    let (name, wanted) = (name.as_bytes(), wanted.as_bytes());
+    let mut at = 0;
+    while at < name.len() && at < wanted.len() && name[at] == wanted[at] {
+        at += 1;
+    }
+    at == name.len() && at == wanted.len()
+}
+
+/// The description of a table of which these columns leave the server.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __narrowed {
+    ($table:ty, $listed:expr) => {{
+        const TABLE: $crate::TableDesc = <$table as $crate::Table>::DESC;
+        const COLUMNS: [$crate::ColumnDesc; TABLE.columns.len()] = $crate::__private::narrowed(&TABLE, &$listed);
+        const { &$crate::TableDesc { columns: &COLUMNS, ..TABLE } }
+    }};
+}

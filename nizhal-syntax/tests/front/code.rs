@@ -1,0 +1,69 @@
+//! The catalogue is whole: every code stands at one place, and the book's page lists them all.
+
+use nizhal_syntax::Code;
+use std::{collections::BTreeSet, fs, path::Path};
+
+fn codes() -> Vec<Code> {
+    Code::PARTS.iter().flat_map(|(_, codes)| codes.iter().copied()).collect()
+}
+
+fn sources(dir: &Path, all: &mut String) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, all);
+        } else if !path.ends_with("src/code.rs") {
+            all.push_str(&fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn every_code_stands_at_one_place() {
+    let mut all = String::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    sources(&root.join("src"), &mut all);
+    sources(&root.join("../nizhal-macros/src"), &mut all);
+    // The example in the documentation of `Errors` uses one for show.
+    let all: String = all.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+    for code in codes() {
+        let name = format!("Code::{code:?}");
+        let uses = all.match_indices(&name).filter(|(at, _)| {
+            let after = all[at + name.len()..].chars().next();
+            !after.is_some_and(char::is_alphanumeric)
+        });
+        assert_eq!(uses.count(), 1, "{code} {name}");
+    }
+}
+
+#[test]
+fn no_number_is_given_twice() {
+    let numbers: BTreeSet<String> = codes().iter().map(ToString::to_string).collect();
+    assert_eq!(numbers.len(), codes().len());
+    assert!(numbers.iter().all(|number| number.len() == 5), "{numbers:?}");
+}
+
+/// Written anew with `NIZHAL_BLESS=1`.
+#[test]
+fn the_book_lists_every_code() {
+    let mut page = String::from(
+        "# Messages\n\nWhat the macros and `nizhal check` say begins with a code. Types and names of columns are rustc's to judge, in its \
+         own words and with its own codes.\n",
+    );
+    for (part, codes) in Code::PARTS {
+        page.push_str(&format!("\n## {part}\n\n| code | what | why |\n|---|---|---|\n"));
+        for code in *codes {
+            page.push_str(&format!(
+                "| `{code}` | {} | {} |\n",
+                code.title().replace('|', "\\|"),
+                code.explanation().replace('|', "\\|")
+            ));
+        }
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../book/src/messages.md");
+    if std::env::var_os("NIZHAL_BLESS").is_some() {
+        fs::write(&path, &page).unwrap();
+    }
+    let found = fs::read_to_string(&path).unwrap_or_default();
+    assert!(found == page, "book/src/messages.md is not what the catalogue says: run this test with NIZHAL_BLESS=1");
+}
