@@ -10,10 +10,20 @@ pub const MAX_BUCKETS: usize = 10_000;
 
 /// An actor's memberships multiply to more buckets than one may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the actor holds more than {most} buckets: give it fewer memberships, or set NIZHAL_MAX_BUCKETS higher")]
+#[error("the actor holds more than {most} buckets{}: give it fewer memberships, or allow more by {}", of(*.rule), by(*.rule))]
 pub struct TooManyBuckets {
-    /// How many there may be.
+    /// How many there may be …
     pub most: usize,
+    /// … of this rule; of all together when it is none's.
+    pub rule: Option<&'static str>,
+}
+
+fn of(rule: Option<&'static str>) -> String {
+    rule.map(|rule| format!(" of rule {rule}")).unwrap_or_default()
+}
+
+fn by(rule: Option<&'static str>) -> &'static str {
+    if rule.is_some() { "the rule's #[max_buckets]" } else { "NIZHAL_MAX_BUCKETS" }
 }
 
 /// Why an actor's buckets cannot be told.
@@ -57,9 +67,17 @@ impl<'a> Choices<'a> {
         let product = |values: &[BTreeSet<String>]| {
             values.iter().try_fold(1_usize, |product, values| product.checked_mul(values.len()))
         };
-        let count = self.rules.iter().try_fold(0_usize, |sum, (_, values)| sum.checked_add(product(values)?));
+        let mut count = Some(0_usize);
+        for (rule, values) in &self.rules {
+            let of_rule = product(values);
+            let bound = rule.max_buckets.and_then(|bound| usize::try_from(bound).ok());
+            if let Some(bound) = bound.filter(|&bound| of_rule.is_none_or(|of_rule| of_rule > bound)) {
+                return Err(TooManyBuckets { most: bound, rule: Some(rule.name) });
+            }
+            count = count.zip(of_rule).and_then(|(count, of_rule)| count.checked_add(of_rule));
+        }
         if count.is_none_or(|count| count > most) {
-            return Err(TooManyBuckets { most });
+            return Err(TooManyBuckets { most, rule: None });
         }
         let mut all = BTreeSet::new();
         for (rule, values) in &self.rules {
@@ -119,10 +137,19 @@ mod tests {
     use nizhal_core::{ParamDesc, RuleTable, SqlType};
 
     fn schema(params: usize) -> Schema {
+        bounded_schema(params, None)
+    }
+
+    fn bounded_schema(params: usize, max_buckets: Option<u32>) -> Schema {
         let source = || ParamSource::Member { table: &NOTES, column: 0, filters: Vec::new() };
         let params = (0..params).map(|_| ParamDesc { name: "p", sql: SqlType::Text, source: source() }).collect();
         let tables = vec![RuleTable { table: &NOTES, scope: vec![0, 1], filters: Vec::new() }];
-        Schema::new(vec![&NOTES], vec![Rule { name: "r", doc: "", public: false, max_buckets: None, params, tables }], Vec::new()).unwrap()
+        Schema::new(
+            vec![&NOTES],
+            vec![Rule { name: "r", doc: "", public: false, max_buckets, params, tables }],
+            Vec::new(),
+        )
+        .unwrap()
     }
 
     fn members(of_each: usize, params: usize) -> Vec<(usize, usize, String)> {
@@ -140,7 +167,12 @@ mod tests {
         let (schema, members) = (schema(2), members(100, 2));
         let choices = Choices::new(&schema, &principal(), &members);
         assert_eq!(choices.buckets(10_000).unwrap().len(), 10_000);
-        assert_eq!(choices.buckets(9_999), Err(TooManyBuckets { most: 9_999 }));
+        assert_eq!(choices.buckets(9_999), Err(TooManyBuckets { most: 9_999, rule: None }));
+        let mut bounded = bounded_schema(2, Some(9_999));
+        let choices = Choices::new(&bounded, &principal(), &members);
+        assert_eq!(choices.buckets(20_000), Err(TooManyBuckets { most: 9_999, rule: Some("r") }));
+        bounded = bounded_schema(2, Some(10_000));
+        assert!(Choices::new(&bounded, &principal(), &members).buckets(20_000).is_ok());
     }
 
     #[test]
