@@ -73,9 +73,11 @@ impl Engine {
     ) -> Result<Ending, PullError> {
         let Begun { mut snapshot, frame, lanes, lost, reset, .. } = begun;
         let done = lanes.iter().map(|lane| lane.position.done()).min().unwrap_or_default();
+        // While more waits nothing is acknowledged: a row of the mutation's that others wrote again comes on a later page, and the
+        // client may hold what it was before.
         let last_mutation_id = match &request.device_id {
-            Some(device) => snapshot.last_mutation(device, principal.key(), done).await?,
-            None => None,
+            Some(device) if !has_more => snapshot.last_mutation(device, principal.key(), done).await?,
+            _ => None,
         };
         snapshot.close().await?;
 

@@ -21,9 +21,9 @@ mod tell;
 mod world;
 
 use nizhal_tests::Kind;
-use place::Place;
+use place::{Ground, Place};
 use plain::Plain;
-use script::Script;
+use script::{LIVES, Script};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
@@ -56,19 +56,22 @@ fn cases(kind: Kind, count: u64) {
         Some(seed) => seed..seed + 1,
         None => 0..number("NIZHAL_ORACLE_CASES").unwrap_or(count),
     };
-    let (next, failed) = (AtomicU64::new(seeds.start), AtomicBool::new(false));
+    let (next, failed) = (AtomicU64::new(seeds.start / LIVES * LIVES), AtomicBool::new(false));
     let work = || {
         let mut workshop = Workshop::new(kind);
         while !failed.load(Ordering::Relaxed) {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds.end {
+            let first = next.fetch_add(LIVES, Ordering::Relaxed);
+            if first >= seeds.end {
                 return None;
             }
-            let script = Script::random(seed);
-            if let Err(told) = workshop.run(&script) {
-                failed.store(true, Ordering::Relaxed);
-                return Some((seed, script, told));
+            for seed in first.max(seeds.start)..(first + LIVES).min(seeds.end) {
+                let script = Script::random(seed);
+                if let Err(told) = workshop.run(&script) {
+                    failed.store(true, Ordering::Relaxed);
+                    return Some((seed, script, told));
+                }
             }
+            workshop.ground = None;
         }
         None
     };
@@ -88,20 +91,31 @@ fn cases(kind: Kind, count: u64) {
 struct Workshop {
     runtime: Runtime,
     place: Place,
+    /// Of the shape of the case before, if that went well.
+    ground: Option<Ground>,
 }
 
 impl Workshop {
     fn new(kind: Kind) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let place = runtime.block_on(Place::new(kind));
-        Self { runtime, place }
+        Self { runtime, place, ground: None }
     }
 
     fn run(&mut self, script: &Script) -> world::Check {
         let case = async {
-            let run = Box::pin(world::run(script, &mut self.place));
-            tokio::time::timeout(DEADLINE, run).await.unwrap_or_else(|_| Err("inv04: the case does not end".to_owned()))
+            let mut ground = match self.ground.take() {
+                Some(ground) => ground,
+                None => Ground::new(&script.shape, &mut self.place).await,
+            };
+            ground.clean().await;
+            world::run(script, &self.place, &mut ground).await?;
+            self.ground = Some(ground);
+            Ok(())
         };
+        let late = "inv04: the case does not end";
+        let case =
+            async { tokio::time::timeout(DEADLINE, Box::pin(case)).await.unwrap_or_else(|_| Err(late.to_owned())) };
         catch_unwind(AssertUnwindSafe(|| self.runtime.block_on(case))).unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().cloned();
             let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));

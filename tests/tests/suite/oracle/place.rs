@@ -1,6 +1,15 @@
-//! Where cases run, one after the other: a file in memory, or one Postgres database whose schema is made anew.
+//! Where cases run, one after the other: a file in memory, or a Postgres database whose schema is made anew for each shape.
 
+use super::{declare::declare, shape::Shape};
+use nizhal::{
+    DateTimeUtc, NodeId, Uuid,
+    engine::{Engine, Environment},
+    realtime::Hub,
+    schema::Schema,
+    store::{Store, StoreSettings},
+};
 use nizhal_tests::{Connection, Database, Kind, TempDir};
+use std::sync::Arc;
 
 pub(super) enum Place {
     Sqlite { dir: TempDir, count: usize },
@@ -23,7 +32,7 @@ impl Place {
     }
 
     /// An empty database; its URL.
-    pub(super) async fn fresh(&mut self) -> String {
+    async fn fresh(&mut self) -> String {
         match self {
             Self::Sqlite { dir, count } => {
                 for end in ["", "-wal", "-shm"] {
@@ -47,5 +56,49 @@ impl Place {
             Self::Sqlite { dir, count } => Database::file(&dir.path().join(format!("{count}.db"))).connect().await,
             Self::Postgres(database) => database.connect().await,
         }
+    }
+}
+
+struct Clock;
+
+impl Environment for Clock {
+    fn now(&self) -> DateTimeUtc {
+        DateTimeUtc::UNIX_EPOCH
+    }
+    fn new_id(&self) -> Uuid {
+        Uuid::nil()
+    }
+}
+
+/// A database provisioned for one shape, and the engine on it. Cases of the shape share it, one after the other.
+pub(super) struct Ground {
+    pub(super) engine: Engine,
+    pub(super) settings: StoreSettings,
+    pub(super) schema: Arc<Schema>,
+    /// A stranger's connection.
+    pub(super) db: Connection,
+    /// What makes it as good as new.
+    clean: String,
+}
+
+impl Ground {
+    pub(super) async fn new(shape: &Shape, place: &mut Place) -> Self {
+        let declared = declare(shape);
+        let schema = Arc::new(Schema::new(declared.tables, declared.rules, declared.mutators).expect("a sound schema"));
+        let settings = StoreSettings { url: place.fresh().await, pool: 1 };
+        let store = Store::connect(&settings, schema.clone()).await.expect("a database");
+        store.provision().await.expect("provisioned");
+        let engine = Engine::new(schema.clone(), store, Hub::default(), Arc::new(Clock), NodeId(1));
+        // The engine's tables last: the triggers write there.
+        let engines = ["_nizhal_tombstones", "_nizhal_clients", "_nizhal_mutations", "_nizhal_bucket_sets"];
+        let touched = (place.kind() == Kind::Sqlite).then_some("_nizhal_touched");
+        let tables = shape.tables.iter().map(|table| table.name).chain(engines).chain(touched);
+        let deletes: String = tables.map(|table| format!("delete from {table};")).collect();
+        let clean = format!("begin; {deletes} update _nizhal_control set collected = 0; commit");
+        Self { engine, settings, schema, db: place.connect().await, clean }
+    }
+
+    pub(super) async fn clean(&mut self) {
+        self.db.execute(&self.clean).await;
     }
 }

@@ -14,6 +14,9 @@ pub(super) type Dump = Vec<BTreeSet<Image>>;
 /// For each rule and parameter, the values that an actor has.
 pub(super) type Scope = Vec<Vec<BTreeSet<String>>>;
 
+/// As text, so that a `union` has one type.
+const NULL: &str = "cast(null as text)";
+
 /// One change, as data.
 #[derive(Clone, Debug)]
 pub(super) enum Change {
@@ -204,7 +207,7 @@ impl Plain<'_> {
                 if !as_text {
                     return format!("select {value}");
                 }
-                return format!("select {}", self.claim_text(actor, *claim));
+                return format!("select {} as y", self.claim_text(actor, *claim));
             }
             Source::Member { table: at, column, claims, filters } => {
                 let table = &self.shape.tables[*at];
@@ -220,7 +223,7 @@ impl Plain<'_> {
                 }
                 let column = &table.columns[*column];
                 let value = if as_text { self.text(column) } else { column.name.to_owned() };
-                format!("select {value} from {} where {}", table.name, conditions.join(" and "))
+                format!("select {value} as y from {} where {}", table.name, conditions.join(" and "))
             }
         }
     }
@@ -235,7 +238,7 @@ impl Plain<'_> {
 
     /// What the actor may see now.
     pub(super) async fn visible(self, db: &mut Connection, actor: &Actor) -> Rows {
-        let mut rows = Rows::new();
+        let mut parts = Vec::new();
         for (at, table) in self.shape.tables.iter().enumerate() {
             let mut ways = Vec::new();
             for rule in &self.shape.rules {
@@ -248,16 +251,15 @@ impl Plain<'_> {
                     ways.push(format!("({})", all.join(" and ")));
                 }
             }
-            if ways.is_empty() {
-                continue;
+            if !ways.is_empty() {
+                let shown = |column: &Column| if column.private { NULL.to_owned() } else { self.text(column) };
+                let columns = table.columns.iter().map(shown).collect();
+                parts.push((at, columns, format!("deleted_at is null and ({})", ways.join(" or "))));
             }
-            let shown = |column: &Column| if column.private { "null".to_owned() } else { self.text(column) };
-            let columns: Vec<String> = table.columns.iter().map(shown).collect();
-            let (columns, ways) = (columns.join(", "), ways.join(" or "));
-            let sql = format!("select {columns} from {} where deleted_at is null and ({ways})", table.name);
-            for image in db.rows(&sql).await {
-                rows.insert((at, self.key(at, &image)), image);
-            }
+        }
+        let mut rows = Rows::new();
+        for (at, image) in self.all(db, parts).await {
+            rows.insert((at, self.key(at, &image)), image);
         }
         rows
     }
@@ -265,28 +267,56 @@ impl Plain<'_> {
     /// The whole database, but for what the engine keeps.
     pub(super) async fn dump(self, db: &mut Connection) -> Dump {
         let synced = self.shape.synced_tables();
-        let mut dump = Dump::new();
+        let mut parts = Vec::new();
         for (at, table) in self.shape.tables.iter().enumerate() {
             let mut columns: Vec<String> = table.columns.iter().map(|column| self.text(column)).collect();
             if synced.contains(&at) {
                 columns.push("case when deleted_at is null then 'lives' else 'dead' end".to_owned());
             }
-            let sql = format!("select {} from {}", columns.join(", "), table.name);
-            dump.push(db.rows(&sql).await.into_iter().collect());
+            parts.push((at, columns, "true".to_owned()));
+        }
+        let mut dump = vec![BTreeSet::new(); self.shape.tables.len()];
+        for (at, image) in self.all(db, parts).await {
+            dump[at].insert(image);
         }
         dump
     }
 
+    /// These columns of these tables where these conditions hold, in one statement, for a case has thousands.
+    async fn all(self, db: &mut Connection, parts: Vec<(usize, Vec<String>, String)>) -> Vec<(usize, Image)> {
+        let most = parts.iter().map(|(_, columns, _)| columns.len()).max().unwrap_or_default();
+        let one = |(at, columns, condition): &(usize, Vec<String>, String)| {
+            let rest = std::iter::repeat_n(NULL, most - columns.len());
+            let all: Vec<&str> = columns.iter().map(String::as_str).chain(rest).collect();
+            format!("select '{at}', {} from {} where {condition}", all.join(", "), self.shape.tables[*at].name)
+        };
+        let sql: Vec<String> = parts.iter().map(one).collect();
+        let mut found = Vec::new();
+        for mut row in db.rows(&sql.join(" union all ")).await {
+            let image = row.split_off(1);
+            let at: usize = row[0].as_deref().and_then(|at| at.parse().ok()).expect("a table's place");
+            let width = parts.iter().find(|(part, ..)| *part == at).map_or(0, |(_, columns, _)| columns.len());
+            found.push((at, image[..width].to_vec()));
+        }
+        found
+    }
+
     /// The parameters' values that the actor has now.
     pub(super) async fn scope(self, db: &mut Connection, actor: &Actor) -> Scope {
-        let mut scope = Scope::new();
-        for rule in &self.shape.rules {
-            let mut params = Vec::new();
-            for param in &rule.params {
-                let rows = db.rows(&self.values(actor, &param.source, true)).await;
-                params.push(rows.into_iter().filter_map(|row| row[0].clone()).collect());
+        let mut scope: Scope = self.shape.rules.iter().map(|rule| vec![BTreeSet::new(); rule.params.len()]).collect();
+        let mut parts = Vec::new();
+        for (at, rule) in self.shape.rules.iter().enumerate() {
+            for (param_at, param) in rule.params.iter().enumerate() {
+                parts.push(format!(
+                    "select '{at}', '{param_at}', x.y from ({}) x",
+                    self.values(actor, &param.source, true)
+                ));
             }
-            scope.push(params);
+        }
+        for row in db.rows(&parts.join(" union all ")).await {
+            let number = |at: usize| row[at].as_deref().and_then(|text| text.parse::<usize>().ok()).expect("a place");
+            let value = row[2].clone().expect("no parameter is null");
+            scope[number(0)][number(1)].insert(value);
         }
         scope
     }

@@ -85,7 +85,7 @@ impl World<'_> {
         if given != wanted {
             return Err(format!("inv12: {batch:?} in {wire:?} was answered {given:?}, not {wanted:?}"));
         }
-        let found = self.plain.dump(&mut self.db).await;
+        let found = self.plain.dump(self.db).await;
         if found != after {
             return Err(format!(
                 "inv18: {batch:?} in {wire:?} was answered {given:?}; the rows are {found:?}, not {after:?}"
@@ -98,7 +98,7 @@ impl World<'_> {
     async fn foretell(&mut self, actor: usize, wire: Wire, batch: &[Sent]) -> (Vec<String>, Dump) {
         let (mut answers, mut waiting) = (Vec::new(), Waiting::default());
         self.db.execute("begin").await;
-        let mut now = self.plain.dump(&mut self.db).await;
+        let mut now = self.plain.dump(self.db).await;
         for sent in batch {
             let answer = match self.ledger.admit(wire, actor, sent, &mut waiting) {
                 Admission::Answered(answer) => answer,
@@ -144,7 +144,7 @@ impl World<'_> {
         let mut saved: Vec<BTreeSet<(usize, Image)>> = Vec::new();
         for statement in &sent.statements {
             self.db.try_execute(statement).await.ok()?;
-            let next = self.plain.dump(&mut self.db).await;
+            let next = self.plain.dump(self.db).await;
             match statement.split(' ').next() {
                 Some("savepoint") => saved.push(written.clone()),
                 Some("release") => drop(saved.pop()),
@@ -162,7 +162,7 @@ impl World<'_> {
 
     async fn may_write(&mut self, actor: usize, written: &BTreeSet<(usize, Image)>) -> bool {
         let actor = self.actor(actor);
-        let scope = self.plain.scope(&mut self.db, actor).await;
+        let scope = self.plain.scope(self.db, actor).await;
         written.iter().all(|(table, image)| self.plain.is_within(&scope, *table, image))
     }
 

@@ -8,6 +8,9 @@ use super::{
 };
 use nizhal::wire::Wire;
 
+/// How many cases in a row are of one shape.
+pub(super) const LIVES: u64 = 4;
+
 #[derive(Clone, Debug)]
 pub(super) struct Script {
     pub(super) shape: Shape,
@@ -104,14 +107,15 @@ pub(super) enum Place {
 
 impl Script {
     pub(super) fn random(seed: u64) -> Self {
-        let mut random = Random::new(seed);
-        let shape = Shape::random(&mut random);
+        let shape = Shape::random(&mut Random::new(seed / LIVES));
+        let mut random = Random::new(!seed);
         let wires = [Wire::One, Wire::Two];
+        let more = usize::from(random.one_in(2));
         let devices: Vec<(usize, Wire)> =
-            (0..shape.actors.len() + 1).map(|at| (at % shape.actors.len(), *random.pick(&wires))).collect();
+            (0..shape.actors.len() + more).map(|at| (at % shape.actors.len(), *random.pick(&wires))).collect();
         let watched = random.one_in(4);
         let mut maker = Maker { random, shape: &shape, devices: &devices, watched, stamp: 0, ids: 0, held: 0 };
-        let count = 12 + maker.random.below(28);
+        let count = 8 + maker.random.below(20);
         let mut steps = vec![maker.beginning()];
         steps.extend((0..count).map(|_| maker.step()));
         Self { shape, devices, watched, steps }
@@ -157,7 +161,21 @@ impl Maker<'_> {
             }
             58..=61 => Step::Redeliver { back: self.random.below(4), other_wire: self.random.one_in(3) },
             62..=74 => Step::Ours(self.changes(None)),
-            75..=86 => Step::Outside { changes: self.changes(None), together: !self.watched && self.random.one_in(2) },
+            75..=86 => {
+                let mut changes = self.changes(None);
+                for change in &mut changes {
+                    // Without `pragma recursive_triggers` SQLite tells no trigger of the row that is replaced.
+                    if let Change::Insert { clash: clash @ Clash::Replaces, .. } = change {
+                        *clash = Clash::Updates;
+                    }
+                }
+                let together = !self.watched && self.random.one_in(2);
+                if !together {
+                    // On SQLite a savepoint would begin a transaction.
+                    changes.retain(|change| !matches!(change, Change::Savepoint | Change::RollBack | Change::Release));
+                }
+                Step::Outside { changes, together }
+            }
             87..=89 => Step::Hold(self.held()),
             90..=91 => Step::LetGo { commits: !self.random.one_in(4) },
             92..=94 => Step::Back { device: self.random.below(self.devices.len()), by: 1 + self.random.below(4) },
@@ -230,8 +248,12 @@ impl Maker<'_> {
         let members = self.shape.tables.len() - data;
         if self.random.one_in(if actor.is_some() { 8 } else { 4 }) {
             let table = data + self.random.below(members);
-            return match self.random.below(8) {
-                0..=3 => self.insert(table, actor, Clash::Updates),
+            let is_synced = self.shape.synced_tables().contains(&table);
+            return match self.random.below(9) {
+                8 if is_synced => {
+                    Change::Bury { table, only: self.only(table), dead: self.random.one_in(2), stamp: self.stamp() }
+                }
+                0..=3 | 8 => self.insert(table, actor, Clash::Updates),
                 4 | 5 => Change::Delete { table, only: self.only(table) },
                 _ => self.update(table, &[2, 3, 4, 5, 6, 7], actor),
             };

@@ -1,18 +1,17 @@
 //! A script's run: the engine on one side, plain SQL on the other, and what must hold after each step.
 
 use super::{
-    declare::{ADMIN, Claims, declare},
+    declare::{ADMIN, Claims},
     device::{Device, Page},
     ledger::Ledger,
-    place::Place,
+    place::{Ground, Place},
     plain::{Change, Key, Only, Plain},
     script::{Fate, Pull, Script, Step, client_id},
     shape::Actor,
 };
 use nizhal::{
-    DateTimeUtc, NodeId, Principal, Uuid,
-    engine::{Engine, Environment, Line, Lines},
-    realtime::Hub,
+    Principal, Uuid,
+    engine::{Engine, Line, Lines},
     schema::Schema,
     store::{Store, StoreSettings},
     wire::{CursorText, PullRequest, Wire},
@@ -24,51 +23,33 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 /// What a step, or a case, came to: the invariant that broke, and how.
 pub(super) type Check<T = ()> = Result<T, String>;
 
-struct Clock;
-
-impl Environment for Clock {
-    fn now(&self) -> DateTimeUtc {
-        DateTimeUtc::UNIX_EPOCH
-    }
-    fn new_id(&self) -> Uuid {
-        Uuid::nil()
-    }
-}
-
 pub(super) struct World<'a> {
     pub(super) plain: Plain<'a>,
     pub(super) script: &'a Script,
-    pub(super) engine: Engine,
-    pub(super) db: Connection,
+    pub(super) engine: &'a Engine,
+    pub(super) db: &'a mut Connection,
     pub(super) ledger: Ledger,
     /// Pushes until now: whose, in which wire.
     pub(super) sent: Vec<(usize, Wire, Vec<super::ledger::Sent>)>,
-    settings: StoreSettings,
-    schema: Arc<Schema>,
+    settings: &'a StoreSettings,
+    schema: &'a Arc<Schema>,
     devices: Vec<Device>,
     held: Option<Connection>,
     /// In a watched case: the keys of all rows that each actor ever might see.
     ever: Vec<BTreeSet<Key>>,
 }
 
-/// Runs a script on a fresh database.
-pub(super) async fn run(script: &Script, place: &mut Place) -> Check {
-    let declared = declare(&script.shape);
-    let schema = Arc::new(Schema::new(declared.tables, declared.rules, declared.mutators).expect("a sound schema"));
-    let url = place.fresh().await;
-    let settings = StoreSettings { url, pool: 1 };
-    let store = Store::connect(&settings, schema.clone()).await.expect("a database");
-    store.provision().await.expect("provisioned");
-    let engine = Engine::new(schema.clone(), store, Hub::default(), Arc::new(Clock), NodeId(1));
+/// Runs a script on a ground of its shape.
+pub(super) async fn run(script: &Script, place: &Place, ground: &mut Ground) -> Check {
     let mut world = World {
         plain: Plain { shape: &script.shape, kind: place.kind() },
         script,
-        engine,
-        db: place.connect().await,
+        engine: &ground.engine,
+        db: &mut ground.db,
         ledger: Ledger::default(),
         sent: Vec::new(),
-        settings,
-        schema,
+        settings: &ground.settings,
+        schema: &ground.schema,
         devices: script.devices.iter().map(|(_, wire)| Device::new(*wire)).collect(),
         held: None,
         ever: vec![BTreeSet::new(); script.shape.actors.len()],
@@ -122,7 +103,14 @@ impl<'a> World<'a> {
             Step::Hold(_) => {}
             Step::LetGo { commits } => self.let_go(*commits).await,
             Step::Back { device, by } => self.devices[*device].go_back(*by),
-            Step::Garble { device, cursor } => (*cursor).clone_into(&mut self.devices[*device].cursor),
+            Step::Garble { device, cursor } => {
+                let device = &mut self.devices[*device];
+                (*cursor).clone_into(&mut device.cursor);
+                // The first cursor says that nothing is held.
+                if matches!(*cursor, "" | "0") {
+                    device.rows.clear();
+                }
+            }
             Step::Collect { half } => self.collect(*half).await,
             Step::Epoch => drop(self.store().await.new_epoch().await.expect("a new epoch")),
         }
@@ -132,7 +120,7 @@ impl<'a> World<'a> {
 
     /// A store of the verbs' own.
     async fn store(&self) -> Store {
-        Store::connect(&self.settings, self.schema.clone()).await.expect("a database")
+        Store::connect(self.settings, self.schema.clone()).await.expect("a database")
     }
 
     /// All of the statements by a stranger, or none.
@@ -192,7 +180,7 @@ impl<'a> World<'a> {
     async fn watch(&mut self) {
         if self.script.watched {
             for (at, ever) in self.ever.iter_mut().enumerate() {
-                let visible = self.plain.visible(&mut self.db, &self.script.shape.actors[at]).await;
+                let visible = self.plain.visible(self.db, &self.script.shape.actors[at]).await;
                 ever.extend(visible.into_keys());
             }
         }
@@ -204,7 +192,7 @@ impl<'a> World<'a> {
         let lines = pull.lines && wire == Wire::Two;
         let page = self.ask(pull, lines).await?;
         let actor = self.actor(at);
-        let visible = self.plain.visible(&mut self.db, actor).await;
+        let visible = self.plain.visible(self.db, actor).await;
         let user = actor.user;
         for (key, row) in &page.rows {
             if visible.get(key) != Some(row) {
@@ -219,7 +207,7 @@ impl<'a> World<'a> {
                 return Err(format!("inv02: {user} was told that {key:?} is gone, and never might see it"));
             }
         }
-        let names = self.plain.scope(&mut self.db, actor).await;
+        let names = self.plain.scope(self.db, actor).await;
         let names = self.plain.all_names(&names, wire == Wire::Two);
         if let Some(held) = page.lost.iter().find(|lost| names.contains(*lost)) {
             return Err(format!("inv07: {user} was told to purge {held:?}, which they hold"));
@@ -241,7 +229,8 @@ impl<'a> World<'a> {
         }
         let device = &mut self.devices[pull.device];
         device.take(self.plain, &page);
-        if let Some((client, last)) = last {
+        // What was written again after a transaction that is still open comes when that ends.
+        if let Some((client, last)) = last.filter(|_| self.held.is_none()) {
             honest(&self.ledger, device, &client, last, &visible)?;
         }
         if !page.has_more && self.held.is_none() && device.rows != visible {
@@ -306,12 +295,12 @@ impl<'a> World<'a> {
     async fn settle(mut self) -> Check {
         self.let_go(true).await;
         self.watch().await;
-        let dump = self.plain.dump(&mut self.db).await;
+        let dump = self.plain.dump(self.db).await;
         let rows: usize = dump.iter().map(BTreeSet::len).sum();
         let tombstones = self.db.count("_nizhal_tombstones").await;
         let most = rows * self.script.shape.rules.len() + usize::try_from(tombstones).unwrap_or(usize::MAX) + 8;
         for device in 0..self.devices.len() {
-            let limit = [1, 2, 1000][device % 3];
+            let limit = [2, 3, 1000, 1][device % 4];
             let mut pull = Pull { device, says: device, limit, lines: false, fate: Fate::Taken };
             let mut pages = 0;
             while self.pull(&pull).await? {
@@ -322,7 +311,7 @@ impl<'a> World<'a> {
             }
             let (actor, wire) = self.script.devices[device];
             let of = self.actor(actor);
-            let scope = self.plain.scope(&mut self.db, of).await;
+            let scope = self.plain.scope(self.db, of).await;
             let held = self.engine.scope(&self.principal(actor)).await.map_err(|error| format!("inv17: {error:?}"))?;
             let held: BTreeSet<String> = held.iter().map(|bucket| bucket.name_in(wire)).collect();
             if held != self.plain.all_names(&scope, wire == Wire::Two) {
@@ -343,11 +332,10 @@ fn honest(ledger: &Ledger, device: &Device, client: &str, last: i64, visible: &s
     for ((_, number), effects) in ledger.effects.range((client.to_owned(), 0)..=(client.to_owned(), last)) {
         for (key, stamp) in effects {
             let stamped = |row: &super::plain::Image| row[8].as_deref().and_then(|text| text.parse::<i64>().ok());
-            if !visible.get(key).and_then(stamped).is_some_and(|now| now >= *stamp) {
-                continue;
-            }
-            let held = device.rows.get(key).and_then(stamped);
-            if held.is_none_or(|held| held < *stamp) {
+            let (now, held) = (visible.get(key).and_then(stamped), device.rows.get(key).and_then(stamped));
+            // What was written again since may come on a later page, but nothing older may stay meanwhile.
+            let is_stale = held.is_some_and(|held| held < *stamp) && now.is_some_and(|now| now > *stamp);
+            if is_stale || (now == Some(*stamp) && held != now) {
                 return Err(format!(
                     "inv11: mutation {number} of {client} is acknowledged up to {last}, and of {key:?} the device holds {held:?}, \
                      not {stamp}"
