@@ -1,6 +1,6 @@
 //! The membership query: one statement that gives the frame and every bucket parameter an actor has.
 
-use super::sql::{Dialect, col, quote};
+use super::sql::{DELETED_AT, Dialect, col, quote};
 use nizhal_core::{ClaimOf, MemberFilter, ParamSource, Rule, SqlType};
 
 /// The statement, and the claims to bind to it in order.
@@ -48,6 +48,12 @@ impl ScopeSql {
                             format!("{} = {place}", col("m", column))
                         }
                     });
+                }
+                // A membership that was softly deleted gives nothing; a rule could not say so itself.
+                let is_synced =
+                    rules.iter().flat_map(|rule| &rule.tables).any(|synced| synced.table.name == table.name);
+                if is_synced || table.column(DELETED_AT).is_some() {
+                    conditions.push(format!("m.{} is null", quote(DELETED_AT)));
                 }
                 let (rule_at, param_at) = (int(&rule_at.to_string()), int(&param_at.to_string()));
                 sql.push_str(&format!(

@@ -4,15 +4,17 @@ use super::plain::{Image, Key, Plain, Rows};
 use super::shape::TEXTS;
 use nizhal::wire::Wire;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Debug)]
 pub(super) struct Device {
     pub(super) wire: Wire,
     pub(super) rows: Rows,
     pub(super) cursor: String,
+    /// By name in wire 2, the buckets that it holds, each with the step since which it does.
+    pub(super) since: BTreeMap<String, usize>,
     /// What it was before each answer.
-    pub(super) past: Vec<(Rows, String)>,
+    past: Vec<(Rows, String, BTreeMap<String, usize>)>,
 }
 
 /// An answer, read.
@@ -105,14 +107,19 @@ fn image(plain: Plain<'_>, at: usize, row: &Value) -> Result<Image, String> {
 
 impl Device {
     pub(super) fn new(wire: Wire) -> Self {
-        Self { wire, rows: Rows::new(), cursor: String::new(), past: Vec::new() }
+        Self { wire, rows: Rows::new(), cursor: String::new(), since: BTreeMap::new(), past: Vec::new() }
     }
 
-    /// Takes an answer in.
-    pub(super) fn take(&mut self, plain: Plain<'_>, page: &Page) {
-        self.past.push((self.rows.clone(), self.cursor.clone()));
+    /// Takes an answer in, that came when the actor held these buckets.
+    pub(super) fn take(&mut self, plain: Plain<'_>, page: &Page, names: &BTreeSet<String>, now: usize) {
+        self.past.push((self.rows.clone(), self.cursor.clone(), self.since.clone()));
         if page.reset {
             self.rows.clear();
+            self.since.clear();
+        }
+        self.since.retain(|name, _| names.contains(name));
+        for name in names {
+            self.since.entry(name.clone()).or_insert(now);
         }
         let qualified = self.wire == Wire::Two;
         self.rows.retain(|(table, _), row| {
@@ -130,8 +137,8 @@ impl Device {
     /// Goes back to what it was that many answers ago.
     pub(super) fn go_back(&mut self, by: usize) {
         for _ in 0..by {
-            if let Some((rows, cursor)) = self.past.pop() {
-                (self.rows, self.cursor) = (rows, cursor);
+            if let Some(before) = self.past.pop() {
+                (self.rows, self.cursor, self.since) = before;
             }
         }
     }

@@ -258,10 +258,34 @@ impl Plain<'_> {
             }
         }
         let mut rows = Rows::new();
-        for (at, image) in self.all(db, parts).await {
-            rows.insert((at, self.key(at, &image)), image);
+        for (part, image) in self.all(db, &parts).await {
+            let table = parts[part].0;
+            rows.insert((table, self.key(table, &image)), image);
         }
         rows
+    }
+
+    /// Every row that shows in a bucket now, by the bucket's name in wire 2, whoever holds that.
+    pub(super) async fn shown(self, db: &mut Connection) -> BTreeSet<(String, Key)> {
+        let mut parts = Vec::new();
+        let mut buckets = Vec::new();
+        for rule in &self.shape.rules {
+            for synced in &rule.tables {
+                let table = &self.shape.tables[synced.table];
+                let mut all = self.filters(table, &synced.filters);
+                all.push("deleted_at is null".to_owned());
+                let columns = table.columns.iter().map(|column| self.text(column)).collect();
+                parts.push((synced.table, columns, all.join(" and ")));
+                buckets.push((rule.name, &synced.scope));
+            }
+        }
+        let mut shown = BTreeSet::new();
+        for (part, image) in self.all(db, &parts).await {
+            let (rule, scope) = buckets[part];
+            let values: Vec<&str> = scope.iter().map(|at| image[*at].as_deref().unwrap_or("")).collect();
+            shown.insert((name(rule, &values, true), (parts[part].0, self.key(parts[part].0, &image))));
+        }
+        shown
     }
 
     /// The whole database, but for what the engine keeps.
@@ -276,27 +300,28 @@ impl Plain<'_> {
             parts.push((at, columns, "true".to_owned()));
         }
         let mut dump = vec![BTreeSet::new(); self.shape.tables.len()];
-        for (at, image) in self.all(db, parts).await {
+        for (at, image) in self.all(db, &parts).await {
             dump[at].insert(image);
         }
         dump
     }
 
-    /// These columns of these tables where these conditions hold, in one statement, for a case has thousands.
-    async fn all(self, db: &mut Connection, parts: Vec<(usize, Vec<String>, String)>) -> Vec<(usize, Image)> {
+    /// These columns of these tables where these conditions hold, each row with the place of its part; in one statement, for a
+    /// case asks thousands of times.
+    async fn all(self, db: &mut Connection, parts: &[(usize, Vec<String>, String)]) -> Vec<(usize, Image)> {
         let most = parts.iter().map(|(_, columns, _)| columns.len()).max().unwrap_or_default();
-        let one = |(at, columns, condition): &(usize, Vec<String>, String)| {
+        let one = |(at, (table, columns, condition)): (usize, &(usize, Vec<String>, String))| {
             let rest = std::iter::repeat_n(NULL, most - columns.len());
             let all: Vec<&str> = columns.iter().map(String::as_str).chain(rest).collect();
-            format!("select '{at}', {} from {} where {condition}", all.join(", "), self.shape.tables[*at].name)
+            format!("select '{at}', {} from {} where {condition}", all.join(", "), self.shape.tables[*table].name)
         };
-        let sql: Vec<String> = parts.iter().map(one).collect();
+        let sql: Vec<String> = parts.iter().enumerate().map(one).collect();
         let mut found = Vec::new();
         for mut row in db.rows(&sql.join(" union all ")).await {
-            let image = row.split_off(1);
-            let at: usize = row[0].as_deref().and_then(|at| at.parse().ok()).expect("a table's place");
-            let width = parts.iter().find(|(part, ..)| *part == at).map_or(0, |(_, columns, _)| columns.len());
-            found.push((at, image[..width].to_vec()));
+            let mut image = row.split_off(1);
+            let at: usize = row[0].as_deref().and_then(|at| at.parse().ok()).expect("a part's place");
+            image.truncate(parts[at].1.len());
+            found.push((at, image));
         }
         found
     }

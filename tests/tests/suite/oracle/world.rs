@@ -18,7 +18,11 @@ use nizhal::{
 };
 use nizhal_tests::{Connection, Kind};
 use serde_json::Value;
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 /// What a step, or a case, came to: the invariant that broke, and how.
 pub(super) type Check<T = ()> = Result<T, String>;
@@ -35,8 +39,10 @@ pub(super) struct World<'a> {
     schema: &'a Arc<Schema>,
     devices: Vec<Device>,
     held: Option<Connection>,
-    /// In a watched case: the keys of all rows that each actor ever might see.
-    ever: Vec<BTreeSet<Key>>,
+    /// How many steps were done.
+    now: usize,
+    /// In a watched case: by bucket and row, the last step after which the bucket showed the row.
+    shown: BTreeMap<(String, Key), usize>,
 }
 
 /// Runs a script on a ground of its shape.
@@ -52,9 +58,11 @@ pub(super) async fn run(script: &Script, place: &Place, ground: &mut Ground) -> 
         schema: &ground.schema,
         devices: script.devices.iter().map(|(_, wire)| Device::new(*wire)).collect(),
         held: None,
-        ever: vec![BTreeSet::new(); script.shape.actors.len()],
+        now: 0,
+        shown: BTreeMap::new(),
     };
     for (at, step) in script.steps.iter().enumerate() {
+        world.now = at;
         world.step(at, step, place).await.map_err(|told| format!("{told}\n    at step {at}"))?;
     }
     world.settle().await
@@ -109,6 +117,7 @@ impl<'a> World<'a> {
                 // The first cursor says that nothing is held.
                 if matches!(*cursor, "" | "0") {
                     device.rows.clear();
+                    device.since.clear();
                 }
             }
             Step::Collect { half } => self.collect(*half).await,
@@ -176,14 +185,20 @@ impl<'a> World<'a> {
         store.close().await;
     }
 
-    /// Notes what each actor might see after a commit.
+    /// Notes what each bucket shows after a commit.
     async fn watch(&mut self) {
         if self.script.watched {
-            for (at, ever) in self.ever.iter_mut().enumerate() {
-                let visible = self.plain.visible(self.db, &self.script.shape.actors[at]).await;
-                ever.extend(visible.into_keys());
-            }
+            let shown = self.plain.shown(self.db).await;
+            self.shown.extend(shown.into_iter().map(|shown| (shown, self.now)));
         }
+    }
+
+    /// Whether the device may hear that this row is gone: a bucket that it holds showed the row since it holds it.
+    fn may_hear(&self, device: &Device, names: &BTreeSet<String>, key: &Key) -> bool {
+        names.iter().any(|name| {
+            let since = device.since.get(name).copied().unwrap_or(self.now);
+            self.shown.get(&(name.clone(), key.clone())).is_some_and(|shown| *shown >= since)
+        })
     }
 
     /// One pull with all its checks; true while there is more.
@@ -203,14 +218,19 @@ impl<'a> World<'a> {
             if visible.contains_key(key) {
                 return Err(format!("inv07: {user} was told that {key:?} is gone, and may see it"));
             }
-            if self.script.watched && !self.ever[at].contains(key) {
-                return Err(format!("inv02: {user} was told that {key:?} is gone, and never might see it"));
-            }
         }
-        let names = self.plain.scope(self.db, actor).await;
-        let names = self.plain.all_names(&names, wire == Wire::Two);
+        let scope = self.plain.scope(self.db, actor).await;
+        let names = self.plain.all_names(&scope, wire == Wire::Two);
         if let Some(held) = page.lost.iter().find(|lost| names.contains(*lost)) {
             return Err(format!("inv07: {user} was told to purge {held:?}, which they hold"));
+        }
+        let names = self.plain.all_names(&scope, true);
+        let device = &self.devices[pull.device];
+        let is_told = |key: &&Key| self.script.watched && (page.reset || !self.may_hear(device, &names, key));
+        if let Some(key) = page.gone.iter().find(is_told) {
+            return Err(format!(
+                "inv02: {user} was told that {key:?} is gone, and no bucket showed it since they hold it"
+            ));
         }
         if !lines && i64::try_from(page.rows.len() + page.gone.len()).unwrap_or(i64::MAX) > pull.limit {
             return Err(format!("more than {} in a page", pull.limit));
@@ -224,11 +244,11 @@ impl<'a> World<'a> {
                 if again != page {
                     return Err(format!("inv05: the same cursor answered {again:?} after {page:?}"));
                 }
-                self.devices[pull.device].take(self.plain, &page);
+                self.devices[pull.device].take(self.plain, &page, &names, self.now);
             }
         }
         let device = &mut self.devices[pull.device];
-        device.take(self.plain, &page);
+        device.take(self.plain, &page, &names, self.now);
         // What was written again after a transaction that is still open comes when that ends.
         if let Some((client, last)) = last.filter(|_| self.held.is_none()) {
             honest(&self.ledger, device, &client, last, &visible)?;
@@ -293,6 +313,7 @@ impl<'a> World<'a> {
 
     /// After everything: each device pulls to the end within as many pages as there are changes, and holds what it may.
     async fn settle(mut self) -> Check {
+        self.now += 1;
         self.let_go(true).await;
         self.watch().await;
         let dump = self.plain.dump(self.db).await;
