@@ -11,6 +11,7 @@ mod development;
 mod encoding;
 mod epoch;
 mod fixture;
+mod fuzz;
 mod held;
 mod jobs;
 mod kill;

@@ -111,7 +111,7 @@ impl Device {
     }
 
     /// Takes an answer in, that came when the actor held these buckets.
-    pub(super) fn take(&mut self, plain: Plain<'_>, page: &Page, names: &BTreeSet<String>, now: usize) {
+    pub(super) fn take(&mut self, plain: Plain<'_>, page: &Page, names: &BTreeSet<String>, since: usize) {
         self.past.push((self.rows.clone(), self.cursor.clone(), self.since.clone()));
         if page.reset {
             self.rows.clear();
@@ -119,7 +119,7 @@ impl Device {
         }
         self.since.retain(|name, _| names.contains(name));
         for name in names {
-            self.since.entry(name.clone()).or_insert(now);
+            self.since.entry(name.clone()).or_insert(since);
         }
         let qualified = self.wire == Wire::Two;
         self.rows.retain(|(table, _), row| {

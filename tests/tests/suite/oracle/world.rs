@@ -38,7 +38,8 @@ pub(super) struct World<'a> {
     settings: &'a StoreSettings,
     schema: &'a Arc<Schema>,
     devices: Vec<Device>,
-    held: Option<Connection>,
+    /// A stranger's open transaction, and the step that began it.
+    held: Option<(Connection, usize)>,
     /// How many steps were done.
     now: usize,
     /// In a watched case: by bucket and row, the last step after which the bucket showed the row.
@@ -106,7 +107,7 @@ impl<'a> World<'a> {
                 for statement in self.plain.statements(changes) {
                     let _ = held.try_execute(&statement).await;
                 }
-                self.held = Some(held);
+                self.held = Some((held, at));
             }
             Step::Hold(_) => {}
             Step::LetGo { commits } => self.let_go(*commits).await,
@@ -171,7 +172,7 @@ impl<'a> World<'a> {
     }
 
     async fn let_go(&mut self, commits: bool) {
-        if let Some(mut held) = self.held.take() {
+        if let Some((mut held, _)) = self.held.take() {
             held.execute(if commits { "commit" } else { "rollback" }).await;
         }
     }
@@ -236,6 +237,8 @@ impl<'a> World<'a> {
             return Err(format!("more than {} in a page", pull.limit));
         }
         let last = self.last_mutation_id(pull, at, &page)?;
+        // The engine reads up to where the open transaction began; what came after is told later.
+        let since = self.held.as_ref().map_or(self.now, |(_, at)| *at);
         match pull.fate {
             Fate::Lost => return Ok(true),
             Fate::Taken => {}
@@ -244,11 +247,11 @@ impl<'a> World<'a> {
                 if again != page {
                     return Err(format!("inv05: the same cursor answered {again:?} after {page:?}"));
                 }
-                self.devices[pull.device].take(self.plain, &page, &names, self.now);
+                self.devices[pull.device].take(self.plain, &page, &names, since);
             }
         }
         let device = &mut self.devices[pull.device];
-        device.take(self.plain, &page, &names, self.now);
+        device.take(self.plain, &page, &names, since);
         // What was written again after a transaction that is still open comes when that ends.
         if let Some((client, last)) = last.filter(|_| self.held.is_none()) {
             honest(&self.ledger, device, &client, last, &visible)?;
