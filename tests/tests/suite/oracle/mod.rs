@@ -9,6 +9,7 @@
 
 mod declare;
 mod device;
+mod focus;
 mod ledger;
 mod place;
 mod plain;

@@ -116,17 +116,27 @@ impl Script {
         let watched = random.one_in(4);
         let mut maker = Maker { random, shape: &shape, devices: &devices, watched, stamp: 0, ids: 0, held: 0 };
         let count = 8 + maker.random.below(20);
-        let mut steps = vec![maker.beginning()];
-        steps.extend((0..count).map(|_| maker.step()));
+        let focus = maker.focus();
+        let mut steps = Vec::new();
+        match focus {
+            None => {
+                steps.push(maker.beginning());
+                steps.extend((0..count).map(|_| maker.any_step()));
+            }
+            Some(focus) => {
+                steps.push(maker.close_beginning(focus));
+                steps.extend((0..count).map(|_| maker.close_step(focus)));
+            }
+        }
         Self { shape, devices, watched, steps }
     }
 }
 
-struct Maker<'a> {
-    random: Random,
-    shape: &'a Shape,
-    devices: &'a [(usize, Wire)],
-    watched: bool,
+pub(super) struct Maker<'a> {
+    pub(super) random: Random,
+    pub(super) shape: &'a Shape,
+    pub(super) devices: &'a [(usize, Wire)],
+    pub(super) watched: bool,
     stamp: i64,
     ids: usize,
     held: usize,
@@ -151,7 +161,7 @@ impl Maker<'_> {
         Step::Outside { changes, together: !self.watched }
     }
 
-    fn step(&mut self) -> Step {
+    pub(super) fn any_step(&mut self) -> Step {
         match self.random.below(100) {
             0..=39 => Step::Pull(self.pull()),
             40..=57 => {
@@ -319,7 +329,7 @@ impl Maker<'_> {
     }
 
     /// A value, more often than not one that the actor or everybody else likes too.
-    fn value(&mut self, column: &Column, actor: Option<&Actor>) -> Value {
+    pub(super) fn value(&mut self, column: &Column, actor: Option<&Actor>) -> Value {
         if column.name == STAMP {
             return Value::Int(self.stamp());
         }
@@ -338,7 +348,7 @@ impl Maker<'_> {
         if !is_key_like && self.random.one_in(2) { domain[0] } else { *self.random.pick(&domain) }
     }
 
-    fn stamp(&mut self) -> i64 {
+    pub(super) fn stamp(&mut self) -> i64 {
         self.stamp += 1;
         self.stamp
     }
