@@ -322,14 +322,16 @@ fn confusable(wire: Wire, rules: &[Rule], lost: &Bucket, kept: &Bucket) -> bool 
     })
 }
 
-/// Lanes at the same place become one; lanes without buckets go, but one stays.
+/// Lanes at the same place become one, unless one would then hear of deletes from before it was; lanes without buckets go, but
+/// one stays.
 fn merge(lanes: Vec<Lane>) -> Vec<Lane> {
     let mut merged: Vec<Lane> = Vec::with_capacity(lanes.len());
     for (at, lane) in lanes.into_iter().enumerate() {
         if at > 0 && lane.buckets.is_empty() {
             continue;
         }
-        match merged.iter_mut().find(|other| other.position == lane.position) {
+        let agree = |other: &Lane| other.floor == lane.floor || other.floor.max(lane.floor) <= lane.position.done();
+        match merged.iter_mut().find(|other| other.position == lane.position && agree(other)) {
             Some(other) => {
                 other.buckets.extend(lane.buckets);
                 other.buckets.sort();

@@ -48,7 +48,7 @@ impl Maker<'_> {
             0..=7 => {
                 let fate =
                     *self.random.pick(&[Fate::Taken, Fate::Taken, Fate::Taken, Fate::Taken, Fate::Lost, Fate::Twice]);
-                let limit = *self.random.pick(&[1, 1, 2, 2, 3, 1000]);
+                let limit = *self.random.pick(&[1, 1, 1, 2, 3, 1000]);
                 Step::Pull(Pull { device: focus.device, says: focus.device, limit, lines: false, fate })
             }
             8..=10 => {

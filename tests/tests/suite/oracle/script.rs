@@ -113,7 +113,7 @@ impl Script {
         let more = usize::from(random.one_in(2));
         let devices: Vec<(usize, Wire)> =
             (0..shape.actors.len() + more).map(|at| (at % shape.actors.len(), *random.pick(&wires))).collect();
-        let watched = random.one_in(4);
+        let watched = random.one_in(3);
         let mut maker = Maker { random, shape: &shape, devices: &devices, watched, stamp: 0, ids: 0, held: 0 };
         let count = 8 + maker.random.below(20);
         let focus = maker.focus();
