@@ -202,13 +202,8 @@ impl Plain<'_> {
     /// A query for the values of a parameter that the actor has; its one column is as the database keeps it, or as text.
     fn values(self, actor: &Actor, source: &Source, as_text: bool) -> String {
         match source {
-            Source::Claim(claim) => {
-                let value = self.claim(actor, *claim);
-                if !as_text {
-                    return format!("select {value}");
-                }
-                return format!("select {} as y", self.claim_text(actor, *claim));
-            }
+            Source::Claim(claim) if as_text => format!("select {} as y", self.claim_text(actor, *claim)),
+            Source::Claim(claim) => format!("select {}", self.claim(actor, *claim)),
             Source::Member { table: at, column, claims, filters } => {
                 let table = &self.shape.tables[*at];
                 let mut conditions = self.filters(table, filters);

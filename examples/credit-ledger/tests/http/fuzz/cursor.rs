@@ -75,7 +75,7 @@ async fn inv32_no_cursor_breaks_a_pull(app: App) {
         let is_first = matches!(&cursor, Value::String(text) if text.is_empty() || text == "0")
             || cursor.as_f64() == Some(0.0)
             || cursor.is_null();
-        let is_good = cursor == Value::from(good.as_str());
+        let is_good = cursor == good.as_str();
         let request = app.request(reqwest::Method::POST, "/sync/pull").bearer_auth(&device.token);
         let request = request.header("x-nizhal-wire", if two { "2" } else { "1" });
         let body = json!({"cursor": cursor, "limit": limit}).to_string();
