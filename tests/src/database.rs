@@ -55,6 +55,11 @@ impl Database {
         Self { kind: Kind::Postgres, url: cluster.url(name), name: None, _dir: None }
     }
 
+    /// The SQLite file of this path, which somebody else takes away.
+    pub fn file(path: &std::path::Path) -> Self {
+        Self { kind: Kind::Sqlite, url: format!("sqlite://{}", path.display()), name: None, _dir: None }
+    }
+
     /// Which database it is.
     pub fn kind(&self) -> Kind {
         self.kind

@@ -65,6 +65,21 @@ impl Socket {
         self.0.send(Message::binary(bytes.to_vec())).await.expect("the socket is open");
     }
 
+    /// Sends a text frame, unless the connection is gone; whether it went out.
+    pub async fn try_send(&mut self, text: &str) -> bool {
+        self.0.send(Message::text(text)).await.is_ok()
+    }
+
+    /// Sends a binary frame, unless the connection is gone; whether it went out.
+    pub async fn try_send_bytes(&mut self, bytes: &[u8]) -> bool {
+        self.0.send(Message::binary(bytes.to_vec())).await.is_ok()
+    }
+
+    /// Sends a close frame, unless the connection is gone; whether it went out.
+    pub async fn try_close(&mut self) -> bool {
+        self.0.close(None).await.is_ok()
+    }
+
     /// The next frame that is not presence's.
     ///
     /// # Panics

@@ -17,6 +17,15 @@ impl TempDir {
         Self(path)
     }
 
+    /// One in memory where the system has such a place, for what needs no disk.
+    ///
+    /// # Panics
+    /// As [`new`](Self::new).
+    pub fn in_memory(what: &str) -> Self {
+        let path = Path::new("/dev/shm").join(format!("nizhal-{what}-{}", uuid::Uuid::now_v7().simple()));
+        if std::fs::create_dir(&path).is_ok() { Self(path) } else { Self::new(what) }
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.0

@@ -132,14 +132,16 @@ fn position_after(changes: &mut Vec<Change>, next: Option<i64>, horizon: i64, wh
     Position { version: last.version, tie: Some(Tie { slot: last.slot, key: last.key.clone() }) }
 }
 
-/// Lanes at the same place become one; lanes without buckets go, but one stays.
+/// Lanes at the same place become one, unless one would then hear of deletes from before it was; lanes without buckets go, but
+/// one stays.
 pub(super) fn merge(lanes: Vec<Lane>) -> Vec<Lane> {
     let mut merged: Vec<Lane> = Vec::with_capacity(lanes.len());
     for (at, lane) in lanes.into_iter().enumerate() {
         if at > 0 && lane.buckets.is_empty() {
             continue;
         }
-        match merged.iter_mut().find(|other| other.position == lane.position) {
+        let agree = |other: &Lane| other.floor == lane.floor || other.floor.max(lane.floor) <= lane.position.done();
+        match merged.iter_mut().find(|other| other.position == lane.position && agree(other)) {
             Some(other) => {
                 other.buckets.extend(lane.buckets);
                 other.buckets.sort();

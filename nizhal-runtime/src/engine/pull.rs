@@ -9,7 +9,7 @@ use super::{
 };
 use crate::store::{Clock, Frame, Position, Snapshot};
 use nizhal_core::{
-    Principal, Rule,
+    Principal, Rule, RuleTable,
     wire::{PullRequest, Wire},
 };
 use std::{
@@ -133,7 +133,10 @@ impl Engine {
     pub(super) async fn end(&self, begun: Begun<'_>, has_more: bool) -> Result<Ending, PullError> {
         let Begun { asked: Asked { wire, request, .. }, mut snapshot, frame, lanes, lost, reset, .. } = begun;
         let done = lanes.iter().map(|lane| lane.position.done()).min().unwrap_or_default();
+        // While more waits nothing is acknowledged: a row of the mutation's that others wrote again comes on a later page, and the
+        // client may hold what it was before.
         let last_mutation_id = match (&request.device_id, frame.client) {
+            _ if has_more => None,
             (Some(_), Some((last, last_version))) if last_version <= done => Some(last),
             (Some(device), Some((last, _))) => snapshot.last_mutation(device, last, done).await?,
             _ => None,
@@ -310,17 +313,19 @@ fn add_lane(lanes: &mut Vec<Lane>, lane: Lane) {
 
 /// Whether a client that is told to purge `lost` could purge what `kept` still shows.
 ///
-/// A wire-1 client hears bare values, so equal names confuse it; wire 2 names the rule. In both a client cannot know which
+/// A wire-1 client hears bare values, so equal names confuse it, also that of a bucket which it never held but which a third rule
+/// would put a kept row in; wire 2 names the rule. In both a client cannot know which
 /// rule gave it a row, for the other rule may tell rows apart by a constant or by a column that devices never see; so a table
 /// in both rules confuses. Such a client starts again, which is dear and safe.
 fn confusable(wire: Wire, rules: &[Rule], lost: &Bucket, kept: &Bucket) -> bool {
     if wire == Wire::One && lost.name() == kept.name() {
         return true;
     }
-    let syncs = |bucket: &Bucket, table: &str| {
-        let of = rules.iter().find(|rule| rule.name == bucket.rule);
-        of.is_some_and(|rule| rule.tables.iter().any(|synced| synced.table.name == table))
-    };
-    let tables = rules.iter().flat_map(|rule| &rule.tables).map(|synced| synced.table.name);
-    lost.rule != kept.rule && tables.into_iter().any(|table| syncs(lost, table) && syncs(kept, table))
+    let Some(keeps) = rules.iter().find(|rule| rule.name == kept.rule) else { return false };
+    let mut others = rules.iter().filter(|rule| rule.name != kept.rule);
+    others.any(|rule| {
+        let may_name = wire == Wire::One && rule.params.len() == lost.params.len();
+        let shares = |synced: &RuleTable| keeps.tables.iter().any(|kept| kept.table.name == synced.table.name);
+        (rule.name == lost.rule || may_name) && rule.tables.iter().any(shares)
+    })
 }

@@ -1,7 +1,7 @@
 //! The membership query: one statement that gives the frame and every bucket parameter an actor has.
 
 use super::read::ScopeArg;
-use super::sql::{Dialect, col, quote};
+use super::sql::{DELETED_AT, Dialect, col, quote};
 use nizhal_core::{ClaimOf, ColumnDesc, MemberFilter, ParamSource, Principal, Rule, SqlType, TableDesc};
 
 /// The statement, and the claims to bind to it in order.
@@ -35,7 +35,8 @@ impl ScopeSql {
             for (param_at, param) in rule.params.iter().enumerate() {
                 let ParamSource::Member { table, column, filters } = &param.source else { continue };
                 let value = dialect.text_of(&col("m", &table.columns[*column]), param.sql);
-                let conditions = conditions(dialect, table, filters, |claim, column| {
+                let synced = rules.iter().flat_map(|rule| &rule.tables).any(|synced| synced.table.name == table.name);
+                let conditions = conditions(dialect, table, synced, filters, |claim, column| {
                     args.push((claim.clone(), column.sql));
                     let place = format!("${}", args.len());
                     match dialect {
@@ -62,10 +63,12 @@ impl ScopeSql {
     }
 }
 
-/// What a membership row `m` must meet; `place` says where a claim's value is.
+/// What a membership row `m` must meet; `place` says where a claim's value is. A membership that was softly deleted gives nothing;
+/// a rule could not say so itself, since synced tables have that column whether they declare it or not.
 pub(super) fn conditions(
     dialect: Dialect,
     table: &TableDesc,
+    synced: bool,
     filters: &[MemberFilter],
     mut place: impl FnMut(&ClaimOf, &ColumnDesc) -> String,
 ) -> String {
@@ -76,5 +79,9 @@ pub(super) fn conditions(
             format!("{} = {}", col("m", column), place(claim, column))
         }
     };
-    filters.iter().map(condition).collect::<Vec<_>>().join(" and ")
+    let mut conditions: Vec<String> = filters.iter().map(condition).collect();
+    if synced || table.column(DELETED_AT).is_some() {
+        conditions.push(format!("m.{} is null", quote(DELETED_AT)));
+    }
+    conditions.join(" and ")
 }

@@ -13,6 +13,7 @@ mod development;
 mod encoding;
 mod epoch;
 mod fixture;
+mod fuzz;
 mod held;
 mod jobs;
 mod jwks;

@@ -149,9 +149,13 @@ impl Writer<'_> {
         let ParamSource::Member { table, column, filters } = &desc.source else {
             unreachable!("only memberships are asked for")
         };
-        let conditions = scope::conditions(DIALECT, table, filters, |_, column| {
-            format!("{}::{}", self.args.add("text"), column.sql.postgres())
-        });
+        let conditions = scope::conditions(
+            DIALECT,
+            table,
+            self.tables.iter().any(|synced| synced.name == table.name),
+            filters,
+            |_, column| format!("{}::{}", self.args.add("text"), column.sql.postgres()),
+        );
         let value = col("m", &table.columns[*column]);
         // A column's own collation must not follow its values into the scans, whose indexes have that of their own column.
         format!(

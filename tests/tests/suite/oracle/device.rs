@@ -1,99 +1,145 @@
-//! A wire-1 device written from the protocol's text: a map of rows, and what each answer does to it.
+//! A device written from the protocol's text: a map of rows, and what each answer does to it.
 
-use super::{app::Variant, plain::Row};
+use super::plain::{Image, Key, Plain, Rows};
+use super::shape::TEXTS;
+use nizhal::wire::Wire;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Rows by table and key as text.
-#[derive(Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Device {
-    rows: BTreeMap<(String, String), Vec<String>>,
-    cursor: String,
+    pub(super) wire: Wire,
+    pub(super) rows: Rows,
+    pub(super) cursor: String,
+    /// By name in wire 2, the buckets that it holds, each with the step since which it does.
+    pub(super) since: BTreeMap<String, usize>,
+    /// What it was before each answer.
+    past: Vec<(Rows, String, BTreeMap<String, usize>)>,
 }
 
-/// The columns that the oracle compares, keys first.
-fn columns(table: &str) -> &'static [&'static str] {
-    match table {
-        "items" => &["id", "shop_id", "channel", "owner", "hidden"],
-        _ => &["shop_id", "n", "owner", "state"],
+/// An answer, read.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Page {
+    pub(super) rows: Vec<(Key, Image)>,
+    pub(super) gone: Vec<Key>,
+    pub(super) lost: Vec<String>,
+    pub(super) cursor: String,
+    pub(super) reset: bool,
+    pub(super) has_more: bool,
+    pub(super) last_mutation_id: Option<i64>,
+}
+
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
     }
 }
 
-fn text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+fn list<'v>(page: &'v Value, field: &str) -> impl Iterator<Item = &'v Value> {
+    page[field].as_array().into_iter().flatten()
 }
 
-fn rows(page: &Value) -> impl Iterator<Item = (&str, Vec<String>)> {
-    page["changed"].as_array().into_iter().flatten().flat_map(|table| {
-        let name = table["table"].as_str().expect("a table's name");
-        let rows = table["rows"].as_array().into_iter().flatten();
-        rows.map(move |row| (name, columns(name).iter().map(|column| text(&row[column])).collect()))
-    })
-}
-
-/// The page's rows as the oracle compares them.
-pub(super) fn changed(page: &Value) -> Vec<Row> {
-    rows(page).map(|(table, row)| (table.to_owned(), row)).collect()
-}
-
-/// The key as tombstones name it.
-pub(super) fn key(table: &str, row: &[String]) -> String {
-    if table == "items" { row[0].clone() } else { serde_json::json!([row[0], row[1]]).to_string() }
-}
-
-/// The rows that the page says are gone, by table and key.
-pub(super) fn gone(page: &Value) -> Vec<(String, String)> {
-    let lists = ["tombstoned", "removed"].iter().flat_map(|list| page[*list].as_array().into_iter().flatten());
-    lists
-        .map(|gone| {
-            let (table, id) = (text(&gone["table"]), text(&gone["id"]));
-            if let Some(client) = gone["key"].as_str() {
-                assert_eq!(client, format!("k-{id}"), "a key that is not the row's client_id");
+impl Page {
+    /// Reads an answer; what is not as PROTOCOL says is told.
+    pub(super) fn read(plain: Plain<'_>, wire: Wire, body: &Value) -> Result<Self, String> {
+        let mut page = Self {
+            lost: list(body, "removedBuckets").filter_map(text).collect(),
+            cursor: text(&body["cursor"]).ok_or("a page without a cursor")?,
+            reset: body["cursorReset"] == true,
+            has_more: body["hasMore"] == true,
+            last_mutation_id: body["lastMutationId"].as_i64(),
+            ..Self::default()
+        };
+        if (wire == Wire::Two && !page.has_more) != (body["complete"] == true) {
+            return Err("inv11: `complete` belongs to the page without `hasMore`, in wire 2".to_owned());
+        }
+        let table_of = |value: &Value| {
+            let found = plain.shape.tables.iter().position(|table| Some(table.name) == value.as_str());
+            found.ok_or_else(|| format!("a table of the name {value}"))
+        };
+        let mut seen = BTreeSet::new();
+        for batch in list(body, "changed") {
+            let at = table_of(&batch["table"])?;
+            for row in list(batch, "rows") {
+                let image = image(plain, at, row)?;
+                let key = (at, plain.key(at, &image));
+                if !seen.insert(key.clone()) {
+                    return Err(format!("a row came twice in one answer: {key:?}"));
+                }
+                page.rows.push((key, image));
             }
-            (table, id)
-        })
-        .collect()
+        }
+        for gone in list(body, "tombstoned").chain(list(body, "removed")) {
+            let at = table_of(&gone["table"])?;
+            let id = text(&gone["id"]).ok_or("a tombstone without an id")?;
+            if let Some(client) = gone.get("key").map(|key| key.as_str().unwrap_or_default()) {
+                let has_one = plain.shape.tables[at].column("client_id").is_some();
+                if !has_one || client == id || !TEXTS.contains(&client) {
+                    return Err(format!("a tombstone's key {client:?} is not the client_id of {id}"));
+                }
+            }
+            let key = (at, id);
+            if seen.contains(&key) {
+                return Err(format!("inv07: {key:?} is changed and gone in one answer"));
+            }
+            page.gone.push(key);
+        }
+        Ok(page)
+    }
 }
 
-/// The names of the buckets that could have given this row, as the contract's rules tell.
-fn names(variant: Variant, table: &str, row: &[String]) -> Vec<String> {
-    let encode = |part: &str| part.replace('/', "%2F");
-    let own = || format!("{}/{}", encode(&row[0]), encode(&row[2]));
-    match (variant, table) {
-        (Variant::Overlapping, "items") => vec![row[1].clone(), row[2].clone()],
-        (Variant::Single, "items") => vec![row[1].clone()],
-        (Variant::Disjoint, "items") => vec![row[2].clone()],
-        (Variant::Overlapping, _) => vec![row[0].clone(), own()],
-        _ => vec![row[0].clone()],
+fn image(plain: Plain<'_>, at: usize, row: &Value) -> Result<Image, String> {
+    let columns = &plain.shape.tables[at].columns;
+    let fields = row.as_object().ok_or("a row that is no object")?;
+    let wanted: BTreeSet<&str> = columns
+        .iter()
+        .filter(|column| !column.private)
+        .map(|column| column.name)
+        .chain(["updated_at", "deleted_at"])
+        .collect();
+    if fields.keys().map(String::as_str).collect::<BTreeSet<_>>() != wanted {
+        return Err(format!("inv02: a row with other columns than {wanted:?}: {row}"));
     }
+    Ok(columns.iter().map(|column| if column.private { None } else { text(&row[column.name]) }).collect())
 }
 
 impl Device {
-    pub(super) fn cursor(&self) -> &str {
-        &self.cursor
+    pub(super) fn new(wire: Wire) -> Self {
+        Self { wire, rows: Rows::new(), cursor: String::new(), since: BTreeMap::new(), past: Vec::new() }
     }
 
-    pub(super) fn rows(&self) -> BTreeSet<Row> {
-        self.rows.iter().map(|((table, _), row)| (table.clone(), row.clone())).collect()
-    }
-
-    /// Takes in an answer; true when there is more.
-    pub(super) fn apply(&mut self, variant: Variant, page: &Value) -> bool {
-        if page["cursorReset"] == true {
+    /// Takes an answer in, that came when the actor held these buckets.
+    pub(super) fn take(&mut self, plain: Plain<'_>, page: &Page, names: &BTreeSet<String>, since: usize) {
+        self.past.push((self.rows.clone(), self.cursor.clone(), self.since.clone()));
+        if page.reset {
             self.rows.clear();
+            self.since.clear();
         }
-        let lost: Vec<String> = page["removedBuckets"].as_array().into_iter().flatten().map(text).collect();
-        self.rows.retain(|(table, _), row| names(variant, table, row).iter().all(|name| !lost.contains(name)));
-        for gone in gone(page) {
-            self.rows.remove(&gone);
+        self.since.retain(|name, _| names.contains(name));
+        for name in names {
+            self.since.entry(name.clone()).or_insert(since);
         }
-        let mut seen = BTreeSet::new();
-        for (table, row) in rows(page) {
-            let key = (table.to_owned(), key(table, &row));
-            assert!(seen.insert(key.clone()), "a row came twice in one answer: {key:?}");
-            self.rows.insert(key, row);
+        let qualified = self.wire == Wire::Two;
+        self.rows.retain(|(table, _), row| {
+            page.lost.is_empty() || plain.names(*table, row, qualified).iter().all(|name| !page.lost.contains(name))
+        });
+        for key in &page.gone {
+            self.rows.remove(key);
         }
-        self.cursor = text(&page["cursor"]);
-        page["hasMore"] == true
+        for (key, row) in &page.rows {
+            self.rows.insert(key.clone(), row.clone());
+        }
+        self.cursor.clone_from(&page.cursor);
+    }
+
+    /// Goes back to what it was that many answers ago.
+    pub(super) fn go_back(&mut self, by: usize) {
+        for _ in 0..by {
+            if let Some(before) = self.past.pop() {
+                (self.rows, self.cursor, self.since) = before;
+            }
+        }
     }
 }

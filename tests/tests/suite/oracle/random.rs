@@ -5,10 +5,12 @@ pub(super) struct Random(u64);
 
 impl Random {
     pub(super) fn new(seed: u64) -> Self {
-        Self(seed)
+        // Neighbouring seeds must not give neighbouring lives.
+        let mut seeded = Self(seed);
+        Self(seeded.next())
     }
 
-    fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -26,10 +28,5 @@ impl Random {
 
     pub(super) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.below(from.len())]
-    }
-
-    pub(super) fn pick_mut<'a, T>(&mut self, from: &'a mut [T]) -> &'a mut T {
-        let at = self.below(from.len());
-        &mut from[at]
     }
 }

@@ -1,0 +1,158 @@
+//! A shape as an app declares it: the constants that the macros would write, and mutators that run what they are told.
+
+use super::shape::{self, Claim, Shape, Source, Type, Value, Width};
+use nizhal::{
+    Applied, Called, ClaimOf, ColumnDesc, Condition, ConstFilter, ConstValue, CtxParts, Error, MemberFilter, Merge,
+    MutatorDesc, MutatorEntry, ParamDesc, ParamSource, Rule, RuleTable, Rules, SqlType, TableDesc, Uuid,
+    prelude::ConnectionTrait,
+};
+use serde_json::value::RawValue;
+
+#[nizhal::claims]
+pub(super) struct Claims {
+    pub(super) user_id: String,
+    pub(super) owner_id: String,
+    pub(super) number: i64,
+    pub(super) id: Uuid,
+}
+
+/// A mutator like any other.
+pub(super) const WRITE: &str = "write";
+/// One that may write everywhere.
+pub(super) const ADMIN: &str = "admin";
+
+pub(super) struct Declared {
+    pub(super) tables: Vec<&'static TableDesc>,
+    pub(super) rules: Vec<Rule>,
+    pub(super) mutators: Vec<MutatorEntry>,
+}
+
+/// Descriptions are constants in an app; here they are leaked, a few kilobytes a case.
+pub(super) fn declare(shape: &Shape) -> Declared {
+    let tables: Vec<&'static TableDesc> = shape.tables.iter().map(|table| table_desc(shape, table)).collect();
+    let rules = shape.rules.iter().map(|rule| rule_of(shape, &tables, rule)).collect();
+    let all: &'static [&'static str] = Vec::leak(tables.iter().map(|table| table.name).collect());
+    let entry = |name, privileged| MutatorEntry {
+        desc: MutatorDesc { name, privileged, doc: "" },
+        schema: |_| unreachable!("nobody asks for the contract"),
+        call: |parts, args| Box::pin(run(parts, args)),
+    };
+    Declared { tables, rules, mutators: vec![entry(WRITE, &[]), entry(ADMIN, all)] }
+}
+
+fn sql_type(ty: Type, width: Width) -> SqlType {
+    match (ty, width) {
+        (Type::Text, _) => SqlType::Text,
+        (Type::Int, Width::Two) => SqlType::Int2,
+        (Type::Int, Width::Four) => SqlType::Int4,
+        (Type::Int, Width::Eight) | (Type::Long, _) => SqlType::Int8,
+        (Type::Uuid, _) => SqlType::Uuid,
+        (Type::Bool, _) => SqlType::Bool,
+    }
+}
+
+fn table_desc(shape: &Shape, table: &shape::Table) -> &'static TableDesc {
+    let column = |column: &shape::Column| ColumnDesc {
+        name: column.name,
+        sql: sql_type(column.ty, shape.width),
+        nullable: column.nullable,
+        default: None,
+        unique: false,
+        private: column.private,
+        crdt: None,
+        doc: "",
+    };
+    Box::leak(Box::new(TableDesc {
+        name: table.name,
+        columns: Vec::leak(table.columns.iter().map(column).collect()),
+        key: Vec::leak(table.key.clone()),
+        merge: Merge::Lww,
+        server_only: false,
+        doc: "",
+    }))
+}
+
+fn rule_of(shape: &Shape, tables: &[&'static TableDesc], rule: &shape::Rule) -> Rule {
+    let source = |source: &Source| match source {
+        Source::Claim(claim) => ParamSource::Claim(claim_of(*claim)),
+        Source::Member { table, column, claims, filters } => ParamSource::Member {
+            table: tables[*table],
+            column: *column,
+            filters: claims
+                .iter()
+                .map(|(column, claim)| MemberFilter::Claim { column: *column, claim: claim_of(*claim) })
+                .chain(filters.iter().map(|filter| MemberFilter::Const(filter_of(filter))))
+                .collect(),
+        },
+    };
+    let params = rule.params.iter().zip(["first", "second"]);
+    Rule {
+        name: rule.name,
+        doc: "",
+        public: false,
+        max_buckets: None,
+        params: params
+            .map(|(param, name)| ParamDesc {
+                name,
+                sql: sql_type(param.ty, shape.width),
+                source: source(&param.source),
+            })
+            .collect(),
+        tables: rule
+            .tables
+            .iter()
+            .map(|synced| RuleTable {
+                table: tables[synced.table],
+                scope: synced.scope.clone(),
+                filters: if synced.any {
+                    vec![Condition::Any(synced.filters.iter().map(filter_of).collect())]
+                } else {
+                    synced.filters.iter().map(filter_of).collect()
+                },
+            })
+            .collect(),
+    }
+}
+
+fn filter_of(filter: &shape::Filter) -> Condition {
+    let value = match filter.value {
+        Value::Bool(value) => ConstValue::Bool(value),
+        Value::Int(value) => ConstValue::Int(value),
+        Value::Text(value) => ConstValue::Text(value),
+        Value::Null | Value::Uuid(_) => unreachable!("rules compare with no such constant"),
+    };
+    Condition::Column(ConstFilter { column: filter.column, negated: filter.negated, value })
+}
+
+/// Claims are taken out by functions that only the typed builder makes.
+fn claim_of(claim: Claim) -> ClaimOf {
+    let rules = Rules::<Claims>::new().rule("", "", |rule| match claim {
+        Claim::User => drop(rule.claim("", |claims: &Claims| &claims.user_id)),
+        Claim::Owner => drop(rule.claim("", |claims: &Claims| &claims.owner_id)),
+        Claim::Number => drop(rule.claim("", |claims: &Claims| &claims.number)),
+        Claim::Id => drop(rule.claim("", |claims: &Claims| &claims.id)),
+    });
+    match &rules.into_inner()[0].params[0].source {
+        ParamSource::Claim(claim) => claim.clone(),
+        ParamSource::Member { .. } => unreachable!("a claim was asked for"),
+    }
+}
+
+#[nizhal::args]
+struct Args {
+    statements: Vec<String>,
+    rejects: bool,
+}
+
+async fn run(parts: CtxParts, args: &RawValue) -> Called {
+    let Ok(args) = serde_json::from_str::<Args>(args.get()) else {
+        return (parts, Err(Error::InvalidArgs("statements are wanted".to_owned())));
+    };
+    for statement in &args.statements {
+        if let Err(error) = parts.tx.execute_unprepared(statement).await {
+            return (parts, Err(error.into()));
+        }
+    }
+    let ending = if args.rejects { Err(Error::rejected("as told")) } else { Ok(Applied::done()) };
+    (parts, ending)
+}
