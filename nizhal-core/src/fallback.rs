@@ -37,7 +37,7 @@ macro_rules! __broken_mutator {
         impl $crate::Mutator for $mutator {
             type Actor = $crate::fallback::Nothing;
             type Args = $crate::fallback::Nothing;
-            const DESC: $crate::MutatorDesc = $crate::MutatorDesc { name: "", privileged: &[], doc: "" };
+            const DESC: $crate::MutatorDesc = $crate::MutatorDesc { name: "", privileged: &[], server: false, doc: "" };
             fn run(_: &mut $crate::Ctx<Self::Actor>, args: Self::Args) -> $crate::__private::Running<'_> {
                 match args {}
             }

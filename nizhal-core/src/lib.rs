@@ -19,7 +19,9 @@ mod hlc;
 mod job;
 mod list;
 mod mutator;
+mod random;
 mod rule;
+mod server;
 mod table;
 mod value;
 pub mod wire;
@@ -28,17 +30,19 @@ pub use actor::{Actor, Principal};
 pub use column::{Col, ColumnType, ConstColumn, SameType, ScopeColumn};
 #[cfg(feature = "crdt")]
 pub use crdt::{CrdtColumn, CrdtDocument, CrdtError, CrdtMap, CrdtText, CrdtUpdate};
-pub use ctx::{Ctx, CtxParts, Numbers};
+pub use ctx::{Ctx, CtxParts};
 pub use decimal::Decimal;
 pub use describe::{ColumnDefault, ColumnDesc, Crdt, Merge, SqlType, TableDesc};
 pub use error::{Error, Result};
 pub use hlc::{Hlc, HlcClock, HlcParseError, NodeId};
 pub use job::{Job, JobCtx, JobDesc, JobEntry, JobParts, Jobs, NewJob, Ran};
 pub use mutator::{Applied, Args, Called, Mutator, MutatorDesc, MutatorEntry};
+pub use random::Random;
 pub use rule::{
     ClaimOf, ConstFilter, ConstValue, MemberFilter, MemberScope, Param, ParamDesc, ParamSource, Rule, RuleBuilder,
     RuleTable, Rules, ScopeValue, TableScope,
 };
+pub use server::{Numbers, ServerParts, ServerSide};
 pub use table::{SyncedTable, Table};
 pub use value::{NonEmpty, Positive};
 

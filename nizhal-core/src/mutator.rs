@@ -46,6 +46,8 @@ pub struct MutatorDesc {
     pub name: &'static str,
     /// Tables that it may write beyond the actor's buckets.
     pub privileged: &'static [&'static str],
+    /// Whether it runs on the server alone, and devices leave it to the server.
+    pub server: bool,
     /// The doc comment.
     pub doc: &'static str,
 }
@@ -100,6 +102,9 @@ impl std::fmt::Debug for MutatorEntry {
 }
 
 async fn call<M: Mutator>(parts: CtxParts, args: &RawValue) -> Called {
+    if M::DESC.server && parts.server.is_none() {
+        return (parts, Err(Error::ServerOnly(M::DESC.name)));
+    }
     let args: M::Args = match parse(args.get()) {
         Ok(args) => args,
         Err(reason) => return (parts, Err(Error::InvalidArgs(reason))),

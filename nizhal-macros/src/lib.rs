@@ -37,7 +37,7 @@ pub fn table(attr: TokenStream, item: TokenStream) -> TokenStream {
 /// ```
 ///
 /// `name = "…"` renames it on the wire (the function's name in camelCase); `privileged(Inbox)` lets it write rows of
-/// those tables beyond the actor's buckets.
+/// those tables beyond the actor's buckets; `server` keeps it from devices, which leave it to the server.
 #[proc_macro_attribute]
 pub fn mutator(attr: TokenStream, item: TokenStream) -> TokenStream {
     debug::show(expand::expand_mutator(attr.into(), item.into())).into()

@@ -71,7 +71,7 @@ pub(crate) struct AddNote {
 
 fn add_note() -> MutatorEntry {
     MutatorEntry {
-        desc: MutatorDesc { name: "addNote", privileged: &[], doc: " Notes something." },
+        desc: MutatorDesc { name: "addNote", privileged: &[], server: false, doc: " Notes something." },
         schema: |generator| generator.subschema_for::<AddNote>(),
         call: |parts, args| {
             Box::pin(async move {

@@ -29,8 +29,10 @@ pub const FIELD_WORDS: &[&str] = &[PRIMARY_KEY, UNIQUE, PRIVATE, DEFAULT, RENAME
 
 /// Tables that a mutator may write beyond the actor's buckets.
 pub const PRIVILEGED: &str = "privileged";
+/// A mutator that runs on the server alone.
+pub const SERVER: &str = "server";
 /// What may stand in `#[mutator(…)]`.
-pub const MUTATOR_WORDS: &[&str] = &[NAME, PRIVILEGED];
+pub const MUTATOR_WORDS: &[&str] = &[NAME, PRIVILEGED, SERVER];
 
 /// How often a job is tried.
 pub const ATTEMPTS: &str = "attempts";

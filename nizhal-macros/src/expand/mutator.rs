@@ -24,7 +24,7 @@ pub(crate) fn expand_mutator(attr: TokenStream, item: TokenStream) -> TokenStrea
 
 fn expand(mutator: &Mutator, actor: &impl ToTokens, args: &impl ToTokens) -> TokenStream {
     let (ident, cfgs) = (mutator.ident(), mutator.cfgs());
-    let (item, name, doc, privileged) = (&mutator.item, &mutator.name, &mutator.doc, &mutator.privileged);
+    let Mutator { item, name, doc, privileged, server, .. } = mutator;
     let tag = expand_tag(mutator);
     let span = match &item.sig.output {
         ReturnType::Type(_, ty) => ty.span(),
@@ -42,6 +42,7 @@ fn expand(mutator: &Mutator, actor: &impl ToTokens, args: &impl ToTokens) -> Tok
             const DESC: ::nizhal::MutatorDesc = ::nizhal::MutatorDesc {
                 name: #name,
                 privileged: &[#(<#privileged as ::nizhal::Table>::DESC.name),*],
+                server: #server,
                 doc: #doc,
             };
             fn run(ctx: &mut ::nizhal::Ctx<#actor>, args: #args) -> ::nizhal::__private::Running<'_> {

@@ -27,8 +27,8 @@ pub(super) fn document(app: &str, version: &str, schema: &Schema) -> Value {
     let mut mutators = Map::new();
     for (entry, (_, input)) in schema.mutators().into_iter().zip(inputs) {
         let name = insert(&mut schemas, entry.desc.name, "Input", input);
-        // Every mutator is deterministic by construction: time, ids and data come from its context alone.
-        let part = json!({"input": reference(&name), "replayable": true, "privileged": entry.desc.privileged, "description": entry.desc.doc.trim()});
+        // What is not the server's alone is deterministic by construction: time, ids and data come from its context.
+        let part = json!({"input": reference(&name), "replayable": !entry.desc.server, "privileged": entry.desc.privileged, "description": entry.desc.doc.trim()});
         mutators.insert(entry.desc.name.to_owned(), part);
     }
     let rules: Map<String, Value> = schema.rules().iter().map(|rule| (rule.name.to_owned(), rule_part(rule))).collect();

@@ -3,6 +3,7 @@
 mod crdt;
 mod embed;
 mod encoding;
+mod isomorphic;
 mod number;
 mod oracle;
 mod rules;
