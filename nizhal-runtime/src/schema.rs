@@ -1,6 +1,6 @@
 //! Everything an app declared, checked once at start and read by every part of the server.
 
-use nizhal_core::{JobEntry, Merge, MutatorEntry, Rule, TableDesc};
+use nizhal_core::{ConstValue, JobEntry, MemberFilter, Merge, MutatorEntry, ParamSource, Rule, TableDesc};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
 
@@ -37,6 +37,18 @@ pub enum SchemaError {
         /// The table.
         table: &'static str,
     },
+    /// A rule compares an enum with a text that it does not have.
+    #[error("rule `{rule}` compares `{column}` with \"{text}\", which is none of its texts: write one of {texts:?}")]
+    UnknownText {
+        /// The rule.
+        rule: &'static str,
+        /// The column.
+        column: &'static str,
+        /// What it is compared with.
+        text: &'static str,
+        /// What it can hold.
+        texts: &'static [&'static str],
+    },
 }
 
 impl Schema {
@@ -58,13 +70,16 @@ impl Schema {
                 return Err(SchemaError::DuplicateRule(rule.name));
             }
             let members = rule.params.iter().filter_map(|param| match &param.source {
-                nizhal_core::ParamSource::Member { table, .. } => Some(table.name),
-                nizhal_core::ParamSource::Claim(_) => None,
+                ParamSource::Member { table, .. } => Some(table.name),
+                ParamSource::Claim(_) => None,
             });
             let synced = rule.tables.iter().map(|synced| synced.table.name);
             if let Some(table) = members.chain(synced).find(|name| tables.iter().all(|table| table.name != *name)) {
                 return Err(SchemaError::UnknownTable { rule: rule.name, table });
             }
+        }
+        for rule in &rules {
+            check_texts(rule)?;
         }
         let mut by_name = HashMap::new();
         for entry in mutators {
@@ -156,6 +171,31 @@ impl Schema {
         };
         self.rules.iter().map(|rule| (rule.name.to_owned(), shown(rule))).collect()
     }
+}
+
+/// Whether each constant that an enum is compared with is one of its texts: a typo would show all rows, or none.
+fn check_texts(rule: &Rule) -> Result<(), SchemaError> {
+    let lines = rule.tables.iter().flat_map(|synced| synced.filters.iter().map(move |filter| (synced.table, filter)));
+    let members = rule.params.iter().filter_map(|param| match &param.source {
+        ParamSource::Member { table, filters, .. } => Some((*table, filters)),
+        ParamSource::Claim(_) => None,
+    });
+    let members = members.flat_map(|(table, filters)| {
+        filters.iter().filter_map(move |filter| match filter {
+            MemberFilter::Const(filter) => Some((table, filter)),
+            MemberFilter::Claim { .. } => None,
+        })
+    });
+    for (table, filter) in lines.chain(members) {
+        let column = &table.columns[filter.column];
+        if let ConstValue::Text(text) = filter.value
+            && !column.texts.is_empty()
+            && !column.texts.contains(&text)
+        {
+            return Err(SchemaError::UnknownText { rule: rule.name, column: column.name, text, texts: column.texts });
+        }
+    }
+    Ok(())
 }
 
 /// 64 bits of the text's hash: two sets of rules of one app do not meet.

@@ -33,7 +33,7 @@ impl Actor for Claims {
 }
 
 const fn column(name: &'static str, sql: SqlType) -> ColumnDesc {
-    ColumnDesc { name, sql, nullable: false, crdt: None, default: None, unique: false, private: false, doc: "" }
+    ColumnDesc { sql, ..ColumnDesc::of::<String>(name) }
 }
 
 pub(crate) static NOTES: TableDesc = TableDesc {

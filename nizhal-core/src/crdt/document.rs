@@ -2,7 +2,7 @@
 
 use super::scan::scan;
 use super::{CrdtError, Kind, MAX_STATE_BYTES, Nest};
-use crate::Json;
+use serde_json::Value as Json;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use yrs::updates::decoder::Decode;

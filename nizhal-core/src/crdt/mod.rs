@@ -13,7 +13,8 @@ mod tests;
 pub use column::{CrdtColumn, CrdtDocument};
 pub use update::CrdtUpdate;
 
-use crate::{Error, Json};
+use crate::Error;
+use serde_json::Value as Json;
 use nest::Nest;
 use std::fmt;
 use yrs::{Any, Map as _, Text as _, WriteTxn as _};

@@ -1,5 +1,6 @@
 //! The databases: the only room that names sqlx and sea-orm connections.
 
+mod check;
 mod ddl;
 mod error;
 mod field;

@@ -3,16 +3,21 @@
 mod args;
 mod claims;
 mod column;
+mod generated;
+mod id;
 mod job;
 mod membership;
 mod mutator;
 mod rules;
 mod scope;
 mod table;
+mod text_enum;
 
 pub use args::check_args;
 pub use claims::check_claims;
+pub use id::check_id;
 pub use job::check_job;
 pub use mutator::check_mutator;
 pub use rules::check_rules;
 pub use table::check_table;
+pub use text_enum::check_text_enum;
