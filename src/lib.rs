@@ -14,8 +14,8 @@ pub mod prelude {
     #[cfg(feature = "server")]
     pub use crate::Nizhal;
     pub use crate::{
-        Actor, Applied, Ctx, Date, DateTimeUtc, Decimal, JobCtx, Json, NonEmpty, Positive, Result, Table, TextEnum, Time,
-        TimeDelta, Uuid, jobs, mutator, mutators, reject, sync_rules, tables,
+        Actor, Applied, Ctx, Date, DateTimeUtc, Decimal, JobCtx, Json, NonEmpty, Positive, Result, Table, TextEnum,
+        Time, TimeDelta, Uuid, jobs, mutator, mutators, reject, sync_rules, tables,
     };
     #[cfg(feature = "crdt")]
     pub use crate::{CrdtMap, CrdtText, CrdtUpdate};

@@ -389,7 +389,8 @@ mod tests {
             default: Some(ColumnDefault::Text(default)),
             ..crate::ColumnDesc::of::<String>("status")
         };
-        let check = |default| super::check(&crate::TableDesc { columns: Vec::leak(vec![column(default)]), ..Customer::DESC });
+        let check =
+            |default| super::check(&crate::TableDesc { columns: Vec::leak(vec![column(default)]), ..Customer::DESC });
         check("closed");
         check("close");
     }

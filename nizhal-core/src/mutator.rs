@@ -52,6 +52,12 @@ pub struct MutatorDesc {
     pub doc: &'static str,
 }
 
+impl MutatorDesc {
+    /// One of which nothing is said.
+    #[doc(hidden)]
+    pub const NONE: Self = Self { name: "", privileged: &[], server: false, doc: "" };
+}
+
 /// A function annotated with `#[mutator]`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a mutator",
@@ -68,6 +74,26 @@ pub trait Mutator: 'static {
 
     /// Runs it.
     fn run(ctx: &mut Ctx<Self::Actor>, args: Self::Args) -> BoxFuture<'_, Result<Applied>>;
+}
+
+/// The type beside a mutator's function, which describes and calls it: braces keep it out of the namespace of values, where the
+/// function is.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __mutator {
+    ($vis:vis $Mutator:ident($Actor:ty, $Args:ty) { $($desc:tt)* } |$ctx:ident, $args:ident| $call:expr) => {
+        #[doc(hidden)]
+        #[allow(non_camel_case_types, dead_code)]
+        $vis struct $Mutator {}
+        impl $crate::Mutator for $Mutator {
+            type Actor = $Actor;
+            type Args = $Args;
+            const DESC: $crate::MutatorDesc = $crate::MutatorDesc { $($desc)* ..$crate::MutatorDesc::NONE };
+            fn run($ctx: &mut $crate::Ctx<$Actor>, $args: $Args) -> $crate::__private::Running<'_> {
+                $call
+            }
+        }
+    };
 }
 
 /// What comes back from a call: the context's parts, and the outcome.

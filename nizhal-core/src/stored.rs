@@ -17,9 +17,7 @@ macro_rules! __stored {
             }
         }
         impl __p::sea_orm::sea_query::ValueType for $Type {
-            fn try_from(
-                value: __p::sea_orm::Value,
-            ) -> __p::Result<Self, __p::sea_orm::sea_query::ValueTypeErr> {
+            fn try_from(value: __p::sea_orm::Value) -> __p::Result<Self, __p::sea_orm::sea_query::ValueTypeErr> {
                 let from: fn($Inner) -> __p::Result<$Type, __p::String> = $from;
                 from(<$Inner as __p::sea_orm::sea_query::ValueType>::try_from(value)?)
                     .map_err(|_| __p::sea_orm::sea_query::ValueTypeErr)

@@ -14,8 +14,8 @@ pub use column::{CrdtColumn, CrdtDocument};
 pub use update::CrdtUpdate;
 
 use crate::Error;
-use serde_json::Value as Json;
 use nest::Nest;
+use serde_json::Value as Json;
 use std::fmt;
 use yrs::{Any, Map as _, Text as _, WriteTxn as _};
 

@@ -2,8 +2,8 @@
 //!
 //! SQLite cannot change the constraints of a table that exists, and an enum gets new texts in time.
 
-use super::sql::{literal, quote, stamped};
 use super::StoreError;
+use super::sql::{literal, quote, stamped};
 use crate::schema::Schema;
 use nizhal_core::{ColumnDesc, SqlType, TableDesc};
 

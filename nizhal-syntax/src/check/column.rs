@@ -43,7 +43,11 @@ pub(super) fn check_type(column: &TableColumn, errors: &Errors) {
         errors.push(ty, "a column is empty or not: one `Option` is enough", format!("write `{field}: {written}`"));
     } else if let Some(instead) = instead_of(inner) {
         let wanted = if optional { format!("Option<{instead}>") } else { instead };
-        errors.push(inner, format!("`{written}` cannot be a column"), format!("write `{field}: {wanted}`{}", why(inner)));
+        errors.push(
+            inner,
+            format!("`{written}` cannot be a column"),
+            format!("write `{field}: {wanted}`{}", why(inner)),
+        );
     } else if !column.custom && !ty::name(inner).is_some_and(|name| ty::COLUMN_TYPES.contains(&name.as_str())) {
         let help = "write a type that columns have: String, bool, i16, i32, i64, f32, f64, Decimal, Uuid, DateTimeUtc, Date, \
                     Time, Json<T>, Vec<u8>, CrdtText or CrdtMap; if this is a #[nizhal::id], a #[nizhal::text_enum] or another name for one of \

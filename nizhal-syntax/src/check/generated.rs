@@ -35,7 +35,11 @@ pub(super) fn check_generated(column: &TableColumn, errors: &Errors) {
         errors.push(key, "a generated column cannot be part of the primary key", help);
     }
     if column.default.is_some() {
-        errors.push(&column.field, "a generated column has no default: the database computes it", "take `default` away");
+        errors.push(
+            &column.field,
+            "a generated column has no default: the database computes it",
+            "take `default` away",
+        );
     }
     let name = column.name.value();
     if matches!(name.as_str(), "updated_at" | "deleted_at") {

@@ -31,7 +31,17 @@ pub fn lower_id(id: ast::Id, errors: &Errors) -> Id {
     // Numbers and UUIDs are copied; a text is not.
     let copy = inner.as_ref().and_then(ty::name).is_some_and(|name| name != "String");
     let all = [
-        "Clone", "Debug", "PartialEq", "Eq", "PartialOrd", "Ord", "Hash", "Serialize", "Deserialize", "JsonSchema", "Copy",
+        "Clone",
+        "Debug",
+        "PartialEq",
+        "Eq",
+        "PartialOrd",
+        "Ord",
+        "Hash",
+        "Serialize",
+        "Deserialize",
+        "JsonSchema",
+        "Copy",
     ];
     let wanted = if copy { &all[..] } else { &all[..all.len() - 1] };
     Id { derives: Derives::of(&id.item.attrs, wanted), inner, item: id.item }

@@ -219,8 +219,13 @@ async fn rows(engine: &Engine) -> Vec<Value> {
     let request: PullRequest = serde_json::from_value(json!({"cursor": ""})).expect("a pull");
     let page = engine.pull(&ann(), Wire::One, request).await.expect("a page");
     let page: Value = serde_json::from_slice(&page.body).expect("JSON");
-    let mut rows: Vec<Value> =
-        page["changed"].as_array().into_iter().flatten().flat_map(|table| table["rows"].as_array().unwrap()).cloned().collect();
+    let mut rows: Vec<Value> = page["changed"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .flat_map(|table| table["rows"].as_array().unwrap())
+        .cloned()
+        .collect();
     for row in &mut rows {
         row.as_object_mut().expect("a row").remove("updated_at");
     }
@@ -249,8 +254,11 @@ async fn own_types_are_columns(kind: Kind) {
 
     let args = json!({"id": ID, "status": "closed", "quantity": 1});
     let refused = format!("{:?}", push(&engine, "m3", "write", &args).await);
-    assert!(refused.contains(r#"is no Status: it is one of \"open\", \"in_progress\", \"done\""#)
-        || refused.contains(r#"is no Status: it is one of \\\"open\\\""#), "{refused}");
+    assert!(
+        refused.contains(r#"is no Status: it is one of \"open\", \"in_progress\", \"done\""#)
+            || refused.contains(r#"is no Status: it is one of \\\"open\\\""#),
+        "{refused}"
+    );
 
     // Nobody else may write another text either; and one that came all the same is named.
     let mut db = database.connect().await;
@@ -331,7 +339,8 @@ async fn settle(_ctx: &mut Ctx<Claims>, _args: Nothing) -> Result<Applied> {
 
 #[test]
 fn the_contract_tells_what_columns_hold() {
-    let schema = Schema::new(tables![Ticket, List], rules().into_inner(), mutators![write, settle]).expect("a sound schema");
+    let schema =
+        Schema::new(tables![Ticket, List], rules().into_inner(), mutators![write, settle]).expect("a sound schema");
     let contract = nizhal::contract::Contract::new("tickets", "1", &schema);
     let contract: Value = serde_json::from_slice(&contract.bytes()).expect("JSON");
     let properties = &contract["components"]["schemas"]["tickets"]["properties"];

@@ -130,7 +130,11 @@ async fn a_device_runs_what_the_server_runs() {
         let reply = engine.push(&ann(), Wire::One, push("sell")).await;
         assert!(matches!(reply.answers[0].verdict, Verdict::Applied(_)), "{:?}", reply.answers[0].verdict);
         let row = database.connect().await.rows("select cast(lucky as text), cast(number as text) from sales").await;
-        assert_eq!(row, [[Some(local.lucky.to_string()), Some("1".to_owned())]], "{kind:?}: the same draw, and a number");
+        assert_eq!(
+            row,
+            [[Some(local.lucky.to_string()), Some("1".to_owned())]],
+            "{kind:?}: the same draw, and a number"
+        );
     }
 }
 

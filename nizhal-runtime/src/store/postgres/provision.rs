@@ -77,7 +77,8 @@ async fn look(db: &mut PgConnection) -> Result<Found, StoreError> {
         && sqlx::query("select 1 from _nizhal_control where id = 1").fetch_optional(&mut *db).await?.is_some();
     let schema = quote(&schema);
     let (rules, fingerprint) = (Vec::new(), None);
-    let mut found = Found { schema, columns, indexes, functions, triggers, checks, sequences, epoch, rules, fingerprint };
+    let mut found =
+        Found { schema, columns, indexes, functions, triggers, checks, sequences, epoch, rules, fingerprint };
     if found.columns.contains_key("_nizhal_rules") {
         let rows = sqlx::query_as::<_, rules::Stored>(rules::READ).fetch_all(&mut *db).await?;
         found.rules = rows.into_iter().map(rules::Branch::from).collect();

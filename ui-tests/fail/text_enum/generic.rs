@@ -1,0 +1,7 @@
+//! An enum of anything.
+#[nizhal::text_enum]
+pub enum Status<T> {
+    Open,
+}
+
+fn main() {}
