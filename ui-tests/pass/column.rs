@@ -1,6 +1,6 @@
 //! Columns of the app's own types, with names taken that the expansions use.
 #![deny(warnings)]
-#![allow(dead_code)]
+#![allow(dead_code, non_snake_case)]
 
 mod shadow {
     pub struct Result;
@@ -21,7 +21,7 @@ mod shadow {
 }
 
 mod app {
-    #[allow(unused_imports, non_snake_case)]
+    #[allow(unused_imports)]
     use crate::shadow::*;
     use ::std::{option::Option as Maybe, string::String as Text};
 

@@ -107,7 +107,9 @@ fn ours() -> String {
     for at in 0..TABLES {
         let _ = write!(out, "#[nizhal::table(name = \"table_{at}\")]\npub struct Table{at} {{\n");
         out.push_str("    #[nizhal(primary_key)]\n    pub id: String,\n");
-        COLUMNS.iter().for_each(|(name, ty)| drop(writeln!(out, "    pub {name}: {ty},")));
+        for (name, ty) in COLUMNS {
+            let _ = writeln!(out, "    pub {name}: {ty},");
+        }
         out.push_str("    #[nizhal(default = now)]\n    pub created_at: DateTimeUtc,\n}\n");
     }
     for at in 0..MUTATORS {
@@ -145,7 +147,9 @@ fn plain() -> String {
              #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]\n    #[sea_orm(table_name = \"table_{at}\")]\n    \
              pub struct Model {{\n        #[sea_orm(primary_key, auto_increment = false)]\n        pub id: String,\n"
         );
-        COLUMNS.iter().for_each(|(name, ty)| drop(writeln!(out, "        pub {name}: {ty},")));
+        for (name, ty) in COLUMNS {
+            let _ = writeln!(out, "        pub {name}: {ty},");
+        }
         out.push_str("        pub created_at: DateTimeUtc,\n    }\n");
         out.push_str("    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]\n    pub enum Relation {}\n");
         out.push_str("    impl ActiveModelBehavior for ActiveModel {}\n}\n");
