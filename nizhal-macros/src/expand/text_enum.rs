@@ -15,10 +15,10 @@ pub(crate) fn expand_text_enum(attr: TokenStream, item: TokenStream) -> TokenStr
     let text_enum = lower_text_enum(ast);
     check_text_enum(&text_enum, &errors);
     let (item, ident) = (&text_enum.item, &text_enum.item.ident);
-    let derives = expand_derives(&text_enum.derives, false);
     if errors.count() > 0 {
-        return report(errors, quote!(#derives #item));
+        return report(errors, quote!(#item));
     }
+    let derives = expand_derives(&text_enum.derives, false);
     let variants = text_enum.variants.iter().map(|(variant, text)| quote!(#variant #text));
     report(errors, quote!(#derives #item ::nizhal::__text_enum!(#ident { #(#variants),* });))
 }

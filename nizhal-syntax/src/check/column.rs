@@ -38,7 +38,7 @@ pub(super) fn check_type(column: &TableColumn, errors: &Errors) {
     let TableColumn { field, ty, .. } = column;
     let inner = ty::without_option(ty);
     let optional = !std::ptr::eq(inner, ty);
-    let written = inner.to_token_stream().to_string().replace(' ', "");
+    let written = plain(inner);
     if ty::argument_of(inner, "Option").is_some() {
         errors.push(ty, "a column is empty or not: one `Option` is enough", format!("write `{field}: {written}`"));
     } else if let Some(instead) = instead_of(inner) {
@@ -107,8 +107,19 @@ fn is_item(name: &str) -> bool {
     name == "u8" || ty::ARRAY_ITEMS.contains(&name)
 }
 
+/// The type as people write it: tokens print with a space between any two.
 fn plain(ty: &Type) -> String {
-    ty.to_token_stream().to_string().replace(' ', "").replace(',', ", ")
+    let tokens = ty.to_token_stream().to_string();
+    let in_word = |char: Option<char>| char.is_some_and(|char| char.is_alphanumeric() || char == '_');
+    let mut text = String::new();
+    let mut chars = tokens.chars().peekable();
+    while let Some(char) = chars.next() {
+        let between_words = char == ' ' && in_word(text.chars().last()) && in_word(chars.peek().copied());
+        if char != ' ' || between_words || text.ends_with([',', ';']) {
+            text.push(char);
+        }
+    }
+    text
 }
 
 /// A key that no index finds rows by.

@@ -1,6 +1,7 @@
 //! Numbers and moments that no database has.
 use std::time::{Duration, SystemTime};
 
+#[derive(Clone, Debug, PartialEq)]
 pub struct NaiveDateTime;
 
 #[nizhal::table]

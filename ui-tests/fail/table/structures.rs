@@ -1,6 +1,7 @@
 //! Rust's structures, which JSON holds.
 use std::collections::{BTreeSet, HashMap};
 
+#[derive(Clone, Debug, PartialEq)]
 pub struct Line;
 
 #[nizhal::table]

@@ -2,7 +2,7 @@
 #[nizhal::text_enum]
 pub enum Status {
     Open,
-    #[cfg(feature = "more")]
+    #[cfg(unix)]
     Closed,
 }
 

@@ -2,6 +2,7 @@
 #[nizhal::text_enum]
 pub enum Status<T> {
     Open,
+    Other(T),
 }
 
 fn main() {}
