@@ -73,6 +73,7 @@ macro_rules! column_types {
 column_types! {
     bool => Bool, i16 => Int2, i32 => Int4, i64 => Int8, f32 => Float4, f64 => Float8, Decimal => Numeric,
     String => Text, Uuid => Uuid, DateTimeUtc => Timestamptz, Date => Date, Time => Time, Vec<u8> => Bytes,
+    serde_json::Value => Json,
 }
 
 macro_rules! array_types {
