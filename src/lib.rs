@@ -5,7 +5,7 @@
 pub use nizhal_core::*;
 #[cfg(feature = "server")]
 pub use nizhal_macros::main;
-pub use nizhal_macros::{args, claims, job, mutator, sync_rules, table};
+pub use nizhal_macros::{args, claims, id, job, mutator, sync_rules, table, text_enum};
 #[cfg(feature = "server")]
 pub use nizhal_runtime::*;
 
@@ -14,8 +14,8 @@ pub mod prelude {
     #[cfg(feature = "server")]
     pub use crate::Nizhal;
     pub use crate::{
-        Actor, Applied, Ctx, Date, DateTimeUtc, Decimal, JobCtx, Json, NonEmpty, Positive, Result, Table, Time,
-        TimeDelta, Uuid, jobs, mutator, mutators, reject, sync_rules, tables,
+        Actor, Applied, Ctx, Date, DateTimeUtc, Decimal, JobCtx, Json, NonEmpty, Positive, Result, Table, TextEnum,
+        Time, TimeDelta, Uuid, jobs, mutator, mutators, reject, sync_rules, tables,
     };
     #[cfg(feature = "crdt")]
     pub use crate::{CrdtMap, CrdtText, CrdtUpdate};

@@ -1,17 +1,19 @@
 //! Rust types as columns, and the typed handles that rules and the compiler compare.
 
-use crate::{ConstValue, Crdt, Date, DateTimeUtc, Decimal, Json, ScopeValue, SqlType, Time, Uuid};
+use crate::{ConstValue, Crdt, Date, DateTimeUtc, Decimal, ScopeValue, SqlType, Time, Uuid};
+use schemars::{Schema, SchemaGenerator};
 use std::{fmt, marker::PhantomData};
 
 /// A Rust type that a column can hold.
 ///
 /// Implemented for `bool`, `i16`, `i32`, `i64`, `f32`, `f64`, [`Decimal`], `String`, [`Uuid`], [`DateTimeUtc`],
-/// [`Date`], [`Time`], [`Json`], `Vec<u8>`, `CrdtText`, `CrdtMap`, and `Option` of each.
+/// [`Date`], [`Time`], [`Json`](crate::Json), `Vec<u8>`, `CrdtText`, `CrdtMap`, for `Vec` of most on Postgres, for what
+/// `#[nizhal::id]` and `#[nizhal::text_enum]` make, and for `Option` of each.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a column",
     label = "not a column type",
-    note = "columns are bool, i16, i32, i64, f32, f64, nizhal::Decimal, String, Uuid, DateTimeUtc, Date, Time, Json, Vec<u8>, CrdtText, CrdtMap, or Option of one",
-    note = "for money use nizhal::Decimal, for moments DateTimeUtc, for structures Json"
+    note = "columns are bool, i16, i32, i64, f32, f64, nizhal::Decimal, String, Uuid, DateTimeUtc, Date, Time, Json<T>, Vec<u8>, CrdtText, CrdtMap, what #[nizhal::id] and #[nizhal::text_enum] make, or Option of one",
+    note = "for money use nizhal::Decimal, for moments DateTimeUtc, for structures Json<T>"
 )]
 pub trait ColumnType {
     /// The SQL type.
@@ -20,6 +22,10 @@ pub trait ColumnType {
     const NULLABLE: bool = false;
     /// What its values are when they merge as Yjs documents do.
     const CRDT: Option<Crdt> = None;
+    /// The only texts it can hold; empty when it is no enum.
+    const TEXTS: &'static [&'static str] = &[];
+    /// The JSON Schema of its values, where the SQL type does not say enough.
+    const SCHEMA: Option<fn(&mut SchemaGenerator) -> Schema> = None;
 }
 
 /// A column type whose values can name a bucket.
@@ -67,8 +73,20 @@ macro_rules! column_types {
 }
 column_types! {
     bool => Bool, i16 => Int2, i32 => Int4, i64 => Int8, f32 => Float4, f64 => Float8, Decimal => Numeric,
-    String => Text, Uuid => Uuid, DateTimeUtc => Timestamptz, Date => Date, Time => Time, Json => Json,
-    Vec<u8> => Bytes,
+    String => Text, Uuid => Uuid, DateTimeUtc => Timestamptz, Date => Date, Time => Time, Vec<u8> => Bytes,
+    serde_json::Value => Json,
+}
+
+macro_rules! array_types {
+    ($($ty:ty => $sql:ident),* $(,)?) => {$(
+        impl ColumnType for Vec<$ty> {
+            const SQL: SqlType = SqlType::Array(&SqlType::$sql);
+        }
+    )*};
+}
+array_types! {
+    bool => Bool, i16 => Int2, i32 => Int4, i64 => Int8, f32 => Float4, f64 => Float8,
+    String => Text, Uuid => Uuid, DateTimeUtc => Timestamptz, Date => Date, Time => Time,
 }
 
 #[diagnostic::do_not_recommend]
@@ -76,6 +94,8 @@ impl<T: ColumnType> ColumnType for Option<T> {
     const SQL: SqlType = T::SQL;
     const NULLABLE: bool = true;
     const CRDT: Option<Crdt> = T::CRDT;
+    const TEXTS: &'static [&'static str] = T::TEXTS;
+    const SCHEMA: Option<fn(&mut SchemaGenerator) -> Schema> = T::SCHEMA;
 }
 
 macro_rules! constants {

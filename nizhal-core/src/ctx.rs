@@ -1,13 +1,7 @@
 //! What a mutator works with: its transaction, its actor, and the only clock and ids it may use.
 
-use crate::{__private::BoxFuture, Actor, DateTimeUtc, Error, Hlc, Jobs, NewJob, Principal, Result, Uuid};
+use crate::{Actor, DateTimeUtc, Error, Hlc, Jobs, NewJob, Principal, Random, Result, ServerParts, ServerSide, Uuid};
 use sea_orm::DatabaseTransaction;
-
-/// Where a mutator's numbers come from; only a server has them.
-pub trait Numbers: Send + Sync {
-    /// The next number of this series in this bucket, on the mutation's own transaction.
-    fn next<'a>(&'a self, tx: &'a DatabaseTransaction, series: &'a str, bucket: &'a str) -> BoxFuture<'a, Result<i64>>;
-}
 
 /// The untyped parts of a [`Ctx`], as the runtime makes them.
 pub struct CtxParts {
@@ -23,8 +17,10 @@ pub struct CtxParts {
     pub ids: Box<dyn FnMut() -> Uuid + Send + Sync>,
     /// The jobs that it wants done.
     pub jobs: Vec<NewJob>,
-    /// Where its numbers come from.
-    pub numbers: &'static dyn Numbers,
+    /// Its random numbers.
+    pub random: Random,
+    /// What only a server has; `None` on a device.
+    pub server: Option<ServerParts>,
 }
 
 /// A mutator's context: one transaction, one actor, one moment.
@@ -81,20 +77,35 @@ impl<A: Actor> Ctx<A> {
         (self.parts.ids)()
     }
 
-    /// The next number of a series within a bucket, from 1 and without a gap: for receipts and invoices.
+    /// The mutation's random numbers: the same on the device and on the server, and so known to whoever sends the mutation.
+    pub fn random(&mut self) -> &mut Random {
+        &mut self.parts.random
+    }
+
+    /// The server, when this runs on one: what stands inside is skipped where a device runs the same mutator first.
     ///
-    /// `series` says what is counted, `bucket` whose: a shop's id, for one. Until the mutation ends, others that want a number of the
-    /// same series in the same bucket wait for it, and nobody else does; so take it late. When the mutation is refused or fails,
-    /// its number goes to the next one.
+    /// ```ignore
+    /// if let Some(server) = ctx.server() {
+    ///     receipt = Some(server.next_in_bucket("receipt", &shop_id).await?);
+    /// }
+    /// ```
+    pub fn server(&self) -> Option<ServerSide<'_>> {
+        let tx = &self.parts.tx;
+        self.parts.server.map(|parts| ServerSide { tx, parts })
+    }
+
+    /// The next number of a series within a bucket, for mutators that run on the server alone: `#[mutator(server)]`.
+    /// What it promises is told at [`ServerSide::next_in_bucket`].
     ///
     /// ```ignore
     /// let number = ctx.next_in_bucket("receipt", &shop_id).await?;
     /// ```
     ///
     /// # Errors
-    /// [`Error::Db`] when the database fails.
+    /// [`Error::ServerOnly`] on a device, [`Error::Db`] when the database fails.
     pub async fn next_in_bucket(&mut self, series: &str, bucket: &str) -> Result<i64> {
-        self.parts.numbers.next(&self.parts.tx, series, bucket).await
+        let server = self.server().ok_or(Error::ServerOnly("ctx.next_in_bucket"))?;
+        server.next_in_bucket(series, bucket).await
     }
 
     /// Work for the server to do after this mutation: committed with it, or not at all. A device leaves it to the server.

@@ -1,5 +1,7 @@
 //! What the runtime knows of a table: plain constant data that the table macro writes.
 
+use crate::ColumnType;
+use schemars::{Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
 /// The SQL type of a column, one name for both databases.
@@ -33,6 +35,8 @@ pub enum SqlType {
     Json,
     /// `bytea`; base64 on the wire.
     Bytes,
+    /// An array of another type; Postgres alone has them.
+    Array(&'static SqlType),
 }
 
 impl SqlType {
@@ -53,6 +57,28 @@ impl SqlType {
             Self::Time => "time",
             Self::Json => "jsonb",
             Self::Bytes => "bytea",
+            Self::Array(item) => item.postgres_array(),
+        }
+    }
+
+    const fn postgres_array(self) -> &'static str {
+        match self {
+            Self::Bool => "boolean[]",
+            Self::Int2 => "smallint[]",
+            Self::Int4 => "integer[]",
+            Self::Int8 => "bigint[]",
+            Self::Float4 => "real[]",
+            Self::Float8 => "double precision[]",
+            Self::Numeric => "numeric[]",
+            Self::Text => "text[]",
+            Self::Uuid => "uuid[]",
+            Self::Timestamptz => "timestamptz[]",
+            Self::Date => "date[]",
+            Self::Time => "time[]",
+            Self::Json => "jsonb[]",
+            Self::Bytes => "bytea[]",
+            // An array of arrays is of the same type to Postgres.
+            Self::Array(item) => item.postgres_array(),
         }
     }
 
@@ -69,7 +95,8 @@ impl SqlType {
             Self::Timestamptz => "timestamp_with_timezone_text",
             Self::Date => "date_text",
             Self::Time => "time_text",
-            Self::Json => "json_text",
+            // A server that runs on SQLite refuses arrays at its start.
+            Self::Json | Self::Array(_) => "json_text",
             Self::Bytes => "blob",
         }
     }
@@ -93,6 +120,7 @@ impl SqlType {
             Self::Time => json!({"type": "string", "format": "time"}),
             Self::Json => json!({}),
             Self::Bytes => json!({"type": "string", "contentEncoding": "base64"}),
+            Self::Array(item) => json!({"type": "array", "items": item.json_schema()}),
         }
     }
 }
@@ -160,6 +188,12 @@ pub struct ColumnDesc {
     pub nullable: bool,
     /// What it is, when concurrent writes to it merge as Yjs documents do, whatever the table's policy.
     pub crdt: Option<Crdt>,
+    /// The only texts it can hold; empty when it is no enum.
+    pub texts: &'static [&'static str],
+    /// The JSON Schema of its values, where the SQL type does not say enough.
+    pub schema: Option<fn(&mut SchemaGenerator) -> Schema>,
+    /// The SQL that the database computes it by; nobody writes such a column.
+    pub generated: Option<&'static str>,
     /// What an insert without it writes.
     pub default: Option<ColumnDefault>,
     /// Whether the database keeps its values unique.
@@ -170,12 +204,31 @@ pub struct ColumnDesc {
     pub doc: &'static str,
 }
 
+impl ColumnDesc {
+    /// A column of this type, with nothing said of it.
+    pub const fn of<T: ColumnType>(name: &'static str) -> Self {
+        Self {
+            name,
+            sql: T::SQL,
+            nullable: T::NULLABLE,
+            crdt: T::CRDT,
+            texts: T::TEXTS,
+            schema: T::SCHEMA,
+            generated: None,
+            default: None,
+            unique: false,
+            private: false,
+            doc: "",
+        }
+    }
+}
+
 /// One table.
 #[derive(Clone, Copy, Debug)]
 pub struct TableDesc {
     /// The table's name in SQL and on the wire.
     pub name: &'static str,
-    /// Its columns, in the struct's order.
+    /// Its columns, in the struct's order, those that the database generates after all others.
     pub columns: &'static [ColumnDesc],
     /// Indexes into `columns` of the primary key, in order; never empty.
     pub key: &'static [usize],

@@ -9,6 +9,7 @@ macro_rules! __entity {
         desc { $($desc:tt)* }
         key ($keyty:ty) { $($keyvar:ident)* }
         columns { $($at:literal $field:ident $Var:ident $name:literal : $ty:ty { $($cd:tt)* })* }
+        generated { $($gat:literal $gfield:ident $GVar:ident $gname:literal : $gty:ty { $sql:literal $($gcd:tt)* })* }
     ) => {
         /// The sea-orm entity.
         #[derive(Clone, Copy, Debug, Default)]
@@ -18,7 +19,7 @@ macro_rules! __entity {
         /// The sea-orm columns.
         #[derive(Clone, Copy, Debug)]
         #[allow(missing_docs)]
-        $vis enum $Column { $($Var),* }
+        $vis enum $Column { $($Var,)* $($GVar),* }
 
         /// The sea-orm primary key.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,7 +34,7 @@ macro_rules! __entity {
         /// The typed column handles.
         #[derive(Clone, Copy, Debug)]
         #[allow(missing_docs, dead_code)]
-        $vis struct $Columns { $(pub $field: $crate::Col<$Model, $ty>),* }
+        $vis struct $Columns { $(pub $field: $crate::Col<$Model, $ty>,)* $(pub $gfield: $crate::Col<$Model, $gty>),* }
 
         const _: () = {
             // The user's types are named in here: nothing but this one odd name may shadow theirs.
@@ -41,15 +42,16 @@ macro_rules! __entity {
 
             impl $crate::Table for $Model {
                 type Columns = $Columns;
-                const COLS: $Columns = $Columns { $($field: $crate::Col::new($at)),* };
+                const COLS: $Columns = $Columns { $($field: $crate::Col::new($at),)* $($gfield: $crate::Col::new($gat)),* };
                 const DESC: $crate::TableDesc = $crate::TableDesc {
-                    columns: &[$($crate::ColumnDesc {
-                        name: $name,
-                        sql: <$ty as $crate::ColumnType>::SQL,
-                        nullable: <$ty as $crate::ColumnType>::NULLABLE,
-                        crdt: <$ty as $crate::ColumnType>::CRDT,
-                        $($cd)*
-                    }),*],
+                    columns: &[
+                        $($crate::ColumnDesc { $($cd)* ..$crate::ColumnDesc::of::<$ty>($name) },)*
+                        $($crate::ColumnDesc {
+                            generated: __p::Option::Some($sql),
+                            $($gcd)*
+                            ..$crate::ColumnDesc::of::<$gty>($gname)
+                        }),*
+                    ],
                     $($desc)*
                 };
             }
@@ -78,21 +80,21 @@ macro_rules! __entity {
                 fn unquoted(&self) -> &str { __p::sea_orm::IdenStatic::as_str(self) }
             }
             impl __p::sea_orm::IdenStatic for $Column {
-                fn as_str(&self) -> &'static str { match self { $(Self::$Var => $name),* } }
+                fn as_str(&self) -> &'static str { match self { $(Self::$Var => $name,)* $(Self::$GVar => $gname),* } }
             }
             impl __p::sea_orm::Iterable for $Column {
                 type Iterator = ::std::iter::Copied<::std::slice::Iter<'static, Self>>;
-                fn iter() -> Self::Iterator { const ALL: &[$Column] = &[$($Column::$Var),*]; ALL.iter().copied() }
+                fn iter() -> Self::Iterator { const ALL: &[$Column] = &[$($Column::$Var,)* $($Column::$GVar),*]; ALL.iter().copied() }
             }
             impl ::std::str::FromStr for $Column {
                 type Err = __p::sea_orm::ColumnFromStrErr;
                 fn from_str(name: &str) -> __p::Result<Self, Self::Err> {
-                    match name { $($name => __p::Result::Ok(Self::$Var),)* _ => __p::Result::Err(__p::sea_orm::ColumnFromStrErr(__p::String::from(name))) }
+                    match name { $($name => __p::Result::Ok(Self::$Var),)* $($gname => __p::Result::Ok(Self::$GVar),)* _ => __p::Result::Err(__p::sea_orm::ColumnFromStrErr(__p::String::from(name))) }
                 }
             }
             impl __p::sea_orm::ColumnTrait for $Column {
                 type EntityName = $Entity;
-                fn def(&self) -> __p::sea_orm::ColumnDef { match self { $(Self::$Var => $crate::entity::column_def::<$ty>()),* } }
+                fn def(&self) -> __p::sea_orm::ColumnDef { match self { $(Self::$Var => $crate::entity::column_def::<$ty>(),)* $(Self::$GVar => $crate::entity::column_def::<$gty>()),* } }
             }
 
             impl __p::sea_orm::Iden for $Key {
@@ -119,19 +121,28 @@ macro_rules! __entity {
 
             impl __p::sea_orm::FromQueryResult for $Model {
                 fn from_query_result(row: &__p::sea_orm::QueryResult, pre: &str) -> __p::Result<Self, __p::sea_orm::DbErr> {
-                    __p::Result::Ok(Self { $($field: row.try_get(pre, $name)?),* })
+                    __p::Result::Ok(Self { $($field: row.try_get(pre, $name)?,)* $($gfield: row.try_get(pre, $gname)?),* })
                 }
             }
             impl __p::sea_orm::ModelTrait for $Model {
                 type Entity = $Entity;
                 fn get(&self, column: $Column) -> __p::sea_orm::Value {
-                    match column { $($Column::$Var => ::std::clone::Clone::clone(&self.$field).into()),* }
+                    match column {
+                        $($Column::$Var => ::std::clone::Clone::clone(&self.$field).into(),)*
+                        $($Column::$GVar => ::std::clone::Clone::clone(&self.$gfield).into()),*
+                    }
                 }
                 fn get_value_type(column: $Column) -> __p::sea_orm::sea_query::ArrayType {
-                    match column { $($Column::$Var => <$ty as __p::sea_orm::sea_query::ValueType>::array_type()),* }
+                    match column {
+                        $($Column::$Var => <$ty as __p::sea_orm::sea_query::ValueType>::array_type(),)*
+                        $($Column::$GVar => <$gty as __p::sea_orm::sea_query::ValueType>::array_type()),*
+                    }
                 }
                 fn try_set(&mut self, column: $Column, value: __p::sea_orm::Value) -> __p::Result<(), __p::sea_orm::DbErr> {
-                    match column { $($Column::$Var => self.$field = $crate::entity::unwrap(value)?),* }
+                    match column {
+                        $($Column::$Var => self.$field = $crate::entity::unwrap(value)?,)*
+                        $($Column::$GVar => self.$gfield = $crate::entity::unwrap(value)?),*
+                    }
                     __p::Result::Ok(())
                 }
             }
@@ -148,7 +159,10 @@ macro_rules! __entity {
             impl ::std::convert::TryFrom<$Active> for $Model {
                 type Error = __p::sea_orm::DbErr;
                 fn try_from(active: $Active) -> __p::Result<Self, __p::sea_orm::DbErr> {
-                    __p::Result::Ok(Self { $($field: $crate::entity::taken(active.$field, $name)?),* })
+                    __p::Result::Ok(Self { $($field: $crate::entity::taken(active.$field, $name)?,)*
+                        // An active model does not hold them, so a row made of one alone has none.
+                        $($gfield: $crate::entity::unknown($gname)?),*
+                    })
                 }
             }
             impl __p::sea_orm::TryIntoModel<$Model> for $Active {
@@ -158,35 +172,35 @@ macro_rules! __entity {
             impl __p::sea_orm::ActiveModelTrait for $Active {
                 type Entity = $Entity;
                 fn take(&mut self, column: $Column) -> __p::sea_orm::ActiveValue<__p::sea_orm::Value> {
-                    match column { $($Column::$Var => ::std::mem::take(&mut self.$field).into_wrapped_value()),* }
+                    match column { $($Column::$Var => ::std::mem::take(&mut self.$field).into_wrapped_value(),)* $($Column::$GVar => __p::sea_orm::ActiveValue::NotSet),* }
                 }
                 fn get(&self, column: $Column) -> __p::sea_orm::ActiveValue<__p::sea_orm::Value> {
-                    match column { $($Column::$Var => ::std::clone::Clone::clone(&self.$field).into_wrapped_value()),* }
+                    match column { $($Column::$Var => ::std::clone::Clone::clone(&self.$field).into_wrapped_value(),)* $($Column::$GVar => __p::sea_orm::ActiveValue::NotSet),* }
                 }
                 fn set_if_not_equals(&mut self, column: $Column, value: __p::sea_orm::Value) {
-                    match column { $($Column::$Var => self.$field.set_if_not_equals(__p::sea_orm::sea_query::ValueType::unwrap(value))),* }
+                    match column { $($Column::$Var => self.$field.set_if_not_equals(__p::sea_orm::sea_query::ValueType::unwrap(value)),)* $($Column::$GVar => {}),* }
                 }
                 fn try_set(&mut self, column: $Column, value: __p::sea_orm::Value) -> __p::Result<(), __p::sea_orm::DbErr> {
-                    match column { $($Column::$Var => self.$field = __p::sea_orm::ActiveValue::Set($crate::entity::unwrap(value)?)),* }
+                    match column { $($Column::$Var => self.$field = __p::sea_orm::ActiveValue::Set($crate::entity::unwrap(value)?),)* $($Column::$GVar => return __p::Result::Err($crate::entity::generated($gname))),* }
                     __p::Result::Ok(())
                 }
                 fn not_set(&mut self, column: $Column) {
-                    match column { $($Column::$Var => self.$field = __p::sea_orm::ActiveValue::NotSet),* }
+                    match column { $($Column::$Var => self.$field = __p::sea_orm::ActiveValue::NotSet,)* $($Column::$GVar => {}),* }
                 }
                 fn is_not_set(&self, column: $Column) -> bool {
-                    match column { $($Column::$Var => self.$field.is_not_set()),* }
+                    match column { $($Column::$Var => self.$field.is_not_set(),)* $($Column::$GVar => true),* }
                 }
                 fn default() -> Self { Self { $($field: __p::sea_orm::ActiveValue::NotSet),* } }
                 fn default_values() -> Self { <Self as __p::sea_orm::ActiveModelTrait>::default() }
                 fn reset(&mut self, column: $Column) {
-                    match column { $($Column::$Var => self.$field.reset()),* }
+                    match column { $($Column::$Var => self.$field.reset(),)* $($Column::$GVar => {}),* }
                 }
             }
         };
     };
 }
 
-use crate::{ColumnType, TableDesc};
+use crate::{ColumnDefault, ColumnType, TableDesc};
 use sea_orm::sea_query::ValueType;
 use sea_orm::{ActiveValue, ColumnDef, ColumnTypeTrait, DbErr, RelationDef, RelationTrait, Value};
 
@@ -213,8 +227,31 @@ pub const fn check(table: &TableDesc) {
     while at < table.columns.len() {
         let column = &table.columns[at];
         assert!(column.crdt.is_none() || !column.unique, "a CRDT column cannot be unique: take `unique` away");
+        if let Some(ColumnDefault::Text(text)) = column.default {
+            assert!(
+                column.texts.is_empty() || contains(column.texts, text),
+                "the default is none of the enum's texts: write one that the enum has"
+            );
+        }
         at += 1;
     }
+}
+
+/// `texts.contains(text)`, where a constant is computed.
+const fn contains(texts: &[&str], text: &str) -> bool {
+    let mut at = 0;
+    while at < texts.len() {
+        let (one, other) = (texts[at].as_bytes(), text.as_bytes());
+        let mut same = 0;
+        while same < one.len() && same < other.len() && one[same] == other[same] {
+            same += 1;
+        }
+        if same == one.len() && same == other.len() {
+            return true;
+        }
+        at += 1;
+    }
+    false
 }
 
 /// The column definition of a Rust type.
@@ -242,6 +279,19 @@ pub fn taken<T: Into<Value>>(value: ActiveValue<T>, name: &str) -> Result<T, DbE
     }
 }
 
+/// What a generated column holds in a row that is made of an active model, without the database.
+///
+/// # Errors
+/// Always: only the database knows.
+pub fn unknown<T>(name: &str) -> Result<T, DbErr> {
+    Err(DbErr::AttrNotSet(name.to_owned()))
+}
+
+/// Why a generated column is not set.
+pub fn generated(name: &str) -> DbErr {
+    DbErr::Type(format!("the database generates `{name}`: it cannot be set"))
+}
+
 #[cfg(test)]
 mod tests {
     //! What `#[nizhal::table]` and `sync_rules!` write, written by hand.
@@ -254,17 +304,19 @@ mod tests {
         shop_id: String,
         phone: Option<String>,
         created_at: crate::DateTimeUtc,
+        shout: String,
     }
     crate::__entity! {
         pub(crate) Customer, CustomerEntity, CustomerColumn, CustomerKey, CustomerActive, CustomerColumns;
         desc { name: "customers", key: &[0], merge: Merge::Field, server_only: false, doc: "" }
         key (String) { Id }
         columns {
-            0 id Id "id": String { default: None, unique: false, private: false, doc: "" }
-            1 shop_id ShopId "shop_id": String { default: None, unique: false, private: false, doc: "" }
-            2 phone Phone "phone": Option<String> { default: None, unique: false, private: false, doc: "" }
-            3 created_at CreatedAt "created_at": crate::DateTimeUtc { default: Some(ColumnDefault::Now), unique: false, private: false, doc: "" }
+            0 id Id "id": String {}
+            1 shop_id ShopId "shop_id": String {}
+            2 phone Phone "phone": Option<String> {}
+            3 created_at CreatedAt "created_at": crate::DateTimeUtc { default: Some(ColumnDefault::Now), }
         }
+        generated { 4 shout Shout "shout": String { "upper(id)" } }
     }
     impl SyncedTable for Customer {}
 
@@ -278,9 +330,10 @@ mod tests {
         desc { name: "shop_members", key: &[0, 1], merge: Merge::Lww, server_only: true, doc: "" }
         key ((String, String)) { ShopId UserId }
         columns {
-            0 shop_id ShopId "shop_id": String { default: None, unique: false, private: false, doc: "" }
-            1 user_id UserId "user_id": String { default: None, unique: false, private: false, doc: "" }
+            0 shop_id ShopId "shop_id": String {}
+            1 user_id UserId "user_id": String {}
         }
+        generated {}
     }
 
     #[derive(Clone, serde::Serialize, serde::Deserialize)]
@@ -307,6 +360,9 @@ mod tests {
         let sql = CustomerEntity::insert(active.clone()).build(DbBackend::Postgres).to_string();
         assert_eq!(sql, r#"INSERT INTO "customers" ("id") VALUES ('c1')"#);
         assert_eq!(active.get(CustomerColumn::Phone), ActiveValue::NotSet);
+        let mut active = active;
+        let error = active.try_set(CustomerColumn::Shout, "X".into()).unwrap_err().to_string();
+        assert!(error.contains("the database generates `shout`"), "{error}");
         let sql = Customer::delete_many()
             .filter(sea_orm::ColumnTrait::eq(&CustomerColumn::ShopId, "s"))
             .build(DbBackend::Postgres)
@@ -323,6 +379,20 @@ mod tests {
             ..*Customer::DESC.columns.first().unwrap()
         };
         super::check(&crate::TableDesc { columns: &[COLUMN], ..Customer::DESC });
+    }
+
+    #[test]
+    #[should_panic(expected = "the default is none of the enum's texts")]
+    fn a_default_is_one_of_the_enums_texts() {
+        let column = |default| crate::ColumnDesc {
+            texts: &["open", "closed"],
+            default: Some(ColumnDefault::Text(default)),
+            ..crate::ColumnDesc::of::<String>("status")
+        };
+        let check =
+            |default| super::check(&crate::TableDesc { columns: Vec::leak(vec![column(default)]), ..Customer::DESC });
+        check("closed");
+        check("close");
     }
 
     #[test]

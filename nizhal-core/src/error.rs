@@ -21,6 +21,9 @@ pub enum Error {
     /// The database failed.
     #[error("the database failed")]
     Db(#[from] DbErr),
+    /// A device ran what only a server can; it leaves the mutation to the server.
+    #[error("`{0}` works on a server only: mark the mutator #[mutator(server)], or ask `ctx.server()` first")]
+    ServerOnly(&'static str),
     /// Anything else that is not the caller's fault.
     #[error("internal fault")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),

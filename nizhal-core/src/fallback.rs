@@ -33,11 +33,14 @@ impl JsonSchema for Nothing {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __broken_mutator {
-    ($mutator:ident) => {
+    ($vis:vis $mutator:ident) => {
+        #[doc(hidden)]
+        #[allow(non_camel_case_types, dead_code)]
+        $vis struct $mutator {}
         impl $crate::Mutator for $mutator {
             type Actor = $crate::fallback::Nothing;
             type Args = $crate::fallback::Nothing;
-            const DESC: $crate::MutatorDesc = $crate::MutatorDesc { name: "", privileged: &[], doc: "" };
+            const DESC: $crate::MutatorDesc = $crate::MutatorDesc::NONE;
             fn run(_: &mut $crate::Ctx<Self::Actor>, args: Self::Args) -> $crate::__private::Running<'_> {
                 match args {}
             }

@@ -16,11 +16,18 @@ mod error;
 #[doc(hidden)]
 pub mod fallback;
 mod hlc;
+mod id;
 mod job;
+mod json;
 mod list;
 mod mutator;
+mod random;
 mod rule;
+mod server;
+mod stored;
 mod table;
+#[doc(hidden)]
+pub mod text_enum;
 mod value;
 pub mod wire;
 
@@ -28,18 +35,22 @@ pub use actor::{Actor, Principal};
 pub use column::{Col, ColumnType, ConstColumn, SameType, ScopeColumn};
 #[cfg(feature = "crdt")]
 pub use crdt::{CrdtColumn, CrdtDocument, CrdtError, CrdtMap, CrdtText, CrdtUpdate};
-pub use ctx::{Ctx, CtxParts, Numbers};
+pub use ctx::{Ctx, CtxParts};
 pub use decimal::Decimal;
 pub use describe::{ColumnDefault, ColumnDesc, Crdt, Merge, SqlType, TableDesc};
 pub use error::{Error, Result};
 pub use hlc::{Hlc, HlcClock, HlcParseError, NodeId};
 pub use job::{Job, JobCtx, JobDesc, JobEntry, JobParts, Jobs, NewJob, Ran};
+pub use json::{Json, JsonValue};
 pub use mutator::{Applied, Args, Called, Mutator, MutatorDesc, MutatorEntry};
+pub use random::Random;
 pub use rule::{
     ClaimOf, Condition, Conditions, ConstFilter, ConstValue, MemberFilter, MemberScope, Param, ParamDesc, ParamSource,
     Rule, RuleBuilder, RuleTable, Rules, ScopeValue, TableScope,
 };
+pub use server::{Numbers, ServerParts, ServerSide};
 pub use table::{SyncedTable, Table};
+pub use text_enum::{TextEnum, UnknownText};
 pub use value::{NonEmpty, Positive};
 
 /// UTC timestamps with microseconds, `timestamptz` in SQL.
@@ -50,8 +61,6 @@ pub type Date = chrono::NaiveDate;
 pub type Time = chrono::NaiveTime;
 /// A span of time, to add to others.
 pub type TimeDelta = chrono::TimeDelta;
-/// Any JSON, `jsonb` in SQL.
-pub type Json = serde_json::Value;
 /// A UUID, `uuid` in SQL.
 pub type Uuid = uuid::Uuid;
 
@@ -62,7 +71,7 @@ pub mod __private {
     pub use sea_orm;
     pub use serde;
     pub use serde_json;
-    pub use std::{boxed::Box, option::Option, pin::Pin, result::Result, string::String, vec::Vec};
+    pub use std::{boxed::Box, option::Option, pin::Pin, result::Result, string::String, string::ToString, vec::Vec};
 
     pub use crate::rule::{keyed, narrowed};
 

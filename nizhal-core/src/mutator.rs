@@ -46,8 +46,16 @@ pub struct MutatorDesc {
     pub name: &'static str,
     /// Tables that it may write beyond the actor's buckets.
     pub privileged: &'static [&'static str],
+    /// Whether it runs on the server alone, and devices leave it to the server.
+    pub server: bool,
     /// The doc comment.
     pub doc: &'static str,
+}
+
+impl MutatorDesc {
+    /// One of which nothing is said.
+    #[doc(hidden)]
+    pub const NONE: Self = Self { name: "", privileged: &[], server: false, doc: "" };
 }
 
 /// A function annotated with `#[mutator]`.
@@ -66,6 +74,26 @@ pub trait Mutator: 'static {
 
     /// Runs it.
     fn run(ctx: &mut Ctx<Self::Actor>, args: Self::Args) -> BoxFuture<'_, Result<Applied>>;
+}
+
+/// The type beside a mutator's function, which describes and calls it: braces keep it out of the namespace of values, where the
+/// function is.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __mutator {
+    ($vis:vis $Mutator:ident($Actor:ty, $Args:ty) { $($desc:tt)* } |$ctx:ident, $args:ident| $call:expr) => {
+        #[doc(hidden)]
+        #[allow(non_camel_case_types, dead_code)]
+        $vis struct $Mutator {}
+        impl $crate::Mutator for $Mutator {
+            type Actor = $Actor;
+            type Args = $Args;
+            const DESC: $crate::MutatorDesc = $crate::MutatorDesc { $($desc)* ..$crate::MutatorDesc::NONE };
+            fn run($ctx: &mut $crate::Ctx<$Actor>, $args: $Args) -> $crate::__private::Running<'_> {
+                $call
+            }
+        }
+    };
 }
 
 /// What comes back from a call: the context's parts, and the outcome.
@@ -100,6 +128,9 @@ impl std::fmt::Debug for MutatorEntry {
 }
 
 async fn call<M: Mutator>(parts: CtxParts, args: &RawValue) -> Called {
+    if M::DESC.server && parts.server.is_none() {
+        return (parts, Err(Error::ServerOnly(M::DESC.name)));
+    }
     let args: M::Args = match parse(args.get()) {
         Ok(args) => args,
         Err(reason) => return (parts, Err(Error::InvalidArgs(reason))),

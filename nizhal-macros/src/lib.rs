@@ -21,12 +21,39 @@ use proc_macro::TokenStream;
 /// ```
 ///
 /// On the struct: `name = "…"` (the struct's name in snake_case), `merge = "lww"` or `"field"`, `server_only`. On a
-/// field: `primary_key`, `unique`, `private`, `default = …` (`now`, a text, a whole number, `true`), `rename = "…"`.
+/// field: `primary_key`, `unique`, `private`, `default = …` (`now`, a text, a whole number, `true`), `rename = "…"`,
+/// `generated = "price * quantity"`, and `custom` for a type that is not a column's by name: an id, an enum of texts, an alias.
 ///
 /// Beside `Customer` stand `CustomerEntity`, `CustomerColumn`, `CustomerKey`, `CustomerActive` and `CustomerColumns`.
 #[proc_macro_attribute]
 pub fn table(attr: TokenStream, item: TokenStream) -> TokenStream {
     debug::show(expand::expand_table(attr.into(), item.into())).into()
+}
+
+/// Makes a struct around a text, a UUID or a number an id: a key, a bucket column, a claim and an argument of a type of its own.
+///
+/// ```ignore
+/// #[nizhal::id]
+/// pub struct CustomerId(String);
+/// ```
+///
+/// Ids of two tables do not mix, in Rust or in rules.
+#[proc_macro_attribute]
+pub fn id(attr: TokenStream, item: TokenStream) -> TokenStream {
+    debug::show(expand::expand_id(attr.into(), item.into())).into()
+}
+
+/// Makes an enum a column type that is kept as text: each variant's name in snake case, or what `rename` says.
+///
+/// ```ignore
+/// #[nizhal::text_enum]
+/// pub enum Status { Open, #[nizhal(rename = "done")] Closed }
+/// ```
+///
+/// The database refuses other texts, and a text that is none of them is an error that names it.
+#[proc_macro_attribute]
+pub fn text_enum(attr: TokenStream, item: TokenStream) -> TokenStream {
+    debug::show(expand::expand_text_enum(attr.into(), item.into())).into()
 }
 
 /// Makes a function a mutator: one operation of the app, run in one transaction.
@@ -37,7 +64,7 @@ pub fn table(attr: TokenStream, item: TokenStream) -> TokenStream {
 /// ```
 ///
 /// `name = "…"` renames it on the wire (the function's name in camelCase); `privileged(Inbox)` lets it write rows of
-/// those tables beyond the actor's buckets.
+/// those tables beyond the actor's buckets; `server` keeps it from devices, which leave it to the server.
 #[proc_macro_attribute]
 pub fn mutator(attr: TokenStream, item: TokenStream) -> TokenStream {
     debug::show(expand::expand_mutator(attr.into(), item.into())).into()

@@ -1,6 +1,6 @@
 //! Everything an app declared, checked once at start and read by every part of the server.
 
-use nizhal_core::{JobEntry, Merge, MutatorEntry, ParamSource, Rule, TableDesc};
+use nizhal_core::{Condition, ConstValue, JobEntry, MemberFilter, Merge, MutatorEntry, ParamSource, Rule, TableDesc};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
 
@@ -56,6 +56,18 @@ pub enum SchemaError {
     /// Two rules give other columns of one table.
     #[error("two rules list other columns of table `{0}`: a device keeps one row, so write the same list in both")]
     OtherColumns(&'static str),
+    /// A rule compares an enum with a text that it does not have.
+    #[error("rule `{rule}` compares `{column}` with \"{text}\", which is none of its texts: write one of {texts:?}")]
+    UnknownText {
+        /// The rule.
+        rule: &'static str,
+        /// The column.
+        column: &'static str,
+        /// What it is compared with.
+        text: &'static str,
+        /// What it can hold.
+        texts: &'static [&'static str],
+    },
 }
 
 /// A bucket's name is made of these columns: the membership's and the synced row's. What counts is what the app says of them: a
@@ -106,6 +118,9 @@ impl Schema {
             if rule.public != rule.params.is_empty() {
                 return Err(SchemaError::Public(rule.name));
             }
+        }
+        for rule in &rules {
+            check_texts(rule)?;
         }
         narrow(&mut tables, &rules)?;
         let mut by_name = HashMap::new();
@@ -211,6 +226,34 @@ fn narrow(tables: &mut [&'static TableDesc], rules: &[Rule]) -> Result<(), Schem
             return Err(SchemaError::OtherColumns(table.name));
         }
         *table = first;
+    }
+    Ok(())
+}
+
+/// Whether each constant that an enum is compared with is one of its texts: a typo would show all rows, or none.
+fn check_texts(rule: &Rule) -> Result<(), SchemaError> {
+    let lines = rule.tables.iter().flat_map(|synced| synced.filters.iter().map(move |filter| (synced.table, filter)));
+    let members = rule.params.iter().filter_map(|param| match &param.source {
+        ParamSource::Member { table, filters, .. } => Some((*table, filters)),
+        ParamSource::Claim(_) => None,
+    });
+    let members = members.flat_map(|(table, filters)| {
+        filters.iter().filter_map(move |filter| match filter {
+            MemberFilter::Const(filter) => Some((table, filter)),
+            MemberFilter::Claim { .. } => None,
+        })
+    });
+    let compared = |(table, condition): (&'static TableDesc, &Condition)| {
+        condition.comparisons().into_iter().map(move |filter| (table, filter.clone())).collect::<Vec<_>>()
+    };
+    for (table, filter) in lines.chain(members).flat_map(compared) {
+        let column = &table.columns[filter.column];
+        if let ConstValue::Text(text) = filter.value
+            && !column.texts.is_empty()
+            && !column.texts.contains(&text)
+        {
+            return Err(SchemaError::UnknownText { rule: rule.name, column: column.name, text, texts: column.texts });
+        }
     }
     Ok(())
 }

@@ -33,7 +33,7 @@ impl Actor for Claims {
 }
 
 const fn column(name: &'static str, sql: SqlType) -> ColumnDesc {
-    ColumnDesc { name, sql, nullable: false, crdt: None, default: None, unique: false, private: false, doc: "" }
+    ColumnDesc { sql, ..ColumnDesc::of::<String>(name) }
 }
 
 pub(crate) static NOTES: TableDesc = TableDesc {
@@ -71,7 +71,7 @@ pub(crate) struct AddNote {
 
 fn add_note() -> MutatorEntry {
     MutatorEntry {
-        desc: MutatorDesc { name: "addNote", privileged: &[], doc: " Notes something." },
+        desc: MutatorDesc { name: "addNote", privileged: &[], server: false, doc: " Notes something." },
         schema: |generator| generator.subschema_for::<AddNote>(),
         call: |parts, args| {
             Box::pin(async move {

@@ -135,6 +135,11 @@ catalogue! {
         121 UnknownMerge "a merge policy that does not exist" "There are `lww` and `field`.",
         122 KeyMerges "a key that merges" "A key names a row, so it must stay what it is.",
         123 UniqueMerges "a unique column that merges" "Merging two documents could break it, and neither writer would be wrong.",
+        124 KeyType "a key of a type that holds several values" "Rows are found by their key, in one index for both databases.",
+        125 GeneratedNotExpression "a generated column that is no expression" "It becomes part of `create table`, between parentheses.",
+        126 GeneratedKey "a generated key" "Devices make the keys of the rows that they write.",
+        127 GeneratedDefault "a generated column with a default" "The database computes it at each write.",
+        128 GeneratedEngineColumn "`updated_at` or `deleted_at` that is generated" "The engine writes them.",
     }
     "Mutators" {
         130 FunctionKind "a mutator or a job that is no function" "Both are `async` functions.",
@@ -185,6 +190,20 @@ catalogue! {
         184 ArgsKind "arguments that are neither struct nor enum" "They are an object on the wire.",
         185 ArgsGeneric "generic arguments" "They are read from JSON, so their type must be known.",
         186 UnnamedArgs "arguments without names" "They have names on the wire.",
+    }
+    "Ids and enums of texts" {
+        200 IdKind "an id that is no struct" "It is a type of its own around one value.",
+        201 IdShape "an id around several values, or none" "It stands for one column.",
+        202 IdGeneric "a generic id" "It is the type of one table's keys.",
+        203 IdInner "an id around a type that no key has" "Rows are named by texts, uuids and whole numbers.",
+        204 TextEnumKind "an enum of texts that is no enum" "Each variant is one text.",
+        205 TextEnumGeneric "a generic enum of texts" "Its texts are known when the database is made.",
+        206 TextEnumEmpty "an enum without texts" "No row could hold any.",
+        207 VariantHolds "a variant with fields" "A text holds nothing beside itself.",
+        208 VariantNumber "a variant with a number" "It is kept as a text.",
+        209 VariantConditional "a variant that some builds lack" "Server and devices must read the same texts.",
+        210 VariantEmpty "an empty text" "It could not be told from a missing one.",
+        211 VariantTwice "two variants of one text" "A row could not tell them apart.",
     }
     "`main`" {
         190 MainTakesNothing "words in `#[nizhal::main]`" "The settings come from the environment.",

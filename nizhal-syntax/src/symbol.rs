@@ -22,15 +22,21 @@ pub const PRIVATE: &str = "private";
 pub const DEFAULT: &str = "default";
 /// The column's name in SQL and on the wire.
 pub const RENAME: &str = "rename";
-/// A column whose type is known to rustc alone: an alias, or one that implements `ColumnType`.
+/// A column that the database computes.
+pub const GENERATED: &str = "generated";
+/// A column whose type is known to rustc alone: an id, an enum of texts, an alias.
 pub const CUSTOM: &str = "custom";
 /// What may stand in `#[nizhal(…)]` on a field.
-pub const FIELD_WORDS: &[&str] = &[PRIMARY_KEY, UNIQUE, PRIVATE, DEFAULT, RENAME, CUSTOM];
+pub const FIELD_WORDS: &[&str] = &[PRIMARY_KEY, UNIQUE, PRIVATE, DEFAULT, RENAME, GENERATED, CUSTOM];
+/// What may stand in `#[nizhal(…)]` on a variant of an enum of texts.
+pub const VARIANT_WORDS: &[&str] = &[RENAME];
 
 /// Tables that a mutator may write beyond the actor's buckets.
 pub const PRIVILEGED: &str = "privileged";
+/// A mutator that runs on the server alone.
+pub const SERVER: &str = "server";
 /// What may stand in `#[mutator(…)]`.
-pub const MUTATOR_WORDS: &[&str] = &[NAME, PRIVILEGED];
+pub const MUTATOR_WORDS: &[&str] = &[NAME, PRIVILEGED, SERVER];
 
 /// How often a job is tried.
 pub const ATTEMPTS: &str = "attempts";

@@ -2,8 +2,8 @@
 
 use super::scan::scan;
 use super::{CrdtError, Kind, MAX_STATE_BYTES, Nest};
-use crate::Json;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::Value as Json;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use yrs::updates::decoder::Decode;
 use yrs::{Any, Doc, GetString, Map, Options, Out, ReadTxn, StateVector, Transact, Update, WriteTxn};

@@ -13,8 +13,9 @@ mod tests;
 pub use column::{CrdtColumn, CrdtDocument};
 pub use update::CrdtUpdate;
 
-use crate::{Error, Json};
+use crate::Error;
 use nest::Nest;
+use serde_json::Value as Json;
 use std::fmt;
 use yrs::{Any, Map as _, Text as _, WriteTxn as _};
 

@@ -116,6 +116,14 @@ pub enum Condition {
 }
 
 impl Condition {
+    /// Its comparisons.
+    pub fn comparisons(&self) -> Vec<&ConstFilter> {
+        match self {
+            Self::Column(filter) => vec![filter],
+            Self::All(parts) | Self::Any(parts) => parts.iter().flat_map(Self::comparisons).collect(),
+        }
+    }
+
     /// The indexes of the columns that it compares.
     pub fn columns(&self) -> Vec<usize> {
         match self {

@@ -25,7 +25,13 @@ pub(crate) fn expand_args(attr: TokenStream, item: TokenStream) -> TokenStream {
 pub(super) fn expand_derives(derives: &Derives, rename_all: bool) -> TokenStream {
     let paths = derives.names().iter().map(|name| match *name {
         "Clone" => quote!(::core::clone::Clone),
+        "Copy" => quote!(::core::marker::Copy),
         "Debug" => quote!(::core::fmt::Debug),
+        "PartialEq" => quote!(::core::cmp::PartialEq),
+        "Eq" => quote!(::core::cmp::Eq),
+        "PartialOrd" => quote!(::core::cmp::PartialOrd),
+        "Ord" => quote!(::core::cmp::Ord),
+        "Hash" => quote!(::core::hash::Hash),
         "Serialize" => quote!(::nizhal::__private::serde::Serialize),
         "Deserialize" => quote!(::nizhal::__private::serde::Deserialize),
         _ => quote!(::nizhal::__private::schemars::JsonSchema),

@@ -23,9 +23,12 @@ pub(crate) fn expand_mutator(attr: TokenStream, item: TokenStream) -> TokenStrea
 }
 
 fn expand(mutator: &Mutator, actor: &impl ToTokens, args: &impl ToTokens) -> TokenStream {
-    let (ident, cfgs) = (mutator.ident(), mutator.cfgs());
-    let (item, name, doc, privileged) = (&mutator.item, &mutator.name, &mutator.doc, &mutator.privileged);
-    let tag = expand_tag(mutator);
+    let (ident, vis, cfgs) = (mutator.ident(), mutator.vis(), mutator.cfgs());
+    let Mutator { item, name, doc, privileged, .. } = mutator;
+    let privileged =
+        (!privileged.is_empty()).then(|| quote!(privileged: &[#(<#privileged as ::nizhal::Table>::DESC.name),*],));
+    let server = mutator.server.then(|| quote!(server: true,));
+    let doc = (!doc.is_empty()).then(|| quote!(doc: #doc,));
     let span = match &item.sig.output {
         ReturnType::Type(_, ty) => ty.span(),
         ReturnType::Default => ident.span(),
@@ -34,46 +37,23 @@ fn expand(mutator: &Mutator, actor: &impl ToTokens, args: &impl ToTokens) -> Tok
     let call = quote_spanned!(span=> ::nizhal::__private::Box::pin(#ident(ctx, args)));
     quote! {
         #item
-        #tag
         #(#cfgs)*
-        impl ::nizhal::Mutator for #ident {
-            type Actor = #actor;
-            type Args = #args;
-            const DESC: ::nizhal::MutatorDesc = ::nizhal::MutatorDesc {
-                name: #name,
-                privileged: &[#(<#privileged as ::nizhal::Table>::DESC.name),*],
-                doc: #doc,
-            };
-            fn run(ctx: &mut ::nizhal::Ctx<#actor>, args: #args) -> ::nizhal::__private::Running<'_> {
-                #call
-            }
+        ::nizhal::__mutator! {
+            #vis #ident(#actor, #args) { name: #name, #privileged #server #doc } |ctx, args| #call
         }
-    }
-}
-
-/// The type beside the function: braces keep it out of the namespace of values, where the function is.
-fn expand_tag(mutator: &Mutator) -> TokenStream {
-    let (ident, vis, cfgs) = (mutator.ident(), mutator.vis(), mutator.cfgs());
-    quote! {
-        #(#cfgs)*
-        #[doc(hidden)]
-        #[allow(non_camel_case_types, dead_code)]
-        #vis struct #ident {}
     }
 }
 
 /// The function as it is, and a mutator that cannot be called, so that `mutators![…]` finds one.
 fn expand_fallback(mutator: &Mutator) -> TokenStream {
-    let (item, ident, cfgs) = (&mutator.item, mutator.ident(), mutator.cfgs());
+    let (item, vis, ident, cfgs) = (&mutator.item, mutator.vis(), mutator.ident(), mutator.cfgs());
     // Inside an `impl` no type can be declared.
     if item.sig.receiver().is_some() {
         return quote!(#item);
     }
-    let tag = expand_tag(mutator);
     quote! {
         #item
-        #tag
         #(#cfgs)*
-        ::nizhal::__broken_mutator!(#ident);
+        ::nizhal::__broken_mutator!(#vis #ident);
     }
 }

@@ -52,7 +52,9 @@ fn expand_entity(table: &Table) -> TokenStream {
     let key = table.key.iter().map(|&at| Literal::usize_unsuffixed(at));
     let key_type = expand_key_type(table);
     let key_variants = table.key_columns().map(|column| &column.variant);
-    let columns = table.columns.iter().enumerate().map(|(at, column)| expand_column(at, column));
+    let all = table.columns.iter().enumerate();
+    let columns = all.clone().filter(|(_, column)| column.generated.is_none()).map(expand_column);
+    let generated = all.filter(|(_, column)| column.generated.is_some()).map(expand_column);
     let merge = match table.merge {
         Merge::Lww => quote!(::nizhal::Merge::Lww),
         Merge::Field => quote!(::nizhal::Merge::Field),
@@ -63,6 +65,7 @@ fn expand_entity(table: &Table) -> TokenStream {
             desc { name: #name, key: &[#(#key),*], merge: #merge, server_only: #server_only, doc: #doc }
             key (#key_type) { #(#key_variants)* }
             columns { #(#columns)* }
+            generated { #(#generated)* }
         }
     }
 }
@@ -76,15 +79,18 @@ fn expand_key_type(table: &Table) -> TokenStream {
     }
 }
 
-fn expand_column(at: usize, column: &TableColumn) -> TokenStream {
-    let TableColumn { field, variant, name, ty, doc, .. } = column;
+/// The column's names and type, and what is said of it beyond them.
+fn expand_column((at, column): (usize, &TableColumn)) -> TokenStream {
+    let TableColumn { field, variant, name, ty, doc, generated, .. } = column;
     let at = Literal::usize_unsuffixed(at);
-    let (unique, private) = (column.unique.is_some(), column.private.is_some());
-    let default = match column.default.as_ref().map(expand_default) {
-        Some(default) => quote!(::nizhal::__private::Option::Some(::nizhal::ColumnDefault::#default)),
-        None => quote!(::nizhal::__private::Option::None),
-    };
-    quote!(#at #field #variant #name: #ty { default: #default, unique: #unique, private: #private, doc: #doc })
+    let default = column.default.as_ref().map(|default| {
+        let default = expand_default(default);
+        quote!(default: ::nizhal::__private::Option::Some(::nizhal::ColumnDefault::#default),)
+    });
+    let unique = column.unique.as_ref().map(|_| quote!(unique: true,));
+    let private = column.private.as_ref().map(|_| quote!(private: true,));
+    let doc = (!doc.is_empty()).then(|| quote!(doc: #doc,));
+    quote!(#at #field #variant #name: #ty { #generated #default #unique #private #doc })
 }
 
 fn expand_default(default: &Default) -> TokenStream {

@@ -1,6 +1,9 @@
 //! Expansions, as committed snapshots.
 
-use super::{expand_args, expand_claims, expand_job, expand_main, expand_mutator, expand_rules, expand_table};
+use super::{
+    expand_args, expand_claims, expand_id, expand_job, expand_main, expand_mutator, expand_rules, expand_table,
+    expand_text_enum,
+};
 use crate::debug::pretty;
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -46,6 +49,74 @@ fn mutator() {
         }
     };
     insta::assert_snapshot!(pretty(&expand_mutator(quote!(privileged(Inbox)), item)));
+}
+
+#[test]
+fn ids_and_enums_of_texts() {
+    let id = quote!(
+        /// Names a shop.
+        pub struct ShopId(Uuid);
+    );
+    let text_enum = quote!(
+        pub enum Status {
+            Open,
+            #[nizhal(rename = "done")]
+            Closed,
+        }
+    );
+    let both = [expand_id(nothing(), id), expand_text_enum(nothing(), text_enum)];
+    insta::assert_snapshot!(pretty(&both.into_iter().collect()));
+}
+
+fn lines(tokens: &TokenStream) -> usize {
+    pretty(tokens).lines().count()
+}
+
+/// The lines that a table of `count` columns expands to, each with all that can be said of one, beyond the struct's own.
+fn lines_beyond_struct(count: usize) -> usize {
+    let columns = (0..count).map(|at| {
+        let (field, rename) = (quote::format_ident!("column_{at}"), format!("renamed_{at}"));
+        let what = if at % 2 == 0 { quote!(default = "a default") } else { quote!(generated = "'a' || id") };
+        quote! {
+            /// What this column holds, in a sentence of a common length.
+            #[nizhal(rename = #rename, unique, private, custom, #what)]
+            pub #field: Option<some_crate::module::SomeType>,
+        }
+    });
+    let plain = (0..count).map(|at| {
+        let field = quote::format_ident!("column_{at}");
+        quote! {
+            /// What this column holds, in a sentence of a common length.
+            pub #field: Option<some_crate::module::SomeType>,
+        }
+    });
+    let table =
+        expand_table(nothing(), quote!(pub struct Wide { #[nizhal(primary_key)] pub id: String, #(#columns)* }));
+    assert!(!table.to_string().contains("compile_error"), "{table}");
+    lines(&table) - lines(&quote!(pub struct Wide { pub id: String, #(#plain)* }))
+}
+
+#[test]
+fn a_column_costs_at_most_6_lines_and_a_mutator_15() {
+    let columns = 40;
+    let grown = lines_beyond_struct(columns) - lines_beyond_struct(0);
+    assert!(grown <= 6 * columns, "{grown} lines for {columns} columns");
+
+    let item = quote! {
+        /// Records a payment of a customer, and says so to whoever waits for it.
+        #[cfg(feature = "payments")]
+        pub(in crate::ledger) async fn record_payment_of_customer(
+            ctx: &mut Ctx<crate::claims::Claims>,
+            args: crate::ledger::RecordPaymentOfCustomer,
+        ) -> Result<Applied> {
+            Ok(Applied::done())
+        }
+    };
+    let attr = quote!(name = "recordPayment", server, privileged(crate::inbox::Inbox, crate::inbox::Outbox));
+    let mutator = expand_mutator(attr, item.clone());
+    assert!(!mutator.to_string().contains("compile_error"), "{mutator}");
+    let grown = lines(&mutator) - lines(&item);
+    assert!(grown <= 15, "{grown} lines for a mutator");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::paths::paths;
 use crate::schema::Schema;
 use nizhal_core::{ColumnDefault, ColumnDesc, Rule, SqlType, TableDesc};
-use schemars::generate::SchemaSettings;
+use schemars::{SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
@@ -17,18 +17,19 @@ pub(super) fn document(app: &str, version: &str, schema: &Schema) -> Value {
     let inputs: Vec<(&str, Value)> = (schema.mutators().into_iter())
         .map(|entry| (entry.desc.name, (entry.schema)(&mut generator).to_value()))
         .collect();
+    let rows: Vec<Value> = schema.synced().into_iter().map(|table| row(table, &mut generator)).collect();
     let mut schemas: Map<String, Value> = generator.take_definitions(true);
     schemas.insert("Error".to_owned(), error_schema());
     let mut tables = Map::new();
-    for table in schema.synced() {
-        let name = insert(&mut schemas, table.name, "Row", row(table));
+    for (table, row) in schema.synced().into_iter().zip(rows) {
+        let name = insert(&mut schemas, table.name, "Row", row);
         tables.insert(table.name.to_owned(), table_part(table, schema.rules(), &name));
     }
     let mut mutators = Map::new();
     for (entry, (_, input)) in schema.mutators().into_iter().zip(inputs) {
         let name = insert(&mut schemas, entry.desc.name, "Input", input);
-        // Every mutator is deterministic by construction: time, ids and data come from its context alone.
-        let part = json!({"input": reference(&name), "replayable": true, "privileged": entry.desc.privileged, "description": entry.desc.doc.trim()});
+        // What is not the server's alone is deterministic by construction: time, ids and data come from its context.
+        let part = json!({"input": reference(&name), "replayable": !entry.desc.server, "privileged": entry.desc.privileged, "description": entry.desc.doc.trim()});
         mutators.insert(entry.desc.name.to_owned(), part);
     }
     let rules: Map<String, Value> = schema.rules().iter().map(|rule| (rule.name.to_owned(), rule_part(rule))).collect();
@@ -76,17 +77,17 @@ fn shown(table: &TableDesc) -> impl Iterator<Item = &'static ColumnDesc> {
     table.columns.iter().filter(|column| !column.private)
 }
 
-fn row(table: &TableDesc) -> Value {
+fn row(table: &TableDesc, generator: &mut SchemaGenerator) -> Value {
     let mut properties = Map::new();
     for column in shown(table) {
-        let mut schema = value_schema(column.sql, column.nullable);
+        let mut schema = value_schema(column, generator);
         if !column.doc.trim().is_empty() {
             schema["description"] = column.doc.trim().into();
         }
         properties.insert(column.name.to_owned(), schema);
     }
     for (name, nullable) in [("updated_at", false), ("deleted_at", true)] {
-        properties.entry(name).or_insert_with(|| value_schema(SqlType::Timestamptz, nullable));
+        properties.entry(name).or_insert_with(|| or_null(SqlType::Timestamptz.json_schema(), nullable));
     }
     let required: Vec<&String> = properties.keys().collect();
     let mut schema = json!({"type": "object", "required": required, "properties": properties});
@@ -96,13 +97,35 @@ fn row(table: &TableDesc) -> Value {
     schema
 }
 
-/// Any JSON is null already; everything else says so in its type.
-fn value_schema(sql: SqlType, nullable: bool) -> Value {
-    let mut schema = sql.json_schema();
-    if nullable && let Some(plain) = schema.get("type").cloned() {
-        schema["type"] = json!([plain, "null"]);
+/// What a column holds: as its SQL type has it, or as its own type says.
+fn value_schema(column: &ColumnDesc, generator: &mut SchemaGenerator) -> Value {
+    let mut schema = match column.schema {
+        Some(own) => own(generator).to_value(),
+        None => column.sql.json_schema(),
+    };
+    // A schema that is `true` takes no description.
+    if schema == Value::Bool(true) {
+        schema = json!({});
     }
-    schema
+    if !column.texts.is_empty() {
+        schema["enum"] = json!(column.texts);
+    }
+    or_null(schema, column.nullable)
+}
+
+/// Any JSON is null already; a plain type says so beside it, and all else is an alternative.
+fn or_null(mut schema: Value, nullable: bool) -> Value {
+    if !nullable || schema.as_object().is_none_or(Map::is_empty) {
+        return schema;
+    }
+    if let Some(plain) = schema["type"].as_str().map(str::to_owned) {
+        schema["type"] = json!([plain, "null"]);
+        if let Some(texts) = schema["enum"].as_array_mut() {
+            texts.push(Value::Null);
+        }
+        return schema;
+    }
+    json!({"anyOf": [schema, {"type": "null"}]})
 }
 
 fn table_part(table: &TableDesc, rules: &[Rule], row: &str) -> Value {
@@ -129,6 +152,12 @@ fn column_part(column: &'static ColumnDesc) -> Value {
     if let Some(kind) = column.crdt {
         part["merge"] = "crdt".into();
         part["crdt"] = kind.as_str().into();
+    }
+    if !column.texts.is_empty() {
+        part["values"] = json!(column.texts);
+    }
+    if column.generated.is_some() {
+        part["generated"] = true.into();
     }
     if column.unique {
         part["unique"] = true.into();

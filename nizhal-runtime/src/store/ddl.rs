@@ -164,6 +164,9 @@ pub(crate) fn engine_columns(dialect: Dialect, table: &TableDesc) -> Vec<(&'stat
 /// A column's definition.
 pub(crate) fn column(dialect: Dialect, column: &ColumnDesc) -> String {
     let mut sql = format!("{} {}", quote(column.name), dialect.type_name(column.sql));
+    if let Some(expression) = column.generated {
+        sql.push_str(&format!(" generated always as ({expression}) stored"));
+    }
     if !column.nullable {
         sql.push_str(" not null");
     }
@@ -204,7 +207,7 @@ pub(crate) fn create_table(dialect: Dialect, table: &TableDesc, synced: bool) ->
 /// Whether a column can be added to a table that has rows.
 pub(crate) fn check_addable(table: &TableDesc, column: &ColumnDesc) -> Result<(), StoreError> {
     let key = table.key_columns().any(|key| key.name == column.name);
-    if !key && (column.nullable || column.default.is_some()) {
+    if !key && (column.nullable || column.default.is_some() || column.generated.is_some()) {
         return Ok(());
     }
     Err(StoreError::Schema(format!(

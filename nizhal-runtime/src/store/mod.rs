@@ -2,6 +2,7 @@
 
 mod audit;
 mod bucket_set;
+mod check;
 mod ddl;
 mod error;
 mod field;

@@ -119,6 +119,7 @@ pub fn parse_words(tokens: TokenStream, place: &str, known: &[&str], errors: &Er
         if !known.contains(&text.as_str()) {
             let help = match name::similar(&text, known.iter().copied()) {
                 Some(similar) => format!("did you mean `{similar}`?"),
+                None if known.is_empty() => "write it alone".to_owned(),
                 None => format!("{place} takes {}", name::either(known.iter().copied())),
             };
             errors.push(Code::UnknownWord, &word.ident, format!("{place} has no word `{text}`"), help);
@@ -166,8 +167,8 @@ fn skip_to_comma(input: ParseStream) {
     }
 }
 
-/// Takes the `#[nizhal(…)]` attributes out, and gives their words.
-pub fn take_words(attrs: &mut Vec<Attribute>, known: &[&str], errors: &Errors) -> Vec<Word> {
+/// Takes the `#[nizhal(…)]` attributes out, and gives their words; `on` says what they stand on.
+pub fn take_words(attrs: &mut Vec<Attribute>, on: &str, known: &[&str], errors: &Errors) -> Vec<Word> {
     let mut words = Vec::new();
     attrs.retain(|attr| {
         if !attr.path().is_ident(symbol::NIZHAL) {
@@ -175,7 +176,7 @@ pub fn take_words(attrs: &mut Vec<Attribute>, known: &[&str], errors: &Errors) -
         }
         match &attr.meta {
             Meta::List(list) => {
-                words.extend(parse_words(list.tokens.clone(), "`#[nizhal(…)]` on a field", known, errors))
+                words.extend(parse_words(list.tokens.clone(), &format!("`#[nizhal(…)]` on {on}"), known, errors))
             }
             other => errors.push(
                 Code::EmptyAttribute,

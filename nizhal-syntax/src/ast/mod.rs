@@ -3,14 +3,18 @@
 pub mod args;
 pub mod attr;
 pub mod claims;
+pub mod id;
 pub mod job;
 pub mod mutator;
 pub mod rules;
 pub mod table;
+pub mod text_enum;
 
 pub use args::{Args, parse_args};
 pub use claims::{Claims, parse_claims};
+pub use id::{Id, parse_id};
 pub use job::{Job, parse_job};
 pub use mutator::{Mutator, parse_mutator};
 pub use rules::{Rule, RuleSet, Stmt, parse_rules};
 pub use table::{Default, Field, Table, parse_table};
+pub use text_enum::{TextEnum, parse_text_enum};

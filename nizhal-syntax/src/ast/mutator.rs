@@ -3,7 +3,7 @@
 use super::attr::{parse_function, parse_words};
 use crate::{Errors, symbol};
 use proc_macro2::TokenStream;
-use syn::{ItemFn, LitStr, Path};
+use syn::{Ident, ItemFn, LitStr, Path};
 
 /// A mutator.
 #[derive(Debug)]
@@ -14,6 +14,8 @@ pub struct Mutator {
     pub name: Option<LitStr>,
     /// `privileged(…)`
     pub privileged: Vec<Path>,
+    /// `server`
+    pub server: Option<Ident>,
 }
 
 /// Reads the attribute and its item; `None` when the item is not a function.
@@ -25,10 +27,12 @@ pub fn parse_mutator(attr: TokenStream, item: TokenStream, errors: &Errors) -> O
         "write `async fn name(ctx: &mut Ctx<Claims>, args: Args) -> Result<Applied> { … }`",
         errors,
     )?;
-    let mut mutator = Mutator { item, name: None, privileged: Vec::new() };
+    let mut mutator = Mutator { item, name: None, privileged: Vec::new(), server: None };
     for word in words {
         if word.is(symbol::NAME) {
             mutator.name = word.text(errors);
+        } else if word.is(symbol::SERVER) {
+            mutator.server = word.flag(errors);
         } else {
             mutator.privileged = word.paths(errors);
         }

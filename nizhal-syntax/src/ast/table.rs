@@ -39,6 +39,8 @@ pub struct Field {
     pub default: Option<Default>,
     /// `rename = "…"`
     pub rename: Option<LitStr>,
+    /// `generated = "…"`
+    pub generated: Option<LitStr>,
     /// `custom`
     pub custom: Option<Ident>,
 }
@@ -99,7 +101,7 @@ pub fn parse_table(attr: TokenStream, item: TokenStream, errors: &Errors) -> Opt
 }
 
 fn parse_field(field: &mut syn::Field, errors: &Errors) -> Option<Field> {
-    let words = take_words(&mut field.attrs, symbol::FIELD_WORDS, errors);
+    let words = take_words(&mut field.attrs, "a field", symbol::FIELD_WORDS, errors);
     let mut parsed = Field {
         ident: field.ident.clone()?,
         ty: field.ty.clone(),
@@ -109,6 +111,7 @@ fn parse_field(field: &mut syn::Field, errors: &Errors) -> Option<Field> {
         private: None,
         default: None,
         rename: None,
+        generated: None,
         custom: None,
     };
     for word in words {
@@ -120,6 +123,8 @@ fn parse_field(field: &mut syn::Field, errors: &Errors) -> Option<Field> {
             parsed.private = word.flag(errors);
         } else if word.is(symbol::DEFAULT) {
             parsed.default = parse_default(word, errors);
+        } else if word.is(symbol::GENERATED) {
+            parsed.generated = word.text(errors);
         } else if word.is(symbol::CUSTOM) {
             parsed.custom = word.flag(errors);
         } else {

@@ -19,15 +19,18 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("u128", "Decimal"),
     ("char", "String"),
     ("str", "String"),
-    ("HashMap", "Json"),
-    ("BTreeMap", "Json"),
-    ("HashSet", "Json"),
-    ("BTreeSet", "Json"),
-    ("VecDeque", "Json"),
     ("SystemTime", "DateTimeUtc"),
     ("Instant", "DateTimeUtc"),
     ("NaiveDateTime", "DateTimeUtc"),
+    ("Duration", "i64"),
+    ("TimeDelta", "i64"),
+    ("BigDecimal", "Decimal"),
+    ("PathBuf", "String"),
+    ("IpAddr", "String"),
 ];
+
+/// Rust's own structures, which a JSON column holds as they are.
+const STRUCTURES: &[&str] = &["HashMap", "BTreeMap", "HashSet", "BTreeSet", "VecDeque", "IndexMap"];
 
 /// A type that cannot be a column. Only names are seen here, yet rustc would answer a wrong type with fifty errors
 /// about sea-orm's traits; so an alias is marked `custom`, and rustc judges that one alone.
@@ -35,7 +38,7 @@ pub(super) fn check_type(column: &TableColumn, errors: &Errors) {
     let TableColumn { field, ty, .. } = column;
     let inner = ty::without_option(ty);
     let optional = !std::ptr::eq(inner, ty);
-    let written = inner.to_token_stream().to_string().replace(' ', "");
+    let written = plain(inner);
     if ty::argument_of(inner, "Option").is_some() {
         errors.push(
             Code::OptionTwice,
@@ -44,35 +47,95 @@ pub(super) fn check_type(column: &TableColumn, errors: &Errors) {
             format!("write `{field}: {written}`"),
         );
     } else if let Some(instead) = instead_of(inner) {
-        let wanted = if optional { format!("Option<{instead}>") } else { instead.to_owned() };
+        let wanted = if optional { format!("Option<{instead}>") } else { instead };
         errors.push(
             Code::UnsupportedType,
             inner,
             format!("`{written}` cannot be a column"),
-            format!("write `{field}: {wanted}`"),
+            format!("write `{field}: {wanted}`{}", why(inner)),
         );
     } else if !column.custom && !ty::name(inner).is_some_and(|name| ty::COLUMN_TYPES.contains(&name.as_str())) {
         let help = "write a type that columns have: String, bool, i16, i32, i64, f32, f64, Decimal, Uuid, DateTimeUtc, Date, \
-                    Time, Json, Vec<u8>, CrdtText or CrdtMap; if this is another name for one of them, add `#[nizhal(custom)]` to the field";
+                    Time, Json<T>, Vec<u8>, CrdtText or CrdtMap; if this is a #[nizhal::id], a #[nizhal::text_enum] or another name for one of \
+                    them, add `#[nizhal(custom)]` to the field";
         errors.push(Code::UnknownType, inner, format!("`{written}` is not known as a column type"), help);
     }
 }
 
-fn instead_of(ty: &Type) -> Option<&'static str> {
+/// What holds such a value; a structure is JSON.
+fn instead_of(ty: &Type) -> Option<String> {
+    let json = |inner: &Type| Some(format!("Json<{}>", plain(inner)));
     match ty {
         Type::Reference(reference) => match ty::name(&reference.elem).as_deref() {
-            Some("str") => Some("String"),
-            _ => Some("Json"),
+            Some("str") => Some("String".to_owned()),
+            _ => instead_of(&reference.elem).or_else(|| Some(plain(&reference.elem))),
         },
-        Type::Tuple(_) | Type::Array(_) | Type::Slice(_) => Some("Json"),
+        // A slice or an array is read back as a `Vec`.
+        Type::Slice(slice) => Some(list_of(&slice.elem)),
+        Type::Array(array) => Some(list_of(&array.elem)),
+        Type::Tuple(_) => json(ty),
         _ => {
             let name = ty::name(ty)?;
-            let bytes = ty::argument_of(ty, "Vec").and_then(ty::name).is_none_or(|item| item == "u8");
-            match name.as_str() {
-                "Vec" if !bytes => Some("Json"),
-                name => UNSUPPORTED.iter().find(|(from, _)| *from == name).map(|&(_, to)| to),
+            if STRUCTURES.contains(&name.as_str()) {
+                return json(ty);
             }
+            if let Some(item) = ty::argument_of(ty, "Vec") {
+                return (!ty::name(item).is_some_and(|item| is_item(&item))).then(|| list_of(item));
+            }
+            if matches!(name.as_str(), "Box" | "Arc" | "Rc" | "Cow") {
+                let inner = ty::argument_of(ty, &name)?;
+                return instead_of(inner).or_else(|| Some(plain(inner)));
+            }
+            UNSUPPORTED.iter().find(|(from, _)| *from == name).map(|&(_, to)| to.to_owned())
         }
+    }
+}
+
+/// A word on why, where the type alone does not say.
+fn why(ty: &Type) -> &'static str {
+    match ty::name(ty).as_deref() {
+        Some("u64" | "usize" | "u128" | "i128") => ": no database has a whole number of this size",
+        Some("NaiveDateTime" | "SystemTime" | "Instant") => ": moments are in UTC, so that devices agree on them",
+        Some("Duration" | "TimeDelta") => ", and say in the name what it counts: `timeout_ms`",
+        _ => "",
+    }
+}
+
+/// The column that holds several of these: an array, bytes, or JSON.
+fn list_of(item: &Type) -> String {
+    match ty::name(item) {
+        Some(name) if is_item(&name) => format!("Vec<{name}>"),
+        _ => format!("Json<Vec<{}>>", plain(item)),
+    }
+}
+
+fn is_item(name: &str) -> bool {
+    name == "u8" || ty::ARRAY_ITEMS.contains(&name)
+}
+
+/// The type as people write it: tokens print with a space between any two.
+fn plain(ty: &Type) -> String {
+    let tokens = ty.to_token_stream().to_string();
+    let in_word = |char: Option<char>| char.is_some_and(|char| char.is_alphanumeric() || char == '_');
+    let mut text = String::new();
+    let mut chars = tokens.chars().peekable();
+    while let Some(char) = chars.next() {
+        let between_words = char == ' ' && in_word(text.chars().last()) && in_word(chars.peek().copied());
+        if char != ' ' || between_words || text.ends_with([',', ';']) {
+            text.push(char);
+        }
+    }
+    text
+}
+
+/// A key that no index finds rows by.
+pub(super) fn check_key_type(column: &TableColumn, errors: &Errors) {
+    let Some(key) = &column.primary_key else { return };
+    let ty = ty::without_option(&column.ty);
+    let array = ty::argument_of(ty, "Vec").is_some_and(|item| ty::name(item).is_none_or(|item| item != "u8"));
+    if array || ty::name(ty).is_some_and(|name| name == "Json") {
+        let help = "give the rows an `id` of their own";
+        errors.push(Code::KeyType, key, format!("a `{}` cannot be part of the primary key", plain(ty)), help);
     }
 }
 

@@ -22,6 +22,8 @@ pub struct Mutator {
     pub args: Option<Type>,
     /// Tables that it may write beyond the actor's buckets.
     pub privileged: Vec<Path>,
+    /// Whether it runs on the server alone.
+    pub server: bool,
 }
 
 impl Mutator {
@@ -52,6 +54,7 @@ pub fn lower_mutator(mutator: ast::Mutator, errors: &Errors) -> Mutator {
         actor,
         args,
         privileged: mutator.privileged,
+        server: mutator.server.is_some(),
         item: mutator.item,
     }
 }

@@ -19,7 +19,7 @@ pub struct Table {
     pub server_only: bool,
     /// The doc comment.
     pub doc: String,
-    /// The columns, in order.
+    /// The columns, in order, those that the database generates after all others.
     pub columns: Vec<TableColumn>,
     /// Indexes of the primary key's columns.
     pub key: Vec<usize>,
@@ -53,6 +53,8 @@ pub struct TableColumn {
     pub unique: Option<Ident>,
     /// `private`
     pub private: Option<Ident>,
+    /// The SQL that the database computes it by.
+    pub generated: Option<LitStr>,
     /// Whether the type is left to rustc.
     pub custom: bool,
     /// The doc comment.
@@ -76,7 +78,8 @@ impl TableColumn {
 }
 
 /// Applies the defaults.
-pub fn lower_table(table: ast::Table, errors: &Errors) -> Table {
+pub fn lower_table(mut table: ast::Table, errors: &Errors) -> Table {
+    table.fields.sort_by_key(|field| field.generated.is_some());
     let ident = &table.item.ident;
     let default_name = || LitStr::new(&name::snake(&name::plain(ident)), ident.span());
     Table {
@@ -119,6 +122,7 @@ fn lower_field(field: ast::Field) -> TableColumn {
         default: field.default,
         unique: field.unique,
         private: field.private,
+        generated: field.generated,
         custom: field.custom.is_some(),
         doc: attr::doc(&field.attrs),
         attrs: field.attrs,

@@ -26,6 +26,10 @@ pub const COLUMN_TYPES: &[&str] = &[
     "Value",
 ];
 
+/// What an array on Postgres is of.
+pub const ARRAY_ITEMS: &[&str] =
+    &["bool", "i16", "i32", "i64", "f32", "f64", "String", "Uuid", "DateTimeUtc", "Date", "Time"];
+
 /// Those of them that merge as Yjs documents do, so that two rows' values are never simply equal.
 pub const CRDT_TYPES: &[&str] = &["CrdtText", "CrdtMap"];
 

@@ -58,7 +58,7 @@ fn mistakes_are_named() {
         ),
         ("", "#[nizhal(primary_key, unique)] id: String", "a primary key is unique already"),
         ("", "#[nizhal(primary_key)] id: u64", "`u64` cannot be a column"),
-        ("", "#[nizhal(primary_key)] id: &'static str", "`&'staticstr` cannot be a column"),
+        ("", "#[nizhal(primary_key)] id: &'static str", "`&'static str` cannot be a column"),
         ("", "#[nizhal(primary_key)] id: Money", "`Money` is not known as a column type"),
         ("name = \"_nizhal_x\"", KEY, "the table name \"_nizhal_x\" is reserved for the sync engine"),
         ("name = \"a b\"", KEY, "\"a b\" cannot be the name of a table"),
@@ -84,6 +84,9 @@ fn mistakes_are_named() {
         ("#[nizhal(default = \"\")] x: CrdtText", "a text cannot be the default of a column of type `CrdtText`"),
         ("#[nizhal(default)] x: i16", "`default` needs a value"),
         ("#[nizhal] x: i16", "this attribute says nothing"),
+        ("#[nizhal(generated = \"(1\")] x: i64", "this is not one SQL expression"),
+        ("#[nizhal(primary_key)] x: Json<i64>", "a `Json<i64>` cannot be part of the primary key"),
+        ("x: Vec<Decimal>", "`Vec<Decimal>` cannot be a column"),
     ] {
         assert_eq!(read("", &format!("{KEY} {fields}")).1, [wanted], "{fields}");
     }
@@ -96,6 +99,7 @@ fn engine_columns_of_the_right_type_and_fitting_defaults_pass() {
         "#[nizhal(default = -32768)] x: i16, #[nizhal(default = 0)] y: Decimal, #[nizhal(default = true)] z: Option<bool>",
         "#[nizhal(custom)] x: Money, #[nizhal(custom)] y: Option<Money>",
         "x: Vec<u8>, y: chrono::DateTime<Utc>, z: serde_json::Value",
+        "x: Vec<String>, y: Option<Vec<i64>>, z: Json<HashMap<String, i64>>, #[nizhal(generated = \"1\")] w: i64",
     ] {
         assert_eq!(read("", &format!("{KEY} {fields}")).1, [""; 0], "{fields}");
     }

@@ -72,7 +72,7 @@ async fn fill(ctx: &mut Ctx<Claims>, _args: Fill) -> Result<Applied> {
         moment: Set(moment("2026-01-02T03:04:05.120Z")?),
         day: Set("2026-02-28".parse().map_err(nizhal::Error::internal)?),
         hour: Set("23:59:58.5".parse().map_err(nizhal::Error::internal)?),
-        json: Set(serde_json::json!({"b": [1, "x", null, 1.5, 1e30, -0.0], "aa": {"nested": true}})),
+        json: Set(Json(serde_json::json!({"b": [1, "x", null, 1.5, 1e30, -0.0], "aa": {"nested": true}}))),
         bytes: Set(vec![0, 255, 254, 1]),
         secret: Set(Some("never sent".to_owned())),
         ..Default::default()
@@ -89,7 +89,7 @@ async fn fill(ctx: &mut Ctx<Claims>, _args: Fill) -> Result<Applied> {
         moment: Set(moment("1969-12-31T23:59:59.999999Z")?),
         day: Set("0001-01-01".parse().map_err(nizhal::Error::internal)?),
         hour: Set("00:00:00".parse().map_err(nizhal::Error::internal)?),
-        json: Set(serde_json::json!("\u{1}\"\\é😀\u{2028}</script>")),
+        json: Set(Json(serde_json::json!("\u{1}\"\\é😀\u{2028}</script>"))),
         bytes: Set(Vec::new()),
         no_text: Set(Some("\u{1}\u{7f}\"\\/\n\té😀".to_owned())),
         no_large: Set(Some(i64::MAX)),

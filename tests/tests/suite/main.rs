@@ -1,8 +1,10 @@
 //! Suites that cut across crates: the engine against an oracle, the store against other writers, the routes in another's app.
 
+mod column;
 mod crdt;
 mod embed;
 mod encoding;
+mod isomorphic;
 mod number;
 mod observe;
 mod oracle;

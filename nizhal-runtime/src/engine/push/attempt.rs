@@ -6,7 +6,7 @@ use crate::observe::ConflictEvent;
 use crate::store::{Claim, Conflict, Counters, Fault, Record, StoreError, Stored, Touched, fault};
 use futures_util::FutureExt;
 use nizhal_core::{
-    Applied, CtxParts, Error, Hlc, MutatorEntry, Principal,
+    Applied, CtxParts, Error, Hlc, MutatorEntry, Principal, Random, ServerParts,
     wire::{Mutation, Wire},
 };
 use std::panic::AssertUnwindSafe;
@@ -102,7 +102,8 @@ impl Engine {
                 Box::new(move || environment.new_id())
             },
             jobs: Vec::new(),
-            numbers: &Counters,
+            random: Random::of(&mutation.client_mutation_id),
+            server: Some(ServerParts { numbers: &Counters }),
         };
         let called = AssertUnwindSafe((entry.call)(parts, &mutation.args)).catch_unwind().await;
         let (parts, result) = called.map_err(|panic| PushFailure::Internal(panic_text(&panic).into()))?;

@@ -59,9 +59,60 @@ fn value(out: &mut Vec<u8>, oid: u32, bytes: &[u8]) -> Option<()> {
         3802 => json::json(out, std::str::from_utf8(bytes.strip_prefix(&[1])?).ok()?),
         114 => json::json(out, std::str::from_utf8(bytes).ok()?),
         17 => json::bytes(out, bytes),
+        oid if ARRAYS.contains(&oid) => array(out, bytes)?,
         // text, varchar, char, name, enums, citext: all send their text
         _ => json::text(out, std::str::from_utf8(bytes).ok()?),
     }
+    Some(())
+}
+
+/// The arrays of what has an arm above: bool, bytea, int2, int4, text, varchar, int8, float4, float8, timestamp, date, time,
+/// timestamptz, numeric, uuid, json, jsonb.
+const ARRAYS: [u32; 17] =
+    [1000, 1001, 1005, 1007, 1009, 1015, 1016, 1021, 1022, 1115, 1182, 1183, 1185, 1231, 2951, 199, 3807];
+
+/// Dimensions, whether there are NULLs, the items' type; the length and first index of each dimension; the items, row by row.
+fn array(out: &mut Vec<u8>, mut bytes: &[u8]) -> Option<()> {
+    let dimensions = usize::try_from(take_i32(&mut bytes)?).ok()?;
+    take_i32(&mut bytes)?;
+    let oid = take_i32(&mut bytes)?.cast_unsigned();
+    // Postgres has at most six.
+    if dimensions > 6 {
+        return None;
+    }
+    let mut lengths = Vec::with_capacity(dimensions);
+    for _ in 0..dimensions {
+        lengths.push(take_i32(&mut bytes)?);
+        take_i32(&mut bytes)?;
+    }
+    if lengths.is_empty() {
+        out.extend_from_slice(b"[]");
+        return Some(());
+    }
+    items(out, oid, &lengths, &mut bytes)
+}
+
+fn items(out: &mut Vec<u8>, oid: u32, lengths: &[i32], bytes: &mut &[u8]) -> Option<()> {
+    let (&length, inner) = lengths.split_first()?;
+    out.push(b'[');
+    for at in 0..length {
+        if at > 0 {
+            out.push(b',');
+        }
+        if !inner.is_empty() {
+            items(out, oid, inner, bytes)?;
+            continue;
+        }
+        match usize::try_from(take_i32(bytes)?) {
+            Err(_) => out.extend_from_slice(b"null"),
+            Ok(length) => {
+                let (item, rest) = bytes.split_at_checked(length)?;
+                *bytes = rest;
+                value(out, oid, item)?;
+            }
+        }
+    }
+    out.push(b']');
     Some(())
 }
 
@@ -186,6 +237,21 @@ mod tests {
         assert_eq!(number(&[1], -2, 0, 8), "\"0.00000001\"");
         assert_eq!(number(&[1234, 5678, 9012, 3456, 1000], 3, 0, 2), "\"1234567890123456.10\"");
         assert_eq!(number(&[], 0, 0xC000, 0), "\"NaN\"");
+    }
+
+    #[test]
+    fn arrays_are_nested_as_deep_as_they_are() {
+        let write = |parts: &[i32]| {
+            let bytes: Vec<u8> = parts.iter().flat_map(|part| part.to_be_bytes()).collect();
+            let mut out = Vec::new();
+            value(&mut out, 1007, &bytes).map(|()| String::from_utf8(out).unwrap())
+        };
+        assert_eq!(write(&[0, 0, 23]).unwrap(), "[]");
+        assert_eq!(write(&[1, 1, 23, 3, 1, 4, 7, -1, 4, -2]).unwrap(), "[7,null,-2]");
+        assert_eq!(write(&[2, 0, 23, 2, 1, 1, 1, 4, 5, 4, 6]).unwrap(), "[[5],[6]]");
+        for cut in [&[][..], &[1, 0], &[1, 0, 23, 2, 1, 4, 7], &[9, 0, 23], &[-1, 0, 23], &[1, 0, 23, i32::MAX, 1]] {
+            assert_eq!(write(cut), None, "{cut:?}");
+        }
     }
 
     #[test]

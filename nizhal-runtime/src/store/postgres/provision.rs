@@ -3,7 +3,7 @@
 use super::{capture, clock, field};
 use crate::schema::Schema;
 use crate::store::{
-    StoreError,
+    StoreError, check,
     ddl::{self, Seed},
     field::merges,
     note, rules,
@@ -23,6 +23,7 @@ struct Found {
     indexes: BTreeSet<String>,
     functions: BTreeSet<String>,
     triggers: BTreeSet<(String, String)>,
+    checks: BTreeSet<(String, String)>,
     sequences: BTreeSet<String>,
     epoch: bool,
     rules: Vec<rules::Branch>,
@@ -64,11 +65,20 @@ async fn look(db: &mut PgConnection) -> Result<Found, StoreError> {
     .await?
     .into_iter()
     .collect();
+    let checks = sqlx::query_as(
+        "select c.relname::text, k.conname::text from pg_constraint k join pg_class c on c.oid = k.conrelid \
+         where c.relnamespace = current_schema()::regnamespace and k.contype = 'c' and k.conname like '\\_nizhal\\_enum\\_%'",
+    )
+    .fetch_all(&mut *db)
+    .await?
+    .into_iter()
+    .collect();
     let epoch = columns.contains_key("_nizhal_control")
         && sqlx::query("select 1 from _nizhal_control where id = 1").fetch_optional(&mut *db).await?.is_some();
     let schema = quote(&schema);
     let (rules, fingerprint) = (Vec::new(), None);
-    let mut found = Found { schema, columns, indexes, functions, triggers, sequences, epoch, rules, fingerprint };
+    let mut found =
+        Found { schema, columns, indexes, functions, triggers, checks, sequences, epoch, rules, fingerprint };
     if found.columns.contains_key("_nizhal_rules") {
         let rows = sqlx::query_as::<_, rules::Stored>(rules::READ).fetch_all(&mut *db).await?;
         found.rules = rows.into_iter().map(rules::Branch::from).collect();
@@ -108,6 +118,17 @@ pub(super) async fn plan(db: &mut PgConnection, schema: &Schema, seed: &Seed) ->
         match found.columns.get(table.name) {
             None => plan.push(ddl::create_table(DIALECT, table, is_synced)),
             Some(columns) => plan.extend(missing_columns(table, columns, is_synced)?),
+        }
+    }
+    let checks = check::checks(schema);
+    for (table, stale) in &found.checks {
+        if !checks.iter().any(|check| check.table == table && check.name() == *stale) {
+            plan.push(format!("alter table {} drop constraint {}", quote(table), quote(stale)));
+        }
+    }
+    for check in checks {
+        if !found.checks.contains(&(check.table.to_owned(), check.name())) {
+            plan.push(check.constraint());
         }
     }
     for index in ddl::indexes(DIALECT, schema) {

@@ -44,7 +44,7 @@ fn value(out: &mut Vec<u8>, sql: SqlType, row: &SqliteRow, at: usize) -> Result<
         SqlType::Float8 => json::float64(out, row.try_get_unchecked(at)?),
         SqlType::Text | SqlType::Numeric => json::text(out, row.try_get_unchecked(at)?),
         SqlType::Bytes => json::bytes(out, row.try_get_unchecked(at)?),
-        SqlType::Json => json::json(out, row.try_get_unchecked(at)?),
+        SqlType::Json | SqlType::Array(_) => json::json(out, row.try_get_unchecked(at)?),
         SqlType::Uuid => uuid(out, row, at)?,
         SqlType::Timestamptz => {
             let text: &str = row.try_get_unchecked(at)?;

@@ -3,7 +3,7 @@
 use super::capture;
 use crate::schema::Schema;
 use crate::store::{
-    StoreError, audit,
+    StoreError, audit, check,
     ddl::{self, Seed},
     note, rules,
     sql::{Dialect, UPDATED_AT, literal, quote, stamped},
@@ -16,8 +16,10 @@ const DIALECT: Dialect = Dialect::Sqlite;
 
 /// The statements that make the file fit the schema; none when it does. `seed` is used when there is no control row yet.
 pub(super) async fn plan(db: &mut SqliteConnection, schema: &Schema, seed: &Seed) -> Result<Vec<String>, StoreError> {
+    check::check_sqlite(schema)?;
     let mut columns: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let sql = "select m.name, c.name from sqlite_schema m, pragma_table_info(m.name) c where m.type = 'table'";
+    // Not `table_info`: it hides what is generated.
+    let sql = "select m.name, c.name from sqlite_schema m, pragma_table_xinfo(m.name) c where m.type = 'table'";
     for row in sqlx::query(sql).fetch_all(&mut *db).await? {
         columns.entry(row.try_get(0)?).or_default().insert(row.try_get(1)?);
     }
@@ -88,7 +90,13 @@ fn missing_columns(
                 table.name, column.name
             )));
         }
-        plan.push(format!("alter table {on} add column {}", ddl::column(DIALECT, column)));
+        let definition = ddl::column(DIALECT, column);
+        // SQLite adds generated columns only when it computes them at each read.
+        let definition = match column.generated {
+            Some(_) => definition.replacen(") stored", ") virtual", 1),
+            None => definition,
+        };
+        plan.push(format!("alter table {on} add column {definition}"));
     }
     if synced {
         for (name, definition) in ddl::engine_columns(DIALECT, table) {
@@ -118,6 +126,11 @@ fn triggers(schema: &Schema, made: &BTreeSet<String>, plan: &mut Vec<String>) {
         for (verb, body) in capture::membership_triggers(table, schema.rules()) {
             let name = stamped(&format!("_nizhal_{verb}"), &format!("{}\n{body}", table.name));
             wanted.push((name, body));
+        }
+    }
+    for check in check::checks(schema) {
+        for (verb, body) in check.triggers() {
+            wanted.push((stamped(&format!("{}_{verb}", check::PREFIX), &format!("{}\n{body}", check.table)), body));
         }
     }
     for stale in made.iter().filter(|name| !name.starts_with("_nizhal_ix_")) {

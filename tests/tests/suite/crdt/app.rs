@@ -140,7 +140,7 @@ impl Note {
     }
 
     /// The tags as the server reads them.
-    pub(super) fn tags(&self) -> Json {
+    pub(super) fn tags(&self) -> serde_json::Value {
         self.tags.as_ref().expect("there are tags").to_json().expect("the state is whole")
     }
 }

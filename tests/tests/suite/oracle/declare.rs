@@ -33,7 +33,7 @@ pub(super) fn declare(shape: &Shape) -> Declared {
     let rules = shape.rules.iter().map(|rule| rule_of(shape, &tables, rule)).collect();
     let all: &'static [&'static str] = Vec::leak(tables.iter().map(|table| table.name).collect());
     let entry = |name, privileged| MutatorEntry {
-        desc: MutatorDesc { name, privileged, doc: "" },
+        desc: MutatorDesc { name, privileged, server: false, doc: "" },
         schema: |_| unreachable!("nobody asks for the contract"),
         call: |parts, args| Box::pin(run(parts, args)),
     };
@@ -53,14 +53,10 @@ fn sql_type(ty: Type, width: Width) -> SqlType {
 
 fn table_desc(shape: &Shape, table: &shape::Table) -> &'static TableDesc {
     let column = |column: &shape::Column| ColumnDesc {
-        name: column.name,
         sql: sql_type(column.ty, shape.width),
         nullable: column.nullable,
-        default: None,
-        unique: false,
         private: column.private,
-        crdt: None,
-        doc: "",
+        ..ColumnDesc::of::<String>(column.name)
     };
     Box::leak(Box::new(TableDesc {
         name: table.name,

@@ -1,0 +1,43 @@
+//! `#[nizhal::text_enum]` as written.
+
+use super::attr::{keyword, parse_words, take_words};
+use crate::{Code, Errors, symbol};
+use proc_macro2::{Ident, TokenStream};
+use syn::{Item, ItemEnum, LitStr};
+
+/// An enum of texts.
+#[derive(Debug)]
+pub struct TextEnum {
+    /// The enum, without `#[nizhal(…)]` attributes.
+    pub item: ItemEnum,
+    /// The variants with their `rename = "…"`, in order.
+    pub variants: Vec<(Ident, Option<LitStr>)>,
+}
+
+/// Reads the attribute and its item; `None` when the item is not an enum.
+pub fn parse_text_enum(attr: TokenStream, item: TokenStream, errors: &Errors) -> Option<TextEnum> {
+    parse_words(attr, "`#[nizhal::text_enum]`", &[], errors);
+    let mut item = match syn::parse2::<Item>(item) {
+        Ok(Item::Enum(item)) => item,
+        Ok(other) => {
+            errors.push_span(
+                Code::TextEnumKind,
+                keyword(&other),
+                "an enum of texts is an enum",
+                "write `enum Status { Open, Closed }`",
+            );
+            return None;
+        }
+        Err(error) => {
+            errors.syntax(error);
+            return None;
+        }
+    };
+    let mut variants = Vec::new();
+    for variant in &mut item.variants {
+        let words = take_words(&mut variant.attrs, "a variant", symbol::VARIANT_WORDS, errors);
+        let rename = words.into_iter().find_map(|word| word.text(errors));
+        variants.push((variant.ident.clone(), rename));
+    }
+    Some(TextEnum { item, variants })
+}

@@ -1,0 +1,5 @@
+//! An id of anything.
+#[nizhal::id]
+pub struct Id<T>(T);
+
+fn main() {}

@@ -1,0 +1,20 @@
+//! The id of another table.
+use nizhal::prelude::*;
+
+#[nizhal::id]
+pub struct ShopId(String);
+#[nizhal::id]
+pub struct CustomerId(String);
+
+#[nizhal::table]
+pub struct Customer {
+    #[nizhal(primary_key, custom)]
+    pub id: CustomerId,
+    #[nizhal(custom)]
+    pub shop: ShopId,
+}
+
+fn main() {
+    let shop = ShopId::from("s1".to_owned());
+    let _ = CustomerActive { id: Set(shop), ..Default::default() };
+}
