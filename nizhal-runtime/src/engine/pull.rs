@@ -137,8 +137,9 @@ impl Engine {
         // client may hold what it was before.
         let last_mutation_id = match (&request.device_id, frame.client) {
             _ if has_more => None,
-            (Some(_), Some((last, last_version))) if last_version <= done => Some(last),
-            (Some(device), Some((last, _))) => snapshot.last_mutation(device, last, done).await?,
+            (Some(_), Some(client)) if client.outrun => None,
+            (Some(_), Some(client)) if client.last_version <= done => Some(client.last),
+            (Some(device), Some(client)) => snapshot.last_mutation(device, client.last, done).await?,
             _ => None,
         };
         snapshot.close().await?;

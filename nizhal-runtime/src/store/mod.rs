@@ -29,7 +29,7 @@ pub use job::{ClaimedJob, FailedJob, JobCounts};
 pub use note::Touched;
 pub(crate) use number::Counters;
 pub use outside::Outside;
-pub use read::{Answer, Ask, Body, Change, Clock, Frame, Image, LaneRead, Position, ScopeArg, Tie};
+pub use read::{Answer, Ask, Body, Change, Client, Clock, Frame, Image, LaneRead, Position, ScopeArg, Tie};
 pub use write::{Claim, Record, Sequence, Stored, WriteTx, Written};
 
 use crate::schema::Schema;

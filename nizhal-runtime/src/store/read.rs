@@ -48,6 +48,17 @@ pub struct Clock {
     pub lives: String,
 }
 
+/// What is known of the client that asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Client {
+    /// Its last mutation.
+    pub last: i64,
+    /// The last version that one of its mutations drew.
+    pub last_version: i64,
+    /// Whether some row of the actor's buckets was written above the horizon: what a mutation wrote may be hidden there.
+    pub outrun: bool,
+}
+
 /// What is true of the whole snapshot.
 #[derive(Clone, Debug, Default)]
 pub struct Frame {
@@ -63,8 +74,8 @@ pub struct Frame {
     pub collected: i64,
     /// Parameter values that membership tables give the actor: `(rule, parameter, value)` by index.
     pub members: Vec<(usize, usize, String)>,
-    /// The last mutation of the client that asks, and the last version that one of its mutations drew.
-    pub client: Option<(i64, i64)>,
+    /// The client that asks, where it is known.
+    pub client: Option<Client>,
 }
 
 impl Frame {

@@ -1,11 +1,13 @@
 //! Invariant 1: overlapping transactions that commit in another order than they began skip nothing (Postgres).
 
-use crate::fixture::{customers, two_shops};
+use crate::fixture::{add, customers, two_shops};
 use crate::oracle::assert_converged;
 use nizhal_tests::{App, Connection, Device, on};
+use serde_json::json;
 
 on![postgres, Postgres: inv01_the_first_to_write_commits_last, inv01_across_tables_savepoints_and_rollbacks,
-    inv01_every_order_of_three, inv01_a_move_and_a_delete_held_open, inv30_an_idle_transaction_delays_nothing];
+    inv01_every_order_of_three, inv01_a_move_and_a_delete_held_open, inv30_an_idle_transaction_delays_nothing,
+    inv11_a_mutation_whose_row_was_written_again_is_acknowledged_with_it];
 
 async fn begin(app: &App) -> Connection {
     let mut db = app.sql().await;
@@ -24,6 +26,26 @@ async fn settle(app: &App, device: &mut Device) {
     let mut fresh = app.device("fresh", "ana", "s1");
     fresh.pull_by(2).await;
     assert_converged(app, &fresh, "ana").await;
+}
+
+async fn inv11_a_mutation_whose_row_was_written_again_is_acknowledged_with_it(app: App) {
+    let mut db = two_shops(&app).await;
+    let mut device = app.device("d", "ana", "s1");
+    add(&mut device, "c1").await;
+    device.pull().await;
+    assert_eq!(device.acknowledged, 1);
+    device.mutate("updateCustomerPhone", &json!({"customerId": "c1", "value": "1"})).await.expect(200);
+    // Held open in another shop; what is written after it stays above the horizon, the mutation's row with it.
+    let mut held = begin(&app).await;
+    held.execute("insert into customers (id, shop_id, name) values ('x', 's2', 'x')").await;
+    db.execute("update customers set name = 'Again' where id = 'c1'").await;
+    device.pull().await;
+    let phone = |device: &Device| device.row("customers", "c1").expect("there")["phone"].clone();
+    assert!(phone(&device).is_null() && device.acknowledged == 1, "{} without its row", device.acknowledged);
+    held.execute("rollback").await;
+    device.pull().await;
+    assert_eq!((phone(&device), device.acknowledged), (json!("1"), 2));
+    settle(&app, &mut device).await;
 }
 
 async fn inv01_the_first_to_write_commits_last(app: App) {

@@ -7,7 +7,7 @@ use super::{
 use crate::engine::Bucket;
 use crate::store::{
     StoreError,
-    read::{Answer, Ask, Body, Change, Clock, Frame, Image, LAST, LaneRead, START},
+    read::{Answer, Ask, Body, Change, Client, Clock, Frame, Image, LAST, LaneRead, START},
 };
 use futures_util::{TryStreamExt, stream::BoxStream};
 use sqlx::{
@@ -170,7 +170,10 @@ impl Rows<'_> {
                     let values = row.try_get::<Option<Vec<String>>, _>(5)?.unwrap_or_default();
                     frame.members.extend(values.into_iter().map(|value| (rule, param, value)));
                 }
-                kind::CLIENT => frame.client = Some((row.try_get(3)?, row.try_get(4)?)),
+                kind::CLIENT => {
+                    let (last, last_version, outrun) = (row.try_get(3)?, row.try_get(4)?, row.try_get(7)?);
+                    frame.client = Some(Client { last, last_version, outrun });
+                }
                 _ => return Err(sqlx::Error::Decode("a row of no known kind".into()).into()),
             }
         }

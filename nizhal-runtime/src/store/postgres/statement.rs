@@ -99,8 +99,9 @@ impl Writer<'_> {
             }
         }
         parts.push(format!(
-            "select 2, 0, 0, last_mutation_id, last_version, null, null, null, null from _nizhal_clients \
-             where client_id = {client} and actor = {actor}"
+            "select 2, 0, 0, last_mutation_id, last_version, null, null, {}, null from _nizhal_clients \
+             where client_id = {client} and actor = {actor}",
+            self.above(rules, &to)
         ));
         let mut claims = Vec::new();
         let scopes: Vec<String> =
@@ -125,6 +126,39 @@ impl Writer<'_> {
         let args = format!("args as materialized (select {})", self.args.0.join(", "));
         ctes.insert(0, args);
         (format!("with {}\n{}", ctes.join(",\n"), parts.join("\nunion all\n")), claims)
+    }
+
+    /// Whether some row of the actor's buckets was written above the horizon: the device does not get it yet, and what it had
+    /// before may have been written by a mutation of its own. Asked only where the clock has gone further than the horizon.
+    fn above(&self, rules: &[Rule], to: &str) -> String {
+        let mut above = Vec::new();
+        for (at, rule) in rules.iter().enumerate() {
+            for synced in &rule.tables {
+                let table = synced.table;
+                let mut conditions: Vec<String> = synced
+                    .scope
+                    .iter()
+                    .map(|&column| &table.columns[column])
+                    .enumerate()
+                    .map(|(param, column)| format!("{} = p.p{param}::{}", col("c", column), column.sql.postgres()))
+                    .collect();
+                conditions.push(format!("c.{} > {to}", quote(VERSION)));
+                above.push(format!(
+                    "exists (select 1 from b{at} p cross join lateral (select 1 from {} c where {} limit 1) x)",
+                    quote(table.name),
+                    conditions.join(" and "),
+                ));
+            }
+            above.push(format!(
+                "exists (select 1 from b{at} p cross join lateral (select 1 from _nizhal_tombstones t where t.rule = {} and \
+                 t.bucket = p.key and t.version > {to} limit 1) x)",
+                sql::literal(rule.name),
+            ));
+        }
+        if above.is_empty() {
+            above.push("false".to_owned());
+        }
+        format!("case when (select last_value from _nizhal_clock) > {to} then {} else false end", above.join(" or "))
     }
 
     /// The lanes that have something to read.

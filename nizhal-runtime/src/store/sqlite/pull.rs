@@ -4,7 +4,7 @@ use super::scan::{self, PullSql};
 use crate::engine::{Bucket, scope::Choices};
 use crate::store::{
     StoreError,
-    read::{Answer, Ask, Body, Change, Clock, Frame, Image, LaneRead, Position, START},
+    read::{Answer, Ask, Body, Change, Client, Clock, Frame, Image, LaneRead, Position, START},
 };
 use sqlx::{AssertSqlSafe, Row, Sqlite, SqliteConnection, SqlitePool, Transaction};
 use std::collections::{BTreeSet, VecDeque};
@@ -45,7 +45,9 @@ impl<'a> Snapshot<'a> {
         if let Some(client) = ask.client {
             let sql = "select last_mutation_id, last_version from _nizhal_clients where client_id = $1 and actor = $2";
             let query = sqlx::query_as(sql).bind(client.to_owned()).bind(ask.principal.key().to_owned());
-            frame.client = query.fetch_optional(&mut *self.tx).await?;
+            let found: Option<(i64, i64)> = query.fetch_optional(&mut *self.tx).await?;
+            // The horizon is the snapshot's own clock: nothing is above it.
+            frame.client = found.map(|(last, last_version)| Client { last, last_version, outrun: false });
         }
         let last = LaneRead { from: START, floor: self.clock.horizon, buckets: &[], limit: ask.gained };
         // Of too many buckets none is read; the engine finds the same in the frame, and refuses.
