@@ -49,7 +49,7 @@ describe.each(KINDS)('on %s', (kind) => {
     for (const { client } of devices) {
       const user = client === devices[2]!.client ? 'ben' : client === devices[3]!.client ? 'cem' : 'ana'
       const may = `shop_id in (select shop_id from shop_members where user_id = '${user}')`
-      const customers = await server.sql(`select id, name, shop_id from customers where ${may}`)
+      const customers = await server.sql(`select id, name, shop_id from customers where deleted_at is null and ${may}`)
       const ledger = await server.sql(`select id, customer_id, shop_id from ledger_entries where ${may}`)
       expect(await shown(client, 'customers', ['id', 'name', 'shop_id'])).toEqual(customers.sort())
       expect(await shown(client, 'ledger_entries', ['id', 'customer_id', 'shop_id'])).toEqual(ledger.sort())

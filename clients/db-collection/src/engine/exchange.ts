@@ -24,8 +24,13 @@ export async function pull(replica: Replica, transport: Transport, sizes: Sizes)
   }
 }
 
-/** Pushes until every op is answered. */
-export async function push(replica: Replica, transport: Transport, sizes: Sizes): Promise<void> {
+/**
+ * Pushes until every op is answered.
+ *
+ * Where the server's memory and ours have parted, `resync` pulls before anything is sent again: a server that was restored
+ * knows it by our cursor being ahead of its clock, and each write would bring that clock closer.
+ */
+export async function push(replica: Replica, transport: Transport, sizes: Sizes, resync: () => Promise<void>): Promise<void> {
   let most = sizes.batchOps
   // Each identity of the device may part from the server's memory once; a fresh one cannot.
   let rotations = 0
@@ -38,7 +43,9 @@ export async function push(replica: Replica, transport: Transport, sizes: Sizes)
       const { parted } = await replica.applyResults(results)
       if (parted) {
         if (++rotations > 2) throw new SyncError('busy', 'out_of_order', 'the server does not follow this device’s sequence')
-        await replica.rotate()
+        const { clientID } = replica.device
+        await resync()
+        if (replica.device.clientID === clientID) await replica.rotate()
         continue
       }
       const answered = new Set(results.map(({ clientMutationId }) => clientMutationId))

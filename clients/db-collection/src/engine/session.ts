@@ -49,6 +49,7 @@ export class Session {
   #online = false
   #closed = false
   #failures = 0
+  #away = true
   #timer: ReturnType<typeof setTimeout> | undefined
   #heart: ReturnType<typeof setInterval> | undefined
   #live: LiveSource | undefined
@@ -72,6 +73,7 @@ export class Session {
       this.#listen()
       this.want({ pull: true, push: true })
     } else {
+      this.#away = true
       this.#silence()
       this.#say({ phase: 'offline', streaming: false })
     }
@@ -104,7 +106,7 @@ export class Session {
 
   /** Pushes now. */
   async push(): Promise<void> {
-    await this.#pushes.run(() => push(this.replica, this.transport, this.options.sizes))
+    await this.#pushes.run(() => push(this.replica, this.transport, this.options.sizes, () => this.pull()))
   }
 
   track(bucket: string, payload: Record<string, Json>): void {
@@ -134,6 +136,9 @@ export class Session {
         this.#wanted = { pull: false, push: false }
         try {
           if (wanted.push && this.replica.pending.length > 0) {
+            // After an absence a pull comes first: a server restored meanwhile is known by our cursor, until writes have moved its clock.
+            if (this.#away) await this.pull()
+            this.#away = false
             await this.push()
             wanted.pull = true
           }
@@ -149,6 +154,7 @@ export class Session {
       this.#say({ phase: this.#online ? 'idle' : 'offline', error: undefined })
     } catch (error) {
       this.#failures += 1
+      this.#away = true
       const failure = error instanceof SyncError ? error : new SyncError('refused', 'fault', error instanceof Error ? error.message : String(error))
       wait = failure.retryAfterMs ?? backoffMs(this.options.reconnect, this.#failures, Math.random)
       this.#say({ phase: this.#online ? 'waiting' : 'offline', error: { kind: failure.kind, code: failure.code, message: failure.message } })

@@ -1,7 +1,7 @@
 // The example's own binary on a database of its own; SQL beside it, by the databases' own programs.
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { createHmac, randomUUID } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -66,6 +66,31 @@ export class Server {
     const ended = new Promise((resolve) => child.once('exit', resolve))
     child.kill('SIGKILL')
     await ended
+  }
+
+  /** Keeps the database as it is now; the server must be down. */
+  async backUp(): Promise<void> {
+    if (this.kind === 'sqlite') await this.sql("vacuum into '" + this.database + ".bak'")
+    else await this.#admin(`create database ${this.#name}_bak template ${this.#name}`)
+  }
+
+  /** Puts the database back to where it was kept; the server must be down. */
+  async restore(): Promise<void> {
+    if (this.kind === 'sqlite') {
+      for (const suffix of ['-wal', '-shm']) rmSync(this.database + suffix, { force: true })
+      copyFileSync(this.database + '.bak', this.database)
+      return
+    }
+    await this.#admin(`drop database ${this.#name} with (force)`)
+    await this.#admin(`create database ${this.#name} template ${this.#name}_bak`)
+  }
+
+  get #name(): string {
+    return this.database.slice(this.database.lastIndexOf('/') + 1)
+  }
+
+  async #admin(sql: string): Promise<void> {
+    await run('psql', ['-qX', `postgres://postgres@127.0.0.1:${inject('postgresPort')}/postgres`, '-c', sql])
   }
 
   async stop(): Promise<void> {
