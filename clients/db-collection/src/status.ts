@@ -26,7 +26,7 @@ export interface NizhalWrite {
   dependsOn: readonly string[]
   refusal?: { status: 'rejected' | 'forbidden' | 'cancelled'; code: string; error: string }
   /** The rows that it writes. */
-  rows: readonly { table: string; key: string }[]
+  rows: readonly { table: string; key: string; isNew: boolean }[]
 }
 
 /** The app's view of an outbox entry. */
@@ -39,7 +39,7 @@ export function writeOf(op: Op): NizhalWrite {
     madeAt: op.hlc.slice(0, 24),
     dependsOn: op.dependsOn,
     ...(op.refusal && { refusal: op.refusal }),
-    rows: op.effects.map(({ table, key }) => ({ table, key })),
+    rows: op.effects.map(({ table, key, kind }) => ({ table, key, isNew: kind === 'insert' })),
   }
 }
 
