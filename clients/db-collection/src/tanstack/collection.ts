@@ -4,7 +4,7 @@ import type { NizhalClient } from '../client'
 import type { Effect } from '../engine/op'
 import { completed, pendingOf, plain, type Pending } from '../mutators'
 import { keyOf } from '../protocol/schema'
-import type { Json, Row } from '../protocol/wire'
+import type { Row } from '../protocol/wire'
 import { matches } from './predicate'
 
 /** A mutator call. */
@@ -196,4 +196,3 @@ class Stage<T extends object> {
   }
 }
 
-export type { Json }
