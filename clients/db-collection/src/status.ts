@@ -51,8 +51,16 @@ export interface StatusSource {
 
 /** A store of the status in the shape that React's `useSyncExternalStore` and others take. */
 export function createNizhalStatus(client: StatusSource) {
+  // The same object until something changes: these hooks compare by identity.
+  let snapshot = client.status
   return {
-    subscribe: (listener: () => void) => client.onStatus(listener),
-    getSnapshot: () => client.status,
+    subscribe(listener: () => void): () => void {
+      snapshot = client.status
+      return client.onStatus((status) => {
+        snapshot = status
+        listener()
+      })
+    },
+    getSnapshot: () => snapshot,
   }
 }

@@ -77,8 +77,17 @@ export class HttpTransport implements Transport {
     throw refusal(answer)
   }
 
+  async #headers(): Promise<Record<string, string>> {
+    try {
+      return await this.options.auth.getHeaders()
+    } catch (error) {
+      // Whoever gives out tokens is out of reach, as the server may be.
+      throw new SyncError('offline', 'no_credentials', error instanceof Error ? error.message : String(error))
+    }
+  }
+
   async #send(method: string, path: string, body: unknown): Promise<Answered> {
-    const given = await this.options.auth.getHeaders()
+    const given = await this.#headers()
     await this.options.check?.(given)
     const stop = new AbortController()
     const timer = setTimeout(() => stop.abort(), this.options.timeoutMs)

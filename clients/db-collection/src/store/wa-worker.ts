@@ -29,9 +29,8 @@ async function answer(request: WorkerRequest) {
     const vfs = await OPFSCoopSyncVFS.create('nizhal', module)
     api.vfs_register(vfs, true)
     database = await WaDatabase.open(api as unknown as WaApi, request.name, 'nizhal')
-    // One connection, held by one leader: no other has to be waited for, and a journal that stays is one file less to make.
+    // One connection, held by one leader: no other has to be waited for.
     await database.all('pragma locking_mode = exclusive')
-    await database.all('pragma journal_mode = truncate')
     await database.all('pragma synchronous = normal')
     return undefined
   }
