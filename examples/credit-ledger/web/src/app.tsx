@@ -38,7 +38,7 @@ export function App({ ledger }: { ledger: Ledger }) {
               return (
                 <li key={id}>
                   <button onClick={() => select(id)} data-customer={id}>
-                    <span className="avatar" style={{ background: hue(id) }}>{name.slice(0, 1)}</span>
+                    <span className="avatar" style={{ background: hue(name) }}>{name.slice(0, 1)}</span>
                     <span className="who">
                       <b>{name}</b>
                       <small>{phone ?? 'no number'}</small>
@@ -84,7 +84,7 @@ function useWrites({ client }: Ledger) {
 
 export function hue(text: string): string {
   let sum = 0
-  for (const char of text) sum = (sum * 31 + char.charCodeAt(0)) % 360
+  for (const char of text) sum = (sum * 31 + char.charCodeAt(0) * 7) % 360
   return `hsl(${sum} 45% 46%)`
 }
 
