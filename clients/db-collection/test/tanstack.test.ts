@@ -72,6 +72,25 @@ describe.each(VERSIONS)('TanStack DB %s', (_, tanstack) => {
     await server.sql("update customers set name = 'B' where id = 'a2'")
     await client.pull()
     expect(customers.toArray.map(({ id, name }) => [id, name])).toEqual([['a2', 'B']])
+    // Opened anew, as after a reload: ready means that the stored rows are there, whatever the network does.
+    await server.down()
+    const again = collectionOf(client, { id: 'again' })
+    await again.preload()
+    expect([again.status, again.size]).toEqual(['ready', 1])
+    await server.up()
+  })
+
+  test('what happens while a collection starts is not missed', async () => {
+    await server.customers('s1', 'a', 3)
+    const client = await device(server, 'ana', 's1')
+    await client.pull()
+    const mutators = mutatorsOf(client)
+    const customers = collectionOf(client)
+    const [, , first] = await Promise.all([customers.preload(), mutators.updateCustomerName({ customerId: 'a1', value: 'Meanwhile' }), mutators.addCustomer({ clientId: 'n1', name: 'New' })])
+    expect(customers.toArray.map(({ name }) => name).sort()).toEqual(['Meanwhile', 'Name 2', 'Name 3', 'New'])
+    await drain(client)
+    await first.confirmed
+    expect(customers.toArray.map(({ name }) => name).sort()).toEqual(['Meanwhile', 'Name 2', 'Name 3', 'New'])
   })
 
   test('no flicker: an edit is seen once, from the tap to the server’s own row', async () => {

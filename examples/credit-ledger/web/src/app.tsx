@@ -44,7 +44,7 @@ export function App({ ledger }: { ledger: Ledger }) {
                       <small>{phone ?? 'no number'}</small>
                     </span>
                     {waits && <i className="waits" title="not sent yet" />}
-                    <span className={balance > 0 ? 'owes' : balance < 0 ? 'ahead' : 'even'}>{balance === 0 ? 'settled' : money(balance)}</span>
+                    <span className={balance > 0 ? 'owes' : balance < 0 ? 'ahead' : 'even'}>{balance === 0 ? 'settled' : balance > 0 ? money(balance) : `${money(balance)} ahead`}</span>
                   </button>
                 </li>
               )

@@ -9,7 +9,7 @@ export function Stage() {
         <h1>Two phones, one ledger</h1>
         <p className="lead">
           Kamala and Nimal run one shop that sells on credit. Each phone has its own database, in this browser. Writes land there first, so they
-          never wait for a network; the server decides when it is back.
+          never wait for a network; the server has the last word once it can be reached.
         </p>
       </header>
       <div className="phones">

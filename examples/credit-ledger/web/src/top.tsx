@@ -65,7 +65,7 @@ function dot({ online, phase, pending, error }: NizhalStatus): string {
 function said({ online, phase, pending, error, storageLost }: NizhalStatus): string {
   if (storageLost) return `The browser emptied this phone; ${storageLost.unsynced} unsent writes went with it`
   const waiting = pending === 1 ? '1 write waits' : `${pending} writes wait`
-  if (!online) return pending > 0 ? `On this phone only: ${waiting}` : 'Working on this phone’s copy'
+  if (!online) return pending > 0 ? `${waiting} on this phone` : 'Working on this phone’s copy'
   if (error) return error.kind === 'offline' ? 'The server is out of reach; trying again' : error.message
   if (pending > 0) return `Sending: ${waiting}`
   return phase === 'syncing' ? 'Syncing…' : 'In sync'
