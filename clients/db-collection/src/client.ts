@@ -33,6 +33,7 @@ export class NizhalClient {
   #channel: TabChannel
   #holder: Holder | undefined
   #ops: Op[] = []
+  #counts = { pending: 0, rejected: 0 }
   #cursor = ''
   #state: SyncState = { phase: 'offline', error: undefined, lastSyncedAt: undefined, streaming: false }
   #storageLost: { unsynced: number } | undefined
@@ -94,9 +95,7 @@ export class NizhalClient {
   }
 
   get status(): NizhalStatus {
-    const pending = this.#ops.filter(({ state }) => state === 'waiting').length
-    const rejected = this.#ops.filter(({ state }) => state === 'rejected').length
-    return { ...this.#state, online: this.#online, leader: this.#holder !== undefined, pending, rejected, storageLost: this.#storageLost }
+    return { ...this.#state, ...this.#counts, online: this.#online, leader: this.#holder !== undefined, storageLost: this.#storageLost }
   }
 
   onStatus(listener: (status: NizhalStatus) => void): () => void {
@@ -267,7 +266,12 @@ export class NizhalClient {
       case 'ops':
         this.#ops = event.ops
         this.#cursor = event.cursor
-        this.#writes.emit(this.writes)
+        this.#counts = { pending: 0, rejected: 0 }
+        for (const { state } of event.ops) {
+          if (state === 'waiting') this.#counts.pending += 1
+          else if (state === 'rejected') this.#counts.rejected += 1
+        }
+        if (this.#writes.heard) this.#writes.emit(this.writes)
         return this.#say()
       case 'state':
         this.#state = event.state

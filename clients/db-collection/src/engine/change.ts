@@ -23,6 +23,11 @@ export class Emitter<Event> {
     return () => this.#listeners.delete(listener)
   }
 
+  /** Whether anybody listens: what costs to prepare is prepared for somebody. */
+  get heard(): boolean {
+    return this.#listeners.size > 0
+  }
+
   emit(event: Event): void {
     for (const listener of [...this.#listeners]) {
       try {

@@ -134,7 +134,7 @@ export class Replica {
         covered: false,
       }
       const next = { ...device, hlc, nextSeq: op.seq + 1, nextNumber: op.number + 1 }
-      await this.#commit({ putOps: [op] }, next, [...this.#ops, op])
+      await this.#commit({ putOps: [op] }, next, [...this.#ops, op], op)
       await this.#show(op.effects)
       return op
     })
@@ -312,13 +312,15 @@ export class Replica {
     return turned.flatMap(({ effects }) => effects)
   }
 
-  async #commit(batch: Batch, device: Device, ops: Op[] = this.#ops): Promise<void> {
+  async #commit(batch: Batch, device: Device, ops: Op[] = this.#ops, added?: Op): Promise<void> {
     await this.store.commit({ ...batch, meta: writeDevice(device) })
     // Only now: a commit that failed must leave memory as the store is.
     this.#device = device
     if (ops !== this.#ops) {
       this.#ops = ops
-      this.#overlay = new Overlay(ops)
+      // A long outbox must not be gone through for each new write.
+      if (added) this.#overlay.add(added)
+      else this.#overlay = new Overlay(ops)
       this.outbox.emit()
     }
   }

@@ -56,9 +56,11 @@ export class SqlStore implements Store {
         statements.push({ sql, params: [table, JSON.stringify(pairs.slice(at, at + CHUNK))] })
       }
     }
-    for (const [name, value] of Object.entries(batch.meta ?? {})) {
-      if (value === null) statements.push({ sql: 'delete from nizhal_meta where name = ?1', params: [name] })
-      else statements.push({ sql: 'insert or replace into nizhal_meta (name, value) values (?1, ?2)', params: [name, value] })
+    if (batch.meta) {
+      // Two statements however many names: each is prepared anew.
+      const meta = [JSON.stringify(batch.meta)]
+      statements.push({ sql: "delete from nizhal_meta where name in (select key from json_each(?1) where type = 'null')", params: meta })
+      statements.push({ sql: "insert or replace into nizhal_meta (name, value) select key, value from json_each(?1) where type <> 'null'", params: meta })
     }
     if (batch.dropOps?.length) {
       const sql = 'delete from nizhal_ops where seq in (select value from json_each(?1))'
