@@ -124,6 +124,16 @@ test('inv22: a commit that fails leaves memory as the store is', async () => {
   expect((await replica.mutate(addCustomer('b', 'Kept', 's1'))).number).toBe(1)
 })
 
+test('inv16: a refusal takes the write off the screen at once', async () => {
+  const replica = await replicaOf()
+  const op = await replica.mutate(addCustomer('a', 'Refused', 's1'))
+  const shown: unknown[] = []
+  replica.changes.on(({ changes }) => shown.push(...changes))
+  await replica.applyResults([{ clientMutationId: op.id, status: 'rejected', code: 'rejected', error: 'no' }])
+  expect(shown).toEqual([{ table: 'customers', key: 'a', row: undefined }])
+  expect([await names(replica), replica.rejected.map(({ refusal }) => refusal?.error)]).toEqual([[], ['no']])
+})
+
 test('inv16: a write that the app gives up is forgotten, one that waits is not', async () => {
   const replica = await replicaOf()
   const op = await replica.mutate(addCustomer('a', 'Mine', 's1'))

@@ -102,19 +102,33 @@ test('inv26: one leads, the others write and read through it', async () => {
 test('inv26: when the leader is killed, a follower goes on and no write is lost or doubled', async () => {
   const browser = await Browser.open()
   let kill = () => undefined as void
+  // A bystander on the channel sees when both requests have been delivered, so that neither can reach the next leader by itself.
+  const bystander = new BroadcastChannel(`nizhal:${browser.name}`)
+  const bothAsked = new Promise<void>((resolve) => {
+    let asked = 0
+    bystander.onmessage = ({ data }: MessageEvent<{ kind: string; method?: string }>) => {
+      if (data.kind === 'ask' && data.method === 'mutate' && ++asked === 2) setImmediate(resolve)
+    }
+  })
   // Killed between the commit and its answer: the follower cannot know, and must ask the next one.
-  const first = await browser.tab({ beforeAnswer: async () => kill() })
+  const first = await browser.tab({
+    beforeAnswer: async () => {
+      await bothAsked
+      kill()
+    },
+  })
   const { client: second } = await browser.tab()
   const { client: third } = await browser.tab()
   kill = first.kill
-  const write = await second.mutate(addCustomer('c1', 'Kept', 's1'))
-  expect(second.status.leader).toBe(true)
-  expect(second.writes.map(({ id }) => id)).toEqual([write.id])
-  await third.mutate(addCustomer('c2', 'Also kept', 's1'))
+  // The third one's request is on its way to a leader that is no more, too.
+  const writes = await Promise.all([second.mutate(addCustomer('c1', 'Kept', 's1')), third.mutate(addCustomer('c2', 'Also kept', 's1'))])
+  expect([second.status.leader, third.status.leader]).toEqual([true, false])
+  expect(second.writes.map(({ id }) => id)).toEqual(writes.map(({ id }) => id))
   await drain(third)
   expect(await shown(third, 'customers', ['id'])).toEqual([['c1'], ['c2']])
   expect((await server.sql('select id from customers order by id')).flat()).toEqual(['c1', 'c2'])
   expect(browser.pushed.length).toBe(new Set(browser.pushed).size)
+  bystander.close()
 })
 
 test('inv24: another user cannot open the store, nor flush its outbox', async () => {

@@ -19,10 +19,10 @@ let server, browser, page, phones
 const faults = []
 
 before(async () => {
-  server = await preview({ root, preview: { port: 0 }, logLevel: 'error' })
+  server = await preview({ root, preview: { port: 0 }, logLevel: 'silent' })
   const executablePath = process.env.CHROMIUM ?? ['/usr/bin/chromium', '/usr/bin/chromium-browser'].find(existsSync)
   browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] })
-  page = await browser.newPage({ viewport: { width: 1320, height: 980 } })
+  page = await (await browser.newContext({ viewport: { width: 1320, height: 980 } })).newPage()
   page.setDefaultTimeout(20_000)
   page.on('pageerror', (error) => faults.push(error.message))
   await page.goto(server.resolvedUrls.local[0])
@@ -135,5 +135,30 @@ test('news arrives by polling too', async () => {
   await record(nimal, 'Devi Ratnam', 'Payment', '40')
   await until('the poll brings it', async () => (await list(kamala)).some((line) => line.startsWith('D Devi') && line.endsWith('settled')))
   await picture('6-polling')
+  await kamala.getByTestId('live').click()
+  assert.deepEqual(faults, [])
+})
+
+test('two tabs on one phone: when the leader is closed the other goes on', async () => {
+  const context = page.context()
+  const url = `${server.resolvedUrls.local[0]}?phone=nimal`
+  const second = await context.newPage()
+  await second.goto(url)
+  await second.getByText('Fathima Nazeer').waitFor()
+  await record(second, 'Fathima Nazeer', 'Payment', '5.50')
+  await phones.nimal.getByText('Rs 70.00').waitFor()
+  await status(second, 'In sync')
+  // The first tab held the store, and the browser takes it away without a word.
+  await page.evaluate(() => document.querySelector('iframe[title=nimal]').remove())
+  await record(second, 'Fathima Nazeer', 'Payment', '10')
+  await phones.kamala.getByText('Rs 60.00').waitFor()
+  await status(second, 'In sync')
+  const third = await context.newPage()
+  await third.goto(url)
+  await third.getByText('Rs 60.00').waitFor()
+  await second.close()
+  await record(third, 'Fathima Nazeer', 'Payment', '1')
+  await phones.kamala.getByText('Rs 59.00').waitFor()
+  await third.close()
   assert.deepEqual(faults, [])
 })
