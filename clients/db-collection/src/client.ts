@@ -7,6 +7,7 @@ import type { SyncState } from './engine/session'
 import { webSocketSource, type SubscribeSource } from './engine/source'
 import { Holder } from './holder'
 import type { NizhalClientOptions } from './options'
+import type { Schema } from './protocol/schema'
 import type { Json, Row } from './protocol/wire'
 import { writeOf, type NizhalStatus, type NizhalWrite } from './status'
 import type { BackendEvent } from './tab/backend'
@@ -35,6 +36,7 @@ export class NizhalClient {
   #ops: Op[] = []
   #counts = { pending: 0, rejected: 0 }
   #cursor = ''
+  #schema: Schema | undefined
   #state: SyncState = { phase: 'offline', error: undefined, lastSyncedAt: undefined, streaming: false }
   #storageLost: { unsynced: number } | undefined
   #online: boolean
@@ -100,6 +102,11 @@ export class NizhalClient {
 
   onStatus(listener: (status: NizhalStatus) => void): () => void {
     return this.#statuses.on(listener)
+  }
+
+  /** The tables: those that the app named, or what the server said. */
+  get schema(): Schema | undefined {
+    return this.options.schema ?? this.#schema
   }
 
   /** The writes that are not over: pending, applied but not yet seen in the rows, and rejected. */
@@ -273,6 +280,9 @@ export class NizhalClient {
         }
         if (this.#writes.heard) this.#writes.emit(this.writes)
         return this.#say()
+      case 'schema':
+        this.#schema = event.schema
+        return
       case 'state':
         this.#state = event.state
         return this.#say()

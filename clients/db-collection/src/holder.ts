@@ -29,7 +29,7 @@ export class Holder implements Backend {
     const witness = this.#witness()
     const before = replica.isNew ? witness?.getItem(name) : null
     this.storageLost = before ? { unsynced: Number(before) } : undefined
-    this.#stops.push(replica.changes.on((changes) => tell({ type: 'changes', changes })), replica.outbox.on(() => this.#sayOps()))
+    this.#stops.push(replica.changes.on((changes) => tell({ type: 'changes', changes })), replica.outbox.on(() => this.#sayOps()), replica.learnt.on((schema) => tell({ type: 'schema', schema })))
     if (session) {
       this.#stops.push(session.states.on((state) => tell({ type: 'state', state })))
       this.#stops.push(session.presence.events.on(({ bucket }) => this.#presence(bucket)))
@@ -100,6 +100,7 @@ export class Holder implements Backend {
 
   /** Tells everything once, for a tab that has just come. */
   announce(): void {
+    if (this.replica.described) this.tell({ type: 'schema', schema: this.replica.described })
     this.#sayOps()
     if (!this.session) return
     this.tell({ type: 'state', state: this.session.state })
@@ -147,6 +148,7 @@ export class Holder implements Backend {
 function sessionOf(client: NizhalClient, replica: Replica, auth: Auth, check: (headers: Record<string, string>) => Promise<void>): Session {
   const { options, environment } = client
   const sizes: Sizes = { pageRows: options.pull?.pageSize ?? 2000, batchOps: 200, batchBytes: 512 * 1024 }
+  let described = options.syncTarget !== undefined
   const transport: Transport = options.syncTarget ?? httpOf(client, replica, auth, check)
   return new Session(replica, transport, {
     sizes,
@@ -156,7 +158,10 @@ function sessionOf(client: NizhalClient, replica: Replica, auth: Auth, check: (h
     nowMs: environment.nowMs,
     refresh: async () => auth.refresh?.(),
     async describe() {
-      if (!replica.described) await replica.describe(schemaOf(await transport.contract()))
+      // An app that names its tables is right about them until it is updated; one that does not asks once a session.
+      if (options.schema || described) return
+      await replica.describe(schemaOf(await transport.contract()))
+      described = true
     },
     async streamUrl() {
       const headers = await auth.getHeaders()

@@ -119,7 +119,7 @@ class Recorder implements MutatorTx {
   }
 
   insert(table: string, row: Row): void {
-    const { schema } = this.client.options
+    const { schema } = this.client
     const whole = completed(schema, table, plain(row, table) as Row, this.now)
     this.effects.push({ table, key: keyOf(schema?.tables[table], whole), kind: 'insert', row: whole })
   }

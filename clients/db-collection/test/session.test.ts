@@ -214,6 +214,25 @@ test('a mutation that is too large for any request is parked, and the rest goes 
   expect(await server.sql('select id from customers')).toEqual([['c1']])
 })
 
+test('tables that the app does not name are asked from the server, and known offline from then on', async () => {
+  await server.join('s2', 'ana')
+  await server.sql("insert into shops (id, name, owner_id) values ('s2', 's2', 'o1')")
+  await server.customers('s2', 'b', 2)
+  const store = new MemoryStore()
+  const ana = await device(server, 'ana', 's1', { store, schema: undefined as never })
+  expect(ana.schema).toBeUndefined()
+  await ana.pull()
+  expect(ana.schema?.tables['customers']?.primaryKey).toEqual(['id'])
+  expect((await shown(ana, 'customers', ['id'])).flat()).toEqual(['b1', 'b2'])
+  await server.leave('s2', 'ana')
+  await ana.pull()
+  expect(await shown(ana, 'customers', ['id'])).toEqual([])
+  await ana.close()
+  await server.down()
+  const offline = await device(server, 'ana', 's1', { store, schema: undefined as never })
+  expect(Object.keys(offline.schema?.tables ?? {})).toContain('ledger_entries')
+})
+
 test('local mode: no server, now or ever', async () => {
   const alone = await device({ url: '' }, 'ana', 's1', { mode: 'local', server: undefined as never, online: true })
   await alone.mutate(addCustomer('c1', 'Mine', 's1'))

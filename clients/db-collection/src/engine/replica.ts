@@ -38,6 +38,8 @@ export class Replica {
   readonly changes = new Emitter<Changes>()
   /** The outbox changed. */
   readonly outbox = new Emitter<void>()
+  /** The tables became known. */
+  readonly learnt = new Emitter<Schema>()
   /** The store was empty: a new device, or one whose storage was taken away. */
   readonly isNew: boolean
   #device: Device
@@ -65,7 +67,8 @@ export class Replica {
   /** Opens a store. Rows of another layout or schema are kept until the first page that replaces them. */
   static async open(store: Store, environment: Environment, schema?: Schema): Promise<Replica> {
     const opened = await store.open()
-    const replica = new Replica(store, environment, schema, opened)
+    const kept = opened.meta['schema']
+    const replica = new Replica(store, environment, schema ?? (kept === undefined ? undefined : (JSON.parse(kept) as Schema)), opened)
     const other = opened.meta['format'] !== undefined && opened.meta['format'] !== FORMAT
     if (other) replica.#device = { ...replica.#device, cursor: '' }
     // Written at once, so that a crash before the first page does not make another device of this one.
@@ -101,8 +104,11 @@ export class Replica {
       this.schema = schema
       if (this.#device.schemaHash === schema.hash) return
       const stale = this.#device.schemaHash !== undefined
-      await this.#commit({}, { ...this.#device, schemaHash: schema.hash, ...(stale && { cursor: '' }) })
+      // Kept, so that a device that learnt them from the server knows them offline.
+      const meta = { schema: JSON.stringify(schema) }
+      await this.#commit({ meta }, { ...this.#device, schemaHash: schema.hash, ...(stale && { cursor: '' }) })
     })
+    this.learnt.emit(schema)
   }
 
   /** Ties the store to its user, once; false when it is another's. */
@@ -313,7 +319,7 @@ export class Replica {
   }
 
   async #commit(batch: Batch, device: Device, ops: Op[] = this.#ops, added?: Op): Promise<void> {
-    await this.store.commit({ ...batch, meta: writeDevice(device) })
+    await this.store.commit({ ...batch, meta: { ...batch.meta, ...writeDevice(device) } })
     // Only now: a commit that failed must leave memory as the store is.
     this.#device = device
     if (ops !== this.#ops) {

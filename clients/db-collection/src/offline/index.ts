@@ -43,7 +43,7 @@ export interface NizhalOffline {
 export function nizhalOffline(client: NizhalClient, { NonRetriableError, ack = false }: { NonRetriableError: new (message: string) => Error; ack?: boolean }): NizhalOffline {
   const hand = async (call: CallOf, mutation: BridgedMutation, id: string) => {
     const { table, name, args } = call(mutation)
-    const schema = client.options.schema?.tables[table]
+    const schema = client.schema?.tables[table]
     const row = (mutation.type === 'delete' ? mutation.original : mutation.modified) as Row
     const key = keyOf(schema, row)
     const effect: Effect =

@@ -4,12 +4,14 @@ import type { Op } from '../engine/op'
 import type { PresenceState } from '../engine/presence'
 import type { Draft } from '../engine/replica'
 import type { SyncState } from '../engine/session'
+import type { Schema } from '../protocol/schema'
 import type { Json, Row } from '../protocol/wire'
 
 /** What the holder tells everybody. */
 export type BackendEvent =
   | { type: 'changes'; changes: Changes }
   | { type: 'ops'; ops: Op[]; cursor: string }
+  | { type: 'schema'; schema: Schema }
   | { type: 'state'; state: SyncState }
   | { type: 'presence'; states: Record<string, PresenceState> }
 

@@ -45,7 +45,7 @@ export interface NizhalCollectionUtils extends Record<string, (...args: never[])
 /** The options of a collection over one synced table, for `createCollection`. */
 export function nizhalCollectionOptions<T extends object>(config: NizhalCollectionConfig<T>): CollectionConfig<T, string, never, NizhalCollectionUtils> & { utils: NizhalCollectionUtils } {
   const { client, name: table } = config
-  const key = (row: T) => keyOf(client.options.schema?.tables[table], row as unknown as Row)
+  const key = (row: T) => keyOf(client.schema?.tables[table], row as unknown as Row)
   let stage: Stage<T> | undefined
 
   const sync: SyncConfig<T, string>['sync'] = (run) => {
@@ -82,7 +82,7 @@ export function nizhalCollectionOptions<T extends object>(config: NizhalCollecti
     ...(config.startSync !== undefined && { startSync: config.startSync }),
     onInsert: async ({ transaction }: Handled<T>) => {
       for (const { modified } of transaction.mutations) {
-        const row = completed(client.options.schema, table, plain(modified, table) as Row, now())
+        const row = completed(client.schema, table, plain(modified, table) as Row, now())
         await write(config.onInsert?.(modified), [{ table, key: key(modified), kind: 'insert', row }], 'insert')
       }
     },
