@@ -32,6 +32,9 @@ async function answer(request: WorkerRequest) {
     // One connection, held by one leader: no other has to be waited for.
     await database.all('pragma locking_mode = exclusive')
     await database.all('pragma synchronous = normal')
+    // Rows come in the server's order and are stored by key: a first sync that does not fit would write each page many times.
+    await database.all('pragma cache_size = -65536')
+    await database.all('pragma temp_store = memory')
     return undefined
   }
   if (!database) throw new Error('the database is not open')
