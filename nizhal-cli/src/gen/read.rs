@@ -85,3 +85,49 @@ fn fetch(from: &str, rest: &str) -> Result<String, ReadError> {
         Err(ReadError::Status(from.to_owned(), status.to_owned()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    /// Answers one request, and says what it was.
+    fn server(answer: &'static str) -> (String, std::thread::JoinHandle<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = format!("http://{}", listener.local_addr().unwrap());
+        let asked = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut asked = Vec::new();
+            let mut byte = [0];
+            while !asked.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
+                asked.push(byte[0]);
+            }
+            stream.write_all(answer.as_bytes()).unwrap();
+            String::from_utf8(asked).unwrap().lines().next().unwrap_or_default().to_owned()
+        });
+        (at, asked)
+    }
+
+    #[test]
+    fn a_server_is_asked_for_its_contract() {
+        let (at, asked) = server("HTTP/1.1 200 OK\r\n\r\n{\"x-nizhal\": {\"tables\": {}}}");
+        assert!(read(&at).unwrap()["x-nizhal"]["tables"].is_object());
+        assert_eq!(asked.join().unwrap(), "GET /nizhal/contract HTTP/1.0");
+        let (at, asked) = server("HTTP/1.1 404 Not Found\r\n\r\n");
+        assert!(read(&format!("{at}/elsewhere")).unwrap_err().to_string().contains("404 Not Found"));
+        assert_eq!(asked.join().unwrap(), "GET /elsewhere HTTP/1.0");
+    }
+
+    #[test]
+    fn what_is_no_contract_is_refused_with_what_to_do() {
+        let said = |from: &str| read(from).unwrap_err().to_string();
+        assert!(said("https://example.com").contains("curl -s https://example.com | nizhal gen ts --from -"));
+        assert!(said("/nowhere/at/all").starts_with("cannot read /nowhere/at/all"));
+        let file = std::env::temp_dir().join(format!("nizhal-contract-{}", std::process::id()));
+        for (text, wanted) in [("{}", "no `x-nizhal` part"), ("<html>", "is no JSON")] {
+            std::fs::write(&file, text).unwrap();
+            assert!(said(file.to_str().unwrap()).contains(wanted));
+        }
+        std::fs::remove_file(file).unwrap();
+    }
+}
