@@ -1,0 +1,333 @@
+// The client: one store, one leader among the tabs, the same calls in each of them.
+import { Emitter, type Changes } from './engine/change'
+import type { Op } from './engine/op'
+import type { PresenceEvent, PresenceState } from './engine/presence'
+import type { Draft } from './engine/replica'
+import type { SyncState } from './engine/session'
+import { webSocketSource, type SubscribeSource } from './engine/source'
+import { Holder } from './holder'
+import type { NizhalClientOptions } from './options'
+import type { Schema } from './protocol/schema'
+import type { Json, Row } from './protocol/wire'
+import { writeOf, type NizhalStatus, type NizhalWrite } from './status'
+import type { BackendEvent } from './tab/backend'
+import { TabChannel } from './tab/channel'
+import { elect } from './tab/leader'
+
+/** A write that the server refused, as an error. */
+export class WriteRejected extends Error {
+  override name = 'WriteRejected'
+  constructor(readonly write: NizhalWrite) {
+    super(write.refusal?.error || `${write.name} was refused`)
+  }
+}
+
+/** One table's listener: first all rows as a `reset`, then what changes. */
+export type WatchListener = (event: { reset: boolean; changes: { key: string; row: Row | undefined }[] }) => void
+
+/** A device of a Nizhal app. */
+export class NizhalClient {
+  /** Resolves when this tab can read, be it as the leader or through one. */
+  readonly ready: Promise<void>
+  readonly options: NizhalClientOptions
+  readonly environment: NonNullable<NizhalClientOptions['environment']>
+  #channel: TabChannel
+  #holder: Holder | undefined
+  #ops: Op[] = []
+  #counts = { pending: 0, rejected: 0 }
+  #cursor = ''
+  #schema: Schema | undefined
+  #state: SyncState = { phase: 'offline', error: undefined, lastSyncedAt: undefined, streaming: false }
+  #storageLost: { unsynced: number } | undefined
+  #online: boolean
+  #source: SubscribeSource | undefined
+  #presences: Record<string, PresenceState> = {}
+  #changes = new Emitter<Changes>()
+  #rescans = new Emitter<void>()
+  #statuses = new Emitter<NizhalStatus>()
+  #writes = new Emitter<NizhalWrite[]>()
+  #presenceEvents = new Emitter<PresenceEvent>()
+  #rules = new Map<string, number>()
+  #election: { resign(): Promise<void> }
+  #stops: (() => void)[] = []
+
+  constructor(options: NizhalClientOptions) {
+    this.options = options
+    this.environment = options.environment ?? { nowMs: () => Date.now(), newId: () => crypto.randomUUID() }
+    this.#online = options.online ?? (typeof navigator === 'undefined' || navigator.onLine !== false)
+    this.#source = this.#defaultSource()
+    const name = `nizhal:${options.name ?? 'default'}`
+    const locks = options.locks === undefined ? (options.store ? globalThis.navigator?.locks : undefined) : options.locks
+    const makeChannel = options.channel === undefined ? (name: string) => new BroadcastChannel(name) : options.channel
+    let settle: { resolve(): void; reject(error: unknown): void } = { resolve: () => undefined, reject: () => undefined }
+    this.ready = new Promise((resolve, reject) => (settle = { resolve, reject }))
+    this.ready.catch(() => undefined)
+    const hear = {
+      event: (event: BackendEvent) => this.#hear(event),
+      leader: () => {
+        settle.resolve()
+        this.#rescans.emit()
+      },
+      hello: () => this.#holder?.announce(),
+    }
+    // A memory store is this tab's alone: there is nobody to talk to.
+    this.#channel = new TabChannel(name, this.environment.newId(), hear, locks && makeChannel ? makeChannel : undefined)
+    this.#election = elect(locks ?? undefined, name, async () => {
+      try {
+        const holder = await Holder.open(this, name, (event) => {
+          this.#hear(event)
+          this.#channel.tell(event)
+        })
+        this.#holder = holder
+        this.#storageLost = holder.storageLost
+        this.#channel.lead(holder)
+        holder.announce()
+        holder.setSource(this.#source)
+        holder.setOnline(this.#online)
+        this.#rescans.emit()
+        settle.resolve()
+        this.#say()
+        return () => holder.close()
+      } catch (error) {
+        settle.reject(error)
+        throw error
+      }
+    })
+    this.#watchBrowser()
+  }
+
+  get status(): NizhalStatus {
+    return { ...this.#state, ...this.#counts, online: this.#online, leader: this.#holder !== undefined, storageLost: this.#storageLost }
+  }
+
+  onStatus(listener: (status: NizhalStatus) => void): () => void {
+    return this.#statuses.on(listener)
+  }
+
+  /** The tables: those that the app named, or what the server said. */
+  get schema(): Schema | undefined {
+    return this.options.schema ?? this.#schema
+  }
+
+  /** The writes that are not over: pending, applied but not yet seen in the rows, and rejected. */
+  get writes(): NizhalWrite[] {
+    return this.#ops.map(writeOf)
+  }
+
+  onWrites(listener: (writes: NizhalWrite[]) => void): () => void {
+    return this.#writes.on(listener)
+  }
+
+  /** Where this device is; opaque. */
+  cursor(): string {
+    return this.#cursor
+  }
+
+  /** The buckets that the stream has named as this actor's, as `rule:value`. */
+  scope(): string[] {
+    return Object.keys(this.#presences)
+  }
+
+  /** All rows of a table now, then every change, in order. */
+  watch(table: string, listener: WatchListener): () => void {
+    let live = false
+    let stopped = false
+    const scan = () => {
+      live = false
+      const delivered = this.#channel.rows(table, (rows) => {
+        if (stopped) return
+        live = true
+        listener({ reset: true, changes: [...rows].map(([key, row]) => ({ key, row })) })
+      })
+      delivered.catch(() => undefined)
+    }
+    const stops = [
+      this.#changes.on(({ reset, changes }) => {
+        // What comes before the scan is in the scan.
+        if (!live) return
+        const own = changes.filter((change) => change.table === table)
+        if (reset || own.length > 0) listener({ reset, changes: own })
+      }),
+      this.#rescans.on(scan),
+      () => (stopped = true),
+    ]
+    void this.ready.then(() => !live && !stopped && scan(), () => undefined)
+    return () => stops.forEach((stop) => stop())
+  }
+
+  async rows(table: string): Promise<Row[]> {
+    let found: Row[] = []
+    await this.#channel.rows(table, (rows) => (found = [...rows.values()]))
+    return found
+  }
+
+  get(table: string, key: string): Promise<Row | undefined> {
+    return this.#channel.get(table, key)
+  }
+
+  /** Writes; when it resolves the write is on the device's disk and on the screen, and goes to the server when that is possible. */
+  async mutate(draft: Draft): Promise<NizhalWrite> {
+    return writeOf(await this.#channel.mutate({ ...draft, id: draft.id ?? this.environment.newId() }))
+  }
+
+  /** Resolves when the server applied the write and the rows show it; rejects with `WriteRejected` when it was refused. */
+  confirmed(id: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const look = () => {
+        const op = this.#ops.find((one) => one.id === id)
+        if (op && op.state !== 'rejected') return false
+        if (op) reject(new WriteRejected(writeOf(op)))
+        else resolve()
+        return true
+      }
+      const stop = this.#writes.on(() => look() && stop())
+      if (look()) stop()
+    })
+  }
+
+  discard(id: string): Promise<boolean> {
+    return this.#channel.discard(id)
+  }
+
+  async retry(id: string): Promise<NizhalWrite | undefined> {
+    const op = await this.#channel.retry(id)
+    return op && writeOf(op)
+  }
+
+  /** Pulls to the end of a snapshot, now. */
+  pull(): Promise<void> {
+    return this.#channel.pull()
+  }
+
+  /** Pushes all that waits, now. */
+  push(): Promise<void> {
+    return this.#channel.push()
+  }
+
+  /** Hears of a sync rule's buckets until the returned function is called; without a rule, of all. */
+  subscribe(rule?: string): () => void {
+    if (rule === undefined || !this.options.bucketsForSyncRule) return () => undefined
+    this.#rules.set(rule, (this.#rules.get(rule) ?? 0) + 1)
+    this.#holder?.relisten()
+    let left = false
+    return () => {
+      if (left) return
+      left = true
+      const timer = setTimeout(() => {
+        const count = (this.#rules.get(rule) ?? 1) - 1
+        if (count > 0) this.#rules.set(rule, count)
+        else this.#rules.delete(rule)
+        this.#holder?.relisten()
+      }, this.options.ttl ?? 30_000)
+      this.#stops.push(() => clearTimeout(timer))
+    }
+  }
+
+  /** The buckets to name to the stream; none means all. */
+  wantedBuckets(): string[] {
+    const { bucketsForSyncRule } = this.options
+    return bucketsForSyncRule ? [...new Set([...this.#rules.keys()].flatMap(bucketsForSyncRule))] : []
+  }
+
+  /** Shows this user in a bucket. */
+  track(bucket: string, payload: Record<string, Json> = {}): Promise<void> {
+    return this.#channel.track(bucket, payload)
+  }
+
+  untrack(bucket: string): Promise<void> {
+    return this.#channel.untrack(bucket)
+  }
+
+  presenceState(bucket: string): PresenceState {
+    return this.#presences[bucket] ?? {}
+  }
+
+  onPresence(listener: (event: PresenceEvent) => void): () => void {
+    return this.#presenceEvents.on(listener)
+  }
+
+  /** Lets traffic flow or stops it, whatever the network is. */
+  setOnline(online: boolean): void {
+    this.#online = online
+    this.#holder?.setOnline(online)
+    this.#say()
+  }
+
+  /** Where pings come from from now on: `undefined` for the server's WebSocket, `null` for polling alone. */
+  setSource(source: SubscribeSource | null | undefined, intervalMs?: number): void {
+    this.#source = source === undefined ? this.#defaultSource() : (source ?? undefined)
+    this.#holder?.setSource(this.#source, intervalMs)
+  }
+
+  async close(): Promise<void> {
+    for (const stop of this.#stops) stop()
+    await this.#election.resign()
+    this.#channel.close()
+    this.#holder = undefined
+  }
+
+  #hear(event: BackendEvent): void {
+    switch (event.type) {
+      case 'changes':
+        return this.#changes.emit(event.changes)
+      case 'ops':
+        this.#ops = event.ops
+        this.#cursor = event.cursor
+        this.#counts = { pending: 0, rejected: 0 }
+        for (const { state } of event.ops) {
+          if (state === 'waiting') this.#counts.pending += 1
+          else if (state === 'rejected') this.#counts.rejected += 1
+        }
+        if (this.#writes.heard) this.#writes.emit(this.writes)
+        return this.#say()
+      case 'schema':
+        this.#schema = event.schema
+        return
+      case 'state':
+        this.#state = event.state
+        return this.#say()
+      case 'presence': {
+        const before = this.#presences
+        this.#presences = event.states
+        for (const bucket of new Set([...Object.keys(before), ...Object.keys(event.states)])) {
+          this.#presenceEvents.emit({ bucket, state: this.presenceState(bucket) })
+        }
+      }
+    }
+  }
+
+  #say(): void {
+    const { status } = this
+    this.options.status?.(status)
+    this.#statuses.emit(status)
+  }
+
+  #defaultSource(): SubscribeSource | undefined {
+    const { subscribeSource, WebSocket: Socket = globalThis.WebSocket, mode, server } = this.options
+    if (subscribeSource !== undefined) return subscribeSource ?? undefined
+    if (mode === 'local' || !server || !Socket) return undefined
+    return webSocketSource(reconnectOf(this.options), Socket)
+  }
+
+  #watchBrowser(): void {
+    if (this.options.online !== undefined || typeof addEventListener !== 'function') return
+    const online = () => this.setOnline(true)
+    const offline = () => this.setOnline(false)
+    addEventListener('online', online)
+    addEventListener('offline', offline)
+    this.#stops.push(() => {
+      removeEventListener('online', online)
+      removeEventListener('offline', offline)
+    })
+  }
+}
+
+/** The waits between tries, with what the app left out. */
+export function reconnectOf({ reconnect }: NizhalClientOptions) {
+  return { minMs: 500, maxMs: 30_000, jitter: 0.5, ...reconnect }
+}
+
+/** Makes a client. Reading works when `ready` resolves; syncing begins by itself. */
+export function createNizhalClient(options: NizhalClientOptions): NizhalClient {
+  return new NizhalClient(options)
+}

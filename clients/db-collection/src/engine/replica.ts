@@ -1,0 +1,383 @@
+// The device's copy: rows, cursor, acknowledgement and outbox, each step one transaction. No network in here.
+import { tick } from '../protocol/hlc'
+import { bucketsOf, keyOf, type Schema } from '../protocol/schema'
+import type { Json, MutationResult, Page, Row } from '../protocol/wire'
+import type { Batch, Store } from '../store/store'
+import { Emitter, type Changes, type RowChange } from './change'
+import { FORMAT, readDevice, writeDevice, type Device } from './device'
+import { isPending, isShown, type Effect, type Op } from './op'
+import { Overlay } from './overlay'
+import { Queue } from './queue'
+import { rotated } from './rotate'
+
+/** What the engine takes from outside, so that tests can turn it. */
+export interface Environment {
+  nowMs(): number
+  newId(): string
+}
+
+/** A mutation as its caller wants it. */
+export interface Draft {
+  /** Made by the caller when the same write may come twice, as from a tab that asks a new leader. */
+  id?: string
+  name: string
+  args: Json
+  effects: Effect[]
+  dependsOn?: string[]
+}
+
+/** What a page was asked with: an answer to an older question is not applied. */
+export interface Asked {
+  cursor: string
+  clientID: string
+}
+
+/** Rows and outbox of one user on one device. */
+export class Replica {
+  /** Rows as the screen shows them; emitted when a snapshot is complete, and at every local write. */
+  readonly changes = new Emitter<Changes>()
+  /** The outbox changed. */
+  readonly outbox = new Emitter<void>()
+  /** The tables became known. */
+  readonly learnt = new Emitter<Schema>()
+  /** The store was empty: a new device, or one whose storage was taken away. */
+  readonly isNew: boolean
+  #device: Device
+  #ops: Op[]
+  #overlay: Overlay
+  /** Base rows of pages whose snapshot is not complete yet: stored already, shown together later. */
+  #unshown = new Map<string, Map<string, Row | undefined>>()
+  #unshownReset = false
+  /** What ops let go of meanwhile. */
+  #uncovered: Effect[] = []
+  readonly #queue = new Queue()
+
+  private constructor(
+    private readonly store: Store,
+    private readonly environment: Environment,
+    private schema: Schema | undefined,
+    opened: { meta: Record<string, string>; ops: Op[] },
+  ) {
+    this.isNew = opened.meta['clientID'] === undefined
+    this.#device = readDevice(opened.meta, environment.newId)
+    this.#ops = opened.ops
+    this.#overlay = new Overlay(opened.ops)
+  }
+
+  /** Opens a store. Rows of another layout or schema are kept until the first page that replaces them. */
+  static async open(store: Store, environment: Environment, schema?: Schema): Promise<Replica> {
+    const opened = await store.open()
+    const kept = opened.meta['schema']
+    const replica = new Replica(store, environment, schema ?? (kept === undefined ? undefined : (JSON.parse(kept) as Schema)), opened)
+    const other = opened.meta['format'] !== undefined && opened.meta['format'] !== FORMAT
+    if (other) replica.#device = { ...replica.#device, cursor: '' }
+    // Written at once, so that a crash before the first page does not make another device of this one.
+    await replica.#commit({}, replica.#device)
+    if (schema) await replica.describe(schema)
+    return replica
+  }
+
+  get device(): Readonly<Device> {
+    return this.#device
+  }
+
+  get ops(): readonly Readonly<Op>[] {
+    return this.#ops
+  }
+
+  get pending(): Op[] {
+    return this.#ops.filter(isPending)
+  }
+
+  get rejected(): Op[] {
+    return this.#ops.filter(({ state }) => state === 'rejected')
+  }
+
+  /** The tables, when the app or the server has said. */
+  get described(): Schema | undefined {
+    return this.schema
+  }
+
+  /** Learns the tables. When they differ from those that the rows came under, everything is asked for again. */
+  async describe(schema: Schema): Promise<void> {
+    await this.#queue.run(async () => {
+      this.schema = schema
+      if (this.#device.schemaHash === schema.hash) return
+      const stale = this.#device.schemaHash !== undefined
+      // Kept, so that a device that learnt them from the server knows them offline.
+      const meta = { schema: JSON.stringify(schema) }
+      await this.#commit({ meta }, { ...this.#device, schemaHash: schema.hash, ...(stale && { cursor: '' }) })
+    })
+    this.learnt.emit(schema)
+  }
+
+  /** Ties the store to its user, once; false when it is another's. */
+  async bind(user: string): Promise<boolean> {
+    return this.#queue.run(async () => {
+      if (this.#device.user === undefined) await this.#commit({}, { ...this.#device, user })
+      return this.#device.user === user
+    })
+  }
+
+  /** Writes rows' expected state and the op in one transaction; when this resolves, a crash loses nothing. */
+  async mutate(draft: Draft): Promise<Op> {
+    return this.#queue.run(async () => {
+      const known = draft.id === undefined ? undefined : this.#ops.find(({ id }) => id === draft.id)
+      if (known) return known
+      const device = this.#device
+      const hlc = tick(device.hlc, this.environment.nowMs(), device.node)
+      const op: Op = {
+        seq: device.nextSeq,
+        id: draft.id ?? this.environment.newId(),
+        name: draft.name,
+        args: draft.args,
+        hlc,
+        dependsOn: this.#dependencies(draft),
+        effects: draft.effects,
+        clientID: device.clientID,
+        number: device.nextNumber,
+        state: 'waiting',
+        covered: false,
+      }
+      const next = { ...device, hlc, nextSeq: op.seq + 1, nextNumber: op.number + 1 }
+      await this.#commit({ putOps: [op] }, next, [...this.#ops, op], op)
+      await this.#show(op.effects)
+      return op
+    })
+  }
+
+  /** Stores a page: rows, cursor and acknowledgement together. Stale: it answers an older question, and nothing was done. */
+  async applyPage(page: Page, asked: Asked): Promise<'stale' | 'more' | 'complete'> {
+    return this.#queue.run(async () => {
+      if (asked.cursor !== this.#device.cursor || asked.clientID !== this.#device.clientID) return 'stale'
+      const reset = page.cursorReset || asked.cursor === ''
+      const batch: Batch = { reset, put: [], drop: [...page.tombstoned, ...page.removed].map(({ table, id }) => ({ table, key: id })) }
+      let cursor = page.cursor
+      if (!reset && page.removedBuckets.length > 0) {
+        const { gone, ambiguous } = await this.#purged(new Set(page.removedBuckets))
+        batch.drop!.push(...gone)
+        // What another held bucket may still show cannot be told from here: all of it is asked for again.
+        if (ambiguous) cursor = ''
+      }
+      for (const { table, rows } of page.changed) {
+        const described = this.schema?.tables[table]
+        for (const row of rows) batch.put!.push({ table, key: keyOf(described, row), row })
+      }
+      let device: Device = { ...this.#device, cursor, epoch: page.epoch, complete: !page.hasMore }
+      let ops = this.#ops.map((op) => (op.clientID === asked.clientID && op.number <= page.lastMutationId ? { ...op, covered: true } : op))
+      if (this.#device.epoch !== undefined && this.#device.epoch !== page.epoch) {
+        // The server lost what it knew of our sequence: the outbox is replayed under a new one.
+        const again = rotated(device, this.#ops, this.environment.newId())
+        device = again.device
+        ops = again.ops
+      }
+      if (cursor === '') device = { ...device, complete: false }
+      this.#uncovered.push(...(await this.#settle(batch, device, ops)))
+      this.#note(batch)
+      if (!device.complete) return 'more'
+      await this.#showAll()
+      return 'complete'
+    })
+  }
+
+  /** Takes the answers of a push. Returns whether the server's sequence and ours have parted. */
+  async applyResults(results: readonly MutationResult[]): Promise<{ parted: boolean }> {
+    return this.#queue.run(async () => {
+      const byId = new Map(results.map((result) => [result.clientMutationId, result]))
+      const first = this.#ops.find((op) => isPending(op) && byId.has(op.id))
+      let parted = false
+      const ops = this.#ops.map((op): Op => {
+        const result = isPending(op) ? byId.get(op.id) : undefined
+        switch (result?.status) {
+          case 'applied':
+          case 'duplicate':
+            return { ...op, state: 'applied', ...(result.serverId !== undefined && { serverId: result.serverId }) }
+          case 'rejected':
+          case 'forbidden':
+          case 'cancelled': {
+            // The sequence is another's, or its number went to another mutation: this one never ran.
+            if (result.code === 'client_id_taken' || result.code === 'number_used') {
+              parted = true
+              return op
+            }
+            const refusal = { status: result.status, code: result.code ?? result.status, error: result.error ?? '' }
+            return { ...op, state: 'rejected', refusal }
+          }
+          case 'outOfOrder':
+            // Behind another of the batch is no news; a gap before the first is: the server knows less than we were told.
+            if (op === first && (result.lastMutationId ?? 0) < op.number - 1) parted = true
+            return op
+          default:
+            return op
+        }
+      })
+      const touched = await this.#settle({}, this.#device, ops)
+      await this.#show(touched)
+      return { parted }
+    })
+  }
+
+  /** Starts a new sequence for all that waits; see `rotated`. */
+  async rotate(): Promise<void> {
+    await this.#queue.run(async () => {
+      const { device, ops } = rotated(this.#device, this.#ops, this.environment.newId())
+      await this.#show(await this.#settle({}, device, ops))
+    })
+  }
+
+  /** Parks one op without the server's word, because it can never be sent. */
+  async park(id: string, code: string, error: string): Promise<void> {
+    await this.#queue.run(async () => {
+      const ops = this.#ops.map((op): Op => (op.id === id && isPending(op) ? { ...op, state: 'rejected', refusal: { status: 'rejected', code, error } } : op))
+      // Its number was never used: those behind it move up, in a sequence of their own.
+      const again = rotated(this.#device, ops, this.environment.newId())
+      await this.#show(await this.#settle({}, again.device, again.ops))
+    })
+  }
+
+  /** Forgets a parked op for good. Returns false when there is none of this id. */
+  async discard(id: string): Promise<boolean> {
+    return this.#queue.run(async () => {
+      const op = this.#ops.find((one) => one.id === id && one.state === 'rejected')
+      if (!op) return false
+      await this.#commit({ dropOps: [op.seq] }, this.#device, this.#ops.filter((one) => one !== op))
+      return true
+    })
+  }
+
+  /** Sends a parked op again, as a new mutation at the end of the queue. */
+  async retry(id: string): Promise<Op | undefined> {
+    const parked = this.#ops.find((op) => op.id === id && op.state === 'rejected')
+    if (!parked) return undefined
+    const { name, args, effects } = parked
+    const again = await this.mutate({ name, args, effects, dependsOn: [] })
+    await this.discard(id)
+    return again
+  }
+
+  /** A row as the screen shows it. */
+  async get(table: string, key: string): Promise<Row | undefined> {
+    return this.#queue.run(async () => this.#overlay.view(table, key, (await this.store.get(table, [key])).get(key)))
+  }
+
+  /** Hands over all rows of a table, as the screen shows them, before any later change is told of. */
+  async rows(table: string, deliver: (rows: Map<string, Row>) => void): Promise<void> {
+    await this.#queue.run(async () => deliver(await this.#rows(table)))
+  }
+
+  async close(): Promise<void> {
+    await this.#queue.run(() => this.store.close())
+  }
+
+  async #rows(table: string): Promise<Map<string, Row>> {
+    const rows = new Map(await this.store.scan(table))
+    for (const key of this.#overlay.keys(table)) {
+      const row = this.#overlay.view(table, key, rows.get(key))
+      if (row) rows.set(key, row)
+      else rows.delete(key)
+    }
+    return rows
+  }
+
+  /** The earlier ops that made the rows this one writes to: when one is refused, this one has nothing to stand on. */
+  #dependencies({ effects, dependsOn }: Draft): string[] {
+    const on = new Set(dependsOn)
+    for (const { table, key } of effects) {
+      for (const op of this.#overlay.over(table, key)) {
+        if (isPending(op) && op.effects.some((it) => it.kind === 'insert' && it.table === table && it.key === key)) on.add(op.id)
+      }
+    }
+    return [...on]
+  }
+
+  /** The rows of lost buckets, and whether some of them may be in a bucket that is still held. */
+  async #purged(lost: Set<string>): Promise<{ gone: { table: string; key: string }[]; ambiguous: boolean }> {
+    const gone: { table: string; key: string }[] = []
+    let ambiguous = this.schema === undefined
+    for (const [table, described] of Object.entries(this.schema?.tables ?? {})) {
+      if (!described.buckets.some(({ rule }) => [...lost].some((name) => name.startsWith(`${rule}:`)))) continue
+      for (const [key, row] of await this.store.scan(table)) {
+        const names = bucketsOf(described, row)
+        if (names && !names.some((name) => lost.has(name))) continue
+        gone.push({ table, key })
+        if (!names || !names.every((name) => lost.has(name))) ambiguous = true
+      }
+    }
+    return { gone, ambiguous }
+  }
+
+  /** Lets go of ops that are answered and covered, stores the rest that changed, and says whose look may differ. */
+  async #settle(batch: Batch, device: Device, ops: readonly Op[]): Promise<Effect[]> {
+    const done = ops.filter((op) => op.state === 'applied' && op.covered)
+    const kept = ops.filter((op) => !(op.state === 'applied' && op.covered))
+    const before = new Map(this.#ops.map((op) => [op.seq, op]))
+    batch.putOps = kept.filter((op) => before.get(op.seq) !== op)
+    batch.dropOps = done.map(({ seq }) => seq)
+    const turned = ops.filter((op) => isShown(op) !== isShown(before.get(op.seq) ?? op))
+    await this.#commit(batch, device, kept)
+    return turned.flatMap(({ effects }) => effects)
+  }
+
+  async #commit(batch: Batch, device: Device, ops: Op[] = this.#ops, added?: Op): Promise<void> {
+    await this.store.commit({ ...batch, meta: { ...batch.meta, ...writeDevice(device) } })
+    // Only now: a commit that failed must leave memory as the store is.
+    this.#device = device
+    if (ops !== this.#ops) {
+      this.#ops = ops
+      // A long outbox must not be gone through for each new write.
+      if (added) this.#overlay.add(added)
+      else this.#overlay = new Overlay(ops)
+      this.outbox.emit()
+    }
+  }
+
+  #note(batch: Batch): void {
+    if (batch.reset) {
+      this.#unshown.clear()
+      this.#unshownReset = true
+    }
+    const of = (table: string) => {
+      const rows = this.#unshown.get(table) ?? new Map<string, Row | undefined>()
+      this.#unshown.set(table, rows)
+      return rows
+    }
+    for (const { table, key } of batch.drop ?? []) of(table).set(key, undefined)
+    for (const { table, key, row } of batch.put ?? []) of(table).set(key, row)
+  }
+
+  /** Shows a complete snapshot. */
+  async #showAll(): Promise<void> {
+    const changes: RowChange[] = []
+    if (this.#unshownReset) {
+      for (const table of new Set([...this.#unshown.keys(), ...this.#ops.flatMap(({ effects }) => effects.map((it) => it.table))])) {
+        for (const [key, row] of await this.#rows(table)) changes.push({ table, key, row })
+      }
+    } else {
+      for (const [table, rows] of this.#unshown) {
+        for (const [key, base] of rows) changes.push({ table, key, row: this.#overlay.view(table, key, base) })
+      }
+      changes.push(...(await this.#viewed(this.#uncovered.filter(({ table, key }) => !this.#unshown.get(table)?.has(key)))))
+    }
+    const reset = this.#unshownReset
+    this.#unshown.clear()
+    this.#unshownReset = false
+    this.#uncovered = []
+    if (reset || changes.length > 0) this.changes.emit({ reset, changes })
+  }
+
+  async #show(effects: readonly Effect[]): Promise<void> {
+    const changes = await this.#viewed(effects)
+    if (changes.length > 0) this.changes.emit({ reset: false, changes })
+  }
+
+  async #viewed(effects: readonly Effect[]): Promise<RowChange[]> {
+    const keys = new Map<string, Set<string>>()
+    for (const { table, key } of effects) keys.set(table, (keys.get(table) ?? new Set()).add(key))
+    const changes: RowChange[] = []
+    for (const [table, wanted] of keys) {
+      const base = await this.store.get(table, [...wanted])
+      for (const key of wanted) changes.push({ table, key, row: this.#overlay.view(table, key, base.get(key)) })
+    }
+    return changes
+  }
+}

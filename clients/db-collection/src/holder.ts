@@ -1,0 +1,191 @@
+// The tab that holds the store: replica and session, and what they tell put into events for all tabs.
+import type { Sizes } from './engine/exchange'
+import { Replica, type Draft } from './engine/replica'
+import { Session } from './engine/session'
+import type { SubscribeSource } from './engine/source'
+import { HttpTransport, SyncError, userOf, type Auth, type Transport } from './engine/transport'
+import { reconnectOf, type NizhalClient } from './client'
+import { schemaOf } from './protocol/schema'
+import type { Json, Row } from './protocol/wire'
+import { MemoryStore } from './store/memory'
+import type { Backend, BackendEvent } from './tab/backend'
+
+const NOBODY: Auth = { getHeaders: () => ({}) }
+
+/** Holds the store and talks to the server, for every tab. */
+export class Holder implements Backend {
+  /** Set when the store is new although the witness remembers one. */
+  readonly storageLost: { unsynced: number } | undefined
+  #stops: (() => void)[] = []
+  #saying = false
+
+  private constructor(
+    private readonly replica: Replica,
+    private readonly session: Session | undefined,
+    private readonly client: NizhalClient,
+    private readonly name: string,
+    private readonly tell: (event: BackendEvent) => void,
+  ) {
+    const witness = this.#witness()
+    const before = replica.isNew ? witness?.getItem(name) : null
+    this.storageLost = before ? { unsynced: Number(before) } : undefined
+    this.#stops.push(replica.changes.on((changes) => tell({ type: 'changes', changes })), replica.outbox.on(() => this.#sayOps()), replica.learnt.on((schema) => tell({ type: 'schema', schema })))
+    if (session) {
+      this.#stops.push(session.states.on((state) => tell({ type: 'state', state })))
+      this.#stops.push(session.presence.events.on(({ bucket }) => this.#presence(bucket)))
+    }
+  }
+
+  static async open(client: NizhalClient, name: string, tell: (event: BackendEvent) => void): Promise<Holder> {
+    const { options, environment } = client
+    const replica = await Replica.open(options.store ?? new MemoryStore(), environment, options.schema)
+    const auth = options.auth ?? NOBODY
+    const check = async (headers: Record<string, string>) => {
+      const user = options.user ?? userOf(headers)
+      if (user !== undefined && !(await replica.bind(user))) {
+        throw new SyncError('wrong_user', 'wrong_user', 'this store belongs to another user: open one of its own for each, for example with the user’s id in its name')
+      }
+    }
+    try {
+      // Before a row is shown. A token that cannot be had now is looked at before the first request.
+      await check(await Promise.resolve(auth.getHeaders()).catch(() => ({})))
+    } catch (error) {
+      await replica.close()
+      throw error
+    }
+    const session = options.mode === 'local' ? undefined : sessionOf(client, replica, auth, check)
+    return new Holder(replica, session, client, name, tell)
+  }
+
+  mutate = async (draft: Draft & { id: string }) => {
+    const op = await this.replica.mutate(draft)
+    this.session?.want({ push: true })
+    return op
+  }
+
+  discard = (id: string) => this.replica.discard(id)
+
+  retry = async (id: string) => {
+    const op = await this.replica.retry(id)
+    this.session?.want({ push: true })
+    return op
+  }
+
+  get = (table: string, key: string) => this.replica.get(table, key)
+  rows = (table: string, deliver: (rows: Map<string, Row>) => void) => this.replica.rows(table, deliver)
+
+  pull = async () => {
+    await this.session?.pull()
+  }
+
+  push = async () => {
+    await this.session?.push()
+  }
+
+  track = async (bucket: string, payload: Record<string, Json>) => this.session?.track(bucket, payload)
+  untrack = async (bucket: string) => this.session?.untrack(bucket)
+
+  setOnline(online: boolean): void {
+    this.session?.setOnline(online)
+  }
+
+  setSource(source: SubscribeSource | undefined, intervalMs?: number): void {
+    this.session?.configure({ source, ...(intervalMs !== undefined && { intervalMs }) })
+  }
+
+  /** Opens the stream anew: its buckets changed. */
+  relisten(): void {
+    this.session?.configure({})
+  }
+
+  /** Tells everything once, for a tab that has just come. */
+  announce(): void {
+    if (this.replica.described) this.tell({ type: 'schema', schema: this.replica.described })
+    this.#sayOps()
+    if (!this.session) return
+    this.tell({ type: 'state', state: this.session.state })
+    this.#sayPresence()
+  }
+
+  async close(): Promise<void> {
+    this.session?.close()
+    for (const stop of this.#stops) stop()
+    await this.replica.close()
+  }
+
+  #presence(bucket: string): void {
+    const { presence } = this.client.options
+    const known = this.session!.presence
+    // The server has named a bucket of ours: be seen there, once a connection.
+    if (presence && known.buckets.includes(bucket) && !known.isTracked(bucket)) this.session!.track(bucket, presence)
+    this.#sayPresence()
+  }
+
+  #sayPresence(): void {
+    const { presence } = this.session!
+    this.tell({ type: 'presence', states: Object.fromEntries(presence.buckets.map((bucket) => [bucket, presence.state(bucket)])) })
+  }
+
+  /** Many ops settle in one step; they are told of together. */
+  #sayOps(): void {
+    if (this.#saying) return
+    this.#saying = true
+    queueMicrotask(() => {
+      this.#saying = false
+      this.#witness()?.setItem(this.name, String(this.replica.pending.length))
+      this.tell({ type: 'ops', ops: [...this.replica.ops], cursor: this.replica.device.cursor })
+    })
+  }
+
+  #witness() {
+    const { witness, store } = this.client.options
+    if (witness !== undefined) return witness ?? undefined
+    // A memory store is expected to vanish.
+    return store && !(store instanceof MemoryStore) ? (globalThis as { localStorage?: Storage }).localStorage : undefined
+  }
+}
+
+function sessionOf(client: NizhalClient, replica: Replica, auth: Auth, check: (headers: Record<string, string>) => Promise<void>): Session {
+  const { options, environment } = client
+  const sizes: Sizes = { pageRows: options.pull?.pageSize ?? 2000, batchOps: 200, batchBytes: 512 * 1024 }
+  let described = options.syncTarget !== undefined
+  const transport: Transport = options.syncTarget ?? httpOf(client, replica, auth, check)
+  return new Session(replica, transport, {
+    sizes,
+    intervalMs: options.pull?.intervalMs ?? 30_000,
+    reconnect: reconnectOf(options),
+    source: undefined,
+    nowMs: environment.nowMs,
+    refresh: async () => auth.refresh?.(),
+    async describe() {
+      // An app that names its tables is right about them until it is updated; one that does not asks once a session.
+      if (options.schema || described) return
+      await replica.describe(schemaOf(await transport.contract()))
+      described = true
+    },
+    async streamUrl() {
+      const headers = await auth.getHeaders()
+      await check(headers)
+      const url = new URL('/sync/stream', options.server)
+      url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:'
+      url.searchParams.set('wire', '2')
+      // A browser cannot give a WebSocket headers.
+      const [, value] = Object.entries(headers).find(([name]) => name.toLowerCase() === 'authorization') ?? []
+      if (value) url.searchParams.set('authorization', value)
+      for (const bucket of client.wantedBuckets()) url.searchParams.append('bucket', bucket)
+      return url.href
+    },
+  })
+}
+
+function httpOf({ options }: NizhalClient, replica: Replica, auth: Auth, check: (headers: Record<string, string>) => Promise<void>): Transport {
+  if (!options.server) throw new TypeError('createNizhalClient needs `server`, a `syncTarget`, or `mode: "local"`')
+  return new HttpTransport({
+    server: options.server,
+    auth,
+    fetch: options.fetch ?? globalThis.fetch.bind(globalThis),
+    timeoutMs: options.timeoutMs ?? 30_000,
+    contractVersion: () => replica.described?.version ?? options.schema?.version ?? '0.0.0',
+    check,
+  })
+}

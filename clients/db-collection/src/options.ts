@@ -1,0 +1,57 @@
+// What an app says when it makes a client.
+import type { Environment } from './engine/replica'
+import type { Reconnect, SubscribeSource } from './engine/source'
+import type { Auth, Transport } from './engine/transport'
+import type { Schema } from './protocol/schema'
+import type { Store } from './store/store'
+import type { Locks } from './tab/leader'
+import type { NizhalStatus } from './status'
+
+/** Options of `createNizhalClient`. */
+export interface NizhalClientOptions {
+  /** Where the server is, such as `https://sync.example.com`. Not needed in mode `local` or with a `syncTarget`. */
+  server?: string
+  auth?: Auth
+  /** Rows, cursor and outbox; in memory by default. Give each user a store of their own. */
+  store?: Store
+  /** Names the store among tabs; the same in every tab that opens it. */
+  name?: string
+  /** Who uses the device; read from the bearer token when it is a JWT and this is left out. */
+  user?: string
+  /** The tables; asked from the server when left out. */
+  schema?: Schema
+  /** `local`: no server, now or ever; `sync` by default. */
+  mode?: 'sync' | 'local'
+  pull?: {
+    /** How often to ask when nothing pings; 30 s by default. */
+    intervalMs?: number
+    /** Rows in a page, to 10,000; 2,000 by default. */
+    pageSize?: number
+  }
+  /** Waits after failures: 0.5 s doubled to 30 s by default, less a random half. */
+  reconnect?: Partial<Reconnect>
+  /** Where pings come from; the WebSocket of the server by default, `null` for polling alone. */
+  subscribeSource?: SubscribeSource | null
+  /** Names the buckets to hear of for a sync rule; all that the actor holds when left out. */
+  bucketsForSyncRule?: (rule: string) => readonly string[]
+  /** How long a sync rule is listened to after the last who subscribed left, in ms; 30 s by default. */
+  ttl?: number
+  /** Another backend than a Nizhal server: pull and push of your own. */
+  syncTarget?: Transport
+  /** What to show of this user in every bucket that the server names. */
+  presence?: Record<string, string | number | boolean | null>
+  /** Called with every change of status. */
+  status?: (status: NizhalStatus) => void
+  /** Whether traffic flows at the start; what the browser says by default. */
+  online?: boolean
+  /** How long one request may take; 30 s by default. */
+  timeoutMs?: number
+  fetch?: typeof fetch
+  WebSocket?: typeof WebSocket
+  /** How tabs find their leader; the browser's own by default, `null` where there is one tab. */
+  locks?: Locks | null
+  channel?: ((name: string) => BroadcastChannel) | null
+  /** Remembers outside the store that there is one, so that its loss is noticed; `localStorage` by default. */
+  witness?: Pick<Storage, 'getItem' | 'setItem' | 'removeItem'> | null
+  environment?: Environment
+}

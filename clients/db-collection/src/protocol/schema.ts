@@ -1,0 +1,69 @@
+// What the client has to know of the server's tables: their keys, and the buckets that their rows are in.
+import type { Json, Row } from './wire'
+
+/** One column, as the contract describes it. */
+export interface ColumnSchema {
+  name: string
+  type?: string
+  nullable?: boolean
+  default?: Json
+}
+
+/** One synced table. */
+export interface TableSchema {
+  primaryKey: readonly string[]
+  columns: readonly ColumnSchema[]
+  buckets: readonly { rule: string; columns: readonly string[] }[]
+}
+
+/** The tables and mutators of one server; `nizhal gen ts` writes it, or it is read from `GET /nizhal/contract`. */
+export interface Schema {
+  /** The contract's version, sent as `x-nizhal-contract-version`. */
+  version: string
+  /** Changes whenever tables or mutators do; rows that were stored under another hash are fetched anew. */
+  hash: string
+  tables: Readonly<Record<string, TableSchema>>
+  mutators?: readonly string[]
+}
+
+/** Reads a contract document (OpenAPI 3.1 with `x-nizhal`). */
+export function schemaOf(contract: unknown): Schema {
+  const document = contract as {
+    info?: { version?: string }
+    'x-nizhal'?: { hash?: string; tables?: Record<string, TableSchema>; mutators?: Record<string, unknown> }
+  }
+  const described = document?.['x-nizhal']
+  if (!described?.tables || !described.hash) {
+    throw new TypeError('this is no Nizhal contract: it has no x-nizhal part; ask the server at /nizhal/contract')
+  }
+  const tables: Record<string, TableSchema> = {}
+  for (const [name, { primaryKey, columns, buckets }] of Object.entries(described.tables)) {
+    tables[name] = { primaryKey, columns, buckets }
+  }
+  const mutators = Object.keys(described.mutators ?? {})
+  return { version: document.info?.version ?? '0.0.0', hash: described.hash, tables, mutators }
+}
+
+/** A value as keys and bucket names write it. */
+export function keyText(value: Json | undefined): string {
+  return typeof value === 'string' ? value : JSON.stringify(value ?? null)
+}
+
+/** A row's key as text, spelled like the `id` of a tombstone. */
+export function keyOf(table: TableSchema | undefined, row: Row): string {
+  const columns = table?.primaryKey ?? ['id']
+  const [only] = columns
+  if (columns.length === 1 && only !== undefined) return keyText(row[only])
+  return JSON.stringify(columns.map((column) => keyText(row[column])))
+}
+
+/** The buckets that a row is in, named `rule:value`; `undefined` when a column that would tell is not the device's to see. */
+export function bucketsOf(table: TableSchema, row: Row): string[] | undefined {
+  const names = new Set<string>()
+  for (const { rule, columns } of table.buckets) {
+    if (columns.some((column) => row[column] === undefined)) return undefined
+    const values = columns.map((column) => keyText(row[column]))
+    names.add(`${rule}:${values.length === 0 ? '*' : values.length === 1 ? values[0] : values.map(encodeURIComponent).join('/')}`)
+  }
+  return [...names]
+}

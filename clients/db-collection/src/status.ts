@@ -1,0 +1,66 @@
+// What a screen may say about syncing, put together from session, outbox and storage.
+import type { Op } from './engine/op'
+import type { SyncState } from './engine/session'
+
+/** Everything a status line needs. */
+export interface NizhalStatus extends SyncState {
+  online: boolean
+  /** Whether this tab holds the store. */
+  leader: boolean
+  /** Writes whose answer is still to come. */
+  pending: number
+  /** Writes that the server refused, parked until somebody decides. */
+  rejected: number
+  /** The device's storage was taken away, and with it this many writes that no server had. */
+  storageLost: { unsynced: number } | undefined
+}
+
+/** A write as the app sees it. */
+export interface NizhalWrite {
+  id: string
+  name: string
+  args: unknown
+  state: 'pending' | 'applied' | 'rejected'
+  /** When it was made, by the device's never-retreating clock. */
+  madeAt: string
+  dependsOn: readonly string[]
+  refusal?: { status: 'rejected' | 'forbidden' | 'cancelled'; code: string; error: string }
+  /** The rows that it writes. */
+  rows: readonly { table: string; key: string; isNew: boolean }[]
+}
+
+/** The app's view of an outbox entry. */
+export function writeOf(op: Op): NizhalWrite {
+  return {
+    id: op.id,
+    name: op.name,
+    args: op.args,
+    state: op.state === 'waiting' ? 'pending' : op.state,
+    madeAt: op.hlc.slice(0, 24),
+    dependsOn: op.dependsOn,
+    ...(op.refusal && { refusal: op.refusal }),
+    rows: op.effects.map(({ table, key, kind }) => ({ table, key, isNew: kind === 'insert' })),
+  }
+}
+
+/** The part of a client that knows how syncing goes. */
+export interface StatusSource {
+  readonly status: NizhalStatus
+  onStatus(listener: (status: NizhalStatus) => void): () => void
+}
+
+/** A store of the status in the shape that React's `useSyncExternalStore` and others take. */
+export function createNizhalStatus(client: StatusSource) {
+  // The same object until something changes: these hooks compare by identity.
+  let snapshot = client.status
+  return {
+    subscribe(listener: () => void): () => void {
+      snapshot = client.status
+      return client.onStatus((status) => {
+        snapshot = status
+        listener()
+      })
+    },
+    getSnapshot: () => snapshot,
+  }
+}

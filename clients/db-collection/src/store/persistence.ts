@@ -1,0 +1,130 @@
+// Stores by the platform they run on. Each opens its database when the engine opens the store, which only a leader does.
+import type { SqlDriver, SqlValue, Statement } from './driver'
+import { SqlStore } from './sql'
+import type { Store } from './store'
+import { WaDatabase, WorkerDriver, type WaApi } from './wa-sqlite'
+
+/** A store whose driver is opened with it. */
+export function lazyStore(open: () => Promise<SqlDriver>): Store {
+  let opening: Promise<SqlDriver> | undefined
+  const driver = () => (opening ??= open())
+  const sql = new SqlStore({
+    all: async (text, params) => (await driver()).all(text, params),
+    transaction: async (statements) => (await driver()).transaction(statements),
+    close: async () => {
+      const opened = opening
+      opening = undefined
+      await (await opened)?.close()
+    },
+  })
+  return sql
+}
+
+/** Browsers: wa-sqlite on OPFS, in a worker that the app's bundler makes from `@nizhal/db-collection/store/wa-worker`. */
+export function waSqlitePersistence(options: { name: string; worker: () => Worker }): Store {
+  return lazyStore(() => WorkerDriver.open(options.worker(), options.name))
+}
+
+/** wa-sqlite in this thread, in memory: tests, and pages that may forget. */
+export function waSqliteMemoryPersistence(api: WaApi, name = ':memory:'): Store {
+  return lazyStore(() => WaDatabase.open(api, name))
+}
+
+/** The shape of `node:sqlite`'s `DatabaseSync` and of `better-sqlite3`'s `Database`. */
+export interface SyncDatabase {
+  exec(sql: string): unknown
+  prepare(sql: string): { all(...params: SqlValue[]): unknown[]; run(...params: SqlValue[]): unknown }
+  close(): unknown
+}
+
+/** Node: a `DatabaseSync` of `node:sqlite` or a `Database` of `better-sqlite3`. */
+export function nodeSqlitePersistence(open: () => SyncDatabase | Promise<SyncDatabase>): Store {
+  return lazyStore(async () => {
+    const db = await open()
+    // Held from the first write to the end: a second process is told at once, not after it pushed the same outbox.
+    db.exec('pragma locking_mode = exclusive')
+    db.exec('pragma journal_mode = wal')
+    return syncDriver(db)
+  })
+}
+
+function syncDriver(db: SyncDatabase): SqlDriver {
+  const bound = (params: readonly SqlValue[] = []) => [...params]
+  return {
+    all: async (sql, params) => db.prepare(sql).all(...bound(params)) as Record<string, SqlValue>[],
+    async transaction(statements) {
+      db.exec('begin immediate')
+      try {
+        for (const { sql, params } of statements) db.prepare(sql).run(...bound(params))
+        db.exec('commit')
+      } catch (error) {
+        try {
+          db.exec('rollback')
+        } catch {
+          // Rolled back already.
+        }
+        throw error
+      }
+    },
+    close: async () => void db.close(),
+  }
+}
+
+/** The shape of an op-sqlite connection. */
+export interface OpSqlite {
+  execute(sql: string, params?: SqlValue[]): Promise<{ rows?: Record<string, SqlValue>[] | { _array?: Record<string, SqlValue>[] } }>
+  executeBatch(commands: [string, SqlValue[]][]): Promise<unknown>
+  close(): unknown
+}
+
+/** React Native with `@op-engineering/op-sqlite`. */
+export function opSqlitePersistence(open: () => OpSqlite | Promise<OpSqlite>): Store {
+  return lazyStore(async () => {
+    const db = await open()
+    return {
+      async all(sql, params = []) {
+        const { rows } = await db.execute(sql, [...params])
+        return Array.isArray(rows) ? rows : (rows?._array ?? [])
+      },
+      // The library runs a batch in one transaction.
+      transaction: async (statements) => void (await db.executeBatch(statements.map(({ sql, params = [] }) => [sql, [...params]]))),
+      close: async () => void db.close(),
+    }
+  })
+}
+
+/** The shape of an expo-sqlite database. */
+export interface ExpoSqlite {
+  getAllAsync(sql: string, params: SqlValue[]): Promise<unknown[]>
+  withExclusiveTransactionAsync(task: (tx: { runAsync(sql: string, params: SqlValue[]): Promise<unknown> }) => Promise<void>): Promise<void>
+  closeAsync(): Promise<void>
+}
+
+/** React Native with `expo-sqlite`. */
+export function expoSqlitePersistence(open: () => ExpoSqlite | Promise<ExpoSqlite>): Store {
+  return lazyStore(async () => {
+    const db = await open()
+    return {
+      all: async (sql, params = []) => (await db.getAllAsync(sql, [...params])) as Record<string, SqlValue>[],
+      transaction: (statements: readonly Statement[]) =>
+        db.withExclusiveTransactionAsync(async (tx) => {
+          for (const { sql, params = [] } of statements) await tx.runAsync(sql, [...params])
+        }),
+      close: () => db.closeAsync(),
+    }
+  })
+}
+
+/** Copies everything from one store into an empty one, for example from memory to OPFS; refuses to mix two devices. */
+export async function migrateClientStore(from: Store, to: Store, tables: readonly string[]): Promise<void> {
+  const [source, target] = [await from.open(), await to.open()]
+  if (target.meta['clientID'] !== undefined) throw new Error('the target store is in use already: migrate into an empty one')
+  for (const table of tables) {
+    const rows = await from.scan(table)
+    for (let at = 0; at < rows.length; at += 5000) {
+      await to.commit({ put: rows.slice(at, at + 5000).map(([key, row]) => ({ table, key, row })) })
+    }
+  }
+  // Last: until its identity is there, the target counts as empty and the copy is begun again.
+  await to.commit({ meta: source.meta, putOps: source.ops })
+}

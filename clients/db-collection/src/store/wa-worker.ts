@@ -1,0 +1,52 @@
+// The worker that holds a browser's database: wa-sqlite on the origin's private file system.
+import * as SQLite from '@journeyapps/wa-sqlite'
+import SQLiteESMFactory from '@journeyapps/wa-sqlite/dist/wa-sqlite.mjs'
+// @ts-expect-error: the package ships no types for its file systems
+import { OPFSCoopSyncVFS } from '@journeyapps/wa-sqlite/src/examples/OPFSCoopSyncVFS.js'
+import { WaDatabase, type WaApi, type WorkerReply, type WorkerRequest } from './wa-sqlite'
+
+let database: WaDatabase | undefined
+// One request at a time: a read must not fall into another request's transaction.
+let tail: Promise<unknown> = Promise.resolve()
+
+self.onmessage = ({ data }: MessageEvent<WorkerRequest>) => {
+  tail = tail.then(async () => {
+    const reply: WorkerReply = { id: data.id }
+    try {
+      const value = await answer(data)
+      if (value) reply.value = value
+    } catch (error) {
+      reply.error = error instanceof Error ? error.message : String(error)
+    }
+    self.postMessage(reply)
+  })
+}
+
+async function answer(request: WorkerRequest) {
+  if (request.kind === 'open') {
+    const module = await SQLiteESMFactory()
+    const api = SQLite.Factory(module)
+    const vfs = await OPFSCoopSyncVFS.create('nizhal', module)
+    api.vfs_register(vfs, true)
+    database = await WaDatabase.open(api as unknown as WaApi, request.name, 'nizhal')
+    // One connection, held by one leader: no other has to be waited for.
+    await database.all('pragma locking_mode = exclusive')
+    await database.all('pragma synchronous = normal')
+    // Rows come in the server's order and are stored by key: a first sync that does not fit would write each page many times.
+    await database.all('pragma cache_size = -65536')
+    await database.all('pragma temp_store = memory')
+    return undefined
+  }
+  if (!database) throw new Error('the database is not open')
+  switch (request.kind) {
+    case 'all':
+      return database.all(request.sql, request.params)
+    case 'transaction':
+      await database.transaction(request.statements)
+      return undefined
+    case 'close':
+      await database.close()
+      database = undefined
+      return undefined
+  }
+}

@@ -1,0 +1,36 @@
+// What a client can ask of the tab that holds the store, and what it is told; the same from inside and from another tab.
+import type { Changes } from '../engine/change'
+import type { Op } from '../engine/op'
+import type { PresenceState } from '../engine/presence'
+import type { Draft } from '../engine/replica'
+import type { SyncState } from '../engine/session'
+import type { Schema } from '../protocol/schema'
+import type { Json, Row } from '../protocol/wire'
+
+/** What the holder tells everybody. */
+export type BackendEvent =
+  | { type: 'changes'; changes: Changes }
+  | { type: 'ops'; ops: Op[]; cursor: string }
+  | { type: 'schema'; schema: Schema }
+  | { type: 'state'; state: SyncState }
+  | { type: 'presence'; states: Record<string, PresenceState> }
+
+/** What may be asked, with what, and what comes back. All of it may be asked twice without harm. */
+export interface Calls {
+  mutate(draft: Draft & { id: string }): Promise<Op>
+  discard(id: string): Promise<boolean>
+  retry(id: string): Promise<Op | undefined>
+  get(table: string, key: string): Promise<Row | undefined>
+  pull(): Promise<void>
+  push(): Promise<void>
+  track(bucket: string, payload: Record<string, Json>): Promise<void>
+  untrack(bucket: string): Promise<void>
+}
+
+/** The tab that holds the store. */
+export interface Backend extends Calls {
+  rows(table: string, deliver: (rows: Map<string, Row>) => void): Promise<void>
+}
+
+/** The names in `Calls`, for the door between tabs. */
+export const CALLS = ['mutate', 'discard', 'retry', 'get', 'pull', 'push', 'track', 'untrack'] as const

@@ -1,0 +1,146 @@
+// The talk between tabs: requests to whoever leads, answers to who asked, news to all.
+import type { Row } from '../protocol/wire'
+import { CALLS, type Backend, type BackendEvent, type Calls } from './backend'
+
+type Message =
+  | { kind: 'ask'; from: string; id: number; method: keyof Calls | 'rows'; args: unknown[] }
+  | { kind: 'answer'; to: string; id: number; value?: unknown; error?: string }
+  | { kind: 'event'; event: BackendEvent }
+  | { kind: 'leading'; to?: string }
+  | { kind: 'hello'; from: string }
+  | { kind: 'here' }
+
+interface Waiting {
+  method: keyof Calls | 'rows'
+  args: unknown[]
+  resolve(value: never): void
+  reject(error: Error): void
+}
+
+/** One tab's end of the channel. It asks the leader, or answers when it leads itself. */
+export class TabChannel implements Backend {
+  #channel: BroadcastChannel | undefined
+  #waiting = new Map<number, Waiting>()
+  #next = 1
+  #leading: Backend | undefined
+  #followers = false
+
+  constructor(
+    name: string,
+    private readonly tab: string,
+    private readonly hear: { event(event: BackendEvent): void; leader(): void; hello(): void },
+    make: ((name: string) => BroadcastChannel) | undefined,
+  ) {
+    this.#channel = make?.(name)
+    if (this.#channel) {
+      this.#channel.onmessage = ({ data }: MessageEvent<Message>) => this.#receive(data)
+      this.#post({ kind: 'hello', from: tab })
+    }
+  }
+
+  /** This tab answers from now on; what it had asked is done here. A write that was asked twice carries its id. */
+  lead(backend: Backend): void {
+    this.#leading = backend
+    const asked = [...this.#waiting.values()]
+    this.#waiting.clear()
+    for (const { method, args, resolve, reject } of asked) this.#here(method, args).then(resolve as (value: unknown) => void, reject)
+    this.#post({ kind: 'leading' })
+  }
+
+  /** Tells the other tabs; nothing is copied when there is none. */
+  tell(event: BackendEvent): void {
+    if (this.#followers) this.#post({ kind: 'event', event })
+  }
+
+  close(): void {
+    this.#channel?.close()
+    this.#channel = undefined
+    for (const { reject } of this.#waiting.values()) reject(new Error('the client was closed'))
+    this.#waiting.clear()
+  }
+
+  mutate: Backend['mutate'] = (draft) => this.#ask('mutate', [draft])
+  discard: Backend['discard'] = (id) => this.#ask('discard', [id])
+  retry: Backend['retry'] = (id) => this.#ask('retry', [id])
+  get: Backend['get'] = (table, key) => this.#ask('get', [table, key])
+  pull: Backend['pull'] = () => this.#ask('pull', [])
+  push: Backend['push'] = () => this.#ask('push', [])
+  track: Backend['track'] = (bucket, payload) => this.#ask('track', [bucket, payload])
+  untrack: Backend['untrack'] = (bucket) => this.#ask('untrack', [bucket])
+
+  async rows(table: string, deliver: (rows: Map<string, Row>) => void): Promise<void> {
+    await this.#ask('rows', [table, deliver])
+  }
+
+  #ask<Result>(method: keyof Calls | 'rows', args: unknown[]): Promise<Result> {
+    if (this.#leading) return this.#here(method, args) as Promise<Result>
+    const id = this.#next++
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { method, args, resolve, reject })
+      this.#send(id)
+    })
+  }
+
+  #here(method: keyof Calls | 'rows', args: unknown[]): Promise<unknown> {
+    const call = this.#leading![method] as (...args: unknown[]) => Promise<unknown>
+    return call.apply(this.#leading, args)
+  }
+
+  #send(id: number): void {
+    const { method, args } = this.#waiting.get(id)!
+    // A function cannot travel: rows come as the answer.
+    this.#post({ kind: 'ask', from: this.tab, id, method, args: method === 'rows' ? [args[0]] : args })
+  }
+
+  #receive(message: Message): void {
+    switch (message.kind) {
+      case 'hello':
+        this.#followers = true
+        if (this.#leading) {
+          this.#post({ kind: 'leading', to: message.from })
+          this.hear.hello()
+        }
+        return
+      case 'here':
+        this.#followers = true
+        return
+      case 'leading':
+        if (message.to !== undefined && message.to !== this.tab) return
+        // Whatever the last leader took with it is asked again, and what it did not tell is read again.
+        for (const id of this.#waiting.keys()) this.#send(id)
+        this.#post({ kind: 'here' })
+        this.hear.leader()
+        return
+      case 'event':
+        if (!this.#leading) this.hear.event(message.event)
+        return
+      case 'ask':
+        if (this.#leading) void this.#answer(message)
+        return
+      case 'answer': {
+        const waiting = message.to === this.tab ? this.#waiting.get(message.id) : undefined
+        if (!waiting) return
+        this.#waiting.delete(message.id)
+        if (message.error !== undefined) return waiting.reject(new Error(message.error))
+        // Within this very message: the next one may be a change to these rows.
+        if (waiting.method === 'rows') (waiting.args[1] as (rows: unknown) => void)(message.value)
+        waiting.resolve(message.value as never)
+      }
+    }
+  }
+
+  async #answer({ from, id, method, args }: Message & { kind: 'ask' }): Promise<void> {
+    this.#followers = true
+    const answer = (value: unknown) => this.#post({ kind: 'answer', to: from, id, value })
+    try {
+      if (method === 'rows') await this.#leading!.rows(String(args[0]), answer)
+      else if (CALLS.includes(method)) answer(await this.#here(method, args))
+    } catch (error) {
+      this.#post({ kind: 'answer', to: from, id, error: error instanceof Error ? error.message : String(error) })
+    }
+  }
+
+  #post(message: Message): void {
+    this.#channel?.postMessage(message)
+  }
+}

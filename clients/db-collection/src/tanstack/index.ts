@@ -1,0 +1,2 @@
+// TanStack DB.
+export { nizhalCollectionOptions, type Call, type NizhalCollectionConfig, type NizhalCollectionUtils } from './collection'

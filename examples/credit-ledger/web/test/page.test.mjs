@@ -1,0 +1,164 @@
+// The page as a person uses it, in Chromium: both phones offline, writes on each, one reloaded, both online again.
+// NIZHAL_SCREENSHOTS names a folder for a picture of each step.
+import assert from 'node:assert/strict'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { chromium } from 'playwright-core'
+import { preview } from 'vite'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const dir = mkdtempSync(join(tmpdir(), 'nizhal-page-'))
+const built = join(root, '../../../target/debug/credit-ledger')
+process.env.DATABASE_URL = `sqlite://${dir}/ledger.db`
+if (existsSync(built)) process.env.LEDGER_BINARY = built
+
+let server, browser, page, phones
+const faults = []
+
+before(async () => {
+  server = await preview({ root, preview: { port: 0 }, logLevel: 'silent' })
+  const executablePath = process.env.CHROMIUM ?? ['/usr/bin/chromium', '/usr/bin/chromium-browser'].find(existsSync)
+  browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] })
+  page = await (await browser.newContext({ viewport: { width: 1320, height: 980 } })).newPage()
+  page.setDefaultTimeout(20_000)
+  page.on('pageerror', (error) => faults.push(error.message))
+  await page.goto(server.resolvedUrls.local[0])
+  phones = Object.fromEntries(['kamala', 'nimal'].map((who) => [who, page.frameLocator(`iframe[title=${who}]`)]))
+})
+
+after(async () => {
+  await browser?.close()
+  // The server of the ledger ends with this process.
+  await server?.close()
+  rmSync(dir, { recursive: true, force: true })
+  setImmediate(() => process.exit(process.exitCode))
+})
+
+async function picture(name) {
+  if (process.env.NIZHAL_SCREENSHOTS) await page.screenshot({ path: join(process.env.NIZHAL_SCREENSHOTS, `${name}.png`) })
+}
+
+const status = (phone, text) => phone.getByTestId('status').getByText(text).waitFor()
+const open = (phone, name) => phone.getByTestId('customers').getByText(name).click()
+const back = (phone) => phone.getByRole('button', { name: 'Back' }).click()
+const flip = (phone) => phone.getByTestId('online').locator('..').click()
+
+async function record(phone, name, kind, amount) {
+  await open(phone, name)
+  await phone.getByLabel('Amount').fill(amount)
+  await phone.getByRole('button', { name: kind }).click()
+  await phone.getByTestId('entries').getByText(kind).first().waitFor()
+  await back(phone)
+}
+
+const list = async (phone) => (await phone.getByTestId('customers').locator('button').allInnerTexts()).map((text) => text.replace(/\s+/g, ' '))
+
+/** Waits until something is so. */
+async function until(what, look) {
+  const deadline = Date.now() + 20_000
+  for (;;) {
+    const found = await look()
+    if (found) return found
+    if (Date.now() > deadline) throw new Error(`never: ${what}`)
+    await page.waitForTimeout(50)
+  }
+}
+
+test('both phones show the shop, and each other', async () => {
+  for (const phone of Object.values(phones)) {
+    await phone.getByText('Sunil Perera').waitFor()
+    await status(phone, 'In sync')
+    await phone.getByText('Kamala and Nimal look at the shop').waitFor()
+  }
+  await picture('1-together')
+})
+
+test('offline, each writes; a reload loses nothing', async () => {
+  const { kamala, nimal } = phones
+  for (const phone of [kamala, nimal]) {
+    await flip(phone)
+    await status(phone, 'Working on this phone')
+  }
+  await record(kamala, 'Sunil Perera', 'Credit', '500')
+  await record(kamala, 'Fathima Nazeer', 'Credit', '75.50')
+  await record(nimal, 'Sunil Perera', 'Payment', '120.25')
+  await nimal.getByLabel('New customer').fill('Devi Ratnam')
+  await nimal.getByRole('button', { name: 'Add' }).click()
+  await record(nimal, 'Devi Ratnam', 'Credit', '40')
+  await status(kamala, '2 writes wait')
+  await status(nimal, '3 writes wait')
+  await picture('2-offline')
+  const before = await list(kamala)
+  await page.getByTestId('reload-kamala').click()
+  await until('the reloaded phone shows what it had', async () => (await list(kamala)).join() === before.join() && before.length === 3)
+  await status(kamala, '2 writes wait')
+  await picture('3-reloaded')
+})
+
+test('online again, both are the same', async () => {
+  const { kamala, nimal } = phones
+  await flip(nimal)
+  await status(nimal, 'In sync')
+  await flip(kamala)
+  await status(kamala, 'In sync')
+  const wanted = ['A Arul Selvam no number settled', 'D Devi Ratnam no number Rs 40.00', 'F Fathima Nazeer +94 71 765 4321 Rs 75.50', 'S Sunil Perera +94 77 123 4567 Rs 379.75']
+  for (const phone of [kamala, nimal]) {
+    await until('both show the same', async () => (await list(phone)).join('\n') === wanted.join('\n'))
+    assert.equal(await phone.getByTestId('owed').innerText(), 'Rs 495.25')
+    assert.equal(await phone.getByTestId('outbox').count(), 0)
+  }
+  await picture('4-converged')
+})
+
+test('a write that the server refuses says why, and lets go', async () => {
+  const { kamala, nimal } = phones
+  await flip(kamala)
+  await record(kamala, 'Arul Selvam', 'Payment', '15')
+  await open(nimal, 'Arul Selvam')
+  await nimal.getByRole('button', { name: 'Remove' }).click()
+  await status(nimal, 'In sync')
+  await flip(kamala)
+  await kamala.getByTestId('refused').getByText('customer not found').waitFor()
+  await picture('5-refused')
+  await kamala.getByRole('button', { name: 'Let go' }).click()
+  await until('the outbox is empty', async () => (await kamala.getByTestId('outbox').count()) === 0)
+  assert.deepEqual(await list(kamala), await list(nimal))
+})
+
+test('news arrives by polling too', async () => {
+  const { kamala, nimal } = phones
+  await kamala.getByTestId('poll').click()
+  await kamala.getByText('Nobody is seen while polling').waitFor()
+  await record(nimal, 'Devi Ratnam', 'Payment', '40')
+  await until('the poll brings it', async () => (await list(kamala)).some((line) => line.startsWith('D Devi') && line.endsWith('settled')))
+  await picture('6-polling')
+  await kamala.getByTestId('live').click()
+  assert.deepEqual(faults, [])
+})
+
+test('two tabs on one phone: when the leader is closed the other goes on', async () => {
+  const context = page.context()
+  const url = `${server.resolvedUrls.local[0]}?phone=nimal`
+  const second = await context.newPage()
+  await second.goto(url)
+  await second.getByText('Fathima Nazeer').waitFor()
+  await record(second, 'Fathima Nazeer', 'Payment', '5.50')
+  await phones.nimal.getByText('Rs 70.00').waitFor()
+  await status(second, 'In sync')
+  // The first tab held the store, and the browser takes it away without a word.
+  await page.evaluate(() => document.querySelector('iframe[title=nimal]').remove())
+  await record(second, 'Fathima Nazeer', 'Payment', '10')
+  await phones.kamala.getByText('Rs 60.00').waitFor()
+  await status(second, 'In sync')
+  const third = await context.newPage()
+  await third.goto(url)
+  await third.getByText('Rs 60.00').waitFor()
+  await second.close()
+  await record(third, 'Fathima Nazeer', 'Payment', '1')
+  await phones.kamala.getByText('Rs 59.00').waitFor()
+  await third.close()
+  assert.deepEqual(faults, [])
+})
