@@ -35,6 +35,8 @@ pub struct Stored {
     pub client_ref: Option<String>,
     /// The id that the server gave.
     pub server_id: Option<String>,
+    /// The version that its writes drew.
+    pub version: i64,
 }
 
 /// What names a mutation.
@@ -151,7 +153,7 @@ impl<'a> WriteTx<'a> {
     /// # Errors
     /// When the database fails.
     pub async fn stored(&self, actor: &str, client_mutation_id: &str) -> Result<Option<Stored>, StoreError> {
-        let sql = "select status, reason, client_ref, server_id from _nizhal_mutations \
+        let sql = "select status, reason, client_ref, server_id, version from _nizhal_mutations \
             where actor = $1 and client_mutation_id = $2";
         let Some(row) = self.one(sql, [actor.into(), client_mutation_id.into()]).await? else { return Ok(None) };
         Ok(Some(Stored {
@@ -159,6 +161,7 @@ impl<'a> WriteTx<'a> {
             reason: row.try_get("", "reason")?,
             client_ref: row.try_get("", "client_ref")?,
             server_id: row.try_get("", "server_id")?,
+            version: row.try_get("", "version")?,
         }))
     }
 

@@ -164,9 +164,12 @@ impl Engine {
         if write.claim(claim).await? {
             return Ok(Admission::Run { last_version });
         }
-        // The same mutation under a new number: the number is used up, the answer is that of then.
-        write.advance(claim, last_version).await?;
-        Ok(Admission::Seen { stored: write.stored(claim.actor, claim.client_mutation_id).await?, last: number })
+        // The same mutation under a new number: the number is used up, the answer is that of then. It is acknowledged when what
+        // it wrote then is in the rows.
+        let stored = write.stored(claim.actor, claim.client_mutation_id).await?;
+        let version = stored.as_ref().map_or(0, |stored| stored.version);
+        write.advance(claim, last_version.max(version)).await?;
+        Ok(Admission::Seen { stored, last: number })
     }
 
     /// Stores a final refusal in a transaction of its own; the mutation's was rolled back.
