@@ -27,16 +27,16 @@ export class SqlStore implements Store {
   }
 
   async get(table: string, keys: readonly string[]): Promise<Map<string, Row>> {
-    const sql = 'select key, row from nizhal_rows where tbl = ?1 and key in (select value from json_each(?2))'
+    const sql = 'select key, row from nizhal_rows where tbl = ? and key in (select value from json_each(?))'
     return new Map(rows(await this.driver.all(sql, [table, JSON.stringify(keys)])))
   }
 
   async scan(table: string): Promise<[string, Row][]> {
-    return rows(await this.driver.all('select key, row from nizhal_rows where tbl = ?1', [table]))
+    return rows(await this.driver.all('select key, row from nizhal_rows where tbl = ?', [table]))
   }
 
   async count(table: string): Promise<number> {
-    const [found] = await this.driver.all('select count(*) as n from nizhal_rows where tbl = ?1', [table])
+    const [found] = await this.driver.all('select count(*) as n from nizhal_rows where tbl = ?', [table])
     return Number(found?.['n'] ?? 0)
   }
 
@@ -44,31 +44,31 @@ export class SqlStore implements Store {
     const statements: Statement[] = []
     if (batch.reset) statements.push({ sql: 'delete from nizhal_rows' })
     for (const [table, keys] of grouped(batch.drop ?? [], ({ key }) => key)) {
-      const sql = 'delete from nizhal_rows where tbl = ?1 and key in (select value from json_each(?2))'
+      const sql = 'delete from nizhal_rows where tbl = ? and key in (select value from json_each(?))'
       statements.push({ sql, params: [table, JSON.stringify(keys)] })
     }
     for (const [table, pairs] of grouped(batch.put ?? [], ({ key, row }) => [key, row] as const)) {
       for (let at = 0; at < pairs.length; at += CHUNK) {
         // `where true`: without it SQLite reads `on` as part of the join.
         const sql =
-          "insert into nizhal_rows (tbl, key, row) select ?1, json_extract(value, '$[0]'), json_extract(value, '$[1]') " +
-          'from json_each(?2) where true on conflict (tbl, key) do update set row = excluded.row'
+          "insert into nizhal_rows (tbl, key, row) select ?, json_extract(value, '$[0]'), json_extract(value, '$[1]') " +
+          'from json_each(?) where true on conflict (tbl, key) do update set row = excluded.row'
         statements.push({ sql, params: [table, JSON.stringify(pairs.slice(at, at + CHUNK))] })
       }
     }
     if (batch.meta) {
       // Two statements however many names: each is prepared anew.
       const meta = [JSON.stringify(batch.meta)]
-      statements.push({ sql: "delete from nizhal_meta where name in (select key from json_each(?1) where type = 'null')", params: meta })
-      statements.push({ sql: "insert or replace into nizhal_meta (name, value) select key, value from json_each(?1) where type <> 'null'", params: meta })
+      statements.push({ sql: "delete from nizhal_meta where name in (select key from json_each(?) where type = 'null')", params: meta })
+      statements.push({ sql: "insert or replace into nizhal_meta (name, value) select key, value from json_each(?) where type <> 'null'", params: meta })
     }
     if (batch.dropOps?.length) {
-      const sql = 'delete from nizhal_ops where seq in (select value from json_each(?1))'
+      const sql = 'delete from nizhal_ops where seq in (select value from json_each(?))'
       statements.push({ sql, params: [JSON.stringify(batch.dropOps)] })
     }
     if (batch.putOps?.length) {
       const sql =
-        "insert or replace into nizhal_ops (seq, op) select json_extract(value, '$.seq'), value from json_each(?1)"
+        "insert or replace into nizhal_ops (seq, op) select json_extract(value, '$.seq'), value from json_each(?)"
       statements.push({ sql, params: [JSON.stringify(batch.putOps)] })
     }
     if (statements.length > 0) await this.driver.transaction(statements)
