@@ -142,7 +142,7 @@ export type MutatorArgs = {
 
 /** The tables as the server describes them. */
 export const schema: Schema = {
-  "hash": "79f0dd68df4bb2b0a8a5b1318538fe95dd30a31f98d799bdad9cb9f476e2e134",
+  "hash": "7804dead9530c7b3bf1e182cfe1e7a0b5bbe4fe790d95856324e67864e19c3f0",
   "mutators": [
     "addCustomer",
     "deleteCustomer",
