@@ -110,7 +110,7 @@ fn assert_indexed(plan: &Value, most: u64) {
             {
                 // From the position on and up to the horizon, or from the horizon on, and not by the scope alone.
                 let changes = condition.contains("ROW(") && condition.contains("<=");
-                assert!(changes || condition.contains("_nizhal_version >"), "{table}: {condition}");
+                assert!(changes || condition.contains("version >"), "{table}: {condition}");
             }
             rows += visited(node);
             touched.push(table);
