@@ -113,6 +113,8 @@ async fn inv30_an_open_transaction_that_wrote_delays_until_it_ends(app: App) {
             (app.device(&format!("phone {end}"), "ana", "s1"), app.device("tablet", "ben", "s1"));
         let (before, open, after) = (format!("before {end}"), format!("open {end}"), format!("after {end}"));
         add(&mut phone, &before).await;
+        // While it is open nothing more is acknowledged: what it holds back may be the row of any mutation.
+        phone.pull().await;
         other
             .execute(&format!("begin; insert into customers (id, shop_id, name) values ('{open}', 's1', 'Open')"))
             .await;
