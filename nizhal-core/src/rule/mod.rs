@@ -126,10 +126,7 @@ impl Condition {
 
     /// The indexes of the columns that it compares.
     pub fn columns(&self) -> Vec<usize> {
-        match self {
-            Self::Column(filter) => vec![filter.column],
-            Self::All(parts) | Self::Any(parts) => parts.iter().flat_map(Self::columns).collect(),
-        }
+        self.comparisons().into_iter().map(|filter| filter.column).collect()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Invariant 3: devices end with what the server holds, whatever way they took there.
 
+use crate::dice::Dice;
 use crate::fixture::{add, credit, customers, join, leave, shop, two_shops};
 use crate::oracle::assert_converged;
 use nizhal_tests::{App, Connection, Device, both};
@@ -50,18 +51,6 @@ async fn inv03_each_row_comes_once(app: App) {
     db.execute("update customers set note = 'x' where id = 'c7'").await;
     let page = phone.page(None).await;
     assert_eq!(page.changed.iter().map(|(_, key, _)| key.as_str()).collect::<Vec<_>>(), ["c7"]);
-}
-
-/// Numbers that look random and are the same in every run (xorshift).
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % sides
-    }
 }
 
 async fn inv03_devices_converge_after_a_random_walk(app: App) {

@@ -1,5 +1,6 @@
 //! Invariants 12 to 14: kill -9 of the server and of Postgres under load, again and again.
 
+use crate::dice::Dice;
 use crate::fixture::{BINARY, customers, two_shops};
 use crate::oracle::assert_converged;
 use nizhal_tests::{App, Cluster, Connection, Database, Device, Durability, Reply, both, on, until};
@@ -12,18 +13,6 @@ both![inv13_the_server_killed_under_four_outboxes];
 on![cluster, Postgres: inv13_postgres_killed_under_four_outboxes, inv01_versions_that_a_crash_forgot_skip_nothing];
 
 const OUTBOXES: usize = 4;
-
-/// Numbers that look random and are the same in every run (xorshift).
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % sides
-    }
-}
 
 /// What all outboxes together have done.
 #[derive(Clone, Copy, Debug, Default)]

@@ -10,6 +10,7 @@ mod converge;
 mod crash;
 mod cursor;
 mod development;
+mod dice;
 mod encoding;
 mod epoch;
 mod fixture;

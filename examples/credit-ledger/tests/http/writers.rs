@@ -1,5 +1,6 @@
 //! Invariant 1 under real concurrency: sixteen writers in plain SQL, four devices that pull all the while.
 
+use crate::dice::Dice;
 use crate::fixture::{customers, shop};
 use crate::oracle::assert_converged;
 use nizhal_tests::{App, Connection, Device, on};
@@ -14,18 +15,6 @@ const TRANSACTIONS: u64 = 40;
 const COMMITS_A_PAGE: u64 = 4;
 /// At most so many hold their transactions open at a time, so that there always is somebody to commit.
 const HOLDERS: u64 = 6;
-
-/// Numbers that look random and are the same in every run (xorshift).
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % sides
-    }
-}
 
 /// What the writers know of each other.
 #[derive(Clone, Copy, Debug, Default)]

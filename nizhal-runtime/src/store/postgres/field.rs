@@ -10,6 +10,9 @@ const DIALECT: Dialect = Dialect::Postgres;
 /// A note longer than this takes no more conflicts: they are for people to read, and each one copies the note.
 const MAX_NOTE: usize = 64 * 1024;
 
+/// The time as a stamp begins with it.
+const NOW: &str = "to_char(clock_timestamp() at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')";
+
 /// The body of the function that runs before each row is written.
 pub(super) fn function_body(schema: &str, table: &TableDesc) -> String {
     let name = literal(table.name);
@@ -46,7 +49,7 @@ pub(super) fn function_body(schema: &str, table: &TableDesc) -> String {
         "returns trigger language plpgsql volatile as $nizhal$
 declare
   mine text collate \"C\" := nullif(current_setting('nizhal.hlc', true), '');
-  nobody text collate \"C\" := to_char(clock_timestamp() at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') || '{NOBODY}';
+  nobody text collate \"C\" := {NOW} || '{NOBODY}';
   late text collate \"C\";
   stamps jsonb;
 begin
@@ -80,7 +83,7 @@ end $nizhal$",
 pub(super) fn deletes(schema: &str, table: &TableDesc, rows: &str) -> String {
     format!(
         "insert into {schema}._nizhal_deletes (tbl, id, stamp) select {}, {}, coalesce(nullif(current_setting('nizhal.hlc', true), ''), \
-         to_char(clock_timestamp() at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') || '{NOBODY}') from {rows} \
+         {NOW} || '{NOBODY}') from {rows} \
          on conflict (tbl, id) do update set stamp = greatest(_nizhal_deletes.stamp, excluded.stamp), at = now();",
         literal(table.name),
         DIALECT.key_text(table, "o"),

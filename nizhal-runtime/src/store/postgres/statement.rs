@@ -135,13 +135,7 @@ impl Writer<'_> {
         for (at, rule) in rules.iter().enumerate() {
             for synced in &rule.tables {
                 let table = synced.table;
-                let mut conditions: Vec<String> = synced
-                    .scope
-                    .iter()
-                    .map(|&column| &table.columns[column])
-                    .enumerate()
-                    .map(|(param, column)| format!("{} = p.p{param}::{}", col("c", column), column.sql.postgres()))
-                    .collect();
+                let mut conditions = in_bucket(synced);
                 let version = format!("c.{}", quote(VERSION));
                 conditions.push(format!("{version} > {to}"));
                 // In order, for a planner that hopes to meet such a row soon would read the table for it.
@@ -278,13 +272,7 @@ impl Writer<'_> {
         let version = format!("c.{}", quote(VERSION));
         let after: Vec<String> =
             (0..keys.len()).map(|part| format!("l.after_k[{}]", slot * KEY_PARTS + part + 1)).collect();
-        let mut conditions: Vec<String> = synced
-            .scope
-            .iter()
-            .map(|&column| &table.columns[column])
-            .enumerate()
-            .map(|(param, column)| format!("{} = p.p{param}::{}", col("c", column), column.sql.postgres()))
-            .collect();
+        let mut conditions = in_bucket(synced);
         let keys = keys.join(", ");
         conditions.push(format!("({version}, {keys}) > (l.after_v[{}], {})", slot + 1, after.join(", ")));
         conditions.push(format!("{version} <= {to}"));
@@ -345,4 +333,10 @@ fn record(table: &TableDesc) -> String {
 
 fn slot_of(tables: &[&'static TableDesc], table: &TableDesc) -> usize {
     tables.iter().position(|candidate| candidate.name == table.name).unwrap_or_default()
+}
+
+/// That a row `c` is in the bucket `p`.
+fn in_bucket(synced: &RuleTable) -> Vec<String> {
+    let columns = synced.scope.iter().map(|&column| &synced.table.columns[column]).enumerate();
+    columns.map(|(param, column)| format!("{} = p.p{param}::{}", col("c", column), column.sql.postgres())).collect()
 }
