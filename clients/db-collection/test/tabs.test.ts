@@ -51,6 +51,7 @@ class Browser {
       open: () => inner.open(),
       get: (table, keys) => inner.get(table, keys),
       scan: (table) => inner.scan(table),
+      find: (table, subset) => inner.find(table, subset),
       count: (table) => inner.count(table),
       close: () => inner.close(),
       destroy: () => inner.destroy(),

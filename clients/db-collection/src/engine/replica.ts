@@ -3,12 +3,17 @@ import { tick } from '../protocol/hlc'
 import { bucketsOf, keyOf, type Schema } from '../protocol/schema'
 import type { Json, MutationResult, Page, Row } from '../protocol/wire'
 import type { Batch, Store } from '../store/store'
+import type { Subset } from '../store/subset'
+import { matches } from '../store/predicate'
 import { Emitter, type Changes, type RowChange } from './change'
 import { FORMAT, readDevice, writeDevice, type Device } from './device'
+import { Intake } from './intake'
 import { isPending, isShown, type Effect, type Op } from './op'
 import { Overlay } from './overlay'
 import { Queue } from './queue'
 import { rotated } from './rotate'
+import { SyncError } from './transport'
+import { Unshown } from './unshown'
 
 /** What the engine takes from outside, so that tests can turn it. */
 export interface Environment {
@@ -32,6 +37,12 @@ export interface Asked {
   clientID: string
 }
 
+/** Which rows somebody wants to see. */
+export interface Wanted {
+  subsets: readonly Subset[]
+  keys: readonly string[]
+}
+
 /** Rows and outbox of one user on one device. */
 export class Replica {
   /** Rows as the screen shows them; emitted when a snapshot is complete, and at every local write. */
@@ -45,9 +56,10 @@ export class Replica {
   #device: Device
   #ops: Op[]
   #overlay: Overlay
-  /** Base rows of pages whose snapshot is not complete yet: stored already, shown together later. */
-  #unshown = new Map<string, Map<string, Row | undefined>>()
-  #unshownReset = false
+  /** The tables that somebody has been given whole, and is told every change of. */
+  #whole = new Set<string>()
+  #unshown = new Unshown(this.#whole)
+  #intake: Intake | undefined
   /** What ops let go of meanwhile. */
   #uncovered: Effect[] = []
   readonly #queue = new Queue()
@@ -146,12 +158,30 @@ export class Replica {
     })
   }
 
-  /** Stores a page: rows, cursor and acknowledgement together. Stale: it answers an older question, and nothing was done. */
-  async applyPage(page: Page, asked: Asked): Promise<'stale' | 'more' | 'complete'> {
+  /** Readies for a pull that comes as a stream. Nothing of it counts before `applyPage` has its last line; the next one takes its place. */
+  receive(asked: Asked): Intake {
+    const intake: Intake = new Intake(
+      (stage, first) =>
+        this.#queue.run(async () => {
+          if (this.#intake !== intake || this.#isStale(asked)) throw new SyncError('busy', 'stale', 'another pull has begun meanwhile')
+          await this.store.commit({ stage, ...(first && { staged: 'forget' }) })
+        }),
+      this.schema,
+      this.#whole,
+      asked.cursor === '',
+    )
+    this.#intake = intake
+    return intake
+  }
+
+  /** Stores a page, or the end of a stream: rows, cursor and acknowledgement together. Stale: it answers an older question, and nothing was done. */
+  async applyPage(page: Page, asked: Asked, intake?: Intake): Promise<'stale' | 'more' | 'complete'> {
     return this.#queue.run(async () => {
-      if (asked.cursor !== this.#device.cursor || asked.clientID !== this.#device.clientID) return 'stale'
+      if (this.#isStale(asked) || (intake && intake !== this.#intake)) return 'stale'
+      this.#intake = undefined
       const reset = page.cursorReset || asked.cursor === ''
       const batch: Batch = { reset, put: [], drop: [...page.tombstoned, ...page.removed].map(({ table, id }) => ({ table, key: id })) }
+      if (intake?.begun) batch.staged = 'take'
       let cursor = page.cursor
       if (!reset && page.removedBuckets.length > 0) {
         const { gone, ambiguous } = await this.#purged(new Set(page.removedBuckets))
@@ -173,7 +203,8 @@ export class Replica {
       }
       if (cursor === '') device = { ...device, complete: false }
       this.#uncovered.push(...(await this.#settle(batch, device, ops)))
-      this.#note(batch)
+      this.#unshown.note(batch)
+      if (intake) this.#unshown.take(intake.unshown)
       if (!device.complete) return 'more'
       await this.#showAll()
       return 'complete'
@@ -262,7 +293,31 @@ export class Replica {
 
   /** Hands over all rows of a table, as the screen shows them, before any later change is told of. */
   async rows(table: string, deliver: (rows: Map<string, Row>) => void): Promise<void> {
-    await this.#queue.run(async () => deliver(await this.#rows(table)))
+    await this.#queue.run(async () => {
+      const rows = await this.#rows(table)
+      this.#whole.add(table)
+      deliver(rows)
+    })
+  }
+
+  /** Hands over the rows that may belong to one of the subsets, and those under the keys, as `rows` does; a key without a row has none. */
+  async find(table: string, { subsets, keys }: Wanted, deliver: (rows: Map<string, Row>) => void): Promise<void> {
+    await this.#queue.run(async () => {
+      const over = this.#overlay.keys(table)
+      const rows = await this.store.get(table, [...keys, ...over])
+      for (const subset of subsets) {
+        // What lies over the rows may take as many of the first away.
+        const most = subset.most !== undefined && { most: subset.most + over.length }
+        for (const [key, row] of await this.store.find(table, { ...subset, ...most })) rows.set(key, row)
+      }
+      const asked = new Set(keys)
+      for (const key of over) {
+        const row = this.#overlay.view(table, key, rows.get(key))
+        if (row && (asked.has(key) || subsets.some(({ where }) => matches(where, row)))) rows.set(key, row)
+        else rows.delete(key)
+      }
+      deliver(rows)
+    })
   }
 
   async close(): Promise<void> {
@@ -331,43 +386,33 @@ export class Replica {
     }
   }
 
-  #note(batch: Batch): void {
-    if (batch.reset) {
-      this.#unshown.clear()
-      this.#unshownReset = true
-    }
-    const of = (table: string) => {
-      const rows = this.#unshown.get(table) ?? new Map<string, Row | undefined>()
-      this.#unshown.set(table, rows)
-      return rows
-    }
-    for (const { table, key } of batch.drop ?? []) of(table).set(key, undefined)
-    for (const { table, key, row } of batch.put ?? []) of(table).set(key, row)
+  #isStale({ cursor, clientID }: Asked): boolean {
+    return cursor !== this.#device.cursor || clientID !== this.#device.clientID
   }
 
   /** Shows a complete snapshot. */
   async #showAll(): Promise<void> {
+    const unshown = this.#unshown
     const changes: RowChange[] = []
-    if (this.#unshownReset) {
-      for (const table of new Set([...this.#unshown.keys(), ...this.#ops.flatMap(({ effects }) => effects.map((it) => it.table))])) {
+    if (unshown.reset) {
+      for (const table of this.#whole) {
         for (const [key, row] of await this.#rows(table)) changes.push({ table, key, row })
       }
     } else {
-      for (const [table, rows] of this.#unshown) {
+      for (const [table, rows] of unshown.rows()) {
         for (const [key, base] of rows) changes.push({ table, key, row: this.#overlay.view(table, key, base) })
       }
-      changes.push(...(await this.#viewed(this.#uncovered.filter(({ table, key }) => !this.#unshown.get(table)?.has(key)))))
+      changes.push(...(await this.#viewed(this.#uncovered.filter(({ table, key }) => !unshown.has(table, key)))))
     }
-    const reset = this.#unshownReset
-    this.#unshown.clear()
-    this.#unshownReset = false
+    this.#unshown = new Unshown(this.#whole)
     this.#uncovered = []
-    if (reset || changes.length > 0) this.changes.emit({ reset, changes })
+    const many = unshown.many()
+    if (unshown.reset || changes.length > 0 || many.length > 0) this.changes.emit({ reset: unshown.reset, changes, many })
   }
 
   async #show(effects: readonly Effect[]): Promise<void> {
     const changes = await this.#viewed(effects)
-    if (changes.length > 0) this.changes.emit({ reset: false, changes })
+    if (changes.length > 0) this.changes.emit({ reset: false, changes, many: [] })
   }
 
   async #viewed(effects: readonly Effect[]): Promise<RowChange[]> {
