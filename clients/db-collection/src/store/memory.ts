@@ -1,7 +1,7 @@
 // A store that lives as long as the object: for tests, for servers that render, and for devices that may forget.
 import type { Op } from '../engine/op'
 import type { Row } from '../protocol/wire'
-import { matches } from './predicate'
+import { judged, matches } from './predicate'
 import type { Batch, Opened, RowKey, Store } from './store'
 import { First, type Subset } from './subset'
 
@@ -33,10 +33,14 @@ export class MemoryStore implements Store {
   }
 
   async find(table: string, { where, orderBy, most }: Subset): Promise<[string, Row][]> {
-    const rows = [...(this.#tables.get(table) ?? [])].filter(([, row]) => matches(where, row))
-    if (!orderBy || most === undefined) return rows
+    const rows = [...(this.#tables.get(table) ?? [])]
+    if (!orderBy || most === undefined) return rows.filter(([, row]) => matches(where, row))
     const first = new First<[string, Row]>(orderBy, most)
-    for (const one of rows) first.add(orderBy.map(({ column }) => one[1][column] ?? null), one)
+    for (const one of rows) {
+      const is = judged(where, one[1])
+      if (is === 'yes') first.add(orderBy.map(({ column }) => one[1][column] ?? null), one)
+      else if (is === 'maybe') first.addMaybe(one)
+    }
     return first.items()
   }
 

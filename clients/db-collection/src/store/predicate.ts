@@ -7,9 +7,14 @@ const UNSURE = Symbol('unsure')
 
 /** Whether a row may be in the result of a `where`. */
 export function matches(where: Expression | undefined, row: Row): boolean {
-  if (where === undefined) return true
+  return judged(where, row) !== 'no'
+}
+
+/** Whether a row is in the result of a `where`, as far as can be told. */
+export function judged(where: Expression | undefined, row: Row): 'yes' | 'maybe' | 'no' {
+  if (where === undefined) return 'yes'
   const value = evaluate(where, row)
-  return value === UNSURE || value === true
+  return value === UNSURE ? 'maybe' : value === true ? 'yes' : 'no'
 }
 
 /** The column that a reference names, when it names one. */

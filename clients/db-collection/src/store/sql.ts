@@ -2,7 +2,7 @@
 import type { Op } from '../engine/op'
 import type { Row } from '../protocol/wire'
 import type { SqlDriver, SqlValue, Statement } from './driver'
-import { matches } from './predicate'
+import { judged, matches } from './predicate'
 import type { Batch, Opened, RowKey, Store } from './store'
 import { First, type Subset } from './subset'
 import { extractOf, whereOf } from './where'
@@ -61,7 +61,9 @@ export class SqlStore implements Store {
     const names = columns.map(({ sql }, at) => `${sql} as s${at}`).join(', ') + (exact ? '' : ', row')
     const first = new First<string>(orderBy, most)
     await this.#look(table, names, columns.flatMap(({ params }) => params), sql, params, (key, found) => {
-      if (exact || matches(where, JSON.parse(String(found['row'])) as Row)) first.add(orderBy.map((_, at) => found[`s${at}`] ?? null), key)
+      const is = exact ? 'yes' : judged(where, JSON.parse(String(found['row'])) as Row)
+      if (is === 'yes') first.add(orderBy.map((_, at) => found[`s${at}`] ?? null), key)
+      else if (is === 'maybe') first.addMaybe(key)
     })
     return [...(await this.get(table, first.items()))]
   }

@@ -56,6 +56,7 @@ export class First<Item> {
   #kept: { values: readonly Json[]; item: Item }[] = []
   readonly #compare: (a: readonly Json[], b: readonly Json[]) => number
   readonly #leading: (a: readonly Json[], b: readonly Json[]) => number
+  #maybe: Item[] = []
   #worst: readonly Json[] | undefined
 
   constructor(
@@ -72,9 +73,14 @@ export class First<Item> {
     if (this.#kept.length >= 2 * this.most + 1000) this.#cut()
   }
 
+  /** Takes one that may belong in or not: it is kept, and takes nobody's place. */
+  addMaybe(item: Item): void {
+    this.#maybe.push(item)
+  }
+
   items(): Item[] {
     this.#cut()
-    return this.#kept.map(({ item }) => item)
+    return [...this.#kept.map(({ item }) => item), ...this.#maybe]
   }
 
   #cut(): void {

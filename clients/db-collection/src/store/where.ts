@@ -40,8 +40,8 @@ export function whereOf(where: Expression | undefined): Piece & { exact: boolean
     // JSON's booleans come out as 1 and 0, and a number may be one: what SQL finds is looked at again.
     const bound = typeof value === 'boolean' ? Number(value) : value
     if (name === 'eq') return { sql: `${sql} = ?`, params: [...params, bound], exact: typeof value === 'string' }
-    // JavaScript compares a number with a text that looks like one, and decimals are texts; SQL says that numbers come first.
-    const other = typeof value === 'string' ? `typeof(${sql}) <> 'text'` : `typeof(${sql}) = 'text'`
+    // JavaScript compares a number with a text that looks like one, and decimals are texts; SQL does not: what is of another kind is let through.
+    const other = `json_type(row, ?) not in ${typeof value === 'string' ? "('text')" : "('integer', 'real')"}`
     return { sql: `(${other} or ${sql} ${COMPARISONS[name]} ?)`, params: [...params, ...params, bound], exact: false }
   }
   if (name === 'in' && Array.isArray(value) && (value.every((item) => typeof item === 'string') || value.every((item) => typeof item === 'number'))) {

@@ -31,6 +31,15 @@ export interface NizhalCollectionConfig<T extends object> {
   writes?: 'local' | 'ack'
   gcTime?: number
   startSync?: boolean
+  /** As in TanStack DB. A limited query loads its first rows only where its order has an index; without one it loads all. */
+  autoIndex?: 'off' | 'eager'
+  /** The class for `autoIndex`, such as TanStack DB's `BTreeIndex`. */
+  defaultIndexType?: CollectionConfig<T, string>['defaultIndexType']
+  /**
+   * How texts are compared where an order does not say; as the language does by default.
+   * TanStack DB from 0.9 on pages through texts only with `{ stringSort: 'lexical' }`: of another order it loads all.
+   */
+  defaultStringCollation?: CollectionConfig<T, string>['defaultStringCollation']
 }
 
 /** What the collection's `utils` offer. */
@@ -57,7 +66,7 @@ export function nizhalCollectionOptions<T extends object>(config: NizhalCollecti
       const stop = client.watch(table, ({ reset, changes }) => whole.take(reset, changes as { key: string; row: T | undefined }[]))
       return () => (stop(), leave())
     }
-    const some = new Some<T>(run, client, table)
+    const some = new Some<T>(run, client, table, config.defaultStringCollation)
     const stop = client.watchSome(table, ({ reread, changes }) => some.take(reread, changes as { key: string; row: T | undefined }[]))
     client.ready.then(() => run.markReady(), () => undefined)
     return { cleanup: () => (stop(), leave()), loadSubset: (options: LoadSubsetOptions) => some.load(options), unloadSubset: (options: LoadSubsetOptions) => some.unload(options) }
@@ -80,6 +89,9 @@ export function nizhalCollectionOptions<T extends object>(config: NizhalCollecti
     sync: { sync, rowUpdateMode: 'full' },
     ...(config.gcTime !== undefined && { gcTime: config.gcTime }),
     ...(config.startSync !== undefined && { startSync: config.startSync }),
+    ...(config.autoIndex !== undefined && { autoIndex: config.autoIndex }),
+    ...(config.defaultIndexType !== undefined && { defaultIndexType: config.defaultIndexType }),
+    ...(config.defaultStringCollation !== undefined && { defaultStringCollation: config.defaultStringCollation }),
     onInsert: async ({ transaction }: Handled<T>) => {
       for (const { modified } of transaction.mutations) {
         const row = completed(client.schema, table, plain(modified, table) as Row, now())

@@ -4,7 +4,7 @@ import type { NizhalClient } from '../client'
 import type { Row } from '../protocol/wire'
 import { matches } from '../store/predicate'
 import type { Subset } from '../store/subset'
-import { subsetOf } from './subset'
+import { subsetOf, type Collation } from './subset'
 
 /** The part of the sync contract that every version in the peer range has. */
 export interface Run<T> {
@@ -50,6 +50,7 @@ export class Some<T extends object> {
     private readonly run: Run<T>,
     private readonly client: NizhalClient,
     private readonly table: string,
+    private readonly collation?: Collation,
   ) {}
 
   take(reread: boolean, changes: readonly Change<T>[]): void {
@@ -63,7 +64,7 @@ export class Some<T extends object> {
 
   /** Resolves when the rows are in the collection. */
   load(options: LoadSubsetOptions): Promise<void> {
-    const subset = subsetOf(options)
+    const subset = subsetOf(options, this.collation)
     // From now on, changes to its rows are taken: what comes before the answer is in the answer.
     this.#subsets.set(options, subset)
     const isCurrent = () => this.#subsets.has(options) && !options.signal?.aborted

@@ -2,12 +2,16 @@
 import type { LoadSubsetOptions } from '@tanstack/db'
 import type { Expression, Order, Subset } from '../store/subset'
 
-interface Compared {
-  direction?: 'asc' | 'desc'
-  nulls?: 'first' | 'last'
+/** How a collection compares texts. */
+export interface Collation {
   stringSort?: 'lexical' | 'locale' | 'custom'
   locale?: string
   localeOptions?: object
+}
+
+interface Compared extends Collation {
+  direction?: 'asc' | 'desc'
+  nulls?: 'first' | 'last'
 }
 
 /**
@@ -16,8 +20,9 @@ interface Compared {
  * Pages are counted from the order's start (`offset + limit`), not from the cursor: its conditions differ between versions, and
  * compare texts otherwise than the order does. What earlier pages loaded is not written again.
  */
-export function subsetOf({ where, orderBy, limit, offset }: LoadSubsetOptions): Subset {
-  const orders = orderBy?.map(({ expression, compareOptions }) => orderOf(expression as Expression, compareOptions as Compared))
+export function subsetOf({ where, orderBy, limit, offset }: LoadSubsetOptions, collation: Collation = {}): Subset {
+  // 0.8 names a collation only where the query does; the collection's holds elsewhere, and it is the language's if nothing is said.
+  const orders = orderBy?.map(({ expression, compareOptions }) => orderOf(expression as Expression, { stringSort: 'locale', ...collation, ...(compareOptions as Compared) }))
   const known = orders?.filter((order) => order !== undefined)
   const subset: Subset = where ? { where: expressionOf(where as Expression) } : {}
   // An order that is not ours to know may begin anywhere: all of it is loaded.
