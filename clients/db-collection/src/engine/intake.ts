@@ -5,7 +5,7 @@ import type { RowKey } from '../store/store'
 import { Unshown } from './unshown'
 
 /** Rows that are staged in one transaction. */
-const ROWS = 5000
+const ROWS = 2000
 
 /** Takes the lines of one stream. */
 export class Intake {

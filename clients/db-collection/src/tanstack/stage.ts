@@ -29,8 +29,8 @@ export class Whole<T extends object> {
   take(reset: boolean, changes: readonly Change<T>[]): void {
     const { run } = this
     run.begin()
-    // Not before the first rows: there is nothing to take away.
-    if (reset && this.#ready) run.truncate()
+    // Also at the start: a persistence around the collection may have brought rows that are gone since.
+    if (reset) run.truncate()
     for (const { key, row } of changes) write(run, key, row)
     // Never awaited: while a handler is open the commit waits for it, and the handler may wait for us.
     run.commit()
