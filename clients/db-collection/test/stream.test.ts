@@ -185,6 +185,18 @@ describe('a stream that is cut', () => {
     await expectAsOnServer(ana, server)
   })
 
+  test('who was offline at first has a stream all the same', async () => {
+    await server.customers('s1', 'a', 5)
+    const net = network()
+    await server.down()
+    const ana = await device(server, 'ana', 's1', { fetch: net.fetch })
+    for (let turn = 0; turn < 3; turn++) await expect(ana.pull()).rejects.toMatchObject({ code: 'network' })
+    await server.up()
+    await ana.pull()
+    expect(net.asked).toEqual(['lines', 'lines', 'lines', 'lines'])
+    await expectAsOnServer(ana, server)
+  })
+
   test('pages where a stream cannot be read, or none is to be had, or none is wanted', async () => {
     await server.customers('s1', 'a', 60)
     const pull = { pageSize: 50 }

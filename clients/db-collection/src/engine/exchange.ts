@@ -18,6 +18,9 @@ export interface Streams {
   cut: boolean
 }
 
+/** Failures that came before there was an answer. */
+const BEFORE = ['network', 'no_credentials', 'unauthorized', 'wrong_user']
+
 /**
  * Pulls until a snapshot is complete: a first sync and what is more than one page as a stream, the rest as a page.
  *
@@ -29,9 +32,11 @@ export async function pull(replica: Replica, transport: Transport, sizes: Sizes,
   for (let much = replica.device.cursor === ''; ; ) {
     const { cursor, clientID } = replica.device
     if (tries && much && transport.lines) {
-      streams.cut = true
-      const taken = await streamed(replica, transport, { cursor, clientID })
-      streams.cut = false
+      const taken = await streamed(replica, transport, { cursor, clientID }).catch((error: unknown) => {
+        // Who is offline has learnt nothing about streams.
+        streams.cut = !(error instanceof SyncError && BEFORE.includes(error.code))
+        throw error
+      })
       if (taken === 'complete') return
       // The server has no stream to spare: pages then, until the end.
       if (taken === 'none') tries = false

@@ -1,15 +1,17 @@
 // The device's copy: rows, cursor, acknowledgement and outbox, each step one transaction. No network in here.
 import { tick } from '../protocol/hlc'
-import { bucketsOf, keyOf, type Schema } from '../protocol/schema'
+import { keyOf, type Schema } from '../protocol/schema'
 import type { Json, MutationResult, Page, Row } from '../protocol/wire'
+import { matches } from '../store/predicate'
 import type { Batch, Store } from '../store/store'
 import type { Subset } from '../store/subset'
-import { matches } from '../store/predicate'
+import { answered } from './answer'
 import { Emitter, type Changes, type RowChange } from './change'
 import { FORMAT, readDevice, writeDevice, type Device } from './device'
 import { Intake } from './intake'
 import { isPending, isShown, type Effect, type Op } from './op'
 import { Overlay } from './overlay'
+import { purged } from './purge'
 import { Queue } from './queue'
 import { rotated } from './rotate'
 import { SyncError } from './transport'
@@ -184,7 +186,7 @@ export class Replica {
       if (intake?.begun) batch.staged = 'take'
       let cursor = page.cursor
       if (!reset && page.removedBuckets.length > 0) {
-        const { gone, ambiguous } = await this.#purged(new Set(page.removedBuckets))
+        const { gone, ambiguous } = await purged(this.store, this.schema, new Set(page.removedBuckets))
         batch.drop!.push(...gone)
         // What another held bucket may still show cannot be told from here: all of it is asked for again.
         if (ambiguous) cursor = ''
@@ -214,34 +216,7 @@ export class Replica {
   /** Takes the answers of a push. Returns whether the server's sequence and ours have parted. */
   async applyResults(results: readonly MutationResult[]): Promise<{ parted: boolean }> {
     return this.#queue.run(async () => {
-      const byId = new Map(results.map((result) => [result.clientMutationId, result]))
-      const first = this.#ops.find((op) => isPending(op) && byId.has(op.id))
-      let parted = false
-      const ops = this.#ops.map((op): Op => {
-        const result = isPending(op) ? byId.get(op.id) : undefined
-        switch (result?.status) {
-          case 'applied':
-          case 'duplicate':
-            return { ...op, state: 'applied', ...(result.serverId !== undefined && { serverId: result.serverId }) }
-          case 'rejected':
-          case 'forbidden':
-          case 'cancelled': {
-            // The sequence is another's, or its number went to another mutation: this one never ran.
-            if (result.code === 'client_id_taken' || result.code === 'number_used') {
-              parted = true
-              return op
-            }
-            const refusal = { status: result.status, code: result.code ?? result.status, error: result.error ?? '' }
-            return { ...op, state: 'rejected', refusal }
-          }
-          case 'outOfOrder':
-            // Behind another of the batch is no news; a gap before the first is: the server knows less than we were told.
-            if (op === first && (result.lastMutationId ?? 0) < op.number - 1) parted = true
-            return op
-          default:
-            return op
-        }
-      })
+      const { ops, parted } = answered(this.#ops, results)
       const touched = await this.#settle({}, this.#device, ops)
       await this.#show(touched)
       return { parted }
@@ -343,22 +318,6 @@ export class Replica {
       }
     }
     return [...on]
-  }
-
-  /** The rows of lost buckets, and whether some of them may be in a bucket that is still held. */
-  async #purged(lost: Set<string>): Promise<{ gone: { table: string; key: string }[]; ambiguous: boolean }> {
-    const gone: { table: string; key: string }[] = []
-    let ambiguous = this.schema === undefined
-    for (const [table, described] of Object.entries(this.schema?.tables ?? {})) {
-      if (!described.buckets.some(({ rule }) => [...lost].some((name) => name.startsWith(`${rule}:`)))) continue
-      for (const [key, row] of await this.store.scan(table)) {
-        const names = bucketsOf(described, row)
-        if (names && !names.some((name) => lost.has(name))) continue
-        gone.push({ table, key })
-        if (!names || !names.every((name) => lost.has(name))) ambiguous = true
-      }
-    }
-    return { gone, ambiguous }
   }
 
   /** Lets go of ops that are answered and covered, stores the rest that changed, and says whose look may differ. */

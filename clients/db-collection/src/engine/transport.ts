@@ -127,6 +127,7 @@ export class HttpTransport implements Transport {
       wait: () => (timer ??= setTimeout(() => stop.abort(), this.options.timeoutMs)),
       rest: () => (timer = void clearTimeout(timer)),
     }
+    let answered = false
     patience.wait()
     try {
       const response = await this.options.fetch(new URL(path, this.options.server).href, {
@@ -141,12 +142,13 @@ export class HttpTransport implements Transport {
         },
         ...(body !== undefined && { body: JSON.stringify(body) }),
       })
+      answered = true
       if (response.status === 200) return { status: 200, value: await read(response, patience) }
       return { status: response.status, text: await response.text(), retryAfter: response.headers.get('retry-after') }
     } catch (error) {
       if (error instanceof NotTaken) throw error.cause
       // Cut on its way, or a portal's page instead of our server's: time will tell, nothing is lost.
-      const code = error instanceof SyntaxError || error instanceof MalformedAnswer ? 'malformed' : 'network'
+      const code = error instanceof SyntaxError || error instanceof MalformedAnswer ? 'malformed' : answered ? 'cut' : 'network'
       throw new SyncError('offline', code, error instanceof Error ? error.message : String(error))
     } finally {
       patience.rest()
