@@ -206,7 +206,7 @@ impl<'a> World<'a> {
     async fn pull(&mut self, pull: &Pull) -> Check<bool> {
         let (at, wire) = self.script.devices[pull.device];
         let lines = pull.lines && wire == Wire::Two;
-        let page = self.ask(pull, lines).await?;
+        let mut page = self.ask(pull, lines).await?;
         let actor = self.actor(at);
         let visible = self.plain.visible(self.db, actor).await;
         let user = actor.user;
@@ -243,11 +243,14 @@ impl<'a> World<'a> {
             Fate::Lost => return Ok(true),
             Fate::Taken => {}
             Fate::Twice => {
-                let again = self.ask(pull, lines).await?;
+                let mut again = self.ask(pull, lines).await?;
+                // The database's log has gone on, which a cursor tells of. It goes on from the later one.
+                let cursor = std::mem::replace(&mut again.cursor, page.cursor.clone());
                 if again != page {
                     return Err(format!("inv05: the same cursor answered {again:?} after {page:?}"));
                 }
                 self.devices[pull.device].take(self.plain, &page, &names, since);
+                page.cursor = cursor;
             }
         }
         let device = &mut self.devices[pull.device];
