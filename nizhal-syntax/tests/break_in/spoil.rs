@@ -24,6 +24,23 @@ pub(crate) const KINDS: &[(&str, Spoil)] = &[
     ("scope by another table's column", |random, set| {
         change(random, set, |_, comparison| comparison.table = "Elsewhere".to_owned())
     }),
+    ("two columns for one parameter", |random, set| {
+        let Some((header, table)) = a_line(random, set) else { return false };
+        let scope = raw(&format!("{}.elsewhere_of == {}", table.path, random.pick(header)));
+        // In each branch of the condition or beside it, first or second.
+        let condition = table.condition.take().expect("a scoped line has a condition");
+        let mut both = match condition {
+            Condition::Or(branches) if random.one_in(2) => {
+                let both = |branch| Condition::And(vec![branch, scope.clone()]);
+                table.condition = Some(Condition::Or(branches.into_iter().map(both).collect()));
+                return true;
+            }
+            condition => vec![condition, scope],
+        };
+        random.shuffle(&mut both);
+        table.condition = Some(Condition::And(both));
+        true
+    }),
     ("scope by a constant", |random, set| {
         change(random, set, |random, comparison| comparison.value = (*random.pick(&["\"s1\"", "1", "true"])).to_owned())
     }),
