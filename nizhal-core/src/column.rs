@@ -47,8 +47,10 @@ pub trait ScopeColumn: ColumnType + 'static {
     note = "constants in rules are compared with String, bool, i16, i32 or i64 columns"
 )]
 pub trait ConstColumn: ColumnType {
-    /// The constant's Rust type.
+    /// The type of a constant that is written out.
     type Literal: Into<ConstValue>;
+    /// The type of a constant that is named: an enum's variant, a `const`.
+    type Named: Into<ConstValue>;
 }
 
 /// Two types that must be the same for rows to stay inside their bucket.
@@ -102,6 +104,7 @@ macro_rules! constants {
     ($($ty:ty => $literal:ty),* $(,)?) => {$(
         impl ConstColumn for $ty {
             type Literal = $literal;
+            type Named = $literal;
         }
     )*};
 }
@@ -109,6 +112,7 @@ macro_rules! constants {
 #[diagnostic::do_not_recommend]
 impl<T: ConstColumn> ConstColumn for Option<T> {
     type Literal = T::Literal;
+    type Named = T::Named;
 }
 constants! { bool => bool, i16 => i16, i32 => i32, i64 => i64, String => &'static str }
 

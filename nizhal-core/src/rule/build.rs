@@ -3,7 +3,7 @@
 //! It is where rustc checks a rule: every column is a typed handle of a known table, every parameter carries its type, and
 //! only matching types meet.
 
-use super::{ClaimOf, Condition, ConstFilter, MemberFilter, ParamDesc, ParamSource, Rule, RuleTable};
+use super::{ClaimOf, Condition, ConstFilter, ConstValue, MemberFilter, ParamDesc, ParamSource, Rule, RuleTable};
 use crate::{Actor, Col, ConstColumn, SameType, ScopeColumn, SyncedTable, Table, TableDesc};
 use std::marker::PhantomData;
 
@@ -150,6 +150,16 @@ impl<M: Table, A: Actor> MemberScope<M, A> {
         self.filters.push(MemberFilter::Const(compare(column, literal, true)));
     }
 
+    /// `column == NAMED`.
+    pub fn equal_to<C: ConstColumn>(&mut self, column: Col<M, C>, constant: C::Named) {
+        self.filters.push(MemberFilter::Const(compare(column, constant, false)));
+    }
+
+    /// `column != NAMED`.
+    pub fn differ_from<C: ConstColumn>(&mut self, column: Col<M, C>, constant: C::Named) {
+        self.filters.push(MemberFilter::Const(compare(column, constant, true)));
+    }
+
     /// One of these must hold.
     pub fn any(&mut self, build: impl FnOnce(&mut Conditions<M>)) {
         self.filters.push(MemberFilter::Const(Condition::Any(Conditions::built(build))));
@@ -178,6 +188,16 @@ impl<T: Table> TableScope<T> {
     /// `column != literal`.
     pub fn differ<C: ConstColumn>(&mut self, column: Col<T, C>, literal: C::Literal) {
         self.filters.push(compare(column, literal, true));
+    }
+
+    /// `column == NAMED`.
+    pub fn equal_to<C: ConstColumn>(&mut self, column: Col<T, C>, constant: C::Named) {
+        self.filters.push(compare(column, constant, false));
+    }
+
+    /// `column != NAMED`.
+    pub fn differ_from<C: ConstColumn>(&mut self, column: Col<T, C>, constant: C::Named) {
+        self.filters.push(compare(column, constant, true));
     }
 
     /// One of these must hold.
@@ -210,6 +230,16 @@ impl<T: Table> Conditions<T> {
         self.parts.push(compare(column, literal, true));
     }
 
+    /// `column == NAMED`.
+    pub fn equal_to<C: ConstColumn>(&mut self, column: Col<T, C>, constant: C::Named) {
+        self.parts.push(compare(column, constant, false));
+    }
+
+    /// `column != NAMED`.
+    pub fn differ_from<C: ConstColumn>(&mut self, column: Col<T, C>, constant: C::Named) {
+        self.parts.push(compare(column, constant, true));
+    }
+
     /// All of these must hold.
     pub fn all(&mut self, build: impl FnOnce(&mut Self)) {
         self.parts.push(Condition::All(Self::built(build)));
@@ -221,6 +251,6 @@ impl<T: Table> Conditions<T> {
     }
 }
 
-fn compare<T, C: ConstColumn>(column: Col<T, C>, literal: C::Literal, negated: bool) -> Condition {
-    Condition::Column(ConstFilter { column: column.index(), negated, value: literal.into() })
+fn compare<T, C>(column: Col<T, C>, constant: impl Into<ConstValue>, negated: bool) -> Condition {
+    Condition::Column(ConstFilter { column: column.index(), negated, value: constant.into() })
 }

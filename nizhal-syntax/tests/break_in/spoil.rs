@@ -42,7 +42,9 @@ pub(crate) const KINDS: &[(&str, Spoil)] = &[
         true
     }),
     ("scope by a constant", |random, set| {
-        change(random, set, |random, comparison| comparison.value = (*random.pick(&["\"s1\"", "1", "true"])).to_owned())
+        change(random, set, |random, comparison| {
+            comparison.value = (*random.pick(&["\"s1\"", "1", "true", "words::SHUT", "Status::Open"])).to_owned()
+        })
     }),
     ("scope by its own column", |random, set| {
         change(random, set, |_, comparison| comparison.value = format!("{}.{}", comparison.table, comparison.column))

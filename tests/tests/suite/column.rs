@@ -5,7 +5,7 @@ use nizhal::prelude::*;
 use nizhal::schema::{Schema, SchemaError};
 use nizhal::store::{Store, StoreSettings};
 use nizhal::wire::{PullRequest, PushRequest, Wire};
-use nizhal::{NodeId, Principal, realtime::Hub};
+use nizhal::{NodeId, Principal, Rules, realtime::Hub};
 use nizhal_tests::{Database, Kind};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -114,9 +114,15 @@ sync_rules! {
     rule my_shop(shop) { shop = actor.shop; List where List.shop == shop; }
 }
 
-sync_rules! {
-    mistyped for Claims;
-    rule my_shop(shop) { shop = actor.shop; Ticket where Ticket.shop == shop && Ticket.status == "opn"; }
+/// As `sync_rules!` writes it, but for what makes rustc refuse the text.
+fn mistyped() -> Rules<Claims> {
+    Rules::new().rule("myShop", "", |rule| {
+        let shop = rule.claim("shop", |claims: &Claims| &claims.shop);
+        rule.table::<Ticket>(|table| {
+            table.scope(Ticket::COLS.shop, &shop);
+            table.equal(Ticket::COLS.status, "opn");
+        });
+    })
 }
 
 #[nizhal::args]

@@ -64,7 +64,7 @@ impl Condition {
 pub(crate) fn constants_of(column: usize) -> &'static [&'static str] {
     match column % 3 {
         0 => &["true", "false"],
-        1 => &["\"open\"", "\"\"", "\"x' or 1=1 --\""],
+        1 => &["\"open\"", "\"\"", "\"x' or 1=1 --\"", "words::SHUT"],
         _ => &["1", "-3", "2"],
     }
 }

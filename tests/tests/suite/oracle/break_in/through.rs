@@ -1,9 +1,11 @@
 //! A rule set's text through the front end, and its model to the typed builder by the calls that `sync_rules!` writes.
 
+use super::shape::PATHS;
 use super::table::{COLUMNS, Member, Table0, Table1, Table2, Table3, Table4, Table5};
 use crate::oracle::declare::Claims;
 use nizhal::{
-    Col, Conditions, MemberScope, Param, Rule, RuleBuilder, Rules, SqlType, SyncedTable, Table, TableDesc, TableScope,
+    Col, Conditions, ConstColumn, MemberScope, Param, Rule, RuleBuilder, Rules, SqlType, SyncedTable, Table, TableDesc,
+    TableScope,
 };
 use nizhal_syntax::{
     Errors,
@@ -121,7 +123,8 @@ fn sync<T: SyncedTable>(builder: &mut RuleBuilder<Claims>, line: &TableLine, par
 
 /// What the builder's scopes have in common.
 trait Compares<T> {
-    fn is<C: nizhal::ConstColumn>(&mut self, column: Col<T, C>, negated: bool, value: C::Literal);
+    fn is<C: ConstColumn>(&mut self, column: Col<T, C>, negated: bool, value: C::Literal);
+    fn is_named<C: ConstColumn>(&mut self, column: Col<T, C>, negated: bool, constant: C::Named);
     fn any(&mut self, build: impl FnOnce(&mut Conditions<T>));
     fn all(&mut self, build: impl FnOnce(&mut Conditions<T>));
 }
@@ -129,8 +132,11 @@ trait Compares<T> {
 macro_rules! compares {
     ($($Scope:ty: $all:expr),*) => {$(
         impl<T: Table> Compares<T> for $Scope {
-            fn is<C: nizhal::ConstColumn>(&mut self, column: Col<T, C>, negated: bool, value: C::Literal) {
+            fn is<C: ConstColumn>(&mut self, column: Col<T, C>, negated: bool, value: C::Literal) {
                 if negated { self.differ(column, value) } else { self.equal(column, value) }
+            }
+            fn is_named<C: ConstColumn>(&mut self, column: Col<T, C>, negated: bool, constant: C::Named) {
+                if negated { self.differ_from(column, constant) } else { self.equal_to(column, constant) }
             }
             fn any(&mut self, build: impl FnOnce(&mut Conditions<T>)) {
                 <$Scope>::any(self, build);
@@ -159,20 +165,28 @@ fn compare<T: Table, S: Compares<T>>(scope: &mut S, condition: &Condition) {
 fn constant<T: Table, S: Compares<T>>(scope: &mut S, filter: &Filter) {
     let Value::Const(value) = &filter.value else { panic!("what binds is taken out") };
     let (ident, negated) = (&filter.column.ident, filter.negated());
-    match lit(value) {
-        (Lit::Str(text), _) => scope.is(col::<T, Option<String>>(ident), negated, leaked(text.value())),
-        (Lit::Bool(flag), _) => scope.is(col::<T, Option<bool>>(ident), negated, flag.value),
+    let sql = T::DESC.columns[col::<T, ()>(ident).index()].sql;
+    if let Expr::Path(path) = &**value {
+        let path = path.path.segments.iter().map(|segment| segment.ident.to_string()).collect::<Vec<_>>().join("::");
+        let (_, text) = PATHS.iter().find(|(known, _)| *known == path).expect("a constant's path");
+        assert_eq!(sql, SqlType::Text, "rustc would refuse this constant");
+        return scope.is_named(col::<T, Option<String>>(ident), negated, *text);
+    }
+    let wanted = match lit(value) {
+        (Lit::Str(text), _) => {
+            scope.is(col::<T, Option<String>>(ident), negated, leaked(text.value()));
+            SqlType::Text
+        }
+        (Lit::Bool(flag), _) => {
+            scope.is(col::<T, Option<bool>>(ident), negated, flag.value);
+            SqlType::Bool
+        }
         (Lit::Int(number), sign) => {
             let number: i64 = number.base10_parse().expect("a number");
             scope.is(col::<T, Option<i64>>(ident), negated, sign * number);
+            SqlType::Int8
         }
         (other, _) => panic!("{other:?} is no constant"),
-    }
-    let sql = T::DESC.columns[col::<T, ()>(ident).index()].sql;
-    let wanted = match lit(value).0 {
-        Lit::Str(_) => SqlType::Text,
-        Lit::Bool(_) => SqlType::Bool,
-        _ => SqlType::Int8,
     };
     assert_eq!(sql, wanted, "rustc would refuse this constant");
 }
