@@ -2,6 +2,10 @@
 
 use crate::{ConstValue, Crdt, Date, DateTimeUtc, Decimal, ScopeValue, SqlType, Time, Uuid};
 use schemars::{Schema, SchemaGenerator};
+use sea_orm::{
+    TryGetable,
+    sea_query::{Nullable, ValueType},
+};
 use std::{fmt, marker::PhantomData};
 
 /// A Rust type that a column can hold.
@@ -15,7 +19,7 @@ use std::{fmt, marker::PhantomData};
     note = "columns are bool, i16, i32, i64, f32, f64, nizhal::Decimal, String, Uuid, DateTimeUtc, Date, Time, Json<T>, Vec<u8>, CrdtText, CrdtMap, what #[nizhal::id] and #[nizhal::text_enum] make, or Option of one",
     note = "for money use nizhal::Decimal, for moments DateTimeUtc, for structures Json<T>"
 )]
-pub trait ColumnType {
+pub trait ColumnType: Into<sea_orm::Value> + TryGetable + ValueType {
     /// The SQL type.
     const SQL: SqlType;
     /// Whether NULL is a value of this type.
@@ -92,7 +96,7 @@ array_types! {
 }
 
 #[diagnostic::do_not_recommend]
-impl<T: ColumnType> ColumnType for Option<T> {
+impl<T: ColumnType + Nullable> ColumnType for Option<T> {
     const SQL: SqlType = T::SQL;
     const NULLABLE: bool = true;
     const CRDT: Option<Crdt> = T::CRDT;
@@ -110,7 +114,7 @@ macro_rules! constants {
 }
 // A NULL is neither equal to a constant nor different from it.
 #[diagnostic::do_not_recommend]
-impl<T: ConstColumn> ConstColumn for Option<T> {
+impl<T: ConstColumn + Nullable> ConstColumn for Option<T> {
     type Literal = T::Literal;
     type Named = T::Named;
 }

@@ -30,9 +30,7 @@ pub struct Ticket {
     #[nizhal(primary_key)]
     pub id: String,
     pub owner: String,
-    #[nizhal(custom)]
     pub status: Status,
-    #[nizhal(custom)]
     pub before: Option<status::Status>,
     pub points: Option<i64>,
     pub kind: String,
@@ -46,7 +44,6 @@ pub struct Staff {
     pub id: String,
     #[nizhal(private)]
     pub user_id: String,
-    #[nizhal(custom)]
     pub status: Status,
     pub owner: String,
 }

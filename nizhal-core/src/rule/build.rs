@@ -91,12 +91,16 @@ impl<A: Actor> RuleBuilder<A> {
     }
 
     /// A table that this rule syncs.
-    pub fn table<T: SyncedTable>(&mut self, build: impl FnOnce(&mut TableScope<T>)) {
+    pub fn table<T: Table + SyncedTable>(&mut self, build: impl FnOnce(&mut TableScope<T>)) {
         self.table_of::<T>(const { &T::DESC }, build);
     }
 
     /// A table that this rule syncs, of which only some columns leave the server.
-    pub fn table_of<T: SyncedTable>(&mut self, table: &'static TableDesc, build: impl FnOnce(&mut TableScope<T>)) {
+    pub fn table_of<T: Table + SyncedTable>(
+        &mut self,
+        table: &'static TableDesc,
+        build: impl FnOnce(&mut TableScope<T>),
+    ) {
         let mut scope = TableScope { scope: Vec::new(), filters: Vec::new(), marker: PhantomData };
         build(&mut scope);
         scope.scope.sort_by_key(|&(param, _)| param);

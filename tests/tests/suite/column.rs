@@ -41,18 +41,15 @@ struct Claims {
 
 #[nizhal::table(name = "tickets", merge = "field")]
 struct Ticket {
-    #[nizhal(primary_key, custom)]
+    #[nizhal(primary_key)]
     id: TicketId,
-    #[nizhal(custom)]
     shop: ShopId,
-    #[nizhal(custom)]
     place: Option<Place>,
     /// What it costs, with tax.
     #[nizhal(generated = "quantity * 3")]
     total: i64,
-    #[nizhal(custom, default = "open")]
+    #[nizhal(default = "open")]
     status: Status,
-    #[nizhal(custom)]
     before: Option<Status>,
     lines: Json<Vec<Line>>,
     extra: Option<Json<Line>>,
@@ -69,11 +66,9 @@ enum NewStatus {
 }
 #[nizhal::table(name = "tickets", merge = "field")]
 struct NewTicket {
-    #[nizhal(primary_key, custom)]
+    #[nizhal(primary_key)]
     id: TicketId,
-    #[nizhal(custom)]
     shop: ShopId,
-    #[nizhal(custom)]
     status: NewStatus,
     quantity: i64,
     #[nizhal(generated = "quantity * 3")]
@@ -86,7 +81,6 @@ struct NewTicket {
 struct List {
     #[nizhal(primary_key)]
     id: String,
-    #[nizhal(custom)]
     shop: ShopId,
     tags: Vec<String>,
     numbers: Vec<i64>,

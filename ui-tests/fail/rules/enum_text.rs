@@ -15,7 +15,6 @@ pub struct Ticket {
     #[nizhal(primary_key)]
     pub id: String,
     pub owner: String,
-    #[nizhal(custom)]
     pub status: Status,
 }
 

@@ -101,7 +101,7 @@ fn member_claim(scope: &mut MemberScope<Member, Claims>, filter: &Filter) {
     }
 }
 
-fn sync<T: SyncedTable>(builder: &mut RuleBuilder<Claims>, line: &TableLine, params: &Params) {
+fn sync<T: Table + SyncedTable>(builder: &mut RuleBuilder<Claims>, line: &TableLine, params: &Params) {
     let terms = |scope: &mut TableScope<T>| {
         for filter in &line.terms.bound {
             let Value::Param(ident) = &filter.value else { panic!("a row is bound to parameters") };
