@@ -1,7 +1,7 @@
 //! The trait behind `#[nizhal::table]`: a sea-orm entity with a description and typed handles.
 
 use crate::TableDesc;
-use sea_orm::{DeleteMany, EntityTrait, ModelTrait, PrimaryKeyTrait, Select, UpdateMany};
+use sea_orm::{ActiveModelTrait, DeleteMany, EntityTrait, InsertMany, ModelTrait, PrimaryKeyTrait, Select, UpdateMany};
 
 pub(crate) type KeyOf<T> = <<<T as ModelTrait>::Entity as EntityTrait>::PrimaryKey as PrimaryKeyTrait>::ValueType;
 
@@ -30,6 +30,14 @@ pub trait Table: ModelTrait + Sized + 'static {
     /// A query for the row with this primary key; a tuple where the key is composite.
     fn find_by_id(key: impl Into<KeyOf<Self>>) -> Select<Self::Entity> {
         <Self::Entity as EntityTrait>::find_by_id(key)
+    }
+
+    /// One insert of all these rows.
+    fn insert_many<A>(rows: impl IntoIterator<Item = A>) -> InsertMany<A>
+    where
+        A: ActiveModelTrait<Entity = Self::Entity>,
+    {
+        <Self::Entity as EntityTrait>::insert_many(rows)
     }
 
     /// A bulk update of this table's rows.

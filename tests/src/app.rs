@@ -3,7 +3,7 @@
 use crate::{Address, Connection, Database, Device, Kind, Reply, Server, SetUp, Socket, token, verb};
 use serde_json::Value;
 
-/// Writes each test twice, as `postgres::name` and `sqlite::name`; for the crate that owns the binary.
+/// Writes each test twice, as `postgres::name` and `sqlite::name`; the test crate says which binary it is about, as `BINARY` at its root.
 #[macro_export]
 macro_rules! both {
     ($($name:ident),* $(,)?) => {
@@ -19,7 +19,7 @@ macro_rules! on {
         mod $module {
             $(#[test]
             fn $name() {
-                $crate::run($crate::Kind::$kind, env!("CARGO_BIN_EXE_credit-ledger"), super::$name);
+                $crate::run($crate::Kind::$kind, crate::BINARY, super::$name);
             })*
         }
     };
