@@ -86,26 +86,3 @@ impl Code {
 fn message(code: Code, what: impl Display, help: impl Display) -> String {
     format!("[{code}] {what}\n\nhelp: {help}")
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn one_mistake() -> Errors {
-        let errors = Errors::new();
-        errors.push(Code::NoKey, quote::quote!(Customer), "what is wrong", "what to write");
-        errors
-    }
-
-    #[test]
-    #[should_panic(expected = "mistakes were collected but never reported")]
-    fn mistakes_that_nobody_reads_are_a_bug_that_shows() {
-        drop(one_mistake());
-    }
-
-    #[test]
-    fn a_mistake_says_its_code_and_what_to_write() {
-        let said = one_mistake().finish().expect_err("a mistake").to_string();
-        assert_eq!(said, format!("[{}] what is wrong\n\nhelp: what to write", Code::NoKey));
-    }
-}
