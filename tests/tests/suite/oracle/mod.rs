@@ -52,15 +52,15 @@ fn inv02_inv03_inv11_inv18_random_lives_on_postgres() {
     cases("NIZHAL_ORACLE", Kind::Postgres, 500, Script::random);
 }
 
-fn number(name: String) -> Option<u64> {
-    std::env::var(&name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")))
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")))
 }
 
 /// Runs these many cases on all cores; panics with the first that fails, cut down. `name` begins the variables that say others.
 fn cases(name: &str, kind: Kind, count: u64, script: fn(u64) -> Script) {
-    let seeds = match number(format!("{name}_SEED")) {
+    let seeds = match number(&format!("{name}_SEED")) {
         Some(seed) => seed..seed + 1,
-        None => 0..number(format!("{name}_CASES")).unwrap_or(count),
+        None => 0..number(&format!("{name}_CASES")).unwrap_or(count),
     };
     let (next, failed) = (AtomicU64::new(seeds.start / LIVES * LIVES), AtomicBool::new(false));
     let work = || {
