@@ -57,4 +57,4 @@ pub trait Table: ModelTrait + Sized + 'static {
     label = "this table stays on the server",
     note = "the table is marked `server_only`: sync another table, or take the mark away if every column may reach devices"
 )]
-pub trait SyncedTable: Table {}
+pub trait SyncedTable {}

@@ -13,6 +13,7 @@ macro_rules! both {
 }
 
 /// Writes each test for one database: `on!(postgres, Postgres: name, …)`.
+#[expect(clippy::crate_in_macro_def, reason = "each crate of tests says which binary it is about")]
 #[macro_export]
 macro_rules! on {
     ($module:ident, $kind:ident: $($name:ident),* $(,)?) => {

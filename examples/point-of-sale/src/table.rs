@@ -14,7 +14,7 @@ pub struct SaleId(String);
 /// Who works in which shop, and so sees its products and its stock.
 #[nizhal::table(name = "staff", server_only)]
 pub struct Staff {
-    #[nizhal(primary_key, custom)]
+    #[nizhal(primary_key)]
     pub shop_id: ShopId,
     #[nizhal(primary_key)]
     pub user_id: String,
@@ -23,7 +23,7 @@ pub struct Staff {
 /// Who may open which till, and so sees its sales. A manager is a keeper of all of them.
 #[nizhal::table(name = "till_keepers", server_only)]
 pub struct TillKeeper {
-    #[nizhal(primary_key, custom)]
+    #[nizhal(primary_key)]
     pub till_id: TillId,
     #[nizhal(primary_key)]
     pub user_id: String,
@@ -32,9 +32,8 @@ pub struct TillKeeper {
 /// Something on the shelf. Two devices may change its name and its price while offline: both changes stay.
 #[nizhal::table(name = "products", merge = "field")]
 pub struct Product {
-    #[nizhal(primary_key, custom)]
+    #[nizhal(primary_key)]
     pub id: ProductId,
-    #[nizhal(custom)]
     pub shop_id: ShopId,
     pub name: String,
     pub price: Decimal,
@@ -58,12 +57,9 @@ pub enum Reason {
 pub struct StockMovement {
     #[nizhal(primary_key)]
     pub id: String,
-    #[nizhal(custom)]
     pub shop_id: ShopId,
-    #[nizhal(custom)]
     pub product_id: ProductId,
     pub pieces: i32,
-    #[nizhal(custom)]
     pub reason: Reason,
     pub at: DateTimeUtc,
     pub by: String,
@@ -79,17 +75,15 @@ pub enum SaleState {
 /// A sale: what one customer paid for, all or nothing.
 #[nizhal::table(name = "sales")]
 pub struct Sale {
-    #[nizhal(primary_key, custom)]
+    #[nizhal(primary_key)]
     pub id: SaleId,
-    #[nizhal(custom)]
     pub shop_id: ShopId,
-    #[nizhal(custom)]
     pub till_id: TillId,
     pub total: Decimal,
     /// The number on the invoice: from 1 and without a gap in each shop, so only the server can give it. Until then the till
     /// prints the sale's id.
     pub invoice: Option<i64>,
-    #[nizhal(custom, default = "paid")]
+    #[nizhal(default = "paid")]
     pub state: SaleState,
     pub at: DateTimeUtc,
     pub by: String,
@@ -98,15 +92,12 @@ pub struct Sale {
 /// One line of a sale, at the price of that moment.
 #[nizhal::table(name = "sale_lines")]
 pub struct SaleLine {
-    #[nizhal(primary_key, custom)]
+    #[nizhal(primary_key)]
     pub sale_id: SaleId,
     #[nizhal(primary_key)]
     pub line: i32,
-    #[nizhal(custom)]
     pub shop_id: ShopId,
-    #[nizhal(custom)]
     pub till_id: TillId,
-    #[nizhal(custom)]
     pub product_id: ProductId,
     pub pieces: i32,
     pub price: Decimal,
