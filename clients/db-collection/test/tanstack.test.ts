@@ -43,6 +43,7 @@ describe.each(VERSIONS)('TanStack DB %s', (_, tanstack) => {
   afterAll(() => server.stop())
   beforeEach(async () => {
     shop += 1
+    await server.ensureUp()
     await server.sql('delete from customers')
     await server.sql('delete from shop_members')
     if (shop === 1) await server.shop('s1', [])
