@@ -79,7 +79,7 @@ impl Engine {
             let ask = ask(asked, &lanes, clock.horizon, room);
             let mut answer = snapshot.ask(&ask).await?;
             let frame = answer.frame.clone();
-            self.same_rules(&frame)?;
+            self.same_rules(&frame.rules)?;
             if keys.epoch != frame.epoch || keys.secret != frame.secret {
                 keys = self.learn(&frame);
                 if !text.is_empty() {

@@ -1,10 +1,10 @@
 //! The audit log: what each mutation and job touched, written in its own transaction (invariant 14), read by the admin.
 //!
 //! An entry is numbered by its transaction's version; one that wrote no synced row draws a version here, so that every
-//! entry has a place of its own in the order of commits and a reader that pages by version skips nothing. On Postgres
-//! the entry rides in the statement that records the answer, and on SQLite a trigger files its buckets.
+//! entry has a place of its own in the order of commits and a reader that pages by version skips nothing. A job's entry rides in
+//! the statement that ends it on Postgres; on SQLite a trigger files an entry's buckets.
 
-use super::{Store, StoreError, Touched, WriteTx, sql::Dialect};
+use super::{Claim, Store, StoreError, Touched, WriteTx, sql::Dialect};
 use sea_orm::{ConnectionTrait, Statement, Value};
 use std::{collections::BTreeSet, sync::atomic::Ordering::Relaxed};
 
@@ -89,6 +89,19 @@ fn insert(dialect: Dialect, after: usize) -> String {
 }
 
 impl WriteTx<'_> {
+    /// Writes a mutation's entry, where entries are written. The engine asks when it knows what was touched.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn log(&self, claim: &Claim<'_>, status: &str, touched: &[Touched]) -> Result<(), StoreError> {
+        let Audit::On { args } = self.audit() else { return Ok(()) };
+        let Claim { actor, client_mutation_id: id, sequence, name, args: sent } = *claim;
+        let entry = NewEntry { kind: "mutation", actor, id, sequence, name, status, touched, args: sent };
+        let insert = insert(self.dialect(), 0);
+        let sql = if self.dialect() == Dialect::Postgres { format!("with {insert}") } else { insert };
+        self.run(&sql, entry.values(args)).await.map(drop)
+    }
+
     /// Runs a statement and writes an entry: in one statement on Postgres, in two on SQLite.
     pub(super) async fn run_audited(
         &self,
@@ -236,7 +249,12 @@ impl Store {
 
     /// An entry was committed.
     pub(crate) fn audit_written(&self) {
-        self.audited.fetch_add((self.audit != Audit::Off).into(), Relaxed);
+        self.audited.fetch_add(self.is_audited().into(), Relaxed);
+    }
+
+    /// Whether entries are written.
+    pub(crate) fn is_audited(&self) -> bool {
+        self.audit != Audit::Off
     }
 
     /// How many entries this process wrote.

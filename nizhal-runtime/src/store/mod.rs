@@ -1,5 +1,6 @@
 //! The databases: the only room that names sqlx and sea-orm connections.
 
+mod admit;
 mod audit;
 mod bucket_set;
 mod check;
@@ -16,10 +17,12 @@ mod postgres;
 mod read;
 mod rules;
 mod scope;
+mod settle;
 mod sql;
 mod sqlite;
 mod write;
 
+pub use admit::{Sequence, Standing};
 pub use audit::{Audit, AuditEntry, AuditPage, AuditQuery};
 pub use error::StoreError;
 pub(crate) use error::{Fault, fault};
@@ -30,7 +33,8 @@ pub use note::Touched;
 pub(crate) use number::Counters;
 pub use outside::Outside;
 pub use read::{Answer, Ask, Body, Change, Client, Clock, Frame, Image, LaneRead, Position, ScopeArg, Tie};
-pub use write::{Claim, Record, Sequence, Stored, WriteTx, Written};
+pub use settle::{Settle, Settled};
+pub use write::{Claim, Record, Stored, WriteTx, Written};
 
 use crate::schema::Schema;
 use bucket_set::BucketSets;
