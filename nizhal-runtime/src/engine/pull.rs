@@ -202,10 +202,10 @@ pub(super) struct Asked<'a> {
 /// A pull under way.
 pub(super) struct Begun<'a> {
     asked: Asked<'a>,
-    snapshot: Snapshot<'a>,
+    pub(super) snapshot: Snapshot<'a>,
     frame: Frame,
     scope: BTreeSet<Bucket>,
-    lanes: Vec<Lane>,
+    pub(super) lanes: Vec<Lane>,
     lost: Vec<Bucket>,
     reset: bool,
 }

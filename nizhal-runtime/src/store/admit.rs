@@ -85,19 +85,25 @@ impl WriteTx<'_> {
         let actor = place(actor.into());
         let (ids, stamp, lock) = match self.dialect() {
             Dialect::Postgres => (
-                format!("any({}::text[])", place(ids.iter().map(|&id| id.to_owned()).collect::<Vec<_>>().into())),
+                match ids {
+                    // A plan for several is guessed dearer than one for these, and then made at every push.
+                    [id] => format!("= {}", place((*id).into())),
+                    ids => {
+                        let ids: Vec<String> = ids.iter().map(|&id| id.to_owned()).collect();
+                        format!("= any({}::text[])", place(ids.into()))
+                    }
+                },
                 stamp.map(|stamp| format!(", set_config('nizhal.hlc', {}, true)", place(stamp.into()))),
                 " for update",
             ),
             Dialect::Sqlite => (
-                format!("(select value from json_each({}))", place(serde_json::json!(ids).to_string().into())),
+                format!("in (select value from json_each({}))", place(serde_json::json!(ids).to_string().into())),
                 None,
                 "",
             ),
         };
-        let is_in = if self.dialect() == Dialect::Postgres { "=" } else { "in" };
         let known = format!(
-            "exists (select 1 from _nizhal_mutations m where m.actor = {actor} and m.client_mutation_id {is_in} {ids})"
+            "exists (select 1 from _nizhal_mutations m where m.actor = {actor} and m.client_mutation_id {ids})"
         );
         let text = if client_id.is_some() { SEQUENCED } else { UNSEQUENCED };
         let sql =

@@ -20,6 +20,7 @@ mod scope;
 mod settle;
 mod sql;
 mod sqlite;
+mod turn;
 mod write;
 
 pub use admit::{Sequence, Standing};
@@ -34,6 +35,7 @@ pub(crate) use number::Counters;
 pub use outside::Outside;
 pub use read::{Answer, Ask, Body, Change, Client, Clock, Frame, Image, LaneRead, Position, ScopeArg, Tie};
 pub use settle::{Settle, Settled};
+pub use turn::Turn;
 pub use write::{Claim, Record, Stored, WriteTx, Written};
 
 use crate::schema::Schema;
@@ -387,6 +389,22 @@ impl Snapshot<'_> {
         match &mut self.on {
             SnapshotOn::Postgres(snapshot) => snapshot.ask(ask).await,
             SnapshotOn::Sqlite(snapshot) => snapshot.ask(ask).await,
+        }
+    }
+
+    /// Gives every row that is left in a lane of a snapshot that is held and that needs no tombstones: its slot, a line's worth
+    /// of JSON objects with commas between, and how many. False, and nothing is given, where that cannot be done.
+    ///
+    /// # Errors
+    /// When the database fails, or the reader.
+    pub async fn rest<E: From<StoreError>>(
+        &mut self,
+        lane: &LaneRead<'_>,
+        give: impl AsyncFnMut(usize, Vec<u8>, usize) -> Result<(), E>,
+    ) -> Result<bool, E> {
+        match &mut self.on {
+            SnapshotOn::Postgres(snapshot) => snapshot.rest(lane, give).await,
+            SnapshotOn::Sqlite(_) => Ok(false),
         }
     }
 

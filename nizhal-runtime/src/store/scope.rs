@@ -26,7 +26,7 @@ impl ScopeSql {
         };
         let mut sql =
             [part("0", "epoch"), part("1", "secret"), part("2", "home"), part("3", "rules")].join(" union all ");
-        let (members, args) = members(dialect, rules, 0);
+        let (members, args) = members(dialect, rules, |at| format!("${at}"));
         for member in members {
             sql.push_str(&format!("\nunion all select rule, param, value, {none} from ({member}) m"));
         }
@@ -47,9 +47,13 @@ fn int(dialect: Dialect, number: &str) -> String {
     }
 }
 
-/// For each parameter that a membership table gives the query of its `(rule, param, value)`, and the claims to bind, the first as
-/// `$<before + 1>`.
-pub(super) fn members(dialect: Dialect, rules: &[Rule], before: usize) -> (Vec<String>, Vec<(ClaimOf, SqlType)>) {
+/// For each parameter that a membership table gives the query of its `(rule, param, value)`, and the claims that they compare
+/// with; `place` says where the first of them is, the second …
+pub(super) fn members(
+    dialect: Dialect,
+    rules: &[Rule],
+    place: impl Fn(usize) -> String,
+) -> (Vec<String>, Vec<(ClaimOf, SqlType)>) {
     let (mut queries, mut args) = (Vec::new(), Vec::new());
     for (rule_at, rule) in rules.iter().enumerate() {
         for (param_at, param) in rule.params.iter().enumerate() {
@@ -58,7 +62,7 @@ pub(super) fn members(dialect: Dialect, rules: &[Rule], before: usize) -> (Vec<S
             let synced = rules.iter().flat_map(|rule| &rule.tables).any(|synced| synced.table.name == table.name);
             let conditions = conditions(dialect, table, synced, filters, |claim, column| {
                 args.push((claim.clone(), column.sql));
-                let place = format!("${}", before + args.len());
+                let place = place(args.len());
                 match dialect {
                     Dialect::Postgres => format!("{place}::text::{}", column.sql.postgres()),
                     Dialect::Sqlite => place,

@@ -78,7 +78,13 @@ impl SettleSql {
 }
 
 fn text(answers: &str, rules: &[Rule], before: usize) -> String {
-    let (members, _) = scope::members(Dialect::Postgres, rules, before);
+    // Through a CTE, as those of a pull's statement are: in plain sight they would be planned for at every push.
+    let (members, claims) = scope::members(Dialect::Postgres, rules, |at| format!("(select a{at} from args)"));
+    let args: Vec<String> = (1..=claims.len()).map(|at| format!("${}::text as a{at}", before + at)).collect();
+    let args = match args.as_slice() {
+        [] => String::new(),
+        args => format!("args as materialized (select {}), ", args.join(", ")),
+    };
     let members: String = members
         .iter()
         .map(|member| {
@@ -91,7 +97,7 @@ fn text(answers: &str, rules: &[Rule], before: usize) -> String {
     format!(
         "with look as materialized (select coalesce(current_setting('nizhal.touched', true), '') as fresh, \
          $5::text || coalesce(current_setting('nizhal.touched', true), '') as note, \
-         coalesce(nullif(current_setting('nizhal.version', true), '')::int8, $4::int8) as version), \
+         coalesce(nullif(current_setting('nizhal.version', true), '')::int8, $4::int8) as version), {args}\
          filed as (insert into _nizhal_mutations (actor, client_mutation_id, client_id, mutation_id, name, status, reason, result, \
          client_ref, server_id, version) select $1, r.id, $2, r.number, r.name, r.status, r.reason, r.result, r.client_ref, \
          r.server_id, look.version from look, {answers} on conflict (actor, client_mutation_id) do nothing returning 1), \
@@ -164,7 +170,11 @@ impl WriteTx<'_> {
 
     /// SQLite is in this process: there is nothing to save by asking at once.
     async fn settle_in_turn(&self, settle: &Settle<'_>) -> Result<Settled, StoreError> {
-        let written = self.look().await?;
+        let mut written = self.look().await?;
+        if !settle.looked.is_empty() {
+            let row = self.one("select txn from _nizhal_control where id = 1", []).await?;
+            written.version = row.map(|row| row.try_get("", "txn")).transpose()?;
+        }
         let mut settled =
             Settled { version: written.version.unwrap_or(settle.before), filed: true, ..Settled::default() };
         let sql = "insert into _nizhal_mutations (actor, client_id, version, client_mutation_id, mutation_id, name, status, \

@@ -245,9 +245,20 @@ impl<'a> WriteTx<'a> {
     /// # Errors
     /// When the database fails.
     pub async fn finish(&self) -> Result<(), StoreError> {
-        if self.store.dialect() == Dialect::Sqlite {
+        match self.dialect() {
+            Dialect::Postgres => Ok(()),
+            Dialect::Sqlite => super::sqlite::settled(self.tx).await,
+        }
+    }
+
+    /// Clears what a push noted, for the next one in the transaction.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn end_push(&self) -> Result<(), StoreError> {
+        if self.dialect() == Dialect::Sqlite {
+            self.run("update _nizhal_control set hlc = null where id = 1 and hlc is not null", []).await?;
             self.run("delete from _nizhal_touched", []).await?;
-            self.run("update _nizhal_control set txn = null, hlc = null where id = 1", []).await?;
         }
         Ok(())
     }

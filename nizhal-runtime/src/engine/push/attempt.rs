@@ -4,12 +4,12 @@ use super::{
     Engine, Ids, PushFailure, numbered,
     run::{Ran, Run},
 };
-use crate::store::{Claim, Fault, Record, Settle, Settled, StoreError, Stored, Touched, fault};
+use crate::store::{Claim, Conflict, Fault, Record, Settle, Settled, StoreError, Stored, Touched, Written, fault};
 use nizhal_core::{
-    Hlc, Principal,
+    Hlc, NewJob, Principal,
     wire::{Mutation, Wire},
 };
-use sea_orm::{DatabaseTransaction, DbErr};
+use sea_orm::DatabaseTransaction;
 
 /// How often a mutation is tried again after a deadlock or serialization failure before it is answered 503.
 const ATTEMPTS: usize = 10;
@@ -41,6 +41,7 @@ impl<E: Into<PushFailure>> From<E> for Undone {
             PushFailure::Store(StoreError::Unavailable(error)) if fault(&error) == Fault::Retry => {
                 Self::Again(StoreError::Unavailable(error).into())
             }
+            PushFailure::Store(StoreError::Overtaken) => Self::Again(StoreError::Overtaken.into()),
             failure => Self::Failed(failure),
         }
     }
@@ -83,49 +84,70 @@ impl Engine {
         claim: &Claim<'_>,
         stamp: Option<&str>,
     ) -> Result<Outcome, Undone> {
+        let (tx, turn) = self.store.begin_push().await?;
+        // The transaction goes along, so that it is gone where that fails.
+        match self.attempt_on(tx, wire, run, claim, stamp).await {
+            Ok(Attempted::Kept { tx, outcome, jobs, conflicts }) => {
+                turn.commit(tx).await?;
+                self.jobs_came(&jobs);
+                self.conflicted(&conflicts);
+                Ok(outcome)
+            }
+            Ok(Attempted::Gone(ended)) => {
+                turn.abandon().await;
+                match ended {
+                    Ok(outcome) => Ok(outcome),
+                    Err(refusal) => self.refuse(run.principal, claim, refusal).await,
+                }
+            }
+            Err(undone) => {
+                turn.abandon().await;
+                Err(undone)
+            }
+        }
+    }
+
+    async fn attempt_on(
+        &self,
+        tx: DatabaseTransaction,
+        wire: Wire,
+        run: Run<'_>,
+        claim: &Claim<'_>,
+        stamp: Option<&str>,
+    ) -> Result<Attempted, Undone> {
         let Run { principal, entry, mutation, .. } = run;
-        let tx = self.store.begin().await?;
         let before = match self.admit(&tx, claim, stamp).await? {
             Admission::Run { last_version } => last_version,
-            Admission::Seen { stored, last } => {
-                self.store.on(&tx).finish().await?;
-                tx.commit().await.map_err(StoreError::from)?;
-                return Ok(Outcome::Seen { stored, last });
-            }
-            Admission::Barred(failure) => {
-                tx.rollback().await.map_err(StoreError::from)?;
-                return Ok(Outcome::Barred(failure));
-            }
+            Admission::Seen { stored, last } => return self.kept(tx, Outcome::Seen { stored, last }).await,
+            Admission::Barred(failure) => return gone(tx, Ok(Outcome::Barred(failure))).await,
         };
         if wire == Wire::Two
             && let Some(refused) = self.store.on(&tx).refused(claim.actor, &mutation.depends_on).await?
         {
-            tx.rollback().await.map_err(StoreError::from)?;
-            return self.refuse(principal, claim, PushFailure::Cancelled(refused)).await;
+            return gone(tx, Err(PushFailure::Cancelled(refused))).await;
         }
         let Ran { tx, jobs, result } = self.run(run, tx).await?;
-        let refusal = match result {
-            Ok(record) => {
-                let ids = ids_of(&record);
-                let answers = [(*claim, record)];
-                let settled = self.settle(&tx, principal, before, &answers).await?;
-                if self.may_write(principal, entry, &settled.written.touched, &settled)? {
-                    let written = settled.written;
-                    let write = self.store.on(&tx);
-                    write.log(claim, answers[0].1.status, &written.touched).await?;
-                    self.enqueue(&tx, &jobs).await?;
-                    write.finish().await?;
-                    tx.commit().await.map_err(StoreError::from)?;
-                    self.jobs_came(&jobs);
-                    self.conflicted(&written.conflicts);
-                    return Ok(Outcome::Applied { touched: written.touched, ids });
-                }
-                PushFailure::Forbidden
-            }
-            Err(refusal) => refusal,
+        let record = match result {
+            Ok(record) => record,
+            Err(refusal) => return gone(tx, Err(refusal)).await,
         };
-        tx.rollback().await.map_err(StoreError::from)?;
-        self.refuse(principal, claim, refusal).await
+        let ids = ids_of(&record);
+        let answers = [(*claim, record)];
+        let settled = self.settle(&tx, principal, before, &answers).await?;
+        if !self.may_write(principal, entry, &settled.written.touched, &settled)? {
+            return gone(tx, Err(PushFailure::Forbidden)).await;
+        }
+        let Written { touched, conflicts, .. } = settled.written;
+        let write = self.store.on(&tx);
+        write.log(claim, answers[0].1.status, &touched).await?;
+        self.enqueue(&tx, &jobs).await?;
+        write.end_push().await?;
+        Ok(Attempted::Kept { tx, outcome: Outcome::Applied { touched, ids }, jobs, conflicts })
+    }
+
+    async fn kept(&self, tx: DatabaseTransaction, outcome: Outcome) -> Result<Attempted, Undone> {
+        self.store.on(&tx).end_push().await?;
+        Ok(Attempted::Kept { tx, outcome, jobs: Vec::new(), conflicts: Vec::new() })
     }
 
     /// Sequence and claim: whether the mutation is to run.
@@ -178,32 +200,48 @@ impl Engine {
         let settled = self.store.on(tx).settle(&settle).await?;
         if !settled.filed {
             // Another delivery was quicker, and what it was answered is the answer.
-            return Err(Undone::Again(StoreError::Unavailable(DbErr::RecordNotInserted).into()));
+            return Err(StoreError::Overtaken.into());
         }
         Ok(settled)
     }
 
     /// Stores a final refusal in a transaction of its own; the mutation's was rolled back.
     async fn refuse(&self, principal: &Principal, claim: &Claim<'_>, refusal: PushFailure) -> Result<Outcome, Undone> {
-        let tx = self.store.begin().await?;
-        let outcome = match self.admit(&tx, claim, None).await? {
+        let (tx, turn) = self.store.begin_push().await?;
+        match self.refuse_on(tx, principal, claim, refusal).await {
+            Ok(Attempted::Kept { tx, outcome, .. }) => {
+                turn.commit(tx).await?;
+                Ok(outcome)
+            }
+            Ok(Attempted::Gone(ended)) => {
+                turn.abandon().await;
+                ended.map_err(Undone::Failed)
+            }
+            Err(undone) => {
+                turn.abandon().await;
+                Err(undone)
+            }
+        }
+    }
+
+    async fn refuse_on(
+        &self,
+        tx: DatabaseTransaction,
+        principal: &Principal,
+        claim: &Claim<'_>,
+        refusal: PushFailure,
+    ) -> Result<Attempted, Undone> {
+        match self.admit(&tx, claim, None).await? {
             Admission::Run { last_version } => {
                 let answers = [(*claim, refused(&refusal))];
                 self.settle(&tx, principal, last_version, &answers).await?;
                 self.store.on(&tx).log(claim, answers[0].1.status, &[]).await?;
-                drop(answers);
-                Outcome::Refused(refusal)
+                self.kept(tx, Outcome::Refused(refusal)).await
             }
             // Somebody delivered it in between; whatever was answered then is the answer.
-            Admission::Seen { stored, last } => Outcome::Seen { stored, last },
-            Admission::Barred(failure) => {
-                tx.rollback().await.map_err(StoreError::from)?;
-                return Ok(Outcome::Barred(failure));
-            }
-        };
-        self.store.on(&tx).finish().await?;
-        tx.commit().await.map_err(StoreError::from)?;
-        Ok(outcome)
+            Admission::Seen { stored, last } => self.kept(tx, Outcome::Seen { stored, last }).await,
+            Admission::Barred(failure) => gone(tx, Ok(Outcome::Barred(failure))).await,
+        }
     }
 
     /// The mutation's stamp: the device's, clamped to our clock, or one of ours; and as text when it is the device's and some
@@ -222,6 +260,19 @@ impl Engine {
             None => (clock.tick(now), None),
         }
     }
+}
+
+/// How an attempt ended.
+enum Attempted {
+    /// What the transaction holds is to be kept.
+    Kept { tx: DatabaseTransaction, outcome: Outcome, jobs: Vec<NewJob>, conflicts: Vec<Conflict> },
+    /// The transaction is gone: nothing is to be done, or a refusal is to be stored.
+    Gone(Result<Outcome, PushFailure>),
+}
+
+async fn gone(tx: DatabaseTransaction, ended: Result<Outcome, PushFailure>) -> Result<Attempted, Undone> {
+    tx.rollback().await.map_err(StoreError::from)?;
+    Ok(Attempted::Gone(ended))
 }
 
 /// What names the mutation.

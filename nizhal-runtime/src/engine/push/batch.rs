@@ -62,6 +62,15 @@ struct Ended<'a> {
     written: Written,
 }
 
+/// Mutations that ended, to be committed.
+struct Together<'a> {
+    tx: DatabaseTransaction,
+    ended: Vec<Ended<'a>>,
+    jobs: Vec<NewJob>,
+    /// What they wrote that was not looked at by itself.
+    written: Written,
+}
+
 impl Engine {
     /// How many mutations, from the first on, can be tried together: all of one client, the next in its sequence, each of a
     /// mutator that is known, none twice.
@@ -111,8 +120,41 @@ impl Engine {
         mutations: &[Mutation],
         apart: Apart,
     ) -> Result<Vec<Verdict>, Undone> {
+        let (tx, turn) = self.store.begin_push().await?;
+        let Together { tx, ended, jobs, written } =
+            match self.attempt_all_on(tx, principal, wire, mutations, apart).await {
+                Ok(together) => together,
+                Err(undone) => {
+                    turn.abandon().await;
+                    return Err(undone);
+                }
+            };
+        turn.commit(tx).await?;
+        self.jobs_came(&jobs);
+        let mut written = written;
+        let mut verdicts = Vec::with_capacity(ended.len());
+        for Ended { result, written: own, .. } in ended {
+            self.store.audit_written();
+            written.add(own);
+            verdicts.push(match result {
+                Ok(record) => Verdict::Applied(ids_of(&record)),
+                Err(refusal) => Verdict::Refused(refusal),
+            });
+        }
+        self.ping(&written.touched);
+        self.conflicted(&written.conflicts);
+        Ok(verdicts)
+    }
+
+    async fn attempt_all_on<'a>(
+        &'a self,
+        mut tx: DatabaseTransaction,
+        principal: &'a Principal,
+        wire: Wire,
+        mutations: &'a [Mutation],
+        apart: Apart,
+    ) -> Result<Together<'a>, Undone> {
         let begun = self.environment.now();
-        let mut tx = self.store.begin().await?;
         let before = self.admit_all(&tx, principal, mutations).await?;
         let mut ended: Vec<Ended<'_>> = Vec::with_capacity(mutations.len());
         let mut jobs = Vec::new();
@@ -210,15 +252,15 @@ impl Engine {
         Ok((result, written))
     }
 
-    /// Files all answers, judges what was written, and commits.
-    async fn end_all(
+    /// Files all answers and judges what was written.
+    async fn end_all<'a>(
         &self,
         tx: DatabaseTransaction,
         principal: &Principal,
         before: i64,
-        ended: Vec<Ended<'_>>,
+        ended: Vec<Ended<'a>>,
         jobs: Vec<NewJob>,
-    ) -> Result<Vec<Verdict>, Undone> {
+    ) -> Result<Together<'a>, Undone> {
         let record = |ended: &Ended<'_>| match &ended.result {
             Ok(record) => record.clone(),
             Err(refusal) => refused(refusal),
@@ -241,21 +283,7 @@ impl Engine {
         for (ended, (claim, record)) in ended.iter().zip(&answers) {
             write.log(claim, record.status, &ended.written.touched).await?;
         }
-        write.finish().await?;
-        tx.commit().await.map_err(StoreError::from)?;
-        self.jobs_came(&jobs);
-        let mut written = settled.written;
-        let mut verdicts = Vec::with_capacity(ended.len());
-        for Ended { result, written: own, .. } in ended {
-            self.store.audit_written();
-            written.add(own);
-            verdicts.push(match result {
-                Ok(record) => Verdict::Applied(ids_of(&record)),
-                Err(refusal) => Verdict::Refused(refusal),
-            });
-        }
-        self.ping(&written.touched);
-        self.conflicted(&written.conflicts);
-        Ok(verdicts)
+        write.end_push().await?;
+        Ok(Together { tx, ended, jobs, written: settled.written })
     }
 }

@@ -9,6 +9,7 @@ mod field;
 mod horizon;
 mod provision;
 mod pull;
+mod rest;
 mod statement;
 
 pub(super) use clock::{HOLDER, SOMETHING};
@@ -17,6 +18,7 @@ pub(super) use pull::{Rows, Snapshot};
 use super::{Outside, StoreError, StoreSettings, ddl::Seed, scope::ScopeSql, settle::SettleSql};
 use crate::schema::Schema;
 use horizon::Flights;
+use rest::RestSql;
 use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
 use sqlx::{
     AssertSqlSafe, Connection, PgConnection, PgPool,
@@ -32,6 +34,7 @@ pub(super) struct PostgresStore {
     db: DatabaseConnection,
     sql: PullSql,
     settle: SettleSql,
+    rest: RestSql,
     flights: Flights,
 }
 
@@ -58,8 +61,8 @@ impl PostgresStore {
             .connect_with(options)
             .await?;
         let db = SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone());
-        let (sql, settle) = (PullSql::new(schema), SettleSql::new(schema.rules()));
-        Ok(Self { url: settings.url.clone(), pool, db, sql, settle, flights: Flights::default() })
+        let (sql, settle, rest) = (PullSql::new(schema), SettleSql::new(schema.rules()), RestSql::new(schema));
+        Ok(Self { url: settings.url.clone(), pool, db, sql, settle, rest, flights: Flights::default() })
     }
 
     pub(super) async fn plan(&self, schema: &Schema, seed: &Seed) -> Result<Vec<String>, StoreError> {
