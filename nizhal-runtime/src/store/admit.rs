@@ -83,28 +83,32 @@ impl WriteTx<'_> {
             format!("${}", values.len())
         };
         let actor = place(actor.into());
-        let (ids, stamp, lock) = match self.dialect() {
+        let known = |id: &str| {
+            format!("select 1 from _nizhal_mutations m where m.actor = {actor} and m.client_mutation_id = {id}")
+        };
+        let (known, stamp, lock) = match self.dialect() {
             Dialect::Postgres => (
                 match ids {
-                    // A plan for several is guessed dearer than one for these, and then made at every push.
-                    [id] => format!("= {}", place((*id).into())),
+                    [id] => known(&place((*id).into())),
+                    // Each by itself: of `= any` it is guessed that reading all that the actor ever sent might be cheaper.
                     ids => {
-                        let ids: Vec<String> = ids.iter().map(|&id| id.to_owned()).collect();
-                        format!("= any({}::text[])", place(ids.into()))
+                        let all: Vec<String> = ids.iter().map(|&id| id.to_owned()).collect();
+                        let all = place(all.into());
+                        format!(
+                            "select 1 from unnest({all}::text[]) as i(id) cross join lateral ({} limit 1) m",
+                            known("i.id")
+                        )
                     }
                 },
                 stamp.map(|stamp| format!(", set_config('nizhal.hlc', {}, true)", place(stamp.into()))),
-                " for update",
+                " for update of c",
             ),
-            Dialect::Sqlite => (
-                format!("in (select value from json_each({}))", place(serde_json::json!(ids).to_string().into())),
-                None,
-                "",
-            ),
+            Dialect::Sqlite => {
+                let all = place(serde_json::json!(ids).to_string().into());
+                (format!("select 1 from json_each({all}) i where exists ({})", known("i.value")), None, "")
+            }
         };
-        let known = format!(
-            "exists (select 1 from _nizhal_mutations m where m.actor = {actor} and m.client_mutation_id {ids})"
-        );
+        let known = format!("exists ({known})");
         let text = if client_id.is_some() { SEQUENCED } else { UNSEQUENCED };
         let sql =
             text.replace("{known}", &known).replace("{stamp}", &stamp.unwrap_or_default()).replace("{lock}", lock);

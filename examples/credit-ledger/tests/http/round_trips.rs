@@ -1,4 +1,4 @@
-//! What a push asks of Postgres: every statement is a round trip, and they are what a push costs.
+//! What a push asks of Postgres: every statement is a round trip, and they are what a push costs. With the audit log on.
 
 use crate::plan::{World, run, statistics};
 use nizhal_tests::until;
@@ -33,7 +33,7 @@ async fn renames(world: &World, count: usize) -> (nizhal_tests::Device, Vec<Valu
     (device, mutations)
 }
 
-async fn a_push_is_three_statements_beside_its_mutators() {
+async fn a_push_is_five_statements_beside_its_mutators() {
     const PUSHES: u64 = 200;
     let mut world = World::new().await;
     let (device, mutations) = renames(&world, 200).await;
@@ -47,6 +47,7 @@ async fn a_push_is_three_statements_beside_its_mutators() {
         ("SELECT \"customers\".\"id\", \"customers\".\"shop_id\",", "the mutator's first"),
         ("UPDATE \"customers\" SET", "the mutator's second"),
         ("select c.actor, c.last_mutation_id,", "admits"),
+        ("with entry as", "logs"),
         ("with look as", "settles"),
     ];
     let found = often(&mut world, PUSHES).await;
@@ -56,11 +57,11 @@ async fn a_push_is_three_statements_beside_its_mutators() {
 }
 
 #[test]
-fn inv29_a_push_is_three_statements_beside_its_mutators() {
-    run(a_push_is_three_statements_beside_its_mutators());
+fn inv29_a_push_is_five_statements_beside_its_mutators() {
+    run(a_push_is_five_statements_beside_its_mutators());
 }
 
-async fn a_batch_adds_nothing_to_its_mutators() {
+async fn a_batch_adds_one_statement_to_each_mutator() {
     let mut world = World::new().await;
     let (device, mutations) = renames(&world, 200).await;
     world.db.execute("select pg_stat_statements_reset()").await;
@@ -70,14 +71,17 @@ async fn a_batch_adds_nothing_to_its_mutators() {
     let found = often(&mut world, 4).await;
     let calls =
         |name: &str| found.iter().filter(|(sql, ..)| sql.starts_with(name)).map(|(_, calls, _)| *calls).sum::<u64>();
-    let each = ["BEGIN", "COMMIT", "select c.actor,", "with look as"].map(calls);
-    assert_eq!((each, calls("UPDATE \"customers\"")), ([4; 4], 200));
-    // Others are the server's own rounds, such as looking for jobs; what every mutation ran would be two hundred.
-    let many = found.iter().filter(|(_, calls, _)| *calls >= 100).count();
-    assert_eq!(many, 2, "the mutator's own alone: {found:#?}");
+    let each = ["BEGIN", "COMMIT", "select c.actor,", "with look as", "with entry as"].map(calls);
+    // Four, or a few more where the machine is so busy that fifty take longer than a transaction may.
+    assert!(each.iter().all(|calls| (4..=40).contains(calls)), "{each:?}");
+    assert_eq!(calls("UPDATE \"customers\""), 200);
+    // Others are the server's own rounds, such as looking for jobs; what every mutation runs is two hundred.
+    let mut many: Vec<_> = found.iter().filter(|(_, calls, _)| *calls >= 100).map(|(sql, ..)| sql.as_str()).collect();
+    many.retain(|sql| !sql.contains("customers"));
+    assert_eq!(many, ["select coalesce(current_setting($1, $2),"], "what the log wants to know: {found:#?}");
 }
 
 #[test]
-fn inv29_a_batch_adds_nothing_to_its_mutators() {
-    run(a_batch_adds_nothing_to_its_mutators());
+fn inv29_a_batch_adds_one_statement_to_each_mutator() {
+    run(a_batch_adds_one_statement_to_each_mutator());
 }

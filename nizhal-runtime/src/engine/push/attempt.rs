@@ -139,7 +139,7 @@ impl Engine {
         }
         let Written { touched, conflicts, .. } = settled.written;
         let write = self.store.on(&tx);
-        write.log(claim, answers[0].1.status, &touched).await?;
+        write.log(&[(claim, answers[0].1.status, &touched)]).await?;
         self.enqueue(&tx, &jobs).await?;
         write.end_push().await?;
         Ok(Attempted::Kept { tx, outcome: Outcome::Applied { touched, ids }, jobs, conflicts })
@@ -235,7 +235,7 @@ impl Engine {
             Admission::Run { last_version } => {
                 let answers = [(*claim, refused(&refusal))];
                 self.settle(&tx, principal, last_version, &answers).await?;
-                self.store.on(&tx).log(claim, answers[0].1.status, &[]).await?;
+                self.store.on(&tx).log(&[(claim, answers[0].1.status, &[])]).await?;
                 self.kept(tx, Outcome::Refused(refusal)).await
             }
             // Somebody delivered it in between; whatever was answered then is the answer.

@@ -1,7 +1,7 @@
 //! Several mutations of one client in one transaction: one commit for all, and each as if it were alone.
 //!
 //! Tried twice at most. *Plainly* first: the mutators run one after the other, and when all applied and all that was written is
-//! the actor's, no one could tell the difference. A refusal needs what ran before it kept and its own writes gone, so then all is
+//! the actor's, no one could tell the difference. (Where it must be known who wrote what, one statement looks after each.) A refusal needs what ran before it kept and its own writes gone, so then all is
 //! rolled back and tried *with savepoints*, one for each mutation, where a refusal is filed with the others' answers. Whatever
 //! else comes in between (a deadlock, a fault, a write out of scope, a mutation that was seen before) rolls all of it back, and
 //! the mutations are taken one at a time. Nothing is answered or pinged before the commit, so a crash leaves all or none.
@@ -29,16 +29,18 @@ const LONGEST: TimeDelta = TimeDelta::milliseconds(100);
 
 /// How the mutations of a transaction are kept apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Apart {
-    /// Not at all.
-    Plainly,
-    /// Each has a savepoint, and what it wrote is looked at by itself.
-    BySavepoints,
+struct Apart {
+    /// Each has a stamp of its own.
+    stamps: bool,
+    /// What each wrote is looked at by itself.
+    looks: bool,
+    /// Each has a savepoint, so that it can be refused alone.
+    savepoints: bool,
 }
 
 /// Why nothing was done together.
 enum Undone {
-    /// A mutation was refused, or its writes must be known from the others'.
+    /// A mutation was refused.
     NeedsSavepoints,
     /// They are to be taken one at a time.
     Singly,
@@ -100,15 +102,11 @@ impl Engine {
         let privileged = |mutation: &Mutation| {
             self.schema.mutator(&mutation.name).is_none_or(|entry| !entry.desc.privileged.is_empty())
         };
-        let own_stamps = self.merges_columns && mutations.iter().any(|mutation| mutation.hlc.is_some());
-        let apart = if self.store.is_audited() || own_stamps || mutations.iter().any(privileged) {
-            Apart::BySavepoints
-        } else {
-            Apart::Plainly
-        };
-        let mut done = self.attempt_all(principal, wire, mutations, apart).await;
+        let stamps = self.merges_columns && mutations.iter().any(|mutation| mutation.hlc.is_some());
+        let looks = self.store.is_audited() || stamps || mutations.iter().any(privileged);
+        let mut done = self.attempt_all(principal, wire, mutations, Apart { stamps, looks, savepoints: false }).await;
         if let Err(Undone::NeedsSavepoints) = done {
-            done = self.attempt_all(principal, wire, mutations, Apart::BySavepoints).await;
+            done = self.attempt_all(principal, wire, mutations, Apart { stamps, looks: true, savepoints: true }).await;
         }
         done.unwrap_or_default()
     }
@@ -166,17 +164,12 @@ impl Engine {
             let claim = claim_of(principal, mutation);
             let (result, written) = match self.cancelled(&tx, principal, wire, mutation, &ended).await? {
                 Some(on) => (Err(PushFailure::Cancelled(on)), Written::default()),
-                None if apart == Apart::Plainly => {
-                    let (hlc, _) = self.stamp(mutation);
-                    let ran = self.run(Run { principal, entry, mutation, hlc }, tx).await?;
-                    tx = ran.tx;
-                    let Ok(record) = ran.result else { return Err(Undone::NeedsSavepoints) };
-                    self.enqueue(&tx, &ran.jobs).await?;
-                    jobs.extend(ran.jobs);
-                    // What all of them wrote is looked at in the end.
-                    (Ok(record), Written::default())
+                None => {
+                    let (back, result, written) =
+                        self.run_apart(tx, apart, (principal, entry, mutation), &mut jobs).await?;
+                    tx = back;
+                    (result, written)
                 }
-                None => self.run_on_savepoint(&tx, (principal, entry, mutation), &mut jobs).await?,
             };
             let ends = wire == Wire::One && result.is_err();
             ended.push(Ended { entry, claim, result, written });
@@ -226,30 +219,39 @@ impl Engine {
         Ok(here.into_iter().chain(before).min())
     }
 
-    /// What comes of a mutation that has a savepoint, and what it wrote.
-    async fn run_on_savepoint(
+    /// What comes of a mutation, and what it wrote where that is looked at.
+    async fn run_apart(
         &self,
-        tx: &DatabaseTransaction,
+        tx: DatabaseTransaction,
+        apart: Apart,
         (principal, entry, mutation): (&Principal, &MutatorEntry, &Mutation),
         jobs: &mut Vec<NewJob>,
-    ) -> Result<(Result<Record, PushFailure>, Written), Undone> {
+    ) -> Result<(DatabaseTransaction, Result<Record, PushFailure>, Written), Undone> {
         let (hlc, stamp) = self.stamp(mutation);
-        let savepoint = tx.begin().await.map_err(StoreError::from)?;
-        if self.merges_columns {
-            self.store.on(&savepoint).stamp(stamp.as_deref()).await?;
+        // Without a savepoint it runs on the transaction itself.
+        let (outer, inner) = match apart.savepoints {
+            true => {
+                let savepoint = tx.begin().await.map_err(StoreError::from)?;
+                (Some(tx), savepoint)
+            }
+            false => (None, tx),
+        };
+        if apart.stamps {
+            self.store.on(&inner).stamp(stamp.as_deref()).await?;
         }
-        let Ran { tx: savepoint, jobs: wanted, result } =
-            self.run(Run { principal, entry, mutation, hlc }, savepoint).await?;
+        let Ran { tx: inner, jobs: wanted, result } = self.run(Run { principal, entry, mutation, hlc }, inner).await?;
         if result.is_err() {
-            savepoint.rollback().await.map_err(StoreError::from)?;
-            return Ok((result, Written::default()));
+            let Some(outer) = outer else { return Err(Undone::NeedsSavepoints) };
+            inner.rollback().await.map_err(StoreError::from)?;
+            return Ok((outer, result, Written::default()));
         }
-        self.enqueue(&savepoint, &wanted).await?;
-        // Also clears the note, so that the next mutation is not taken for one that wrote this.
-        let written = self.store.on(&savepoint).look().await?;
-        savepoint.commit().await.map_err(StoreError::from)?;
+        self.enqueue(&inner, &wanted).await?;
+        // Clears the note too, so that the next mutation is not taken for one that wrote this.
+        let written = if apart.looks { self.store.on(&inner).look().await? } else { Written::default() };
         jobs.extend(wanted);
-        Ok((result, written))
+        let Some(outer) = outer else { return Ok((inner, result, written)) };
+        inner.commit().await.map_err(StoreError::from)?;
+        Ok((outer, result, written))
     }
 
     /// Files all answers and judges what was written.
@@ -280,9 +282,10 @@ impl Engine {
                 return Err(Undone::Singly);
             }
         }
-        for (ended, (claim, record)) in ended.iter().zip(&answers) {
-            write.log(claim, record.status, &ended.written.touched).await?;
-        }
+        let logged = ended.iter().zip(&answers);
+        let logged: Vec<_> =
+            logged.map(|(ended, (claim, record))| (claim, record.status, &*ended.written.touched)).collect();
+        write.log(&logged).await?;
         write.end_push().await?;
         Ok(Together { tx, ended, jobs, written: settled.written })
     }

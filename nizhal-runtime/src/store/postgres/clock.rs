@@ -32,9 +32,14 @@ const LOCK_CLASS: u16 = 20_058;
 
 /// Where the database lives, as SQL: the cluster, the database's number in it, and the cluster's timeline, which changes at each
 /// failover and point-in-time recovery. A dump restored elsewhere, or a history that was cut off, shows here.
-pub(super) const HOME: &str = "(select system_identifier::text from pg_control_system()) \
-    || '-' || (select oid::text from pg_database where datname = current_database()) \
-    || '-' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)";
+pub(super) fn home() -> String {
+    format!("{PLACE} || '-' || {TIMELINE}")
+}
+
+/// What no session sees change: reading it costs a look at the disk.
+const PLACE: &str = "(select system_identifier::text from pg_control_system()) \
+    || '-' || (select oid::text from pg_database where datname = current_database())";
+const TIMELINE: &str = "substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)";
 
 /// `_nizhal_version()`: this transaction's version, drawn at the first call.
 pub(super) fn version_function(schema: &str) -> String {
@@ -56,7 +61,7 @@ end $nizhal$"
 pub(super) fn horizon_function(schema: &str) -> String {
     format!(
         "create or replace function {schema}._nizhal_horizon(out clock bigint, out horizon bigint, out lives text) language plpgsql volatile as $nizhal$
-declare lowest bigint; batch bigint;
+declare lowest bigint; batch bigint; place text := current_setting('nizhal.place', true);
 begin
   -- As a write there would say; it passes when the standby is promoted.
   if pg_is_in_recovery() then raise read_only_sql_transaction; end if;
@@ -71,7 +76,11 @@ begin
    where locktype = 'advisory' and objsubid = 1 and (classid::bigint >> 16) = {LOCK_CLASS}
      and database = (select oid from pg_database where datname = current_database());
   horizon := least(clock, coalesce(lowest, clock));
-  lives := {HOME};
+  if place is null or place = '' then
+    place := {PLACE};
+    perform set_config('nizhal.place', place, false);
+  end if;
+  lives := place || '-' || {TIMELINE};
 end $nizhal$"
     )
 }
