@@ -11,7 +11,7 @@ mod scan;
 pub(super) use group::Turn;
 pub(super) use pull::{Lanes, Snapshot};
 
-use super::{StoreError, StoreSettings, ddl::Seed, scope::ScopeSql};
+use super::{StoreError, StoreSettings, ddl::Seed, life::LIFE, scope::ScopeSql};
 use crate::schema::Schema;
 use group::Group;
 use nizhal_core::DateTimeUtc;
@@ -28,7 +28,8 @@ use std::{
     time::Duration,
 };
 
-/// Where the database lives: a file moves without a trace, so there is nothing to compare.
+/// Where the database lives: a file moves without a trace, so there is nothing to compare. Each time that it is opened is a life of
+/// its own, and has a name that was never used before.
 const HOME: &str = "file";
 
 /// One app's SQLite file.
@@ -42,6 +43,7 @@ pub(super) struct SqliteStore {
     /// The pushes that share a transaction.
     group: Group,
     sql: PullSql,
+    lives: String,
 }
 
 impl SqliteStore {
@@ -69,15 +71,9 @@ impl SqliteStore {
         };
         let db = SqlxSqliteConnector::from_sqlx_sqlite_pool(writer.clone());
         let reads = SqlxSqliteConnector::from_sqlx_sqlite_pool(readers.clone());
-        Ok(Self {
-            writer,
-            readers,
-            db,
-            reads,
-            heard: Mutex::default(),
-            group: Group::default(),
-            sql: PullSql::new(schema),
-        })
+        let lives = format!("{HOME}{LIFE}{}", uuid::Uuid::new_v4());
+        let (sql, group) = (PullSql::new(schema), Group::default());
+        Ok(Self { writer, readers, db, reads, heard: Mutex::default(), group, sql, lives })
     }
 
     pub(super) async fn plan(&self, schema: &Schema, seed: &Seed) -> Result<Vec<String>, StoreError> {
@@ -167,7 +163,7 @@ impl SqliteStore {
     }
 
     pub(super) async fn snapshot(&self) -> Result<Snapshot<'_>, StoreError> {
-        Snapshot::open(&self.readers, &self.sql).await
+        Snapshot::open(&self.readers, &self.sql, &self.lives).await
     }
 
     pub(super) fn scope_sql(&self) -> &ScopeSql {
