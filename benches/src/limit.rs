@@ -121,7 +121,7 @@ impl Select {
         let http = HttpServer::new(move || {
             App::new().app_data(pool.clone()).route(
                 "/",
-                web::post().to(async |pool: web::Data<sqlx::PgPool>| {
+                web::post().to(async |pool: web::Data<sqlx::PgPool>, _body: web::Bytes| {
                     let sql = "select id from entries where shop_id = $1 and _nizhal_version > $2 \
                         order by _nizhal_version limit 1000";
                     let rows = sqlx::query(sql).bind("s1").bind(i64::MAX - 1).fetch_all(&**pool).await.expect("rows");

@@ -1,9 +1,9 @@
 //! Several mutations of one client in one transaction: one commit for all, and each as if it were alone.
 //!
 //! Tried twice at most. *Plainly* first: the mutators run one after the other, and when all applied and all that was written is
-//! the actor's, no one could tell the difference. (Where it must be known who wrote what, one statement looks after each.) A refusal needs what ran before it kept and its own writes gone, so then all is
-//! rolled back and tried *with savepoints*, one for each mutation, where a refusal is filed with the others' answers. Whatever
-//! else comes in between (a deadlock, a fault, a write out of scope, a mutation that was seen before) rolls all of it back, and
+//! the actor's, no one could tell the difference. (Where it must be known who wrote what, one statement looks after each.) A
+//! refusal needs what ran before it kept and its own writes gone, so then all is rolled back and tried *with savepoints*, one for
+//! each mutation, where a refusal is filed with the others' answers. Whatever else comes in between (a deadlock, a fault, a write out of scope, a mutation that was seen before) rolls all of it back, and
 //! the mutations are taken one at a time. Nothing is answered or pinged before the commit, so a crash leaves all or none.
 
 use super::{
