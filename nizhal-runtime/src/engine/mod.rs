@@ -21,7 +21,7 @@ use crate::{
     observe::Observers,
     realtime::Hub,
     schema::Schema,
-    store::{Ask, Frame, Store, StoreError},
+    store::{Ask, Store, StoreError},
 };
 use nizhal_core::{DateTimeUtc, HlcClock, NodeId, Principal, TableDesc, Uuid};
 use scope::Choices;
@@ -154,8 +154,8 @@ impl Engine {
 
     /// Whether the database is still provisioned for the rules that this server knows. Another server may have changed them:
     /// triggers then note other buckets than ours, and exits of our rules go unnoticed.
-    fn same_rules(&self, frame: &Frame) -> Result<(), StoreError> {
-        if frame.rules == self.fingerprint { Ok(()) } else { Err(StoreError::OtherRules) }
+    fn same_rules(&self, rules: &str) -> Result<(), StoreError> {
+        if rules == self.fingerprint { Ok(()) } else { Err(StoreError::OtherRules) }
     }
 
     /// The keys under which changes of the actor's memberships are pinged.

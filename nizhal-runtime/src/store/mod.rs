@@ -1,5 +1,6 @@
 //! The databases: the only room that names sqlx and sea-orm connections.
 
+mod admit;
 mod audit;
 mod bucket_set;
 mod check;
@@ -17,10 +18,13 @@ mod postgres;
 mod read;
 mod rules;
 mod scope;
+mod settle;
 mod sql;
 mod sqlite;
+mod turn;
 mod write;
 
+pub use admit::{Sequence, Standing};
 pub use audit::{Audit, AuditEntry, AuditPage, AuditQuery};
 pub use error::StoreError;
 pub(crate) use error::{Fault, fault};
@@ -31,7 +35,9 @@ pub use note::Touched;
 pub(crate) use number::Counters;
 pub use outside::Outside;
 pub use read::{Answer, Ask, Body, Change, Client, Clock, Frame, Image, LaneRead, Position, ScopeArg, Tie};
-pub use write::{Claim, Record, Sequence, Stored, WriteTx, Written};
+pub use settle::{Settle, Settled};
+pub use turn::Turn;
+pub use write::{Claim, Record, Stored, WriteTx, Written};
 
 use crate::schema::Schema;
 use bucket_set::BucketSets;
@@ -382,6 +388,22 @@ impl Snapshot<'_> {
         match &mut self.on {
             SnapshotOn::Postgres(snapshot) => snapshot.ask(ask).await,
             SnapshotOn::Sqlite(snapshot) => snapshot.ask(ask).await,
+        }
+    }
+
+    /// Gives every row that is left in a lane of a snapshot that is held and that needs no tombstones: its slot, a line's worth
+    /// of JSON objects with commas between, and how many. False, and nothing is given, where that cannot be done.
+    ///
+    /// # Errors
+    /// When the database fails, or the reader.
+    pub async fn rest<E: From<StoreError>>(
+        &mut self,
+        lane: &LaneRead<'_>,
+        give: impl AsyncFnMut(usize, Vec<u8>, usize) -> Result<(), E>,
+    ) -> Result<bool, E> {
+        match &mut self.on {
+            SnapshotOn::Postgres(snapshot) => snapshot.rest(lane, give).await,
+            SnapshotOn::Sqlite(_) => Ok(false),
         }
     }
 

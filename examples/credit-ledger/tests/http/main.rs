@@ -32,6 +32,7 @@ mod provision;
 mod push;
 mod request;
 mod restore;
+mod round_trips;
 mod sequence;
 mod stats;
 mod stream;

@@ -33,9 +33,16 @@ const LOCK_CLASS: u16 = 20_058;
 /// Where the database lives, as SQL: the cluster, the database's number in it, and the cluster's timeline, which changes at each
 /// failover and point-in-time recovery. A dump restored elsewhere, or a history that was cut off, shows here. And since when: a
 /// disk that was put back as it once was shows nowhere else (`store/life.rs`).
-pub(super) const HOME: &str = "(select system_identifier::text from pg_control_system()) \
-    || '-' || (select oid::text from pg_database where datname = current_database()) \
-    || '-' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) || '@' || extract(epoch from pg_postmaster_start_time())::text";
+pub(super) fn home() -> String {
+    format!("{PLACE} || {LIFE}")
+}
+
+/// What no session sees change; to read it is to read the disk.
+const PLACE: &str = "(select system_identifier::text from pg_control_system()) \
+    || '-' || (select oid::text from pg_database where datname = current_database())";
+/// What one may.
+const LIFE: &str = "'-' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) \
+    || '@' || extract(epoch from pg_postmaster_start_time())::text";
 
 /// `_nizhal_version()`: this transaction's version, drawn at the first call.
 pub(super) fn version_function(schema: &str) -> String {
@@ -58,7 +65,7 @@ end $nizhal$"
 pub(super) fn horizon_function(schema: &str) -> String {
     format!(
         "create or replace function {schema}._nizhal_horizon(out clock bigint, out horizon bigint, out lives text, out place bigint) language plpgsql volatile as $nizhal$
-declare lowest bigint; batch bigint;
+declare lowest bigint; batch bigint; home text := current_setting('nizhal.home', true);
 begin
   -- As a write there would say; it passes when the standby is promoted.
   if pg_is_in_recovery() then raise read_only_sql_transaction; end if;
@@ -73,7 +80,11 @@ begin
    where locktype = 'advisory' and objsubid = 1 and (classid::bigint >> 16) = {LOCK_CLASS}
      and database = (select oid from pg_database where datname = current_database());
   horizon := least(clock, coalesce(lowest, clock));
-  lives := {HOME};
+  if home is null or home = '' then
+    home := {PLACE};
+    perform set_config('nizhal.home', home, false);
+  end if;
+  lives := home || {LIFE};
   -- After the locks were read: who holds none and drew before has committed, and what is committed is flushed.
   place := pg_current_wal_flush_lsn() - '0/0'::pg_lsn;
 end $nizhal$"

@@ -9,14 +9,16 @@ mod field;
 mod horizon;
 mod provision;
 mod pull;
+mod rest;
 mod statement;
 
 pub(super) use clock::{HOLDER, SOMETHING};
 pub(super) use pull::{Rows, Snapshot};
 
-use super::{Outside, StoreError, StoreSettings, ddl::Seed, scope::ScopeSql};
+use super::{Outside, StoreError, StoreSettings, ddl::Seed, scope::ScopeSql, settle::SettleSql};
 use crate::schema::Schema;
 use horizon::Flights;
+use rest::RestSql;
 use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
 use sqlx::{
     AssertSqlSafe, Connection, PgConnection, PgPool,
@@ -31,6 +33,8 @@ pub(super) struct PostgresStore {
     pool: PgPool,
     db: DatabaseConnection,
     sql: PullSql,
+    settle: SettleSql,
+    rest: RestSql,
     flights: Flights,
 }
 
@@ -57,7 +61,8 @@ impl PostgresStore {
             .connect_with(options)
             .await?;
         let db = SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone());
-        Ok(Self { url: settings.url.clone(), pool, db, sql: PullSql::new(schema), flights: Flights::default() })
+        let (sql, settle, rest) = (PullSql::new(schema), SettleSql::new(schema.rules()), RestSql::new(schema));
+        Ok(Self { url: settings.url.clone(), pool, db, sql, settle, rest, flights: Flights::default() })
     }
 
     pub(super) async fn plan(&self, schema: &Schema, seed: &Seed) -> Result<Vec<String>, StoreError> {
@@ -119,6 +124,10 @@ impl PostgresStore {
 
     pub(super) fn scope_sql(&self) -> &ScopeSql {
         &self.sql.scope
+    }
+
+    pub(super) fn settle_sql(&self) -> &SettleSql {
+        &self.settle
     }
 
     pub(super) fn db(&self) -> &DatabaseConnection {

@@ -110,7 +110,7 @@ pub(super) async fn plan(db: &mut PgConnection, schema: &Schema, seed: &Seed) ->
         }
     }
     if !found.epoch {
-        plan.push(seed.insert(clock::HOME));
+        plan.push(seed.insert(&clock::home()));
     }
     let synced: BTreeSet<&str> = schema.synced().iter().map(|table| table.name).collect();
     for table in schema.tables() {
