@@ -1,8 +1,13 @@
 use super::*;
 use serde_json::json;
+use std::collections::BTreeSet;
 
 fn bucket(rule: &str) -> Bucket {
     Bucket::new(rule, vec!["42".to_owned()])
+}
+
+fn presence_of(hub: Hub) -> Presence {
+    Presence::new(hub, Uuid::from_u128(99), Duration::from_secs(30))
 }
 
 fn payload(value: &Value) -> Map<String, Value> {
@@ -12,9 +17,9 @@ fn payload(value: &Value) -> Map<String, Value> {
 #[test]
 fn joins_and_leaves_reach_the_bucket() {
     let hub = Hub::default();
-    let presence = Presence::new(hub.clone());
+    let presence = presence_of(hub.clone());
     let mut watcher = hub.listen();
-    watcher.listen_to([bucket("shops")].into());
+    watcher.listen_to(BTreeSet::from([bucket("shops")]));
     let mut seat = presence.seat(7, "u1");
     let reference = Uuid::from_u128(1);
     seat.track(&bucket("shops"), reference, &payload(&json!({"typing": true})), Instant::now());
@@ -26,13 +31,13 @@ fn joins_and_leaves_reach_the_bucket() {
     assert_eq!(diffs.len(), 2, "the other rule's bucket is not heard");
     assert!(diffs[0].leaves.is_empty() && diffs[1].joins.is_empty());
     assert_eq!(diffs[0].joins, diffs[1].leaves);
-    assert!(presence.lock().is_empty());
+    assert!(presence.lock().rooms.is_empty());
 }
 
 #[test]
 fn a_new_payload_replaces_the_old_and_cannot_forge_the_reference() {
     let hub = Hub::default();
-    let presence = Presence::new(hub);
+    let presence = presence_of(hub);
     let mut seat = presence.seat(1, "u1");
     seat.track(&bucket("a"), Uuid::from_u128(1), &Map::new(), Instant::now());
     seat.track(&bucket("a"), Uuid::from_u128(2), &payload(&json!({"presence_ref": "mine"})), Instant::now());
@@ -42,7 +47,7 @@ fn a_new_payload_replaces_the_old_and_cannot_forge_the_reference() {
 
 #[test]
 fn one_user_with_two_connections_has_two_entries() {
-    let presence = Presence::new(Hub::default());
+    let presence = presence_of(Hub::default());
     let mut seats = [presence.seat(1, "u1"), presence.seat(2, "u1")];
     for seat in &mut seats {
         seat.track(&bucket("a"), Uuid::new_v4(), &Map::new(), Instant::now());
@@ -52,7 +57,7 @@ fn one_user_with_two_connections_has_two_entries() {
 
 #[test]
 fn silence_ends_an_entry_and_a_heartbeat_keeps_it() {
-    let presence = Presence::new(Hub::default());
+    let presence = presence_of(Hub::default());
     let mut seat = presence.seat(1, "u1");
     let start = Instant::now();
     seat.track(&bucket("a"), Uuid::new_v4(), &Map::new(), start);
