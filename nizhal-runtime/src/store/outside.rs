@@ -94,15 +94,15 @@ impl Store {
         }
     }
 
-    /// Sends a notification that comes back as [`Heard::Proof`] after all that was committed before it. On SQLite the looks
-    /// themselves are the proof.
+    /// Sends a notification that comes back as [`Heard::Proof`] after all that was committed before it; false on SQLite, where
+    /// nothing comes back and the looks themselves are the proof.
     ///
     /// # Errors
     /// When the database fails.
-    pub(crate) async fn send_proof(&self, listener: u64, number: u64) -> Result<(), StoreError> {
+    pub(crate) async fn send_proof(&self, listener: u64, number: u64) -> Result<bool, StoreError> {
         match &self.backend {
-            Backend::Postgres(store) => store.send_proof(listener, number).await,
-            Backend::Sqlite(_) => Ok(()),
+            Backend::Postgres(store) => store.send_proof(listener, number).await.map(|()| true),
+            Backend::Sqlite(_) => Ok(false),
         }
     }
 

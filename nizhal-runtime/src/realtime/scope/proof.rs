@@ -91,7 +91,7 @@ impl Proof {
         self.sent.fetch_add(1, Relaxed);
         let mut sent = false;
         let proving = async {
-            sent = self.engine.store.send_proof(self.listener, number).await.is_ok();
+            sent = self.engine.store.send_proof(self.listener, number).await.unwrap_or(false);
             sent && heard.wait_for(|heard| *heard >= number).await.is_ok()
         };
         let proved = tokio::time::timeout(PATIENCE, proving).await.unwrap_or(false);
@@ -113,9 +113,10 @@ impl Proof {
         let mut number = self.renewing.lock().await;
         *number += 1;
         let (number, mut heard) = (*number, self.heard.subscribe());
-        self.engine.store.send_proof(self.listener, number).await?;
-        // The sender lives as long as we do.
-        let _ = heard.wait_for(|heard| *heard >= number).await;
+        if self.engine.store.send_proof(self.listener, number).await? {
+            // The sender lives as long as we do.
+            let _ = heard.wait_for(|heard| *heard >= number).await;
+        }
         Ok(())
     }
 
