@@ -27,7 +27,7 @@ pub use database::{Connection, Database, Kind};
 pub use device::{Device, Page, Reply};
 pub use peer::Peer;
 pub use postgres::{Cluster, Durability};
-pub use raw::{RawFrame, RawSocket};
+pub use raw::{RawFrame, RawSocket, raise_file_limit};
 pub use server::{Address, Server, SetUp, verb};
 pub use socket::{Frame, Socket};
 pub use temp::TempDir;

@@ -4,6 +4,12 @@ use std::io;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+/// As many open files as this process may have; its children inherit that.
+pub fn raise_file_limit() {
+    // Where it cannot be had, opening files will say so.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
+}
+
 /// One open socket.
 #[derive(Debug)]
 pub struct RawSocket {

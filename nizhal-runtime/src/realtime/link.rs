@@ -201,7 +201,7 @@ impl Link {
     }
 
     /// Tells the others what waits, until told to stop; then says goodbye.
-    pub(super) async fn tell(self: Arc<Self>, line: Line, mut stopping: watch::Receiver<bool>) {
+    pub(super) async fn tell(self: Arc<Self>, line: Line, mut stopping: watch::Receiver<bool>, told: watch::Sender<bool>) {
         let outbox = self.hub.outbox();
         let (mut pieces, mut backoff) = (0, BACKOFF.0);
         loop {
@@ -222,9 +222,15 @@ impl Link {
             backoff = (backoff * 2).min(BACKOFF.1);
         }
         // What was written last is told too, as far as it goes.
-        let _ = timeout(LAST_TIME, self.tell_once(&line, &mut pieces)).await;
-        let bye = message::write(self.me, vec![Body::Bye], line.adapter.room().unwrap_or_default(), &mut pieces);
-        let _ = timeout(LAST_TIME, line.adapter.tell(&bye)).await;
+        let last = async {
+            while !self.tell_once(&line, &mut pieces).await {
+                sleep(BACKOFF.0).await;
+            }
+            let bye = message::write(self.me, vec![Body::Bye], line.adapter.room().unwrap_or_default(), &mut pieces);
+            line.adapter.tell(&bye).await
+        };
+        let _ = timeout(LAST_TIME, last).await;
+        told.send_replace(true);
     }
 
     async fn tell_once(&self, line: &Line, pieces: &mut u64) -> bool {
@@ -282,7 +288,8 @@ fn jittered(wait: Duration) -> Duration {
     wait.mul_f64(rand::rng().random_range(0.5..1.0))
 }
 
-fn bodies(waiting: &Waiting, present: Vec<message::Change>, room: usize) -> Vec<Body> {
+/// What waits, as messages.
+pub(super) fn bodies(waiting: &Waiting, present: Vec<message::Change>, room: usize) -> Vec<Body> {
     let mut bodies = Vec::new();
     bodies.extend(waiting.hello.then_some(Body::Hello));
     if waiting.something {

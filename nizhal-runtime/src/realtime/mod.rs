@@ -80,14 +80,17 @@ impl Realtime {
     /// Begins to hear and to tell; the tasks end soon after `stopping`.
     pub(crate) fn start(&self, stopping: &watch::Receiver<bool>) -> Vec<JoinHandle<()>> {
         let mut tasks = Vec::new();
+        // Who listens stays until the last was told: telling may need the same connection.
+        let mut listening = stopping.clone();
+        for line in self.lines.iter().filter(|line| line.adapter.room().is_some()) {
+            let told = watch::Sender::new(false);
+            listening = told.subscribe();
+            self.link.hub.outbox().open();
+            tasks.push(tokio::spawn(self.link.clone().tell(line.clone(), stopping.clone(), told)));
+            tasks.push(tokio::spawn(self.link.clone().beat(stopping.clone())));
+        }
         for line in &self.lines {
-            let link = self.link.clone();
-            tasks.push(tokio::spawn(link.listen(line.clone(), stopping.clone())));
-            if line.adapter.room().is_some() {
-                self.link.hub.outbox().open();
-                tasks.push(tokio::spawn(self.link.clone().tell(line.clone(), stopping.clone())));
-                tasks.push(tokio::spawn(self.link.clone().beat(stopping.clone())));
-            }
+            tasks.push(tokio::spawn(self.link.clone().listen(line.clone(), listening.clone())));
         }
         tasks
     }

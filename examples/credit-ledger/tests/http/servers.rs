@@ -27,8 +27,8 @@ impl Other {
         Socket::open(&self.address.at("/sync/stream"), "", Some(&token)).await.expect("the user may listen")
     }
 
-    fn device(&self, user: &str) -> Device {
-        Device::new(&self.address, "other", &token::signed(&token::claims(user, Some("s1"))))
+    fn device(&self, name: &str, user: &str) -> Device {
+        Device::new(&self.address, name, &token::signed(&token::claims(user, Some("s1"))))
     }
 }
 
@@ -76,7 +76,7 @@ async fn writes_ping_on_every_server(app: App) {
     for socket in &mut sockets {
         socket.ready().await;
     }
-    let (mut here, mut there) = (app.device("here", "ana", "s1"), other.device("ben"));
+    let (mut here, mut there) = (app.device("here", "ana", "s1"), other.device("there", "ben"));
     for round in 0..3 {
         add(&mut here, &format!("here{round}")).await;
         for socket in &mut sockets {
@@ -163,4 +163,18 @@ async fn a_killed_server_leaves_nobody_behind(app: App) {
     next.server.terminate();
     assert!(next.server.ended().await.success());
     assert_eq!(watcher.presence().await.1["leaves"], came["joins"]);
+}
+
+/// A server that stops tells the others of its last commits before it goes.
+async fn a_stopping_server_tells_what_it_committed_last(app: App) {
+    two_shops(&app).await;
+    let mut socket = open(&app, "ana").await;
+    socket.ready().await;
+    for round in 0..3 {
+        let mut other = Other::start(&app);
+        add(&mut other.device(&format!("w{round}"), "ben"), &format!("last{round}")).await;
+        other.server.terminate();
+        assert!(other.server.ended().await.success());
+        assert_eq!(socket.next().await, Frame::text("repull:s1"));
+    }
 }

@@ -11,6 +11,8 @@ both![
     a_token_is_taken_among_the_subprotocols,
     a_silent_socket_closes_when_its_credential_expires,
     inv19_another_users_token_on_reconnect_opens_that_users_buckets_alone,
+    inv02_presence_of_a_bucket_not_subscribed_is_not_heard,
+    presence_without_a_heartbeat_ends,
     inv28_an_actor_has_so_many_sockets,
     inv28_too_many_frames_close_the_socket,
     inv33_a_stopping_server_tells_each_socket_when_to_come_back,
@@ -55,6 +57,43 @@ async fn inv19_another_users_token_on_reconnect_opens_that_users_buckets_alone(a
     second.ready().await;
     first.send("ping").await;
     assert_eq!(first.any().await, Frame::text("pong"), "nobody appeared");
+}
+
+async fn inv02_presence_of_a_bucket_not_subscribed_is_not_heard(app: App) {
+    let mut db = two_shops(&app).await;
+    crate::fixture::shop(&mut db, "s3", &["ana", "ben"]).await;
+    let (ana, ben) = (app.device("a", "ana", "s1").token, app.device("b", "ben", "s1").token);
+    let mut one = app.stream("bucket=s1", Some(&ana)).await.expect("ana may listen");
+    let mut both = app.stream("", Some(&ben)).await.expect("ben may listen");
+    assert_eq!(one.presence().await.1["bucket"], "s1");
+    for bucket in ["s1", "s3"] {
+        assert_eq!(both.presence().await.1, json!({"bucket": bucket, "state": {}}));
+    }
+    both.send(r#"presence:track:{"bucket":"s3","payload":{"secret":1}}"#).await;
+    assert_eq!(both.presence().await.1["joins"]["ben"][0]["secret"], 1);
+    // She holds s3 and did not ask for it here: she neither hears of it nor appears in it; s2 is not hers at all.
+    for bucket in ["s2", "s3", "nowhere"] {
+        one.send(&format!("presence:track:{}", json!({ "bucket": bucket }))).await;
+    }
+    one.send("ping").await;
+    assert_eq!(one.any().await, Frame::text("pong"));
+    one.send(r#"presence:track:{"bucket":"s1"}"#).await;
+    for socket in [&mut one, &mut both] {
+        assert_eq!(socket.presence().await.1["bucket"], "s1");
+    }
+    both.send("ping").await;
+    assert_eq!(both.any().await, Frame::text("pong"));
+}
+
+async fn presence_without_a_heartbeat_ends(mut app: App) {
+    restarted(&mut app, &[("NIZHAL_PRESENCE_SILENCE", "300ms")]);
+    two_shops(&app).await;
+    let mut socket = app.stream("", Some(&app.device("a", "ana", "s1").token)).await.expect("ana may listen");
+    socket.presence().await;
+    socket.send(r#"presence:track:{"bucket":"s1"}"#).await;
+    let (_, came) = socket.presence().await;
+    let (_, went) = socket.presence().await;
+    assert_eq!(went, json!({"bucket": "s1", "joins": {}, "leaves": came["joins"]}));
 }
 
 async fn inv28_an_actor_has_so_many_sockets(mut app: App) {

@@ -181,6 +181,10 @@ impl Socket {
         match Frame::parse(&text).ok_or(MALFORMED)? {
             Frame::Ping => self.send("pong".to_owned()).await?,
             Frame::Track { bucket, payload } => {
+                // Whoever lost the bucket must not appear there, even when nothing is heard of lost memberships.
+                if self.retry_at.is_none() {
+                    self.deliver().await?;
+                }
                 let reference = self.server.environment().new_id();
                 for bucket in self.named(&bucket) {
                     if !self.seat.track(&bucket, reference, &payload, now) {

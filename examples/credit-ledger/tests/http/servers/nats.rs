@@ -11,6 +11,7 @@ on![postgres, Postgres:
     writes_ping_on_every_server,
     presence_is_one_for_all_servers,
     a_killed_server_leaves_nobody_behind,
+    inv33_a_stopping_server_tells_what_it_committed_last,
     a_nats_server_that_is_away_stops_no_push,
     credentials_and_tls_let_in,
     two_databases_on_one_nats_share_nothing,
@@ -41,6 +42,13 @@ async fn a_killed_server_leaves_nobody_behind(mut app: App) {
     let nats = Peer::nats("");
     restarted(&mut app, &with(&url(&nats), &[("NIZHAL_SERVER_SILENCE", "1s")]));
     super::a_killed_server_leaves_nobody_behind(app).await;
+}
+
+async fn inv33_a_stopping_server_tells_what_it_committed_last(mut app: App) {
+    let nats = Peer::nats("");
+    restarted(&mut app, &with(&url(&nats), &[]));
+    hears(&app, 0).await;
+    super::a_stopping_server_tells_what_it_committed_last(app).await;
 }
 
 async fn a_nats_server_that_is_away_stops_no_push(mut app: App) {
@@ -133,7 +141,7 @@ async fn two_databases_on_one_nats_share_nothing(mut app: App) {
     foreign.presence().await;
     let mut ana = open(&app, "ana").await;
     ana.send(r#"presence:track:{"bucket":"s1"}"#).await;
-    add(&mut other.device("ben"), "c1").await;
+    add(&mut other.device("w", "ben"), "c1").await;
     let mut ours = other.open("ben").await;
     until("our servers tell each other", async || {
         ours = other.open("ben").await;

@@ -1,7 +1,7 @@
 //! LISTEN and NOTIFY between servers, and what happens when the connection that listens is lost or does not work.
 
 use super::{ADMIN, Other, hears, open, realtime, restarted, two_servers};
-use crate::fixture::{add, customers, join, leave, two_shops};
+use crate::fixture::{add, customers, join, leave, shop, two_shops};
 use nizhal_tests::{App, Connection, Frame, Peer, SetUp, on, until, verb};
 use serde_json::json;
 
@@ -9,10 +9,12 @@ on![postgres, Postgres:
     writes_ping_on_every_server,
     presence_is_one_for_all_servers,
     a_killed_server_leaves_nobody_behind,
+    inv33_a_stopping_server_tells_what_it_committed_last,
     a_lost_listener_heals_with_a_ping_for_all,
     inv07_a_revoked_member_hears_nothing_where_listen_does_not_work,
     a_listener_of_its_own_goes_past_the_pooler,
     local_servers_hear_psql_alone,
+    inv07_a_listener_that_hangs_is_noticed,
 ];
 
 const SHORT: &[(&str, &str)] = &[("NIZHAL_SERVER_SILENCE", "1s")];
@@ -30,6 +32,11 @@ async fn presence_is_one_for_all_servers(mut app: App) {
 async fn a_killed_server_leaves_nobody_behind(mut app: App) {
     restarted(&mut app, SHORT);
     super::a_killed_server_leaves_nobody_behind(app).await;
+}
+
+async fn inv33_a_stopping_server_tells_what_it_committed_last(mut app: App) {
+    restarted(&mut app, &[]);
+    super::a_stopping_server_tells_what_it_committed_last(app).await;
 }
 
 /// The sessions that listen to the test's database.
@@ -129,7 +136,7 @@ async fn local_servers_hear_psql_alone(mut app: App) {
     hears(&app, 0).await;
     let mut socket = open(&app, "ana").await;
     socket.ready().await;
-    add(&mut other.device("ben"), "there").await;
+    add(&mut other.device("w", "ben"), "there").await;
     customers(&mut db, "s1", "psql", 1).await;
     assert_eq!(socket.next().await, Frame::text("repull:s1"));
     socket.ready().await;
@@ -137,6 +144,43 @@ async fn local_servers_hear_psql_alone(mut app: App) {
     leave(&mut db, "s1", "ana").await;
     join(&mut db, "s2", "ana").await;
     assert_eq!(socket.next().await, Frame::text("repull:s2"));
+}
+
+/// The connection is there and says nothing any more, as after a partition of the network. Nothing tells the server but that its
+/// own notifications do not come back.
+async fn inv07_a_listener_that_hangs_is_noticed(mut app: App) {
+    restarted(&mut app, &[]);
+    hears(&app, 0).await;
+    let mut db = two_shops(&app).await;
+    shop(&mut db, "s3", &["ana"]).await;
+    let mut ana = open(&app, "ana").await;
+    ana.ready().await;
+    let pids = db.rows(&format!("select pid::text from {LISTENERS}")).await;
+    let pid = pids[0][0].clone().expect("a process");
+    signal("-STOP", &pid);
+    leave(&mut db, "s1", "ana").await;
+    revoked_within_a_second(&app, &mut db).await;
+    // What came within that second is past; from here on there is nothing of s1.
+    ana.send("ping").await;
+    while ana.next().await != Frame::text("pong") {}
+    let mut ben = app.device("w", "ben", "s1");
+    add(&mut ben, "c1").await;
+    ana.ready().await;
+    // It listens anew, and everybody is told to pull.
+    let mut round = 0;
+    until("it heals", async || {
+        round += 1;
+        add(&mut ben, &format!("again{round}")).await;
+        realtime(&app).await["adapters"][0]["healed"] == 1
+    })
+    .await;
+    assert_eq!(ana.next().await, Frame::text("repull:s3"));
+    signal("-CONT", &pid);
+}
+
+fn signal(name: &str, pid: &str) {
+    let sent = std::process::Command::new("kill").args([name, pid]).status();
+    assert!(sent.is_ok_and(|status| status.success()), "{name} was not sent");
 }
 
 #[test]
