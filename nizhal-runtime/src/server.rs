@@ -88,8 +88,7 @@ impl Server {
         let engine = Arc::new(parts.engine);
         let (mode, database) = parts.realtime;
         let environment = parts.environment;
-        let realtime =
-            Realtime::new(&engine, parts.hub.clone(), environment.clone(), &parts.settings, mode, &database);
+        let realtime = Realtime::new(&engine, parts.hub.clone(), environment.clone(), &parts.settings, mode, &database);
         Self {
             inner: Arc::new(Inner {
                 sockets: Sockets::default(),

@@ -151,7 +151,10 @@ fn program(start: &Start) -> PathBuf {
     let mut dirs = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin"), PathBuf::from("/usr/local/bin")]);
     let found = dirs.find_map(|dir| Some(dir.join(start.program)).filter(|file| file.exists()));
     found.unwrap_or_else(|| {
-        panic!("{} is not installed: run `apt-get install {}`, or tests/run, which does it", start.program, start.package)
+        panic!(
+            "{} is not installed: run `apt-get install {}`, or tests/run, which does it",
+            start.program, start.package
+        )
     })
 }
 

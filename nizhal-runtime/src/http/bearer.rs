@@ -121,7 +121,8 @@ mod tests {
     #[test]
     fn tokens_among_the_subprotocols() {
         let find = |value: &str| {
-            let request = TestRequest::default().insert_header((header::SEC_WEBSOCKET_PROTOCOL, value)).to_http_request();
+            let request =
+                TestRequest::default().insert_header((header::SEC_WEBSOCKET_PROTOCOL, value)).to_http_request();
             from_protocols(&request).map(str::to_owned)
         };
         assert_eq!(find("nizhal, bearer.a.b-c_d").as_deref(), Some("a.b-c_d"));

@@ -86,10 +86,22 @@ fn text(server: &Server, database: Option<&Database>) -> String {
 fn realtime(text: &mut Text, server: &Server) {
     let (realtime, lines) = (server.realtime(), &server.realtime().lines);
     let closed = server.sockets().closed_by_code();
-    text.many("counter", "nizhal_sockets_closed_total", "Closed WebSockets by our code; 0 are those that left.", "code", closed);
+    text.many(
+        "counter",
+        "nizhal_sockets_closed_total",
+        "Closed WebSockets by our code; 0 are those that left.",
+        "code",
+        closed,
+    );
     let each = |count: fn(&Health) -> u64| lines.iter().map(move |line| (line.adapter.name(), count(&line.health)));
     let of = "adapter";
-    text.many("gauge", "nizhal_realtime_up", "Whether others are heard and told.", of, each(|health| health.is_up().into()));
+    text.many(
+        "gauge",
+        "nizhal_realtime_up",
+        "Whether others are heard and told.",
+        of,
+        each(|health| health.is_up().into()),
+    );
     let received = each(|health| health.received.load(Relaxed));
     text.many("counter", "nizhal_realtime_received_total", "Messages that were heard.", of, received);
     let published = each(|health| health.published.load(Relaxed));
@@ -97,7 +109,13 @@ fn realtime(text: &mut Text, server: &Server) {
     let failures = each(|health| health.failures.load(Relaxed));
     text.many("counter", "nizhal_realtime_failures_total", "Faults of hearing or telling.", of, failures);
     let healed = each(|health| health.healed.load(Relaxed));
-    text.many("counter", "nizhal_realtime_healed_total", "Times that everybody was told to pull after a gap.", of, healed);
+    text.many(
+        "counter",
+        "nizhal_realtime_healed_total",
+        "Times that everybody was told to pull after a gap.",
+        of,
+        healed,
+    );
     let ((waiting, dropped), (reads, kept)) = (realtime.outbox(), realtime.scopes.counts());
     text.one("gauge", "nizhal_realtime_waiting", "Buckets that others are to be told of.", waiting);
     text.one("counter", "nizhal_realtime_dropped_total", "What was told as `everything` for want of room.", dropped);

@@ -87,13 +87,8 @@ impl Hub {
     pub(crate) fn listen_as(&self, held: Option<Arc<Held>>) -> Listener {
         self.inner.sockets.fetch_add(1, Relaxed);
         let id = self.inner.next_id.fetch_add(1, Relaxed);
-        let mut listener = Listener {
-            id,
-            hub: self.clone(),
-            queue: Arc::new(Queue::of(held.clone())),
-            buckets: Arc::default(),
-            held,
-        };
+        let mut listener =
+            Listener { id, hub: self.clone(), queue: Arc::new(Queue::of(held.clone())), buckets: Arc::default(), held };
         listener.watch();
         listener
     }

@@ -201,7 +201,12 @@ impl Link {
     }
 
     /// Tells the others what waits, until told to stop; then says goodbye.
-    pub(super) async fn tell(self: Arc<Self>, line: Line, mut stopping: watch::Receiver<bool>, told: watch::Sender<bool>) {
+    pub(super) async fn tell(
+        self: Arc<Self>,
+        line: Line,
+        mut stopping: watch::Receiver<bool>,
+        told: watch::Sender<bool>,
+    ) {
         let outbox = self.hub.outbox();
         let (mut pieces, mut backoff) = (0, BACKOFF.0);
         loop {
@@ -250,7 +255,11 @@ impl Link {
             Err(fault) => {
                 if line.health.down(Direction::Out, &fault, self.environment.now()) {
                     let adapter = line.adapter.name();
-                    tracing::warn!(adapter, error = &fault as &dyn std::error::Error, "others are not told; trying again");
+                    tracing::warn!(
+                        adapter,
+                        error = &fault as &dyn std::error::Error,
+                        "others are not told; trying again"
+                    );
                 }
                 self.hub.outbox().restore(waiting);
                 false

@@ -193,7 +193,11 @@ mod tests {
 
     fn change(length: usize) -> Change {
         let shown = json!({"presence_ref": "r", "text": "ü".repeat(length)});
-        Change { bucket: ("shops".to_owned(), vec!["1".to_owned()]), connection: 7, entry: Some(("u".to_owned(), shown)) }
+        Change {
+            bucket: ("shops".to_owned(), vec!["1".to_owned()]),
+            connection: 7,
+            entry: Some(("u".to_owned(), shown)),
+        }
     }
 
     #[test]
@@ -216,7 +220,8 @@ mod tests {
 
     #[test]
     fn a_lost_piece_loses_its_message_alone() {
-        let texts = write(Uuid::nil(), vec![Body::Changes { first: 1, changes: vec![change(900)] }, Body::Hello], 500, &mut 0);
+        let texts =
+            write(Uuid::nil(), vec![Body::Changes { first: 1, changes: vec![change(900)] }, Body::Hello], 500, &mut 0);
         for lost in 0..texts.len() - 1 {
             let mut reader = Reader::default();
             let kept = texts.iter().enumerate().filter(|(at, _)| *at != lost);
@@ -230,7 +235,8 @@ mod tests {
     fn inv32_what_does_not_read_is_nothing() {
         let mut reader = Reader::default();
         let other = r#"{"v":2,"from":"00000000-0000-0000-0000-000000000000","body":"hello"}"#;
-        for text in ["", "#", "##", "#a/b/c/d#e", "{}", "null", other, "#00000000-0000-0000-0000-000000000000/1/7/9#x"] {
+        for text in ["", "#", "##", "#a/b/c/d#e", "{}", "null", other, "#00000000-0000-0000-0000-000000000000/1/7/9#x"]
+        {
             assert_eq!(reader.read(text), None, "{text}");
         }
     }

@@ -234,7 +234,8 @@ impl Seat {
         shown.insert("presence_ref".to_owned(), reference.to_string().into());
         let shown = Value::from(shown);
         let bytes = shown.to_string().len();
-        let others: usize = self.tracked.iter().filter(|(other, _)| *other != bucket).map(|(_, other)| other.bytes).sum();
+        let others: usize =
+            self.tracked.iter().filter(|(other, _)| *other != bucket).map(|(_, other)| other.bytes).sum();
         if others + bytes > Self::MAX_BYTES {
             return false;
         }

@@ -89,7 +89,10 @@ impl Default for SocketSettings {
 /// The URL may hold a password.
 impl fmt::Debug for NatsSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NatsSettings").field("credentials", &self.credentials).field("ca", &self.ca).finish_non_exhaustive()
+        f.debug_struct("NatsSettings")
+            .field("credentials", &self.credentials)
+            .field("ca", &self.ca)
+            .finish_non_exhaustive()
     }
 }
 
@@ -172,7 +175,8 @@ fn listen_url(value: &str) -> Result<String, SettingsError> {
     let url = value.trim();
     let rest = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://"));
     if rest.is_none_or(str::is_empty) {
-        let wanted = "the URL of the same Postgres as DATABASE_URL, past the pooler: `postgres://user:password@host/database`";
+        let wanted =
+            "the URL of the same Postgres as DATABASE_URL, past the pooler: `postgres://user:password@host/database`";
         return Err(parse::invalid("NIZHAL_LISTEN_URL", &parse::without_password(url), wanted));
     }
     Ok(url.to_owned())
@@ -192,9 +196,14 @@ fn nats_url(value: &str) -> Result<String, SettingsError> {
 
 fn subject(value: &str) -> Result<String, SettingsError> {
     let subject = value.trim();
-    let is_token = |token: &str| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic() && !b"*>".contains(&byte));
+    let is_token =
+        |token: &str| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic() && !b"*>".contains(&byte));
     if !subject.split('.').all(is_token) {
-        return Err(parse::invalid("NIZHAL_NATS_SUBJECT", value, "a subject without wildcards, such as `nizhal.production`"));
+        return Err(parse::invalid(
+            "NIZHAL_NATS_SUBJECT",
+            value,
+            "a subject without wildcards, such as `nizhal.production`",
+        ));
     }
     Ok(subject.to_owned())
 }

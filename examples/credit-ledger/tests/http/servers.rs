@@ -120,7 +120,8 @@ async fn presence_is_one_for_all_servers(app: App) {
     let third = Other::start(&app);
     hears(&app, 2).await;
     let all = |state: &Value| {
-        let mut on: Vec<&str> = state["ana"].as_array().into_iter().flatten().filter_map(|e| e["on"].as_str()).collect();
+        let mut on: Vec<&str> =
+            state["ana"].as_array().into_iter().flatten().filter_map(|e| e["on"].as_str()).collect();
         on.sort_unstable();
         on == ["phone", "tablet"]
     };

@@ -27,7 +27,10 @@ async fn inv31_a_herd_that_comes_at_once_is_let_in(mut app: App) {
     app.restart();
     drop(herd);
     let mut herd = come(&app, &tokens).await;
-    assert!(realtime(&app).await["scopeReads"].as_u64().is_some_and(|reads| reads >= HERD as u64), "each was asked about");
+    assert!(
+        realtime(&app).await["scopeReads"].as_u64().is_some_and(|reads| reads >= HERD as u64),
+        "each was asked about"
+    );
     crate::fixture::add(&mut app.device("w", "ben", "s1"), "c1").await;
     for socket in &mut herd {
         let ping = tokio::time::timeout(DEADLINE, socket.text("repull:")).await.expect("each hears of it");

@@ -127,9 +127,8 @@ fn inv03_presence_converges_whatever_messages_are_lost() {
         let rooms = ["a", "b"].map(bucket);
         let mut watcher = world.servers[0].0.listen();
         watcher.listen_to(BTreeSet::from(rooms.clone()));
-        let mut seats: Vec<(usize, Seat)> = (0..9)
-            .map(|n| (n % 3, world.servers[n % 3].1.seat(n as u64, ["u1", "u2"][n % 2])))
-            .collect();
+        let mut seats: Vec<(usize, Seat)> =
+            (0..9).map(|n| (n % 3, world.servers[n % 3].1.seat(n as u64, ["u1", "u2"][n % 2]))).collect();
         let mut shown: BTreeSet<String> = BTreeSet::new();
         let mut hear = |watcher: &super::super::Listener| {
             for diff in watcher.take().diffs {

@@ -86,7 +86,8 @@ fn certify(dir: &Path) {
     let ca = ["-subj", "/CN=test CA", "-keyout", "ca.key", "-out", "ca.pem", "-days", "2"];
     run(&[&["req", "-x509"], &curve[..], &ca[..]].concat());
     run(&[&["req", "-new"], &curve[..], &["-subj", "/CN=nats", "-keyout", "key.pem", "-out", "nats.csr"]].concat());
-    std::fs::write(dir.join("names"), "subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n").expect("the directory is ours");
+    std::fs::write(dir.join("names"), "subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n")
+        .expect("the directory is ours");
     let sign = ["x509", "-req", "-in", "nats.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"];
     run(&[&sign[..], &["-out", "cert.pem", "-days", "2", "-extfile", "names"]].concat());
     for file in ["key.pem", "cert.pem", "ca.pem"] {

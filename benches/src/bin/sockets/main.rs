@@ -1,10 +1,13 @@
-//! What sockets cost: `cargo build --release -p credit-ledger -p nizhal-benches && target/release/sockets`.
+//! What sockets cost: `cargo run --release -p nizhal-benches --bin sockets`.
 //!
-//! The credit ledger's own binary on a private Postgres, and thousands of real sockets from this process, each an actor of its
-//! own. Prints how long a push takes to the last of 1,000 sockets, pings per second, how fast 5,000 come back that were cut at
+//! A server process on a private Postgres, and thousands of real sockets from this one, each an actor of its own. Prints how long a push takes to the last of 1,000 sockets, pings per second, how fast 5,000 come back that were cut at
 //! once, connects per second and memory per idle socket at 10,000.
 
-use nizhal_tests::{Address, Cluster, Database, Device, Durability, RawFrame, RawSocket, Server, SetUp, raise_file_limit, token, verb};
+mod app;
+
+use nizhal_tests::{
+    Address, Cluster, Database, Device, Durability, RawFrame, RawSocket, Server, SetUp, raise_file_limit, token, verb,
+};
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -26,17 +29,22 @@ struct Heard {
     came: Notify,
 }
 
-#[tokio::main]
-async fn main() {
+fn main() {
+    // The server is this same program with a verb.
+    if std::env::args().len() > 1 {
+        return app::run();
+    }
     raise_file_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.expect("a runtime starts").block_on(measure());
+}
+
+async fn measure() {
     let cluster = Cluster::start(Durability::Fast);
     let database = Database::within(&cluster, "postgres");
-    let binary = std::env::current_exe().expect("we run").with_file_name("credit-ledger");
-    assert!(binary.exists(), "build the ledger too: cargo build --release -p credit-ledger");
-    let set_up = SetUp::new(binary, database.url());
+    let set_up = SetUp::new(std::env::current_exe().expect("we run"), database.url());
     assert!(verb(&set_up, &["migrate"]).status.success(), "the database is provisioned");
     let mut db = database.connect().await;
-    db.execute("insert into shops (id, name, owner_id) values ('s1', 's1', 'o1'), ('s2', 's2', 'o1')").await;
     members(&mut db, "s1", "u", LISTENERS).await;
     members(&mut db, "s2", "i", IDLE).await;
     members(&mut db, "s1", "writer", 1).await;
@@ -51,8 +59,8 @@ async fn main() {
     let mut times = Vec::new();
     for push in 0..PUSHES {
         let (start, wanted) = (Instant::now(), heard.pings.load(Relaxed) + sockets as u64);
-        let args = json!({"clientId": format!("c{push}"), "name": "Sunil"});
-        let pushed = writer.mutate("addCustomer", &args);
+        let args = json!({"clientId": format!("c{push}"), "text": "rice and dal"});
+        let pushed = writer.mutate("addNote", &args);
         let all = async {
             while heard.pings.load(Relaxed) < wanted {
                 heard.came.notified().await;
@@ -71,7 +79,7 @@ async fn main() {
     let mut number = 0;
     while start.elapsed() < Duration::from_secs(5) {
         number += 1;
-        writer.mutate("addCustomer", &json!({"clientId": format!("p{number}"), "name": "Sunil"})).await;
+        writer.mutate("addNote", &json!({"clientId": format!("p{number}"), "text": "rice and dal"})).await;
     }
     let rate = (heard.pings.load(Relaxed) - before) as f64 / start.elapsed().as_secs_f64();
     println!("| pings per second, one writer after the other's answer, {sockets} sockets | {rate:.0} |");
@@ -80,7 +88,11 @@ async fn main() {
     let (herd, _) = come(&address, "i", "s2", 0..HERD, HERD).await;
     drop(herd);
     let (herd, took) = come(&address, "i", "s2", 0..HERD, HERD).await;
-    println!("| {} sockets, cut and back at the same moment, the last after | {:.1} s |", herd.len(), took.as_secs_f64());
+    println!(
+        "| {} sockets, cut and back at the same moment, the last after | {:.1} s |",
+        herd.len(),
+        took.as_secs_f64()
+    );
     drop(herd);
     server.kill();
     server = Server::start(&set_up, &address);
@@ -103,8 +115,7 @@ async fn main() {
 
 async fn members(db: &mut nizhal_tests::Connection, shop: &str, prefix: &str, count: usize) {
     let sql = format!(
-        "insert into shop_members (shop_id, user_id, role) select '{shop}', '{prefix}' || n, 'staff' from \
-         generate_series(0, {count} - 1) n"
+        "insert into members (shop_id, user_id) select '{shop}', '{prefix}' || n from generate_series(0, {count} - 1) n"
     );
     db.execute(&sql).await;
 }
@@ -118,7 +129,8 @@ async fn come(
     at_a_time: usize,
 ) -> (Vec<RawSocket>, Duration) {
     let at = address.at("").replacen("http://", "", 1);
-    let users: Vec<String> = users.map(|n| token::signed(&token::claims(&format!("{prefix}{n}"), Some(shop)))).collect();
+    let users: Vec<String> =
+        users.map(|n| token::signed(&token::claims(&format!("{prefix}{n}"), Some(shop)))).collect();
     let places = Arc::new(Semaphore::new(at_a_time));
     let start = Instant::now();
     let mut coming = Vec::new();
