@@ -103,7 +103,7 @@ impl Socket {
     /// Serves the socket to its end.
     pub(crate) async fn run(mut self, mut frames: AggregatedMessageStream) {
         let mut stopping = self.server.stopping();
-        let ending = match self.greet().await {
+        let ending = match Box::pin(self.greet()).await {
             Ok(()) => self.serve(&mut frames, &mut stopping).await,
             Err(ending) => ending,
         };
@@ -119,7 +119,7 @@ impl Socket {
             }
         };
         // A reader too slow for the close frame loses it.
-        let _ = timeout(CLOSE_TIME, self.session.close(reason)).await;
+        let _ = timeout(CLOSE_TIME, Box::pin(self.session.close(reason))).await;
     }
 
     async fn serve(&mut self, frames: &mut AggregatedMessageStream, stopping: &mut watch::Receiver<bool>) -> Ending {
@@ -129,9 +129,10 @@ impl Socket {
                 _ = stopping.wait_for(|stopping| *stopping) => {
                     Err(self.restart())
                 }
-                frame = frames.recv() => self.receive(frame).await,
-                () = sleep_until(self.next_deadline()) => self.tick().await,
-                () = self.listener.filled(), if self.retry_at.is_none() => self.deliver().await,
+                // Boxed, so that a socket that is idle does not hold the room of one that works.
+                frame = frames.recv() => Box::pin(self.receive(frame)).await,
+                () = sleep_until(self.next_deadline()) => Box::pin(self.tick()).await,
+                () = self.listener.filled(), if self.retry_at.is_none() => Box::pin(self.deliver()).await,
             };
             if let Err(ending) = done {
                 return ending;
