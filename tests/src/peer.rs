@@ -138,11 +138,12 @@ fn spawn(start: &Start, port: u16, dir: &Path) -> Option<Child> {
             return Some(child);
         }
         if child.try_wait().is_ok_and(|ended| ended.is_some()) {
-            return None;
+            break;
         }
         std::thread::sleep(Duration::from_millis(5));
     }
     let _ = child.kill();
+    let _ = child.wait();
     None
 }
 

@@ -42,7 +42,7 @@ pub(crate) struct AddNote {
 #[mutator]
 async fn add_note(ctx: &mut Ctx<Claims>, args: AddNote) -> Result<Applied> {
     let shop_id = Set("s1".to_owned());
-    let note = NoteActive { id: Set(args.client_id), shop_id, text: Set(args.text), ..Default::default() };
+    let note = NoteActive { id: Set(args.client_id), shop_id, text: Set(args.text) };
     NoteEntity::insert(note).exec_without_returning(ctx.db()).await?;
     Ok(Applied::done())
 }
