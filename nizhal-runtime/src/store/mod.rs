@@ -33,7 +33,7 @@ pub use health::{Holder, Horizon, PoolUse};
 pub use job::{ClaimedJob, FailedJob, JobCounts};
 pub use note::Touched;
 pub(crate) use number::Counters;
-pub use outside::Outside;
+pub(crate) use outside::{Heard, MESSAGE_ROOM, Outside};
 pub use read::{Answer, Ask, Body, Change, Client, Clock, Frame, Image, LaneRead, Position, ScopeArg, Tie};
 pub use settle::{Settle, Settled};
 pub use turn::Turn;
@@ -96,6 +96,15 @@ impl Store {
     #[must_use]
     pub fn with_audit(mut self, audit: Audit) -> Self {
         self.audit = audit;
+        self
+    }
+
+    /// The same, listening to Postgres at this URL: one that leads past a pooler.
+    #[must_use]
+    pub fn with_listen_url(mut self, url: Option<String>) -> Self {
+        if let (Backend::Postgres(store), Some(url)) = (&mut self.backend, url) {
+            store.listen_at(url);
+        }
         self
     }
 
@@ -328,6 +337,23 @@ impl Store {
             Backend::Postgres(store) => store.scope_sql(),
             Backend::Sqlite(store) => store.scope_sql(),
         }
+    }
+
+    /// The frame and the actor's memberships now; it knows nothing of the clock.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn frame(&self, principal: &Principal) -> Result<Frame, StoreError> {
+        let args = self.scope_args(principal);
+        let values = args.iter().map(|arg| self.scope_value(arg));
+        let db = self.reads();
+        let sql = Statement::from_sql_and_values(db.get_database_backend(), &self.scope_sql().sql, values);
+        let mut frame = Frame::default();
+        for row in db.query_all_raw(sql).await? {
+            let (rule, param): (i32, i32) = (row.try_get("", "rule")?, row.try_get("", "param")?);
+            frame.take(rule.into(), param.into(), row.try_get("", "value")?, row.try_get("", "collected")?);
+        }
+        Ok(frame)
     }
 
     /// A membership argument as a sea-orm value of the type that the dialect compares with.

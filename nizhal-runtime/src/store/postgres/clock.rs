@@ -27,6 +27,8 @@
 //!
 //! Nobody waits: shared locks do not conflict, and a transaction that writes no synced row holds none.
 
+use crate::engine::MEMBERSHIP;
+
 /// Marks our advisory locks: the upper 16 bits of the key; the lower 48 are L.
 const LOCK_CLASS: u16 = 20_058;
 
@@ -104,19 +106,27 @@ pub(super) const CHANNEL: &str =
     "select '_nizhal_' || md5('\"' || replace(current_schema()::text, '\"', '\"\"') || '\"')";
 /// What a notification says when the line is too long for one: somebody wrote, pull everything.
 pub(in crate::store) const SOMETHING: &str = "*";
+/// What our sessions are called.
+pub(super) const OURS: &str = "nizhal";
 
 /// `_nizhal_note(lines)`: adds touched buckets to the transaction's note; a savepoint rolled back takes its part away.
 ///
 /// Our own sessions say so (`nizhal.local`) and ping from their process. Everybody else's writes are notified: it costs
-/// them a queue at commit, which our hot path is spared.
+/// them a queue at commit, which our hot path is spared. Behind a pooler that drops the setting our name does, which poolers
+/// pass on. Changed memberships are notified by everybody: whoever may hear a bucket no more must be told by the very commit,
+/// and not by a server that may die after it.
 pub(super) fn note_function(schema: &str) -> String {
     format!(
         "create or replace function {schema}._nizhal_note(lines text) returns void language plpgsql volatile as $nizhal$
-declare noted text := coalesce(current_setting('nizhal.touched', true), ''); line text;
+declare
+  noted text := coalesce(current_setting('nizhal.touched', true), '');
+  local text := nullif(current_setting('nizhal.local', true), '');
+  line text;
 begin
   if lines is null or position(E'\\n' || lines || E'\\n' in E'\\n' || noted) > 0 then return; end if;
   perform set_config('nizhal.touched', noted || lines || E'\\n', true);
-  if current_setting('nizhal.local', true) is distinct from 'on' then
+  if local is null and current_setting('application_name') = '{OURS}' then local := 'on'; end if;
+  if local is distinct from 'on' or position('{MEMBERSHIP}' in lines) = 1 then
     foreach line in array string_to_array(lines, E'\\n') loop
       perform pg_notify('_nizhal_' || md5({literal}), case when octet_length(line) > 7000 then '{SOMETHING}' else line end);
     end loop;
