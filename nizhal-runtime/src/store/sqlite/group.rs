@@ -153,7 +153,8 @@ mod tests {
             put(&savepoint, 4).await;
             turn.commit(savepoint).await.unwrap();
         };
-        tokio::join!(first, refused, faulty, last);
+        // Those behind ask for their turns before the first one ends.
+        tokio::join!(biased; refused, faulty, last, first);
         assert!(answered.get());
         assert_eq!(ids(&db).await, [1, 4]);
     }
@@ -184,7 +185,7 @@ mod tests {
             put(&savepoint, 2).await;
             drop((savepoint, turn));
         };
-        let (told, ()) = tokio::join!(turn.commit(savepoint), lost);
+        let ((), told) = tokio::join!(biased; lost, turn.commit(savepoint));
         assert!(matches!(told, Err(StoreError::Overtaken)), "{told:?}");
         assert!(ids(&db).await.is_empty());
     }
