@@ -22,7 +22,7 @@ async fn answer(request: HttpRequest, server: Data<Server>) -> Result<HttpRespon
         return Err(HttpError::BadRequest("name one bucket: ?bucket=…".to_owned()));
     };
     let held = server.scopes().of(&principal);
-    let scope = server.scopes().read(&held, &principal).await?;
+    let scope = server.scopes().read_now(&held, &principal).await?;
     if scope.iter().any(|held| held.name_in(wire) == **bucket) {
         Ok(HttpResponse::NoContent().finish())
     } else {

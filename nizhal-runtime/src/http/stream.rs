@@ -30,7 +30,7 @@ async fn answer(request: HttpRequest, payload: Payload, server: Data<Server>) ->
     // read at a time, and the rest wait: after a cut all come back, and none of them should be sent away.
     let mut listener = server.hub().listen_as(Some(server.scopes().of(&principal)));
     let scope = match listener.held() {
-        Some(held) => server.scopes().read(held, &principal).await?,
+        Some(held) => server.scopes().read_now(held, &principal).await?,
         None => Default::default(),
     };
     let held = wanted.held(&scope);

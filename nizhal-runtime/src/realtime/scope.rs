@@ -139,6 +139,18 @@ impl Scopes {
             self.inner.hits.fetch_add(1, Relaxed);
             return Ok(kept.buckets);
         }
+        self.read_now(held, principal).await
+    }
+
+    /// The actor's buckets as they are now: for who comes, and may have been let in or put out a moment ago.
+    ///
+    /// # Errors
+    /// When the database fails, or there are too many.
+    pub(crate) async fn read_now(
+        &self,
+        held: &Held,
+        principal: &Principal,
+    ) -> Result<Arc<BTreeSet<Bucket>>, ScopeError> {
         let _reader = self.inner.readers.acquire().await;
         self.inner.reads.fetch_add(1, Relaxed);
         // Before the database is asked: a change that comes meanwhile makes the answer stale.
