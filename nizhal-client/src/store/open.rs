@@ -1,0 +1,385 @@
+//! Opening a device's file: made when it is new, fitted to the app's tables, rebuilt when it is broken.
+
+use super::{SqliteStore, StoreError, ddl, lock, tx::Tx};
+use crate::schema::{LocalTable, Schema};
+use nizhal_core::{Principal, Uuid, sql::quote};
+use sea_orm::SqlxSqliteConnector;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Where a store is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A file, and others beside it whose names begin with its own.
+    File(PathBuf),
+    /// Nowhere: gone when it is closed.
+    Memory,
+}
+
+/// What happens to a store that belongs to somebody else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OtherUser {
+    /// Each user has a file of their own, named by a hash of who they are. Nobody loses what is not synced.
+    #[default]
+    Apart,
+    /// One file: the first user's rows and outbox are wiped before the second sees anything.
+    Wipe,
+    /// One file: opening it as somebody else fails.
+    Refuse,
+}
+
+/// What the app's user may want to know of an opening.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// The file could not be read any more and was made anew.
+    Rebuilt {
+        /// What was wrong with it.
+        cause: String,
+        /// Unsynced mutations that were saved from it; `None` when they could not be read, and any that were in it are lost.
+        saved: Option<u64>,
+        /// Where the broken file was put.
+        kept_as: PathBuf,
+    },
+    /// There had been a store here, and it is gone: with it what was not synced.
+    Vanished,
+    /// Another user's rows were wiped, and so many mutations that were not synced.
+    Wiped {
+        /// How many mutations were lost.
+        unsynced: u64,
+    },
+    /// The app's tables changed: all rows are asked for again, and what is not synced is kept.
+    Migrated,
+}
+
+/// A table's shape as it was last made: column by column its definition, and its key.
+type Shape = BTreeMap<String, (BTreeMap<String, String>, Vec<String>)>;
+
+impl SqliteStore {
+    /// Opens the store of this user; what is to be told of it comes along.
+    ///
+    /// # Errors
+    /// When the place cannot be used, or belongs to somebody else.
+    pub async fn open(
+        place: &Place,
+        other: OtherUser,
+        schema: Arc<Schema>,
+        principal: Principal,
+        new_id: &(dyn Fn() -> Uuid + Send + Sync),
+    ) -> Result<(Self, Vec<Notice>), StoreError> {
+        let path = match place {
+            Place::Memory => None,
+            Place::File(path) if other == OtherUser::Apart => Some(apart(path, &principal)),
+            Place::File(path) => Some(path.clone()),
+        };
+        let mut notices = Vec::new();
+        if let Some(path) = &path
+            && !path.exists()
+            && lock::beside(path).exists()
+        {
+            notices.push(Notice::Vanished);
+        }
+        let tried = Self::try_open(path.as_deref(), other, &schema, &principal, new_id, &mut notices).await;
+        let broken = match (tried, &path) {
+            (Ok(store), _) => return Ok((store, notices)),
+            (Err(error), Some(path)) if error.is_lost() && path.exists() => error,
+            (Err(error), _) => return Err(error),
+        };
+        let path = path.unwrap_or_default();
+        let kept_as = put_aside(&path, new_id)?;
+        let store = Self::try_open(Some(&path), other, &schema, &principal, new_id, &mut notices).await?;
+        let saved = store.salvage(&kept_as, principal.key(), new_id).await;
+        if let Err(error) = &saved {
+            tracing::error!(%error, "the outbox of the broken store could not be read");
+        }
+        notices.push(Notice::Rebuilt { cause: broken.failure().message, saved: saved.ok(), kept_as });
+        Ok((store, notices))
+    }
+
+    async fn try_open(
+        path: Option<&Path>,
+        other: OtherUser,
+        schema: &Arc<Schema>,
+        principal: &Principal,
+        new_id: &(dyn Fn() -> Uuid + Send + Sync),
+        notices: &mut Vec<Notice>,
+    ) -> Result<Self, StoreError> {
+        let touched = Arc::new(Mutex::default());
+        let (writer, readers) = connect(path, &touched).await?;
+        let store = Self {
+            db: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer.clone()),
+            reads: SqlxSqliteConnector::from_sqlx_sqlite_pool(readers.clone()),
+            writer,
+            readers,
+            schema: schema.clone(),
+            principal: Mutex::new(principal.clone()),
+            touched,
+            path: path.map(Path::to_owned),
+        };
+        match store.fit(other, new_id, notices).await {
+            Ok(()) => Ok(store),
+            Err(error) => {
+                store.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn fit(
+        &self,
+        other: OtherUser,
+        new_id: &(dyn Fn() -> Uuid + Send + Sync),
+        notices: &mut Vec<Notice>,
+    ) -> Result<(), StoreError> {
+        let tx = self.begin().await?;
+        for sql in ddl::ENGINE {
+            tx.run(sql, []).await?;
+        }
+        let user = self.principal().key().to_owned();
+        let row = tx.one("select user, format, tables, waiting from _nizhal_meta", []).await?;
+        let mut made = Shape::new();
+        if let Some(row) = row {
+            let format: i64 = row.try_get("", "format")?;
+            if format != ddl::FORMAT {
+                return Err(StoreError::Broken(format!("it is of format {format}, and this app knows {}", ddl::FORMAT)));
+            }
+            made = serde_json::from_str(&row.try_get::<String>("", "tables")?).unwrap_or_default();
+            if row.try_get::<String>("", "user")? != user {
+                if other != OtherUser::Wipe {
+                    return Err(StoreError::OtherUser);
+                }
+                let unsynced: i64 = row.try_get("", "waiting")?;
+                notices.push(Notice::Wiped { unsynced: u64::try_from(unsynced).unwrap_or(0) });
+                tx.wipe(&made).await?;
+                made.clear();
+            }
+        }
+        let sql = "insert into _nizhal_meta (one, format, user, client_id, node) values (1, $1, $2, $3, $4) on conflict do nothing";
+        let (client_id, node) = (new_id().to_string(), new_id().simple().to_string());
+        tx.run(sql, [ddl::FORMAT.into(), user.into(), client_id.into(), node.into()]).await?;
+        let wanted = shape(&self.schema);
+        if made != wanted {
+            tx.migrate(&made, &wanted).await?;
+            if !made.is_empty() {
+                notices.push(Notice::Migrated);
+            }
+        }
+        // An answer that was cut, or a mutation that was at work when the device died, left nothing but this.
+        tx.run("delete from _nizhal_stage where loose = 1", []).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Copies what was not synced out of a broken file; how many mutations it was.
+    async fn salvage(
+        &self,
+        from: &Path,
+        user: &str,
+        new_id: &(dyn Fn() -> Uuid + Send + Sync),
+    ) -> Result<u64, StoreError> {
+        let options = SqliteConnectOptions::new().filename(from).read_only(true);
+        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
+        let owner: String = sqlx::query_scalar("select user from _nizhal_meta").fetch_one(&pool).await?;
+        if owner != user {
+            return Ok(0);
+        }
+        let sql = "select id, name, args, hlc, now, depends_on from _nizhal_outbox where state = 0 or covered = 0 order by seq";
+        let rows: Vec<[String; 6]> = sqlx::query_as::<_, (String, String, String, String, String, String)>(sql)
+            .fetch_all(&pool)
+            .await?
+            .into_iter()
+            .map(Into::into)
+            .collect();
+        pool.close().await;
+        let tx = self.begin().await?;
+        let saved = rows.len() as u64;
+        for row in rows {
+            let sql = "insert into _nizhal_outbox (id, name, args, hlc, now, depends_on, client_id, number) \
+                values ($1, $2, $3, $4, $5, $6, '', 0)";
+            tx.run(sql, row.map(Into::into)).await?;
+        }
+        tx.rotate(new_id, true).await?;
+        tx.commit().await?;
+        Ok(saved)
+    }
+}
+
+impl Tx<'_> {
+    /// Fits the tables to the app. What only adds is added in place; anything else is made anew and filled by the server. The outbox
+    /// stays, and is run again over what is there.
+    async fn migrate(&self, made: &Shape, wanted: &Shape) -> Result<(), StoreError> {
+        for (name, (columns, keys)) in made {
+            self.undo_made(name, columns, keys).await?;
+            for verb in ["insert", "update", "delete"] {
+                let trigger = quote(&format!("_nizhal_{verb}_{name}"));
+                self.run(&format!("drop trigger if exists {trigger}"), []).await?;
+            }
+            self.run(&format!("drop table if exists {}", quote(&format!("_nizhal_base_{name}"))), []).await?;
+            if !wanted.contains_key(name) {
+                self.run(&format!("drop table if exists {}", quote(name)), []).await?;
+            }
+        }
+        for sql in ["delete from _nizhal_made", "delete from _nizhal_needs", "update _nizhal_outbox set shown = 0 where shown = 1"] {
+            self.run(sql, []).await?;
+        }
+        let mut emptied = made.is_empty();
+        for table in self.store.schema().tables() {
+            match added(made.get(table.desc.name), &wanted[table.desc.name], table) {
+                Some(definitions) => {
+                    for definition in definitions {
+                        self.run(&format!("alter table {} add column {definition}", table.name()), []).await?;
+                    }
+                }
+                None => {
+                    self.run(&format!("drop table if exists {}", table.name()), []).await?;
+                    self.run(&ddl::create(table), []).await?;
+                    emptied = true;
+                }
+            }
+            self.run(&ddl::create_base(table), []).await?;
+            for (_, create) in ddl::triggers(table) {
+                self.run(&create, []).await?;
+            }
+        }
+        self.forget_position().await?;
+        let tables = serde_json::to_string(wanted).unwrap_or_default();
+        // Rows that are all there still show a whole snapshot, if an older one.
+        let sql = "update _nizhal_meta set tables = $1, complete = case when $2 then 0 else complete end";
+        self.run(sql, [tables.into(), emptied.into()]).await?;
+        self.redo().await
+    }
+
+    /// Takes pending effects off a table as it was made.
+    async fn undo_made(&self, name: &str, columns: &BTreeMap<String, String>, keys: &[String]) -> Result<(), StoreError> {
+        let (table, base) = (quote(name), quote(&format!("_nizhal_base_{name}")));
+        let generated = |definition: &String| definition.contains(" generated always as ");
+        let written = columns.iter().filter(|(_, definition)| !generated(definition)).map(|(name, _)| quote(name));
+        let all = written.collect::<Vec<_>>().join(", ");
+        let keys = keys.iter().map(|key| quote(key)).collect::<Vec<_>>().join(", ");
+        self.run(&format!("delete from {table} where ({keys}) in (select {keys} from {base})"), []).await?;
+        self.run(&format!("insert into {table} ({all}) select {all} from {base} where _nizhal_present = 1"), []).await?;
+        Ok(())
+    }
+
+    /// Leaves nothing of the user before.
+    async fn wipe(&self, made: &Shape) -> Result<(), StoreError> {
+        for name in made.keys() {
+            self.run(&format!("drop table if exists {}", quote(&format!("_nizhal_base_{name}"))), []).await?;
+            self.run(&format!("drop table if exists {}", quote(name)), []).await?;
+        }
+        for table in ["outbox", "dead", "stage", "made", "needs", "meta"] {
+            self.run(&format!("delete from _nizhal_{table}"), []).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The definitions of columns that a table lacks; `None` when it must be made anew.
+fn added<'a>(
+    made: Option<&(BTreeMap<String, String>, Vec<String>)>,
+    wanted: &(BTreeMap<String, String>, Vec<String>),
+    table: &'a LocalTable,
+) -> Option<Vec<&'a str>> {
+    let (columns, keys) = made?;
+    let same = |(name, definition): (&String, &String)| wanted.0.get(name) == Some(definition);
+    if *keys != wanted.1 || !columns.iter().all(same) {
+        return None;
+    }
+    let new = table.columns.iter().filter(|column| !columns.contains_key(column.name));
+    // SQLite adds columns whose rows it can leave alone: nullable ones and constants, but nothing unique or stored.
+    let addable = |definition: &str| {
+        let (unique, generated) = (definition.ends_with(" unique"), definition.contains(" generated always as "));
+        let constant = definition.contains(" default ") && !definition.contains(" default (");
+        !unique && !generated && (constant || !definition.contains(" not null"))
+    };
+    new.map(|column| addable(&column.definition).then_some(column.definition.as_str())).collect()
+}
+
+fn shape(schema: &Schema) -> Shape {
+    let of = |table: &LocalTable| {
+        let columns = table.columns.iter().map(|column| (column.name.to_owned(), column.definition.clone())).collect();
+        (columns, table.keys().map(|key| key.name.to_owned()).collect())
+    };
+    schema.tables().iter().map(|table| (table.desc.name.to_owned(), of(table))).collect()
+}
+
+async fn connect(
+    path: Option<&Path>,
+    touched: &Arc<Mutex<super::Touched>>,
+) -> Result<(SqlitePool, SqlitePool), StoreError> {
+    let options = match path {
+        Some(path) => SqliteConnectOptions::new().filename(path).create_if_missing(true),
+        None => SqliteConnectOptions::new().in_memory(true),
+    };
+    let options = options
+        .journal_mode(SqliteJournalMode::Wal)
+        // `mutate` promises that what it returned from is there after a power cut; a phone's battery is one.
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_secs(30))
+        // So that `insert or replace` fires the delete triggers of the row it replaces.
+        .pragma("recursive_triggers", "on");
+    let one = SqlitePoolOptions::new().max_connections(1).min_connections(1).idle_timeout(None).max_lifetime(None);
+    let touched = touched.clone();
+    let writer = one
+        .after_connect(move |connection, _| {
+            let touched = touched.clone();
+            Box::pin(async move {
+                connection.lock_handle().await?.set_update_hook(move |change| {
+                    if !change.table.starts_with("_nizhal_") {
+                        let mut touched = touched.lock().unwrap_or_else(PoisonError::into_inner);
+                        if !touched.contains(change.table) {
+                            touched.insert(change.table.to_owned());
+                        }
+                    }
+                });
+                Ok(())
+            })
+        })
+        .acquire_timeout(Duration::from_secs(60))
+        .connect_with(options.clone())
+        .await?;
+    let readers = match path {
+        None => writer.clone(),
+        Some(_) => {
+            SqlitePoolOptions::new()
+                .max_connections(4)
+                .acquire_timeout(Duration::from_secs(30))
+                .connect_with(options.pragma("query_only", "on"))
+                .await?
+        }
+    };
+    Ok((writer, readers))
+}
+
+/// `app.db` and a user: `app.0123456789abcdef.db`.
+fn apart(path: &Path, principal: &Principal) -> PathBuf {
+    let hash = nizhal_core::Random::of(principal.key()).next_u64();
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let name = match path.extension() {
+        Some(extension) => format!("{stem}.{hash:016x}.{}", extension.to_string_lossy()),
+        None => format!("{stem}.{hash:016x}"),
+    };
+    path.with_file_name(name)
+}
+
+/// Moves a broken file and its journal out of the way.
+fn put_aside(path: &Path, new_id: &(dyn Fn() -> Uuid + Send + Sync)) -> Result<PathBuf, StoreError> {
+    let with = |suffix: &str, of: &Path| {
+        let mut name = of.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    let aside = with(&format!(".broken-{}", new_id().simple()), path);
+    std::fs::rename(path, &aside)?;
+    for journal in ["-wal", "-shm"] {
+        let old = with(journal, path);
+        if old.exists() {
+            std::fs::rename(old, with(journal, &aside))?;
+        }
+    }
+    Ok(aside)
+}
