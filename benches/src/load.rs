@@ -20,7 +20,7 @@ pub(crate) async fn pushes(server: &Running, connections: usize, period: Duratio
     let done = AtomicU64::new(0);
     let start = Instant::now();
     let device = async |which: usize| {
-        let client = Client::new();
+        let client = nizhal_tests::http();
         let mut number = 0;
         while start.elapsed() < period {
             number += 1;
@@ -37,7 +37,7 @@ pub(crate) async fn pushes(server: &Running, connections: usize, period: Duratio
 
 /// A device that has nothing pulls all; rows per second.
 pub(crate) async fn first_sync(server: &Running, at_least: u32) -> f64 {
-    let client = Client::new();
+    let client = nizhal_tests::http();
     let (start, mut rows, mut cursor) = (Instant::now(), 0, String::new());
     loop {
         let request = client.post(format!("{}/sync/pull", server.url)).bearer_auth(&server.token);
@@ -74,7 +74,7 @@ struct Changed<'a> {
 
 /// Pulls that bring nothing, one after the other; the median in milliseconds.
 pub(crate) async fn idle_pull_ms(server: &Running) -> f64 {
-    let client = Client::new();
+    let client = nizhal_tests::http();
     let mut cursor = json!("");
     loop {
         let page = post(&client, server, "/sync/pull", &json!({"cursor": cursor, "limit": 10_000})).await;

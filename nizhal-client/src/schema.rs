@@ -19,7 +19,9 @@ pub enum SchemaError {
         table: &'static str,
     },
     /// SQLite has no arrays.
-    #[error("column `{column}` of table `{table}` is an array, which a device's SQLite has not: make it a Json<Vec<…>>")]
+    #[error(
+        "column `{column}` of table `{table}` is an array, which a device's SQLite has not: make it a Json<Vec<…>>"
+    )]
     Array {
         /// The table.
         table: &'static str,

@@ -12,6 +12,7 @@
 mod app;
 mod database;
 mod device;
+mod http;
 pub mod issuer;
 mod postgres;
 mod server;
@@ -23,6 +24,7 @@ mod wait;
 pub use app::{App, run};
 pub use database::{Connection, Database, Kind};
 pub use device::{Device, Page, Reply};
+pub use http::http;
 pub use postgres::{Cluster, Durability};
 pub use server::{Address, Server, SetUp, verb};
 pub use socket::{Frame, Socket};

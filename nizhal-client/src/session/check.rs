@@ -11,7 +11,10 @@ pub(super) fn check(session: &Session, actions: &[Action]) {
     let begun = actions.iter().filter(|action| !matches!(action, Action::OpenStream)).filter(network).count();
     debug_assert!(begun <= 1, "one exchange at a time: {actions:?}");
     if actions.iter().any(|action| network(&action)) {
-        debug_assert!(session.online && session.leads && session.settings.server, "nobody asked for traffic: {actions:?}");
+        debug_assert!(
+            session.online && session.leads && session.settings.server,
+            "nobody asked for traffic: {actions:?}"
+        );
         debug_assert!(session.credentials != Credentials::Bad, "these credentials were refused: {actions:?}");
     }
     for action in actions {

@@ -80,6 +80,8 @@ pub enum Event {
     Done(Memory),
     /// The local store refused what it was to do; answers any action that stores.
     StoreFailed(Failure),
+    /// The store's file is gone, whatever is under way.
+    StoreLost(Failure),
     /// Answers [`Action::RefreshToken`].
     TokenRefreshed,
     /// Answers [`Action::RefreshToken`].

@@ -112,6 +112,8 @@ pub struct Session {
     partings: u32,
     credentials: Credentials,
     upgrade: Option<Failure>,
+    /// The store is gone or broken: nothing more can be done with it.
+    lost: Option<Failure>,
     /// Whether a first sync may still be asked for as lines: one that was cut is asked for in pages, which go on where they were.
     lines: bool,
     stream: Stream,
@@ -152,6 +154,7 @@ impl Session {
             partings: 0,
             credentials: Credentials::Good,
             upgrade: None,
+            lost: None,
             lines: true,
             stream: Stream::Closed,
             stream_failures: 0,
@@ -236,6 +239,7 @@ impl Session {
                 self.most = self.settings.batch;
             }
             Event::StoreFailed(failure) => self.failed(failure, now, actions),
+            Event::StoreLost(failure) => self.lost = Some(failure),
             Event::TokenRefreshed => {
                 (self.exchange, self.credentials) = (None, Credentials::Renewed);
                 (self.pull.at, self.push.at, self.stream_at) = (None, None, None);
@@ -395,6 +399,7 @@ impl Session {
         }
         match failure.kind {
             FailureKind::Aborted => {}
+            FailureKind::StoreLost => self.lost = Some(failure),
             FailureKind::Unauthorized if self.credentials == Credentials::Good && self.online => {
                 self.exchange = Some(Exchange::Refreshing);
                 actions.push(Action::RefreshToken);
@@ -432,7 +437,7 @@ impl Session {
 
     fn may_exchange(&self) -> bool {
         let here = self.started && self.settings.server && self.leads && self.online;
-        here && self.credentials != Credentials::Bad
+        here && self.lost.is_none() && self.credentials != Credentials::Bad
     }
 
     /// Begins what is due.
@@ -507,7 +512,8 @@ impl Session {
         let mut sooner = |at: Millis| next = Some(next.map_or(at, |next| next.min(at)));
         if self.may_exchange() && self.upgrade.is_none() {
             if self.exchange.is_none() {
-                let wanted = [(&self.pull, self.wants_pull || self.memory.waiting > 0), (&self.push, self.memory.waiting > 0)];
+                let wanted =
+                    [(&self.pull, self.wants_pull || self.memory.waiting > 0), (&self.push, self.memory.waiting > 0)];
                 for (lane, wanted) in wanted {
                     if let (true, Some(at)) = (wanted, lane.at.filter(|&at| at > now)) {
                         sooner(at);
@@ -547,6 +553,9 @@ impl Session {
     }
 
     fn phase(&self) -> Phase {
+        if let Some(failure) = &self.lost {
+            return Phase::Stuck(failure.clone());
+        }
         if !self.settings.server {
             return Phase::Local;
         }
@@ -562,8 +571,8 @@ impl Session {
         if let Some(failure) = &self.upgrade {
             return Phase::UpgradeRequired(failure.clone());
         }
-        let lost = |lane: &&Lane| lane.repaired || lane.error.as_ref().is_some_and(|e| e.kind == FailureKind::StoreLost);
-        if let Some(failure) = [&self.push, &self.pull].into_iter().filter(lost).find_map(|lane| lane.error.as_ref()) {
+        let stuck = [&self.push, &self.pull].into_iter().filter(|lane| lane.repaired);
+        if let Some(failure) = stuck.filter_map(|lane| lane.error.as_ref()).next() {
             return Phase::Stuck(failure.clone());
         }
         if !self.reached {

@@ -70,8 +70,7 @@ pub(super) fn triggers(table: &LocalTable) -> [(String, String); 3] {
     let (name, base, all) = (table.name(), table.base(), names(table.written()));
     let keys = names(table.keys());
     let same = |row: &str| {
-        let parts: Vec<String> =
-            table.keys().map(|key| format!("{0} is {row}.{0}", quote(key.name))).collect();
+        let parts: Vec<String> = table.keys().map(|key| format!("{0} is {row}.{0}", quote(key.name))).collect();
         parts.join(" and ")
     };
     let of = |row: &str, columns: &mut dyn Iterator<Item = &LocalColumn>| {
@@ -84,7 +83,9 @@ pub(super) fn triggers(table: &LocalTable) -> [(String, String); 3] {
     let kept = |row: &str| {
         let values = of(row, &mut table.written());
         let absent = same(row);
-        format!("insert into {base} ({all}, _nizhal_present) select {values}, 1 where not exists (select 1 from {base} where {absent});")
+        format!(
+            "insert into {base} ({all}, _nizhal_present) select {values}, 1 where not exists (select 1 from {base} where {absent});"
+        )
     };
     let made = |row: &str, moved: &str| {
         let values = of(row, &mut table.keys());

@@ -149,6 +149,26 @@ impl SqliteStore {
         Ok(sqlx::query_scalar("pragma data_version").fetch_one(&self.writer).await?)
     }
 
+    /// Where its file is.
+    pub fn path(&self) -> Option<&std::path::Path> {
+        self.path.as_deref()
+    }
+
+    /// Whether it has no file.
+    pub fn is_in_memory(&self) -> bool {
+        self.path.is_none()
+    }
+
+    /// Writes the file again where it was taken away; this store goes on with the old one, so it must be opened anew.
+    ///
+    /// # Errors
+    /// When the place is gone too.
+    pub async fn save(&self) -> Result<(), StoreError> {
+        let path = self.path.as_ref().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
+        sqlx::query("vacuum into $1").bind(path).execute(&self.writer).await?;
+        Ok(())
+    }
+
     /// Whether the file is still where it was opened.
     pub fn is_there(&self) -> bool {
         self.path.as_ref().is_none_or(|path| path.exists())

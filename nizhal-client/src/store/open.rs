@@ -144,7 +144,10 @@ impl SqliteStore {
         if let Some(row) = row {
             let format: i64 = row.try_get("", "format")?;
             if format != ddl::FORMAT {
-                return Err(StoreError::Broken(format!("it is of format {format}, and this app knows {}", ddl::FORMAT)));
+                return Err(StoreError::Broken(format!(
+                    "it is of format {format}, and this app knows {}",
+                    ddl::FORMAT
+                )));
             }
             made = serde_json::from_str(&row.try_get::<String>("", "tables")?).unwrap_or_default();
             if row.try_get::<String>("", "user")? != user {
@@ -222,7 +225,11 @@ impl Tx<'_> {
                 self.run(&format!("drop table if exists {}", quote(name)), []).await?;
             }
         }
-        for sql in ["delete from _nizhal_made", "delete from _nizhal_needs", "update _nizhal_outbox set shown = 0 where shown = 1"] {
+        for sql in [
+            "delete from _nizhal_made",
+            "delete from _nizhal_needs",
+            "update _nizhal_outbox set shown = 0 where shown = 1",
+        ] {
             self.run(sql, []).await?;
         }
         let mut emptied = made.is_empty();
@@ -253,14 +260,20 @@ impl Tx<'_> {
     }
 
     /// Takes pending effects off a table as it was made.
-    async fn undo_made(&self, name: &str, columns: &BTreeMap<String, String>, keys: &[String]) -> Result<(), StoreError> {
+    async fn undo_made(
+        &self,
+        name: &str,
+        columns: &BTreeMap<String, String>,
+        keys: &[String],
+    ) -> Result<(), StoreError> {
         let (table, base) = (quote(name), quote(&format!("_nizhal_base_{name}")));
         let generated = |definition: &String| definition.contains(" generated always as ");
         let written = columns.iter().filter(|(_, definition)| !generated(definition)).map(|(name, _)| quote(name));
         let all = written.collect::<Vec<_>>().join(", ");
         let keys = keys.iter().map(|key| quote(key)).collect::<Vec<_>>().join(", ");
         self.run(&format!("delete from {table} where ({keys}) in (select {keys} from {base})"), []).await?;
-        self.run(&format!("insert into {table} ({all}) select {all} from {base} where _nizhal_present = 1"), []).await?;
+        self.run(&format!("insert into {table} ({all}) select {all} from {base} where _nizhal_present = 1"), [])
+            .await?;
         Ok(())
     }
 

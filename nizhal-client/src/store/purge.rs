@@ -34,7 +34,8 @@ impl Tx<'_> {
                 let table = quote(line.table.name);
                 let lines = schema.rules().iter().flat_map(|rule| &rule.tables);
                 if lines.filter(|other| other.table.name == line.table.name).count() > 1 {
-                    let found = self.one(&format!("select 1 from {table} where {matches} limit 1"), values.clone()).await?;
+                    let found =
+                        self.one(&format!("select 1 from {table} where {matches} limit 1"), values.clone()).await?;
                     if found.is_some() {
                         return Ok(Purged::Unclear);
                     }

@@ -11,7 +11,8 @@ impl SqliteStore {
         let sql = "select name, args, id, client_id, number, hlc, depends_on from _nizhal_outbox where state = 0 \
             order by seq limit $1";
         let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let rows = self.reads.query_all_raw(Statement::from_sql_and_values(DbBackend::Sqlite, sql, [most.into()])).await?;
+        let rows =
+            self.reads.query_all_raw(Statement::from_sql_and_values(DbBackend::Sqlite, sql, [most.into()])).await?;
         let (mut batch, mut size) = (Vec::new(), 0);
         for row in rows {
             let (args, depends_on): (String, String) = (row.try_get("", "args")?, row.try_get("", "depends_on")?);
@@ -21,7 +22,8 @@ impl SqliteStore {
             }
             batch.push(Mutation {
                 name: row.try_get("", "name")?,
-                args: RawValue::from_string(args).map_err(|_| StoreError::Broken("arguments are no JSON".to_owned()))?,
+                args: RawValue::from_string(args)
+                    .map_err(|_| StoreError::Broken("arguments are no JSON".to_owned()))?,
                 client_mutation_id: row.try_get("", "id")?,
                 client_id: Some(row.try_get("", "client_id")?),
                 mutation_id: Some(row.try_get("", "number")?),
@@ -79,7 +81,12 @@ impl SqliteStore {
         Ok((PushStored { memory, answered, parted }, tx.commit().await?))
     }
 
-    pub(super) async fn park_first(&self, code: &str, error: &str, new_id: NewId<'_>) -> Result<(Memory, Touched), StoreError> {
+    pub(super) async fn park_first(
+        &self,
+        code: &str,
+        error: &str,
+        new_id: NewId<'_>,
+    ) -> Result<(Memory, Touched), StoreError> {
         let tx = self.begin().await?;
         let first = tx.one("select id from _nizhal_outbox where state = 0 order by seq limit 1", []).await?;
         if let Some(row) = first {

@@ -83,7 +83,8 @@ impl Tx<'_> {
 
     /// Runs again, in order, all that the rows do not show yet. One that fails now stays queued without effect: the server decides.
     pub(super) async fn redo(&self) -> Result<(), StoreError> {
-        let sql = "select seq, id, name, args, hlc, now from _nizhal_outbox where covered = 0 and shown = 0 order by seq";
+        let sql =
+            "select seq, id, name, args, hlc, now from _nizhal_outbox where covered = 0 and shown = 0 order by seq";
         let mut shown: Vec<i64> = Vec::new();
         for row in self.all(sql, []).await? {
             let name: String = row.try_get("", "name")?;
@@ -93,8 +94,14 @@ impl Tx<'_> {
             let broken = |what: &str| StoreError::Broken(format!("the outbox has a {what} that is none"));
             let now = DateTimeUtc::from(chrono::DateTime::parse_from_rfc3339(&now).map_err(|_| broken("time"))?);
             let hlc = hlc.parse().map_err(|_| broken("stamp"))?;
-            let entry =
-                Entry { seq: row.try_get("", "seq")?, id: row.try_get("", "id")?, call, args: row.try_get("", "args")?, hlc, now };
+            let entry = Entry {
+                seq: row.try_get("", "seq")?,
+                id: row.try_get("", "id")?,
+                call,
+                args: row.try_get("", "args")?,
+                hlc,
+                now,
+            };
             match self.play(&entry).await? {
                 Ok(()) => shown.push(entry.seq),
                 Err(error) => tracing::debug!(name, id = entry.id, %error, "a pending mutation has no effect for now"),

@@ -1,0 +1,398 @@
+//! Carries out what the session wants: the one task that owns it, and those that it sends out.
+
+use crate::environment::{Clock, Connectivity, Credentials, CredentialsError, Ids};
+use crate::exchange::{self, Caller, Pulled, user_of};
+use crate::session::{Action, Event, Failure, FailureKind, Session, Status};
+use crate::store::{Lock, SqliteStore, Store, StoreError, Touched};
+use crate::transport::{Frame, Frames, Transport};
+use crate::watch::Changes;
+use futures_util::FutureExt as _;
+use nizhal_core::{Uuid, wire::MutationResult};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{AbortHandle, JoinSet};
+
+/// How often to look whether another process wrote to the store.
+const LOOK_MS: i64 = 500;
+
+/// Hears the final answers of mutations.
+pub(crate) type Answered = dyn Fn(&[MutationResult]) + Send + Sync;
+
+/// What the driver works with.
+pub(crate) struct Parts {
+    pub(crate) store: Arc<SqliteStore>,
+    pub(crate) lock: Lock,
+    pub(crate) transport: Option<Arc<dyn Transport>>,
+    pub(crate) credentials: Arc<dyn Credentials>,
+    pub(crate) connectivity: Arc<dyn Connectivity>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn Ids>,
+    pub(crate) contract_version: String,
+    pub(crate) changes: Changes,
+    pub(crate) status: watch::Sender<Status>,
+    pub(crate) answered: Arc<Answered>,
+}
+
+/// What reaches the driver.
+pub(crate) enum Message {
+    /// From the client.
+    Event(Event),
+    /// From a request; one that was given up in the meantime is passed over.
+    Answered { ticket: u64, event: Event, held: Option<Held> },
+    /// Progress of a request.
+    Progress { ticket: u64, rows: u64 },
+    /// From the stream.
+    Stream { ticket: u64, event: Event },
+    /// Stop.
+    Close,
+}
+
+/// An answer on its way to the store.
+pub(crate) enum Held {
+    Pulled(Pulled),
+    Pushed(Vec<MutationResult>),
+}
+
+pub(crate) struct Driver {
+    session: Session,
+    parts: Parts,
+    to: mpsc::UnboundedSender<Message>,
+    from: mpsc::UnboundedReceiver<Message>,
+    tasks: JoinSet<()>,
+    /// Which request and which stream are current.
+    ticket: u64,
+    request: Option<AbortHandle>,
+    held: Option<Held>,
+    stream_ticket: u64,
+    stream: Option<(AbortHandle, mpsc::UnboundedSender<()>)>,
+    timer: Option<i64>,
+    version: Option<i64>,
+    lost: bool,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        session: Session,
+        parts: Parts,
+        to: mpsc::UnboundedSender<Message>,
+        from: mpsc::UnboundedReceiver<Message>,
+    ) -> Self {
+        Self {
+            session,
+            parts,
+            to,
+            from,
+            tasks: JoinSet::new(),
+            ticket: 0,
+            request: None,
+            held: None,
+            stream_ticket: 0,
+            stream: None,
+            timer: None,
+            version: None,
+            lost: false,
+        }
+    }
+
+    /// Runs until it is told to stop.
+    pub(crate) async fn run(mut self) {
+        let mut online = self.parts.connectivity.changes();
+        match self.parts.store.memory().await {
+            Ok(memory) => self.handle(Event::Started(memory)).await,
+            Err(error) => tracing::error!(%error, "the local store cannot be read"),
+        }
+        let standing = *online.borrow_and_update();
+        self.handle(if standing { Event::Online } else { Event::Offline }).await;
+        let mut look_at = self.parts.clock.steady_ms() + LOOK_MS;
+        loop {
+            let wake = self.timer.map_or(look_at, |at| at.min(look_at));
+            tokio::select! {
+                message = self.from.recv() => match message {
+                    Some(Message::Close) | None => break,
+                    Some(message) => self.receive(message).await,
+                },
+                Ok(()) = online.changed() => {
+                    let standing = *online.borrow_and_update();
+                    self.handle(if standing { Event::Online } else { Event::Offline }).await;
+                }
+                () = self.parts.clock.sleep_until(wake) => {
+                    let now = self.parts.clock.steady_ms();
+                    if now >= look_at {
+                        look_at = now + LOOK_MS;
+                        self.look().await;
+                    }
+                    if self.timer.is_some_and(|at| now >= at) {
+                        self.timer = None;
+                        self.handle(Event::Timer).await;
+                    }
+                }
+                Some(_) = self.tasks.join_next() => {}
+            }
+        }
+        self.tasks.shutdown().await;
+    }
+
+    async fn receive(&mut self, message: Message) {
+        match message {
+            Message::Event(event) => self.handle(event).await,
+            Message::Answered { ticket, event, held } if ticket == self.ticket => {
+                self.request = None;
+                self.held = held;
+                self.handle(event).await;
+            }
+            Message::Progress { ticket, rows } if ticket == self.ticket && self.request.is_some() => {
+                self.handle(Event::PullProgress { rows }).await;
+            }
+            Message::Stream { ticket, event } if ticket == self.stream_ticket => {
+                if matches!(event, Event::StreamClosed { .. }) {
+                    self.stream = None;
+                }
+                self.handle(event).await;
+            }
+            _ => {}
+        }
+    }
+
+    async fn handle(&mut self, event: Event) {
+        let now = self.parts.clock.steady_ms();
+        for action in self.session.handle(event, now) {
+            self.perform(action);
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Say(status) => {
+                tracing::debug!(phase = ?status.phase, pending = status.pending, "sync");
+                self.parts.status.send_replace(status);
+            }
+            Action::SetTimer(at) => self.timer = at,
+            Action::Lead => {
+                let leads = self.parts.lock.take().unwrap_or_else(|error| {
+                    tracing::error!(%error, "the store's lock cannot be taken: another process may sync it");
+                    false
+                });
+                let _ = self.to.send(Message::Event(Event::Leads(leads)));
+            }
+            Action::Pull { streamed } => self.pull(streamed),
+            Action::Push { most } => self.push(most),
+            Action::RefreshToken => {
+                let credentials = self.parts.credentials.clone();
+                self.ask(Event::TokenFailed(panicked()), async move {
+                    match credentials.refresh().await {
+                        Ok(()) => (Event::TokenRefreshed, None),
+                        Err(error) => (Event::TokenFailed(no_token(&error)), None),
+                    }
+                });
+            }
+            Action::Abort => {
+                if let Some(request) = self.request.take() {
+                    request.abort();
+                    self.ticket += 1;
+                    // What it was matters not: giving up fails nothing.
+                    let event = Event::PullFailed(Failure::new(FailureKind::Aborted, "aborted", "given up"));
+                    let _ = self.to.send(Message::Event(event));
+                }
+            }
+            Action::OpenStream => self.open_stream(),
+            Action::CloseStream => {
+                self.stream_ticket += 1;
+                if let Some((stream, _)) = self.stream.take() {
+                    stream.abort();
+                }
+            }
+            Action::Ping => {
+                if let Some((_, pings)) = &self.stream {
+                    let _ = pings.send(());
+                }
+            }
+            Action::StorePull | Action::StorePush | Action::Park(_) | Action::Rotate | Action::Repair => {
+                self.store(action);
+            }
+        }
+    }
+
+    /// Sends a task out whose event surely comes back, with `fallen` in its place when it panics.
+    fn ask(&mut self, fallen: Event, work: impl Future<Output = (Event, Option<Held>)> + Send + 'static) {
+        self.ticket += 1;
+        let (to, ticket) = (self.to.clone(), self.ticket);
+        self.request = Some(self.tasks.spawn(async move {
+            let (event, held) = AssertUnwindSafe(work).catch_unwind().await.unwrap_or((fallen, None));
+            let _ = to.send(Message::Answered { ticket, event, held });
+        }));
+    }
+
+    fn caller(&self) -> impl Future<Output = Result<Caller, Failure>> + Send + 'static {
+        let (credentials, user) = (self.parts.credentials.clone(), self.parts.store.principal().key().to_owned());
+        let contract_version = self.parts.contract_version.clone();
+        async move {
+            let token = credentials.token().await.map_err(|error| no_token(&error))?;
+            // Another user's token would send the first one's outbox in the second one's name.
+            if user_of(&token).is_some_and(|speaks| speaks != user) {
+                let text = "the token is another user's: open that user's store";
+                return Err(Failure::new(FailureKind::Unauthorized, "wrong_user", text));
+            }
+            Ok(Caller { token, contract_version })
+        }
+    }
+
+    fn pull(&mut self, streamed: bool) {
+        let (store, caller) = (self.parts.store.clone(), self.caller());
+        let Some(transport) = self.parts.transport.clone() else { return };
+        let (to, ticket) = (self.to.clone(), self.ticket + 1);
+        self.ask(Event::PullFailed(panicked()), async move {
+            let progress = move |rows| {
+                let _ = to.send(Message::Progress { ticket, rows });
+            };
+            let pulled = match caller.await {
+                Ok(caller) => exchange::pull(&*store, &*transport, &caller, streamed, &progress).await,
+                Err(failure) => Err(failure),
+            };
+            match pulled {
+                Ok(pulled) => (Event::PullAnswered, Some(Held::Pulled(pulled))),
+                Err(failure) => (Event::PullFailed(failure), None),
+            }
+        });
+    }
+
+    fn push(&mut self, most: usize) {
+        let (store, caller) = (self.parts.store.clone(), self.caller());
+        let Some(transport) = self.parts.transport.clone() else { return };
+        self.ask(Event::PushFailed(panicked()), async move {
+            let pushed = match caller.await {
+                Ok(caller) => exchange::push(&*store, &*transport, &caller, most).await,
+                Err(failure) => Err(failure),
+            };
+            match pushed {
+                Ok(results) => (Event::PushAnswered, Some(Held::Pushed(results))),
+                Err(failure) => (Event::PushFailed(failure), None),
+            }
+        });
+    }
+
+    /// A step in the store; it is not given up half way.
+    fn store(&mut self, action: Action) {
+        let (store, ids, changes) = (self.parts.store.clone(), self.parts.ids.clone(), self.parts.changes.clone());
+        let (held, answered, to) = (self.held.take(), self.parts.answered.clone(), self.to.clone());
+        self.tasks.spawn(async move {
+            let work = AssertUnwindSafe(stored(&store, &*ids, action, held, &*answered)).catch_unwind().await;
+            let event = match work {
+                Ok(Ok((event, touched))) => {
+                    changes.tell(&touched);
+                    event
+                }
+                Ok(Err(error)) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "the local store failed");
+                    Event::StoreFailed(error.failure())
+                }
+                Err(_) => Event::StoreFailed(panicked()),
+            };
+            let _ = to.send(Message::Event(event));
+        });
+    }
+
+    fn open_stream(&mut self) {
+        self.stream_ticket += 1;
+        let (to, ticket, caller) = (self.to.clone(), self.stream_ticket, self.caller());
+        let Some(transport) = self.parts.transport.clone() else { return };
+        let (pings, mut pinged) = mpsc::unbounded_channel();
+        let task = self.tasks.spawn(async move {
+            let say = |event| drop(to.send(Message::Stream { ticket, event }));
+            let opened = match caller.await {
+                Ok(caller) => AssertUnwindSafe(transport.open(&caller.token)).catch_unwind().await,
+                Err(failure) => Ok(Err(failure)),
+            };
+            let mut frames: Box<dyn Frames> = match opened {
+                Ok(Ok(frames)) => frames,
+                Ok(Err(failure)) => {
+                    let unauthorized = failure.kind == FailureKind::Unauthorized;
+                    return say(Event::StreamClosed { unauthorized });
+                }
+                Err(_) => return say(Event::StreamClosed { unauthorized: false }),
+            };
+            say(Event::StreamOpened);
+            loop {
+                tokio::select! {
+                    frame = frames.next() => match frame {
+                        Frame::Text(text) => say(Event::Frame { repull: text.starts_with("repull:") }),
+                        Frame::Closed(code) => {
+                            // 1008: an expired credential.
+                            return say(Event::StreamClosed { unauthorized: code == Some(1008) });
+                        }
+                    },
+                    ping = pinged.recv() => match ping {
+                        Some(()) => frames.send("ping").await,
+                        None => return,
+                    },
+                }
+            }
+        });
+        self.stream = Some((task, pings));
+    }
+
+    /// Another process's writes are ours to send, or to show; and a file that is gone is noticed.
+    async fn look(&mut self) {
+        if self.parts.store.is_in_memory() || self.lost {
+            return;
+        }
+        if !self.parts.store.is_there() {
+            self.lost = true;
+            let saved = self.parts.store.save().await;
+            let text = match saved {
+                Ok(()) => "the store's file was taken away; what it held was written again: open the client anew",
+                Err(_) => "the store's file was taken away; what was not synced goes when this client closes",
+            };
+            let failure = Failure::new(FailureKind::StoreLost, "store_vanished", text);
+            return self.handle(Event::StoreLost(failure)).await;
+        }
+        let Ok(version) = self.parts.store.data_version().await else { return };
+        if self.version.replace(version).is_some_and(|before| before != version) {
+            self.parts.changes.tell_all();
+            if let Ok(memory) = self.parts.store.memory().await {
+                self.handle(Event::Wrote(memory)).await;
+            }
+        }
+    }
+}
+
+async fn stored(
+    store: &SqliteStore,
+    ids: &dyn Ids,
+    action: Action,
+    held: Option<Held>,
+    answered: &Answered,
+) -> Result<(Event, Touched), StoreError> {
+    let new_id: &(dyn Fn() -> Uuid + Send + Sync) = &|| ids.new_id();
+    let none = |memory| (Event::Done(memory), Touched::new());
+    Ok(match (action, held) {
+        (Action::StorePull, Some(Held::Pulled(Pulled { asked, lines, page }))) => {
+            let (stored, touched) = store.store_pull(&asked, lines, page, new_id).await?;
+            (Event::PullStored(stored), touched)
+        }
+        (Action::StorePush, Some(Held::Pushed(results))) => {
+            let (stored, touched) = store.store_push(&results).await?;
+            answered(&results);
+            (Event::PushStored(stored), touched)
+        }
+        (Action::Park(failure), _) => {
+            let (memory, touched) = store.park(&failure.code, &failure.message, new_id).await?;
+            (Event::Done(memory), touched)
+        }
+        (Action::Rotate, _) => none(store.rotate(new_id).await?),
+        (Action::Repair, _) => none(store.repair(new_id).await?),
+        (action, _) => return Err(StoreError::Malformed(format!("nothing is held for {action:?}"))),
+    })
+}
+
+fn no_token(error: &CredentialsError) -> Failure {
+    let (kind, code) = match error {
+        CredentialsError::SignedOut => (FailureKind::Unauthorized, "signed_out"),
+        CredentialsError::Unreachable(_) => (FailureKind::Network, "no_credentials"),
+    };
+    Failure::new(kind, code, error.to_string())
+}
+
+fn panicked() -> Failure {
+    Failure::new(FailureKind::Refused, "panicked", "a part of the client panicked; its log has the cause")
+}
