@@ -1,10 +1,10 @@
 //! A small app on a device, and a server that is nothing but the pages that a test writes.
 
 use nizhal::client::schema::Schema;
+use nizhal::client::session::PullStored;
 use nizhal::client::store::{
     Draft, MutateError, Notice, OtherUser, Place, SqliteStore, Store as _, StoreError, Touched, Written,
 };
-use nizhal::client::session::PullStored;
 use nizhal::prelude::*;
 use nizhal::{MutatorEntry, Principal, TableDesc};
 use serde_json::{Value, json};
@@ -88,9 +88,15 @@ pub(crate) async fn put(ctx: &mut Ctx<Claims>, args: Put) -> Result<Applied> {
     if Item::find_by_id(&*args.id).one(ctx.db()).await?.is_some() {
         return Err(reject!("there is one"));
     }
-    ItemActive { id: Set(args.id), shop: Set("s1".to_owned()), name: Set(args.name), count: Set(0), code: Set(args.code) }
-        .insert(ctx.db())
-        .await?;
+    ItemActive {
+        id: Set(args.id),
+        shop: Set("s1".to_owned()),
+        name: Set(args.name),
+        count: Set(0),
+        code: Set(args.code),
+    }
+    .insert(ctx.db())
+    .await?;
     Ok(Applied::done())
 }
 

@@ -2,8 +2,8 @@
 
 use crate::app::{Device, Item, Member, Stock, Transfer, item, page, rules};
 use crate::run;
-use nizhal::client::store::{Notice, OtherUser, Place, Store as _};
 use nizhal::client::StoreError;
+use nizhal::client::store::{Notice, OtherUser, Place, Store as _};
 use nizhal::prelude::*;
 use nizhal::{ColumnDesc, Table, TableDesc};
 use nizhal_tests::TempDir;
@@ -95,7 +95,8 @@ fn inv27_a_broken_file_is_made_anew_and_its_outbox_saved_where_it_can_be_read() 
         assert_eq!(again.names().await, "a=Ana's x=X");
         again.store.close().await;
         // No database at all.
-        std::fs::write(&file, b"not a database, but something else that is long enough to be looked at".repeat(99)).unwrap();
+        std::fs::write(&file, b"not a database, but something else that is long enough to be looked at".repeat(99))
+            .unwrap();
         let again = Device::open(&place(&dir), OtherUser::Apart, "ana").await.unwrap();
         let [Notice::Rebuilt { saved: None, kept_as, .. }] = &again.notices[..] else { panic!("{:?}", again.notices) };
         assert!(kept_as.exists() && again.outbox().await.is_empty());

@@ -143,7 +143,8 @@ fn inv19_a_sequence_that_is_anothers_is_left_and_nothing_is_refused() {
             [("forbidden", Some("client_id_taken"), 0), ("rejected", Some("number_used"), 0), ("outOfOrder", None, -1)]
         {
             let result = json!([{"clientMutationId": id, "status": status, "code": code, "lastMutationId": last}]);
-            let (stored, _) = device.store.store_push(&serde_json::from_value::<Vec<_>>(result).unwrap()).await.unwrap();
+            let (stored, _) =
+                device.store.store_push(&serde_json::from_value::<Vec<_>>(result).unwrap()).await.unwrap();
             assert_eq!((stored.parted, stored.memory.parked), (true, 0), "{status}");
         }
         device.store.rotate(&crate::app::new_id).await.unwrap();

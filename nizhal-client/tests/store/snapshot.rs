@@ -30,14 +30,18 @@ fn inv11_a_snapshot_is_shown_whole_or_not_at_all() {
     run(async {
         let device = Device::new().await;
         device.pull(page("c1", json!({"items": [item("a", "1")]}), json!({}))).await;
-        let (stored, touched) =
-            device.pull(page("c2", json!({"items": [item("b", "2")]}), json!({"hasMore": true, "complete": false}))).await;
+        let (stored, touched) = device
+            .pull(page("c2", json!({"items": [item("b", "2")]}), json!({"hasMore": true, "complete": false})))
+            .await;
         assert!(stored.moved && !stored.complete && stored.memory.staging && touched.is_empty());
         assert_eq!(device.names().await, "a=1");
         let gone = json!({"tombstoned": [{"table": "items", "id": "a"}]});
         let (stored, touched) = device.pull(page("c3", json!({"items": [item("b", "3")]}), gone)).await;
         assert!(stored.complete && !stored.memory.staging);
-        assert_eq!((device.names().await, touched.into_iter().collect::<Vec<_>>()), ("b=3".into(), vec!["items".into()]));
+        assert_eq!(
+            (device.names().await, touched.into_iter().collect::<Vec<_>>()),
+            ("b=3".into(), vec!["items".into()])
+        );
         assert_eq!(device.store.begin_pull().await.unwrap().cursor, "c3");
     });
 }
@@ -115,7 +119,8 @@ fn inv07_a_lost_bucket_takes_its_rows_along() {
 fn inv07_what_another_held_bucket_may_show_is_asked_for_again() {
     run(async {
         let device = Device::new().await;
-        let transfers = json!([{"id": "t", "from_shop": "s1", "to_shop": "s2"}, {"id": "u", "from_shop": "s2", "to_shop": "s2"}]);
+        let transfers =
+            json!([{"id": "t", "from_shop": "s1", "to_shop": "s2"}, {"id": "u", "from_shop": "s2", "to_shop": "s2"}]);
         let ids = async || {
             let found = Transfer::find().all(device.store.reads()).await.unwrap();
             found.into_iter().map(|transfer| transfer.id).collect::<Vec<_>>()
@@ -189,12 +194,14 @@ fn inv10_another_epoch_sends_again_what_the_rows_do_not_show() {
         device.mutate("put", json!({"id": "w", "name": "waits"})).await;
         let before = device.outbox().await;
         device.answer(1, "applied").await;
-        let mut restored = page("d1", json!({"items": [item("a", "older")]}), json!({"epoch": "e2", "cursorReset": true}));
+        let mut restored =
+            page("d1", json!({"items": [item("a", "older")]}), json!({"epoch": "e2", "cursorReset": true}));
         restored["lastMutationId"] = json!(9);
         let (stored, _) = device.pull(restored).await;
         assert!(stored.rotated);
         let again = device.outbox().await;
-        let ids = |batch: &[nizhal::wire::Mutation]| batch.iter().map(|m| m.client_mutation_id.clone()).collect::<Vec<_>>();
+        let ids =
+            |batch: &[nizhal::wire::Mutation]| batch.iter().map(|m| m.client_mutation_id.clone()).collect::<Vec<_>>();
         assert_eq!(ids(&again), ids(&before));
         assert_ne!(again[0].client_id, before[0].client_id);
         assert_eq!(again.iter().map(|m| m.mutation_id).collect::<Vec<_>>(), [Some(1), Some(2)]);

@@ -105,12 +105,23 @@ impl World {
             all.push(next);
         };
         if self.aborted {
-            // The driver answers at once what it gave up.
-            then(&|world| {
-                world.aborted = false;
-                world.due.retain(|due| !matches!(due, Due::Pull | Due::Push(_) | Due::Refresh));
-                world.tell(Event::PullFailed(failure(FailureKind::Aborted)));
-            });
+            // The driver answers at once what it gave up, unless the answer was faster.
+            for due in &self.due {
+                let event = match due {
+                    Due::Pull => Event::PullFailed(failure(FailureKind::Aborted)),
+                    Due::Push(_) => Event::PushFailed(failure(FailureKind::Aborted)),
+                    Due::Refresh => Event::TokenFailed(failure(FailureKind::Aborted)),
+                    _ => continue,
+                };
+                then(&|world| {
+                    world.aborted = false;
+                    world.answer(due, event.clone());
+                });
+                then(&|world| {
+                    world.aborted = false;
+                    world.well(due);
+                });
+            }
             return all;
         }
         use FailureKind::{Busy, Network, OutOfOrder, Refused, Store, TooLarge, Unauthorized, UpgradeRequired};
