@@ -6,6 +6,7 @@ mod dead;
 mod error;
 mod lock;
 mod meta;
+mod migrate;
 mod open;
 mod pull;
 mod purge;
