@@ -2,6 +2,8 @@
 //!
 //! Annotate structs with [`table`], functions with [`mutator`], say who may see what with [`sync_rules!`], and run.
 
+#[cfg(feature = "client")]
+pub use nizhal_client as client;
 pub use nizhal_core::*;
 #[cfg(feature = "server")]
 pub use nizhal_macros::main;
@@ -45,4 +47,7 @@ mod book {
     struct Server;
     #[doc = include_str!("../book/src/operate.md")]
     struct Operate;
+    #[cfg(feature = "client")]
+    #[doc = include_str!("../book/src/device.md")]
+    struct Device;
 }

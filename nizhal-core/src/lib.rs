@@ -24,6 +24,8 @@ mod mutator;
 mod random;
 mod rule;
 mod server;
+#[doc(hidden)]
+pub mod sql;
 mod stored;
 mod table;
 #[doc(hidden)]

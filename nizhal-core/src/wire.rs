@@ -98,14 +98,14 @@ impl<'de> Deserialize<'de> for CursorText {
 }
 
 /// The body of `POST /sync/push`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct PushRequest {
     /// In the order they are to apply.
     pub mutations: Vec<Mutation>,
 }
 
 /// One mutation of a push.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Mutation {
     /// The mutator's wire name.
@@ -117,16 +117,21 @@ pub struct Mutation {
     #[serde(deserialize_with = "identifier")]
     pub client_mutation_id: String,
     /// The client whose sequence this belongs to.
-    #[serde(rename = "clientID", default, deserialize_with = "optional_identifier")]
+    #[serde(
+        rename = "clientID",
+        default,
+        deserialize_with = "optional_identifier",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub client_id: Option<String>,
     /// The place in that sequence, from 1.
-    #[serde(rename = "mutationID", default)]
+    #[serde(rename = "mutationID", default, skip_serializing_if = "Option::is_none")]
     pub mutation_id: Option<i64>,
     /// The device's hybrid logical clock stamp.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hlc: Option<String>,
     /// `clientMutationId`s without which this makes no sense.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub depends_on: Vec<String>,
 }
 
@@ -154,14 +159,14 @@ fn optional_identifier<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Res
 }
 
 /// A tombstone: a row that was deleted, or left the actor's scope.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Gone {
     /// The table.
     pub table: String,
     /// The key as text.
     pub id: String,
     /// The row's `client_id`, where it differs.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub key: Option<String>,
 }
 

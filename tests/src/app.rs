@@ -80,7 +80,7 @@ impl App {
         let set_up = SetUp::new(binary, database.url());
         let address = Address::default();
         let server = Server::start(&set_up, &address);
-        Self { server, set_up, address, database, http: reqwest::Client::new() }
+        Self { server, set_up, address, database, http: crate::http() }
     }
 
     /// Starts the server again on the same database, killing the one that runs; with another set-up, when it was changed.

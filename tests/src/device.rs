@@ -111,7 +111,7 @@ impl Device {
     /// A device that holds nothing yet.
     pub fn new(address: &Address, id: &str, token: &str) -> Self {
         Self {
-            http: reqwest::Client::new(),
+            http: crate::http(),
             address: address.clone(),
             keys: BTreeMap::new(),
             bucket_column: "shop_id".to_owned(),

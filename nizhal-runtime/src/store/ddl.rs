@@ -5,7 +5,7 @@ use super::{
     sql::{DELETED_AT, Dialect, UPDATED_AT, VERSION, literal, quote, stamped},
 };
 use crate::schema::Schema;
-use nizhal_core::{ColumnDefault, ColumnDesc, MemberFilter, ParamSource, SqlType, TableDesc};
+use nizhal_core::{ColumnDefault, ColumnDesc, MemberFilter, ParamSource, SqlType, TableDesc, sql::sqlite_column};
 
 /// The engine's own tables, each with its `create` statement.
 pub(crate) fn engine_tables(dialect: Dialect) -> Vec<(&'static str, String)> {
@@ -167,6 +167,9 @@ pub(crate) fn engine_columns(dialect: Dialect, table: &TableDesc) -> Vec<(&'stat
 
 /// A column's definition.
 pub(crate) fn column(dialect: Dialect, column: &ColumnDesc) -> String {
+    if dialect == Dialect::Sqlite {
+        return sqlite_column(column);
+    }
     let mut sql = format!("{} {}", quote(column.name), dialect.type_name(column.sql));
     if let Some(expression) = column.generated {
         sql.push_str(&format!(" generated always as ({expression}) stored"));
@@ -175,13 +178,11 @@ pub(crate) fn column(dialect: Dialect, column: &ColumnDesc) -> String {
         sql.push_str(" not null");
     }
     if let Some(value) = column.default {
-        let value = match (value, dialect) {
-            (ColumnDefault::Now, Dialect::Postgres) => "now()".to_owned(),
-            // The driver's own spelling of a time, so that stored times compare as text.
-            (ColumnDefault::Now, Dialect::Sqlite) => "(strftime('%Y-%m-%dT%H:%M:%f', 'now') || '+00:00')".to_owned(),
-            (ColumnDefault::Text(text), _) => literal(text),
-            (ColumnDefault::Int(number), _) => number.to_string(),
-            (ColumnDefault::Bool(value), _) => dialect.boolean(value).to_owned(),
+        let value = match value {
+            ColumnDefault::Now => "now()".to_owned(),
+            ColumnDefault::Text(text) => literal(text),
+            ColumnDefault::Int(number) => number.to_string(),
+            ColumnDefault::Bool(value) => dialect.boolean(value).to_owned(),
         };
         sql.push_str(" default ");
         sql.push_str(&value);

@@ -3,6 +3,8 @@
 use nizhal_core::{ColumnDesc, Condition, ConstFilter, ConstValue, RuleTable, SqlType, TableDesc};
 use sha2::{Digest, Sha256};
 
+pub(crate) use nizhal_core::sql::{literal, quote};
+
 /// Which SQL to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dialect {
@@ -18,16 +20,6 @@ pub(crate) const VERSION: &str = "_nizhal_version";
 pub(crate) const UPDATED_AT: &str = "updated_at";
 /// When a row was softly deleted.
 pub(crate) const DELETED_AT: &str = "deleted_at";
-
-/// An identifier in double quotes.
-pub(crate) fn quote(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// A text literal.
-pub(crate) fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
 
 /// A name that changes when the definition does, so that finding it is finding the definition.
 pub(crate) fn stamped(prefix: &str, definition: &str) -> String {
@@ -192,12 +184,6 @@ pub(crate) fn wire_columns(table: &TableDesc) -> Vec<(&'static str, SqlType)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_and_literals_cannot_break_out() {
-        assert_eq!(quote("a\"b"), "\"a\"\"b\"");
-        assert_eq!(literal("o'clock"), "'o''clock'");
-    }
 
     #[test]
     fn a_stamp_follows_the_definition() {

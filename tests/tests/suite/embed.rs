@@ -71,7 +71,7 @@ async fn routes_stand_beside_the_users_own(kind: Kind) {
     let handle = running.handle();
     actix_web::rt::spawn(running);
 
-    let client = reqwest::Client::new();
+    let client = nizhal_tests::http();
     let claims = json!({"userId": "ann", "ownerId": "o", "exp": token::expiry(600)});
     let token = token::signed(&claims);
     let mutation = json!({"name": "addTodo", "args": {"clientId": "t1"}, "clientMutationId": "m1"});

@@ -134,7 +134,7 @@ async fn observers_hear_and_harm_nothing(kind: Kind) {
     let handle = running.handle();
     actix_web::rt::spawn(running);
 
-    let client = reqwest::Client::new();
+    let client = nizhal_tests::http();
     let token = token::signed(&json!({"userId": "ann", "ownerId": "o", "exp": token::expiry(600)}));
     let post = async |path: &str, token: &str, wire: &str, accept: &str, body: serde_json::Value| {
         let request = client.post(format!("{url}{path}")).bearer_auth(token).header("accept", accept);

@@ -3,8 +3,8 @@
 mod customer;
 mod ledger;
 
-pub use customer::{add_customer, delete_customer, update_customer_name, update_customer_phone};
-pub use ledger::{record_credit, record_payment};
+pub use customer::*;
+pub use ledger::{RecordCredit, RecordPayment, record_credit, record_payment};
 
 use crate::claims::Claims;
 use crate::table::{Customer, CustomerColumn};

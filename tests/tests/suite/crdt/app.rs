@@ -122,7 +122,7 @@ impl App {
 
     pub(super) async fn get(&self, path: &str) -> serde_json::Value {
         let reply = nizhal_tests::Reply::of(
-            reqwest::Client::new().get(self.address.at(path)).bearer_auth(token::signed(&token::claims("ann", None))),
+            nizhal_tests::http().get(self.address.at(path)).bearer_auth(token::signed(&token::claims("ann", None))),
         );
         reply.await.expect(200).json()
     }

@@ -1,0 +1,13 @@
+//! The ledger on devices in Rust, against its real server over real sockets.
+
+mod converge;
+mod fixture;
+mod kill;
+mod network;
+mod refused;
+mod share;
+mod token;
+mod watch;
+
+/// The app's binary.
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_credit-ledger");

@@ -1,0 +1,361 @@
+//! Carries out what the session wants: the one task that owns it, and those that it sends out.
+
+mod step;
+
+use crate::environment::{Clock, Connectivity, Credentials, Ids};
+use crate::exchange::{self, Caller, Pulled, user_of};
+use crate::session::{Action, Event, Failure, FailureKind, Memory, Session, Status};
+use crate::store::{Lock, SqliteStore, Store as _};
+use crate::transport::{Abortable, Frame, Frames, Given, Transport, unless};
+use crate::watch::Changes;
+use futures_util::FutureExt as _;
+use nizhal_core::wire::MutationResult;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use step::{no_token, panicked, stored};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{AbortHandle, JoinSet};
+
+/// How often to look whether another process wrote to the store.
+const LOOK_MS: i64 = 500;
+
+/// Hears the final answers of mutations.
+pub(crate) type Answered = dyn Fn(&[MutationResult]) + Send + Sync;
+
+/// What the driver works with.
+pub(crate) struct Parts {
+    pub(crate) store: Arc<SqliteStore>,
+    pub(crate) lock: Lock,
+    pub(crate) transport: Option<Arc<dyn Transport>>,
+    pub(crate) credentials: Arc<dyn Credentials>,
+    pub(crate) connectivity: Arc<dyn Connectivity>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn Ids>,
+    pub(crate) contract_version: String,
+    pub(crate) changes: Changes,
+    pub(crate) status: watch::Sender<Status>,
+    pub(crate) answered: Arc<Answered>,
+}
+
+/// What reaches the driver.
+pub(crate) enum Message {
+    /// From the client.
+    Event(Event),
+    /// Something was written; whoever wrote it waits until the status says so.
+    Wrote(oneshot::Sender<()>),
+    /// From a request.
+    Answered { event: Event, held: Option<Held> },
+    /// From the stream.
+    Stream { ticket: u64, event: Event },
+    /// Stop.
+    Close,
+}
+
+/// An answer on its way to the store.
+pub(crate) enum Held {
+    Pulled(Pulled),
+    Pushed(Vec<MutationResult>),
+}
+
+pub(crate) struct Driver {
+    session: Session,
+    parts: Parts,
+    to: mpsc::UnboundedSender<Message>,
+    from: mpsc::UnboundedReceiver<Message>,
+    tasks: JoinSet<()>,
+    /// Gives up the request that is under way.
+    give_up: watch::Sender<bool>,
+    held: Option<Held>,
+    /// Which stream is current.
+    stream_ticket: u64,
+    stream: Option<(AbortHandle, mpsc::UnboundedSender<()>)>,
+    timer: Option<i64>,
+    version: Option<i64>,
+    lost: bool,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        session: Session,
+        parts: Parts,
+        to: mpsc::UnboundedSender<Message>,
+        from: mpsc::UnboundedReceiver<Message>,
+    ) -> Self {
+        Self {
+            session,
+            parts,
+            to,
+            from,
+            tasks: JoinSet::new(),
+            give_up: watch::Sender::new(false),
+            held: None,
+            stream_ticket: 0,
+            stream: None,
+            timer: None,
+            version: None,
+            lost: false,
+        }
+    }
+
+    /// Runs until it is told to stop.
+    pub(crate) async fn run(mut self) {
+        let mut online = self.parts.connectivity.changes();
+        self.handle(Event::Started(Memory::default())).await;
+        let standing = *online.borrow_and_update();
+        self.handle(if standing { Event::Online } else { Event::Offline }).await;
+        let mut look_at = self.parts.clock.steady_ms() + LOOK_MS;
+        loop {
+            let wake = self.timer.map_or(look_at, |at| at.min(look_at));
+            tokio::select! {
+                message = self.from.recv() => match message {
+                    Some(Message::Close) | None => break,
+                    Some(message) => self.receive(message).await,
+                },
+                Ok(()) = online.changed() => {
+                    let standing = *online.borrow_and_update();
+                    self.handle(if standing { Event::Online } else { Event::Offline }).await;
+                }
+                () = self.parts.clock.sleep_until(wake) => {
+                    let now = self.parts.clock.steady_ms();
+                    if now >= look_at {
+                        look_at = now + LOOK_MS;
+                        self.look().await;
+                    }
+                    if self.timer.is_some_and(|at| now >= at) {
+                        self.timer = None;
+                        self.handle(Event::Timer).await;
+                    }
+                }
+                Some(_) = self.tasks.join_next() => {}
+            }
+        }
+        // What the store is doing is done to its end.
+        self.give_up.send_replace(true);
+        if let Some((stream, _)) = self.stream.take() {
+            stream.abort();
+        }
+        while self.tasks.join_next().await.is_some() {}
+    }
+
+    async fn receive(&mut self, message: Message) {
+        match message {
+            Message::Event(event) => self.handle(event).await,
+            Message::Wrote(seen) => {
+                self.handle(Event::Wrote(Memory::default())).await;
+                let _ = seen.send(());
+            }
+            Message::Answered { event, held } => {
+                self.held = held;
+                self.handle(event).await;
+            }
+            Message::Stream { ticket, event } if ticket == self.stream_ticket => {
+                if matches!(event, Event::StreamClosed { .. }) {
+                    self.stream = None;
+                }
+                self.handle(event).await;
+            }
+            _ => {}
+        }
+    }
+
+    async fn handle(&mut self, mut event: Event) {
+        // Events of several tasks may come in another order than their commits; the store is asked for what is true now, and
+        // whoever commits after this has an event that comes after this one.
+        if let Some(said) = event.memory_mut()
+            && let Ok(memory) = self.parts.store.memory().await
+        {
+            *said = memory;
+        }
+        let now = self.parts.clock.steady_ms();
+        for action in self.session.handle(event, now) {
+            self.perform(action);
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Say(status) => {
+                tracing::debug!(phase = ?status.phase, pending = status.pending, "sync");
+                self.parts.status.send_replace(status);
+            }
+            Action::SetTimer(at) => self.timer = at,
+            Action::Lead => {
+                let leads = self.parts.lock.take().unwrap_or_else(|error| {
+                    tracing::error!(%error, "the store's lock cannot be taken: another process may sync it");
+                    false
+                });
+                let _ = self.to.send(Message::Event(Event::Leads(leads)));
+            }
+            Action::Pull { streamed } => self.pull(streamed),
+            Action::Push { most } => self.push(most),
+            Action::RefreshToken => {
+                let credentials = self.parts.credentials.clone();
+                self.ask(Event::TokenFailed(panicked()), move |given| async move {
+                    let refreshing = async { credentials.refresh().await.map_err(|error| no_token(&error)) };
+                    match unless(&given, refreshing).await {
+                        Ok(()) => (Event::TokenRefreshed, None),
+                        Err(failure) => (Event::TokenFailed(failure), None),
+                    }
+                });
+            }
+            Action::Abort => drop(self.give_up.send_replace(true)),
+            Action::OpenStream => self.open_stream(),
+            Action::CloseStream => {
+                self.stream_ticket += 1;
+                if let Some((stream, _)) = self.stream.take() {
+                    stream.abort();
+                }
+            }
+            Action::Ping => {
+                if let Some((_, pings)) = &self.stream {
+                    let _ = pings.send(());
+                }
+            }
+            Action::StorePull | Action::StorePush | Action::Park(_) | Action::Rotate | Action::Repair => {
+                self.store(action);
+            }
+        }
+    }
+
+    /// Sends a task out whose event surely comes back, with `fallen` in its place when it panics.
+    fn ask<Fut>(&mut self, fallen: Event, work: impl FnOnce(Given) -> Fut)
+    where
+        Fut: Future<Output = (Event, Option<Held>)> + Send + 'static,
+    {
+        self.give_up = watch::Sender::new(false);
+        let (to, work) = (self.to.clone(), work(self.give_up.subscribe()));
+        self.tasks.spawn(async move {
+            let (event, held) = AssertUnwindSafe(work).catch_unwind().await.unwrap_or((fallen, None));
+            let _ = to.send(Message::Answered { event, held });
+        });
+    }
+
+    fn caller(&self) -> impl Future<Output = Result<Caller, Failure>> + Send + 'static {
+        let (credentials, user) = (self.parts.credentials.clone(), self.parts.store.principal().key().to_owned());
+        let contract_version = self.parts.contract_version.clone();
+        async move {
+            let token = credentials.token().await.map_err(|error| no_token(&error))?;
+            // Another user's token would send the first one's outbox in the second one's name.
+            if user_of(&token).is_some_and(|speaks| speaks != user) {
+                let text = "the token is another user's: open that user's store";
+                return Err(Failure::new(FailureKind::Unauthorized, "wrong_user", text));
+            }
+            Ok(Caller { token, contract_version })
+        }
+    }
+
+    fn pull(&mut self, streamed: bool) {
+        let (store, caller, to) = (self.parts.store.clone(), self.caller(), self.to.clone());
+        let Some(inner) = self.parts.transport.clone() else { return };
+        self.ask(Event::PullFailed(panicked()), move |given| async move {
+            let progress = move |rows| drop(to.send(Message::Event(Event::PullProgress { rows })));
+            let transport = Abortable { inner, given: given.clone() };
+            let pulled = match unless(&given, caller).await {
+                Ok(caller) => exchange::pull(&*store, &transport, &caller, streamed, &progress).await,
+                Err(failure) => Err(failure),
+            };
+            match pulled {
+                Ok(pulled) => (Event::PullAnswered, Some(Held::Pulled(pulled))),
+                Err(failure) => (Event::PullFailed(failure), None),
+            }
+        });
+    }
+
+    fn push(&mut self, most: usize) {
+        let (store, caller) = (self.parts.store.clone(), self.caller());
+        let Some(inner) = self.parts.transport.clone() else { return };
+        self.ask(Event::PushFailed(panicked()), move |given| async move {
+            let transport = Abortable { inner, given: given.clone() };
+            let pushed = match unless(&given, caller).await {
+                Ok(caller) => exchange::push(&*store, &transport, &caller, most).await,
+                Err(failure) => Err(failure),
+            };
+            match pushed {
+                Ok(results) => (Event::PushAnswered, Some(Held::Pushed(results))),
+                Err(failure) => (Event::PushFailed(failure), None),
+            }
+        });
+    }
+
+    /// A step in the store; it is not given up half way.
+    fn store(&mut self, action: Action) {
+        let (store, ids, changes) = (self.parts.store.clone(), self.parts.ids.clone(), self.parts.changes.clone());
+        let (held, answered, to) = (self.held.take(), self.parts.answered.clone(), self.to.clone());
+        self.tasks.spawn(async move {
+            let work = AssertUnwindSafe(stored(&store, &*ids, action, held, &*answered)).catch_unwind().await;
+            let event = match work {
+                Ok(Ok((event, touched))) => {
+                    changes.tell(&touched);
+                    event
+                }
+                Ok(Err(error)) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "the local store failed");
+                    Event::StoreFailed(error.failure())
+                }
+                Err(_) => Event::StoreFailed(panicked()),
+            };
+            let _ = to.send(Message::Event(event));
+        });
+    }
+
+    fn open_stream(&mut self) {
+        self.stream_ticket += 1;
+        let (to, ticket, caller) = (self.to.clone(), self.stream_ticket, self.caller());
+        let Some(transport) = self.parts.transport.clone() else { return };
+        let (pings, mut pinged) = mpsc::unbounded_channel();
+        let task = self.tasks.spawn(async move {
+            let say = |event| drop(to.send(Message::Stream { ticket, event }));
+            let opened = match caller.await {
+                Ok(caller) => AssertUnwindSafe(transport.open(&caller.token)).catch_unwind().await,
+                Err(failure) => Ok(Err(failure)),
+            };
+            let mut frames: Box<dyn Frames> = match opened {
+                Ok(Ok(frames)) => frames,
+                Ok(Err(failure)) => {
+                    let unauthorized = failure.kind == FailureKind::Unauthorized;
+                    return say(Event::StreamClosed { unauthorized });
+                }
+                Err(_) => return say(Event::StreamClosed { unauthorized: false }),
+            };
+            say(Event::StreamOpened);
+            loop {
+                tokio::select! {
+                    frame = frames.next() => match frame {
+                        Frame::Text(text) => say(Event::Frame { repull: text.starts_with("repull:") }),
+                        Frame::Closed(code) => {
+                            // 1008: an expired credential.
+                            return say(Event::StreamClosed { unauthorized: code == Some(1008) });
+                        }
+                    },
+                    ping = pinged.recv() => match ping {
+                        Some(()) => frames.send("ping").await,
+                        None => return,
+                    },
+                }
+            }
+        });
+        self.stream = Some((task, pings));
+    }
+
+    /// Another process's writes are ours to send, or to show; and a file that is gone is noticed.
+    async fn look(&mut self) {
+        if self.parts.store.is_in_memory() || self.lost {
+            return;
+        }
+        if !self.parts.store.is_there() {
+            self.lost = true;
+            let saved = self.parts.store.save().await;
+            let text = match saved {
+                Ok(()) => "the store's file was taken away; what it held was written again: open the client anew",
+                Err(_) => "the store's file was taken away; what was not synced goes when this client closes",
+            };
+            let failure = Failure::new(FailureKind::StoreLost, "store_vanished", text);
+            return self.handle(Event::StoreLost(failure)).await;
+        }
+        let Ok(version) = self.parts.store.data_version().await else { return };
+        if self.version.replace(version) != Some(version) {
+            self.parts.changes.tell_all();
+            self.handle(Event::Wrote(Memory::default())).await;
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! One request and its answer, from the store's words to the wire's and back. Nothing is stored here but what must be put aside.
+
+use crate::session::{Failure, FailureKind};
+use crate::store::{Asked, Store, StoreError};
+use crate::transport::{Request, Response, Transport};
+use crate::wire::{Pull, Push, Pushed, Refusal};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use nizhal_core::wire::MutationResult;
+
+/// How many rows a page is asked for.
+const PAGE_ROWS: u32 = 10_000;
+/// How much of an answer is held in memory before it is put aside.
+const HELD_BYTES: usize = 4 << 20;
+/// How large a push's body may be: servers take 1 MiB, and texts grow when they are quoted.
+const PUSH_BYTES: usize = 600 << 10;
+/// The largest answer that is no rows.
+const SMALL_BYTES: usize = 64 << 20;
+
+/// A pull's answer that waits to be stored.
+#[derive(Debug)]
+pub struct Pulled {
+    /// What was asked.
+    pub asked: Asked,
+    /// Lines of rows that were not put aside.
+    pub lines: Vec<Vec<u8>>,
+    /// The page that ends it.
+    pub page: Vec<u8>,
+}
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The token.
+    pub token: String,
+    /// The contract that the app was built for.
+    pub contract_version: String,
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        error.failure()
+    }
+}
+
+/// Asks for what is new; `progress` hears how many rows have come.
+///
+/// # Errors
+/// When no whole answer comes, or it is a refusal.
+pub async fn pull(
+    store: &dyn Store,
+    transport: &dyn Transport,
+    caller: &Caller,
+    streamed: bool,
+    progress: &(dyn Fn(u64) + Send + Sync),
+) -> Result<Pulled, Failure> {
+    let asked = store.begin_pull().await?;
+    let body = Pull { cursor: &asked.cursor, device_id: &asked.client_id, limit: PAGE_ROWS };
+    let mut response = transport.send(request("/sync/pull", caller, streamed, &body)).await?;
+    if response.status != 200 {
+        return Err(refusal(response).await.0);
+    }
+    if !response.lines {
+        let page = whole(&mut response).await?;
+        return Ok(Pulled { asked, lines: Vec::new(), page });
+    }
+    let (mut lines, mut held, mut rows) = (Vec::new(), 0, 0);
+    let mut last: Option<Vec<u8>> = None;
+    let mut part: Vec<u8> = Vec::new();
+    while let Some(chunk) = response.body.chunk().await? {
+        let mut rest = chunk.as_slice();
+        while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
+            part.extend_from_slice(&rest[..end]);
+            rest = &rest[end + 1..];
+            let line = std::mem::take(&mut part);
+            if let Some(before) = last.replace(line) {
+                rows += count_rows(&before);
+                held += before.len();
+                lines.push(before);
+            }
+        }
+        part.extend_from_slice(rest);
+        progress(rows);
+        if held > HELD_BYTES {
+            store.spill(&lines).await?;
+            (lines, held) = (Vec::new(), 0);
+        }
+    }
+    // The last line carries the cursor: without it nothing of what came before is taken.
+    match last {
+        Some(page) if part.is_empty() => Ok(Pulled { asked, lines, page }),
+        _ => Err(Failure::new(FailureKind::Network, "cut", "the answer was cut")),
+    }
+}
+
+/// Rows begin with a brace after `[` or `,`; nested objects make it an over-estimate, and it is only for a progress bar.
+fn count_rows(line: &[u8]) -> u64 {
+    line.windows(2).filter(|pair| matches!(pair, [b'[' | b',', b'{'])).count() as u64
+}
+
+/// Sends waiting mutations; their answers.
+///
+/// # Errors
+/// When no whole answer comes, or it is a refusal that answers none.
+pub async fn push(
+    store: &dyn Store,
+    transport: &dyn Transport,
+    caller: &Caller,
+    most: usize,
+) -> Result<Vec<MutationResult>, Failure> {
+    let mutations = store.batch(most, PUSH_BYTES).await?;
+    if mutations.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut response = transport.send(request("/sync/push", caller, false, &Push { mutations: &mutations })).await?;
+    if response.status == 200 {
+        let body = whole(&mut response).await?;
+        let pushed: Result<Pushed, _> = serde_json::from_slice(&body);
+        return pushed.map(|pushed| pushed.results).map_err(malformed);
+    }
+    let (failure, results) = refusal(response).await;
+    // What came before the failure is final; the failure itself comes again.
+    if results.is_empty() { Err(failure) } else { Ok(results) }
+}
+
+fn request(path: &'static str, caller: &Caller, lines: bool, body: &impl serde::Serialize) -> Request {
+    let Caller { token, contract_version } = caller.clone();
+    Request { path, token, contract_version, lines, body: serde_json::to_vec(body).unwrap_or_default() }
+}
+
+async fn whole(response: &mut Response) -> Result<Vec<u8>, Failure> {
+    let mut body = Vec::new();
+    while let Some(mut chunk) = response.body.chunk().await? {
+        body.append(&mut chunk);
+        if body.len() > SMALL_BYTES {
+            return Err(Failure::new(FailureKind::Malformed, "too_long", "the answer has no end"));
+        }
+    }
+    Ok(body)
+}
+
+fn malformed(error: impl std::fmt::Display) -> Failure {
+    Failure::new(FailureKind::Malformed, "malformed", format!("the answer is not the protocol's: {error}"))
+}
+
+/// Sorts a refusal into what may be done about it.
+async fn refusal(mut response: Response) -> (Failure, Vec<MutationResult>) {
+    let status = response.status;
+    let body = match whole(&mut response).await {
+        Ok(body) => body,
+        Err(failure) => return (failure, Vec::new()),
+    };
+    // A body that is not ours says no more than its status.
+    let Refusal { code, error, results } = serde_json::from_slice(&body).unwrap_or_default();
+    let kind = match (status, code.as_deref()) {
+        (401, _) => FailureKind::Unauthorized,
+        (413, _) => FailureKind::TooLarge,
+        (426, _) => FailureKind::UpgradeRequired,
+        (400, Some(_)) => FailureKind::BadRequest,
+        (429 | 500.., _) => FailureKind::Busy,
+        _ => FailureKind::Refused,
+    };
+    let code = code.unwrap_or_else(|| format!("http_{status}"));
+    let message = error.unwrap_or_else(|| format!("the server answered {status}"));
+    (Failure { kind, code, message, retry_after_ms: response.retry_after_ms }, results)
+}
+
+/// Whom a bearer token speaks for, if it is a JWT that says so, in the words of [`Principal::key`]. Not verified: the server does
+/// that.
+///
+/// [`Principal::key`]: nizhal_core::Principal::key
+pub(crate) fn user_of(token: &str) -> Option<String> {
+    let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    let claims: serde_json::Value = serde_json::from_slice(&payload).ok()?;
+    let (owner, user) = (claims.get("ownerId")?.as_str()?, claims.get("userId")?.as_str()?);
+    Some(serde_json::json!([owner, user]).to_string())
+}

@@ -1,0 +1,23 @@
+//! Nizhal on a device: a local SQLite database that the app reads with sea-orm, the same mutators as on the server for instant
+//! effect, a durable outbox, and sync that cannot get stuck unnoticed.
+//!
+//! [`Client`] is what an app holds. Below it, and usable apart from it: [`session`] decides (a pure state machine), [`store`] keeps
+//! (a SQLite file), [`transport`] carries, [`exchange`] speaks the wire.
+
+mod client;
+mod driver;
+pub mod environment;
+pub mod exchange;
+pub mod schema;
+pub mod session;
+mod setup;
+pub mod store;
+pub mod transport;
+mod watch;
+mod wire;
+
+pub use client::{Client, Mode, Receipt};
+pub use environment::{Credentials, CredentialsError};
+pub use session::{Phase, Status};
+pub use setup::{Setup, SetupError};
+pub use store::{MutateError, Notice, OtherUser, Parked, StoreError};

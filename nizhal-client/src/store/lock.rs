@@ -1,0 +1,46 @@
+//! Which of several processes syncs a store: whoever holds the lock on the file beside it. The system lets go of it when its
+//! holder dies, however it dies.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+
+/// The lock of one store.
+#[derive(Debug)]
+pub struct Lock {
+    file: Option<File>,
+    held: bool,
+}
+
+impl Lock {
+    /// The lock of the store at this path; a store in memory has no other process.
+    ///
+    /// # Errors
+    /// When the file beside it cannot be made.
+    pub fn of(path: Option<&Path>) -> std::io::Result<Self> {
+        let Some(path) = path else { return Ok(Self { file: None, held: true }) };
+        let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(beside(path))?;
+        Ok(Self { file: Some(file), held: false })
+    }
+
+    /// Takes it if nobody else has it; whether it is ours.
+    ///
+    /// # Errors
+    /// When the system cannot lock files.
+    pub fn take(&mut self) -> std::io::Result<bool> {
+        if let (false, Some(file)) = (self.held, &self.file) {
+            match file.try_lock() {
+                Ok(()) => self.held = true,
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+        }
+        Ok(self.held)
+    }
+}
+
+/// The file that is locked; it stays, so that a store that vanished is known to have been.
+pub(super) fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    PathBuf::from(name)
+}

@@ -1,0 +1,238 @@
+//! The device's own database: rows, cursor, acknowledgement and outbox, each step one transaction. No network in here.
+
+mod cell;
+mod ddl;
+mod dead;
+mod error;
+mod lock;
+mod meta;
+mod migrate;
+mod open;
+mod pull;
+mod purge;
+mod push;
+mod replay;
+mod rows;
+mod tx;
+mod write;
+
+pub use dead::Parked;
+pub use error::StoreError;
+pub use lock::Lock;
+pub use open::{Notice, OtherUser, Place};
+pub use write::{Draft, MutateError, Written};
+
+use crate::{
+    schema::Schema,
+    session::{Memory, PullStored, PushStored},
+};
+use nizhal_core::{
+    __private::BoxFuture,
+    Principal, Uuid,
+    wire::{Mutation, MutationResult},
+};
+use sea_orm::DatabaseConnection;
+use sqlx::SqlitePool;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Where a pull begins; an answer to an older question is not applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// The cursor to send.
+    pub cursor: String,
+    /// Who this device is in the server's sequences.
+    pub client_id: String,
+}
+
+/// Names of tables whose rows changed.
+pub type Touched = BTreeSet<String>;
+
+/// Fresh ids, from outside.
+pub type NewId<'a> = &'a (dyn Fn() -> Uuid + Send + Sync);
+
+/// What sync needs of a store. Each call is atomic: after a crash it happened or it did not.
+pub trait Store: Send + Sync + 'static {
+    /// What is in it.
+    fn memory(&self) -> BoxFuture<'_, Result<Memory, StoreError>>;
+    /// Runs a mutation and puts it into the outbox; durable when this returns.
+    fn mutate<'a>(&'a self, draft: Draft) -> BoxFuture<'a, Result<Written, MutateError>>;
+    /// Where the next pull begins; forgets what an answer that was cut left behind.
+    fn begin_pull(&self) -> BoxFuture<'_, Result<Asked, StoreError>>;
+    /// Puts aside lines of an answer that is still coming.
+    fn spill<'a>(&'a self, lines: &'a [Vec<u8>]) -> BoxFuture<'a, Result<(), StoreError>>;
+    /// Stores an answer: lines that were not put aside, and the page that ends it.
+    fn store_pull<'a>(
+        &'a self,
+        asked: &'a Asked,
+        lines: Vec<Vec<u8>>,
+        page: Vec<u8>,
+        new_id: NewId<'a>,
+    ) -> BoxFuture<'a, Result<(PullStored, Touched), StoreError>>;
+    /// The mutations to send next, in order.
+    fn batch(&self, most: usize, bytes: usize) -> BoxFuture<'_, Result<Vec<Mutation>, StoreError>>;
+    /// Stores the answers of a push.
+    fn store_push<'a>(
+        &'a self,
+        results: &'a [MutationResult],
+    ) -> BoxFuture<'a, Result<(PushStored, Touched), StoreError>>;
+    /// Parks the first waiting mutation without the server's word.
+    fn park<'a>(
+        &'a self,
+        code: &'a str,
+        error: &'a str,
+        new_id: NewId<'a>,
+    ) -> BoxFuture<'a, Result<(Memory, Touched), StoreError>>;
+    /// Puts all that waits under a new sequence.
+    fn rotate<'a>(&'a self, new_id: NewId<'a>) -> BoxFuture<'a, Result<Memory, StoreError>>;
+    /// Forgets the cursor and starts a new sequence; rows stay until the next snapshot replaces them.
+    fn repair<'a>(&'a self, new_id: NewId<'a>) -> BoxFuture<'a, Result<Memory, StoreError>>;
+    /// What was refused.
+    fn parked(&self) -> BoxFuture<'_, Result<Vec<Parked>, StoreError>>;
+    /// Forgets a refused mutation; false when there is none of this id.
+    fn discard<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<bool, StoreError>>;
+}
+
+/// A SQLite file, or a database in memory.
+pub struct SqliteStore {
+    writer: SqlitePool,
+    readers: SqlitePool,
+    db: DatabaseConnection,
+    reads: DatabaseConnection,
+    schema: Arc<Schema>,
+    principal: Mutex<Principal>,
+    touched: Arc<Mutex<Touched>>,
+    path: Option<PathBuf>,
+    /// Keeps a database in memory alive, whatever becomes of the other connections.
+    _anchor: Option<sqlx::SqliteConnection>,
+}
+
+impl std::fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqliteStore").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl SqliteStore {
+    /// The rows, to read: any sea-orm query runs on it. Writes go through mutators.
+    pub fn reads(&self) -> &DatabaseConnection {
+        &self.reads
+    }
+
+    /// The app's schema.
+    pub fn schema(&self) -> &Arc<Schema> {
+        &self.schema
+    }
+
+    /// Whom mutators are run for.
+    pub fn principal(&self) -> Principal {
+        self.principal.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Other claims of the same user, as after a change of shop.
+    ///
+    /// # Errors
+    /// [`StoreError::OtherUser`] when they are somebody else's.
+    pub fn set_principal(&self, principal: Principal) -> Result<(), StoreError> {
+        let mut own = self.principal.lock().unwrap_or_else(PoisonError::into_inner);
+        if own.key() != principal.key() {
+            return Err(StoreError::OtherUser);
+        }
+        *own = principal;
+        Ok(())
+    }
+
+    /// A number that changes when another process wrote to the file.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn data_version(&self) -> Result<i64, StoreError> {
+        // Of the writer's connection: it does not count its own commits.
+        Ok(sqlx::query_scalar("pragma data_version").fetch_one(&self.writer).await?)
+    }
+
+    /// Where its file is.
+    pub fn path(&self) -> Option<&std::path::Path> {
+        self.path.as_deref()
+    }
+
+    /// Whether it has no file.
+    pub fn is_in_memory(&self) -> bool {
+        self.path.is_none()
+    }
+
+    /// Writes the file again where it was taken away; this store goes on with the old one, so it must be opened anew.
+    ///
+    /// # Errors
+    /// When the place is gone too.
+    pub async fn save(&self) -> Result<(), StoreError> {
+        let path = self.path.as_ref().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
+        sqlx::query("vacuum into $1").bind(path).execute(&self.writer).await?;
+        Ok(())
+    }
+
+    /// Whether the file is still where it was opened.
+    pub fn is_there(&self) -> bool {
+        self.path.as_ref().is_none_or(|path| path.exists())
+    }
+
+    /// Closes the file.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+impl Store for SqliteStore {
+    fn memory(&self) -> BoxFuture<'_, Result<Memory, StoreError>> {
+        Box::pin(self.glance())
+    }
+    fn mutate<'a>(&'a self, draft: Draft) -> BoxFuture<'a, Result<Written, MutateError>> {
+        Box::pin(self.write(draft))
+    }
+    fn begin_pull(&self) -> BoxFuture<'_, Result<Asked, StoreError>> {
+        Box::pin(self.ask())
+    }
+    fn spill<'a>(&'a self, lines: &'a [Vec<u8>]) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(self.put_aside(lines))
+    }
+    fn store_pull<'a>(
+        &'a self,
+        asked: &'a Asked,
+        lines: Vec<Vec<u8>>,
+        page: Vec<u8>,
+        new_id: NewId<'a>,
+    ) -> BoxFuture<'a, Result<(PullStored, Touched), StoreError>> {
+        Box::pin(self.take_in(asked, lines, page, new_id))
+    }
+    fn batch(&self, most: usize, bytes: usize) -> BoxFuture<'_, Result<Vec<Mutation>, StoreError>> {
+        Box::pin(self.next_batch(most, bytes))
+    }
+    fn store_push<'a>(
+        &'a self,
+        results: &'a [MutationResult],
+    ) -> BoxFuture<'a, Result<(PushStored, Touched), StoreError>> {
+        Box::pin(self.settle(results))
+    }
+    fn park<'a>(
+        &'a self,
+        code: &'a str,
+        error: &'a str,
+        new_id: NewId<'a>,
+    ) -> BoxFuture<'a, Result<(Memory, Touched), StoreError>> {
+        Box::pin(self.park_first(code, error, new_id))
+    }
+    fn rotate<'a>(&'a self, new_id: NewId<'a>) -> BoxFuture<'a, Result<Memory, StoreError>> {
+        Box::pin(self.renumber(new_id))
+    }
+    fn repair<'a>(&'a self, new_id: NewId<'a>) -> BoxFuture<'a, Result<Memory, StoreError>> {
+        Box::pin(self.begin_again(new_id))
+    }
+    fn parked(&self) -> BoxFuture<'_, Result<Vec<Parked>, StoreError>> {
+        Box::pin(self.dead())
+    }
+    fn discard<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<bool, StoreError>> {
+        Box::pin(self.forget_dead(id))
+    }
+}

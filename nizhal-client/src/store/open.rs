@@ -1,0 +1,295 @@
+//! Opening a device's file: made when it is new, fitted to the app's tables, rebuilt when it is broken.
+
+use super::migrate::{Shape, shape};
+use super::{SqliteStore, StoreError, ddl, lock};
+use crate::schema::Schema;
+use nizhal_core::{Principal, Uuid};
+use sea_orm::SqlxSqliteConnector;
+use sqlx::ConnectOptions as _;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Where a store is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A file, and others beside it whose names begin with its own.
+    File(PathBuf),
+    /// Nowhere: gone when it is closed.
+    Memory,
+}
+
+/// What happens to a store that belongs to somebody else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OtherUser {
+    /// Each user has a file of their own, named by a hash of who they are. Nobody loses what is not synced.
+    #[default]
+    Apart,
+    /// One file: the first user's rows and outbox are wiped before the second sees anything.
+    Wipe,
+    /// One file: opening it as somebody else fails.
+    Refuse,
+}
+
+/// What the app's user may want to know of an opening.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// The file could not be read any more and was made anew.
+    Rebuilt {
+        /// What was wrong with it.
+        cause: String,
+        /// Unsynced mutations that were saved from it; `None` when they could not be read, and any that were in it are lost.
+        saved: Option<u64>,
+        /// Where the broken file was put.
+        kept_as: PathBuf,
+    },
+    /// There had been a store here, and it is gone: with it what was not synced.
+    Vanished,
+    /// Another user's rows were wiped, and so many mutations that were not synced.
+    Wiped {
+        /// How many mutations were lost.
+        unsynced: u64,
+    },
+    /// The app's tables changed: all rows are asked for again, and what is not synced is kept.
+    Migrated,
+}
+
+impl SqliteStore {
+    /// Opens the store of this user; what is to be told of it comes along.
+    ///
+    /// # Errors
+    /// When the place cannot be used, or belongs to somebody else.
+    pub async fn open(
+        place: &Place,
+        other: OtherUser,
+        schema: Arc<Schema>,
+        principal: Principal,
+        new_id: &(dyn Fn() -> Uuid + Send + Sync),
+    ) -> Result<(Self, Vec<Notice>), StoreError> {
+        let path = match place {
+            Place::Memory => None,
+            Place::File(path) if other == OtherUser::Apart => Some(apart(path, &principal)),
+            Place::File(path) => Some(path.clone()),
+        };
+        let mut notices = Vec::new();
+        if let Some(path) = &path
+            && !path.exists()
+            && lock::beside(path).exists()
+        {
+            notices.push(Notice::Vanished);
+        }
+        let tried = Self::try_open(path.as_deref(), other, &schema, &principal, new_id, &mut notices).await;
+        let broken = match (tried, &path) {
+            (Ok(store), _) => return Ok((store, notices)),
+            (Err(error), Some(path)) if error.is_lost() && path.exists() => error,
+            (Err(error), _) => return Err(error),
+        };
+        let path = path.unwrap_or_default();
+        let kept_as = put_aside(&path, new_id)?;
+        let store = Self::try_open(Some(&path), other, &schema, &principal, new_id, &mut notices).await?;
+        let saved = store.salvage(&kept_as, principal.key(), new_id).await;
+        if let Err(error) = &saved {
+            tracing::error!(%error, "the outbox of the broken store could not be read");
+        }
+        notices.push(Notice::Rebuilt { cause: broken.failure().message, saved: saved.ok(), kept_as });
+        Ok((store, notices))
+    }
+
+    async fn try_open(
+        path: Option<&Path>,
+        other: OtherUser,
+        schema: &Arc<Schema>,
+        principal: &Principal,
+        new_id: &(dyn Fn() -> Uuid + Send + Sync),
+        notices: &mut Vec<Notice>,
+    ) -> Result<Self, StoreError> {
+        let touched = Arc::new(Mutex::default());
+        let (writer, readers, anchor) = connect(path, &touched).await?;
+        let store = Self {
+            _anchor: anchor,
+            db: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer.clone()),
+            reads: SqlxSqliteConnector::from_sqlx_sqlite_pool(readers.clone()),
+            writer,
+            readers,
+            schema: schema.clone(),
+            principal: Mutex::new(principal.clone()),
+            touched,
+            path: path.map(Path::to_owned),
+        };
+        match store.fit(other, new_id, notices).await {
+            Ok(()) => Ok(store),
+            Err(error) => {
+                store.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn fit(
+        &self,
+        other: OtherUser,
+        new_id: &(dyn Fn() -> Uuid + Send + Sync),
+        notices: &mut Vec<Notice>,
+    ) -> Result<(), StoreError> {
+        let tx = self.begin().await?;
+        for sql in ddl::ENGINE {
+            tx.run(sql, []).await?;
+        }
+        let user = self.principal().key().to_owned();
+        let row = tx.one("select user, format, tables, waiting from _nizhal_meta", []).await?;
+        let mut made = Shape::new();
+        if let Some(row) = row {
+            let format: i64 = row.try_get("", "format")?;
+            if format != ddl::FORMAT {
+                return Err(StoreError::Broken(format!(
+                    "it is of format {format}, and this app knows {}",
+                    ddl::FORMAT
+                )));
+            }
+            made = serde_json::from_str(&row.try_get::<String>("", "tables")?).unwrap_or_default();
+            if row.try_get::<String>("", "user")? != user {
+                if other != OtherUser::Wipe {
+                    return Err(StoreError::OtherUser);
+                }
+                let unsynced: i64 = row.try_get("", "waiting")?;
+                notices.push(Notice::Wiped { unsynced: u64::try_from(unsynced).unwrap_or(0) });
+                tx.wipe(&made).await?;
+                made.clear();
+            }
+        }
+        let sql = "insert into _nizhal_meta (one, format, user, client_id, node) values (1, $1, $2, $3, $4) on conflict do nothing";
+        let (client_id, node) = (new_id().to_string(), new_id().simple().to_string());
+        tx.run(sql, [ddl::FORMAT.into(), user.into(), client_id.into(), node.into()]).await?;
+        let wanted = shape(&self.schema);
+        if made != wanted {
+            tx.migrate(&made, &wanted).await?;
+            if !made.is_empty() {
+                notices.push(Notice::Migrated);
+            }
+        }
+        // An answer that was cut, or a mutation that was at work when the device died, left nothing but this.
+        tx.run("delete from _nizhal_stage where loose = 1", []).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Copies what was not synced out of a broken file; how many mutations it was.
+    async fn salvage(
+        &self,
+        from: &Path,
+        user: &str,
+        new_id: &(dyn Fn() -> Uuid + Send + Sync),
+    ) -> Result<u64, StoreError> {
+        let options = SqliteConnectOptions::new().filename(from).read_only(true);
+        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
+        let owner: String = sqlx::query_scalar("select user from _nizhal_meta").fetch_one(&pool).await?;
+        if owner != user {
+            return Ok(0);
+        }
+        let sql = "select id, name, args, hlc, now, depends_on from _nizhal_outbox where state = 0 or covered = 0 order by seq";
+        let rows: Vec<[String; 6]> = sqlx::query_as::<_, (String, String, String, String, String, String)>(sql)
+            .fetch_all(&pool)
+            .await?
+            .into_iter()
+            .map(Into::into)
+            .collect();
+        pool.close().await;
+        let tx = self.begin().await?;
+        let saved = rows.len() as u64;
+        for row in rows {
+            let sql = "insert into _nizhal_outbox (id, name, args, hlc, now, depends_on, client_id, number) \
+                values ($1, $2, $3, $4, $5, $6, '', 0)";
+            tx.run(sql, row.map(Into::into)).await?;
+        }
+        tx.rotate(new_id, true).await?;
+        tx.commit().await?;
+        Ok(saved)
+    }
+}
+
+async fn connect(
+    path: Option<&Path>,
+    touched: &Arc<Mutex<super::Touched>>,
+) -> Result<(SqlitePool, SqlitePool, Option<SqliteConnection>), StoreError> {
+    let options = match path {
+        Some(path) => SqliteConnectOptions::new().filename(path).create_if_missing(true),
+        // Under a name of its own, so that a connection which was given up half way takes no rows along.
+        None => "sqlite::memory:".parse()?,
+    };
+    let options = options
+        .journal_mode(SqliteJournalMode::Wal)
+        // `mutate` promises that what it returned from is there after a power cut; a phone's battery is one.
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_secs(30))
+        // So that `insert or replace` fires the delete triggers of the row it replaces.
+        .pragma("recursive_triggers", "on");
+    let one = SqlitePoolOptions::new().max_connections(1).min_connections(1).idle_timeout(None).max_lifetime(None);
+    let touched = touched.clone();
+    let writer = one
+        .after_connect(move |connection, _| {
+            let touched = touched.clone();
+            Box::pin(async move {
+                connection.lock_handle().await?.set_update_hook(move |change| {
+                    if !change.table.starts_with("_nizhal_") {
+                        let mut touched = touched.lock().unwrap_or_else(PoisonError::into_inner);
+                        if !touched.contains(change.table) {
+                            touched.insert(change.table.to_owned());
+                        }
+                    }
+                });
+                Ok(())
+            })
+        })
+        .acquire_timeout(Duration::from_secs(60))
+        .connect_with(options.clone())
+        .await?;
+    let readers = match path {
+        None => writer.clone(),
+        Some(_) => {
+            SqlitePoolOptions::new()
+                .max_connections(4)
+                .acquire_timeout(Duration::from_secs(30))
+                .connect_with(options.clone().pragma("query_only", "on"))
+                .await?
+        }
+    };
+    let anchor = match path {
+        None => Some(options.connect().await?),
+        Some(_) => None,
+    };
+    Ok((writer, readers, anchor))
+}
+
+/// `app.db` and a user: `app.0123456789abcdef.db`.
+fn apart(path: &Path, principal: &Principal) -> PathBuf {
+    let hash = nizhal_core::Random::of(principal.key()).next_u64();
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let name = match path.extension() {
+        Some(extension) => format!("{stem}.{hash:016x}.{}", extension.to_string_lossy()),
+        None => format!("{stem}.{hash:016x}"),
+    };
+    path.with_file_name(name)
+}
+
+/// Moves a broken file and its journal out of the way.
+fn put_aside(path: &Path, new_id: &(dyn Fn() -> Uuid + Send + Sync)) -> Result<PathBuf, StoreError> {
+    let with = |suffix: &str, of: &Path| {
+        let mut name = of.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    let aside = with(&format!(".broken-{}", new_id().simple()), path);
+    std::fs::rename(path, &aside)?;
+    for journal in ["-wal", "-shm"] {
+        let old = with(journal, path);
+        if old.exists() {
+            std::fs::rename(old, with(journal, &aside))?;
+        }
+    }
+    Ok(aside)
+}

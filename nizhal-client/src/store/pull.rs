@@ -1,0 +1,195 @@
+//! A pull's answer: put aside until its snapshot is whole, then laid under the pending mutations in one transaction.
+
+use super::{Asked, NewId, SqliteStore, StoreError, Touched, cell, purge::Purged, tx::Tx};
+use crate::session::{Memory, PullStored};
+use crate::wire::{Batch, Page};
+use sea_orm::Value;
+
+/// What `kind` says in `_nizhal_stage`.
+const ROWS: i64 = 0;
+const PAGE: i64 = 1;
+
+impl SqliteStore {
+    pub(super) async fn ask(&self) -> Result<Asked, StoreError> {
+        let tx = self.begin().await?;
+        let meta = tx.meta().await?;
+        let asked = Asked { cursor: meta.position().to_owned(), client_id: meta.client_id };
+        tx.run("delete from _nizhal_stage where loose = 1", []).await?;
+        tx.commit().await?;
+        Ok(asked)
+    }
+
+    pub(super) async fn put_aside(&self, lines: &[Vec<u8>]) -> Result<(), StoreError> {
+        let tx = self.begin().await?;
+        for line in lines {
+            tx.stage(ROWS, 1, line.clone()).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    pub(super) async fn take_in(
+        &self,
+        asked: &Asked,
+        lines: Vec<Vec<u8>>,
+        last: Vec<u8>,
+        new_id: NewId<'_>,
+    ) -> Result<(PullStored, Touched), StoreError> {
+        let page: Page<'_> = parse(&last)?;
+        let tx = self.begin().await?;
+        let meta = tx.meta().await?;
+        if asked.cursor != meta.position() || asked.client_id != meta.client_id {
+            // It answers an older question: its acknowledgement would drop another write.
+            let stored = PullStored { memory: meta.memory(), moved: true, ..PullStored::default() };
+            return Ok((stored, Touched::new()));
+        }
+        let reset = page.cursor_reset || asked.cursor.is_empty();
+        if reset {
+            tx.run("delete from _nizhal_stage where loose = 0", []).await?;
+        }
+        let moved = page.cursor != asked.cursor;
+        if page.has_more {
+            if moved {
+                for line in lines {
+                    tx.stage(ROWS, 1, line).await?;
+                }
+                tx.run("update _nizhal_stage set loose = 0", []).await?;
+                let sql = "update _nizhal_meta set staged = $1, staged_reset = case when $2 then 1 when staged is null then 0 \
+                    else staged_reset end";
+                tx.run(sql, [page.cursor.clone().into(), reset.into()]).await?;
+                tx.stage(PAGE, 0, last).await?;
+            }
+            let memory = tx.meta().await?.memory();
+            tx.commit().await?;
+            return Ok((PullStored { memory, moved, ..PullStored::default() }, Touched::new()));
+        }
+        let rotated = meta.epoch.as_ref().is_some_and(|epoch| *epoch != page.epoch);
+        let reset = reset || (meta.staged.is_some() && meta.staged_reset);
+        let staged = meta.staged.is_some() || tx.one("select 1 from _nizhal_stage limit 1", []).await?.is_some();
+        let last_number = page.last_mutation_id.unwrap_or(0);
+        let quiet = !staged && !reset && lines.is_empty() && page.is_empty() && !rotated;
+        if quiet && !tx.covers(&asked.client_id, last_number).await? {
+            let sql = "update _nizhal_meta set cursor = $1, epoch = $2, complete = 1";
+            tx.run(sql, [page.cursor.as_str().into(), page.epoch.as_str().into()]).await?;
+            let memory = tx.meta().await?.memory();
+            tx.commit().await?;
+            return Ok((PullStored { memory, complete: true, moved, rotated }, Touched::new()));
+        }
+        tx.undo().await?;
+        if reset {
+            for table in self.schema.tables() {
+                tx.run(&format!("delete from {}", table.name()), []).await?;
+            }
+        }
+        let mut unclear = tx.lay_staged().await?;
+        for line in &lines {
+            tx.lay_batch(&parse(line)?).await?;
+        }
+        unclear |= tx.lay_page(&page).await?;
+        if unclear {
+            return tx.start_over().await;
+        }
+        let sql = "update _nizhal_meta set cursor = $1, epoch = $2, complete = 1, staged = null, staged_reset = 0";
+        tx.run(sql, [page.cursor.as_str().into(), page.epoch.as_str().into()]).await?;
+        tx.run("delete from _nizhal_stage", []).await?;
+        let sql = "update _nizhal_outbox set covered = 1 where client_id = $1 and number <= $2 and covered = 0";
+        tx.run(sql, [asked.client_id.as_str().into(), last_number.into()]).await?;
+        if rotated {
+            // The server lost what it knew of our sequence, and maybe what it had acknowledged: all that the rows do not show for
+            // certain is sent again.
+            tx.rotate(new_id, true).await?;
+        }
+        tx.forget_done().await?;
+        tx.redo().await?;
+        let memory = tx.meta().await?.memory();
+        Ok((PullStored { memory, complete: true, moved, rotated }, tx.commit().await?))
+    }
+
+    pub(super) async fn renumber(&self, new_id: NewId<'_>) -> Result<Memory, StoreError> {
+        let tx = self.begin().await?;
+        tx.rotate(new_id, false).await?;
+        let memory = tx.meta().await?.memory();
+        tx.commit().await?;
+        Ok(memory)
+    }
+
+    pub(super) async fn begin_again(&self, new_id: NewId<'_>) -> Result<Memory, StoreError> {
+        let tx = self.begin().await?;
+        tx.rotate(new_id, false).await?;
+        tx.forget_position().await?;
+        let memory = tx.meta().await?.memory();
+        tx.commit().await?;
+        Ok(memory)
+    }
+}
+
+impl Tx<'_> {
+    async fn stage(&self, kind: i64, loose: i64, body: Vec<u8>) -> Result<(), StoreError> {
+        let sql = "insert into _nizhal_stage (kind, loose, body) values ($1, $2, $3)";
+        self.run(sql, [kind.into(), loose.into(), Value::Bytes(Some(body))]).await?;
+        Ok(())
+    }
+
+    /// Whether some mutation's effects are in the rows now that were not before.
+    async fn covers(&self, client_id: &str, last: i64) -> Result<bool, StoreError> {
+        let sql = "select 1 from _nizhal_outbox where client_id = $1 and number <= $2 and covered = 0 limit 1";
+        Ok(self.one(sql, [client_id.into(), last.into()]).await?.is_some())
+    }
+
+    /// Lays what was put aside, piece by piece, so that memory holds one; whether a purge was unclear.
+    async fn lay_staged(&self) -> Result<bool, StoreError> {
+        let (mut n, mut unclear) = (0_i64, false);
+        let sql = "select n, kind, body from _nizhal_stage where n > $1 order by n limit 1";
+        while let Some(row) = self.one(sql, [n.into()]).await? {
+            n = row.try_get("", "n")?;
+            let (kind, body): (i64, Vec<u8>) = (row.try_get("", "kind")?, row.try_get("", "body")?);
+            if kind == ROWS {
+                self.lay_batch(&parse(&body)?).await?;
+            } else {
+                unclear |= self.lay_page(&parse(&body)?).await?;
+            }
+        }
+        Ok(unclear)
+    }
+
+    async fn lay_page(&self, page: &Page<'_>) -> Result<bool, StoreError> {
+        // What is gone first: a row may have moved to a bucket that is held.
+        let unclear = matches!(self.purge(&page.removed_buckets).await?, Purged::Unclear);
+        self.remove(&page.tombstoned).await?;
+        self.remove(&page.removed).await?;
+        for batch in &page.changed {
+            self.lay_batch(batch).await?;
+        }
+        Ok(unclear)
+    }
+
+    async fn lay_batch(&self, batch: &Batch<'_>) -> Result<(), StoreError> {
+        // A table that a newer server syncs means nothing to this app.
+        let Some(table) = self.store.schema().table(&batch.table) else { return Ok(()) };
+        for rows in cell::rows(table, batch.rows)? {
+            self.put(table, rows).await?;
+        }
+        Ok(())
+    }
+
+    /// Nothing of the answer is of use: the rows stay as they were, and all of them are asked for again.
+    async fn start_over(self) -> Result<(PullStored, Touched), StoreError> {
+        let store = self.store;
+        self.tx.rollback().await?;
+        let tx = store.begin().await?;
+        tx.forget_position().await?;
+        let memory = tx.meta().await?.memory();
+        tx.commit().await?;
+        Ok((PullStored { memory, moved: true, ..PullStored::default() }, Touched::new()))
+    }
+
+    pub(super) async fn forget_position(&self) -> Result<(), StoreError> {
+        self.run("update _nizhal_meta set cursor = '', staged = null, staged_reset = 0", []).await?;
+        self.run("delete from _nizhal_stage", []).await?;
+        Ok(())
+    }
+}
+
+fn parse<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, StoreError> {
+    serde_json::from_slice(body).map_err(|error| StoreError::Malformed(error.to_string()))
+}

@@ -1,0 +1,131 @@
+//! Mutators at work on the device: run when they are made, and again over fresh rows.
+
+use super::{StoreError, ddl, tx::Tx};
+use futures_util::FutureExt as _;
+use nizhal_core::{CtxParts, DateTimeUtc, Error, Hlc, MutatorEntry, Random, Uuid};
+use sea_orm::{DbErr, RuntimeErr, TransactionTrait};
+use serde_json::value::RawValue;
+use std::panic::AssertUnwindSafe;
+
+/// A pending mutation.
+pub(super) struct Entry {
+    pub(super) seq: i64,
+    pub(super) id: String,
+    pub(super) call: MutatorEntry,
+    pub(super) args: String,
+    pub(super) hlc: Hlc,
+    pub(super) now: DateTimeUtc,
+}
+
+impl Tx<'_> {
+    /// Runs one mutation in a savepoint; when it fails, its effects are gone. The triggers keep what it touches.
+    pub(super) async fn play(&self, entry: &Entry) -> Result<Result<(), Error>, StoreError> {
+        self.run("update _nizhal_meta set capture = 1, seq = $1", [entry.seq.into()]).await?;
+        let Ok(args) = serde_json::from_str::<&RawValue>(&entry.args) else {
+            return Ok(Err(Error::InvalidArgs("the arguments are no JSON".to_owned())));
+        };
+        let parts = CtxParts {
+            tx: self.tx.begin().await?,
+            principal: self.store.principal(),
+            now: entry.now,
+            hlc: entry.hlc,
+            ids: ids(&entry.id, entry.now),
+            jobs: Vec::new(),
+            random: Random::of(&entry.id),
+            server: None,
+        };
+        let called = AssertUnwindSafe((entry.call.call)(parts, args)).catch_unwind().await;
+        // The savepoint went with the panic.
+        let Ok((parts, result)) = called else {
+            return Ok(Err(Error::internal(format!("the mutator `{}` panicked", entry.call.desc.name))));
+        };
+        match result {
+            Ok(_) => {
+                parts.tx.commit().await?;
+                Ok(Ok(()))
+            }
+            Err(error) => {
+                parts.tx.rollback().await?;
+                Ok(Err(error))
+            }
+        }
+    }
+
+    /// Whether only the server can run it: it says so, or it asks for a table that stays there.
+    pub(super) fn is_servers(&self, error: &Error) -> bool {
+        match error {
+            Error::ServerOnly(_) => true,
+            Error::Db(DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) => {
+                let text = error.as_database_error().map(|error| error.message().to_owned()).unwrap_or_default();
+                let missing = text.strip_prefix("no such table: ").map(|name| name.trim_start_matches("main."));
+                missing.is_some_and(|name| self.store.schema().absent().contains(&name))
+            }
+            _ => false,
+        }
+    }
+
+    /// Takes all pending effects off the rows.
+    pub(super) async fn undo(&self) -> Result<(), StoreError> {
+        let shown = self.one("select 1 from _nizhal_outbox where shown = 1 limit 1", []).await?;
+        if shown.is_none() {
+            return Ok(());
+        }
+        for table in self.store.schema().tables() {
+            for sql in ddl::undo(table) {
+                self.run(&sql, []).await?;
+            }
+        }
+        self.run("delete from _nizhal_made", []).await?;
+        self.run("delete from _nizhal_needs", []).await?;
+        self.run("update _nizhal_outbox set shown = 0 where shown = 1", []).await?;
+        Ok(())
+    }
+
+    /// Runs again, in order, all that the rows do not show yet. One that fails now stays queued without effect: the server decides.
+    pub(super) async fn redo(&self) -> Result<(), StoreError> {
+        let sql =
+            "select seq, id, name, args, hlc, now from _nizhal_outbox where covered = 0 and shown = 0 order by seq";
+        let mut shown: Vec<i64> = Vec::new();
+        for row in self.all(sql, []).await? {
+            let name: String = row.try_get("", "name")?;
+            let (hlc, now): (String, String) = (row.try_get("", "hlc")?, row.try_get("", "now")?);
+            // A mutator that an update of the app took away is the server's to judge.
+            let Some(call) = self.store.schema().mutator(&name).copied() else { continue };
+            let broken = |what: &str| StoreError::Broken(format!("the outbox has a {what} that is none"));
+            let now = DateTimeUtc::from(chrono::DateTime::parse_from_rfc3339(&now).map_err(|_| broken("time"))?);
+            let hlc = hlc.parse().map_err(|_| broken("stamp"))?;
+            let entry = Entry {
+                seq: row.try_get("", "seq")?,
+                id: row.try_get("", "id")?,
+                call,
+                args: row.try_get("", "args")?,
+                hlc,
+                now,
+            };
+            match self.play(&entry).await? {
+                Ok(()) => shown.push(entry.seq),
+                Err(error) => tracing::debug!(name, id = entry.id, %error, "a pending mutation has no effect for now"),
+            }
+        }
+        if !shown.is_empty() {
+            let shown = serde_json::to_string(&shown).unwrap_or_default();
+            let sql = "update _nizhal_outbox set shown = 1 where seq in (select value from json_each($1))";
+            self.run(sql, [shown.into()]).await?;
+        }
+        self.run("update _nizhal_meta set capture = 0", []).await?;
+        Ok(())
+    }
+}
+
+/// Ids that follow from the mutation, so that running it again makes the same rows: UUIDs of version 7.
+fn ids(id: &str, now: DateTimeUtc) -> Box<dyn FnMut() -> Uuid + Send + Sync> {
+    let mut random = Random::of(&format!("{id} ids"));
+    let millis = u64::try_from(now.timestamp_millis()).unwrap_or(0);
+    Box::new(move || {
+        let (high, low) = (random.next_u64(), random.next_u64());
+        let mut bytes = [0; 10];
+        bytes[..2].copy_from_slice(&high.to_be_bytes()[..2]);
+        bytes[2..].copy_from_slice(&low.to_be_bytes());
+        uuid::Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid()
+    })
+}

@@ -1,0 +1,61 @@
+//! One local transaction.
+
+use super::{SqliteStore, StoreError, Touched};
+use sea_orm::{
+    ConnectionTrait, DatabaseTransaction, DbBackend, QueryResult, SqliteTransactionMode, Statement, TransactionOptions,
+    TransactionTrait, Value,
+};
+use std::sync::PoisonError;
+
+/// The store's writer, held until commit; dropped without one, nothing happened.
+pub(super) struct Tx<'a> {
+    pub(super) tx: DatabaseTransaction,
+    pub(super) store: &'a SqliteStore,
+}
+
+impl SqliteStore {
+    pub(super) async fn begin(&self) -> Result<Tx<'_>, StoreError> {
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        let tx = self.db.begin_with_options(options).await?;
+        // What a transaction that came to nothing touched.
+        self.touched.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        Ok(Tx { tx, store: self })
+    }
+}
+
+impl Tx<'_> {
+    pub(super) async fn run(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Result<u64, StoreError> {
+        Ok(self.tx.execute_raw(statement(sql, values)).await?.rows_affected())
+    }
+
+    pub(super) async fn one(
+        &self,
+        sql: &str,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Result<Option<QueryResult>, StoreError> {
+        Ok(self.tx.query_one_raw(statement(sql, values)).await?)
+    }
+
+    pub(super) async fn all(
+        &self,
+        sql: &str,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Result<Vec<QueryResult>, StoreError> {
+        Ok(self.tx.query_all_raw(statement(sql, values)).await?)
+    }
+
+    /// Commits; the tables whose rows changed.
+    pub(super) async fn commit(self) -> Result<Touched, StoreError> {
+        // Before the connection goes to the next: what that touches is its own to tell.
+        let touched = std::mem::take(&mut *self.store.touched.lock().unwrap_or_else(PoisonError::into_inner));
+        self.tx.commit().await?;
+        Ok(touched)
+    }
+}
+
+fn statement(sql: &str, values: impl IntoIterator<Item = Value>) -> Statement {
+    Statement::from_sql_and_values(DbBackend::Sqlite, sql, values)
+}

@@ -1,0 +1,136 @@
+//! A mutation of the app's own: its effect here and its place in the outbox, in one transaction.
+
+use super::{SqliteStore, StoreError, Touched, replay::Entry};
+use crate::session::Memory;
+use nizhal_core::{DateTimeUtc, Error, Hlc, HlcClock, NodeId};
+use sea_orm::Value;
+
+/// A mutation as it is wanted.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// Its `clientMutationId`: a second write of the same id changes nothing.
+    pub id: String,
+    /// The mutator's wire name.
+    pub name: String,
+    /// Its arguments as JSON.
+    pub args: String,
+    /// When it is made; it keeps this time whenever it is run again.
+    pub now: DateTimeUtc,
+    /// Whether its effect shows at once, before the server has said anything.
+    pub local: bool,
+    /// Mutations without which it makes no sense, beyond those that made the rows it writes to.
+    pub depends_on: Vec<String>,
+    /// The refused mutation that it takes the place of.
+    pub replaces: Option<String>,
+}
+
+/// What became of it.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// Whether its effect shows; else the server alone can run it.
+    pub shown: bool,
+    /// What the store holds now.
+    pub memory: Memory,
+    /// The tables that changed.
+    pub touched: Touched,
+}
+
+/// Why a mutation was not written; nothing was changed and nothing queued.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MutateError {
+    /// The mutator said no.
+    #[error("{0}")]
+    Rejected(String),
+    /// The arguments do not fit.
+    #[error("{0}")]
+    InvalidArgs(String),
+    /// The app did not list the mutator.
+    #[error("the mutator `{0}` is not listed: add it to .mutators(...)")]
+    UnknownMutator(String),
+    /// The mutator failed on the rows that are here.
+    #[error("the mutator failed")]
+    Failed(#[source] Error),
+    /// The local store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The client was closed.
+    #[error("the client was closed")]
+    Closed,
+}
+
+impl SqliteStore {
+    pub(super) async fn write(&self, draft: Draft) -> Result<Written, MutateError> {
+        let entry = self.schema.mutator(&draft.name).ok_or_else(|| MutateError::UnknownMutator(draft.name.clone()))?;
+        let tx = self.begin().await?;
+        let meta = tx.meta().await?;
+        let known = tx.one("select 1 from _nizhal_outbox where id = $1", [draft.id.clone().into()]).await?;
+        if known.is_some() {
+            return Ok(Written { shown: false, memory: meta.memory(), touched: Touched::new() });
+        }
+        let hlc = next_stamp(meta.hlc.as_deref(), &meta.node, draft.now);
+        let sql = "insert into _nizhal_outbox (id, name, args, hlc, now, client_id, number, shown) \
+            values ($1, $2, $3, $4, $5, $6, $7, $8) returning seq";
+        let values: [Value; 8] = [
+            draft.id.clone().into(),
+            draft.name.clone().into(),
+            draft.args.clone().into(),
+            hlc.to_string().into(),
+            draft.now.to_rfc3339().into(),
+            meta.client_id.into(),
+            meta.next_number.into(),
+            (if draft.local { 0 } else { 2 }).into(),
+        ];
+        let row = tx.one(sql, values).await?;
+        let row = row.ok_or_else(|| StoreError::Broken("an insert returned nothing".to_owned()))?;
+        let seq: i64 = row.try_get("", "seq").map_err(StoreError::from)?;
+        let sql = "update _nizhal_meta set next_number = next_number + 1, hlc = $1";
+        tx.run(sql, [hlc.to_string().into()]).await?;
+        let mut shown = false;
+        if draft.local {
+            let pending = Entry { seq, id: draft.id, call: *entry, args: draft.args, hlc, now: draft.now };
+            match tx.play(&pending).await? {
+                Ok(()) => {
+                    shown = true;
+                    tx.run("update _nizhal_outbox set shown = 1 where seq = $1", [seq.into()]).await?;
+                }
+                Err(error) if tx.is_servers(&error) => {
+                    tx.run("update _nizhal_outbox set shown = 2 where seq = $1", [seq.into()]).await?;
+                }
+                Err(Error::Rejected(reason)) => return Err(MutateError::Rejected(reason)),
+                Err(Error::InvalidArgs(reason)) => return Err(MutateError::InvalidArgs(reason)),
+                Err(error) => return Err(MutateError::Failed(error)),
+            }
+            tx.run("update _nizhal_meta set capture = 0", []).await?;
+        }
+        tx.depend(seq, &draft.depends_on).await?;
+        if let Some(parked) = draft.replaces {
+            tx.run("delete from _nizhal_dead where id = $1", [parked.into()]).await?;
+        }
+        let memory = tx.meta().await?.memory();
+        Ok(Written { shown, memory, touched: tx.commit().await? })
+    }
+}
+
+impl super::tx::Tx<'_> {
+    /// Notes what a mutation builds upon: the pending ones that made rows it wrote to, and those its caller named. When one of
+    /// them is refused, it has nothing to stand on.
+    async fn depend(&self, seq: i64, named: &[String]) -> Result<(), StoreError> {
+        let named = serde_json::to_string(named).unwrap_or_default();
+        let sql = "update _nizhal_outbox set depends_on = (select json_group_array(id) from (\
+            select o.id as id from _nizhal_needs n join _nizhal_outbox o on o.seq = n.needs where n.seq = $1 and o.state = 0 \
+            union select value from json_each($2))) \
+            where seq = $1 and ($2 <> '[]' or exists (select 1 from _nizhal_needs where seq = $1))";
+        self.run(sql, [seq.into(), named.into()]).await?;
+        Ok(())
+    }
+}
+
+/// The stamp after the last one, also when the device's clock was set back.
+fn next_stamp(last: Option<&str>, node: &str, now: DateTimeUtc) -> Hlc {
+    let mut clock = HlcClock::new(NodeId(u128::from_str_radix(node, 16).unwrap_or_default()));
+    if let Some(last) = last.and_then(|last| last.parse::<Hlc>().ok()) {
+        clock.receive(last, last.millis);
+    }
+    clock.tick(now.timestamp_millis())
+}

@@ -1,0 +1,152 @@
+//! HTTP by reqwest, the stream by tokio-tungstenite, TLS by rustls with ring.
+
+use super::{Body, Frame, Frames, Request, Response, Transport};
+use crate::session::{Failure, FailureKind};
+use futures_util::{SinkExt as _, StreamExt as _};
+use nizhal_core::__private::BoxFuture;
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::{net::TcpStream, time::timeout};
+use tokio_tungstenite::tungstenite::{self, Message, client::IntoClientRequest as _};
+use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream};
+
+/// How long the server may be silent, before its answer and within it.
+const SILENCE: Duration = Duration::from_secs(30);
+const CONNECT: Duration = Duration::from_secs(15);
+
+/// A base URL that is none.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is no server's address: write one like https://example.com, without a query")]
+pub struct UrlError(String);
+
+/// One server.
+#[derive(Clone)]
+pub struct HttpTransport {
+    base: String,
+    http: reqwest::Client,
+    tls: Arc<ClientConfig>,
+}
+
+impl HttpTransport {
+    /// The server at this address, trusted by the web's usual authorities.
+    ///
+    /// # Errors
+    /// When the address is none.
+    pub fn new(base: &str) -> Result<Self, UrlError> {
+        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| UrlError(error.to_string()))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Self::with_tls(base, tls)
+    }
+
+    /// The same with another opinion on whom to trust.
+    ///
+    /// # Errors
+    /// When the address is none.
+    pub fn with_tls(base: &str, tls: ClientConfig) -> Result<Self, UrlError> {
+        let wrong = || UrlError(base.to_owned());
+        let http = base.starts_with("http://") || base.starts_with("https://");
+        let url: reqwest::Url = base.parse().map_err(|_| wrong())?;
+        if !http || url.host_str().is_none() || url.query().is_some() {
+            return Err(wrong());
+        }
+        let client = reqwest::Client::builder().tls_backend_preconfigured(tls.clone()).connect_timeout(CONNECT);
+        // An answer that is elsewhere is not our server's; a portal of a hotel redirects, too.
+        let client = client.redirect(reqwest::redirect::Policy::none()).build().map_err(|_| wrong())?;
+        Ok(Self { base: base.trim_end_matches('/').to_owned(), http: client, tls: Arc::new(tls) })
+    }
+}
+
+fn network(error: impl std::fmt::Display) -> Failure {
+    Failure::new(FailureKind::Network, "network", error.to_string())
+}
+
+fn silent<T>(_: T) -> Failure {
+    Failure::new(FailureKind::Network, "timeout", "the server fell silent")
+}
+
+impl Transport for HttpTransport {
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, Failure>> {
+        Box::pin(async move {
+            let accept = if request.lines { "application/x-ndjson, application/json" } else { "application/json" };
+            let sending = self
+                .http
+                .post(format!("{}{}", self.base, request.path))
+                .bearer_auth(&request.token)
+                .header("content-type", "application/json")
+                .header("accept", accept)
+                .header("x-nizhal-wire", "2")
+                .header("x-nizhal-contract-version", &request.contract_version)
+                .body(request.body)
+                .send();
+            let response = timeout(SILENCE, sending).await.map_err(silent)?.map_err(network)?;
+            let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+            let seconds = header("retry-after").and_then(|value| value.parse::<i64>().ok());
+            Ok(Response {
+                status: response.status().as_u16(),
+                retry_after_ms: seconds.map(|seconds| seconds.saturating_mul(1000)),
+                lines: header("content-type").is_some_and(|kind| kind.starts_with("application/x-ndjson")),
+                body: Box::new(HttpBody(response)),
+            })
+        })
+    }
+
+    fn open<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Box<dyn Frames>, Failure>> {
+        Box::pin(async move {
+            let url = format!("{}/sync/stream?wire=2", self.base.replacen("http", "ws", 1));
+            let mut request = url.into_client_request().map_err(network)?;
+            let value = format!("Bearer {token}").parse().map_err(network)?;
+            request.headers_mut().insert("authorization", value);
+            let connector = Connector::Rustls(self.tls.clone());
+            let opening = tokio_tungstenite::connect_async_tls_with_config(request, None, false, Some(connector));
+            match timeout(SILENCE, opening).await.map_err(silent)? {
+                Ok((socket, _)) => Ok(Box::new(Socket(socket)) as Box<dyn Frames>),
+                Err(tungstenite::Error::Http(response)) => {
+                    let status = response.status().as_u16();
+                    let kind = if status == 401 { FailureKind::Unauthorized } else { FailureKind::Refused };
+                    Err(Failure::new(kind, format!("http_{status}"), "the server refused the stream"))
+                }
+                Err(error) => Err(network(error)),
+            }
+        })
+    }
+}
+
+struct HttpBody(reqwest::Response);
+
+impl Body for HttpBody {
+    fn chunk(&mut self) -> BoxFuture<'_, Result<Option<Vec<u8>>, Failure>> {
+        Box::pin(async move {
+            let chunk = timeout(SILENCE, self.0.chunk()).await.map_err(silent)?.map_err(network)?;
+            Ok(chunk.map(Into::into))
+        })
+    }
+}
+
+struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl Frames for Socket {
+    fn next(&mut self) -> BoxFuture<'_, Frame> {
+        Box::pin(async move {
+            loop {
+                return match self.0.next().await {
+                    Some(Ok(Message::Text(text))) => Frame::Text(text.as_str().to_owned()),
+                    Some(Ok(Message::Close(frame))) => Frame::Closed(frame.map(|frame| frame.code.into())),
+                    Some(Ok(_)) => continue,
+                    Some(Err(_)) | None => Frame::Closed(None),
+                };
+            }
+        })
+    }
+
+    fn send<'a>(&'a mut self, text: &'a str) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            // A connection that takes nothing any more ends, and that is seen where frames are read.
+            let _ = timeout(SILENCE, self.0.send(Message::text(text))).await;
+        })
+    }
+}

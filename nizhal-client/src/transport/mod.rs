@@ -1,0 +1,76 @@
+//! The way to a server: requests and a stream of frames, as traits with one real implementation.
+
+mod abort;
+mod http;
+
+pub(crate) use abort::{Abortable, Given, unless};
+pub use http::{HttpTransport, UrlError};
+
+use crate::session::Failure;
+use nizhal_core::__private::BoxFuture;
+
+/// A `POST`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// `/sync/pull` or `/sync/push`.
+    pub path: &'static str,
+    /// The bearer token.
+    pub token: String,
+    /// The contract that the app was built for.
+    pub contract_version: String,
+    /// Whether to ask for lines.
+    pub lines: bool,
+    /// JSON.
+    pub body: Vec<u8>,
+}
+
+/// An answer whose body is still to be read.
+pub struct Response {
+    /// The status.
+    pub status: u16,
+    /// What the server asks to wait.
+    pub retry_after_ms: Option<i64>,
+    /// Whether the body is lines.
+    pub lines: bool,
+    /// The body.
+    pub body: Box<dyn Body>,
+}
+
+/// A body, piece by piece.
+pub trait Body: Send {
+    /// The next piece; `None` at its end. A body that was cut fails.
+    fn chunk(&mut self) -> BoxFuture<'_, Result<Option<Vec<u8>>, Failure>>;
+}
+
+/// A whole body.
+impl Body for Option<Vec<u8>> {
+    fn chunk(&mut self) -> BoxFuture<'_, Result<Option<Vec<u8>>, Failure>> {
+        let all = self.take();
+        Box::pin(async move { Ok(all) })
+    }
+}
+
+/// What came on the stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// A text.
+    Text(String),
+    /// The end, with its code when there was one.
+    Closed(Option<u16>),
+}
+
+/// An open stream. Dropping it closes it.
+pub trait Frames: Send {
+    /// The next frame. Dropping the future loses none.
+    fn next(&mut self) -> BoxFuture<'_, Frame>;
+    /// Sends a text; what goes wrong shows as the end of frames.
+    fn send<'a>(&'a mut self, text: &'a str) -> BoxFuture<'a, ()>;
+}
+
+/// A server within reach, or out of it.
+pub trait Transport: Send + Sync + 'static {
+    /// Sends a request in wire 2.
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, Failure>>;
+    /// Opens the stream of pings in wire 2.
+    fn open<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Box<dyn Frames>, Failure>>;
+}

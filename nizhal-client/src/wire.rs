@@ -1,0 +1,75 @@
+//! Wire 2 as a device reads it: the shapes of PROTOCOL, and a door that lets nothing else in.
+
+use nizhal_core::wire::{Gone, Mutation, MutationResult};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+/// The rows of one table, unread.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Batch<'a> {
+    #[serde(borrow)]
+    pub(crate) table: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(crate) rows: &'a RawValue,
+}
+
+/// One answer of a pull, or the last line of one that came in lines. What lacks a field is refused whole.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Page<'a> {
+    #[serde(borrow, default)]
+    pub(crate) changed: Vec<Batch<'a>>,
+    pub(crate) tombstoned: Vec<Gone>,
+    pub(crate) removed: Vec<Gone>,
+    pub(crate) removed_buckets: Vec<String>,
+    pub(crate) cursor: String,
+    pub(crate) epoch: String,
+    #[serde(default)]
+    pub(crate) cursor_reset: bool,
+    #[serde(default)]
+    pub(crate) has_more: bool,
+    #[serde(default)]
+    pub(crate) last_mutation_id: Option<i64>,
+}
+
+impl Page<'_> {
+    /// Whether it says nothing new of rows.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.changed.is_empty()
+            && self.tombstoned.is_empty()
+            && self.removed.is_empty()
+            && self.removed_buckets.is_empty()
+            && !self.cursor_reset
+    }
+}
+
+/// The body of a pull.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Pull<'a> {
+    pub(crate) cursor: &'a str,
+    pub(crate) device_id: &'a str,
+    pub(crate) limit: u32,
+}
+
+/// The body of a push.
+#[derive(Debug, Serialize)]
+pub(crate) struct Push<'a> {
+    pub(crate) mutations: &'a [Mutation],
+}
+
+/// A push's answer, and what an error's body carries of one.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Pushed {
+    pub(crate) results: Vec<MutationResult>,
+}
+
+/// What an error says of itself.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Refusal {
+    pub(crate) code: Option<String>,
+    pub(crate) error: Option<String>,
+    pub(crate) results: Vec<MutationResult>,
+}
