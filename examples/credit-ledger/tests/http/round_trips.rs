@@ -52,8 +52,8 @@ async fn a_push_is_five_statements_beside_its_mutators() {
     ];
     let found = often(&mut world, PUSHES).await;
     assert_eq!(found.iter().map(|(sql, ..)| sql.as_str()).collect::<Vec<_>>(), wanted.map(|(sql, _)| sql));
-    // Five times a connection at most, then Postgres keeps the plan.
-    assert!(found.iter().all(|(_, calls, plans)| *calls == PUSHES && *plans <= 60), "{found:?}");
+    // Five times a connection, and again when statistics were taken; a plan that is not kept is made each time.
+    assert!(found.iter().all(|(_, calls, plans)| *calls == PUSHES && *plans <= PUSHES * 3 / 4), "{found:?}");
 }
 
 #[test]
