@@ -17,7 +17,7 @@ use tokio::task::{AbortHandle, JoinSet};
 const LOOK_MS: i64 = 500;
 
 /// Hears the final answers of mutations.
-pub(crate) type Answered = dyn Fn(&[MutationResult]) + Send + Sync;
+pub type Answered = dyn Fn(&[MutationResult]) + Send + Sync;
 
 /// What the driver works with.
 pub(crate) struct Parts {
@@ -49,8 +49,10 @@ pub(crate) enum Message {
 }
 
 /// An answer on its way to the store.
-pub(crate) enum Held {
+pub enum Held {
+    /// A pull's.
     Pulled(Pulled),
+    /// A push's.
     Pushed(Vec<MutationResult>),
 }
 
@@ -356,7 +358,11 @@ impl Driver {
     }
 }
 
-async fn stored(
+/// Does what an action wants of the store; the event that answers it, and the tables that changed.
+///
+/// # Errors
+/// When the store fails.
+pub async fn stored(
     store: &SqliteStore,
     ids: &dyn Ids,
     action: Action,

@@ -4,6 +4,7 @@ mod cell;
 mod ddl;
 mod dead;
 mod error;
+mod fuse;
 mod lock;
 mod meta;
 mod open;
@@ -25,6 +26,7 @@ use crate::{
     schema::Schema,
     session::{Memory, PullStored, PushStored},
 };
+use fuse::Fuse;
 use nizhal_core::{
     __private::BoxFuture,
     Principal, Uuid,
@@ -103,6 +105,7 @@ pub struct SqliteStore {
     principal: Mutex<Principal>,
     touched: Arc<Mutex<Touched>>,
     path: Option<PathBuf>,
+    fuse: Fuse,
 }
 
 impl std::fmt::Debug for SqliteStore {

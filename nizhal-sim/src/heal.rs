@@ -1,0 +1,49 @@
+//! The end of all trouble, after which everything must come right within a bounded number of rounds.
+
+use crate::sim::{Check, Sim};
+use nizhal_client::session::{Event, Phase};
+
+/// Rounds in which every message arrives and the next timer goes off.
+const ROUNDS: usize = 120;
+
+impl Sim<'_> {
+    /// Ends the trouble and lets the world come to rest.
+    pub(crate) async fn heal(&mut self) -> Check {
+        self.trace.say(format_args!("healing"));
+        self.server.spare();
+        self.server.page_rows = 200;
+        self.mail.clear();
+        for at in 0..self.devices.len() {
+            let device = &mut self.devices[at];
+            device.store.cut_power_after(u64::MAX);
+            device.signed_out = false;
+            device.renew();
+            self.fail(at, "the trouble ends").await?;
+            self.set_online(at, true).await?;
+            self.tell(at, Event::SignedIn).await?;
+        }
+        self.rest().await?;
+        // What others wrote meanwhile was pinged to whoever listened; now everybody looks.
+        for at in 0..self.devices.len() {
+            self.tell(at, Event::Nudge).await?;
+        }
+        self.rest().await
+    }
+
+    async fn rest(&mut self) -> Check {
+        for _ in 0..ROUNDS {
+            for at in 0..self.devices.len() {
+                self.sync(at).await?;
+            }
+            if self.mail.is_empty() && self.devices.iter().all(|device| device.status.phase == Phase::Live) {
+                return Ok(());
+            }
+            let next = self.devices.iter().filter_map(|device| device.timer).min();
+            if let (true, Some(next)) = (self.mail.is_empty(), next) {
+                self.wait(next.saturating_sub(self.now).max(0)).await?;
+            }
+        }
+        let status: Vec<_> = self.devices.iter().map(|device| &device.status).collect();
+        Err(format!("inv04: the world does not come to rest: {status:#?}"))
+    }
+}
