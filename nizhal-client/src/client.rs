@@ -66,6 +66,16 @@ impl Drop for Inner {
     }
 }
 
+impl Inner {
+    /// Tells sync that the outbox changed; the status says so when this returns.
+    async fn wrote(&self) {
+        let (seen, waiting) = oneshot::channel();
+        let _ = self.to.send(Message::Wrote(seen));
+        // Dropped without a word when sync has ended.
+        let _ = waiting.await;
+    }
+}
+
 impl Client {
     /// Begins to set up the device of the user with these claims.
     pub fn setup<A: Actor>(claims: A) -> Setup {
@@ -118,7 +128,7 @@ impl Client {
         let writing = tokio::spawn(async move {
             let written = inner.store.mutate(draft).await?;
             inner.changes.tell(&written.touched);
-            let _ = inner.to.send(Message::Event(Event::Wrote(written.memory)));
+            inner.wrote().await;
             Ok::<_, MutateError>(written.shown)
         });
         let panicked = |_| MutateError::Failed(nizhal_core::Error::internal("the mutator panicked"));
@@ -232,8 +242,7 @@ impl Client {
     /// When the store fails.
     pub async fn discard(&self, id: &str) -> Result<bool, StoreError> {
         let gone = self.inner.store.discard(id).await?;
-        let memory = self.inner.store.memory().await?;
-        let _ = self.inner.to.send(Message::Event(Event::Wrote(memory)));
+        self.inner.wrote().await;
         Ok(gone)
     }
 

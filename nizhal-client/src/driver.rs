@@ -2,15 +2,15 @@
 
 use crate::environment::{Clock, Connectivity, Credentials, CredentialsError, Ids};
 use crate::exchange::{self, Caller, Pulled, user_of};
-use crate::session::{Action, Event, Failure, FailureKind, Session, Status};
+use crate::session::{Action, Event, Failure, FailureKind, Memory, Session, Status};
 use crate::store::{Lock, SqliteStore, Store, StoreError, Touched};
-use crate::transport::{Frame, Frames, Transport};
+use crate::transport::{Abortable, Frame, Frames, Given, Transport, unless};
 use crate::watch::Changes;
 use futures_util::FutureExt as _;
 use nizhal_core::{Uuid, wire::MutationResult};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
 /// How often to look whether another process wrote to the store.
@@ -38,10 +38,10 @@ pub(crate) struct Parts {
 pub(crate) enum Message {
     /// From the client.
     Event(Event),
-    /// From a request; one that was given up in the meantime is passed over.
-    Answered { ticket: u64, event: Event, held: Option<Held> },
-    /// Progress of a request.
-    Progress { ticket: u64, rows: u64 },
+    /// Something was written; whoever wrote it waits until the status says so.
+    Wrote(oneshot::Sender<()>),
+    /// From a request.
+    Answered { event: Event, held: Option<Held> },
     /// From the stream.
     Stream { ticket: u64, event: Event },
     /// Stop.
@@ -62,10 +62,10 @@ pub(crate) struct Driver {
     to: mpsc::UnboundedSender<Message>,
     from: mpsc::UnboundedReceiver<Message>,
     tasks: JoinSet<()>,
-    /// Which request and which stream are current.
-    ticket: u64,
-    request: Option<AbortHandle>,
+    /// Gives up the request that is under way.
+    give_up: watch::Sender<bool>,
     held: Option<Held>,
+    /// Which stream is current.
     stream_ticket: u64,
     stream: Option<(AbortHandle, mpsc::UnboundedSender<()>)>,
     timer: Option<i64>,
@@ -86,8 +86,7 @@ impl Driver {
             to,
             from,
             tasks: JoinSet::new(),
-            ticket: 0,
-            request: None,
+            give_up: watch::Sender::new(false),
             held: None,
             stream_ticket: 0,
             stream: None,
@@ -100,10 +99,7 @@ impl Driver {
     /// Runs until it is told to stop.
     pub(crate) async fn run(mut self) {
         let mut online = self.parts.connectivity.changes();
-        match self.parts.store.memory().await {
-            Ok(memory) => self.handle(Event::Started(memory)).await,
-            Err(error) => tracing::error!(%error, "the local store cannot be read"),
-        }
+        self.handle(Event::Started(Memory::default())).await;
         let standing = *online.borrow_and_update();
         self.handle(if standing { Event::Online } else { Event::Offline }).await;
         let mut look_at = self.parts.clock.steady_ms() + LOOK_MS;
@@ -132,19 +128,24 @@ impl Driver {
                 Some(_) = self.tasks.join_next() => {}
             }
         }
-        self.tasks.shutdown().await;
+        // What the store is doing is done to its end.
+        self.give_up.send_replace(true);
+        if let Some((stream, _)) = self.stream.take() {
+            stream.abort();
+        }
+        while self.tasks.join_next().await.is_some() {}
     }
 
     async fn receive(&mut self, message: Message) {
         match message {
             Message::Event(event) => self.handle(event).await,
-            Message::Answered { ticket, event, held } if ticket == self.ticket => {
-                self.request = None;
+            Message::Wrote(seen) => {
+                self.handle(Event::Wrote(Memory::default())).await;
+                let _ = seen.send(());
+            }
+            Message::Answered { event, held } => {
                 self.held = held;
                 self.handle(event).await;
-            }
-            Message::Progress { ticket, rows } if ticket == self.ticket && self.request.is_some() => {
-                self.handle(Event::PullProgress { rows }).await;
             }
             Message::Stream { ticket, event } if ticket == self.stream_ticket => {
                 if matches!(event, Event::StreamClosed { .. }) {
@@ -156,7 +157,14 @@ impl Driver {
         }
     }
 
-    async fn handle(&mut self, event: Event) {
+    async fn handle(&mut self, mut event: Event) {
+        // Events of several tasks may come in another order than their commits; the store is asked for what is true now, and
+        // whoever commits after this has an event that comes after this one.
+        if let Some(said) = event.memory_mut()
+            && let Ok(memory) = self.parts.store.memory().await
+        {
+            *said = memory;
+        }
         let now = self.parts.clock.steady_ms();
         for action in self.session.handle(event, now) {
             self.perform(action);
@@ -181,22 +189,15 @@ impl Driver {
             Action::Push { most } => self.push(most),
             Action::RefreshToken => {
                 let credentials = self.parts.credentials.clone();
-                self.ask(Event::TokenFailed(panicked()), async move {
-                    match credentials.refresh().await {
+                self.ask(Event::TokenFailed(panicked()), move |given| async move {
+                    let refreshing = async { credentials.refresh().await.map_err(|error| no_token(&error)) };
+                    match unless(&given, refreshing).await {
                         Ok(()) => (Event::TokenRefreshed, None),
-                        Err(error) => (Event::TokenFailed(no_token(&error)), None),
+                        Err(failure) => (Event::TokenFailed(failure), None),
                     }
                 });
             }
-            Action::Abort => {
-                if let Some(request) = self.request.take() {
-                    request.abort();
-                    self.ticket += 1;
-                    // What it was matters not: giving up fails nothing.
-                    let event = Event::PullFailed(Failure::new(FailureKind::Aborted, "aborted", "given up"));
-                    let _ = self.to.send(Message::Event(event));
-                }
-            }
+            Action::Abort => drop(self.give_up.send_replace(true)),
             Action::OpenStream => self.open_stream(),
             Action::CloseStream => {
                 self.stream_ticket += 1;
@@ -216,13 +217,16 @@ impl Driver {
     }
 
     /// Sends a task out whose event surely comes back, with `fallen` in its place when it panics.
-    fn ask(&mut self, fallen: Event, work: impl Future<Output = (Event, Option<Held>)> + Send + 'static) {
-        self.ticket += 1;
-        let (to, ticket) = (self.to.clone(), self.ticket);
-        self.request = Some(self.tasks.spawn(async move {
+    fn ask<Fut>(&mut self, fallen: Event, work: impl FnOnce(Given) -> Fut)
+    where
+        Fut: Future<Output = (Event, Option<Held>)> + Send + 'static,
+    {
+        self.give_up = watch::Sender::new(false);
+        let (to, work) = (self.to.clone(), work(self.give_up.subscribe()));
+        self.tasks.spawn(async move {
             let (event, held) = AssertUnwindSafe(work).catch_unwind().await.unwrap_or((fallen, None));
-            let _ = to.send(Message::Answered { ticket, event, held });
-        }));
+            let _ = to.send(Message::Answered { event, held });
+        });
     }
 
     fn caller(&self) -> impl Future<Output = Result<Caller, Failure>> + Send + 'static {
@@ -240,15 +244,13 @@ impl Driver {
     }
 
     fn pull(&mut self, streamed: bool) {
-        let (store, caller) = (self.parts.store.clone(), self.caller());
-        let Some(transport) = self.parts.transport.clone() else { return };
-        let (to, ticket) = (self.to.clone(), self.ticket + 1);
-        self.ask(Event::PullFailed(panicked()), async move {
-            let progress = move |rows| {
-                let _ = to.send(Message::Progress { ticket, rows });
-            };
-            let pulled = match caller.await {
-                Ok(caller) => exchange::pull(&*store, &*transport, &caller, streamed, &progress).await,
+        let (store, caller, to) = (self.parts.store.clone(), self.caller(), self.to.clone());
+        let Some(inner) = self.parts.transport.clone() else { return };
+        self.ask(Event::PullFailed(panicked()), move |given| async move {
+            let progress = move |rows| drop(to.send(Message::Event(Event::PullProgress { rows })));
+            let transport = Abortable { inner, given: given.clone() };
+            let pulled = match unless(&given, caller).await {
+                Ok(caller) => exchange::pull(&*store, &transport, &caller, streamed, &progress).await,
                 Err(failure) => Err(failure),
             };
             match pulled {
@@ -260,10 +262,11 @@ impl Driver {
 
     fn push(&mut self, most: usize) {
         let (store, caller) = (self.parts.store.clone(), self.caller());
-        let Some(transport) = self.parts.transport.clone() else { return };
-        self.ask(Event::PushFailed(panicked()), async move {
-            let pushed = match caller.await {
-                Ok(caller) => exchange::push(&*store, &*transport, &caller, most).await,
+        let Some(inner) = self.parts.transport.clone() else { return };
+        self.ask(Event::PushFailed(panicked()), move |given| async move {
+            let transport = Abortable { inner, given: given.clone() };
+            let pushed = match unless(&given, caller).await {
+                Ok(caller) => exchange::push(&*store, &transport, &caller, most).await,
                 Err(failure) => Err(failure),
             };
             match pushed {
@@ -349,11 +352,9 @@ impl Driver {
             return self.handle(Event::StoreLost(failure)).await;
         }
         let Ok(version) = self.parts.store.data_version().await else { return };
-        if self.version.replace(version).is_some_and(|before| before != version) {
+        if self.version.replace(version) != Some(version) {
             self.parts.changes.tell_all();
-            if let Ok(memory) = self.parts.store.memory().await {
-                self.handle(Event::Wrote(memory)).await;
-            }
+            self.handle(Event::Wrote(Memory::default())).await;
         }
     }
 }

@@ -137,10 +137,22 @@ pub enum Action {
     CloseStream,
     /// Send a sign of life on it.
     Ping,
-    /// Give up the request that is under way; its event still comes.
+    /// Give up the request that is under way; its event still comes, most likely as [`FailureKind::Aborted`](super::FailureKind).
     Abort,
     /// Wake the session then; replaces the time before.
     SetTimer(Option<Millis>),
     /// Tell whoever listens.
     Say(Status),
+}
+
+impl Event {
+    /// What it says of the store: outdated, when the store was written to since.
+    pub fn memory_mut(&mut self) -> Option<&mut Memory> {
+        match self {
+            Self::Started(memory) | Self::Wrote(memory) | Self::Done(memory) => Some(memory),
+            Self::PullStored(stored) => Some(&mut stored.memory),
+            Self::PushStored(stored) => Some(&mut stored.memory),
+            _ => None,
+        }
+    }
 }

@@ -97,11 +97,14 @@ pub struct Session {
     random: Random,
     started: bool,
     leads: bool,
+    follows: bool,
     online: bool,
     memory: Memory,
     exchange: Option<Exchange>,
     /// Something may be new on the server.
     wants_pull: bool,
+    /// The rows do not show yet what the server has answered.
+    owes_pull: bool,
     /// Out of touch: a pull comes before the next push, for the same reason as in [`Parting::Pull`].
     away: bool,
     pull: Lane,
@@ -142,10 +145,12 @@ impl Session {
             random: Random::of(seed),
             started: false,
             leads: false,
+            follows: false,
             online: false,
             memory: Memory::default(),
             exchange: None,
             wants_pull: true,
+            owes_pull: false,
             away: true,
             pull: Lane::default(),
             push: Lane::default(),
@@ -196,7 +201,7 @@ impl Session {
                 }
             }
             Event::Leads(leads) => {
-                self.leads = leads;
+                (self.leads, self.follows) = (leads, !leads);
                 self.lead_at = (!leads).then_some(now + LEAD_MS);
             }
             Event::Wrote(memory) => self.memory = memory,
@@ -220,7 +225,8 @@ impl Session {
                 self.exchange = Some(Exchange::StoringPull);
                 actions.push(Action::StorePull);
             }
-            Event::PullProgress { rows } => self.progress.rows = rows,
+            Event::PullProgress { rows } if self.exchange == Some(Exchange::Pulling) => self.progress.rows = rows,
+            Event::PullProgress { .. } => {}
             Event::PullFailed(failure) => {
                 // What came in goes on counting as a sign that the line works; the rest is asked for in pages.
                 self.lines = false;
@@ -247,10 +253,10 @@ impl Session {
             Event::TokenFailed(failure) => {
                 self.exchange = None;
                 // Whoever gives out tokens may be out of reach, as the server may be.
-                if failure.kind == FailureKind::Unauthorized {
-                    self.credentials = Credentials::Bad;
-                } else {
-                    self.both_failed(&failure, now);
+                match failure.kind {
+                    FailureKind::Unauthorized => self.credentials = Credentials::Bad,
+                    FailureKind::Aborted => {}
+                    _ => self.both_failed(&failure, now),
                 }
             }
             Event::StreamOpened => {
@@ -335,7 +341,7 @@ impl Session {
             self.parting = Parting::None;
         }
         if stored.complete {
-            (self.away, self.wants_pull, self.lines) = (false, false, true);
+            (self.away, self.wants_pull, self.owes_pull, self.lines) = (false, false, false, true);
             self.last_synced_ms = Some(now);
             self.progress.rows = 0;
             if self.parting == Parting::Pull {
@@ -355,7 +361,7 @@ impl Session {
             self.progress.sent += stored.answered as u64;
             self.most = self.settings.batch;
             // Our own writes come back as rows.
-            self.wants_pull = true;
+            (self.wants_pull, self.owes_pull) = (true, true);
         }
         if stored.parted {
             self.partings += 1;
@@ -559,7 +565,7 @@ impl Session {
         if !self.settings.server {
             return Phase::Local;
         }
-        if self.started && !self.leads && self.lead_at.is_some() {
+        if self.follows {
             return Phase::Follower;
         }
         if !self.started || !self.leads || !self.online {
@@ -578,7 +584,8 @@ impl Session {
         if !self.reached {
             return Phase::Connecting;
         }
-        if !self.memory.complete || self.memory.waiting > 0 || self.away || self.progress.rows > 0 {
+        let waits = self.memory.waiting > 0 || self.owes_pull || self.progress.rows > 0;
+        if waits || self.away || !self.memory.complete || self.memory.staging {
             return Phase::CatchingUp(Progress { waiting: self.memory.waiting as u64, ..self.progress });
         }
         Phase::Live

@@ -1,7 +1,8 @@
 //! Who this device is and how far it has come.
 
-use super::{StoreError, tx::Tx};
+use super::{SqliteStore, StoreError, tx::Tx};
 use crate::session::Memory;
+use sea_orm::{ConnectionTrait as _, DbBackend, QueryResult, Statement};
 
 /// The one row of `_nizhal_meta`.
 #[derive(Clone, Debug)]
@@ -25,9 +26,21 @@ const READ: &str = "select client_id, node, next_number, hlc, cursor, epoch, com
 
 impl Tx<'_> {
     pub(super) async fn meta(&self) -> Result<Meta, StoreError> {
-        let row = self.one(READ, []).await?;
+        Meta::of(self.one(READ, []).await?)
+    }
+}
+
+impl SqliteStore {
+    pub(super) async fn glance(&self) -> Result<Memory, StoreError> {
+        let read = Statement::from_string(DbBackend::Sqlite, READ);
+        Ok(Meta::of(self.reads.query_one_raw(read).await?)?.memory())
+    }
+}
+
+impl Meta {
+    fn of(row: Option<QueryResult>) -> Result<Self, StoreError> {
         let row = row.ok_or_else(|| StoreError::Broken("its first row is missing".to_owned()))?;
-        Ok(Meta {
+        Ok(Self {
             client_id: row.try_get("", "client_id")?,
             node: row.try_get("", "node")?,
             next_number: row.try_get("", "next_number")?,
@@ -41,9 +54,7 @@ impl Tx<'_> {
             parked: row.try_get("", "parked")?,
         })
     }
-}
 
-impl Meta {
     /// Where the next pull begins.
     pub(super) fn position(&self) -> &str {
         self.staged.as_deref().unwrap_or(&self.cursor)

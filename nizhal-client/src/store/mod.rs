@@ -106,6 +106,8 @@ pub struct SqliteStore {
     touched: Arc<Mutex<Touched>>,
     path: Option<PathBuf>,
     fuse: Fuse,
+    /// Keeps a database in memory alive, whatever becomes of the other connections.
+    _anchor: Option<sqlx::SqliteConnection>,
 }
 
 impl std::fmt::Debug for SqliteStore {
@@ -186,10 +188,7 @@ impl SqliteStore {
 
 impl Store for SqliteStore {
     fn memory(&self) -> BoxFuture<'_, Result<Memory, StoreError>> {
-        Box::pin(async move {
-            let tx = self.begin().await?;
-            Ok(tx.meta().await?.memory())
-        })
+        Box::pin(self.glance())
     }
     fn mutate<'a>(&'a self, draft: Draft) -> BoxFuture<'a, Result<Written, MutateError>> {
         Box::pin(self.write(draft))

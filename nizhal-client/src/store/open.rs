@@ -4,7 +4,10 @@ use super::{SqliteStore, StoreError, ddl, lock, tx::Tx};
 use crate::schema::{LocalTable, Schema};
 use nizhal_core::{Principal, Uuid, sql::quote};
 use sea_orm::SqlxSqliteConnector;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::ConnectOptions as _;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -108,8 +111,9 @@ impl SqliteStore {
         notices: &mut Vec<Notice>,
     ) -> Result<Self, StoreError> {
         let touched = Arc::new(Mutex::default());
-        let (writer, readers) = connect(path, &touched).await?;
+        let (writer, readers, anchor) = connect(path, &touched).await?;
         let store = Self {
+            _anchor: anchor,
             db: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer.clone()),
             reads: SqlxSqliteConnector::from_sqlx_sqlite_pool(readers.clone()),
             writer,
@@ -323,10 +327,11 @@ fn shape(schema: &Schema) -> Shape {
 async fn connect(
     path: Option<&Path>,
     touched: &Arc<Mutex<super::Touched>>,
-) -> Result<(SqlitePool, SqlitePool), StoreError> {
+) -> Result<(SqlitePool, SqlitePool, Option<SqliteConnection>), StoreError> {
     let options = match path {
         Some(path) => SqliteConnectOptions::new().filename(path).create_if_missing(true),
-        None => SqliteConnectOptions::new().in_memory(true),
+        // Under a name of its own, so that a connection which was given up half way takes no rows along.
+        None => "sqlite::memory:".parse()?,
     };
     let options = options
         .journal_mode(SqliteJournalMode::Wal)
@@ -362,11 +367,15 @@ async fn connect(
             SqlitePoolOptions::new()
                 .max_connections(4)
                 .acquire_timeout(Duration::from_secs(30))
-                .connect_with(options.pragma("query_only", "on"))
+                .connect_with(options.clone().pragma("query_only", "on"))
                 .await?
         }
     };
-    Ok((writer, readers))
+    let anchor = match path {
+        None => Some(options.connect().await?),
+        Some(_) => None,
+    };
+    Ok((writer, readers, anchor))
 }
 
 /// `app.db` and a user: `app.0123456789abcdef.db`.

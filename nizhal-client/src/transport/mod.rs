@@ -1,7 +1,9 @@
 //! The way to a server: requests and a stream of frames, as traits with one real implementation.
 
+mod abort;
 mod http;
 
+pub(crate) use abort::{Abortable, Given, unless};
 pub use http::{HttpTransport, UrlError};
 
 use crate::session::Failure;

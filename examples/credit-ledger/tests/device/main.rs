@@ -2,3 +2,9 @@
 
 mod converge;
 mod fixture;
+mod kill;
+mod network;
+mod refused;
+mod share;
+mod token;
+mod watch;

@@ -1,0 +1,203 @@
+//! The schedule by itself: what it does in every order of events that a small world allows, and in those that matter.
+
+mod model;
+
+use super::{Action, Event, FailureKind, Memory, Phase, PushStored, Session, Settings};
+use model::{Due, World, failure};
+
+fn memory(waiting: usize, has_cursor: bool) -> Memory {
+    Memory { waiting, has_cursor, complete: has_cursor, ..Memory::default() }
+}
+
+/// A session that leads, is online, and has nothing due but what it began.
+fn working(memory: Memory) -> World {
+    let mut world = World::new(memory);
+    world.well(&Due::Lead);
+    world.tell(Event::Online);
+    world
+}
+
+fn settle(world: &mut World) -> usize {
+    for step in 0..60 {
+        if world.status.phase == Phase::Live && world.memory.waiting == 0 && world.due.is_empty() {
+            return step;
+        }
+        world.heal();
+    }
+    panic!("never live again: {world:#?}");
+}
+
+/// Every order of events to this depth; the session's own promises are checked after each, and from every end the world heals.
+#[test]
+fn inv04_from_every_state_the_outbox_drains_when_the_world_heals() {
+    fn go(world: &World, depth: usize, seen: &mut usize) {
+        *seen += 1;
+        if depth == 0 {
+            settle(&mut world.clone());
+            return;
+        }
+        for next in world.nexts() {
+            go(&next, depth - 1, seen);
+        }
+    }
+    let mut seen = 0;
+    for start in [memory(0, false), memory(1, false), memory(1, true), memory(2, true)] {
+        go(&World::new(start), 4, &mut seen);
+        go(&working(start), 5, &mut seen);
+    }
+    assert!(seen > 20_000, "the world is too small to say anything: {seen}");
+}
+
+/// Further than every order can be followed, random ones.
+#[test]
+fn inv04_after_long_bad_luck_too() {
+    let mut random = nizhal_core::Random::of("bad luck");
+    for _ in 0..3_000 {
+        let mut world = World::new(memory(usize::try_from(random.below(3)).unwrap(), random.below(2) == 0));
+        for _ in 0..random.below(60) {
+            let mut nexts = world.nexts();
+            let at = usize::try_from(random.below(nexts.len() as u64)).unwrap();
+            world = nexts.swap_remove(at);
+        }
+        settle(&mut world);
+    }
+}
+
+#[test]
+fn inv10_after_absence_a_pull_comes_before_a_push() {
+    let mut world = working(memory(1, true));
+    assert_eq!(world.due, [Due::Pull]);
+    world.well(&Due::Pull);
+    world.well(&Due::StorePull);
+    assert_eq!(world.due, [Due::Push(1)]);
+    // A device that has nothing yet has no cursor to be known by.
+    assert_eq!(working(memory(1, false)).due, [Due::Push(1)]);
+}
+
+#[test]
+fn inv10_a_sequence_that_parted_is_taken_up_anew_after_a_pull() {
+    let mut world = working(memory(1, false));
+    world.parted = true;
+    world.well(&Due::Push(1));
+    world.well(&Due::StorePush(1));
+    assert_eq!(world.due, [Due::Pull]);
+    world.well(&Due::Pull);
+    world.well(&Due::StorePull);
+    assert_eq!(world.due, [Due::Mend(Action::Rotate)]);
+    settle(&mut world);
+}
+
+#[test]
+fn inv23_answers_that_settle_nothing_are_not_asked_for_without_end() {
+    let mut world = working(memory(1, false));
+    for _ in 0..20 {
+        if world.due != [Due::Push(1)] {
+            break;
+        }
+        world.well(&Due::Push(1));
+        world.due.clear();
+        let stored = PushStored { memory: world.memory, ..PushStored::default() };
+        world.tell(Event::PushStored(stored));
+    }
+    assert!(!world.due.contains(&Due::Push(1)), "it waits before it tries again");
+    assert!(matches!(&world.status.error, Some(error) if error.kind == FailureKind::OutOfOrder));
+}
+
+#[test]
+fn a_token_is_renewed_once_and_then_the_user_must_sign_in() {
+    let mut world = working(memory(0, true));
+    let refused = || Event::PullFailed(failure(FailureKind::Unauthorized));
+    world.due.clear();
+    world.tell(refused());
+    assert_eq!(world.due, [Due::Refresh]);
+    world.well(&Due::Refresh);
+    assert_eq!(world.due, [Due::Pull]);
+    world.due.clear();
+    world.tell(refused());
+    assert_eq!((world.due.len(), &world.status.phase), (0, &Phase::SignedOut));
+    world.tell(Event::SignedIn);
+    settle(&mut world);
+    // It was accepted meanwhile, so the next refusal is a new one.
+    world.tell(Event::Nudge);
+    world.due.clear();
+    world.tell(refused());
+    assert_eq!(world.due, [Due::Refresh]);
+}
+
+#[test]
+fn inv27_an_app_that_is_too_old_keeps_its_writes_and_says_so() {
+    let mut world = working(memory(1, false));
+    world.due.clear();
+    world.tell(Event::PushFailed(failure(FailureKind::UpgradeRequired)));
+    assert!(matches!(world.status.phase, Phase::UpgradeRequired(_)), "{:?}", world.status);
+    assert_eq!((world.due.len(), world.status.pending), (0, 1));
+    // The server may be told to take it again: it asks now and then.
+    settle(&mut world);
+}
+
+#[test]
+fn inv16_a_mutation_that_no_request_can_carry_is_found_and_parked() {
+    let mut world = working(memory(5, false));
+    world.huge = true;
+    settle(&mut world);
+    assert_eq!((world.memory.parked, world.status.parked), (1, 1));
+}
+
+#[test]
+fn inv04_what_stands_still_is_repaired_once_then_told_of() {
+    let mut world = working(memory(0, true));
+    let (mut repairs, mut stuck) = (0, false);
+    for _ in 0..200 {
+        match world.due.first().cloned() {
+            Some(due @ Due::Pull) => {
+                world.due.retain(|one| *one != due);
+                world.tell(Event::PullFailed(failure(FailureKind::Refused)));
+            }
+            Some(due) => {
+                repairs += usize::from(due == Due::Mend(Action::Repair));
+                world.well(&due);
+            }
+            None => world.wake(),
+        }
+        stuck |= matches!(world.status.phase, Phase::Stuck(_));
+    }
+    assert_eq!((repairs, world.status.repairs, stuck), (1, 1, true));
+    assert!(world.status.last_repair.is_some());
+    settle(&mut world);
+    assert!(world.status.error.is_none());
+}
+
+#[test]
+fn inv04_a_network_that_is_away_is_no_reason_to_repair() {
+    let mut world = working(memory(1, true));
+    for _ in 0..200 {
+        if world.due.is_empty() {
+            world.wake();
+            continue;
+        }
+        world.due.clear();
+        world.tell(Event::PullFailed(failure(FailureKind::Network)));
+    }
+    assert_eq!((world.status.repairs, &world.status.phase), (0, &Phase::Connecting));
+}
+
+#[test]
+fn waits_grow_to_their_limit_and_never_beyond() {
+    let settings = Settings::default();
+    let mut random = nizhal_core::Random::of("waits");
+    let waits: Vec<i64> = (1..40).map(|failures| super::backoff_ms(&settings, failures, &mut random)).collect();
+    assert!(waits.iter().all(|wait| (1..=settings.longest_wait_ms).contains(wait)), "{waits:?}");
+    assert!(waits[0] <= settings.first_wait_ms && waits[38] >= settings.longest_wait_ms / 2, "{waits:?}");
+    let other: Vec<i64> = (1..40).map(|failures| super::backoff_ms(&settings, failures, &mut random)).collect();
+    assert_ne!(waits, other, "a crowd comes back spread out");
+}
+
+#[test]
+fn local_mode_asks_nobody_for_anything() {
+    let mut session = Session::new(Settings { server: false, ..Settings::default() }, "seed");
+    for event in [Event::Started(memory(1, false)), Event::Online, Event::Wrote(memory(2, false)), Event::Nudge] {
+        let actions = session.handle(event, 0);
+        assert!(actions.iter().all(|action| matches!(action, Action::Say(_))), "{actions:?}");
+    }
+    assert_eq!((session.status().phase, session.status().pending), (Phase::Local, 2));
+}

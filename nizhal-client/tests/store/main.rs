@@ -1,0 +1,13 @@
+//! A device's store by itself: what the server says is written by the test.
+
+mod app;
+mod open;
+mod outbox;
+mod random;
+mod snapshot;
+
+/// Runs one test.
+fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
+    runtime.block_on(test);
+}
