@@ -2,6 +2,10 @@
 
 use crate::{ConstValue, Crdt, Date, DateTimeUtc, Decimal, ScopeValue, SqlType, Time, Uuid};
 use schemars::{Schema, SchemaGenerator};
+use sea_orm::{
+    TryGetable,
+    sea_query::{Nullable, ValueType},
+};
 use std::{fmt, marker::PhantomData};
 
 /// A Rust type that a column can hold.
@@ -15,7 +19,7 @@ use std::{fmt, marker::PhantomData};
     note = "columns are bool, i16, i32, i64, f32, f64, nizhal::Decimal, String, Uuid, DateTimeUtc, Date, Time, Json<T>, Vec<u8>, CrdtText, CrdtMap, what #[nizhal::id] and #[nizhal::text_enum] make, or Option of one",
     note = "for money use nizhal::Decimal, for moments DateTimeUtc, for structures Json<T>"
 )]
-pub trait ColumnType {
+pub trait ColumnType: Into<sea_orm::Value> + TryGetable + ValueType {
     /// The SQL type.
     const SQL: SqlType;
     /// Whether NULL is a value of this type.
@@ -47,8 +51,10 @@ pub trait ScopeColumn: ColumnType + 'static {
     note = "constants in rules are compared with String, bool, i16, i32 or i64 columns"
 )]
 pub trait ConstColumn: ColumnType {
-    /// The constant's Rust type.
+    /// The type of a constant that is written out.
     type Literal: Into<ConstValue>;
+    /// The type of a constant that is named: an enum's variant, a `const`.
+    type Named: Into<ConstValue>;
 }
 
 /// Two types that must be the same for rows to stay inside their bucket.
@@ -90,7 +96,7 @@ array_types! {
 }
 
 #[diagnostic::do_not_recommend]
-impl<T: ColumnType> ColumnType for Option<T> {
+impl<T: ColumnType + Nullable> ColumnType for Option<T> {
     const SQL: SqlType = T::SQL;
     const NULLABLE: bool = true;
     const CRDT: Option<Crdt> = T::CRDT;
@@ -102,13 +108,15 @@ macro_rules! constants {
     ($($ty:ty => $literal:ty),* $(,)?) => {$(
         impl ConstColumn for $ty {
             type Literal = $literal;
+            type Named = $literal;
         }
     )*};
 }
 // A NULL is neither equal to a constant nor different from it.
 #[diagnostic::do_not_recommend]
-impl<T: ConstColumn> ConstColumn for Option<T> {
+impl<T: ConstColumn + Nullable> ConstColumn for Option<T> {
     type Literal = T::Literal;
+    type Named = T::Named;
 }
 constants! { bool => bool, i16 => i16, i32 => i32, i64 => i64, String => &'static str }
 

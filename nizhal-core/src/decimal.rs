@@ -37,11 +37,16 @@ impl From<rust_decimal::Decimal> for Decimal {
     }
 }
 
-impl From<i64> for Decimal {
-    fn from(number: i64) -> Self {
-        Self(number.into())
-    }
+macro_rules! whole {
+    ($($whole:ty),*) => {$(
+        impl From<$whole> for Decimal {
+            fn from(number: $whole) -> Self {
+                Self(number.into())
+            }
+        }
+    )*};
 }
+whole!(i16, i32, i64, u16, u32, u64);
 
 impl fmt::Display for Decimal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -72,16 +77,43 @@ impl ops::Neg for Decimal {
 }
 
 macro_rules! operators {
-    ($($op:ident $fun:ident),*) => {$(
+    ($($op:ident $fun:ident $Assign:ident $assign:ident $checked:ident),*) => {
+        impl Decimal {$(
+            #[doc = concat!("`", stringify!($fun), "`, or `None` where the operator would panic: the result has no place in 28 digits.")]
+            ///
+            /// For numbers that a device sends, so that an absurd one is a refusal and no fault:
+            ///
+            /// ```
+            /// # use nizhal_core::Decimal;
+            /// let most: Decimal = "9999999999999999999999999999".parse().unwrap();
+            /// assert_eq!(most.checked_mul(most), None);
+            /// ```
+            #[must_use]
+            pub fn $checked(self, other: Self) -> Option<Self> {
+                self.0.$checked(other.0).map(Self)
+            }
+        )*}
+        $(
+        impl ops::$Assign for Decimal {
+            fn $assign(&mut self, other: Self) {
+                *self = ops::$op::$fun(*self, other);
+            }
+        }
         impl ops::$op for Decimal {
             type Output = Self;
             fn $fun(self, other: Self) -> Self {
                 Self(ops::$op::$fun(self.0, other.0))
             }
         }
-    )*};
+        )*
+    };
 }
-operators!(Add add, Sub sub, Mul mul, Div div);
+operators!(
+    Add add AddAssign add_assign checked_add,
+    Sub sub SubAssign sub_assign checked_sub,
+    Mul mul MulAssign mul_assign checked_mul,
+    Div div DivAssign div_assign checked_div
+);
 
 impl Sum for Decimal {
     fn sum<I: Iterator<Item = Self>>(numbers: I) -> Self {

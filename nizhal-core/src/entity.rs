@@ -6,7 +6,7 @@
 macro_rules! __entity {
     (
         $vis:vis $Model:ident, $Entity:ident, $Column:ident, $Key:ident, $Active:ident, $Columns:ident;
-        desc { $($desc:tt)* }
+        desc { name: $table:literal, $($desc:tt)* }
         key ($keyty:ty) { $($keyvar:ident)* }
         columns { $($at:literal $field:ident $Var:ident $name:literal : $ty:ty { $($cd:tt)* })* }
         generated { $($gat:literal $gfield:ident $GVar:ident $gname:literal : $gty:ty { $sql:literal $($gcd:tt)* })* }
@@ -29,7 +29,9 @@ macro_rules! __entity {
         /// The sea-orm active model: each column set or not.
         #[derive(Clone, Debug, PartialEq)]
         #[allow(missing_docs)]
-        $vis struct $Active { $(pub $field: $crate::__private::sea_orm::ActiveValue<$ty>),* }
+        $vis struct $Active
+        where $(for<'__c> $ty: $crate::ColumnType,)* $(for<'__c> $gty: $crate::ColumnType,)*
+        { $(pub $field: $crate::__private::sea_orm::ActiveValue<$ty>),* }
 
         /// The typed column handles.
         #[derive(Clone, Copy, Debug)]
@@ -40,33 +42,41 @@ macro_rules! __entity {
             // The user's types are named in here: nothing but this one odd name may shadow theirs.
             use $crate::__private as __p;
 
-            impl $crate::Table for $Model {
+            // The one place that no `where` guards: here rustc says of a type that it cannot be a column.
+            const COLUMNS: &[$crate::ColumnDesc] = &[
+                $($crate::ColumnDesc { $($cd)* ..$crate::ColumnDesc::of::<$ty>($name) },)*
+                $($crate::ColumnDesc {
+                    generated: __p::Option::Some($sql),
+                    $($gcd)*
+                    ..$crate::ColumnDesc::of::<$gty>($gname)
+                }),*
+            ];
+            const _: () = $crate::entity::check(COLUMNS);
+
+            impl $crate::Table for $Model
+            where $(for<'__c> $ty: $crate::ColumnType,)* $(for<'__c> $gty: $crate::ColumnType,)* for<'__c> $keyty: __p::sea_orm::TryFromU64,
+            {
                 type Columns = $Columns;
                 const COLS: $Columns = $Columns { $($field: $crate::Col::new($at),)* $($gfield: $crate::Col::new($gat)),* };
                 const DESC: $crate::TableDesc = $crate::TableDesc {
-                    columns: &[
-                        $($crate::ColumnDesc { $($cd)* ..$crate::ColumnDesc::of::<$ty>($name) },)*
-                        $($crate::ColumnDesc {
-                            generated: __p::Option::Some($sql),
-                            $($gcd)*
-                            ..$crate::ColumnDesc::of::<$gty>($gname)
-                        }),*
-                    ],
+                    name: $table,
+                    columns: COLUMNS,
                     $($desc)*
                 };
             }
-            const _: () = $crate::entity::check(&<$Model as $crate::Table>::DESC);
 
             impl __p::sea_orm::Iden for $Entity {
                 fn unquoted(&self) -> &str { __p::sea_orm::IdenStatic::as_str(self) }
             }
             impl __p::sea_orm::IdenStatic for $Entity {
-                fn as_str(&self) -> &'static str { <$Model as $crate::Table>::DESC.name }
+                fn as_str(&self) -> &'static str { $table }
             }
             impl __p::sea_orm::EntityName for $Entity {
-                fn table_name(&self) -> &'static str { <$Model as $crate::Table>::DESC.name }
+                fn table_name(&self) -> &'static str { $table }
             }
-            impl __p::sea_orm::EntityTrait for $Entity {
+            impl __p::sea_orm::EntityTrait for $Entity
+            where $(for<'__c> $ty: $crate::ColumnType,)* $(for<'__c> $gty: $crate::ColumnType,)* for<'__c> $keyty: __p::sea_orm::TryFromU64,
+            {
                 type Model = $Model;
                 type ModelEx = $Model;
                 type ActiveModel = $Active;
@@ -92,7 +102,9 @@ macro_rules! __entity {
                     match name { $($name => __p::Result::Ok(Self::$Var),)* $($gname => __p::Result::Ok(Self::$GVar),)* _ => __p::Result::Err(__p::sea_orm::ColumnFromStrErr(__p::String::from(name))) }
                 }
             }
-            impl __p::sea_orm::ColumnTrait for $Column {
+            impl __p::sea_orm::ColumnTrait for $Column
+            where $(for<'__c> $ty: $crate::ColumnType,)* $(for<'__c> $gty: $crate::ColumnType,)*
+            {
                 type EntityName = $Entity;
                 fn def(&self) -> __p::sea_orm::ColumnDef { match self { $(Self::$Var => $crate::entity::column_def::<$ty>(),)* $(Self::$GVar => $crate::entity::column_def::<$gty>()),* } }
             }
@@ -107,11 +119,15 @@ macro_rules! __entity {
                 type Iterator = ::std::iter::Copied<::std::slice::Iter<'static, Self>>;
                 fn iter() -> Self::Iterator { const ALL: &[$Key] = &[$($Key::$keyvar),*]; ALL.iter().copied() }
             }
-            impl __p::sea_orm::PrimaryKeyTrait for $Key {
+            impl __p::sea_orm::PrimaryKeyTrait for $Key
+            where $(for<'__c> $ty: $crate::ColumnType,)* $(for<'__c> $gty: $crate::ColumnType,)* for<'__c> $keyty: __p::sea_orm::TryFromU64,
+            {
                 type ValueType = $keyty;
                 fn auto_increment() -> bool { false }
             }
-            impl __p::sea_orm::PrimaryKeyToColumn for $Key {
+            impl __p::sea_orm::PrimaryKeyToColumn for $Key
+            where $(for<'__c> $ty: $crate::ColumnType,)* $(for<'__c> $gty: $crate::ColumnType,)* for<'__c> $keyty: __p::sea_orm::TryFromU64,
+            {
                 type Column = $Column;
                 fn into_column(self) -> $Column { match self { $(Self::$keyvar => $Column::$keyvar),* } }
                 fn from_column(column: $Column) -> __p::Option<Self> {
@@ -119,17 +135,21 @@ macro_rules! __entity {
                 }
             }
 
-            impl __p::sea_orm::FromQueryResult for $Model {
+            impl __p::sea_orm::FromQueryResult for $Model
+            where $(for<'__c> $ty: $crate::ColumnType,)* $(for<'__c> $gty: $crate::ColumnType,)*
+            {
                 fn from_query_result(row: &__p::sea_orm::QueryResult, pre: &str) -> __p::Result<Self, __p::sea_orm::DbErr> {
                     __p::Result::Ok(Self { $($field: row.try_get(pre, $name)?,)* $($gfield: row.try_get(pre, $gname)?),* })
                 }
             }
-            impl __p::sea_orm::ModelTrait for $Model {
+            impl __p::sea_orm::ModelTrait for $Model
+            where $(for<'__c> $ty: $crate::ColumnType,)* $(for<'__c> $gty: $crate::ColumnType,)* for<'__c> $keyty: __p::sea_orm::TryFromU64,
+            {
                 type Entity = $Entity;
                 fn get(&self, column: $Column) -> __p::sea_orm::Value {
                     match column {
-                        $($Column::$Var => ::std::clone::Clone::clone(&self.$field).into(),)*
-                        $($Column::$GVar => ::std::clone::Clone::clone(&self.$gfield).into()),*
+                        $($Column::$Var => $crate::entity::value(&self.$field),)*
+                        $($Column::$GVar => $crate::entity::value(&self.$gfield)),*
                     }
                 }
                 fn get_value_type(column: $Column) -> __p::sea_orm::sea_query::ArrayType {
@@ -147,16 +167,24 @@ macro_rules! __entity {
                 }
             }
 
-            impl ::std::default::Default for $Active {
+            impl ::std::default::Default for $Active
+            where $(for<'__c> $ty: $crate::ColumnType,)* $(for<'__c> $gty: $crate::ColumnType,)* for<'__c> $keyty: __p::sea_orm::TryFromU64,
+            {
                 fn default() -> Self { <Self as __p::sea_orm::ActiveModelBehavior>::new() }
             }
-            impl ::std::convert::From<$Model> for $Active {
+            impl ::std::convert::From<$Model> for $Active
+            where $(for<'__c> $ty: $crate::ColumnType,)* $(for<'__c> $gty: $crate::ColumnType,)* for<'__c> $keyty: __p::sea_orm::TryFromU64,
+            {
                 fn from(model: $Model) -> Self { Self { $($field: __p::sea_orm::ActiveValue::Unchanged(model.$field)),* } }
             }
-            impl __p::sea_orm::IntoActiveModel<$Active> for $Model {
+            impl __p::sea_orm::IntoActiveModel<$Active> for $Model
+            where $(for<'__c> $ty: $crate::ColumnType,)* $(for<'__c> $gty: $crate::ColumnType,)* for<'__c> $keyty: __p::sea_orm::TryFromU64,
+            {
                 fn into_active_model(self) -> $Active { self.into() }
             }
-            impl ::std::convert::TryFrom<$Active> for $Model {
+            impl ::std::convert::TryFrom<$Active> for $Model
+            where $(for<'__c> $ty: $crate::ColumnType,)* $(for<'__c> $gty: $crate::ColumnType,)* for<'__c> $keyty: __p::sea_orm::TryFromU64,
+            {
                 type Error = __p::sea_orm::DbErr;
                 fn try_from(active: $Active) -> __p::Result<Self, __p::sea_orm::DbErr> {
                     __p::Result::Ok(Self { $($field: $crate::entity::taken(active.$field, $name)?,)*
@@ -165,11 +193,17 @@ macro_rules! __entity {
                     })
                 }
             }
-            impl __p::sea_orm::TryIntoModel<$Model> for $Active {
+            impl __p::sea_orm::TryIntoModel<$Model> for $Active
+            where $(for<'__c> $ty: $crate::ColumnType,)* $(for<'__c> $gty: $crate::ColumnType,)* for<'__c> $keyty: __p::sea_orm::TryFromU64,
+            {
                 fn try_into_model(self) -> __p::Result<$Model, __p::sea_orm::DbErr> { ::std::convert::TryInto::try_into(self) }
             }
-            impl __p::sea_orm::ActiveModelBehavior for $Active {}
-            impl __p::sea_orm::ActiveModelTrait for $Active {
+            impl __p::sea_orm::ActiveModelBehavior for $Active
+            where $(for<'__c> $ty: $crate::ColumnType,)* $(for<'__c> $gty: $crate::ColumnType,)* for<'__c> $keyty: __p::sea_orm::TryFromU64,
+            {}
+            impl __p::sea_orm::ActiveModelTrait for $Active
+            where $(for<'__c> $ty: $crate::ColumnType,)* $(for<'__c> $gty: $crate::ColumnType,)* for<'__c> $keyty: __p::sea_orm::TryFromU64,
+            {
                 type Entity = $Entity;
                 fn take(&mut self, column: $Column) -> __p::sea_orm::ActiveValue<__p::sea_orm::Value> {
                     match column { $($Column::$Var => ::std::mem::take(&mut self.$field).into_wrapped_value(),)* $($Column::$GVar => __p::sea_orm::ActiveValue::NotSet),* }
@@ -200,7 +234,7 @@ macro_rules! __entity {
     };
 }
 
-use crate::{ColumnDefault, ColumnType, TableDesc};
+use crate::{ColumnDefault, ColumnDesc, ColumnType};
 use sea_orm::sea_query::ValueType;
 use sea_orm::{ActiveValue, ColumnDef, ColumnTypeTrait, DbErr, RelationDef, RelationTrait, Value};
 
@@ -222,10 +256,10 @@ impl sea_orm::Iterable for NoRelation {
 }
 
 /// Refuses, when the table is compiled, what only types tell: an alias hides them from the macro.
-pub const fn check(table: &TableDesc) {
+pub const fn check(columns: &[ColumnDesc]) {
     let mut at = 0;
-    while at < table.columns.len() {
-        let column = &table.columns[at];
+    while at < columns.len() {
+        let column = &columns[at];
         assert!(column.crdt.is_none() || !column.unique, "a CRDT column cannot be unique: take `unique` away");
         if let Some(ColumnDefault::Text(text)) = column.default {
             assert!(
@@ -258,6 +292,11 @@ const fn contains(texts: &[&str], text: &str) -> bool {
 pub fn column_def<T: ColumnType + ValueType>() -> ColumnDef {
     let def = <T as ValueType>::column_type().def();
     if T::NULLABLE { def.nullable() } else { def }
+}
+
+/// A field as a sea-orm value.
+pub fn value<T: Clone + Into<Value>>(field: &T) -> Value {
+    field.clone().into()
 }
 
 /// A sea-orm value as the field's type.
@@ -378,7 +417,7 @@ mod tests {
             unique: true,
             ..*Customer::DESC.columns.first().unwrap()
         };
-        super::check(&crate::TableDesc { columns: &[COLUMN], ..Customer::DESC });
+        super::check(&[COLUMN]);
     }
 
     #[test]
@@ -389,8 +428,7 @@ mod tests {
             default: Some(ColumnDefault::Text(default)),
             ..crate::ColumnDesc::of::<String>("status")
         };
-        let check =
-            |default| super::check(&crate::TableDesc { columns: Vec::leak(vec![column(default)]), ..Customer::DESC });
+        let check = |default| super::check(&[column(default)]);
         check("closed");
         check("close");
     }

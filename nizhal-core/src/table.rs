@@ -1,7 +1,7 @@
 //! The trait behind `#[nizhal::table]`: a sea-orm entity with a description and typed handles.
 
 use crate::TableDesc;
-use sea_orm::{DeleteMany, EntityTrait, ModelTrait, PrimaryKeyTrait, Select, UpdateMany};
+use sea_orm::{ActiveModelTrait, DeleteMany, EntityTrait, InsertMany, ModelTrait, PrimaryKeyTrait, Select, UpdateMany};
 
 pub(crate) type KeyOf<T> = <<<T as ModelTrait>::Entity as EntityTrait>::PrimaryKey as PrimaryKeyTrait>::ValueType;
 
@@ -32,6 +32,14 @@ pub trait Table: ModelTrait + Sized + 'static {
         <Self::Entity as EntityTrait>::find_by_id(key)
     }
 
+    /// One insert of all these rows.
+    fn insert_many<A>(rows: impl IntoIterator<Item = A>) -> InsertMany<A>
+    where
+        A: ActiveModelTrait<Entity = Self::Entity>,
+    {
+        <Self::Entity as EntityTrait>::insert_many(rows)
+    }
+
     /// A bulk update of this table's rows.
     fn update_many() -> UpdateMany<Self::Entity> {
         <Self::Entity as EntityTrait>::update_many()
@@ -49,4 +57,4 @@ pub trait Table: ModelTrait + Sized + 'static {
     label = "this table stays on the server",
     note = "the table is marked `server_only`: sync another table, or take the mark away if every column may reach devices"
 )]
-pub trait SyncedTable: Table {}
+pub trait SyncedTable {}

@@ -104,6 +104,12 @@ macro_rules! __text_enum {
             }
             impl $crate::ConstColumn for $Enum {
                 type Literal = &'static str;
+                type Named = Self;
+            }
+            impl ::std::convert::From<$Enum> for $crate::ConstValue {
+                fn from(value: $Enum) -> Self {
+                    Self::Text($crate::TextEnum::text(value))
+                }
             }
             $crate::__stored!(
                 $Enum as __p::String,

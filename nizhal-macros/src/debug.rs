@@ -26,3 +26,15 @@ fn defines(tokens: &TokenStream, name: &str) -> bool {
         found
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::defines;
+
+    #[test]
+    fn an_item_is_known_by_its_name_where_it_is_defined() {
+        let tokens = "#[doc = \"Customer\"] pub struct Ticket { customer: Customer } impl Customer {} fn rules() {}";
+        let defined = |name| defines(&tokens.parse().unwrap(), name);
+        assert_eq!(["Ticket", "rules", "Customer", "customer"].map(defined), [true, true, false, false]);
+    }
+}

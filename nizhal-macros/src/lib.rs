@@ -22,7 +22,7 @@ use proc_macro::TokenStream;
 ///
 /// On the struct: `name = "…"` (the struct's name in snake_case), `merge = "lww"` or `"field"`, `server_only`. On a
 /// field: `primary_key`, `unique`, `private`, `default = …` (`now`, a text, a whole number, `true`), `rename = "…"`,
-/// `generated = "price * quantity"`, and `custom` for a type that is not a column's by name: an id, an enum of texts, an alias.
+/// `generated = "price * quantity"`.
 ///
 /// Beside `Customer` stand `CustomerEntity`, `CustomerColumn`, `CustomerKey`, `CustomerActive` and `CustomerColumns`.
 #[proc_macro_attribute]

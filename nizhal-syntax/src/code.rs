@@ -125,7 +125,6 @@ catalogue! {
         111 ColumnTwice "two columns of one name" "SQLite tells upper and lower case not apart.",
         112 ColumnConditional "a column that some builds lack" "Server and devices must see the same table.",
         113 UnsupportedType "a type that no column has" "The message names the one to take.",
-        114 UnknownType "a type that is not known by its name" "An alias is marked `custom`, and rustc then judges it.",
         115 OptionTwice "an `Option` in an `Option`" "A column is NULL or not.",
         116 EngineColumnType "`updated_at` or `deleted_at` of another type" "The engine writes them.",
         117 DefaultWithoutValue "a default without a value" "The database writes it where an insert leaves the column out.",

@@ -24,10 +24,8 @@ pub const DEFAULT: &str = "default";
 pub const RENAME: &str = "rename";
 /// A column that the database computes.
 pub const GENERATED: &str = "generated";
-/// A column whose type is known to rustc alone: an id, an enum of texts, an alias.
-pub const CUSTOM: &str = "custom";
 /// What may stand in `#[nizhal(…)]` on a field.
-pub const FIELD_WORDS: &[&str] = &[PRIMARY_KEY, UNIQUE, PRIVATE, DEFAULT, RENAME, GENERATED, CUSTOM];
+pub const FIELD_WORDS: &[&str] = &[PRIMARY_KEY, UNIQUE, PRIVATE, DEFAULT, RENAME, GENERATED];
 /// What may stand in `#[nizhal(…)]` on a variant of an enum of texts.
 pub const VARIANT_WORDS: &[&str] = &[RENAME];
 

@@ -3,7 +3,7 @@
 use crate::{Address, Connection, Database, Device, Kind, Reply, Server, SetUp, Socket, token, verb};
 use serde_json::Value;
 
-/// Writes each test twice, as `postgres::name` and `sqlite::name`; for the crate that owns the binary.
+/// Writes each test twice, as `postgres::name` and `sqlite::name`; the test crate says which binary it is about, as `BINARY` at its root.
 #[macro_export]
 macro_rules! both {
     ($($name:ident),* $(,)?) => {
@@ -13,13 +13,14 @@ macro_rules! both {
 }
 
 /// Writes each test for one database: `on!(postgres, Postgres: name, …)`.
+#[expect(clippy::crate_in_macro_def, reason = "each crate of tests says which binary it is about")]
 #[macro_export]
 macro_rules! on {
     ($module:ident, $kind:ident: $($name:ident),* $(,)?) => {
         mod $module {
             $(#[test]
             fn $name() {
-                $crate::run($crate::Kind::$kind, env!("CARGO_BIN_EXE_credit-ledger"), super::$name);
+                $crate::run($crate::Kind::$kind, crate::BINARY, super::$name);
             })*
         }
     };

@@ -158,6 +158,29 @@ impl Cluster {
         }
     }
 
+    /// Keeps a copy of the disk as it is now, while the cluster runs.
+    ///
+    /// # Panics
+    /// When it cannot be copied.
+    pub fn keep_disk(&self) {
+        let copied = as_ordinary_user()
+            .arg(programs().join("pg_basebackup"))
+            .args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "postgres"])
+            .args(["-D", "kept", "-X", "fetch", "-c", "fast", "--no-sync"])
+            .current_dir(&self.dir)
+            .status();
+        assert!(copied.is_ok_and(|status| status.success()), "the disk was not copied");
+    }
+
+    /// Puts the disk back as it was when it was [kept](Self::keep_disk), of a cluster that was [killed](Self::kill).
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn put_back(&self) {
+        std::fs::remove_dir_all(self.dir.join("data")).expect("the disk of now goes");
+        std::fs::rename(self.dir.join("kept"), self.dir.join("data")).expect("the disk of before comes");
+    }
+
     /// Runs one of the client programs, such as `pg_dump`; what it wrote.
     ///
     /// # Panics

@@ -45,15 +45,13 @@ mod app {
 
     #[nizhal::table]
     pub struct Record {
-        #[nizhal(primary_key, custom)]
+        #[nizhal(primary_key)]
         pub id: r#Type,
         #[nizhal(generated = "lower(id)")]
         pub r#async: ::std::string::String,
-        #[nizhal(custom, default = "done")]
+        #[nizhal(default = "done")]
         pub status: Status,
-        #[nizhal(custom)]
         pub(crate) place: Maybe<Place>,
-        #[nizhal(custom)]
         pub text: Text,
         pub any: nizhal::Json,
         pub places: nizhal::Json<::std::vec::Vec<Place>>,

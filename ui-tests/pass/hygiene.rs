@@ -28,15 +28,12 @@ mod app {
 
     #[nizhal::table]
     pub struct Record {
-        #[nizhal(primary_key, custom)]
+        #[nizhal(primary_key)]
         pub id: Text,
-        #[nizhal(default = "x", custom)]
+        #[nizhal(default = "x")]
         pub r#type: Text,
-        #[nizhal(custom)]
         pub self_: Maybe<Text>,
-        #[nizhal(custom)]
         pub rule: Text,
-        #[nizhal(custom)]
         pub value: Payload,
     }
 

@@ -3,7 +3,7 @@
 //! It is where rustc checks a rule: every column is a typed handle of a known table, every parameter carries its type, and
 //! only matching types meet.
 
-use super::{ClaimOf, Condition, ConstFilter, MemberFilter, ParamDesc, ParamSource, Rule, RuleTable};
+use super::{ClaimOf, Condition, ConstFilter, ConstValue, MemberFilter, ParamDesc, ParamSource, Rule, RuleTable};
 use crate::{Actor, Col, ConstColumn, SameType, ScopeColumn, SyncedTable, Table, TableDesc};
 use std::marker::PhantomData;
 
@@ -91,12 +91,16 @@ impl<A: Actor> RuleBuilder<A> {
     }
 
     /// A table that this rule syncs.
-    pub fn table<T: SyncedTable>(&mut self, build: impl FnOnce(&mut TableScope<T>)) {
+    pub fn table<T: Table + SyncedTable>(&mut self, build: impl FnOnce(&mut TableScope<T>)) {
         self.table_of::<T>(const { &T::DESC }, build);
     }
 
     /// A table that this rule syncs, of which only some columns leave the server.
-    pub fn table_of<T: SyncedTable>(&mut self, table: &'static TableDesc, build: impl FnOnce(&mut TableScope<T>)) {
+    pub fn table_of<T: Table + SyncedTable>(
+        &mut self,
+        table: &'static TableDesc,
+        build: impl FnOnce(&mut TableScope<T>),
+    ) {
         let mut scope = TableScope { scope: Vec::new(), filters: Vec::new(), marker: PhantomData };
         build(&mut scope);
         scope.scope.sort_by_key(|&(param, _)| param);
@@ -150,6 +154,16 @@ impl<M: Table, A: Actor> MemberScope<M, A> {
         self.filters.push(MemberFilter::Const(compare(column, literal, true)));
     }
 
+    /// `column == NAMED`.
+    pub fn equal_to<C: ConstColumn>(&mut self, column: Col<M, C>, constant: C::Named) {
+        self.filters.push(MemberFilter::Const(compare(column, constant, false)));
+    }
+
+    /// `column != NAMED`.
+    pub fn differ_from<C: ConstColumn>(&mut self, column: Col<M, C>, constant: C::Named) {
+        self.filters.push(MemberFilter::Const(compare(column, constant, true)));
+    }
+
     /// One of these must hold.
     pub fn any(&mut self, build: impl FnOnce(&mut Conditions<M>)) {
         self.filters.push(MemberFilter::Const(Condition::Any(Conditions::built(build))));
@@ -178,6 +192,16 @@ impl<T: Table> TableScope<T> {
     /// `column != literal`.
     pub fn differ<C: ConstColumn>(&mut self, column: Col<T, C>, literal: C::Literal) {
         self.filters.push(compare(column, literal, true));
+    }
+
+    /// `column == NAMED`.
+    pub fn equal_to<C: ConstColumn>(&mut self, column: Col<T, C>, constant: C::Named) {
+        self.filters.push(compare(column, constant, false));
+    }
+
+    /// `column != NAMED`.
+    pub fn differ_from<C: ConstColumn>(&mut self, column: Col<T, C>, constant: C::Named) {
+        self.filters.push(compare(column, constant, true));
     }
 
     /// One of these must hold.
@@ -210,6 +234,16 @@ impl<T: Table> Conditions<T> {
         self.parts.push(compare(column, literal, true));
     }
 
+    /// `column == NAMED`.
+    pub fn equal_to<C: ConstColumn>(&mut self, column: Col<T, C>, constant: C::Named) {
+        self.parts.push(compare(column, constant, false));
+    }
+
+    /// `column != NAMED`.
+    pub fn differ_from<C: ConstColumn>(&mut self, column: Col<T, C>, constant: C::Named) {
+        self.parts.push(compare(column, constant, true));
+    }
+
     /// All of these must hold.
     pub fn all(&mut self, build: impl FnOnce(&mut Self)) {
         self.parts.push(Condition::All(Self::built(build)));
@@ -221,6 +255,6 @@ impl<T: Table> Conditions<T> {
     }
 }
 
-fn compare<T, C: ConstColumn>(column: Col<T, C>, literal: C::Literal, negated: bool) -> Condition {
-    Condition::Column(ConstFilter { column: column.index(), negated, value: literal.into() })
+fn compare<T, C>(column: Col<T, C>, constant: impl Into<ConstValue>, negated: bool) -> Condition {
+    Condition::Column(ConstFilter { column: column.index(), negated, value: constant.into() })
 }

@@ -1,6 +1,7 @@
-//! Tables of which a rule lists columns: the others are private, so that no part of the server shows them.
+//! What of a rule is judged when it is compiled, by a table's description: columns that it lists, that name its buckets, and
+//! texts; and the narrower description of a table of which it lists columns.
 
-use crate::{Col, ColumnDesc, Table, TableDesc};
+use crate::{Col, ColumnDesc, ColumnType, Table, TableDesc};
 
 impl<T: Table, C> Col<T, C> {
     /// The index of a column that a rule lists; does not compile for one that may not leave the server.
@@ -11,6 +12,37 @@ impl<T: Table, C> Col<T, C> {
             panic!("this column is private, so no rule may list it: take it out of the list");
         }
         self.index()
+    }
+
+    /// Judges a column whose values name buckets; does not compile for one that may not leave the server.
+    #[doc(hidden)]
+    #[track_caller]
+    pub const fn names_buckets(self) {
+        if T::DESC.columns[self.index()].private {
+            panic!(
+                "this column is private, and its values would name buckets, which devices read: take `private` away, or use \
+                 another column"
+            );
+        }
+    }
+}
+
+impl<T, C: ColumnType> Col<T, C> {
+    /// Judges a text that the column is compared with; does not compile for one that an enum lacks.
+    #[doc(hidden)]
+    #[track_caller]
+    pub const fn knows(self, text: &str) {
+        let texts = C::TEXTS;
+        let mut at = 0;
+        while at < texts.len() {
+            if is(texts[at], text) {
+                return;
+            }
+            at += 1;
+        }
+        if !texts.is_empty() {
+            panic!("the column's enum has no such text: name one of its variants, `Enum::Variant`");
+        }
     }
 }
 

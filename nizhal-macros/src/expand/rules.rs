@@ -9,8 +9,8 @@ use nizhal_syntax::model::{
 use nizhal_syntax::{Errors, name};
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
-use syn::Path;
 use syn::spanned::Spanned;
+use syn::{Expr, ExprLit, Lit, Path};
 
 pub(crate) fn expand_rules(tokens: TokenStream) -> TokenStream {
     let errors = Errors::new();
@@ -64,9 +64,9 @@ fn expand_param(param: &Param, actor: &Path) -> TokenStream {
         }
         Source::Member { column, terms } => {
             let scope = Ident::new("member", Span::mixed_site());
-            let column = expand_column(column);
+            let (column, judged) = (expand_column(column), expand_names(column));
             let terms = expand_terms(&scope, terms, actor);
-            quote_spanned!(ident.span()=> let #ident = #builder.member(#name, #column, |#scope| { #terms });)
+            quote_spanned!(ident.span()=> #judged let #ident = #builder.member(#name, #column, |#scope| { #terms });)
         }
     }
 }
@@ -101,7 +101,10 @@ fn expand_bound(scope: &Ident, filter: &Filter, actor: &Path) -> TokenStream {
             let claim = expand_claim(claim, actor);
             quote_spanned!(span=> #scope.#method(#column, #claim);)
         }
-        Value::Param(param) => quote_spanned!(span=> #scope.scope(#column, &#param);),
+        Value::Param(param) => {
+            let judged = expand_names(&filter.column);
+            quote_spanned!(span=> #judged #scope.scope(#column, &#param);)
+        }
         // It binds nothing, so it stands among the other conditions.
         Value::Const(_) => TokenStream::new(),
     }
@@ -125,14 +128,36 @@ fn expand_constant(scope: &Ident, filter: &Filter) -> TokenStream {
     let Value::Const(value) = &filter.value else { return TokenStream::new() };
     let column = expand_column(&filter.column);
     let span = filter.column.ident.span();
-    let method = Ident::new(if filter.negated() { "differ" } else { "equal" }, span);
-    quote_spanned!(span=> #scope.#method(#column, #value);)
+    let method = match (&**value, filter.negated()) {
+        (Expr::Path(_), false) => "equal_to",
+        (Expr::Path(_), true) => "differ_from",
+        (_, false) => "equal",
+        (_, true) => "differ",
+    };
+    let method = Ident::new(method, span);
+    let judged = match &**value {
+        Expr::Lit(ExprLit { lit: lit @ Lit::Str(_), .. }) => {
+            let column = expand_column_at(&filter.column, lit.span());
+            Some(quote_spanned!(lit.span()=> const _: () = #column.knows(#lit);))
+        }
+        _ => None,
+    };
+    quote_spanned!(span=> #judged #scope.#method(#column, #value);)
+}
+
+/// What judges, when it is compiled, a column whose values name buckets.
+fn expand_names(column: &Column) -> TokenStream {
+    let handle = expand_column(column);
+    quote_spanned!(column.ident.span()=> const _: () = #handle.names_buckets();)
 }
 
 /// A typed handle, all of it at the user's column.
 fn expand_column(column: &Column) -> TokenStream {
-    let Column { table, ident } = column;
-    quote_spanned!(ident.span()=> <#table as ::nizhal::Table>::COLS.#ident)
+    expand_column_at(column, column.ident.span())
+}
+
+fn expand_column_at(Column { table, ident }: &Column, span: Span) -> TokenStream {
+    quote_spanned!(span=> <#table as ::nizhal::Table>::COLS.#ident)
 }
 
 /// A function from the claims to one of them, all of it at the user's claim.

@@ -79,7 +79,7 @@ fn lines_beyond_struct(count: usize) -> usize {
         let what = if at % 2 == 0 { quote!(default = "a default") } else { quote!(generated = "'a' || id") };
         quote! {
             /// What this column holds, in a sentence of a common length.
-            #[nizhal(rename = #rename, unique, private, custom, #what)]
+            #[nizhal(rename = #rename, unique, private, #what)]
             pub #field: Option<some_crate::module::SomeType>,
         }
     });

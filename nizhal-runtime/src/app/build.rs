@@ -87,6 +87,7 @@ impl Nizhal {
         match settings.mode {
             Mode::Development => {
                 provision(&store, &contract, &gate, &settings).await?;
+                settle(&store).await;
                 if let Some(seed) = self.seed.take() {
                     fill(&store, seed).await?;
                 }
@@ -98,6 +99,7 @@ impl Nizhal {
                 }
                 guard(&store, &contract, &gate, &settings).await?;
                 keep(&store, &contract).await?;
+                settle(&store).await;
             }
         }
         let hub = Hub::default();
@@ -155,6 +157,14 @@ pub(super) async fn provision(
     store.provision().await.map_err(StartError::Provision)?;
     keep(store, contract).await?;
     Ok(statements)
+}
+
+/// Writes down that the database began a new life, before anything is written in it.
+async fn settle(store: &Store) {
+    if let Err(error) = store.settle().await {
+        // A standby cannot; the first pull after it is promoted will.
+        tracing::info!(error = &error as &dyn std::error::Error, "the start of the database is not on record yet");
+    }
 }
 
 async fn keep(store: &Store, contract: &Contract) -> Result<(), StartError> {

@@ -1,6 +1,6 @@
 //! The cursor: the client's memory of what it holds, opaque on the wire.
 //!
-//! It carries the epoch, each rule's fingerprint, and *lanes*: sets of buckets that were read up to the same place. The first
+//! It carries the epoch, the life of the database, each rule's fingerprint, and *lanes*: sets of buckets that were read up to the same place. The first
 //! lane is the main one; a bucket that is gained gets a lane of its own at the beginning of time, and lanes that arrive at
 //! the same place become one. The server keeps nothing per device, so no lost answer can falsify it. It is signed with the
 //! database's secret, because a cursor from the future makes the server mint a new epoch, and nobody may forge that.
@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 /// The longest cursor that a client must take, in bytes.
 pub(crate) const MAX_BYTES: usize = 8 * 1024;
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 /// 128 bits of the signature are plenty, and short.
 const SIGNATURE_BYTES: usize = 16;
 
@@ -26,6 +26,10 @@ pub(crate) struct Cursor {
     pub(crate) epoch: String,
     /// The rules under which it was made: by name, what tells their contents.
     pub(crate) rules: BTreeMap<String, String>,
+    /// The life of the database in which it was made.
+    pub(crate) life: String,
+    /// How far the database was in that life.
+    pub(crate) place: i64,
     /// At least one.
     pub(crate) lanes: Vec<Lane>,
 }
@@ -64,6 +68,8 @@ struct Written {
     v: u8,
     e: String,
     r: BTreeMap<String, String>,
+    n: String,
+    w: i64,
     l: Vec<WrittenLane>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     s: Option<String>,
@@ -123,7 +129,9 @@ impl Cursor {
             b: if inline { pairs(&lane.buckets) } else { Vec::new() },
         };
         let lanes = self.lanes.iter().map(lane).collect();
-        let written = Written { v: FORMAT, e: self.epoch.clone(), r: self.rules.clone(), l: lanes, s: set };
+        let Self { epoch, rules, life, place, .. } = self;
+        let written =
+            Written { v: FORMAT, e: epoch.clone(), r: rules.clone(), n: life.clone(), w: *place, l: lanes, s: set };
         let mut bytes = serde_json::to_vec(&written).unwrap_or_else(|_| unreachable!("numbers and texts are JSON"));
         let signature = signer(secret, &bytes).finalize().into_bytes();
         bytes.extend_from_slice(&signature[..SIGNATURE_BYTES]);
@@ -150,7 +158,7 @@ impl Cursor {
             let tie = lane.t.map(|(slot, key)| Tie { slot, key });
             lanes.push(Lane { position: Position { version: lane.p, tie }, floor: lane.f, buckets: buckets(lane.b) });
         }
-        let cursor = Self { epoch: written.e, rules: written.r, lanes };
+        let cursor = Self { epoch: written.e, rules: written.r, life: written.n, place: written.w, lanes };
         Some(match written.s {
             None => Decoded::Whole(cursor),
             Some(id) => Decoded::Elsewhere(cursor, id),
@@ -197,6 +205,8 @@ mod tests {
         Cursor {
             epoch: "e".into(),
             rules: [("myShops".to_owned(), "r".to_owned())].into(),
+            life: "l".into(),
+            place: 9,
             lanes: vec![Lane { position: Position { version: 7, tie }, floor: 3, buckets }],
         }
     }

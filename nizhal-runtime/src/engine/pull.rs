@@ -7,7 +7,7 @@ use super::{
     page::{Ending, Page},
     scope::Choices,
 };
-use crate::store::{Clock, Frame, Position, Snapshot};
+use crate::store::{Clock, Frame, Position, Snapshot, life};
 use nizhal_core::{
     Principal, Rule, RuleTable,
     wire::{PullRequest, Wire},
@@ -76,6 +76,12 @@ impl Engine {
                 None => held.as_ref().map(|held| held.lanes.clone()).unwrap_or_default(),
             };
             let clock = snapshot.clock().clone();
+            let life = life::name(&clock.lives);
+            // Before anything else is read, for the answer keeps the snapshot; once a device and life.
+            let of_lost_life = match &held {
+                Some(held) if held.life != life => !snapshot.has_lived(&held.life, held.place).await?,
+                _ => false,
+            };
             let ask = ask(asked, &lanes, clock.horizon, room);
             let mut answer = snapshot.ask(&ask).await?;
             let frame = answer.frame.clone();
@@ -86,10 +92,17 @@ impl Engine {
                     continue;
                 }
             }
-            if frame.home != clock.lives || held.as_ref().is_some_and(|held| held.is_ahead_of(clock.last)) {
+            let is_elsewhere = !life::is_next(&frame.home, &clock.lives);
+            let is_born = !is_elsewhere && frame.home != clock.lives;
+            let is_lost = of_lost_life || held.as_ref().is_some_and(|held| held.is_ahead_of(clock.last));
+            if is_elsewhere || is_born || is_lost {
                 drop(answer);
                 snapshot.close().await?;
-                self.rewound(&frame, &clock).await?;
+                if is_born {
+                    self.store.begin_life(&frame.home, &clock.lives).await?;
+                } else {
+                    self.rewound(&frame, &clock).await?;
+                }
                 snapshot = self.store.snapshot().await?;
                 continue;
             }
@@ -142,9 +155,11 @@ impl Engine {
             (Some(device), Some(client)) => snapshot.last_mutation(device, client.last, done).await?,
             _ => None,
         };
+        let Clock { lives, place, .. } = snapshot.clock();
+        let (life, place) = (life::name(lives), *place);
         snapshot.close().await?;
 
-        let cursor = Cursor { epoch: frame.epoch.clone(), rules: self.rules.clone(), lanes };
+        let cursor = Cursor { epoch: frame.epoch.clone(), rules: self.rules.clone(), life, place, lanes };
         let (cursor, spilled) = cursor.encode(&frame.secret);
         if let Some(spilled) = spilled {
             self.store.remember_buckets(&spilled.id, spilled.buckets).await?;
@@ -154,8 +169,8 @@ impl Engine {
         Ok(Ending { removed_buckets, cursor, epoch: frame.epoch, reset, has_more, complete, last_mutation_id })
     }
 
-    /// The database lives elsewhere than where its epoch was minted, or a cursor is ahead of the clock: the clock went back, by a
-    /// restore or a failover to a replica that had less. Versions will be drawn a second time, so no cursor of this epoch is any
+    /// The database lives elsewhere than before, or a cursor is ahead of the clock or of a life that was lost: the clock went back,
+    /// by a restore or a failover to a replica that had less. Versions will be drawn a second time, so no cursor of this epoch is any
     /// good, also those that are not ahead; the epoch is replaced.
     async fn rewound(&self, frame: &Frame, clock: &Clock) -> Result<(), PullError> {
         tracing::warn!(

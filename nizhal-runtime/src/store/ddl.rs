@@ -84,6 +84,10 @@ pub(crate) fn engine_tables(dialect: Dialect) -> Vec<(&'static str, String)> {
             format!("create table _nizhal_bucket_sets (id {text} primary key, buckets {text} not null, at {time})"),
         ),
         (
+            "_nizhal_lives",
+            format!("create table _nizhal_lives (life {text} primary key, reached {int} not null, at {time})"),
+        ),
+        (
             "_nizhal_audit",
             format!(
                 "create table _nizhal_audit (version {int} not null, n {int} not null, at {time}, kind {text} not null, \

@@ -9,6 +9,7 @@ mod field;
 mod health;
 mod job;
 mod json;
+pub(crate) mod life;
 mod note;
 mod number;
 mod outside;
@@ -286,11 +287,16 @@ impl Store {
     }
 
     async fn epoch(&self) -> Result<String, StoreError> {
+        self.control("epoch").await
+    }
+
+    /// A column of the control row.
+    async fn control(&self, column: &str) -> Result<String, StoreError> {
         let db = self.connection();
-        let sql = "select epoch from _nizhal_control where id = 1";
+        let sql = format!("select {column} from _nizhal_control where id = 1");
         let row = db.query_one_raw(Statement::from_string(db.get_database_backend(), sql)).await?;
         let row = row.ok_or_else(|| StoreError::Schema("the database has no epoch: run `migrate`".to_owned()))?;
-        Ok(row.try_get("", "epoch")?)
+        Ok(row.try_get("", column)?)
     }
 
     /// Forgets tombstones, stamps of deletes and unused sets of buckets that are older than this many days, and notes up to which
@@ -309,13 +315,6 @@ impl Store {
         let db = self.connection();
         let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
         Ok(db.execute_raw(statement).await?.rows_affected())
-    }
-
-    fn dialect(&self) -> Dialect {
-        match &self.backend {
-            Backend::Postgres(_) => Dialect::Postgres,
-            Backend::Sqlite(_) => Dialect::Sqlite,
-        }
     }
 
     fn scope_sql(&self) -> &ScopeSql {
@@ -410,6 +409,16 @@ impl Snapshot<'_> {
         let found: Option<i64> =
             on_both!(self, sqlx::query_scalar(sql).bind(client_id).bind(last).bind(version), fetch_optional);
         Ok(found)
+    }
+
+    /// Whether this life ended, and not before it had reached this place.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn has_lived(&mut self, life: &str, place: i64) -> Result<bool, StoreError> {
+        let sql = "select 1 from _nizhal_lives where life = $1 and reached >= $2";
+        let found: Option<i32> = on_both!(self, sqlx::query_scalar(sql).bind(life).bind(place), fetch_optional);
+        Ok(found.is_some())
     }
 
     /// A remembered set of buckets; the same whenever it is read, so a copy will do.

@@ -44,8 +44,10 @@ pub struct Clock {
     pub last: i64,
     /// Versions up to here are all committed and visible.
     pub horizon: i64,
-    /// Where the database lives now.
+    /// Where the database lives now, and which life of it this is.
     pub lives: String,
+    /// How far it is in this life: what a horizon lets through is at or before this place.
+    pub place: i64,
 }
 
 /// What is known of the client that asks.
@@ -68,7 +70,7 @@ pub struct Frame {
     pub secret: String,
     /// The fingerprint of the rules that the database is provisioned for.
     pub rules: String,
-    /// Where the epoch was minted; when it lives elsewhere now, it was restored or failed over.
+    /// Where it lived when that was written down; when it lives elsewhere now, it was restored, failed over or started again.
     pub home: String,
     /// Tombstones up to here may have been collected.
     pub collected: i64,

@@ -41,8 +41,6 @@ pub struct Field {
     pub rename: Option<LitStr>,
     /// `generated = "…"`
     pub generated: Option<LitStr>,
-    /// `custom`
-    pub custom: Option<Ident>,
 }
 
 /// A default.
@@ -112,7 +110,6 @@ fn parse_field(field: &mut syn::Field, errors: &Errors) -> Option<Field> {
         default: None,
         rename: None,
         generated: None,
-        custom: None,
     };
     for word in words {
         if word.is(symbol::PRIMARY_KEY) {
@@ -125,8 +122,6 @@ fn parse_field(field: &mut syn::Field, errors: &Errors) -> Option<Field> {
             parsed.default = parse_default(word, errors);
         } else if word.is(symbol::GENERATED) {
             parsed.generated = word.text(errors);
-        } else if word.is(symbol::CUSTOM) {
-            parsed.custom = word.flag(errors);
         } else {
             parsed.rename = word.text(errors);
         }

@@ -32,8 +32,7 @@ const UNSUPPORTED: &[(&str, &str)] = &[
 /// Rust's own structures, which a JSON column holds as they are.
 const STRUCTURES: &[&str] = &["HashMap", "BTreeMap", "HashSet", "BTreeSet", "VecDeque", "IndexMap"];
 
-/// A type that cannot be a column. Only names are seen here, yet rustc would answer a wrong type with fifty errors
-/// about sea-orm's traits; so an alias is marked `custom`, and rustc judges that one alone.
+/// A type that cannot be a column, where its name says so and which to write; rustc judges all others by `ColumnType`.
 pub(super) fn check_type(column: &TableColumn, errors: &Errors) {
     let TableColumn { field, ty, .. } = column;
     let inner = ty::without_option(ty);
@@ -54,11 +53,6 @@ pub(super) fn check_type(column: &TableColumn, errors: &Errors) {
             format!("`{written}` cannot be a column"),
             format!("write `{field}: {wanted}`{}", why(inner)),
         );
-    } else if !column.custom && !ty::name(inner).is_some_and(|name| ty::COLUMN_TYPES.contains(&name.as_str())) {
-        let help = "write a type that columns have: String, bool, i16, i32, i64, f32, f64, Decimal, Uuid, DateTimeUtc, Date, \
-                    Time, Json<T>, Vec<u8>, CrdtText or CrdtMap; if this is a #[nizhal::id], a #[nizhal::text_enum] or another name for one of \
-                    them, add `#[nizhal(custom)]` to the field";
-        errors.push(Code::UnknownType, inner, format!("`{written}` is not known as a column type"), help);
     }
 }
 

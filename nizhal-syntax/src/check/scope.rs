@@ -55,6 +55,7 @@ fn check_value(rule: &Rule, filter: &Filter, errors: &Errors) {
             if !known.contains(&name) {
                 let help = match name::similar(&name, known.iter().map(String::as_str)) {
                     Some(similar) => format!("did you mean `{similar}`?"),
+                    None if is_constant(&name) => format!("write `self::{name}` if that is a constant"),
                     None if rule.public.is_some() => {
                         format!("a public rule has none: compare with a constant, `\"{name}\"` if it is a text")
                     }
@@ -114,6 +115,11 @@ fn check_bucket(rule: &Rule, line: &TableLine, errors: &Errors) {
         _ => format!("add `&& {wanted}`, with the column that holds it"),
     };
     errors.push(Code::NoBucket, &line.table, what, help);
+}
+
+/// Whether it is written as constants are.
+fn is_constant(name: &str) -> bool {
+    name.chars().all(|char| char.is_ascii_uppercase() || char.is_ascii_digit() || char == '_')
 }
 
 fn is_unknown(rule: &Rule, filter: &Filter) -> bool {

@@ -98,7 +98,7 @@ pub enum Value {
     Param(Ident),
     /// `actor.user_id`
     Claim(Claim),
-    /// `"owner"`, `1`, `-1` or `true`.
+    /// `"owner"`, `1`, `-1`, `true`, or the path of one: `Status::Open`.
     Const(Box<Expr>),
 }
 
@@ -260,6 +260,10 @@ fn lower_value(expr: &Expr, errors: &Errors) -> Option<Value> {
             if let Some(ident) = path.path.get_ident() {
                 return Some(Value::Param(ident.clone()));
             }
+            // One name alone is a parameter's, so that no constant can stand in for a parameter that is not there.
+            if path.qself.is_none() {
+                return Some(Value::Const(Box::new(expr.clone())));
+            }
         }
         _ => {}
     }
@@ -270,7 +274,8 @@ fn lower_value(expr: &Expr, errors: &Errors) -> Option<Value> {
         Code::UnknownValue,
         expr,
         "a column cannot be compared with this",
-        "compare with a parameter, with `actor.claim`, or with a constant: a text, a whole number, `true` or `false`",
+        "compare with a parameter, with `actor.claim`, or with a constant: a text, a whole number, `true`, `false`, or the path of \
+         one, `Status::Open`",
     );
     None
 }

@@ -55,8 +55,6 @@ pub struct TableColumn {
     pub private: Option<Ident>,
     /// The SQL that the database computes it by.
     pub generated: Option<LitStr>,
-    /// Whether the type is left to rustc.
-    pub custom: bool,
     /// The doc comment.
     pub doc: String,
     /// The field's other attributes.
@@ -123,7 +121,6 @@ fn lower_field(field: ast::Field) -> TableColumn {
         unique: field.unique,
         private: field.private,
         generated: field.generated,
-        custom: field.custom.is_some(),
         doc: attr::doc(&field.attrs),
         attrs: field.attrs,
     }

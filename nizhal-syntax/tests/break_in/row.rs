@@ -1,8 +1,8 @@
 //! Random rows through the source's condition and through the model's: both must let the same ones through.
 
-use crate::condition::{Comparison, Condition};
-use crate::generate::{Set, Source};
-use crate::random::Random;
+use crate::source::condition::{Comparison, Condition};
+use crate::source::generate::{Set, Source};
+use crate::source::random::Random;
 use nizhal_syntax::model::{self, RuleSet, Terms};
 use quote::ToTokens;
 use std::collections::BTreeMap;

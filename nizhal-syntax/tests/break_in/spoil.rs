@@ -1,8 +1,8 @@
 //! Ways to make a sound set leak, one thing at a time.
 
-use crate::condition::{Comparison, Condition};
-use crate::generate::{Param, Rule, Set, Source, Table};
-use crate::random::Random;
+use crate::source::condition::{Comparison, Condition};
+use crate::source::generate::{Param, Rule, Set, Source, Table};
+use crate::source::random::Random;
 
 type Spoil = fn(&mut Random, &mut Set) -> bool;
 
@@ -24,8 +24,27 @@ pub(crate) const KINDS: &[(&str, Spoil)] = &[
     ("scope by another table's column", |random, set| {
         change(random, set, |_, comparison| comparison.table = "Elsewhere".to_owned())
     }),
+    ("two columns for one parameter", |random, set| {
+        let Some((header, table)) = a_line(random, set) else { return false };
+        let scope = raw(&format!("{}.elsewhere_of == {}", table.path, random.pick(header)));
+        // In each branch of the condition or beside it, first or second.
+        let condition = table.condition.take().expect("a scoped line has a condition");
+        let mut both = match condition {
+            Condition::Or(branches) if random.one_in(2) => {
+                let both = |branch| Condition::And(vec![branch, scope.clone()]);
+                table.condition = Some(Condition::Or(branches.into_iter().map(both).collect()));
+                return true;
+            }
+            condition => vec![condition, scope],
+        };
+        random.shuffle(&mut both);
+        table.condition = Some(Condition::And(both));
+        true
+    }),
     ("scope by a constant", |random, set| {
-        change(random, set, |random, comparison| comparison.value = (*random.pick(&["\"s1\"", "1", "true"])).to_owned())
+        change(random, set, |random, comparison| {
+            comparison.value = (*random.pick(&["\"s1\"", "1", "true", "words::SHUT", "Status::Open"])).to_owned()
+        })
     }),
     ("scope by its own column", |random, set| {
         change(random, set, |_, comparison| comparison.value = format!("{}.{}", comparison.table, comparison.column))
@@ -75,7 +94,7 @@ pub(crate) const KINDS: &[(&str, Spoil)] = &[
     ("parameter shadowed in the header", |random, set| {
         parameters(set, |rule| {
             let name = rule.header[0].clone();
-            let again = if random.once_in(2) { name } else { format!("r#{}", name.trim_start_matches("r#")) };
+            let again = if random.one_in(2) { name } else { format!("r#{}", name.trim_start_matches("r#")) };
             rule.header.push(again);
         })
     }),
@@ -197,6 +216,33 @@ pub(crate) fn spoil(random: &mut Random, set: &mut Set) -> &'static str {
         let (name, spoil) = random.pick(KINDS);
         if spoil(random, set) {
             return name;
+        }
+    }
+}
+
+impl Condition {
+    /// Without the binding comparisons that `gone` names; `None` when nothing is left.
+    fn without(self, gone: &dyn Fn(&Comparison) -> bool) -> Option<Self> {
+        let rest = |parts: Vec<Self>| parts.into_iter().filter_map(|part| part.without(gone)).collect::<Vec<_>>();
+        match self {
+            Self::Is(comparison) => (!gone(&comparison)).then_some(Self::Is(comparison)),
+            Self::And(parts) => Some(rest(parts)).filter(|parts| !parts.is_empty()).map(Self::And),
+            Self::Or(parts) => Some(rest(parts)).filter(|parts| !parts.is_empty()).map(Self::Or),
+            Self::Wrapped(inner) => inner.without(gone).map(|inner| Self::Wrapped(Box::new(inner))),
+            raw => Some(raw),
+        }
+    }
+
+    /// The branches of the first `||` whose branches bind, if there is one.
+    fn binding_branches(&mut self) -> Option<&mut Vec<Condition>> {
+        match self {
+            Self::Or(parts) => {
+                let binds = |part: &mut Condition| part.comparisons().iter().any(|comparison| comparison.binds);
+                if parts.iter_mut().all(binds) { Some(parts) } else { None }
+            }
+            Self::And(parts) => parts.iter_mut().find_map(Self::binding_branches),
+            Self::Wrapped(inner) => inner.binding_branches(),
+            _ => None,
         }
     }
 }

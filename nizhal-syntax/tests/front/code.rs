@@ -1,6 +1,6 @@
 //! The catalogue is whole: every code stands at one place, and the book's page lists them all.
 
-use nizhal_syntax::Code;
+use nizhal_syntax::{Code, Errors};
 use std::{collections::BTreeSet, fs, path::Path};
 
 fn codes() -> Vec<Code> {
@@ -66,4 +66,22 @@ fn the_book_lists_every_code() {
     }
     let found = fs::read_to_string(&path).unwrap_or_default();
     assert!(found == page, "book/src/messages.md is not what the catalogue says: run this test with NIZHAL_BLESS=1");
+}
+
+fn one_mistake() -> Errors {
+    let errors = Errors::new();
+    errors.push(Code::NoKey, quote::quote!(Customer), "what is wrong", "what to write");
+    errors
+}
+
+#[test]
+#[should_panic(expected = "mistakes were collected but never reported")]
+fn mistakes_that_nobody_reads_are_a_bug_that_shows() {
+    drop(one_mistake());
+}
+
+#[test]
+fn a_mistake_says_its_code_and_what_to_write() {
+    let said = one_mistake().finish().expect_err("a mistake").to_string();
+    assert_eq!(said, format!("[{}] what is wrong\n\nhelp: what to write", Code::NoKey));
 }

@@ -59,7 +59,7 @@ fn mistakes_are_named() {
         ("", "#[nizhal(primary_key, unique)] id: String", "a primary key is unique already"),
         ("", "#[nizhal(primary_key)] id: u64", "`u64` cannot be a column"),
         ("", "#[nizhal(primary_key)] id: &'static str", "`&'static str` cannot be a column"),
-        ("", "#[nizhal(primary_key)] id: Money", "`Money` is not known as a column type"),
+        ("", "#[nizhal(primary_key, custom)] id: Money", "`#[nizhal(…)]` on a field has no word `custom`"),
         ("name = \"_nizhal_x\"", KEY, "the table name \"_nizhal_x\" is reserved for the sync engine"),
         ("name = \"a b\"", KEY, "\"a b\" cannot be the name of a table"),
         ("merge = \"crdt\"", KEY, "there is no merge policy \"crdt\""),
@@ -73,7 +73,7 @@ fn mistakes_are_named() {
         ("updated_at: String", "column \"updated_at\" must be a moment"),
         ("deleted_at: i64", "column \"deleted_at\" must be a moment"),
         ("#[nizhal(rename = \"ID\")] other: String", "column \"ID\" is there already, from field `id`"),
-        ("#[nizhal(custom)] x: Option<Option<String>>", "a column is empty or not: one `Option` is enough"),
+        ("x: Option<Option<Money>>", "a column is empty or not: one `Option` is enough"),
         ("#[cfg(test)] x: String", "a column cannot be conditional: every build must see the same table"),
         ("#[nizhal(default = now)] x: String", "the present moment cannot be the default of a column of type `String`"),
         ("#[nizhal(default = 1)] x: Json", "a number cannot be the default of a column of type `Json`"),
@@ -97,7 +97,7 @@ fn engine_columns_of_the_right_type_and_fitting_defaults_pass() {
     for fields in [
         "updated_at: DateTimeUtc, deleted_at: Option<nizhal::DateTimeUtc>",
         "#[nizhal(default = -32768)] x: i16, #[nizhal(default = 0)] y: Decimal, #[nizhal(default = true)] z: Option<bool>",
-        "#[nizhal(custom)] x: Money, #[nizhal(custom)] y: Option<Money>",
+        "x: Money, y: Option<Money>",
         "x: Vec<u8>, y: chrono::DateTime<Utc>, z: serde_json::Value",
         "x: Vec<String>, y: Option<Vec<i64>>, z: Json<HashMap<String, i64>>, #[nizhal(generated = \"1\")] w: i64",
     ] {

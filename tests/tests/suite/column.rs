@@ -5,7 +5,7 @@ use nizhal::prelude::*;
 use nizhal::schema::{Schema, SchemaError};
 use nizhal::store::{Store, StoreSettings};
 use nizhal::wire::{PullRequest, PushRequest, Wire};
-use nizhal::{NodeId, Principal, realtime::Hub};
+use nizhal::{NodeId, Principal, Rules, realtime::Hub};
 use nizhal_tests::{Database, Kind};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -41,18 +41,15 @@ struct Claims {
 
 #[nizhal::table(name = "tickets", merge = "field")]
 struct Ticket {
-    #[nizhal(primary_key, custom)]
+    #[nizhal(primary_key)]
     id: TicketId,
-    #[nizhal(custom)]
     shop: ShopId,
-    #[nizhal(custom)]
     place: Option<Place>,
     /// What it costs, with tax.
     #[nizhal(generated = "quantity * 3")]
     total: i64,
-    #[nizhal(custom, default = "open")]
+    #[nizhal(default = "open")]
     status: Status,
-    #[nizhal(custom)]
     before: Option<Status>,
     lines: Json<Vec<Line>>,
     extra: Option<Json<Line>>,
@@ -69,11 +66,9 @@ enum NewStatus {
 }
 #[nizhal::table(name = "tickets", merge = "field")]
 struct NewTicket {
-    #[nizhal(primary_key, custom)]
+    #[nizhal(primary_key)]
     id: TicketId,
-    #[nizhal(custom)]
     shop: ShopId,
-    #[nizhal(custom)]
     status: NewStatus,
     quantity: i64,
     #[nizhal(generated = "quantity * 3")]
@@ -86,7 +81,6 @@ struct NewTicket {
 struct List {
     #[nizhal(primary_key)]
     id: String,
-    #[nizhal(custom)]
     shop: ShopId,
     tags: Vec<String>,
     numbers: Vec<i64>,
@@ -114,9 +108,15 @@ sync_rules! {
     rule my_shop(shop) { shop = actor.shop; List where List.shop == shop; }
 }
 
-sync_rules! {
-    mistyped for Claims;
-    rule my_shop(shop) { shop = actor.shop; Ticket where Ticket.shop == shop && Ticket.status == "opn"; }
+/// As `sync_rules!` writes it, but for what makes rustc refuse the text.
+fn mistyped() -> Rules<Claims> {
+    Rules::new().rule("myShop", "", |rule| {
+        let shop = rule.claim("shop", |claims: &Claims| &claims.shop);
+        rule.table::<Ticket>(|table| {
+            table.scope(Ticket::COLS.shop, &shop);
+            table.equal(Ticket::COLS.status, "opn");
+        });
+    })
 }
 
 #[nizhal::args]

@@ -8,9 +8,8 @@ pub struct CustomerId(String);
 
 #[nizhal::table]
 pub struct Customer {
-    #[nizhal(primary_key, custom)]
+    #[nizhal(primary_key)]
     pub id: CustomerId,
-    #[nizhal(custom)]
     pub shop: ShopId,
 }
 

@@ -9,7 +9,7 @@ pub enum Status {
 pub struct Ticket {
     #[nizhal(primary_key)]
     pub id: String,
-    #[nizhal(custom, default = "opened")]
+    #[nizhal(default = "opened")]
     pub status: Status,
 }
 

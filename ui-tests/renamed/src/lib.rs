@@ -16,9 +16,8 @@ mod app {
     pub(super) struct Ticket {
         #[nizhal(primary_key)]
         id: String,
-        #[nizhal(custom)]
         shop: ShopId,
-        #[nizhal(custom, default = "open")]
+        #[nizhal(default = "open")]
         status: Status,
     }
     #[other::claims]

@@ -39,3 +39,5 @@ mod too_many;
 mod wire2_pull;
 mod wire2_push;
 mod writers;
+
+use fixture::BINARY;

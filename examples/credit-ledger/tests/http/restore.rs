@@ -2,14 +2,17 @@
 
 use crate::fixture::{BINARY, add, credit, customers, two_shops};
 use crate::oracle::assert_converged;
-use nizhal_tests::{App, Cluster, Connection, Database, Device, Durability, Kind, on, until};
+use nizhal_tests::{App, Cluster, Connection, Database, Device, Durability, Kind, TempDir, on, until};
 use serde_json::{Value, json};
 
 on![postgres, Postgres: inv10_a_dump_restored_elsewhere_resets_every_device,
     inv10_a_dump_whose_clock_passed_the_old_cursor_resets_too, inv10_a_dump_restored_beside_its_origin_resets,
     inv10_a_promoted_standby_that_had_less_resets_every_device,
     inv10_a_promoted_standby_whose_clock_passed_the_old_cursor_resets_too,
-    inv10_an_outbox_goes_on_after_a_restore, inv31_a_standby_is_unavailable_until_it_is_promoted];
+    inv10_an_outbox_goes_on_after_a_restore, inv31_a_standby_is_unavailable_until_it_is_promoted,
+    inv10_a_disk_put_back_resets_whom_it_forgot, inv10_a_start_is_no_restore];
+
+on![sqlite, Sqlite: inv10_a_file_put_back_resets_whom_it_forgot, inv10_a_start_is_no_restore];
 
 /// The same phone as before, its cursor and rows kept, talking to another server.
 fn moved(device: &Device, app: &App, user: &str) -> Device {
@@ -248,4 +251,70 @@ async fn inv31_a_standby_is_unavailable_until_it_is_promoted(_: App) {
     assert!(pages[0].reset && pages[0].body["epoch"] != pair.epoch);
     assert!(phone.row("customers", "new").is_some());
     assert_converged(&early, &phone, "ana").await;
+}
+
+/// What was put back goes on by itself before a device comes, past where the phone was: it is ahead of nothing, and yet it has
+/// rows that are no more. The server has started since.
+async fn comes_to_what_was_put_back(app: &App, phone: &Device, slow: &Device) {
+    overtake(&mut app.sql().await, "new").await;
+    let mut old = moved(slow, app, "ben");
+    let page = old.page(None).await;
+    assert!(!page.reset, "what this device has was put back with the rest: {}", page.body);
+    let epoch = page.body["epoch"].clone();
+    starts_again(app, &[(phone, "ana"), (&old, "ben")], &epoch).await;
+}
+
+async fn inv10_a_file_put_back_resets_whom_it_forgot(_: App) {
+    for starts_between in [false, true] {
+        let dir = TempDir::new("restore");
+        let file = |name: &str| dir.path().join(name);
+        let mut app = App::on(Database::file(&file("shop.db")), BINARY);
+        let (mut db, mut phone, slow) = history(&app).await;
+        db.execute(&format!("vacuum into '{}'", file("kept.db").display())).await;
+        if starts_between {
+            app.restart();
+        }
+        lost_future(&mut db, &mut phone).await;
+        drop(db);
+        app.server.kill();
+        let _ = std::fs::remove_file(file("shop.db-wal"));
+        std::fs::rename(file("kept.db"), file("shop.db")).expect("the file of before comes");
+        app.restart();
+        comes_to_what_was_put_back(&app, &phone, &slow).await;
+    }
+}
+
+async fn inv10_a_disk_put_back_resets_whom_it_forgot(_: App) {
+    for starts_between in [false, true] {
+        let mut cluster = Cluster::start(Durability::Fast);
+        Database::within(&cluster, "postgres").connect().await.execute("create database ledger").await;
+        let mut app = App::on(Database::within(&cluster, "ledger"), BINARY);
+        let (_, mut phone, slow) = history(&app).await;
+        cluster.keep_disk();
+        if starts_between {
+            cluster.kill();
+            cluster.start_again();
+            app.restart();
+        }
+        lost_future(&mut app.sql().await, &mut phone).await;
+        cluster.kill();
+        cluster.put_back();
+        cluster.start_again();
+        app.restart();
+        comes_to_what_was_put_back(&app, &phone, &slow).await;
+    }
+}
+
+async fn inv10_a_start_is_no_restore(mut app: App) {
+    let (mut db, mut phone, mut slow) = history(&app).await;
+    for round in 0..3 {
+        customers(&mut db, "s1", &format!("r{round}-"), 3).await;
+        phone.pull().await;
+        app.restart();
+        customers(&mut db, "s1", &format!("s{round}-"), 3).await;
+        assert!(phone.pull().await.iter().all(|page| !page.reset), "a start took the phone's rows");
+    }
+    assert!(slow.pull().await.iter().all(|page| !page.reset), "a device that slept through it all");
+    assert_converged(&app, &phone, "ana").await;
+    assert_converged(&app, &slow, "ben").await;
 }

@@ -31,10 +31,11 @@
 const LOCK_CLASS: u16 = 20_058;
 
 /// Where the database lives, as SQL: the cluster, the database's number in it, and the cluster's timeline, which changes at each
-/// failover and point-in-time recovery. A dump restored elsewhere, or a history that was cut off, shows here.
+/// failover and point-in-time recovery. A dump restored elsewhere, or a history that was cut off, shows here. And since when: a
+/// disk that was put back as it once was shows nowhere else (`store/life.rs`).
 pub(super) const HOME: &str = "(select system_identifier::text from pg_control_system()) \
     || '-' || (select oid::text from pg_database where datname = current_database()) \
-    || '-' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)";
+    || '-' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) || '@' || extract(epoch from pg_postmaster_start_time())::text";
 
 /// `_nizhal_version()`: this transaction's version, drawn at the first call.
 pub(super) fn version_function(schema: &str) -> String {
@@ -52,10 +53,11 @@ end $nizhal$"
     )
 }
 
-/// `_nizhal_horizon()`: the last version drawn, the horizon, and where the database lives. Must run before the snapshot that it is for is taken.
+/// `_nizhal_horizon()`: the last version drawn, the horizon, where the database lives and how far its log is on the disk. Must run before
+/// the snapshot that it is for is taken.
 pub(super) fn horizon_function(schema: &str) -> String {
     format!(
-        "create or replace function {schema}._nizhal_horizon(out clock bigint, out horizon bigint, out lives text) language plpgsql volatile as $nizhal$
+        "create or replace function {schema}._nizhal_horizon(out clock bigint, out horizon bigint, out lives text, out place bigint) language plpgsql volatile as $nizhal$
 declare lowest bigint; batch bigint;
 begin
   -- As a write there would say; it passes when the standby is promoted.
@@ -72,6 +74,8 @@ begin
      and database = (select oid from pg_database where datname = current_database());
   horizon := least(clock, coalesce(lowest, clock));
   lives := {HOME};
+  -- After the locks were read: who holds none and drew before has committed, and what is committed is flushed.
+  place := pg_current_wal_flush_lsn() - '0/0'::pg_lsn;
 end $nizhal$"
     )
 }

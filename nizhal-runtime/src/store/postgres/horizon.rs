@@ -26,9 +26,9 @@ impl Flights {
         let (clock, db) = self
             .share(async || {
                 let mut db = pool.acquire().await?;
-                let (last, horizon, lives) =
-                    sqlx::query_as("select clock, horizon, lives from _nizhal_horizon()").fetch_one(&mut *db).await?;
-                Ok((Clock { last, horizon, lives }, db))
+                let sql = "select clock, horizon, lives, place from _nizhal_horizon()";
+                let (last, horizon, lives, place) = sqlx::query_as(sql).fetch_one(&mut *db).await?;
+                Ok((Clock { last, horizon, lives, place }, db))
             })
             .await?;
         Ok((clock, db))
@@ -65,7 +65,7 @@ mod tests {
     use tokio::sync::oneshot;
 
     fn clock(horizon: i64) -> Clock {
-        Clock { last: horizon, horizon, lives: String::new() }
+        Clock { last: horizon, horizon, lives: String::new(), place: horizon }
     }
 
     #[tokio::test]

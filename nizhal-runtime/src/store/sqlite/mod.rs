@@ -9,7 +9,7 @@ mod scan;
 
 pub(super) use pull::{Lanes, Snapshot};
 
-use super::{StoreError, StoreSettings, ddl::Seed, scope::ScopeSql};
+use super::{StoreError, StoreSettings, ddl::Seed, life::LIFE, scope::ScopeSql};
 use crate::schema::Schema;
 use nizhal_core::DateTimeUtc;
 use scan::PullSql;
@@ -25,7 +25,8 @@ use std::{
     time::Duration,
 };
 
-/// Where the database lives: a file moves without a trace, so there is nothing to compare.
+/// Where the database lives: a file moves without a trace, so there is nothing to compare. Each time that it is opened is a life of
+/// its own, and has a name that was never used before.
 const HOME: &str = "file";
 
 /// One app's SQLite file.
@@ -37,6 +38,7 @@ pub(super) struct SqliteStore {
     /// Notes of writers from outside that our own transactions came upon.
     heard: Mutex<Vec<String>>,
     sql: PullSql,
+    lives: String,
 }
 
 impl SqliteStore {
@@ -64,7 +66,8 @@ impl SqliteStore {
         };
         let db = SqlxSqliteConnector::from_sqlx_sqlite_pool(writer.clone());
         let reads = SqlxSqliteConnector::from_sqlx_sqlite_pool(readers.clone());
-        Ok(Self { writer, readers, db, reads, heard: Mutex::default(), sql: PullSql::new(schema) })
+        let lives = format!("{HOME}{LIFE}{}", uuid::Uuid::new_v4());
+        Ok(Self { writer, readers, db, reads, heard: Mutex::default(), sql: PullSql::new(schema), lives })
     }
 
     pub(super) async fn plan(&self, schema: &Schema, seed: &Seed) -> Result<Vec<String>, StoreError> {
@@ -149,7 +152,7 @@ impl SqliteStore {
     }
 
     pub(super) async fn snapshot(&self) -> Result<Snapshot<'_>, StoreError> {
-        Snapshot::open(&self.readers, &self.sql).await
+        Snapshot::open(&self.readers, &self.sql, &self.lives).await
     }
 
     pub(super) fn scope_sql(&self) -> &ScopeSql {

@@ -17,11 +17,11 @@ pub(crate) struct Snapshot<'a> {
 }
 
 impl<'a> Snapshot<'a> {
-    pub(super) async fn open(readers: &SqlitePool, sql: &'a PullSql) -> Result<Self, StoreError> {
+    pub(super) async fn open(readers: &SqlitePool, sql: &'a PullSql, lives: &str) -> Result<Self, StoreError> {
         let mut tx = readers.begin().await?;
         let clock: i64 =
             sqlx::query_scalar("select clock from _nizhal_control where id = 1").fetch_one(&mut *tx).await?;
-        let clock = Clock { last: clock, horizon: clock, lives: super::HOME.to_owned() };
+        let clock = Clock { last: clock, horizon: clock, lives: lives.to_owned(), place: clock };
         Ok(Self { sql, tx, clock })
     }
 

@@ -1,6 +1,9 @@
 //! A shape as an app declares it: the constants that the macros would write, and mutators that run what they are told.
 
-use super::shape::{self, Claim, Shape, Source, Type, Value, Width};
+use super::{
+    break_in,
+    shape::{self, Actor, Claim, Shape, Source, Type, Value, Width},
+};
 use nizhal::{
     Applied, Called, ClaimOf, ColumnDesc, Condition, ConstFilter, ConstValue, CtxParts, Error, MemberFilter, Merge,
     MutatorDesc, MutatorEntry, ParamDesc, ParamSource, Rule, RuleTable, Rules, SqlType, TableDesc, Uuid,
@@ -14,6 +17,21 @@ pub(super) struct Claims {
     pub(super) owner_id: String,
     pub(super) number: i64,
     pub(super) id: Uuid,
+    pub(super) region: String,
+    pub(super) shop_id: Option<String>,
+}
+
+impl Claims {
+    pub(super) fn of(actor: &Actor) -> Self {
+        Self {
+            user_id: actor.user.to_owned(),
+            owner_id: actor.owner.to_owned(),
+            number: actor.number,
+            id: Uuid::from_u128(actor.id),
+            region: actor.region.to_owned(),
+            shop_id: actor.shop.map(str::to_owned),
+        }
+    }
 }
 
 /// A mutator like any other.
@@ -29,8 +47,14 @@ pub(super) struct Declared {
 
 /// Descriptions are constants in an app; here they are leaked, a few kilobytes a case.
 pub(super) fn declare(shape: &Shape) -> Declared {
-    let tables: Vec<&'static TableDesc> = shape.tables.iter().map(|table| table_desc(shape, table)).collect();
-    let rules = shape.rules.iter().map(|rule| rule_of(shape, &tables, rule)).collect();
+    let (tables, rules) = match &shape.written {
+        Some(text) => (shape.tables.iter().map(|table| break_in::desc(table.name)).collect(), break_in::rules_of(text)),
+        None => {
+            let tables: Vec<&'static TableDesc> = shape.tables.iter().map(|table| table_desc(shape, table)).collect();
+            let rules = shape.rules.iter().map(|rule| rule_of(shape, &tables, rule)).collect();
+            (tables, rules)
+        }
+    };
     let all: &'static [&'static str] = Vec::leak(tables.iter().map(|table| table.name).collect());
     let entry = |name, privileged| MutatorEntry {
         desc: MutatorDesc { name, privileged, server: false, doc: "" },
@@ -71,13 +95,14 @@ fn table_desc(shape: &Shape, table: &shape::Table) -> &'static TableDesc {
 fn rule_of(shape: &Shape, tables: &[&'static TableDesc], rule: &shape::Rule) -> Rule {
     let source = |source: &Source| match source {
         Source::Claim(claim) => ParamSource::Claim(claim_of(*claim)),
-        Source::Member { table, column, claims, filters } => ParamSource::Member {
+        Source::Member { table, column, condition } => ParamSource::Member {
             table: tables[*table],
             column: *column,
-            filters: claims
-                .iter()
-                .map(|(column, claim)| MemberFilter::Claim { column: *column, claim: claim_of(*claim) })
-                .chain(filters.iter().map(|filter| MemberFilter::Const(filter_of(filter))))
+            filters: condition
+                .claims()
+                .into_iter()
+                .map(|(column, claim)| MemberFilter::Claim { column, claim: claim_of(claim) })
+                .chain(constants(condition).into_iter().map(MemberFilter::Const))
                 .collect(),
         },
     };
@@ -85,7 +110,7 @@ fn rule_of(shape: &Shape, tables: &[&'static TableDesc], rule: &shape::Rule) -> 
     Rule {
         name: rule.name,
         doc: "",
-        public: false,
+        public: rule.public,
         max_buckets: None,
         params: params
             .map(|(param, name)| ParamDesc {
@@ -100,13 +125,19 @@ fn rule_of(shape: &Shape, tables: &[&'static TableDesc], rule: &shape::Rule) -> 
             .map(|synced| RuleTable {
                 table: tables[synced.table],
                 scope: synced.scope.clone(),
-                filters: if synced.any {
-                    vec![Condition::Any(synced.filters.iter().map(filter_of).collect())]
-                } else {
-                    synced.filters.iter().map(filter_of).collect()
-                },
+                filters: constants(&synced.condition),
             })
             .collect(),
+    }
+}
+
+/// What further must hold; a shape's own rules bind outside of every `||`.
+fn constants(condition: &shape::Condition) -> Vec<Condition> {
+    match condition {
+        shape::Condition::Is(filter) => vec![filter_of(filter)],
+        shape::Condition::Bound { .. } => Vec::new(),
+        shape::Condition::All(parts) => parts.iter().flat_map(constants).collect(),
+        shape::Condition::Any(parts) => vec![Condition::Any(parts.iter().flat_map(constants).collect())],
     }
 }
 
@@ -127,6 +158,8 @@ fn claim_of(claim: Claim) -> ClaimOf {
         Claim::Owner => drop(rule.claim("", |claims: &Claims| &claims.owner_id)),
         Claim::Number => drop(rule.claim("", |claims: &Claims| &claims.number)),
         Claim::Id => drop(rule.claim("", |claims: &Claims| &claims.id)),
+        Claim::Region => drop(rule.claim("", |claims: &Claims| &claims.region)),
+        Claim::Shop => drop(rule.claim_if_any("", |claims: &Claims| &claims.shop_id)),
     });
     match &rules.into_inner()[0].params[0].source {
         ParamSource::Claim(claim) => claim.clone(),

@@ -17,6 +17,14 @@ pub(super) struct Device {
     past: Vec<(Rows, String, BTreeMap<String, usize>)>,
 }
 
+/// What became of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    In,
+    /// It made the device begin anew.
+    Anew,
+}
+
 /// An answer, read.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Page {
@@ -111,7 +119,7 @@ impl Device {
     }
 
     /// Takes an answer in, that came when the actor held these buckets.
-    pub(super) fn take(&mut self, plain: Plain<'_>, page: &Page, names: &BTreeSet<String>, since: usize) {
+    pub(super) fn take(&mut self, plain: Plain<'_>, page: &Page, names: &BTreeSet<String>, since: usize) -> Taken {
         self.past.push((self.rows.clone(), self.cursor.clone(), self.since.clone()));
         if page.reset {
             self.rows.clear();
@@ -122,6 +130,14 @@ impl Device {
             self.since.entry(name.clone()).or_insert(since);
         }
         let qualified = self.wire == Wire::Two;
+        let is_hidden = |(table, _): &Key| plain.hides_place(*table);
+        if !page.lost.is_empty() && self.rows.keys().any(is_hidden) {
+            // Whether these rows are to be purged cannot be told here: all is asked for again.
+            self.rows.clear();
+            self.since.clear();
+            self.cursor.clear();
+            return Taken::Anew;
+        }
         self.rows.retain(|(table, _), row| {
             page.lost.is_empty() || plain.names(*table, row, qualified).iter().all(|name| !page.lost.contains(name))
         });
@@ -132,6 +148,7 @@ impl Device {
             self.rows.insert(key.clone(), row.clone());
         }
         self.cursor.clone_from(&page.cursor);
+        Taken::In
     }
 
     /// Goes back to what it was that many answers ago.

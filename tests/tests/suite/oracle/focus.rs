@@ -4,7 +4,7 @@
 use super::{
     plain::{Change, Clash, Only},
     script::{Fate, Maker, Pull, Step},
-    shape::{Actor, Claim, Filter, STAMP, Source, Value},
+    shape::{Bound, Condition, STAMP, Source, Value},
 };
 
 /// What a close case looks at.
@@ -97,31 +97,27 @@ impl Maker<'_> {
     fn near(&mut self, focus: Focus) -> Only {
         let table = self.shape.rules[focus.rule].tables[focus.synced].table;
         let at = if table < self.shape.data { 0 } else { self.shape.tables[table].key[0] };
-        let domain = self.shape.domain(&self.shape.tables[table].columns[at]);
-        Only::Where(at, domain[self.random.below(3)])
+        Only::Where(at, self.shape.tables[table].columns[at].values[self.random.below(3)])
     }
 
     /// A row that the rule shows, one of a few.
     fn fitting(&mut self, focus: Focus, clash: Clash) -> Change {
         let synced = &self.shape.rules[focus.rule].tables[focus.synced];
-        let mut row = self.row_with(synced.table, &synced.filters);
+        let mut row = self.row(synced.table);
+        self.meet(focus, synced.table, &synced.condition, &mut row);
         if synced.table < self.shape.data {
-            let domain = self.shape.domain(&self.shape.tables[synced.table].columns[0]);
-            row[0] = domain[self.random.below(3)];
+            row[0] = self.shape.tables[synced.table].columns[0].values[self.random.below(3)];
         }
         Change::Insert { table: synced.table, row, clash }
     }
 
     /// A membership row for each parameter.
     fn grant(&mut self, focus: Focus) -> Vec<Change> {
-        let actor = &self.shape.actors[self.devices[focus.device].0];
         let mut changes = Vec::new();
         for param in &self.shape.rules[focus.rule].params {
-            let Source::Member { table, claims, filters, .. } = &param.source else { continue };
-            let mut row = self.row_with(*table, filters);
-            for (at, claim) in claims {
-                row[*at] = claimed(actor, *claim);
-            }
+            let Source::Member { table, condition, .. } = &param.source else { continue };
+            let mut row = self.row(*table);
+            self.meet(focus, *table, condition, &mut row);
             changes.push(Change::Insert { table: *table, row, clash: Clash::Updates });
         }
         changes
@@ -131,37 +127,52 @@ impl Maker<'_> {
     fn revoke(&mut self, focus: Focus) -> Change {
         let actor = &self.shape.actors[self.devices[focus.device].0];
         let members = self.shape.rules[focus.rule].params.iter().filter_map(|param| match &param.source {
-            Source::Member { table, column, claims, .. } => Some((*table, *column, claims[0])),
+            Source::Member { table, column, condition } => Some((*table, *column, condition.claims()[0])),
             Source::Claim(_) => None,
         });
         let members: Vec<_> = members.collect();
         let (table, column, (at, claim)) = *self.random.pick(&members);
         let only = if self.random.one_in(4) {
-            Only::Where(at, claimed(actor, claim))
+            Only::Where(at, actor.claim(claim))
         } else {
             Only::Where(column, self.value(&self.shape.tables[table].columns[column], None))
         };
         Change::Delete { table, only }
     }
 
-    /// A row of random values that meets these conditions.
-    fn row_with(&mut self, table: usize, filters: &[Filter]) -> Vec<Value> {
-        let columns = &self.shape.tables[table].columns;
-        let mut row: Vec<Value> = columns.iter().map(|column| self.value(column, None)).collect();
-        for filter in filters {
-            let mut domain = self.shape.domain(&columns[filter.column]);
-            domain.retain(|value| *value != Value::Null && (*value == filter.value) != filter.negated);
-            row[filter.column] = *self.random.pick(&domain);
-        }
-        row
+    /// A row of random values.
+    fn row(&mut self, table: usize) -> Vec<Value> {
+        self.shape.tables[table].columns.iter().map(|column| self.value(column, None)).collect()
     }
-}
 
-fn claimed(actor: &Actor, claim: Claim) -> Value {
-    match claim {
-        Claim::User => Value::Text(actor.user),
-        Claim::Owner => Value::Text(actor.owner),
-        Claim::Number => Value::Int(actor.number),
-        Claim::Id => Value::Uuid(actor.id),
+    /// Makes a row meet a condition as far as values can, one branch of each `||`.
+    fn meet(&mut self, focus: Focus, table: usize, condition: &Condition, row: &mut [Value]) {
+        match condition {
+            Condition::Is(filter) => {
+                let mut values = self.shape.tables[table].columns[filter.column].values.clone();
+                values.retain(|value| *value != Value::Null && (*value == filter.value) != filter.negated);
+                row[filter.column] = *self.random.pick(&values);
+            }
+            Condition::Bound { column, to } => {
+                let claim = match to {
+                    Bound::Claim(claim) => Some(*claim),
+                    // A row in another's bucket now and then.
+                    Bound::Param(at) => match &self.shape.rules[focus.rule].params[*at].source {
+                        Source::Claim(claim) if !self.random.one_in(4) => Some(*claim),
+                        _ => None,
+                    },
+                };
+                let actor = &self.shape.actors[self.devices[focus.device].0];
+                // What the token does not say nobody can meet.
+                if let Some(value) = claim.map(|claim| actor.claim(claim)).filter(|value| *value != Value::Null) {
+                    row[*column] = value;
+                }
+            }
+            Condition::All(parts) => parts.iter().for_each(|part| self.meet(focus, table, part, row)),
+            Condition::Any(parts) => {
+                let part = self.random.pick(parts);
+                self.meet(focus, table, part, row);
+            }
+        }
     }
 }

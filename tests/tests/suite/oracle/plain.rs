@@ -1,6 +1,6 @@
 //! The other side: a shape's changes and what its actors may see, in SQL that knows nothing of the engine.
 
-use super::shape::{Actor, Claim, Column, Filter, Shape, Source, Synced, Table, Type, Value};
+use super::shape::{Actor, Bound, Claim, Column, Condition, Shape, Source, Table, Type, Value};
 use nizhal_tests::{Connection, Kind};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -182,27 +182,27 @@ impl Plain<'_> {
         }
     }
 
-    /// What a row must meet beside its bucket.
-    fn conditions(self, table: &Table, synced: &Synced) -> Vec<String> {
-        let filters = self.filters(table, &synced.filters);
-        if synced.any { vec![format!("({})", filters.join(" or "))] } else { filters }
-    }
-
-    fn filters(self, table: &Table, filters: &[Filter]) -> Vec<String> {
-        let one = |filter: &Filter| {
-            let operator = if filter.negated { "<>" } else { "=" };
-            format!("{} {operator} {}", table.columns[filter.column].name, self.literal(filter.value))
+    /// A condition in SQL; `bound` says what stands behind a column that is bound, and nothing where it may be anything.
+    fn condition(self, table: &Table, condition: &Condition, bound: &dyn Fn(Bound) -> Option<String>) -> String {
+        let joined = |parts: &[Condition], word: &str| {
+            let parts: Vec<String> = parts.iter().map(|part| self.condition(table, part, bound)).collect();
+            if parts.is_empty() { "true".to_owned() } else { format!("({})", parts.join(word)) }
         };
-        filters.iter().map(one).collect()
+        match condition {
+            Condition::Is(filter) => {
+                let operator = if filter.negated { "<>" } else { "=" };
+                format!("{} {operator} {}", table.columns[filter.column].name, self.literal(filter.value))
+            }
+            Condition::Bound { column, to } => {
+                bound(*to).map_or_else(|| "true".to_owned(), |to| format!("{} {to}", table.columns[*column].name))
+            }
+            Condition::All(parts) => joined(parts, " and "),
+            Condition::Any(parts) => joined(parts, " or "),
+        }
     }
 
     fn claim(self, actor: &Actor, claim: Claim) -> String {
-        self.literal(match claim {
-            Claim::User => Value::Text(actor.user),
-            Claim::Owner => Value::Text(actor.owner),
-            Claim::Number => Value::Int(actor.number),
-            Claim::Id => Value::Uuid(actor.id),
-        })
+        self.literal(actor.claim(claim))
     }
 
     /// A query for the values of a parameter that the actor has; its one column is as the database keeps it, or as text.
@@ -210,14 +210,13 @@ impl Plain<'_> {
         match source {
             Source::Claim(claim) if as_text => format!("select {} as y", self.claim_text(actor, *claim)),
             Source::Claim(claim) => format!("select {}", self.claim(actor, *claim)),
-            Source::Member { table: at, column, claims, filters } => {
+            Source::Member { table: at, column, condition } => {
                 let table = &self.shape.tables[*at];
-                let mut conditions = self.filters(table, filters);
-                conditions.extend(
-                    claims
-                        .iter()
-                        .map(|(at, claim)| format!("{} = {}", table.columns[*at].name, self.claim(actor, *claim))),
-                );
+                let of_actor = |bound| match bound {
+                    Bound::Claim(claim) => Some(format!("= {}", self.claim(actor, claim))),
+                    Bound::Param(_) => unreachable!("a membership is bound to claims"),
+                };
+                let mut conditions = vec![self.condition(table, condition, &of_actor)];
                 if self.shape.synced_tables().contains(at) {
                     // A membership that was softly deleted is none.
                     conditions.push("deleted_at is null".to_owned());
@@ -233,6 +232,7 @@ impl Plain<'_> {
         match claim {
             Claim::Number => format!("'{}'", actor.number),
             Claim::Id => format!("'{}'", uuid::Uuid::from_u128(actor.id)),
+            Claim::Shop if actor.shop.is_none() => NULL.to_owned(),
             claim => self.claim(actor, claim),
         }
     }
@@ -244,12 +244,12 @@ impl Plain<'_> {
             let mut ways = Vec::new();
             for rule in &self.shape.rules {
                 for synced in rule.tables.iter().filter(|synced| synced.table == at) {
-                    let mut all = self.conditions(table, synced);
-                    for (param, column) in rule.params.iter().zip(&synced.scope) {
-                        let name = table.columns[*column].name;
-                        all.push(format!("{name} in ({})", self.values(actor, &param.source, false)));
-                    }
-                    ways.push(format!("({})", all.join(" and ")));
+                    ways.push(self.condition(table, &synced.condition, &|bound| match bound {
+                        Bound::Param(at) => {
+                            Some(format!("in ({})", self.values(actor, &rule.params[at].source, false)))
+                        }
+                        Bound::Claim(_) => unreachable!("a row is bound to parameters"),
+                    }));
                 }
             }
             if !ways.is_empty() {
@@ -273,10 +273,9 @@ impl Plain<'_> {
         for rule in &self.shape.rules {
             for synced in &rule.tables {
                 let table = &self.shape.tables[synced.table];
-                let mut all = self.conditions(table, synced);
-                all.push("deleted_at is null".to_owned());
+                let shows = self.condition(table, &synced.condition, &|_| None);
                 let columns = table.columns.iter().map(|column| self.text(column)).collect();
-                parts.push((synced.table, columns, all.join(" and ")));
+                parts.push((synced.table, columns, format!("deleted_at is null and {shows}")));
                 buckets.push((rule.name, &synced.scope));
             }
         }
@@ -341,8 +340,8 @@ impl Plain<'_> {
         }
         for row in db.rows(&parts.join(" union all ")).await {
             let number = |at: usize| row[at].as_deref().and_then(|text| text.parse::<usize>().ok()).expect("a place");
-            let value = row[2].clone().expect("no parameter is null");
-            scope[number(0)][number(1)].insert(value);
+            // A claim may be absent; no column that gives a parameter's values is NULL.
+            scope[number(0)][number(1)].extend(row[2].clone());
         }
         scope
     }
@@ -363,7 +362,9 @@ impl Plain<'_> {
             let mut of_rule = rule.tables.iter().filter(|synced| synced.table == table);
             of_rule.all(|synced| {
                 let mut places = synced.scope.iter().zip(values);
-                places.all(|(at, values)| image[*at].as_ref().is_some_and(|value| values.contains(value)))
+                // Everybody holds a public bucket, so holding it allows nothing.
+                !rule.public
+                    && places.all(|(at, values)| image[*at].as_ref().is_some_and(|value| values.contains(value)))
             })
         })
     }
@@ -378,6 +379,12 @@ impl Plain<'_> {
             }
         }
         names
+    }
+
+    /// Whether devices cannot tell from a row of this table which buckets it is in.
+    pub(super) fn hides_place(self, table: usize) -> bool {
+        let synced = self.shape.rules.iter().flat_map(|rule| &rule.tables).filter(|synced| synced.table == table);
+        synced.flat_map(|synced| &synced.scope).any(|at| self.shape.tables[table].columns[*at].private)
     }
 
     /// The names of all buckets of a scope.
@@ -405,6 +412,7 @@ fn name(rule: &str, values: &[&str], qualified: bool) -> String {
         value.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
     };
     let bare = match values {
+        [] => "*".to_owned(),
         [only] => (*only).to_owned(),
         several => several.iter().map(|value| encoded(value)).collect::<Vec<_>>().join("/"),
     };

@@ -5,6 +5,7 @@ use super::{
     ledger::{Admission, Sent, Waiting},
     plain::{Dump, Image, Key},
     script::{Mutation, Place, client_id},
+    shape::STAMP_AT,
     world::{Check, World},
 };
 use nizhal::{
@@ -13,9 +14,6 @@ use nizhal::{
 };
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;
-
-/// The column that every write gives a new number; the same place in every table.
-const STAMP_AT: usize = 8;
 
 pub(super) fn request(batch: &[Sent]) -> PushRequest {
     let mutation = |sent: &Sent| {

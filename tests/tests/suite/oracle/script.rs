@@ -3,8 +3,8 @@
 use super::{
     declare::{ADMIN, WRITE},
     plain::{Change, Clash, Only},
-    random::Random,
-    shape::{Actor, Column, STAMP, Shape, USERS, Value},
+    shape::{Actor, Column, STAMP, Shape, Table, USERS, Value},
+    source::random::Random,
 };
 use nizhal::wire::Wire;
 
@@ -107,7 +107,11 @@ pub(super) enum Place {
 
 impl Script {
     pub(super) fn random(seed: u64) -> Self {
-        let shape = Shape::random(&mut Random::new(seed / LIVES));
+        Self::of(Shape::random(&mut Random::new(seed / LIVES)), seed)
+    }
+
+    /// A life of this shape.
+    pub(super) fn of(shape: Shape, seed: u64) -> Self {
         let mut random = Random::new(!seed);
         let wires = [Wire::One, Wire::Two];
         let more = usize::from(random.one_in(2));
@@ -259,24 +263,26 @@ impl Maker<'_> {
         if self.random.one_in(if actor.is_some() { 8 } else { 4 }) {
             let table = data + self.random.below(members);
             let is_synced = self.shape.synced_tables().contains(&table);
+            let Table { places, judged, .. } = &self.shape.tables[table];
             return match self.random.below(9) {
                 8 if is_synced => {
                     Change::Bury { table, only: self.only(table), dead: self.random.one_in(2), stamp: self.stamp() }
                 }
                 0..=3 | 8 => self.insert(table, actor, Clash::Updates),
                 4 | 5 => Change::Delete { table, only: self.only(table) },
-                _ => self.update(table, &[2, 3, 4, 5, 6, 7], actor),
+                _ => self.update(table, &[places.as_slice(), judged].concat(), actor),
             };
         }
         let table = self.random.below(data);
         let is_synced = self.shape.synced_tables().contains(&table);
+        let Table { places, judged, .. } = &self.shape.tables[table];
         match self.random.below(40) {
             0..=12 => {
                 let clash = *self.random.pick(&[Clash::Fails, Clash::Fails, Clash::Updates, Clash::Replaces]);
                 self.insert(table, actor, clash)
             }
-            13..=20 => self.update(table, &[1, 2, 3, 4], actor),
-            21..=26 => self.update(table, &[5, 6, 7], actor),
+            13..=20 => self.update(table, places, actor),
+            21..=26 if !judged.is_empty() => self.update(table, judged, actor),
             27..=28 => self.update(table, &[0], actor),
             29..=33 => Change::Delete { table, only: self.only(table) },
             34..=38 if is_synced => {
@@ -333,19 +339,19 @@ impl Maker<'_> {
         if column.name == STAMP {
             return Value::Int(self.stamp());
         }
-        let domain = self.shape.domain(column);
+        let domain = &column.values;
         if let Some(actor) = actor
             && self.random.below(3) < 2
         {
             match column.name {
-                "o" | "who" => return Value::Text(actor.user),
+                "o" | "who" | "user_id" => return Value::Text(actor.user),
                 "b" => return Value::Int(actor.number),
                 "c" => return Value::Uuid(actor.id),
                 _ => {}
             }
         }
-        let is_key_like = matches!(column.name, "id" | "o" | "who" | "tenant");
-        if !is_key_like && self.random.one_in(2) { domain[0] } else { *self.random.pick(&domain) }
+        let is_key_like = matches!(column.name, "id" | "o" | "who" | "user_id" | "tenant");
+        if !is_key_like && self.random.one_in(2) { domain[0] } else { *self.random.pick(domain) }
     }
 
     pub(super) fn stamp(&mut self) -> i64 {

@@ -1,6 +1,6 @@
 //! What a case is about: random tables, memberships, rules and actors, as plain data that both sides read.
 
-use super::random::Random;
+use super::source::random::Random;
 
 /// A column's type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub(super) struct Column {
     pub(super) nullable: bool,
     /// Devices never see it.
     pub(super) private: bool,
+    /// What it may hold, NULL too where it may be.
+    pub(super) values: Vec<Value>,
 }
 
 #[derive(Clone, Debug)]
@@ -45,6 +47,10 @@ pub(super) struct Table {
     pub(super) name: &'static str,
     pub(super) columns: Vec<Column>,
     pub(super) key: Vec<usize>,
+    /// The columns that move a row between buckets, or say which bucket a membership gives.
+    pub(super) places: Vec<usize>,
+    /// The columns that conditions look at.
+    pub(super) judged: Vec<usize>,
 }
 
 /// `column = value` or `column <> value`.
@@ -62,12 +68,43 @@ pub(super) enum Claim {
     Owner,
     Number,
     Id,
+    Region,
+    /// Not every token says it.
+    Shop,
+}
+
+/// What an actor has, or has several of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bound {
+    /// The parameter at this place of the rule.
+    Param(usize),
+    Claim(Claim),
+}
+
+/// A condition as a rule writes it.
+#[derive(Clone, Debug)]
+pub(super) enum Condition {
+    Is(Filter),
+    Bound { column: usize, to: Bound },
+    All(Vec<Condition>),
+    Any(Vec<Condition>),
+}
+
+impl Condition {
+    /// The columns that are compared with the actor's claims.
+    pub(super) fn claims(&self) -> Vec<(usize, Claim)> {
+        match self {
+            Self::Bound { column, to: Bound::Claim(claim) } => vec![(*column, *claim)],
+            Self::All(parts) | Self::Any(parts) => parts.iter().flat_map(Self::claims).collect(),
+            Self::Is(_) | Self::Bound { .. } => Vec::new(),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
 pub(super) enum Source {
     Claim(Claim),
-    Member { table: usize, column: usize, claims: Vec<(usize, Claim)>, filters: Vec<Filter> },
+    Member { table: usize, column: usize, condition: Condition },
 }
 
 #[derive(Clone, Debug)]
@@ -81,14 +118,14 @@ pub(super) struct Param {
 pub(super) struct Synced {
     pub(super) table: usize,
     pub(super) scope: Vec<usize>,
-    pub(super) filters: Vec<Filter>,
-    /// Whether one of the filters is enough.
-    pub(super) any: bool,
+    /// All that must hold, the scope too.
+    pub(super) condition: Condition,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Rule {
     pub(super) name: &'static str,
+    pub(super) public: bool,
     pub(super) params: Vec<Param>,
     pub(super) tables: Vec<Synced>,
 }
@@ -99,10 +136,14 @@ pub(super) struct Actor {
     pub(super) owner: &'static str,
     pub(super) number: i64,
     pub(super) id: u128,
+    pub(super) region: &'static str,
+    pub(super) shop: Option<&'static str>,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Shape {
+    /// The rules' source text, where they were written; else they are made of this shape.
+    pub(super) written: Option<String>,
     pub(super) width: Width,
     /// Data first, then memberships.
     pub(super) tables: Vec<Table>,
@@ -117,16 +158,18 @@ pub(super) const TEXTS: [&str; 4] = ["7", "a", "b/c'\"", "ü %2F"];
 pub(super) const USERS: [&str; 3] = ["ann", "bob", "7"];
 const STATES: [&str; 3] = ["open", "shut", "o'pen"];
 const UUIDS: [u128; 3] = [7, 0x0193_5a00_0000_7000_8000_0000_0000_0abc, u128::MAX];
-/// The place of the column that every write gives a new number, so that no two images of a row are equal.
+/// The column that every write gives a new number, so that no two images of a row are equal.
 pub(super) const STAMP: &str = "v";
+/// Its place in every table.
+pub(super) const STAMP_AT: usize = 8;
 
 impl Shape {
     pub(super) fn random(random: &mut Random) -> Self {
         let width = *random.pick(&[Width::Two, Width::Four, Width::Eight]);
         let data = 1 + random.below(3);
-        let mut tables: Vec<Table> = (0..data).map(|at| data_table(random, ["t0", "t1", "t2"][at])).collect();
+        let mut tables: Vec<Table> = (0..data).map(|at| data_table(random, width, ["t0", "t1", "t2"][at])).collect();
         for name in ["m0", "m1"].iter().take(1 + random.below(2)) {
-            tables.push(member_table(random, name));
+            tables.push(member_table(random, width, name));
         }
         let owners = ["o1", "o2"];
         let actor = |random: &mut Random, user| Actor {
@@ -134,9 +177,11 @@ impl Shape {
             owner: random.pick::<&str>(&owners),
             number: *random.pick(&ints(width)),
             id: *random.pick(&UUIDS),
+            region: "",
+            shop: None,
         };
         let actors = USERS[..2 + random.below(2)].iter().map(|user| actor(random, *user)).collect();
-        let mut shape = Self { width, tables, data, rules: Vec::new(), actors };
+        let mut shape = Self { written: None, width, tables, data, rules: Vec::new(), actors };
         for name in ["mine", "ours", "theirs"].iter().take(1 + random.below(3)) {
             let rule = shape.rule(random, name);
             shape.rules.push(rule);
@@ -157,7 +202,7 @@ impl Shape {
                 }
             }
             if !tables.is_empty() {
-                return Rule { name, params, tables };
+                return Rule { name, public: false, params, tables };
             }
         }
     }
@@ -177,8 +222,11 @@ impl Shape {
             2 if column != 4 => claims = vec![(4, Claim::Id)],
             _ => {}
         }
-        let filters = self.filters(random, table, &[5, 6, 7]);
-        Param { ty: self.tables[table].columns[column].ty, source: Source::Member { table, column, claims, filters } }
+        let mut all: Vec<Condition> =
+            claims.into_iter().map(|(column, claim)| Condition::Bound { column, to: Bound::Claim(claim) }).collect();
+        all.extend(self.filters(random, table, &[5, 6, 7]));
+        let condition = Condition::All(all);
+        Param { ty: self.tables[table].columns[column].ty, source: Source::Member { table, column, condition } }
     }
 
     fn synced(&self, random: &mut Random, table: usize, params: &[Param]) -> Option<Synced> {
@@ -198,48 +246,51 @@ impl Shape {
         }
         let filters = self.filters(random, table, if is_data { &[5, 6, 7] } else { &[5, 6] });
         let any = filters.len() > 1 && random.one_in(2);
-        Some(Synced { table, scope, filters, any })
+        let mut all: Vec<Condition> = scope
+            .iter()
+            .enumerate()
+            .map(|(param, column)| Condition::Bound { column: *column, to: Bound::Param(param) })
+            .collect();
+        if any {
+            all.push(Condition::Any(filters))
+        } else {
+            all.extend(filters)
+        }
+        Some(Synced { table, scope, condition: Condition::All(all) })
     }
 
     /// Up to two conditions on these columns, no column twice.
-    fn filters(&self, random: &mut Random, table: usize, on: &[usize]) -> Vec<Filter> {
+    fn filters(&self, random: &mut Random, table: usize, on: &[usize]) -> Vec<Condition> {
         let count = *random.pick(&[0, 0, 1, 1, 2]);
         let mut filters: Vec<Filter> = Vec::new();
         for _ in 0..count {
             let column = *random.pick(on);
             if filters.iter().all(|filter| filter.column != column) {
-                let values = self.domain(&self.tables[table].columns[column]);
-                let known: Vec<Value> = values.into_iter().filter(|value| *value != Value::Null).collect();
+                let values = &self.tables[table].columns[column].values;
+                let known: Vec<Value> = values.iter().copied().filter(|value| *value != Value::Null).collect();
                 filters.push(Filter { column, negated: random.one_in(2), value: *random.pick(&known) });
             }
         }
-        filters
-    }
-
-    /// What a column may hold.
-    pub(super) fn domain(&self, column: &Column) -> Vec<Value> {
-        let mut values: Vec<Value> = match (column.name, column.ty) {
-            ("who" | "o", _) => USERS.iter().map(|user| Value::Text(user)).collect(),
-            ("tenant", _) => [Value::Text("o1"), Value::Text("o2")].to_vec(),
-            ("state", _) => STATES.iter().map(|state| Value::Text(state)).collect(),
-            ("n", _) => [Value::Int(1), Value::Int(2)].to_vec(),
-            ("id", Type::Text) => ["i1", "i2", "i3", "i4", "7", "b/c'\""].iter().map(|id| Value::Text(id)).collect(),
-            ("id", Type::Int) => [1, 2, 3, 7, 8, 10].iter().map(|id| Value::Int(*id)).collect(),
-            (_, Type::Text) => TEXTS.iter().map(|text| Value::Text(text)).collect(),
-            (_, Type::Int | Type::Long) => ints(self.width).iter().map(|int| Value::Int(*int)).collect(),
-            (_, Type::Uuid) => UUIDS.iter().map(|id| Value::Uuid(*id)).collect(),
-            (_, Type::Bool) => [Value::Bool(true), Value::Bool(false)].to_vec(),
-        };
-        if column.nullable {
-            values.push(Value::Null);
-        }
-        values
+        filters.into_iter().map(Condition::Is).collect()
     }
 
     /// The tables that some rule syncs.
     pub(super) fn synced_tables(&self) -> Vec<usize> {
         let is_synced = |at: &usize| self.rules.iter().flat_map(|rule| &rule.tables).any(|synced| synced.table == *at);
         (0..self.tables.len()).filter(is_synced).collect()
+    }
+}
+
+impl Actor {
+    pub(super) fn claim(&self, claim: Claim) -> Value {
+        match claim {
+            Claim::User => Value::Text(self.user),
+            Claim::Owner => Value::Text(self.owner),
+            Claim::Number => Value::Int(self.number),
+            Claim::Id => Value::Uuid(self.id),
+            Claim::Region => Value::Text(self.region),
+            Claim::Shop => self.shop.map_or(Value::Null, Value::Text),
+        }
     }
 }
 
@@ -256,45 +307,68 @@ fn ints(width: Width) -> [i64; 3] {
     }
 }
 
-fn column(name: &'static str, ty: Type) -> Column {
-    Column { name, ty, nullable: false, private: false }
+/// What a column may hold.
+fn values(width: Width, name: &str, ty: Type) -> Vec<Value> {
+    match (name, ty) {
+        ("who" | "o", _) => USERS.iter().map(|user| Value::Text(user)).collect(),
+        ("tenant", _) => [Value::Text("o1"), Value::Text("o2")].to_vec(),
+        ("state", _) => STATES.iter().map(|state| Value::Text(state)).collect(),
+        ("n", _) => [Value::Int(1), Value::Int(2)].to_vec(),
+        ("id", Type::Text) => ["i1", "i2", "i3", "i4", "7", "b/c'\""].iter().map(|id| Value::Text(id)).collect(),
+        ("id", Type::Int) => [1, 2, 3, 7, 8, 10].iter().map(|id| Value::Int(*id)).collect(),
+        (_, Type::Text) => TEXTS.iter().map(|text| Value::Text(text)).collect(),
+        (_, Type::Int | Type::Long) => ints(width).iter().map(|int| Value::Int(*int)).collect(),
+        (_, Type::Uuid) => UUIDS.iter().map(|id| Value::Uuid(*id)).collect(),
+        (_, Type::Bool) => [Value::Bool(true), Value::Bool(false)].to_vec(),
+    }
 }
 
-fn data_table(random: &mut Random, name: &'static str) -> Table {
+fn column(width: Width, name: &'static str, ty: Type) -> Column {
+    Column { name, ty, nullable: false, private: false, values: values(width, name, ty) }
+}
+
+fn nullable(width: Width, name: &'static str, ty: Type) -> Column {
+    let mut column = Column { nullable: true, ..column(width, name, ty) };
+    column.values.push(Value::Null);
+    column
+}
+
+fn data_table(random: &mut Random, width: Width, name: &'static str) -> Table {
     let id = *random.pick(&[Type::Text, Type::Text, Type::Int, Type::Uuid]);
     let mut columns = vec![
-        column("id", id),
-        column("a", Type::Text),
-        column("o", Type::Text),
-        column("b", Type::Int),
-        column("c", Type::Uuid),
-        column("flag", Type::Bool),
-        Column { nullable: true, ..column("state", Type::Text) },
-        Column { nullable: true, ..column("n", Type::Int) },
-        column(STAMP, Type::Long),
+        column(width, "id", id),
+        column(width, "a", Type::Text),
+        column(width, "o", Type::Text),
+        column(width, "b", Type::Int),
+        column(width, "c", Type::Uuid),
+        column(width, "flag", Type::Bool),
+        nullable(width, "state", Type::Text),
+        nullable(width, "n", Type::Int),
+        column(width, STAMP, Type::Long),
     ];
     for at in [5, 6, 7] {
         columns[at].private = random.one_in(4);
     }
     if random.one_in(2) {
-        columns.push(Column { nullable: true, ..column("client_id", Type::Text) });
+        columns.push(nullable(width, "client_id", Type::Text));
     }
     // A key may hold what scopes the row: then a move is another key.
     let key = random.pick(&[vec![0], vec![0], vec![1, 0], vec![3, 0], vec![0, 4]]).clone();
-    Table { name, columns, key }
+    Table { name, columns, key, places: vec![1, 2, 3, 4], judged: vec![5, 6, 7] }
 }
 
-fn member_table(random: &mut Random, name: &'static str) -> Table {
+fn member_table(random: &mut Random, width: Width, name: &'static str) -> Table {
     let columns = vec![
-        column("who", Type::Text),
-        column("tenant", Type::Text),
-        column("a", Type::Text),
-        column("b", Type::Int),
-        column("c", Type::Uuid),
-        Column { nullable: true, ..column("role", Type::Text) },
-        column("level", Type::Int),
-        column("live", Type::Bool),
-        column(STAMP, Type::Long),
+        column(width, "who", Type::Text),
+        column(width, "tenant", Type::Text),
+        column(width, "a", Type::Text),
+        column(width, "b", Type::Int),
+        column(width, "c", Type::Uuid),
+        nullable(width, "role", Type::Text),
+        column(width, "level", Type::Int),
+        column(width, "live", Type::Bool),
+        column(width, STAMP, Type::Long),
     ];
-    Table { name, columns, key: random.pick(&[vec![0, 2], vec![0, 3], vec![0, 2, 4]]).clone() }
+    let key = random.pick(&[vec![0, 2], vec![0, 3], vec![0, 2, 4]]).clone();
+    Table { name, columns, key, places: vec![2, 3, 4], judged: vec![5, 6, 7] }
 }

@@ -3,7 +3,7 @@
 use super::{
     plain::{Change, Plain},
     script::{Mutation, Script, Step},
-    shape::{Filter, Source, Synced, Table},
+    shape::{Bound, Condition, Rule, Shape, Source, Table},
 };
 use std::fmt::Write;
 
@@ -24,28 +24,9 @@ fn write(out: &mut String, script: &Script, plain: Plain<'_>) -> std::fmt::Resul
         let keys: Vec<&str> = table.key.iter().map(|at| table.columns[*at].name).collect();
         writeln!(out, "table {} ({}) key ({})", table.name, columns.join(", "), keys.join(", "))?;
     }
-    for rule in &shape.rules {
-        writeln!(out, "rule {}:", rule.name)?;
-        for (at, param) in rule.params.iter().enumerate() {
-            match &param.source {
-                Source::Claim(claim) => writeln!(out, "  p{at} = actor.{claim:?}")?,
-                Source::Member { table, column, claims, filters } => {
-                    let table = &shape.tables[*table];
-                    let claims = claims.iter().map(|(at, claim)| format!("{} = {claim:?}", table.columns[*at].name));
-                    let all: Vec<String> =
-                        claims.chain(filters.iter().map(|filter| condition(table, filter))).collect();
-                    let column = table.columns[*column].name;
-                    writeln!(out, "  p{at} in {}.{column} where {}", table.name, all.join(" and "))?;
-                }
-            }
-        }
-        for synced in &rule.tables {
-            let table = &shape.tables[synced.table];
-            let places =
-                synced.scope.iter().enumerate().map(|(at, column)| format!("{} = p{at}", table.columns[*column].name));
-            let all: Vec<String> = places.chain(filters(table, synced)).collect();
-            writeln!(out, "  {} where {}", table.name, all.join(" and "))?;
-        }
+    match &shape.written {
+        Some(text) => out.write_str(text)?,
+        None => shape.rules.iter().try_for_each(|rule| write_rule(out, shape, rule))?,
     }
     for (at, actor) in shape.actors.iter().enumerate() {
         let devices = script.devices.iter().enumerate().filter(|(_, (of, _))| *of == at);
@@ -74,14 +55,47 @@ fn write(out: &mut String, script: &Script, plain: Plain<'_>) -> std::fmt::Resul
     Ok(())
 }
 
-fn filters(table: &Table, synced: &Synced) -> Vec<String> {
-    let filters: Vec<String> = synced.filters.iter().map(|filter| condition(table, filter)).collect();
-    if synced.any { vec![format!("({})", filters.join(" || "))] } else { filters }
+fn write_rule(out: &mut String, shape: &Shape, rule: &Rule) -> std::fmt::Result {
+    writeln!(out, "rule {}:", rule.name)?;
+    for (at, param) in rule.params.iter().enumerate() {
+        match &param.source {
+            Source::Claim(claim) => writeln!(out, "  p{at} = actor.{claim:?}")?,
+            Source::Member { table, column, condition: of } => {
+                let table = &shape.tables[*table];
+                writeln!(
+                    out,
+                    "  p{at} in {}.{} where {}",
+                    table.name,
+                    table.columns[*column].name,
+                    condition(table, of)
+                )?;
+            }
+        }
+    }
+    for synced in &rule.tables {
+        let table = &shape.tables[synced.table];
+        writeln!(out, "  {} where {}", table.name, condition(table, &synced.condition))?;
+    }
+    Ok(())
 }
 
-fn condition(table: &Table, filter: &Filter) -> String {
-    let operator = if filter.negated { "<>" } else { "=" };
-    format!("{} {operator} {:?}", table.columns[filter.column].name, filter.value)
+fn condition(table: &Table, of: &Condition) -> String {
+    let joined = |parts: &[Condition], word: &str| {
+        let parts: Vec<String> = parts.iter().map(|part| condition(table, part)).collect();
+        format!("({})", parts.join(word))
+    };
+    match of {
+        Condition::Is(filter) => {
+            let operator = if filter.negated { "<>" } else { "=" };
+            format!("{} {operator} {:?}", table.columns[filter.column].name, filter.value)
+        }
+        Condition::Bound { column, to: Bound::Param(at) } => format!("{} = p{at}", table.columns[*column].name),
+        Condition::Bound { column, to: Bound::Claim(claim) } => {
+            format!("{} = actor.{claim:?}", table.columns[*column].name)
+        }
+        Condition::All(parts) => joined(parts, " && "),
+        Condition::Any(parts) => joined(parts, " || "),
+    }
 }
 
 fn statements(plain: Plain<'_>, changes: &[Change]) -> String {

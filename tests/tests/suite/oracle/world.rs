@@ -2,15 +2,15 @@
 
 use super::{
     declare::{ADMIN, Claims},
-    device::{Device, Page},
+    device::{Device, Page, Taken},
     ledger::Ledger,
     place::{Ground, Place},
     plain::{Change, Key, Only, Plain},
     script::{Fate, Pull, Script, Step, client_id},
-    shape::Actor,
+    shape::{Actor, STAMP_AT},
 };
 use nizhal::{
-    Principal, Uuid,
+    Principal,
     engine::{Engine, Line, Lines},
     schema::Schema,
     store::{Store, StoreSettings},
@@ -75,9 +75,7 @@ impl<'a> World<'a> {
     }
 
     pub(super) fn principal(&self, actor: usize) -> Principal {
-        let Actor { user, owner, number, id } = *self.actor(actor);
-        let id = Uuid::from_u128(id);
-        Principal::new(Claims { user_id: user.to_owned(), owner_id: owner.to_owned(), number, id }, None)
+        Principal::new(Claims::of(self.actor(actor)), None)
     }
 
     async fn step(&mut self, at: usize, step: &Step, place: &Place) -> Check {
@@ -206,7 +204,7 @@ impl<'a> World<'a> {
     async fn pull(&mut self, pull: &Pull) -> Check<bool> {
         let (at, wire) = self.script.devices[pull.device];
         let lines = pull.lines && wire == Wire::Two;
-        let page = self.ask(pull, lines).await?;
+        let mut page = self.ask(pull, lines).await?;
         let actor = self.actor(at);
         let visible = self.plain.visible(self.db, actor).await;
         let user = actor.user;
@@ -243,15 +241,22 @@ impl<'a> World<'a> {
             Fate::Lost => return Ok(true),
             Fate::Taken => {}
             Fate::Twice => {
-                let again = self.ask(pull, lines).await?;
+                let mut again = self.ask(pull, lines).await?;
+                // The database's log has gone on, which a cursor tells of. It goes on from the later one.
+                let cursor = std::mem::replace(&mut again.cursor, page.cursor.clone());
                 if again != page {
                     return Err(format!("inv05: the same cursor answered {again:?} after {page:?}"));
                 }
-                self.devices[pull.device].take(self.plain, &page, &names, since);
+                if self.devices[pull.device].take(self.plain, &page, &names, since) == Taken::Anew {
+                    return Ok(true);
+                }
+                page.cursor = cursor;
             }
         }
         let device = &mut self.devices[pull.device];
-        device.take(self.plain, &page, &names, since);
+        if device.take(self.plain, &page, &names, since) == Taken::Anew {
+            return Ok(true);
+        }
         // What was written again after a transaction that is still open comes when that ends.
         if let Some((client, last)) = last.filter(|_| self.held.is_none()) {
             honest(&self.ledger, device, &client, last, &visible)?;
@@ -355,7 +360,8 @@ impl<'a> World<'a> {
 fn honest(ledger: &Ledger, device: &Device, client: &str, last: i64, visible: &super::plain::Rows) -> Check {
     for ((_, number), effects) in ledger.effects.range((client.to_owned(), 0)..=(client.to_owned(), last)) {
         for (key, stamp) in effects {
-            let stamped = |row: &super::plain::Image| row[8].as_deref().and_then(|text| text.parse::<i64>().ok());
+            let stamped =
+                |row: &super::plain::Image| row[STAMP_AT].as_deref().and_then(|text| text.parse::<i64>().ok());
             let (now, held) = (visible.get(key).and_then(stamped), device.rows.get(key).and_then(stamped));
             // What was written again since may come on a later page, but nothing older may stay meanwhile.
             let is_stale = held.is_some_and(|held| held < *stamp) && now.is_some_and(|now| now > *stamp);

@@ -1,6 +1,6 @@
 //! Conditions as the generator has them, written apart from the model's.
 
-use crate::random::Random;
+use super::random::Random;
 use std::fmt;
 
 /// A condition, printed with the parentheses it needs and some it does not.
@@ -58,30 +58,14 @@ impl Condition {
             Self::Raw(_) => Vec::new(),
         }
     }
+}
 
-    /// Without the binding comparisons that `gone` names; `None` when nothing is left.
-    pub(crate) fn without(self, gone: &dyn Fn(&Comparison) -> bool) -> Option<Self> {
-        let rest = |parts: Vec<Self>| parts.into_iter().filter_map(|part| part.without(gone)).collect::<Vec<_>>();
-        match self {
-            Self::Is(comparison) => (!gone(&comparison)).then_some(Self::Is(comparison)),
-            Self::And(parts) => Some(rest(parts)).filter(|parts| !parts.is_empty()).map(Self::And),
-            Self::Or(parts) => Some(rest(parts)).filter(|parts| !parts.is_empty()).map(Self::Or),
-            Self::Wrapped(inner) => inner.without(gone).map(|inner| Self::Wrapped(Box::new(inner))),
-            raw => Some(raw),
-        }
-    }
-
-    /// The branches of the first `||` whose branches bind, if there is one.
-    pub(crate) fn binding_branches(&mut self) -> Option<&mut Vec<Condition>> {
-        match self {
-            Self::Or(parts) => {
-                let binds = |part: &mut Condition| part.comparisons().iter().any(|comparison| comparison.binds);
-                if parts.iter_mut().all(binds) { Some(parts) } else { None }
-            }
-            Self::And(parts) => parts.iter_mut().find_map(Self::binding_branches),
-            Self::Wrapped(inner) => inner.binding_branches(),
-            _ => None,
-        }
+/// What the column `c1`, `c2`… is compared with: each has one type, a text, a whole number or a flag.
+pub(crate) fn constants_of(column: usize) -> &'static [&'static str] {
+    match column % 3 {
+        0 => &["true", "false"],
+        1 => &["\"open\"", "\"\"", "\"x' or 1=1 --\"", "words::SHUT"],
+        _ => &["1", "-3", "2"],
     }
 }
 
@@ -100,7 +84,10 @@ impl<'a> Draw<'a> {
     /// One comparison with a constant, or several that mean something together.
     pub(crate) fn constants(&mut self, depth: usize) -> Condition {
         match if depth == 0 { 0 } else { self.random.below(5) } {
-            0 | 1 => self.constant(),
+            0 | 1 => {
+                let column = self.column();
+                self.constant(column)
+            }
             2 => self.one_of(),
             3 => {
                 let parts = self.some(depth - 1);
@@ -118,27 +105,30 @@ impl<'a> Draw<'a> {
         (0..count).map(|_| self.constants(depth)).collect()
     }
 
-    fn column(&mut self) -> String {
+    fn column(&mut self) -> usize {
         self.next += 1;
-        format!("c{}", self.next)
+        self.next
     }
 
-    fn constant(&mut self) -> Condition {
-        let column = self.column();
-        let op = if self.random.once_in(3) { "!=" } else { "==" };
-        let value =
-            (*self.random.pick(&["\"open\"", "\"\"", "1", "-3", "true", "false", "\"x' or 1=1 --\""])).to_owned();
+    fn constant(&mut self, column: usize) -> Condition {
+        let op = if self.random.one_in(3) { "!=" } else { "==" };
+        let value = (*self.random.pick(constants_of(column))).to_owned();
+        let column = format!("c{column}");
         self.wrapped(Condition::Is(Comparison { table: self.table.clone(), column, op, value, binds: false }))
     }
 
-    /// `c == 1 || c == 2`
+    /// `c == 1 || c == 2`; of flags one is always true.
     fn one_of(&mut self) -> Condition {
         let column = self.column();
-        let is = |value: &str| {
-            let (table, value) = (self.table.clone(), value.to_owned());
-            Condition::Is(Comparison { table, column: column.clone(), op: "==", value, binds: false })
+        let constants = constants_of(column);
+        if constants.len() < 3 {
+            return self.constant(column);
+        }
+        let is = |value: &&str| {
+            let (table, value) = (self.table.clone(), (*value).to_owned());
+            Condition::Is(Comparison { table, column: format!("c{column}"), op: "==", value, binds: false })
         };
-        Condition::Or(["1", "2", "3"].map(is).to_vec())
+        Condition::Or(constants.iter().map(is).collect())
     }
 
     /// Comparisons that bind, with constants around them, in any of the shapes that bind every row.
@@ -180,6 +170,6 @@ impl<'a> Draw<'a> {
     }
 
     fn wrapped(&mut self, condition: Condition) -> Condition {
-        if self.random.once_in(4) { Condition::Wrapped(Box::new(condition)) } else { condition }
+        if self.random.one_in(4) { Condition::Wrapped(Box::new(condition)) } else { condition }
     }
 }

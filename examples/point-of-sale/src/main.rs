@@ -1,0 +1,6 @@
+//! The point of sale's server.
+
+#[nizhal::main]
+async fn main() -> nizhal::Result<()> {
+    point_of_sale::app().run().await
+}
