@@ -51,6 +51,7 @@ impl Sim<'_> {
 
     /// Tells a device's session of an event, and does what it wants done until it wants nothing.
     pub(crate) async fn tell(&mut self, at: usize, event: Event) -> Check {
+        self.devices[at].stirred = true;
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             self.trace.say(format_args!("  {at} {}", brief(&event)));

@@ -1,11 +1,11 @@
 //! What a simulation is made of: the parts that an app gives to its server and its devices, and who uses it.
 
 use crate::args::Draw;
-use nizhal_core::{Actor, MutatorEntry, Rules, TableDesc};
+use nizhal_core::{Actor, JobEntry, MutatorEntry, Rules, TableDesc};
 use serde_json::Value;
 
 /// An app to be simulated.
-pub trait App {
+pub trait App: Sync {
     /// Its claims.
     type Claims: Actor;
 
@@ -14,6 +14,11 @@ pub trait App {
 
     /// Its mutators: `mutators![…]`.
     fn mutators(&self) -> Vec<MutatorEntry>;
+
+    /// Its jobs: `jobs![…]`. They are kept, and none is run.
+    fn jobs(&self) -> Vec<JobEntry> {
+        Vec::new()
+    }
 
     /// Its rules.
     fn rules(&self) -> Rules<Self::Claims>;

@@ -11,6 +11,8 @@ pub struct Draw<'a> {
     pub random: &'a mut Random,
     /// The ids that the device has, by table.
     pub ids: &'a BTreeMap<&'static str, Vec<String>>,
+    /// The values that columns named `…_id` have on the device, by the column's name.
+    pub values: &'a BTreeMap<&'static str, Vec<String>>,
     /// An id that nobody has.
     pub fresh: String,
     /// The device's time in milliseconds since 1970.
@@ -150,6 +152,11 @@ fn text(name: &str, schema: &Value, draw: &mut Draw<'_>) -> String {
         return draw.fresh.clone();
     }
     if own || lower.ends_with("id") || lower.ends_with("ids") || format == "uuid" {
+        let plain = |name: &str| name.replace('_', "").to_lowercase();
+        let of_column = draw.values.iter().find(|(column, values)| plain(column) == plain(name) && !values.is_empty());
+        if let Some((_, values)) = of_column.filter(|_| !own) {
+            return draw.pick(values).clone();
+        }
         let stem = lower.trim_end_matches('s').trim_end_matches("id").trim_end_matches('_').to_owned();
         let near = |table: &&&'static str| !stem.is_empty() && table.replace('_', "").contains(&stem.replace('_', ""));
         let named: Vec<&'static str> = draw.ids.keys().filter(near).copied().collect();

@@ -8,7 +8,10 @@ use crate::sim::Sim;
 use crate::step::Step;
 use crate::trace::{Counts, Trace};
 use crate::verify;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::thread::ScopedJoinHandle;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
@@ -31,7 +34,7 @@ pub struct Report {
     pub trace: u64,
 }
 
-/// Runs an app through the disasters of many seeds.
+/// Runs an app through the disasters of many seeds, on all cores.
 ///
 /// `NIZHAL_SIM_SEEDS=n` says how many (2,000), `NIZHAL_SIM_SEED=n` runs one again and prints what happens.
 ///
@@ -50,35 +53,78 @@ pub fn check<A: App>(app: A) -> Report {
 ///
 /// # Panics
 /// As [`check`].
-pub fn check_range<A: App>(app: A, seeds: std::ops::Range<u64>) -> Report {
+pub fn check_range<A: App>(app: A, seeds: Range<u64>) -> Report {
     check_seeds(&app, seeds, false)
 }
 
-fn check_seeds<A: App>(app: &A, seeds: std::ops::Range<u64>, told: bool) -> Report {
-    let runner = Runner::new();
-    let kit = runner.runtime.block_on(Kit::new(app));
-    let mut report = Report::default();
-    for seed in seeds {
-        let script = plan(seed);
-        let (trace, done) = runner.run(&kit, &script, told);
-        report.seeds += 1;
-        report.trace = report.trace.rotate_left(5) ^ trace.hash();
-        for (kind, count) in &trace.counts {
-            *report.counts.entry(kind).or_default() += count;
-        }
-        if told {
+/// A seed that broke a promise, its script, and what it broke.
+type Broken = (u64, Vec<Step>, String);
+
+fn check_seeds<A: App>(app: &A, seeds: Range<u64>, told: bool) -> Report {
+    let (next, stop) = (AtomicU64::new(seeds.start), AtomicBool::new(false));
+    let work = || {
+        let runner = Runner::new();
+        let kit = runner.runtime.block_on(Kit::new(app));
+        let (mut report, mut broken) = (Report::default(), None);
+        while !stop.load(Relaxed) {
+            let seed = next.fetch_add(1, Relaxed);
+            if seed >= seeds.end {
+                break;
+            }
+            let script = plan(seed);
+            let (trace, done) = runner.run(&kit, &script, told);
+            report.take(seed, &trace);
             trace.lines().iter().for_each(|line| println!("{line}"));
+            if let Err(what) = done {
+                stop.store(true, Relaxed);
+                broken = Some((seed, script, what));
+            }
         }
-        if let Err(broken) = done {
-            let (script, broken) = runner.cut_down(&kit, script, broken);
-            let steps: String = script.iter().map(|step| format!("        Step::{step:?},\n")).collect();
-            panic!(
-                "seed {seed} breaks a promise (NIZHAL_SIM_SEED={seed} runs it again):\n{broken}\n\n\
-                 #[test]\nfn seed_{seed}() {{\n    use nizhal_sim::Step;\n    nizhal_sim::replay(App, &[\n{steps}    ]);\n}}\n"
-            );
-        }
+        (report, broken)
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = cores.min(usize::try_from(seeds.end.saturating_sub(seeds.start)).unwrap_or(cores)).max(1);
+    let done: Vec<(Report, Option<Broken>)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let join = |thread: ScopedJoinHandle<'_, _>| thread.join().unwrap_or_else(|panic| resume_unwind(panic));
+        threads.into_iter().map(join).collect()
+    });
+    let mut report = Report::default();
+    let mut broken: Vec<Broken> = Vec::new();
+    for (part, found) in done {
+        report.add(part);
+        broken.extend(found);
+    }
+    if let Some((seed, script, what)) = broken.into_iter().min_by_key(|(seed, ..)| *seed) {
+        let runner = Runner::new();
+        let kit = runner.runtime.block_on(Kit::new(app));
+        let (script, what) = runner.cut_down(&kit, script, what);
+        let steps: String = script.iter().map(|step| format!("        Step::{step:?},\n")).collect();
+        panic!(
+            "seed {seed} breaks a promise (NIZHAL_SIM_SEED={seed} runs it again):\n{what}\n\n\
+             #[test]\nfn seed_{seed}() {{\n    use nizhal_sim::Step;\n    nizhal_sim::replay(App, &[\n{steps}    ]);\n}}\n"
+        );
     }
     report
+}
+
+impl Report {
+    fn take(&mut self, seed: u64, trace: &Trace) {
+        self.seeds += 1;
+        // A sum, since seeds end in any order.
+        self.trace = self.trace.wrapping_add(trace.hash().wrapping_mul(2 * seed + 1));
+        for (kind, count) in &trace.counts {
+            *self.counts.entry(kind).or_default() += count;
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.seeds += other.seeds;
+        self.trace = self.trace.wrapping_add(other.trace);
+        for (kind, count) in other.counts {
+            *self.counts.entry(kind).or_default() += count;
+        }
+    }
 }
 
 /// Runs one script, such as [`check`] prints.

@@ -50,6 +50,8 @@ pub(crate) struct Device {
     /// The last mutation that it took in.
     pub(crate) last: Option<String>,
     pub(crate) starts: u32,
+    /// Whether something happened to it since it was last looked at.
+    pub(crate) stirred: bool,
 }
 
 /// What came of polling a request.
@@ -63,6 +65,13 @@ impl Device {
     pub(crate) async fn new(kit: &Kit<'_>, at: usize, user: usize) -> Result<Self, String> {
         let path = kit.place.path(&format!("device-{at}.db"));
         let ids = Arc::new(Mutex::new(Random::of(&format!("device {at}"))));
+        let template = kit.place.path(&format!("template-{at}.db"));
+        if !template.exists() {
+            open(kit, &template, 0, user, &ids).await?.close().await;
+        }
+        std::fs::copy(&template, &path).map_err(|error| format!("{} is not copied: {error}", path.display()))?;
+        // What it draws must not tell whether the template was there.
+        let ids = Arc::new(Mutex::new(Random::of(&format!("device {at} at work"))));
         let store = open(kit, &path, 0, user, &ids).await?;
         Ok(Self {
             user,
@@ -87,6 +96,7 @@ impl Device {
             clock_ms: 0,
             last: None,
             starts: 0,
+            stirred: true,
         })
     }
 
@@ -183,18 +193,27 @@ impl Device {
         found.iter().map(|row| row.try_get_by_index(0).map_err(|error| error.to_string())).collect()
     }
 
-    /// Ids of rows that it has, by table.
-    pub(crate) async fn pool(&self, kit: &Kit<'_>) -> Result<BTreeMap<&'static str, Vec<String>>, String> {
-        let mut pool = BTreeMap::new();
+    /// Ids of rows that it has, by table; and values of columns named `…_id`, by column.
+    pub(crate) async fn pool(&self, kit: &Kit<'_>) -> Result<[BTreeMap<&'static str, Vec<String>>; 2], String> {
+        let [mut ids, mut values] = [BTreeMap::new(), BTreeMap::<&'static str, Vec<String>>::new()];
         for table in &kit.shown.tables {
             let key = table.desc.columns[table.desc.key[0]].name;
-            let key = nizhal_core::sql::quote(key);
-            let name = nizhal_core::sql::quote(table.desc.name);
-            let text = format!("case typeof({key}) when 'blob' then lower(hex({key})) else cast({key} as text) end");
-            let sql = format!("select distinct {text} from {name} order by 1 limit 12");
-            pool.insert(table.desc.name, self.texts(&sql).await?);
+            ids.insert(table.desc.name, self.some(table.desc.name, key).await?);
+            for column in table.desc.columns.iter().filter(|column| !column.private && column.name.ends_with("_id")) {
+                let more = self.some(table.desc.name, column.name).await?;
+                values.entry(column.name).or_default().extend(more);
+            }
         }
-        Ok(pool)
+        Ok([ids, values])
+    }
+
+    /// Some values of a column.
+    async fn some(&self, table: &str, column: &str) -> Result<Vec<String>, String> {
+        let (table, column) = (nizhal_core::sql::quote(table), nizhal_core::sql::quote(column));
+        let text =
+            format!("case typeof({column}) when 'blob' then lower(hex({column})) else cast({column} as text) end");
+        let sql = format!("select distinct {text} from {table} where {column} is not null order by 1 limit 12");
+        self.texts(&sql).await
     }
 }
 

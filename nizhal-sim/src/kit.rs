@@ -61,7 +61,8 @@ impl<'a> Kit<'a> {
         let (tables, rules, mutators) = (app.tables(), app.rules().into_inner(), app.mutators());
         let (next_tables, next_rules) = grown(&tables, &rules);
         let version = |tables: Vec<&'static TableDesc>, rules: Vec<Rule>| {
-            let server = nizhal_runtime::schema::Schema::new(tables.clone(), rules.clone(), mutators.clone());
+            let server = nizhal_runtime::schema::Schema::new(tables.clone(), rules.clone(), mutators.clone())
+                .and_then(|schema| schema.with_jobs(app.jobs()));
             let device = nizhal_client::schema::Schema::new(&tables, rules, mutators.clone());
             let server = Arc::new(server.unwrap_or_else(|error| panic!("the app's parts do not fit: {error}")));
             let device = Arc::new(device.unwrap_or_else(|error| panic!("the app's parts do not fit: {error}")));

@@ -245,10 +245,12 @@ async fn outside(path: &std::path::Path) -> SqliteConnection {
 
 async fn push(engine: &Engine, principal: &nizhal_core::Principal, request: &Request) -> Result<Answer, String> {
     let batch: PushRequest = serde_json::from_slice(&request.body).map_err(|error| format!("a push: {error}"))?;
-    let (body, fault) = nizhal_runtime::push_body(engine.push(principal, Wire::Two, batch).await);
+    let reply = engine.push(principal, Wire::Two, batch).await;
+    let cause = reply.fault.as_ref().map(|fault| format!("the server fails at a push: {fault:?}"));
+    let (body, fault) = nizhal_runtime::push_body(reply);
     let status = fault.unwrap_or(200);
     if status == 500 {
-        return Err(format!("the server fails at a push: {}", String::from_utf8_lossy(&body)));
+        return Err(cause.unwrap_or_default());
     }
     Ok(Answer { status, retry_after_ms: None, lines: false, body, truth: None, era: 0 })
 }

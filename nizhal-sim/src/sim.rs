@@ -264,13 +264,13 @@ impl<'a> Sim<'a> {
 
     async fn write(&mut self, at: usize, mutator: u8, draw: u32, after: bool) -> Result<bool, String> {
         let mutator = usize::from(mutator) % self.kit.mutators.len();
-        let ids = self.devices[at].pool(self.kit).await?;
+        let [ids, values] = self.devices[at].pool(self.kit).await?;
         self.written += 1;
         let now_ms = self.wall_ms(self.devices[at].clock_ms);
         let mut random = nizhal_core::Random::of(&format!("args {draw}"));
         // Made of the draw alone, so that the rest of a script can go without it becoming another.
         let fresh = format!("n{draw}-{}", self.written);
-        let mut drawing = crate::args::Draw { random: &mut random, ids: &ids, fresh, now_ms };
+        let mut drawing = crate::args::Draw { random: &mut random, ids: &ids, values: &values, fresh, now_ms };
         let args = self.kit.args(mutator, &mut drawing);
         let depends_on = self.devices[at].last.clone().filter(|_| after).into_iter().collect();
         let wrote = self.mutate(at, self.kit.mutators[mutator].desc.name, args, depends_on, None).await?;

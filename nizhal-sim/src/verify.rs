@@ -8,9 +8,13 @@ use nizhal_client::transport::Request;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Of every device, after each step.
-pub(crate) async fn step(sim: &Sim<'_>) -> Check {
-    for (at, device) in sim.devices.iter().enumerate() {
+/// Of every device that something happened to, after each step.
+pub(crate) async fn step(sim: &mut Sim<'_>) -> Check {
+    for at in 0..sim.devices.len() {
+        if !std::mem::take(&mut sim.devices[at].stirred) {
+            continue;
+        }
+        let device = &sim.devices[at];
         let waiting = device
             .texts(
                 "select o.number || '|' || (o.client_id = m.client_id) || '|' || m.next_number || '|' || m.waiting \
