@@ -68,7 +68,7 @@ const TROUBLE: [(u64, Kind); 32] = [
     (1, |random| Step::UpgradeDevice(byte(random))),
     (1, |_| Step::NewEpoch),
     (2, |_| Step::Backup),
-    (2, |_| Step::Restore),
+    (2, |random| Step::Restore { told: random.below(3) == 0 }),
     (2, |_| Step::Collect),
     (2, |random| Step::PageRows(1 + u8::try_from(random.below(4)).unwrap_or(0))),
     (1, |random| Step::Discard(byte(random))),

@@ -172,7 +172,7 @@ impl<'a> Sim<'a> {
             Step::NewEpoch => self.server.new_epoch(self.kit).await.map(|()| true),
             Step::Collect => self.server.collect(self.kit).await.map(|()| true),
             Step::Backup => self.server.back_up(self.kit).await.map(|()| true),
-            Step::Restore => self.restore().await,
+            Step::Restore { told } => self.restore(told).await,
             Step::Discard(at) => self.discard(device(at)).await,
             Step::Retry(at) => self.retry(device(at)).await,
             Step::Grant(_)
@@ -223,14 +223,15 @@ impl<'a> Sim<'a> {
         Ok(())
     }
 
-    async fn restore(&mut self) -> Result<bool, String> {
+    async fn restore(&mut self, told: bool) -> Result<bool, String> {
         let ids = "select client_mutation_id from _nizhal_mutations";
         let before = self.server.texts(ids).await?;
         if !self.server.restore(self.kit).await? {
             return Ok(false);
         }
-        // A file moves without a trace, so whoever restores one says so: `epoch new`.
-        self.server.new_epoch(self.kit).await?;
+        if told {
+            self.server.new_epoch(self.kit).await?;
+        }
         let after: BTreeSet<String> = self.server.texts(ids).await?.into_iter().collect();
         for id in before.into_iter().filter(|id| !after.contains(id)) {
             let Some(taken) = self.taken.get(&id) else { continue };

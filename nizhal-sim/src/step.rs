@@ -106,7 +106,10 @@ pub enum Step {
     /// The operator copies the database …
     Backup,
     /// … and puts the copy in its place.
-    Restore,
+    Restore {
+        /// Whether the operator says so, by giving it a new epoch.
+        told: bool,
+    },
     /// Old tombstones are forgotten.
     Collect,
     /// How many rows the server puts into a page.
@@ -155,7 +158,8 @@ impl Step {
             Self::UpgradeDevice(_) => "device upgraded",
             Self::NewEpoch => "new epoch",
             Self::Backup => "backup",
-            Self::Restore => "restore",
+            Self::Restore { told: true } => "restore, told",
+            Self::Restore { told: false } => "restore, untold",
             Self::Collect => "tombstones collected",
             Self::PageRows(_) => "page size",
             Self::Discard(_) => "discarded",

@@ -3,7 +3,7 @@
 use crate::app::Shops;
 
 /// Every kind of step, each of which must have had something to act upon.
-const KINDS: [&str; 38] = [
+const KINDS: [&str; 39] = [
     "backup",
     "changed row",
     "corrupted",
@@ -29,7 +29,8 @@ const KINDS: [&str; 38] = [
     "page size",
     "refused",
     "repeated",
-    "restore",
+    "restore, told",
+    "restore, untold",
     "retried",
     "revived row",
     "revoke",
