@@ -2,6 +2,7 @@
 
 use crate::sim::{Check, Sim};
 use nizhal_client::session::{Event, Phase};
+use nizhal_client::store::Store as _;
 
 /// Rounds in which every message arrives and the next timer goes off.
 const ROUNDS: usize = 120;
@@ -30,12 +31,23 @@ impl Sim<'_> {
         self.rest().await
     }
 
+    /// Whether every device has all that there is, and nothing left to hear.
+    async fn rests(&self) -> Result<bool, String> {
+        for device in &self.devices {
+            let memory = device.store.memory().await.map_err(|error| format!("inv22: {error:?}"))?;
+            if device.status.phase != Phase::Live || memory.waiting + memory.unseen > 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     async fn rest(&mut self) -> Check {
         for _ in 0..ROUNDS {
             for at in 0..self.devices.len() {
                 self.sync(at).await?;
             }
-            if self.mail.is_empty() && self.devices.iter().all(|device| device.status.phase == Phase::Live) {
+            if self.mail.is_empty() && self.rests().await? {
                 return Ok(());
             }
             let next = self.devices.iter().filter_map(|device| device.timer).min();

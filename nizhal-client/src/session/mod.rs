@@ -113,6 +113,8 @@ pub struct Session {
     most: usize,
     parting: Parting,
     partings: u32,
+    /// Since when whole snapshots lack what the server said it applied.
+    unseen_since: Option<Millis>,
     credentials: Credentials,
     upgrade: Option<Failure>,
     /// The store is gone or broken: nothing more can be done with it.
@@ -157,6 +159,7 @@ impl Session {
             most,
             parting: Parting::None,
             partings: 0,
+            unseen_since: None,
             credentials: Credentials::Good,
             upgrade: None,
             lost: None,
@@ -344,12 +347,21 @@ impl Session {
             (self.away, self.wants_pull, self.owes_pull, self.lines) = (false, false, false, true);
             self.last_synced_ms = Some(now);
             self.progress.rows = 0;
-            if self.parting == Parting::Pull {
+            if self.parting == Parting::Pull || self.is_forgotten(now) {
                 self.parting = Parting::Rotate;
             }
         } else {
             self.wants_pull = true;
         }
+    }
+
+    /// Whether the server must have lost what it said it applied: a restored one does not say so to a cursor that is older than
+    /// its copy. Sending it again is harmless where it only takes long to show.
+    fn is_forgotten(&mut self, now: Millis) -> bool {
+        let since = (self.memory.unseen > 0).then(|| self.unseen_since.unwrap_or(now));
+        let forgotten = since.is_some_and(|since| now - since >= self.settings.stall_ms);
+        self.unseen_since = since.filter(|_| !forgotten);
+        forgotten
     }
 
     fn pushed(&mut self, stored: PushStored, now: Millis) {

@@ -67,7 +67,7 @@ impl SqliteStore {
         let reset = reset || (meta.staged.is_some() && meta.staged_reset);
         let staged = meta.staged.is_some() || tx.one("select 1 from _nizhal_stage limit 1", []).await?.is_some();
         let last_number = page.last_mutation_id.unwrap_or(0);
-        let quiet = !staged && !reset && lines.is_empty() && page.is_empty() && !rotated && meta.epoch.is_some();
+        let quiet = !staged && !reset && lines.is_empty() && page.is_empty() && !rotated;
         if quiet && !tx.covers(&asked.client_id, last_number).await? {
             let sql = "update _nizhal_meta set cursor = $1, epoch = $2, complete = 1";
             tx.run(sql, [page.cursor.as_str().into(), page.epoch.as_str().into()]).await?;
@@ -94,9 +94,6 @@ impl SqliteStore {
         tx.run("delete from _nizhal_stage", []).await?;
         let sql = "update _nizhal_outbox set covered = 1 where client_id = $1 and number <= $2 and covered = 0";
         tx.run(sql, [asked.client_id.as_str().into(), last_number.into()]).await?;
-        // Acknowledged before the first pull told the epoch, and not in the rows of a whole snapshot: whether the server was
-        // restored in between cannot be known, and sending it again is harmless.
-        let rotated = rotated || (meta.epoch.is_none() && tx.is_unsure().await?);
         if rotated {
             // The server lost what it knew of our sequence, and maybe what it had acknowledged: all that the rows do not show for
             // certain is sent again.
@@ -137,11 +134,6 @@ impl Tx<'_> {
     async fn covers(&self, client_id: &str, last: i64) -> Result<bool, StoreError> {
         let sql = "select 1 from _nizhal_outbox where client_id = $1 and number <= $2 and covered = 0 limit 1";
         Ok(self.one(sql, [client_id.into(), last.into()]).await?.is_some())
-    }
-
-    /// Whether something was acknowledged that the rows do not show.
-    async fn is_unsure(&self) -> Result<bool, StoreError> {
-        Ok(self.one("select 1 from _nizhal_outbox where state = 1 and covered = 0 limit 1", []).await?.is_some())
     }
 
     /// Lays what was put aside, piece by piece, so that memory holds one; whether a purge was unclear.
