@@ -65,6 +65,7 @@ impl Sim<'_> {
                 self.trace.note(format_args!("  {}", String::from_utf8_lossy(&answer.body)));
                 verify::answer(self, at, &request, &answer)?;
                 if request.path == "/sync/push" && answer.status == 200 {
+                    verify::clocks(self).await?;
                     self.ping();
                 }
                 self.mail.push(Message { load: Load::Tell(request, answer), ..message });

@@ -75,6 +75,8 @@ pub(crate) struct Server {
     /// Tokens that are good no more.
     pub(crate) refused: BTreeSet<String>,
     starts: u32,
+    /// The latest that its clock ever was.
+    pub(crate) latest_ms: i64,
 }
 
 impl Server {
@@ -95,6 +97,7 @@ impl Server {
             era: 0,
             refused: BTreeSet::new(),
             starts: 0,
+            latest_ms: 0,
         };
         server.start(kit).await;
         server
@@ -126,8 +129,9 @@ impl Server {
         self.world.fuse.store(u64::MAX, Relaxed);
     }
 
-    pub(crate) fn set_time(&self, now_ms: i64) {
+    pub(crate) fn set_time(&mut self, now_ms: i64) {
         self.world.now_ms.store(now_ms, Relaxed);
+        self.latest_ms = self.latest_ms.max(now_ms);
     }
 
     /// A connection for what an operator's command does.

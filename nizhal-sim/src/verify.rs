@@ -5,6 +5,7 @@ use crate::oracle::Rows;
 use crate::sim::{Check, Sim};
 use nizhal_client::store::Store as _;
 use nizhal_client::transport::Request;
+use nizhal_core::{Hlc, HlcClock, Merge, NodeId};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -77,6 +78,22 @@ pub(crate) fn answer(sim: &Sim<'_>, at: usize, request: &Request, answer: &Answe
         }
     }
     Ok(())
+}
+
+/// Of the server, after a push: no stamp is further ahead than its clock ever let one be.
+pub(crate) async fn clocks(sim: &mut Sim<'_>) -> Check {
+    let millis = sim.server.latest_ms + HlcClock::MAX_AHEAD_MS;
+    let most = Hlc { millis, counter: u16::MAX, node: NodeId(u128::MAX) };
+    let merging = sim.kit.shown.tables.iter().filter(|table| table.desc.merge == Merge::Field);
+    let mut parts = vec!["select stamp as stamp from _nizhal_deletes".to_owned()];
+    parts.extend(merging.map(|table| {
+        format!("select stamps.value from {}, json_each(_meta) stamps", nizhal_core::sql::quote(table.desc.name))
+    }));
+    let sql = format!("select stamp from ({}) where stamp > '{most}' limit 1", parts.join(" union all "));
+    match sim.server.texts(&sql).await?.first() {
+        None => Ok(()),
+        Some(stamp) => Err(format!("inv20: a device's clock gave the stamp {stamp}, beyond {most}")),
+    }
 }
 
 /// Of a device that has just stored the end of a snapshot: its rows are those of that moment.
