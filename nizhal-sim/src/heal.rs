@@ -47,11 +47,12 @@ impl Sim<'_> {
             for at in 0..self.devices.len() {
                 self.sync(at).await?;
             }
-            if self.mail.is_empty() && self.rests().await? {
+            let quiet = !self.mail.iter().any(|message| self.is_heard(message));
+            if quiet && self.rests().await? {
                 return Ok(());
             }
             let next = self.devices.iter().filter_map(|device| device.timer).min();
-            if let (true, Some(next)) = (self.mail.is_empty(), next) {
+            if let (true, Some(next)) = (quiet, next) {
                 self.wait(next.saturating_sub(self.now).max(0)).await?;
             }
         }

@@ -28,8 +28,13 @@ impl Sim<'_> {
         device.ticket == message.ticket && device.waiting.is_some()
     }
 
+    /// Whether it does something when it arrives; an answer that nobody waits for is left for [`late`](Self::late).
+    pub(crate) fn is_heard(&self, message: &Message) -> bool {
+        !matches!(message.load, Load::Tell(..)) || self.is_waited_for(message)
+    }
+
     pub(crate) async fn deliver(&mut self, named: u8) -> Result<bool, String> {
-        let Some(at) = self.find(named, |_, _| true) else { return Ok(false) };
+        let Some(at) = self.find(named, Self::is_heard) else { return Ok(false) };
         let message = self.mail.remove(at);
         self.arrive(message).await.map(|()| true)
     }
@@ -37,7 +42,9 @@ impl Sim<'_> {
     /// A device's messages, until it has none.
     pub(crate) async fn sync(&mut self, at: usize) -> Check {
         for _ in 0..MOST {
-            let Some(place) = self.mail.iter().position(|message| message.device == at) else { return Ok(()) };
+            let of_device =
+                |message: &Message| message.device == at && self.is_heard(message) && message.ticket != NOBODY;
+            let Some(place) = self.mail.iter().position(of_device) else { return Ok(()) };
             let message = self.mail.remove(place);
             self.arrive(message).await?;
         }

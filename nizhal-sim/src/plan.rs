@@ -42,9 +42,9 @@ const LIFE: [(u64, Kind); 6] = [
 /// What goes wrong. Each life has some of these kinds, since a life with all of them has little of each.
 const TROUBLE: [(u64, Kind); 32] = [
     (3, |random| Step::Lose(byte(random))),
-    (3, |random| Step::Repeat(byte(random))),
-    (3, |random| Step::GiveUp(byte(random))),
-    (3, |random| Step::Late(byte(random))),
+    (4, |random| Step::Repeat(byte(random))),
+    (4, |random| Step::GiveUp(byte(random))),
+    (5, |random| Step::Late(byte(random))),
     (2, |random| Step::Cut { message: byte(random), at: u16::try_from(random.below(900)).unwrap_or(0) }),
     (2, |random| Step::Corrupt { message: byte(random), draw: byte(random) }),
     (2, |random| Step::Refuse { message: byte(random), with: byte(random) }),
