@@ -47,4 +47,7 @@ mod book {
     struct Server;
     #[doc = include_str!("../book/src/operate.md")]
     struct Operate;
+    #[cfg(feature = "client")]
+    #[doc = include_str!("../book/src/device.md")]
+    struct Device;
 }

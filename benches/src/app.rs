@@ -11,8 +11,8 @@ const SECRET: &str = "a secret of thirty-two bytes and a bit more";
 /// Who the load is.
 #[nizhal::claims]
 pub(crate) struct Claims {
-    user_id: String,
-    owner_id: String,
+    pub(crate) user_id: String,
+    pub(crate) owner_id: String,
 }
 
 /// Seven columns, as a ledger would have.
@@ -39,7 +39,7 @@ pub(crate) struct Member {
 }
 
 sync_rules! {
-    rules for Claims;
+    pub(crate) rules for Claims;
 
     rule my_shops(shop_id) {
         shop_id in Member.shop_id where Member.user_id == actor.user_id;
@@ -50,12 +50,12 @@ sync_rules! {
 /// One entry.
 #[nizhal::args]
 pub(crate) struct AddEntry {
-    client_id: String,
-    amount: Positive,
+    pub(crate) client_id: String,
+    pub(crate) amount: Positive,
 }
 
 #[mutator]
-async fn add_entry(ctx: &mut Ctx<Claims>, args: AddEntry) -> Result<Applied> {
+pub(crate) async fn add_entry(ctx: &mut Ctx<Claims>, args: AddEntry) -> Result<Applied> {
     let entry = EntryActive {
         id: Set(args.client_id),
         shop_id: Set("s1".to_owned()),

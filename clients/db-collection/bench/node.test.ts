@@ -14,13 +14,17 @@ beforeAll(async () => {
 })
 afterAll(() => server.stop())
 
-const stores = [
-  ['memory', async () => new MemoryStore()],
-  ['wa-sqlite in memory', async () => (await Disk.make()).store()],
+const memory = async () => new MemoryStore()
+const sqlite = async () => (await Disk.make()).store()
+const ways = [
+  ['memory, as a stream', memory, true],
+  ['memory, in pages of 10,000', memory, false],
+  ['wa-sqlite in memory, as a stream', sqlite, true],
+  ['wa-sqlite in memory, in pages of 10,000', sqlite, false],
 ] as const
 
-test.each(stores)('first sync into %s', async (name, make) => {
-  const client = await device(server, 'ana', 's1', { store: await make(), pull: { pageSize: 10_000 } })
+test.each(ways)('first sync into %s', async (name, make, stream) => {
+  const client = await device(server, 'ana', 's1', { store: await make(), pull: { pageSize: 10_000, stream } })
   const begun = performance.now()
   await client.pull()
   const seconds = (performance.now() - begun) / 1000

@@ -2,7 +2,7 @@
 import { Emitter, type Changes } from './engine/change'
 import type { Op } from './engine/op'
 import type { PresenceEvent, PresenceState } from './engine/presence'
-import type { Draft } from './engine/replica'
+import type { Draft, Wanted } from './engine/replica'
 import type { SyncState } from './engine/session'
 import { webSocketSource, type SubscribeSource } from './engine/source'
 import { Holder } from './holder'
@@ -142,9 +142,11 @@ export class NizhalClient {
       delivered.catch(() => undefined)
     }
     const stops = [
-      this.#changes.on(({ reset, changes }) => {
+      this.#changes.on(({ reset, changes, many }) => {
         // What comes before the scan is in the scan.
         if (!live) return
+        // It was too much before anybody held the table whole.
+        if (many.includes(table)) return void scan()
         const own = changes.filter((change) => change.table === table)
         if (reset || own.length > 0) listener({ reset, changes: own })
       }),
@@ -153,6 +155,24 @@ export class NizhalClient {
     ]
     void this.ready.then(() => !live && !stopped && scan(), () => undefined)
     return () => stops.forEach((stop) => stop())
+  }
+
+  /** Every change of a table, for somebody who holds some of its rows: `reread` says that what is held has to be asked for again. */
+  watchSome(table: string, listener: (event: { reread: boolean; changes: { key: string; row: Row | undefined }[] }) => void): () => void {
+    const stops = [
+      this.#changes.on(({ reset, changes, many }) => {
+        const own = changes.filter((change) => change.table === table)
+        const reread = reset || many.includes(table)
+        if (reread || own.length > 0) listener({ reread, changes: reread ? [] : own })
+      }),
+      this.#rescans.on(() => listener({ reread: true, changes: [] })),
+    ]
+    return () => stops.forEach((stop) => stop())
+  }
+
+  /** Hands over the rows that may belong to one of the subsets, and those under the keys, before any later change is told of. */
+  find(table: string, wanted: Wanted, deliver: (rows: Map<string, Row>) => void): Promise<void> {
+    return this.#channel.find(table, wanted, deliver)
   }
 
   async rows(table: string): Promise<Row[]> {

@@ -1,6 +1,6 @@
 // The tab that holds the store: replica and session, and what they tell put into events for all tabs.
 import type { Sizes } from './engine/exchange'
-import { Replica, type Draft } from './engine/replica'
+import { Replica, type Draft, type Wanted } from './engine/replica'
 import { Session } from './engine/session'
 import type { SubscribeSource } from './engine/source'
 import { HttpTransport, SyncError, userOf, type Auth, type Transport } from './engine/transport'
@@ -73,6 +73,7 @@ export class Holder implements Backend {
 
   get = (table: string, key: string) => this.replica.get(table, key)
   rows = (table: string, deliver: (rows: Map<string, Row>) => void) => this.replica.rows(table, deliver)
+  find = (table: string, wanted: Wanted, deliver: (rows: Map<string, Row>) => void) => this.replica.find(table, wanted, deliver)
 
   pull = async () => {
     await this.session?.pull()
@@ -152,6 +153,7 @@ function sessionOf(client: NizhalClient, replica: Replica, auth: Auth, check: (h
   const transport: Transport = options.syncTarget ?? httpOf(client, replica, auth, check)
   return new Session(replica, transport, {
     sizes,
+    streams: { wanted: options.pull?.stream ?? true, cut: false },
     intervalMs: options.pull?.intervalMs ?? 30_000,
     reconnect: reconnectOf(options),
     source: undefined,

@@ -27,6 +27,8 @@ export interface NizhalClientOptions {
     intervalMs?: number
     /** Rows in a page, to 10,000; 2,000 by default. */
     pageSize?: number
+    /** Whether a first sync, and what is more than a page, comes as a stream from one snapshot; `true` by default, pages where it cannot. */
+    stream?: boolean
   }
   /** Waits after failures: 0.5 s doubled to 30 s by default, less a random half. */
   reconnect?: Partial<Reconnect>

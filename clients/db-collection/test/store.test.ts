@@ -1,7 +1,8 @@
 // Every store keeps the same promises; and a device that loses its power anywhere goes on from there.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { MemoryStore } from '../src/store/memory'
-import { expoSqlitePersistence, migrateClientStore, nodeSqlitePersistence, opSqlitePersistence, waSqliteMemoryPersistence, type SyncDatabase } from '../src/store/persistence'
+import { expoSqlitePersistence, migrateClientStore, nodeSqlitePersistence, opSqlitePersistence, waSqliteMemoryPersistence, type ExpoSqlite, type OpSqlite, type SyncDatabase } from '../src/store/persistence'
+import type { SqlValue } from '../src/store/driver'
 import type { Store } from '../src/store/store'
 import { WaDatabase } from '../src/store/wa-sqlite'
 import type { Op } from '../src/engine/op'
@@ -25,6 +26,8 @@ const stores: [string, () => Promise<Store>][] = [
   ['op-sqlite’s shape', async () => opSqlitePersistence(async () => opShape(await WaDatabase.open(await waApi(), ':memory:')))],
   ['expo-sqlite’s shape', async () => expoSqlitePersistence(async () => expoShape(await WaDatabase.open(await waApi(), ':memory:')))],
 ]
+const better = (await import('better-sqlite3' as string).catch(() => undefined)) as { default: new (file: string) => SyncDatabase } | undefined
+if (better) stores.push(['better-sqlite3', async () => nodeSqlitePersistence(() => new better.default(join(dir, `${Math.random()}.db`)))])
 if (sqlite) stores.push(['node:sqlite', async () => nodeSqlitePersistence(() => new sqlite.DatabaseSync(join(dir, `${Math.random()}.db`)))])
 
 describe.each(stores)('%s', (_, make) => {
@@ -42,6 +45,46 @@ describe.each(stores)('%s', (_, make) => {
     await store.commit({ reset: true, put: [{ table: 't', key: 'only', row: { id: 'only' } }] })
     expect([await store.count('t'), await store.count('u')]).toEqual([1, 0])
     expect((await store.open()).ops.length).toBe(1)
+  })
+
+  test('what is staged counts when it is taken, and not after a crash', async () => {
+    const store = await make()
+    await store.open()
+    const rows = (from: number, count: number) => Array.from({ length: count }, (_, at) => ({ table: 't', key: `k${from + at}`, row: { id: `k${from + at}`, n: from + at } }))
+    await store.commit({ put: [...rows(0, 3), { table: 'u', key: 'a', row: { id: 'a' } }], stage: rows(2, 2500) })
+    expect(await store.count('t')).toBe(3)
+    await store.commit({ staged: 'take', drop: [{ table: 't', key: 'k0' }, { table: 't', key: 'k2' }], put: [{ table: 't', key: 'k9', row: { id: 'new' } }] })
+    expect([await store.count('t'), await store.count('u'), (await store.get('t', ['k2'])).size]).toEqual([2501, 1, 1])
+    expect((await store.get('t', ['k9'])).get('k9')).toEqual({ id: 'new' })
+    await store.commit({ stage: rows(9000, 5) })
+    await store.commit({ staged: 'forget', stage: rows(100, 2) })
+    await store.commit({ reset: true, staged: 'take', meta: { cursor: 'c' } })
+    expect([await store.count('t'), await store.count('u')]).toEqual([2, 0])
+    await store.commit({ stage: rows(0, 5) })
+    await store.open()
+    await store.commit({ staged: 'take' })
+    expect(await store.count('t')).toBe(2)
+    await store.commit({ put: rows(0, 1) })
+    expect(await store.scan('t')).toHaveLength(3)
+  })
+
+  test('finds by a condition, and the first of an order', async () => {
+    const store = await make()
+    await store.open()
+    const put = Array.from({ length: 300 }, (_, at) => ({ table: 't', key: `k${at}`, row: { id: `k${at}`, n: (at * 7) % 300, s: at % 3 ? 'ä' : 'z', none: null } }))
+    await store.commit({ put })
+    const where = { type: 'func', name: 'and', args: [{ type: 'func', name: 'eq', args: [{ type: 'ref', path: ['s'] }, { type: 'val', value: 'z' }] }, { type: 'func', name: 'gte', args: [{ type: 'ref', path: ['n'] }, { type: 'val', value: 200 }] }] }
+    expect((await store.find('t', { where })).length).toBe(put.filter(({ row }) => row.s === 'z' && row.n >= 200).length)
+    const first = await store.find('t', { where, orderBy: [{ column: 'n', descending: true, nulls: 'last' }], most: 4 })
+    expect(first.map(([, row]) => row['n']).sort()).toEqual(put.filter(({ row }) => row.s === 'z').map(({ row }) => row.n).sort((a, b) => b - a).slice(0, 4).sort())
+  })
+
+  test.skipIf(_ === 'memory')('inv22: a batch of which a part fails did not happen', async () => {
+    const store = await make()
+    await store.open()
+    await store.commit({ put: [{ table: 't', key: 'a', row: { id: 'a' } }], stage: [{ table: 't', key: 'b', row: { id: 'b' } }], meta: { cursor: 'c1' } })
+    await expect(store.commit({ reset: true, staged: 'take', meta: { cursor: 'c2' }, put: [{ table: 't', key: 'bad', row: undefined as never }] })).rejects.toThrow(/NOT NULL/)
+    expect([await store.scan('t'), (await store.open()).meta]).toEqual([[['a', { id: 'a' }]], { cursor: 'c1' }])
   })
 
   test('can be moved to another store, once', async () => {
@@ -111,22 +154,32 @@ describe('a device that loses its power', () => {
   })
 })
 
-function opShape(db: WaDatabase) {
+/** As @op-engineering/op-sqlite 15.2 declares it. */
+function opShape(db: WaDatabase): OpSqlite {
   return {
-    execute: async (sql: string, params: never[] = []) => ({ rows: await db.all(sql, params) }),
-    executeBatch: (commands: [string, never[]][]) => db.transaction(commands.map(([sql, params]) => ({ sql, params }))),
-    close: () => db.close(),
-  } as never
+    execute: async (sql: string, params: SqlValue[] = []) => ({ rowsAffected: 0, rows: await db.all(sql, params) }),
+    executeBatch: async (commands: [string, SqlValue[]][]) => {
+      await db.transaction(commands.map(([sql, params]) => ({ sql, params })))
+      return { rowsAffected: 0 }
+    },
+    close: () => void db.close(),
+  }
 }
 
-function expoShape(db: WaDatabase) {
+/** As expo-sqlite 55 declares it. */
+function expoShape(db: WaDatabase): ExpoSqlite {
   return {
-    getAllAsync: (sql: string, params: never[]) => db.all(sql, params),
-    async withExclusiveTransactionAsync(task: (tx: object) => Promise<void>) {
+    getAllAsync: (sql, params) => db.all(sql, params),
+    async withExclusiveTransactionAsync(task) {
       await db.all('begin')
-      await task({ runAsync: (sql: string, params: never[]) => db.all(sql, params) })
-      await db.all('commit')
+      try {
+        await task({ runAsync: async (sql, params) => ({ lastInsertRowId: 0, changes: (await db.all(sql, params)).length }) })
+        await db.all('commit')
+      } catch (error) {
+        await db.all('rollback')
+        throw error
+      }
     },
     closeAsync: () => db.close(),
-  } as never
+  }
 }

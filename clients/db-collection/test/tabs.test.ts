@@ -51,6 +51,7 @@ class Browser {
       open: () => inner.open(),
       get: (table, keys) => inner.get(table, keys),
       scan: (table) => inner.scan(table),
+      find: (table, subset) => inner.find(table, subset),
       count: (table) => inner.count(table),
       close: () => inner.close(),
       destroy: () => inner.destroy(),
@@ -97,6 +98,30 @@ test('inv26: one leads, the others write and read through it', async () => {
   expect(seen.filter((name, at) => name !== seen[at - 1])).toEqual(['From the second', 'From the first'])
   expect(second.status.pending).toBe(0)
   expect(await server.sql('select name from customers')).toEqual([['From the first']])
+})
+
+test('inv26: a follower asks for a part of a table and hears of its changes, also from the next leader', async () => {
+  const browser = await Browser.open()
+  const first = await browser.tab()
+  const { client: second } = await browser.tab()
+  for (const [id, name] of [['c1', 'Ana'], ['c2', 'Ben']] as const) await first.client.mutate(addCustomer(id, name, 's1'))
+  const where = { type: 'func', name: 'eq', args: [{ type: 'ref', path: ['name'] }, { type: 'val', value: 'Ana' }] }
+  const ask = async (keys: string[]) => {
+    let found: string[] = []
+    await second.find('customers', { subsets: [{ where }], keys }, (rows) => (found = [...rows.keys()].sort()))
+    return found
+  }
+  const heard: string[] = []
+  second.watchSome('customers', ({ reread, changes }) => heard.push(...(reread ? ['reread'] : changes.map(({ key }) => key))))
+  expect([await ask([]), await ask(['c2', 'c3'])]).toEqual([['c1'], ['c1', 'c2']])
+  heard.length = 0
+  await first.client.mutate(rename('c2', 'Ana'))
+  expect(await ask([])).toEqual(['c1', 'c2'])
+  expect(heard).toEqual(['c2'])
+  first.kill()
+  expect(await ask(['c2'])).toEqual(['c1', 'c2'])
+  expect(second.status.leader).toBe(true)
+  expect(heard).toEqual(['c2', 'reread'])
 })
 
 test('inv26: when the leader is killed, a follower goes on and no write is lost or doubled', async () => {

@@ -27,8 +27,9 @@ pub enum StoreError {
     Broken(String),
 }
 
-/// SQLite's codes for a file that is no good any more: an unreadable disk, corruption, no database at all.
-const LOST: [&str; 4] = ["10", "11", "26", "14"];
+/// SQLite's codes for a file that is no good any more: corruption, no database at all. Not those of a disk that is full, cannot be read
+/// now, or may not be: such a file is left alone.
+const LOST: [i64; 2] = [11, 26];
 
 impl StoreError {
     /// Whether the file itself is broken or gone.
@@ -43,8 +44,8 @@ impl StoreError {
             _ => None,
         };
         // Extended codes carry the primary one in their lowest byte.
-        let primary = code.and_then(|code| code.parse::<i64>().ok()).map(|code| (code & 0xff).to_string());
-        primary.is_some_and(|code| LOST.contains(&code.as_str()))
+        let primary = code.and_then(|code| code.parse::<i64>().ok()).map(|code| code & 0xff);
+        primary.is_some_and(|code| LOST.contains(&code))
     }
 
     /// The failure as the schedule takes it.

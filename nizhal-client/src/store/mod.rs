@@ -7,6 +7,7 @@ mod error;
 mod fuse;
 mod lock;
 mod meta;
+mod migrate;
 mod open;
 mod pull;
 mod purge;

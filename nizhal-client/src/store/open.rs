@@ -1,14 +1,14 @@
 //! Opening a device's file: made when it is new, fitted to the app's tables, rebuilt when it is broken.
 
-use super::{SqliteStore, StoreError, ddl, lock, tx::Tx};
-use crate::schema::{LocalTable, Schema};
-use nizhal_core::{Principal, Uuid, sql::quote};
+use super::migrate::{Shape, shape};
+use super::{SqliteStore, StoreError, ddl, lock};
+use crate::schema::Schema;
+use nizhal_core::{Principal, Uuid};
 use sea_orm::SqlxSqliteConnector;
 use sqlx::ConnectOptions as _;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -57,9 +57,6 @@ pub enum Notice {
     /// The app's tables changed: all rows are asked for again, and what is not synced is kept.
     Migrated,
 }
-
-/// A table's shape as it was last made: column by column its definition, and its key.
-type Shape = BTreeMap<String, (BTreeMap<String, String>, Vec<String>)>;
 
 impl SqliteStore {
     /// Opens the store of this user; what is to be told of it comes along.
@@ -213,115 +210,6 @@ impl SqliteStore {
         tx.commit().await?;
         Ok(saved)
     }
-}
-
-impl Tx<'_> {
-    /// Fits the tables to the app. What only adds is added in place; anything else is made anew and filled by the server. The outbox
-    /// stays, and is run again over what is there.
-    async fn migrate(&self, made: &Shape, wanted: &Shape) -> Result<(), StoreError> {
-        for (name, (columns, keys)) in made {
-            self.undo_made(name, columns, keys).await?;
-            for verb in ["insert", "update", "delete"] {
-                let trigger = quote(&format!("_nizhal_{verb}_{name}"));
-                self.run(&format!("drop trigger if exists {trigger}"), []).await?;
-            }
-            self.run(&format!("drop table if exists {}", quote(&format!("_nizhal_base_{name}"))), []).await?;
-            if !wanted.contains_key(name) {
-                self.run(&format!("drop table if exists {}", quote(name)), []).await?;
-            }
-        }
-        for sql in [
-            "delete from _nizhal_made",
-            "delete from _nizhal_needs",
-            "update _nizhal_outbox set shown = 0 where shown = 1",
-        ] {
-            self.run(sql, []).await?;
-        }
-        let mut emptied = made.is_empty();
-        for table in self.store.schema().tables() {
-            match added(made.get(table.desc.name), &wanted[table.desc.name], table) {
-                Some(definitions) => {
-                    for definition in definitions {
-                        self.run(&format!("alter table {} add column {definition}", table.name()), []).await?;
-                    }
-                }
-                None => {
-                    self.run(&format!("drop table if exists {}", table.name()), []).await?;
-                    self.run(&ddl::create(table), []).await?;
-                    emptied = true;
-                }
-            }
-            self.run(&ddl::create_base(table), []).await?;
-            for (_, create) in ddl::triggers(table) {
-                self.run(&create, []).await?;
-            }
-        }
-        self.forget_position().await?;
-        let tables = serde_json::to_string(wanted).unwrap_or_default();
-        // Rows that are all there still show a whole snapshot, if an older one.
-        let sql = "update _nizhal_meta set tables = $1, complete = case when $2 then 0 else complete end";
-        self.run(sql, [tables.into(), emptied.into()]).await?;
-        self.redo().await
-    }
-
-    /// Takes pending effects off a table as it was made.
-    async fn undo_made(
-        &self,
-        name: &str,
-        columns: &BTreeMap<String, String>,
-        keys: &[String],
-    ) -> Result<(), StoreError> {
-        let (table, base) = (quote(name), quote(&format!("_nizhal_base_{name}")));
-        let generated = |definition: &String| definition.contains(" generated always as ");
-        let written = columns.iter().filter(|(_, definition)| !generated(definition)).map(|(name, _)| quote(name));
-        let all = written.collect::<Vec<_>>().join(", ");
-        let keys = keys.iter().map(|key| quote(key)).collect::<Vec<_>>().join(", ");
-        self.run(&format!("delete from {table} where ({keys}) in (select {keys} from {base})"), []).await?;
-        self.run(&format!("insert into {table} ({all}) select {all} from {base} where _nizhal_present = 1"), [])
-            .await?;
-        Ok(())
-    }
-
-    /// Leaves nothing of the user before.
-    async fn wipe(&self, made: &Shape) -> Result<(), StoreError> {
-        for name in made.keys() {
-            self.run(&format!("drop table if exists {}", quote(&format!("_nizhal_base_{name}"))), []).await?;
-            self.run(&format!("drop table if exists {}", quote(name)), []).await?;
-        }
-        for table in ["outbox", "dead", "stage", "made", "needs", "meta"] {
-            self.run(&format!("delete from _nizhal_{table}"), []).await?;
-        }
-        Ok(())
-    }
-}
-
-/// The definitions of columns that a table lacks; `None` when it must be made anew.
-fn added<'a>(
-    made: Option<&(BTreeMap<String, String>, Vec<String>)>,
-    wanted: &(BTreeMap<String, String>, Vec<String>),
-    table: &'a LocalTable,
-) -> Option<Vec<&'a str>> {
-    let (columns, keys) = made?;
-    let same = |(name, definition): (&String, &String)| wanted.0.get(name) == Some(definition);
-    if *keys != wanted.1 || !columns.iter().all(same) {
-        return None;
-    }
-    let new = table.columns.iter().filter(|column| !columns.contains_key(column.name));
-    // SQLite adds columns whose rows it can leave alone: nullable ones and constants, but nothing unique or stored.
-    let addable = |definition: &str| {
-        let (unique, generated) = (definition.ends_with(" unique"), definition.contains(" generated always as "));
-        let constant = definition.contains(" default ") && !definition.contains(" default (");
-        !unique && !generated && (constant || !definition.contains(" not null"))
-    };
-    new.map(|column| addable(&column.definition).then_some(column.definition.as_str())).collect()
-}
-
-fn shape(schema: &Schema) -> Shape {
-    let of = |table: &LocalTable| {
-        let columns = table.columns.iter().map(|column| (column.name.to_owned(), column.definition.clone())).collect();
-        (columns, table.keys().map(|key| key.name.to_owned()).collect())
-    };
-    schema.tables().iter().map(|table| (table.desc.name.to_owned(), of(table))).collect()
 }
 
 async fn connect(

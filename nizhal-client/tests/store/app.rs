@@ -282,18 +282,14 @@ impl Device {
 
 /// A page with these rows, and the other fields as usual.
 pub(crate) fn page(cursor: &str, tables: Value, more: Value) -> Value {
-    let changed: Vec<Value> = tables
-        .as_object()
-        .expect("rows by table")
-        .iter()
-        .map(|(table, rows)| json!({"table": table, "rows": rows}))
-        .collect();
+    let (Value::Object(tables), Value::Object(more)) = (tables, more) else { panic!("rows by table, and fields") };
+    let changed: Vec<Value> = tables.into_iter().map(|(table, rows)| json!({"table": table, "rows": rows})).collect();
     let mut page = json!({
         "changed": changed, "tombstoned": [], "removed": [], "removedBuckets": [], "cursor": cursor, "epoch": "e1",
         "complete": true,
     });
-    for (name, value) in more.as_object().expect("fields") {
-        page[name] = value.clone();
+    for (name, value) in more {
+        page[name] = value;
     }
     page
 }

@@ -8,10 +8,12 @@ export interface RowChange {
   row: Row | undefined
 }
 
-/** One consistent step. After a `reset`, `changes` is all there is. */
+/** One consistent step. After a `reset`, `changes` is all there is of the tables that somebody holds whole. */
 export interface Changes {
   reset: boolean
   changes: RowChange[]
+  /** Tables of which more changed than is told; nobody holds them whole, and who holds a part reads it again. */
+  many: string[]
 }
 
 /** Calls its listeners; one that throws must not keep the others from hearing. */

@@ -1,7 +1,7 @@
 // The two exchanges with a server: pull until the snapshot's end, push until the outbox is answered.
-import type { Mutation } from '../protocol/wire'
+import type { Mutation, Page } from '../protocol/wire'
 import { isPending, type Op } from './op'
-import type { Replica } from './replica'
+import type { Asked, Replica } from './replica'
 import { SyncError, type Transport } from './transport'
 
 /** How much one request carries. */
@@ -11,17 +11,64 @@ export interface Sizes {
   batchBytes: number
 }
 
-/** Pulls pages until one completes a snapshot. */
-export async function pull(replica: Replica, transport: Transport, sizes: Sizes): Promise<void> {
-  for (;;) {
+/** Whether pulls come as streams; remembered from one pull to the next. */
+export interface Streams {
+  wanted: boolean
+  /** The last one did not come through. */
+  cut: boolean
+}
+
+/** Failures that came before there was an answer. */
+const BEFORE = ['network', 'no_credentials', 'unauthorized', 'wrong_user']
+
+/**
+ * Pulls until a snapshot is complete: a first sync and what is more than one page as a stream, the rest as a page.
+ *
+ * A stream that is cut leaves nothing behind, so the pull after it asks for pages, which do: a network that cuts every stream
+ * must not keep a device waiting for ever.
+ */
+export async function pull(replica: Replica, transport: Transport, sizes: Sizes, streams: Streams = { wanted: true, cut: false }): Promise<void> {
+  let tries = streams.wanted && !streams.cut
+  for (let much = replica.device.cursor === ''; ; ) {
     const { cursor, clientID } = replica.device
-    const page = await transport.pull({ cursor, deviceId: clientID, limit: sizes.pageRows })
-    // A server that sends the same page for ever would be asked for ever.
-    if (page.hasMore && page.cursor === cursor) {
-      throw new SyncError('refused', 'cursor_stands_still', 'the server says that more waits, but its cursor does not move')
+    if (tries && much && transport.lines) {
+      const taken = await streamed(replica, transport, { cursor, clientID }).catch((error: unknown) => {
+        // Who is offline has learnt nothing about streams.
+        streams.cut = !(error instanceof SyncError && BEFORE.includes(error.code))
+        throw error
+      })
+      if (taken === 'complete') return
+      // The server has no stream to spare: pages then, until the end.
+      if (taken === 'none') tries = false
+      continue
     }
-    if ((await replica.applyPage(page, { cursor, clientID })) === 'complete') return
+    const page = await transport.pull({ cursor, deviceId: clientID, limit: sizes.pageRows })
+    standing(page, cursor)
+    const applied = await replica.applyPage(page, { cursor, clientID })
+    if (applied === 'complete') break
+    much ||= applied === 'more'
   }
+  streams.cut = false
+}
+
+async function streamed(replica: Replica, transport: Transport, asked: Asked): Promise<'none' | 'stale' | 'more' | 'complete'> {
+  const intake = replica.receive(asked)
+  try {
+    const end = await transport.lines!({ cursor: asked.cursor, deviceId: asked.clientID }, (table, rows) => intake.take(table, rows))
+    if (!end) return 'none'
+    standing(end, asked.cursor)
+    await intake.flush()
+    return await replica.applyPage(end, asked, intake)
+  } catch (error) {
+    if (error instanceof SyncError && error.code === 'stale') return 'stale'
+    throw error
+  }
+}
+
+/** A server that sends the same page for ever would be asked for ever. */
+function standing(page: Page, cursor: string): void {
+  if (!page.hasMore || page.cursor !== cursor) return
+  throw new SyncError('refused', 'cursor_stands_still', 'the server says that more waits, but its cursor does not move')
 }
 
 /**

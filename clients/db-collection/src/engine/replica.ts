@@ -1,14 +1,21 @@
 // The device's copy: rows, cursor, acknowledgement and outbox, each step one transaction. No network in here.
 import { tick } from '../protocol/hlc'
-import { bucketsOf, keyOf, type Schema } from '../protocol/schema'
+import { keyOf, type Schema } from '../protocol/schema'
 import type { Json, MutationResult, Page, Row } from '../protocol/wire'
+import { matches } from '../store/predicate'
 import type { Batch, Store } from '../store/store'
+import type { Subset } from '../store/subset'
+import { answered } from './answer'
 import { Emitter, type Changes, type RowChange } from './change'
 import { FORMAT, readDevice, writeDevice, type Device } from './device'
+import { Intake } from './intake'
 import { isPending, isShown, type Effect, type Op } from './op'
 import { Overlay } from './overlay'
+import { purged } from './purge'
 import { Queue } from './queue'
 import { rotated } from './rotate'
+import { SyncError } from './transport'
+import { Unshown } from './unshown'
 
 /** What the engine takes from outside, so that tests can turn it. */
 export interface Environment {
@@ -32,6 +39,12 @@ export interface Asked {
   clientID: string
 }
 
+/** Which rows somebody wants to see. */
+export interface Wanted {
+  subsets: readonly Subset[]
+  keys: readonly string[]
+}
+
 /** Rows and outbox of one user on one device. */
 export class Replica {
   /** Rows as the screen shows them; emitted when a snapshot is complete, and at every local write. */
@@ -45,9 +58,10 @@ export class Replica {
   #device: Device
   #ops: Op[]
   #overlay: Overlay
-  /** Base rows of pages whose snapshot is not complete yet: stored already, shown together later. */
-  #unshown = new Map<string, Map<string, Row | undefined>>()
-  #unshownReset = false
+  /** The tables that somebody has been given whole, and is told every change of. */
+  #whole = new Set<string>()
+  #unshown = new Unshown(this.#whole)
+  #intake: Intake | undefined
   /** What ops let go of meanwhile. */
   #uncovered: Effect[] = []
   readonly #queue = new Queue()
@@ -146,15 +160,33 @@ export class Replica {
     })
   }
 
-  /** Stores a page: rows, cursor and acknowledgement together. Stale: it answers an older question, and nothing was done. */
-  async applyPage(page: Page, asked: Asked): Promise<'stale' | 'more' | 'complete'> {
+  /** Readies for a pull that comes as a stream. Nothing of it counts before `applyPage` has its last line; the next one takes its place. */
+  receive(asked: Asked): Intake {
+    const intake: Intake = new Intake(
+      (stage, first) =>
+        this.#queue.run(async () => {
+          if (this.#intake !== intake || this.#isStale(asked)) throw new SyncError('busy', 'stale', 'another pull has begun meanwhile')
+          await this.store.commit({ stage, ...(first && { staged: 'forget' }) })
+        }),
+      this.schema,
+      this.#whole,
+      asked.cursor === '',
+    )
+    this.#intake = intake
+    return intake
+  }
+
+  /** Stores a page, or the end of a stream: rows, cursor and acknowledgement together. Stale: it answers an older question, and nothing was done. */
+  async applyPage(page: Page, asked: Asked, intake?: Intake): Promise<'stale' | 'more' | 'complete'> {
     return this.#queue.run(async () => {
-      if (asked.cursor !== this.#device.cursor || asked.clientID !== this.#device.clientID) return 'stale'
+      if (this.#isStale(asked) || (intake && intake !== this.#intake)) return 'stale'
+      this.#intake = undefined
       const reset = page.cursorReset || asked.cursor === ''
       const batch: Batch = { reset, put: [], drop: [...page.tombstoned, ...page.removed].map(({ table, id }) => ({ table, key: id })) }
+      if (intake?.begun) batch.staged = 'take'
       let cursor = page.cursor
       if (!reset && page.removedBuckets.length > 0) {
-        const { gone, ambiguous } = await this.#purged(new Set(page.removedBuckets))
+        const { gone, ambiguous } = await purged(this.store, this.schema, new Set(page.removedBuckets))
         batch.drop!.push(...gone)
         // What another held bucket may still show cannot be told from here: all of it is asked for again.
         if (ambiguous) cursor = ''
@@ -173,7 +205,8 @@ export class Replica {
       }
       if (cursor === '') device = { ...device, complete: false }
       this.#uncovered.push(...(await this.#settle(batch, device, ops)))
-      this.#note(batch)
+      this.#unshown.note(batch)
+      if (intake) this.#unshown.take(intake.unshown)
       if (!device.complete) return 'more'
       await this.#showAll()
       return 'complete'
@@ -183,34 +216,7 @@ export class Replica {
   /** Takes the answers of a push. Returns whether the server's sequence and ours have parted. */
   async applyResults(results: readonly MutationResult[]): Promise<{ parted: boolean }> {
     return this.#queue.run(async () => {
-      const byId = new Map(results.map((result) => [result.clientMutationId, result]))
-      const first = this.#ops.find((op) => isPending(op) && byId.has(op.id))
-      let parted = false
-      const ops = this.#ops.map((op): Op => {
-        const result = isPending(op) ? byId.get(op.id) : undefined
-        switch (result?.status) {
-          case 'applied':
-          case 'duplicate':
-            return { ...op, state: 'applied', ...(result.serverId !== undefined && { serverId: result.serverId }) }
-          case 'rejected':
-          case 'forbidden':
-          case 'cancelled': {
-            // The sequence is another's, or its number went to another mutation: this one never ran.
-            if (result.code === 'client_id_taken' || result.code === 'number_used') {
-              parted = true
-              return op
-            }
-            const refusal = { status: result.status, code: result.code ?? result.status, error: result.error ?? '' }
-            return { ...op, state: 'rejected', refusal }
-          }
-          case 'outOfOrder':
-            // Behind another of the batch is no news; a gap before the first is: the server knows less than we were told.
-            if (op === first && (result.lastMutationId ?? 0) < op.number - 1) parted = true
-            return op
-          default:
-            return op
-        }
-      })
+      const { ops, parted } = answered(this.#ops, results)
       const touched = await this.#settle({}, this.#device, ops)
       await this.#show(touched)
       return { parted }
@@ -262,7 +268,31 @@ export class Replica {
 
   /** Hands over all rows of a table, as the screen shows them, before any later change is told of. */
   async rows(table: string, deliver: (rows: Map<string, Row>) => void): Promise<void> {
-    await this.#queue.run(async () => deliver(await this.#rows(table)))
+    await this.#queue.run(async () => {
+      const rows = await this.#rows(table)
+      this.#whole.add(table)
+      deliver(rows)
+    })
+  }
+
+  /** Hands over the rows that may belong to one of the subsets, and those under the keys, as `rows` does; a key without a row has none. */
+  async find(table: string, { subsets, keys }: Wanted, deliver: (rows: Map<string, Row>) => void): Promise<void> {
+    await this.#queue.run(async () => {
+      const over = this.#overlay.keys(table)
+      const rows = await this.store.get(table, [...keys, ...over])
+      for (const subset of subsets) {
+        // What lies over the rows may take as many of the first away.
+        const most = subset.most !== undefined && { most: subset.most + over.length }
+        for (const [key, row] of await this.store.find(table, { ...subset, ...most })) rows.set(key, row)
+      }
+      const asked = new Set(keys)
+      for (const key of over) {
+        const row = this.#overlay.view(table, key, rows.get(key))
+        if (row && (asked.has(key) || subsets.some(({ where }) => matches(where, row)))) rows.set(key, row)
+        else rows.delete(key)
+      }
+      deliver(rows)
+    })
   }
 
   async close(): Promise<void> {
@@ -290,22 +320,6 @@ export class Replica {
     return [...on]
   }
 
-  /** The rows of lost buckets, and whether some of them may be in a bucket that is still held. */
-  async #purged(lost: Set<string>): Promise<{ gone: { table: string; key: string }[]; ambiguous: boolean }> {
-    const gone: { table: string; key: string }[] = []
-    let ambiguous = this.schema === undefined
-    for (const [table, described] of Object.entries(this.schema?.tables ?? {})) {
-      if (!described.buckets.some(({ rule }) => [...lost].some((name) => name.startsWith(`${rule}:`)))) continue
-      for (const [key, row] of await this.store.scan(table)) {
-        const names = bucketsOf(described, row)
-        if (names && !names.some((name) => lost.has(name))) continue
-        gone.push({ table, key })
-        if (!names || !names.every((name) => lost.has(name))) ambiguous = true
-      }
-    }
-    return { gone, ambiguous }
-  }
-
   /** Lets go of ops that are answered and covered, stores the rest that changed, and says whose look may differ. */
   async #settle(batch: Batch, device: Device, ops: readonly Op[]): Promise<Effect[]> {
     const done = ops.filter((op) => op.state === 'applied' && op.covered)
@@ -331,43 +345,33 @@ export class Replica {
     }
   }
 
-  #note(batch: Batch): void {
-    if (batch.reset) {
-      this.#unshown.clear()
-      this.#unshownReset = true
-    }
-    const of = (table: string) => {
-      const rows = this.#unshown.get(table) ?? new Map<string, Row | undefined>()
-      this.#unshown.set(table, rows)
-      return rows
-    }
-    for (const { table, key } of batch.drop ?? []) of(table).set(key, undefined)
-    for (const { table, key, row } of batch.put ?? []) of(table).set(key, row)
+  #isStale({ cursor, clientID }: Asked): boolean {
+    return cursor !== this.#device.cursor || clientID !== this.#device.clientID
   }
 
   /** Shows a complete snapshot. */
   async #showAll(): Promise<void> {
+    const unshown = this.#unshown
     const changes: RowChange[] = []
-    if (this.#unshownReset) {
-      for (const table of new Set([...this.#unshown.keys(), ...this.#ops.flatMap(({ effects }) => effects.map((it) => it.table))])) {
+    if (unshown.reset) {
+      for (const table of this.#whole) {
         for (const [key, row] of await this.#rows(table)) changes.push({ table, key, row })
       }
     } else {
-      for (const [table, rows] of this.#unshown) {
+      for (const [table, rows] of unshown.rows()) {
         for (const [key, base] of rows) changes.push({ table, key, row: this.#overlay.view(table, key, base) })
       }
-      changes.push(...(await this.#viewed(this.#uncovered.filter(({ table, key }) => !this.#unshown.get(table)?.has(key)))))
+      changes.push(...(await this.#viewed(this.#uncovered.filter(({ table, key }) => !unshown.has(table, key)))))
     }
-    const reset = this.#unshownReset
-    this.#unshown.clear()
-    this.#unshownReset = false
+    this.#unshown = new Unshown(this.#whole)
     this.#uncovered = []
-    if (reset || changes.length > 0) this.changes.emit({ reset, changes })
+    const many = unshown.many()
+    if (unshown.reset || changes.length > 0 || many.length > 0) this.changes.emit({ reset: unshown.reset, changes, many })
   }
 
   async #show(effects: readonly Effect[]): Promise<void> {
     const changes = await this.#viewed(effects)
-    if (changes.length > 0) this.changes.emit({ reset: false, changes })
+    if (changes.length > 0) this.changes.emit({ reset: false, changes, many: [] })
   }
 
   async #viewed(effects: readonly Effect[]): Promise<RowChange[]> {

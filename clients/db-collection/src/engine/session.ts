@@ -1,7 +1,7 @@
 // When to pull and push: at a write, a ping, an interval, a way back online; and how long to wait after a failure.
 import type { Json } from '../protocol/wire'
 import { Emitter } from './change'
-import { pull, push, type Sizes } from './exchange'
+import { pull, push, type Sizes, type Streams } from './exchange'
 import { Presence } from './presence'
 import { Queue } from './queue'
 import type { Replica } from './replica'
@@ -22,6 +22,7 @@ export interface SyncState {
 /** How a session runs. */
 export interface SessionOptions {
   sizes: Sizes
+  streams: Streams
   intervalMs: number
   reconnect: Reconnect
   source: SubscribeSource | undefined
@@ -99,7 +100,7 @@ export class Session {
   async pull(): Promise<void> {
     await this.#pulls.run(async () => {
       await this.options.describe()
-      await pull(this.replica, this.transport, this.options.sizes)
+      await pull(this.replica, this.transport, this.options.sizes, this.options.streams)
       this.#say({ lastSyncedAt: this.options.nowMs() })
     })
   }

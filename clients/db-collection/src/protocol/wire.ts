@@ -57,11 +57,23 @@ const STATUSES = new Set(['applied', 'duplicate', 'rejected', 'outOfOrder', 'for
 /** Reads a pull's answer; an answer that lacks a field is refused whole. */
 export function readPage(body: unknown): Page {
   const page = object(body, 'a pull answers with an object')
+  return { ...rest(page), changed: list(page['changed'], 'changed').map(readBatch) }
+}
+
+/** Reads one line of a streamed pull: rows of a table, or, as the last, all but the rows. */
+export function readLine(body: unknown): { last?: undefined; table: string; rows: Row[] } | { last: Page } {
+  const line = object(body, 'a line is an object')
+  return 'rows' in line ? readBatch(line) : { last: rest(line) }
+}
+
+function readBatch(batch: unknown): { table: string; rows: Row[] } {
+  const { table, rows } = object(batch, 'a batch is an object')
+  return { table: text(table, 'table'), rows: list(rows, 'rows').map((row) => object(row, 'a row is an object') as Row) }
+}
+
+function rest(page: Record<string, unknown>): Page {
   return {
-    changed: list(page['changed'], 'changed').map((batch) => {
-      const { table, rows } = object(batch, 'a batch is an object')
-      return { table: text(table, 'table'), rows: list(rows, 'rows').map((row) => object(row, 'a row is an object') as Row) }
-    }),
+    changed: [],
     tombstoned: list(page['tombstoned'], 'tombstoned').map(gone),
     removed: list(page['removed'], 'removed').map(gone),
     removedBuckets: list(page['removedBuckets'], 'removedBuckets').map((name) => text(name, 'removedBuckets')),

@@ -16,3 +16,4 @@ export {
 export { SqlStore } from './sql'
 export type { Batch, Opened, RowKey, Store } from './store'
 export type { WaApi } from './wa-sqlite'
+export type { Expression, Order, Subset } from './subset'

@@ -1,15 +1,19 @@
 // A store that lives as long as the object: for tests, for servers that render, and for devices that may forget.
 import type { Op } from '../engine/op'
 import type { Row } from '../protocol/wire'
-import type { Batch, Opened, Store } from './store'
+import { judged, matches } from './predicate'
+import type { Batch, Opened, RowKey, Store } from './store'
+import { First, type Subset } from './subset'
 
 /** Keeps everything in memory. Several clients may be opened on one after another, as on a file. */
 export class MemoryStore implements Store {
   #tables = new Map<string, Map<string, Row>>()
   #meta = new Map<string, string>()
   #ops = new Map<number, Op>()
+  #staged = new Map<string, Map<string, Row>>()
 
   async open(): Promise<Opened> {
+    this.#staged.clear()
     const ops = [...this.#ops.values()].sort((a, b) => a.seq - b.seq)
     return { meta: Object.fromEntries(this.#meta), ops: structuredClone(ops) }
   }
@@ -28,6 +32,18 @@ export class MemoryStore implements Store {
     return [...(this.#tables.get(table) ?? [])]
   }
 
+  async find(table: string, { where, orderBy, most }: Subset): Promise<[string, Row][]> {
+    const rows = [...(this.#tables.get(table) ?? [])]
+    if (!orderBy || most === undefined) return rows.filter(([, row]) => matches(where, row))
+    const first = new First<[string, Row]>(orderBy, most)
+    for (const one of rows) {
+      const is = judged(where, one[1])
+      if (is === 'yes') first.add(orderBy.map(({ column }) => one[1][column] ?? null), one)
+      else if (is === 'maybe') first.addMaybe(one)
+    }
+    return first.items()
+  }
+
   async count(table: string): Promise<number> {
     return this.#tables.get(table)?.size ?? 0
   }
@@ -36,11 +52,12 @@ export class MemoryStore implements Store {
   async commit(batch: Batch): Promise<void> {
     if (batch.reset) this.#tables.clear()
     for (const { table, key } of batch.drop ?? []) this.#tables.get(table)?.delete(key)
-    for (const { table, key, row } of batch.put ?? []) {
-      let rows = this.#tables.get(table)
-      if (!rows) this.#tables.set(table, (rows = new Map()))
-      rows.set(key, row)
+    if (batch.staged === 'take') {
+      for (const [table, rows] of this.#staged) put(this.#tables, [...rows].map(([key, row]) => ({ table, key, row })))
     }
+    if (batch.staged) this.#staged.clear()
+    put(this.#staged, batch.stage ?? [])
+    put(this.#tables, batch.put ?? [])
     for (const [name, value] of Object.entries(batch.meta ?? {})) {
       if (value === null) this.#meta.delete(name)
       else this.#meta.set(name, value)
@@ -53,7 +70,16 @@ export class MemoryStore implements Store {
 
   async destroy(): Promise<void> {
     this.#tables.clear()
+    this.#staged.clear()
     this.#meta.clear()
     this.#ops.clear()
+  }
+}
+
+function put(into: Map<string, Map<string, Row>>, rows: readonly (RowKey & { row: Row })[]): void {
+  for (const { table, key, row } of rows) {
+    let of = into.get(table)
+    if (!of) into.set(table, (of = new Map()))
+    of.set(key, row)
   }
 }

@@ -33,7 +33,8 @@ export function waSqliteMemoryPersistence(api: WaApi, name = ':memory:'): Store 
 /** The shape of `node:sqlite`'s `DatabaseSync` and of `better-sqlite3`'s `Database`. */
 export interface SyncDatabase {
   exec(sql: string): unknown
-  prepare(sql: string): { all(...params: SqlValue[]): unknown[]; run(...params: SqlValue[]): unknown }
+  // Their types disagree on what may be bound, so that nothing narrower takes both.
+  prepare(sql: string): { all(...params: any[]): unknown[]; run(...params: any[]): unknown }
   close(): unknown
 }
 
@@ -72,7 +73,7 @@ function syncDriver(db: SyncDatabase): SqlDriver {
 
 /** The shape of an op-sqlite connection. */
 export interface OpSqlite {
-  execute(sql: string, params?: SqlValue[]): Promise<{ rows?: Record<string, SqlValue>[] | { _array?: Record<string, SqlValue>[] } }>
+  execute(sql: string, params?: SqlValue[]): Promise<{ rows?: Record<string, unknown>[] | { _array?: Record<string, unknown>[] } }>
   executeBatch(commands: [string, SqlValue[]][]): Promise<unknown>
   close(): unknown
 }
@@ -84,7 +85,7 @@ export function opSqlitePersistence(open: () => OpSqlite | Promise<OpSqlite>): S
     return {
       async all(sql, params = []) {
         const { rows } = await db.execute(sql, [...params])
-        return Array.isArray(rows) ? rows : (rows?._array ?? [])
+        return (Array.isArray(rows) ? rows : (rows?._array ?? [])) as Record<string, SqlValue>[]
       },
       // The library runs a batch in one transaction.
       transaction: async (statements) => void (await db.executeBatch(statements.map(({ sql, params = [] }) => [sql, [...params]]))),

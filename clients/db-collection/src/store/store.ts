@@ -1,6 +1,7 @@
 // The device's memory, as the engine sees it: a few reads, and one write that happens whole or not at all.
 import type { Op } from '../engine/op'
 import type { Row } from '../protocol/wire'
+import type { Subset } from './subset'
 
 /** Names one row. */
 export interface RowKey {
@@ -14,6 +15,10 @@ export interface Batch {
   reset?: boolean
   put?: (RowKey & { row: Row })[]
   drop?: RowKey[]
+  /** Rows of a pull that is still under way: kept beside the others until `staged` says what becomes of them. */
+  stage?: (RowKey & { row: Row })[]
+  /** `take`: after `reset` and `drop`, what was staged is put. `forget`: it is thrown away, before `stage`. */
+  staged?: 'take' | 'forget'
   /** `null` forgets the name. */
   meta?: Record<string, string | null>
   putOps?: Op[]
@@ -35,6 +40,8 @@ export interface Store {
   get(table: string, keys: readonly string[]): Promise<Map<string, Row>>
   /** All rows of a table. */
   scan(table: string): Promise<[key: string, row: Row][]>
+  /** The rows that may belong to a subset, in no order: never too few, and of a limited one little more than it asks for. */
+  find(table: string, subset: Subset): Promise<[key: string, row: Row][]>
   commit(batch: Batch): Promise<void>
   /** How many rows a table has. */
   count(table: string): Promise<number>

@@ -2,7 +2,7 @@
 import type { Changes } from '../engine/change'
 import type { Op } from '../engine/op'
 import type { PresenceState } from '../engine/presence'
-import type { Draft } from '../engine/replica'
+import type { Draft, Wanted } from '../engine/replica'
 import type { SyncState } from '../engine/session'
 import type { Schema } from '../protocol/schema'
 import type { Json, Row } from '../protocol/wire'
@@ -30,6 +30,7 @@ export interface Calls {
 /** The tab that holds the store. */
 export interface Backend extends Calls {
   rows(table: string, deliver: (rows: Map<string, Row>) => void): Promise<void>
+  find(table: string, wanted: Wanted, deliver: (rows: Map<string, Row>) => void): Promise<void>
 }
 
 /** The names in `Calls`, for the door between tabs. */

@@ -1,9 +1,15 @@
 // The talk between tabs: requests to whoever leads, answers to who asked, news to all.
+import type { Wanted } from '../engine/replica'
 import type { Row } from '../protocol/wire'
 import { CALLS, type Backend, type BackendEvent, type Calls } from './backend'
 
+type Method = keyof Calls | 'rows' | 'find'
+
+/** These hand over rows within the very step in which they were read. */
+const delivers = (method: Method) => method === 'rows' || method === 'find'
+
 type Message =
-  | { kind: 'ask'; from: string; id: number; method: keyof Calls | 'rows'; args: unknown[] }
+  | { kind: 'ask'; from: string; id: number; method: Method; args: unknown[] }
   | { kind: 'answer'; to: string; id: number; value?: unknown; error?: string }
   | { kind: 'event'; event: BackendEvent }
   | { kind: 'leading'; to?: string }
@@ -11,7 +17,7 @@ type Message =
   | { kind: 'here' }
 
 interface Waiting {
-  method: keyof Calls | 'rows'
+  method: Method
   args: unknown[]
   resolve(value: never): void
   reject(error: Error): void
@@ -72,7 +78,11 @@ export class TabChannel implements Backend {
     await this.#ask('rows', [table, deliver])
   }
 
-  #ask<Result>(method: keyof Calls | 'rows', args: unknown[]): Promise<Result> {
+  async find(table: string, wanted: Wanted, deliver: (rows: Map<string, Row>) => void): Promise<void> {
+    await this.#ask('find', [table, wanted, deliver])
+  }
+
+  #ask<Result>(method: Method, args: unknown[]): Promise<Result> {
     if (this.#leading) return this.#here(method, args) as Promise<Result>
     const id = this.#next++
     return new Promise((resolve, reject) => {
@@ -81,7 +91,7 @@ export class TabChannel implements Backend {
     })
   }
 
-  #here(method: keyof Calls | 'rows', args: unknown[]): Promise<unknown> {
+  #here(method: Method, args: unknown[]): Promise<unknown> {
     const call = this.#leading![method] as (...args: unknown[]) => Promise<unknown>
     return call.apply(this.#leading, args)
   }
@@ -89,7 +99,7 @@ export class TabChannel implements Backend {
   #send(id: number): void {
     const { method, args } = this.#waiting.get(id)!
     // A function cannot travel: rows come as the answer.
-    this.#post({ kind: 'ask', from: this.tab, id, method, args: method === 'rows' ? [args[0]] : args })
+    this.#post({ kind: 'ask', from: this.tab, id, method, args: delivers(method) ? args.slice(0, -1) : args })
   }
 
   #receive(message: Message): void {
@@ -123,7 +133,7 @@ export class TabChannel implements Backend {
         this.#waiting.delete(message.id)
         if (message.error !== undefined) return waiting.reject(new Error(message.error))
         // Within this very message: the next one may be a change to these rows.
-        if (waiting.method === 'rows') (waiting.args[1] as (rows: unknown) => void)(message.value)
+        if (delivers(waiting.method)) (waiting.args.at(-1) as (rows: unknown) => void)(message.value)
         waiting.resolve(message.value as never)
       }
     }
@@ -133,8 +143,8 @@ export class TabChannel implements Backend {
     this.#followers = true
     const answer = (value: unknown) => this.#post({ kind: 'answer', to: from, id, value })
     try {
-      if (method === 'rows') await this.#leading!.rows(String(args[0]), answer)
-      else if (CALLS.includes(method)) answer(await this.#here(method, args))
+      if (delivers(method)) await this.#here(method, [...args, answer])
+      else if (CALLS.includes(method as keyof Calls)) answer(await this.#here(method, args))
     } catch (error) {
       this.#post({ kind: 'answer', to: from, id, error: error instanceof Error ? error.message : String(error) })
     }

@@ -5,7 +5,7 @@ import type { Effect } from '../engine/op'
 import { completed, pendingOf, plain, type Pending } from '../mutators'
 import { keyOf } from '../protocol/schema'
 import type { Row } from '../protocol/wire'
-import { matches } from './predicate'
+import { Some, Whole, type Run } from './stage'
 
 /** A mutator call. */
 export interface Call {
@@ -31,6 +31,15 @@ export interface NizhalCollectionConfig<T extends object> {
   writes?: 'local' | 'ack'
   gcTime?: number
   startSync?: boolean
+  /** As in TanStack DB. A limited query loads its first rows only where its order has an index; without one it loads all. */
+  autoIndex?: 'off' | 'eager'
+  /** The class for `autoIndex`, such as TanStack DB's `BTreeIndex`. */
+  defaultIndexType?: CollectionConfig<T, string>['defaultIndexType']
+  /**
+   * How texts are compared where an order does not say; as the language does by default.
+   * TanStack DB from 0.9 on pages through texts only with `{ stringSort: 'lexical' }`: of another order it loads all.
+   */
+  defaultStringCollation?: CollectionConfig<T, string>['defaultStringCollation']
 }
 
 /** What the collection's `utils` offer. */
@@ -46,21 +55,21 @@ export interface NizhalCollectionUtils extends Record<string, (...args: never[])
 export function nizhalCollectionOptions<T extends object>(config: NizhalCollectionConfig<T>): CollectionConfig<T, string, never, NizhalCollectionUtils> & { utils: NizhalCollectionUtils } {
   const { client, name: table } = config
   const key = (row: T) => keyOf(client.schema?.tables[table], row as unknown as Row)
-  let stage: Stage<T> | undefined
 
-  const sync: SyncConfig<T, string>['sync'] = (run) => {
-    const mine = new Stage<T>(run as unknown as Run<T>, config.syncMode === 'on-demand')
-    stage = mine
+  const sync: SyncConfig<T, string>['sync'] = (given) => {
+    const run = given as unknown as Run<T>
     const leave = client.subscribe(config.syncRule)
-    const stop = client.watch(table, ({ reset, changes }) => mine.take(reset, changes as Change<T>[]))
     // A store that cannot be opened will never have rows.
-    client.ready.catch((error: unknown) => run.markError?.(error))
-    const cleanup = () => {
-      stop()
-      leave()
+    client.ready.catch((error: unknown) => given.markError?.(error))
+    if (config.syncMode !== 'on-demand') {
+      const whole = new Whole<T>(run)
+      const stop = client.watch(table, ({ reset, changes }) => whole.take(reset, changes as { key: string; row: T | undefined }[]))
+      return () => (stop(), leave())
     }
-    if (config.syncMode !== 'on-demand') return cleanup
-    return { cleanup, loadSubset: (options: LoadSubsetOptions) => mine.load(options), unloadSubset: (options: LoadSubsetOptions) => mine.unload(options) }
+    const some = new Some<T>(run, client, table, config.defaultStringCollation)
+    const stop = client.watchSome(table, ({ reread, changes }) => some.take(reread, changes as { key: string; row: T | undefined }[]))
+    client.ready.then(() => run.markReady(), () => undefined)
+    return { cleanup: () => (stop(), leave()), loadSubset: (options: LoadSubsetOptions) => some.load(options), unloadSubset: (options: LoadSubsetOptions) => some.unload(options) }
   }
 
   const write = async (call: Call | undefined, effects: Effect[], verb: string) => {
@@ -80,6 +89,9 @@ export function nizhalCollectionOptions<T extends object>(config: NizhalCollecti
     sync: { sync, rowUpdateMode: 'full' },
     ...(config.gcTime !== undefined && { gcTime: config.gcTime }),
     ...(config.startSync !== undefined && { startSync: config.startSync }),
+    ...(config.autoIndex !== undefined && { autoIndex: config.autoIndex }),
+    ...(config.defaultIndexType !== undefined && { defaultIndexType: config.defaultIndexType }),
+    ...(config.defaultStringCollation !== undefined && { defaultStringCollation: config.defaultStringCollation }),
     onInsert: async ({ transaction }: Handled<T>) => {
       for (const { modified } of transaction.mutations) {
         const row = completed(client.schema, table, plain(modified, table) as Row, now())
@@ -100,7 +112,6 @@ export function nizhalCollectionOptions<T extends object>(config: NizhalCollecti
         await Promise.allSettled(client.writes.filter(({ state }) => state !== 'rejected').map(({ id }) => client.confirmed(id)))
       },
       pull: () => client.pull(),
-      loadedCount: () => stage?.size ?? 0,
     },
   } as unknown as CollectionConfig<T, string, never, NizhalCollectionUtils> & { utils: NizhalCollectionUtils }
 }
@@ -108,91 +119,3 @@ export function nizhalCollectionOptions<T extends object>(config: NizhalCollecti
 interface Handled<T> {
   transaction: { mutations: { modified: T; original: T | object; changes: Partial<T> }[] }
 }
-
-interface Change<T> {
-  key: string
-  row: T | undefined
-}
-
-/** The part of the sync contract that every version in the peer range has. */
-interface Run<T> {
-  begin(): void
-  write(message: { type: 'update'; value: T } | { type: 'delete'; key: string }): void
-  commit(): unknown
-  truncate(): void
-  markReady(): void
-}
-
-/** What of the engine's rows is in the collection. */
-class Stage<T extends object> {
-  /** All rows of the table, for on-demand queries to choose from. */
-  #rows = new Map<string, T>()
-  #written = new Set<string>()
-  #subsets: LoadSubsetOptions[] = []
-  #arrived: () => void = () => undefined
-  #first = new Promise<void>((resolve) => (this.#arrived = resolve))
-  #ready = false
-
-  constructor(
-    private readonly run: Run<T>,
-    private readonly onDemand: boolean,
-  ) {}
-
-  get size(): number {
-    return this.#written.size
-  }
-
-  take(reset: boolean, changes: Change<T>[]): void {
-    const { run } = this
-    run.begin()
-    if (reset) {
-      // Not before the first rows: there is nothing to take away.
-      if (this.#ready) run.truncate()
-      this.#rows.clear()
-      this.#written.clear()
-    }
-    for (const { key, row } of changes) {
-      if (this.onDemand) {
-        if (row) this.#rows.set(key, row)
-        else this.#rows.delete(key)
-      }
-      if (row && (!this.onDemand || this.#written.has(key) || this.#wanted(row))) this.#put(key, row)
-      else if (!row && this.#written.delete(key)) run.write({ type: 'delete', key })
-    }
-    // Never awaited: while a handler is open the commit waits for it, and the handler may wait for us.
-    run.commit()
-    if (!this.#ready) {
-      this.#ready = true
-      run.markReady()
-    }
-    this.#arrived()
-  }
-
-  load(options: LoadSubsetOptions): true | Promise<void> {
-    this.#subsets.push(options)
-    const load = () => {
-      this.run.begin()
-      for (const [key, row] of this.#rows) if (!this.#written.has(key) && matches(options.where, row as Row)) this.#put(key, row)
-      this.run.commit()
-    }
-    if (!this.#ready) return this.#first.then(load)
-    load()
-    return true
-  }
-
-  unload(options: LoadSubsetOptions): void {
-    this.#subsets = this.#subsets.filter((one) => one !== options)
-  }
-
-  /** An update in any case: on an unknown key it makes the row, where an insert on a known one throws. */
-  #put(key: string, row: T): void {
-    this.#written.add(key)
-    // A fresh object: TanStack forbids to write one that was written and changed since.
-    this.run.write({ type: 'update', value: { ...row } })
-  }
-
-  #wanted(row: T): boolean {
-    return this.#subsets.some(({ where }) => matches(where, row as Row))
-  }
-}
-

@@ -42,8 +42,9 @@ export function faulty(random: () => number, rate: number) {
           throw new TypeError('gave up waiting')
         }
         case 'cut': {
-          const text = await (await send()).text()
-          return new Response(text.slice(0, Math.floor(random() * text.length)), { status: 200 })
+          const answer = await send()
+          const text = await answer.text()
+          return new Response(text.slice(0, Math.floor(random() * text.length)), { status: answer.status, headers: answer.headers })
         }
         case 'mangled':
           await (await send()).text()

@@ -40,7 +40,12 @@ export default async function setup(project: TestProject): Promise<() => void> {
     child.once('exit', () => reject(new Error(`PostgreSQL did not start:\n${said.join('\n')}`)))
   })
   project.provide('postgresPort', port)
-  return () => child.stdin.end()
+  return () => {
+    child.stdin.end()
+    // A cluster with many databases takes its time to stop and go; it does so without us.
+    child.stdout.destroy()
+    child.unref()
+  }
 }
 
 function programs(): string {

@@ -55,6 +55,12 @@ export class Server {
     })
   }
 
+  /** Up again, whatever a test that failed has left behind. */
+  async ensureUp(): Promise<void> {
+    const child = this.#child
+    if (!child || child.exitCode !== null || child.signalCode !== null) await this.up()
+  }
+
   async verb(...args: string[]): Promise<void> {
     await run(BINARY, args, this.#env())
   }

@@ -8,3 +8,6 @@ mod refused;
 mod share;
 mod token;
 mod watch;
+
+/// The app's binary.
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_credit-ledger");

@@ -15,7 +15,7 @@ export function Stage() {
       <div className="phones">
         <Phone who="kamala" />
         <ol className="steps">
-          <li><b>Switch both phones off the network.</b> Nothing greys out.</li>
+          <li><b>Switch both phones off the network.</b> Nothing stops working.</li>
           <li><b>Write on each:</b> a credit here, a payment there, a new customer.</li>
           <li><b>Reload one</b> while it is offline. Everything is still there.</li>
           <li><b>Switch them on.</b> Both end up the same, to the cent: a balance is a sum of entries, so nobody overwrites anybody.</li>

@@ -1,15 +1,19 @@
 //! Carries out what the session wants: the one task that owns it, and those that it sends out.
 
-use crate::environment::{Clock, Connectivity, Credentials, CredentialsError, Ids};
+mod step;
+
+use crate::environment::{Clock, Connectivity, Credentials, Ids};
 use crate::exchange::{self, Caller, Pulled, user_of};
 use crate::session::{Action, Event, Failure, FailureKind, Memory, Session, Status};
-use crate::store::{Lock, SqliteStore, Store, StoreError, Touched};
+use crate::store::{Lock, SqliteStore, Store as _};
 use crate::transport::{Abortable, Frame, Frames, Given, Transport, unless};
 use crate::watch::Changes;
 use futures_util::FutureExt as _;
-use nizhal_core::{Uuid, wire::MutationResult};
+use nizhal_core::wire::MutationResult;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+pub use step::stored;
+use step::{no_token, panicked};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -357,49 +361,4 @@ impl Driver {
             self.handle(Event::Wrote(Memory::default())).await;
         }
     }
-}
-
-/// Does what an action wants of the store; the event that answers it, and the tables that changed.
-///
-/// # Errors
-/// When the store fails.
-pub async fn stored(
-    store: &SqliteStore,
-    ids: &dyn Ids,
-    action: Action,
-    held: Option<Held>,
-    answered: &Answered,
-) -> Result<(Event, Touched), StoreError> {
-    let new_id: &(dyn Fn() -> Uuid + Send + Sync) = &|| ids.new_id();
-    let none = |memory| (Event::Done(memory), Touched::new());
-    Ok(match (action, held) {
-        (Action::StorePull, Some(Held::Pulled(Pulled { asked, lines, page }))) => {
-            let (stored, touched) = store.store_pull(&asked, lines, page, new_id).await?;
-            (Event::PullStored(stored), touched)
-        }
-        (Action::StorePush, Some(Held::Pushed(results))) => {
-            let (stored, touched) = store.store_push(&results).await?;
-            answered(&results);
-            (Event::PushStored(stored), touched)
-        }
-        (Action::Park(failure), _) => {
-            let (memory, touched) = store.park(&failure.code, &failure.message, new_id).await?;
-            (Event::Done(memory), touched)
-        }
-        (Action::Rotate, _) => none(store.rotate(new_id).await?),
-        (Action::Repair, _) => none(store.repair(new_id).await?),
-        (action, _) => return Err(StoreError::Malformed(format!("nothing is held for {action:?}"))),
-    })
-}
-
-fn no_token(error: &CredentialsError) -> Failure {
-    let (kind, code) = match error {
-        CredentialsError::SignedOut => (FailureKind::Unauthorized, "signed_out"),
-        CredentialsError::Unreachable(_) => (FailureKind::Network, "no_credentials"),
-    };
-    Failure::new(kind, code, error.to_string())
-}
-
-fn panicked() -> Failure {
-    Failure::new(FailureKind::Refused, "panicked", "a part of the client panicked; its log has the cause")
 }

@@ -1,0 +1,105 @@
+//! A device in Rust beside its server: `cargo run --release -p nizhal-benches --bin device`.
+//!
+//! The server runs on SQLite in this process, the device on a file of its own, both on the same cores: what is measured is the
+//! whole way from the server's table to the device's.
+
+#[path = "../app.rs"]
+mod app;
+
+use app::{AddEntry, Claims, Entry, Member, Running, add_entry, rules};
+use futures_util::StreamExt as _;
+use nizhal::client::{Client, Phase};
+use nizhal::prelude::*;
+use nizhal_tests::TempDir;
+use std::path::Path;
+use std::time::Instant;
+
+/// Rows for a first sync.
+const ROWS: u32 = 100_000;
+/// Mutations written offline.
+const MUTATIONS: u32 = 10_000;
+/// Writes whose way to a watched query is timed.
+const WATCHED: u32 = 300;
+
+#[actix_web::main]
+async fn main() {
+    let dir = TempDir::new("bench");
+    let server = Running::start(&format!("sqlite://{}", dir.path().join("server.db").display())).await;
+    server.fill(ROWS).await;
+    println!("| work | figure |\n|---|---|");
+
+    let begun = Instant::now();
+    let device = open(&server, &dir.path().join("a.db")).await;
+    live(&device).await;
+    let rows = Entry::find().count(device.db()).await.expect("rows");
+    assert_eq!(rows, u64::from(ROWS));
+    row("first sync of 100,000 rows into a file, rows per second", f64::from(ROWS) / begun.elapsed().as_secs_f64());
+
+    let other = open(&server, &dir.path().join("b.db")).await;
+    live(&other).await;
+    device.set_online(false);
+    let begun = Instant::now();
+    for number in 0..MUTATIONS {
+        write(&device, &format!("offline-{number}")).await;
+    }
+    row("mutations written offline, each durable, per second", f64::from(MUTATIONS) / begun.elapsed().as_secs_f64());
+    let begun = Instant::now();
+    device.set_online(true);
+    live(&device).await;
+    row("10,000 offline mutations drained, per second", f64::from(MUTATIONS) / begun.elapsed().as_secs_f64());
+    let begun = Instant::now();
+    live(&other).await;
+    while Entry::find().count(other.db()).await.expect("rows") < u64::from(ROWS + MUTATIONS) {
+        tokio::task::yield_now().await;
+    }
+    row("… and until the other device has them, further ms", begun.elapsed().as_secs_f64() * 1000.0);
+
+    let (mut here, mut there) = (Vec::new(), Vec::new());
+    for number in 0..WATCHED {
+        let id = format!("watched-{number}");
+        let mut mine = device.watch(Entry::find_by_id(&*id));
+        let mut theirs = other.watch(Entry::find_by_id(&*id));
+        assert!(mine.next().await.expect("a look").expect("rows").is_empty());
+        assert!(theirs.next().await.expect("a look").expect("rows").is_empty());
+        let begun = Instant::now();
+        write(&device, &id).await;
+        while mine.next().await.expect("a look").expect("rows").is_empty() {}
+        here.push(begun.elapsed().as_secs_f64() * 1000.0);
+        while theirs.next().await.expect("a look").expect("rows").is_empty() {}
+        there.push(begun.elapsed().as_secs_f64() * 1000.0);
+    }
+    for (what, mut times) in [("on this device", here), ("on the other, by the server", there)] {
+        times.sort_by(f64::total_cmp);
+        row(&format!("from `mutate` to the watched query {what}, ms (p50)"), times[times.len() / 2]);
+        row(&format!("from `mutate` to the watched query {what}, ms (p99)"), times[times.len() * 99 / 100]);
+    }
+    device.close().await;
+    other.close().await;
+    server.stop().await;
+}
+
+async fn open(server: &Running, file: &Path) -> Client {
+    let setup = Client::setup(Claims { user_id: "ann".to_owned(), owner_id: "o".to_owned() })
+        .tables(tables![Entry, Member])
+        .mutators(mutators![add_entry])
+        .rules(rules())
+        .file(file)
+        .server(server.url.clone(), server.token.clone());
+    Box::pin(setup.open()).await.expect("the device opens")
+}
+
+async fn write(device: &Client, id: &str) {
+    let amount = serde_json::from_value("1.50".into()).expect("an amount");
+    let args = AddEntry { client_id: id.to_owned(), amount };
+    device.mutate::<add_entry>(args).await.expect("it is written");
+}
+
+async fn live(device: &Client) {
+    let live = device.until(|status| status.pending == 0 && status.phase == Phase::Live).await;
+    assert!(live.is_some(), "sync ended");
+}
+
+fn row(work: &str, figure: f64) {
+    let digits = if figure < 100.0 { 2 } else { 0 };
+    println!("| {work} | {figure:.digits$} |");
+}

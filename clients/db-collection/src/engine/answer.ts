@@ -1,0 +1,36 @@
+// What a push's answers make of the outbox.
+import type { MutationResult } from '../protocol/wire'
+import { isPending, type Op } from './op'
+
+/** The ops as answered, and whether the server's sequence and ours have parted. */
+export function answered(before: readonly Op[], results: readonly MutationResult[]): { ops: Op[]; parted: boolean } {
+  const byId = new Map(results.map((result) => [result.clientMutationId, result]))
+  const first = before.find((op) => isPending(op) && byId.has(op.id))
+  let parted = false
+  const ops = before.map((op): Op => {
+    const result = isPending(op) ? byId.get(op.id) : undefined
+    switch (result?.status) {
+      case 'applied':
+      case 'duplicate':
+        return { ...op, state: 'applied', ...(result.serverId !== undefined && { serverId: result.serverId }) }
+      case 'rejected':
+      case 'forbidden':
+      case 'cancelled': {
+        // The sequence is another's, or its number went to another mutation: this one never ran.
+        if (result.code === 'client_id_taken' || result.code === 'number_used') {
+          parted = true
+          return op
+        }
+        const refusal = { status: result.status, code: result.code ?? result.status, error: result.error ?? '' }
+        return { ...op, state: 'rejected', refusal }
+      }
+      case 'outOfOrder':
+        // Behind another of the batch is no news; a gap before the first is: the server knows less than we were told.
+        if (op === first && (result.lastMutationId ?? 0) < op.number - 1) parted = true
+        return op
+      default:
+        return op
+    }
+  })
+  return { ops, parted }
+}

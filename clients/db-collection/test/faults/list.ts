@@ -1,0 +1,47 @@
+// Mistakes that adapters have been shipped with, as edits of our source. Each must turn a test red: `npm run faults` shows it.
+
+/** One mistake. */
+export interface Fault {
+  file: string
+  from: string
+  to: string
+  /** Where it should be seen. */
+  tests: string
+}
+
+export const FAULTS: Record<string, Fault> = {
+  'handlers do not wait for the row to come back': {
+    file: 'tanstack/collection.ts',
+    from: 'const made = await client.mutate(',
+    to: "if (config.writes !== 'ack') return void setTimeout(() => void client.mutate({ name: call.name, args: plain(call.args), effects }), 20)\n    const made = await client.mutate(",
+    tests: 'tanstack',
+  },
+  'no buffering during the initial load': {
+    file: 'engine/replica.ts',
+    from: 'const rows = await this.#rows(table)\n      this.#whole.add(table)\n      deliver(rows)',
+    to: 'const rows = await this.#rows(table)\n      this.#whole.add(table)\n      setTimeout(() => deliver(rows), 20)',
+    tests: 'tanstack',
+  },
+  'ignoring where': {
+    file: 'tanstack/subset.ts',
+    from: 'const subset: Subset = where ?',
+    to: 'const subset: Subset = where && false ?',
+    tests: 'tanstack',
+  },
+  'ignoring limit': { file: 'tanstack/subset.ts', from: 'if (limit === undefined ||', to: 'if (limit !== 0 ||', tests: 'tanstack' },
+  'ignoring sort': { file: 'store/subset.ts', from: 'if (compared !== 0) return compared', to: 'if (compared !== 0) return 0', tests: 'tanstack' },
+  'ignoring the offset': { file: 'tanstack/subset.ts', from: 'most: (offset ?? 0) + limit', to: 'most: limit', tests: 'tanstack' },
+  'early markReady, eager': { file: 'tanstack/collection.ts', from: 'const whole = new Whole<T>(run)', to: 'const whole = new Whole<T>(run)\n      run.markReady()', tests: 'tanstack' },
+  'early markReady, on demand': { file: 'tanstack/stage.ts', from: 'return this.#read([subset], [], isCurrent)', to: 'setTimeout(() => void this.#read([subset], [], isCurrent), 20)\n    return Promise.resolve()', tests: 'tanstack' },
+  'rows of no query are kept': { file: 'tanstack/stage.ts', from: 'if (unwanted.length === 0) return', to: 'if (unwanted.length >= 0) return', tests: 'tanstack' },
+  'a copy’s rows outlive ours': { file: 'tanstack/stage.ts', from: 'if (reset) run.truncate()', to: 'if (reset && this.#ready) run.truncate()', tests: 'persisted' },
+  'an acknowledgement drops the overlay before the rows are there': { file: 'engine/op.ts', from: "return op.state !== 'rejected' && !op.covered", to: "return op.state === 'waiting' && !op.covered", tests: 'tanstack' },
+  'rows of a stream count as they come': { file: 'engine/replica.ts', from: 'await this.store.commit({ stage, ', to: 'await this.store.commit({ put: stage, ', tests: 'stream' },
+  'what a cut stream left is taken by the next': { file: 'engine/replica.ts', from: "...(first && { staged: 'forget' })", to: '...(first && false)', tests: 'stream' },
+  'a line without its end is taken for one': { file: 'engine/lines.ts', from: 'if (done) return', to: "if (done) return void (yield pieces.join(''))", tests: 'stream' },
+  'a stream that ends early is taken for whole': { file: 'engine/transport.ts', from: "throw new MalformedAnswer('the stream ended before its last line')", to: "return { changed: [], tombstoned: [], removed: [], removedBuckets: [], cursor: 'x', epoch: 'e', cursorReset: false, hasMore: false, lastMutationId: 0 }", tests: 'stream' },
+  'streams are tried again and again': { file: 'engine/exchange.ts', from: 'let tries = streams.wanted && !streams.cut', to: 'let tries = streams.wanted', tests: 'stream' },
+  'the last rows of a stream are forgotten': { file: 'engine/exchange.ts', from: 'await intake.flush()', to: '', tests: 'stream' },
+  'a search in SQL sees a number where a text is': { file: 'store/where.ts', from: '(${other} or ${sql}', to: '(${other} and 0 or ${sql}', tests: 'find' },
+  'what may belong in takes the place of what does': { file: 'store/subset.ts', from: 'this.#maybe.push(item)', to: 'this.add([], item)', tests: 'find' },
+}

@@ -1,0 +1,55 @@
+//! One step in the store, and the failures that are no answer of a server's.
+
+use super::{Answered, Held};
+use crate::environment::{CredentialsError, Ids};
+use crate::exchange::Pulled;
+use crate::session::{Action, Event, Failure, FailureKind};
+use crate::store::{SqliteStore, Store as _, StoreError, Touched};
+use nizhal_core::Uuid;
+
+/// Does what the session wants of the store; what is told of it.
+///
+/// # Errors
+/// When the store fails.
+pub async fn stored(
+    store: &SqliteStore,
+    ids: &dyn Ids,
+    action: Action,
+    held: Option<Held>,
+    answered: &Answered,
+) -> Result<(Event, Touched), StoreError> {
+    let new_id: &(dyn Fn() -> Uuid + Send + Sync) = &|| ids.new_id();
+    let none = |memory| (Event::Done(memory), Touched::new());
+    Ok(match (action, held) {
+        (Action::StorePull, Some(Held::Pulled(Pulled { asked, lines, page }))) => {
+            let (stored, touched) = store.store_pull(&asked, lines, page, new_id).await?;
+            (Event::PullStored(stored), touched)
+        }
+        (Action::StorePush, Some(Held::Pushed(results))) => {
+            let (stored, touched) = store.store_push(&results).await?;
+            answered(&results);
+            (Event::PushStored(stored), touched)
+        }
+        (Action::Park(failure), _) => {
+            let (memory, touched) = store.park(&failure.code, &failure.message, new_id).await?;
+            (Event::Done(memory), touched)
+        }
+        (Action::Rotate, _) => none(store.rotate(new_id).await?),
+        (Action::Repair, _) => none(store.repair(new_id).await?),
+        (action, _) => return Err(StoreError::Malformed(format!("nothing is held for {action:?}"))),
+    })
+}
+
+/// Why there is no token to send.
+pub(super) fn no_token(error: &CredentialsError) -> Failure {
+    let (kind, code) = match error {
+        CredentialsError::SignedOut => (FailureKind::Unauthorized, "signed_out"),
+        CredentialsError::Unreachable(_) => (FailureKind::Network, "no_credentials"),
+    };
+    Failure::new(kind, code, error.to_string())
+}
+
+/// A part of the client fell.
+pub(super) fn panicked() -> Failure {
+    Failure::new(FailureKind::Refused, "panicked", "a part of the client panicked; its log has the cause")
+}
