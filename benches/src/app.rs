@@ -74,6 +74,12 @@ async fn seed(db: &sea_orm::DatabaseTransaction) -> Result<()> {
     Ok(())
 }
 
+fn token_of(user: &str) -> String {
+    let claims = Claims { user_id: user.to_owned(), owner_id: "o".to_owned() };
+    let now = nizhal::engine::Environment::now(&nizhal::SystemEnvironment);
+    issue_token(SECRET.as_bytes(), &claims, Duration::from_secs(86_400), now).expect("a token")
+}
+
 /// A server in this process, on a free port.
 pub(crate) struct Running {
     server: Server,
@@ -105,10 +111,23 @@ impl Running {
         let running = http.run();
         let handle = running.handle();
         actix_web::rt::spawn(running);
-        let claims = Claims { user_id: "ann".to_owned(), owner_id: "o".to_owned() };
-        let now = nizhal::engine::Environment::now(&nizhal::SystemEnvironment);
-        let token = issue_token(SECRET.as_bytes(), &claims, Duration::from_secs(86_400), now).expect("a token");
-        Self { server, http: handle, url, token }
+        Self { server, http: handle, url, token: token_of("ann") }
+    }
+
+    /// A token of this user.
+    #[expect(clippy::unused_self, reason = "it is this server's token")]
+    pub(crate) fn token_of(&self, user: &str) -> String {
+        token_of(user)
+    }
+
+    /// Runs SQL on the server's own pool, so that it counts as the app's.
+    pub(crate) async fn execute(&self, sql: &str) {
+        self.server.database().execute_unprepared(sql).await.expect("SQL that fits");
+    }
+
+    /// Changes one row of the shop that all users with buckets share.
+    pub(crate) async fn touch(&self, at: usize) {
+        self.execute(&format!("update entries set reason = 'change {at}' where id = 't0'")).await;
     }
 
     /// Puts this many rows into the synced table, in one statement.
@@ -118,7 +137,7 @@ impl Running {
              (id, shop_id, customer_id, amount, reason, at) select 'row-' || i, 's1', 'customer-' || (i % 100), \
              '1234.50', 'rice and dal', '2026-01-01T00:00:00+00:00' from n"
         );
-        self.server.database().execute_unprepared(&sql).await.expect("rows");
+        self.execute(&sql).await;
     }
 
     pub(crate) async fn stop(self) {

@@ -1,70 +1,78 @@
-//! Nizhal beside the limit of its database, in one run on one machine: `cargo run --release -p nizhal-benches`.
+//! Nizhal beside the limit of its database, in one run: `cargo run --release -p nizhal-benches --bin nizhal-benches`.
 //!
-//! Starts a private Postgres (fsync on), seeds it, and prints a table of medians and ratios; then the same on SQLite. What
-//! counts are the ratios: both sides of one were measured within seconds of each other.
+//! Starts a private Postgres (fsync on), seeds it, and prints tables of medians and ratios; then the same on SQLite. What counts
+//! are the ratios: both sides of one were measured in turn, within seconds of each other. Writes `benches/RESULTS.md`. With
+//! `-- --quick` everything is small and short, nothing is written, and the numbers mean nothing: it shows that all of it runs.
+//! Words after that name the sections to run (`push`, `sync`, `sqlite`); then nothing is written either.
 
 mod app;
+mod http;
 mod limit;
 mod load;
+mod push;
+mod report;
+mod seed;
+mod sqlite;
+mod sync;
 
-use app::Running;
-use nizhal_tests::{Cluster, Durability, TempDir};
-use std::time::Duration;
+use nizhal_tests::{Cluster, Durability};
+use report::Report;
+use std::{path::Path, time::Duration};
 
-/// Rows for a first sync.
-const ROWS: u32 = 100_000;
-/// Connections that push.
-const CONNECTIONS: usize = 16;
-/// How long each rate is measured.
-const PERIOD: Duration = Duration::from_secs(5);
-/// How often; the median is printed.
-const ROUNDS: usize = 3;
+/// How much is measured.
+#[derive(Clone, Copy)]
+pub(crate) struct Size {
+    /// Rows of the first syncs.
+    pub(crate) rows: [u32; 2],
+    /// How long each rate is measured.
+    pub(crate) period: Duration,
+    /// How often; the median counts.
+    pub(crate) rounds: usize,
+    /// Mutations in the outbox that is drained.
+    pub(crate) outbox: usize,
+    /// Pulls of one change.
+    pub(crate) changes: usize,
+}
+
+const FULL: Size =
+    Size { rows: [100_000, 1_000_000], period: Duration::from_secs(4), rounds: 3, outbox: 10_000, changes: 400 };
+const QUICK: Size =
+    Size { rows: [2_000, 10_000], period: Duration::from_millis(200), rounds: 1, outbox: 500, changes: 10 };
 
 #[actix_web::main]
 async fn main() {
-    println!("| database | work | Nizhal | limit | ratio |\n|---|---|---|---|---|");
-    let cluster = Cluster::start(Durability::Synced);
-    let url = cluster.url("postgres");
-    let server = Running::start(&url).await;
-    let bare = limit::Postgres::new(&url).await;
-
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    for round in 0..ROUNDS {
-        ours.push(load::pushes(&server, CONNECTIONS, PERIOD, round).await);
-        theirs.push(bare.pushes(CONNECTIONS, PERIOD).await);
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let quick = args.iter().any(|arg| arg == "--quick");
+    let sections: Vec<&str> = args.iter().map(String::as_str).filter(|arg| !arg.starts_with("--")).collect();
+    let wanted = |section: &str| sections.is_empty() || sections.contains(&section);
+    let size = if quick { QUICK } else { FULL };
+    let mut report = Report::default();
+    if wanted("push") {
+        let cluster = Cluster::start_with(Durability::Synced, "-c shared_buffers=512MB -c max_wal_size=4GB");
+        push::postgres(&mut report, &cluster.url("postgres"), size).await;
     }
-    row("Postgres", "push, 16 connections, 1 mutation a request, per second", median(ours), Some(median(theirs)));
-
-    bare.seed(ROWS).await;
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        ours.push(load::first_sync(&server, ROWS).await);
-        theirs.push(bare.fetch(ROWS).await);
+    if wanted("sync") {
+        let cluster = Cluster::start_with(Durability::Synced, "-c shared_buffers=512MB -c max_wal_size=4GB");
+        sync::postgres(&mut report, &cluster.url("postgres"), size).await;
     }
-    row("Postgres", "first sync of 100,000 rows, rows per second", median(ours), Some(median(theirs)));
-    row("Postgres", "pull with nothing new among 100,000 rows, ms (p50)", load::idle_pull_ms(&server).await, None);
-    server.stop().await;
-
-    let dir = TempDir::new("bench");
-    let server = Running::start(&format!("sqlite://{}", dir.path().join("bench.db").display())).await;
-    let ours = load::pushes(&server, CONNECTIONS, PERIOD, 0).await;
-    row("SQLite", "push, 16 connections, 1 mutation a request, per second", ours, None);
-    server.fill(ROWS).await;
-    row("SQLite", "first sync of 100,000 rows, rows per second", load::first_sync(&server, ROWS).await, None);
-    row("SQLite", "pull with nothing new among 100,000 rows, ms (p50)", load::idle_pull_ms(&server).await, None);
-    server.stop().await;
+    if wanted("sqlite") {
+        sqlite::all(&mut report, size).await;
+    }
+    // Fan-out to sockets and the memory of an idle one are measured with the sockets themselves.
+    if !quick && sections.is_empty() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("RESULTS.md");
+        std::fs::write(&path, format!("{}{}", head(), report.text())).expect("the results are written");
+    }
 }
 
-fn row(database: &str, work: &str, ours: f64, limit: Option<f64>) {
-    let digits = if ours < 100.0 { 2 } else { 0 };
-    let (theirs, ratio) = match limit {
-        Some(limit) => (format!("{limit:.0}"), format!("{:.2}", ours / limit)),
-        None => Default::default(),
-    };
-    println!("| {database} | {work} | {ours:.digits$} | {theirs} | {ratio} |");
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+fn head() -> String {
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    format!(
+        "# Results\n\nWritten by `cargo run --release -p nizhal-benches --bin nizhal-benches`, which measures ours and the limit in \
+         turn and prints medians. {cores} cores ({}), the database, the server and the load on the same machine. Rates are per \
+         second.\n",
+        model.trim_start_matches([' ', '\t', ':']),
+    )
 }

@@ -28,7 +28,9 @@ pub use http::service;
 pub use http::push_body;
 pub use observe::{ConflictEvent, ErrorEvent, Observer, Observers, PullEvent, PushEvent, PushedMutation};
 pub use server::Server;
-pub use settings::{Cors, JwksSource, Mode, RateLimit, Settings};
+pub use settings::{
+    Cors, JwksSource, Mode, NatsSettings, RateLimit, Realtime, RealtimeSettings, Settings, SocketSettings,
+};
 
 /// Runs a future on the runtime that the server needs; what `#[nizhal::main]` calls.
 #[doc(hidden)]

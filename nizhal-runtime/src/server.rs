@@ -5,10 +5,10 @@ use crate::{
     contract::Contract,
     counts::Counts,
     engine::{Engine, Environment},
-    http::{Limiter, VersionGate},
+    http::{Limiter, Sockets, VersionGate},
     observe::{Observers, PullEvent},
-    realtime::{Hub, Presence},
-    settings::Settings,
+    realtime::{Hub, Presence, Realtime, Scopes},
+    settings::{self, Settings},
 };
 use nizhal_core::DateTimeUtc;
 use std::{
@@ -47,6 +47,8 @@ pub(crate) struct Parts {
     pub(crate) settings: Settings,
     pub(crate) engine: Engine,
     pub(crate) hub: Hub,
+    /// How servers hear of each other, and what tells this database from others.
+    pub(crate) realtime: (settings::Realtime, String),
     pub(crate) environment: Arc<dyn Environment>,
     pub(crate) authenticator: Arc<dyn Authenticator>,
     pub(crate) contract: Contract,
@@ -58,7 +60,8 @@ struct Inner {
     settings: Settings,
     engine: Arc<Engine>,
     hub: Hub,
-    presence: Presence,
+    realtime: Realtime,
+    sockets: Sockets,
     environment: Arc<dyn Environment>,
     authenticator: Arc<dyn Authenticator>,
     contract: Contract,
@@ -68,6 +71,9 @@ struct Inner {
     /// Pulls that may be streamed at once: half of the database's connections.
     streams: Arc<Semaphore>,
     stopping: watch::Sender<bool>,
+    /// Nothing happens here any more that others should hear of.
+    ended: watch::Sender<bool>,
+    linked: Mutex<Vec<JoinHandle<()>>>,
     workers: Mutex<Vec<JoinHandle<()>>>,
     started: Instant,
 }
@@ -79,15 +85,22 @@ impl Server {
     pub(crate) fn new(parts: Parts) -> Self {
         let limiter = parts.settings.rate_limit.map(Limiter::new);
         let streams = usize::try_from(parts.settings.db_pool / 2).unwrap_or(1).max(1);
+        let engine = Arc::new(parts.engine);
+        let (mode, database) = parts.realtime;
+        let environment = parts.environment;
+        let realtime = Realtime::new(&engine, parts.hub.clone(), environment.clone(), &parts.settings, mode, &database);
         Self {
             inner: Arc::new(Inner {
+                sockets: Sockets::default(),
+                realtime,
+                ended: watch::Sender::new(false),
+                linked: Mutex::default(),
                 streams: Arc::new(Semaphore::new(streams)),
                 name: parts.name,
                 settings: parts.settings,
-                engine: Arc::new(parts.engine),
-                presence: Presence::new(parts.hub.clone()),
+                engine,
                 hub: parts.hub,
-                environment: parts.environment,
+                environment,
                 authenticator: parts.authenticator,
                 contract: parts.contract,
                 gate: parts.gate,
@@ -101,10 +114,11 @@ impl Server {
     }
 
     /// Begins the work beside requests: pings for writes that this process does not make, and forgetting what is old.
-    /// It ends with [`close_sockets`](Self::close_sockets).
+    /// It ends with [`close_sockets`](Self::close_sockets) and [`shutdown`](Self::shutdown).
     pub(crate) fn begin_tasks(&self) {
-        let (engine, hub) = (self.inner.engine.clone(), self.inner.hub.clone());
-        tokio::spawn(crate::realtime::ping_for_others(engine.clone(), hub, self.stopping()));
+        let linked = self.inner.realtime.start(&self.inner.ended.subscribe());
+        self.inner.linked.lock().unwrap_or_else(PoisonError::into_inner).extend(linked);
+        let engine = self.inner.engine.clone();
         let settings = &self.inner.settings;
         // None are written, or all are kept.
         let audit_days = settings.audit_days.filter(|days| *days > 0);
@@ -139,6 +153,12 @@ impl Server {
         for worker in workers {
             // One that panicked is at its end too.
             let _ = worker.await;
+        }
+        // Other servers are told of the last commits, then goodbye.
+        self.inner.ended.send_replace(true);
+        let linked = std::mem::take(&mut *self.inner.linked.lock().unwrap_or_else(PoisonError::into_inner));
+        for task in linked {
+            let _ = task.await;
         }
         self.inner.engine.store.close().await;
     }
@@ -182,7 +202,19 @@ impl Server {
     }
 
     pub(crate) fn presence(&self) -> &Presence {
-        &self.inner.presence
+        &self.inner.realtime.presence
+    }
+
+    pub(crate) fn realtime(&self) -> &Realtime {
+        &self.inner.realtime
+    }
+
+    pub(crate) fn scopes(&self) -> &Scopes {
+        &self.inner.realtime.scopes
+    }
+
+    pub(crate) fn sockets(&self) -> &Sockets {
+        &self.inner.sockets
     }
 
     pub(crate) fn environment(&self) -> &dyn Environment {

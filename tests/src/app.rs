@@ -31,6 +31,8 @@ macro_rules! on {
 /// # Panics
 /// When the test does.
 pub fn run<F: Future<Output = ()>>(kind: Kind, binary: &str, test: impl FnOnce(App) -> F) {
+    // Some tests open thousands of sockets, and all of a process's tests run side by side.
+    crate::raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.expect("a runtime starts");
     runtime.block_on(async { Box::pin(test(App::start(kind, binary).await)).await });

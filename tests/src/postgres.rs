@@ -279,7 +279,7 @@ fn group_of(passwd: &str, user: &str) -> String {
     line.and_then(|line| line.split(':').nth(3)).unwrap_or("65534").to_owned()
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     listener.local_addr().expect("a bound socket has an address").port()
 }

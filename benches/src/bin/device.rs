@@ -3,6 +3,7 @@
 //! The server runs on SQLite in this process, the device on a file of its own, both on the same cores: what is measured is the
 //! whole way from the server's table to the device's.
 
+#[expect(dead_code, reason = "the other benchmarks use the rest")]
 #[path = "../app.rs"]
 mod app;
 

@@ -10,7 +10,7 @@ use crate::{
     realtime::Hub,
     schema::Schema,
     server::{Parts, Server},
-    settings::{Mode, Settings, Signing},
+    settings::{Mode, Realtime, Settings, Signing},
     store::{Audit, Store, StoreSettings},
 };
 use nizhal_core::NodeId;
@@ -102,6 +102,11 @@ impl Nizhal {
                 settle(&store).await;
             }
         }
+        let mode = settings.realtime.mode_on(&settings.database_url)?;
+        let database = match mode {
+            Realtime::Nats => store.identity().await.map_err(StartError::Provision)?,
+            Realtime::Local | Realtime::Postgres => String::new(),
+        };
         let hub = Hub::default();
         // Each run is a node of its own: its clock starts anew.
         let node = NodeId(self.environment.new_id().as_u128());
@@ -113,6 +118,7 @@ impl Nizhal {
             settings,
             engine,
             hub,
+            realtime: (mode, database),
             environment: self.environment,
             authenticator,
             contract,
@@ -181,5 +187,6 @@ pub(super) async fn connect(settings: &Settings, schema: Arc<Schema>) -> Result<
     let wanted = StoreSettings { url: settings.database_url.clone(), pool: settings.db_pool };
     let failed = |cause| StartError::Connect { url: settings.database_for_people(), cause };
     let audit = settings.audit_days.map_or(Audit::Off, |_| Audit::On { args: settings.audit_args });
-    Ok(Store::connect(&wanted, schema).await.map_err(failed)?.with_audit(audit))
+    let store = Store::connect(&wanted, schema).await.map_err(failed)?;
+    Ok(store.with_audit(audit).with_listen_url(settings.realtime.listen_url.clone()))
 }

@@ -17,7 +17,7 @@ use crate::{
     engine::Environment,
     environment::SystemEnvironment,
     observe::Observer,
-    settings::{Cors, JwksSource, Mode, RateLimit, Secret, Settings},
+    settings::{Cors, JwksSource, Mode, RateLimit, RealtimeSettings, Secret, Settings, SocketSettings},
 };
 use claims::ClaimsType;
 use nizhal_core::{Actor, JobEntry, MutatorEntry, Result, Rule, Rules, TableDesc};
@@ -251,6 +251,16 @@ impl Nizhal {
     /// Overrides `NIZHAL_METRICS`: true is `open`.
     pub fn metrics_open(self, open: bool) -> Self {
         self.set(move |settings| settings.metrics_open = open)
+    }
+
+    /// Overrides how servers hear of each other: `.realtime(|realtime| realtime.mode = Some(Realtime::Local))`.
+    pub fn realtime(self, change: impl FnOnce(&mut RealtimeSettings) + 'static) -> Self {
+        self.set(|settings| change(&mut settings.realtime))
+    }
+
+    /// Overrides limits of WebSockets: `.sockets(|sockets| sockets.max_per_actor = 10)`.
+    pub fn sockets(self, change: impl FnOnce(&mut SocketSettings) + 'static) -> Self {
+        self.set(|settings| change(&mut settings.sockets))
     }
 
     /// Overrides `NIZHAL_JWKS`.

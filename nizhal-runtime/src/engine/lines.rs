@@ -1,6 +1,12 @@
 //! A whole pull as lines, from one snapshot, no faster than its reader takes them.
 
-use super::{Engine, PullError, lane::Room, page::Page, pull::Asked};
+use super::{
+    Engine, PullError,
+    lane::{Room, merge},
+    page::{self, Page},
+    pull::{Asked, Begun},
+};
+use crate::store::{LaneRead, Position};
 use nizhal_core::{
     Principal,
     wire::{PullRequest, Wire},
@@ -64,6 +70,24 @@ impl Engine {
         }
     }
 
+    /// Sends all that is left in lanes that need no tombstones, as first syncs do; true when other lanes have more.
+    async fn rest(&self, begun: &mut Begun<'_>, lines: &Lines, rows: &mut usize) -> Result<bool, PullError> {
+        let horizon = begun.snapshot.clock().horizon;
+        for lane in begun.lanes.iter_mut().filter(|lane| lane.floor >= horizon && !lane.is_done(horizon)) {
+            let read = LaneRead { from: &lane.position, floor: lane.floor, buckets: &lane.buckets, limit: 0 };
+            let tables = &self.tables;
+            let sent = begun.snapshot.rest(&read, async |slot: usize, json: Vec<u8>, count: usize| {
+                *rows += count;
+                lines.send(Ok(Line::Rows(page::line(tables[slot].name, &json)))).await
+            });
+            if sent.await? {
+                lane.position = Position::after(horizon);
+            }
+        }
+        begun.lanes = merge(std::mem::take(&mut begun.lanes));
+        Ok(begun.lanes.iter().any(|lane| !lane.is_done(horizon)))
+    }
+
     async fn send_lines(&self, principal: &Principal, request: &PullRequest, lines: &Lines) -> Result<(), PullError> {
         let asked = Asked { principal, max_buckets: self.max_buckets, wire: Wire::Two, request };
         let mut snapshot = self.store.snapshot().await?;
@@ -71,6 +95,19 @@ impl Engine {
         let (mut all, mut page) = (Page::new(&self.tables), Page::new(&self.tables));
         let (mut begun, mut has_more) = self.begin(asked, snapshot, ROOM, &mut page).await?;
         let mut rows = 0;
+        if has_more {
+            // What was read with the cursor comes first.
+            rows += page.row_count();
+            for line in page.lines() {
+                lines.send(Ok(Line::Rows(line))).await?;
+            }
+            all.take_gone(&mut page);
+            page = Page::new(&self.tables);
+            has_more = self.rest(&mut begun, lines, &mut rows).await?;
+            if has_more {
+                has_more = self.go_on(&mut begun, ROOM, &mut page).await?;
+            }
+        }
         loop {
             rows += page.row_count();
             for line in page.lines() {

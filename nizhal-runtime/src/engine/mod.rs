@@ -21,12 +21,12 @@ use crate::{
     observe::Observers,
     realtime::Hub,
     schema::Schema,
-    store::{Ask, Frame, Store, StoreError},
+    store::{Store, StoreError},
 };
 use nizhal_core::{DateTimeUtc, HlcClock, NodeId, Principal, TableDesc, Uuid};
 use scope::Choices;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
 };
 use tokio::sync::Notify;
@@ -145,17 +145,20 @@ impl Engine {
     ///
     /// # Errors
     /// When the database fails, or there are too many.
-    pub async fn scope(&self, principal: &Principal) -> Result<Vec<Bucket>, ScopeError> {
-        let mut snapshot = self.store.snapshot().await?;
-        let frame = snapshot.ask(&Ask::frame(principal)).await?.frame;
-        snapshot.close().await?;
-        Ok(Choices::new(&self.schema, principal, &frame.members).buckets(self.max_buckets)?.into_iter().collect())
+    pub async fn scope(&self, principal: &Principal) -> Result<BTreeSet<Bucket>, ScopeError> {
+        let frame = self.store.frame(principal).await?;
+        Ok(Choices::new(&self.schema, principal, &frame.members).buckets(self.max_buckets)?)
     }
 
     /// Whether the database is still provisioned for the rules that this server knows. Another server may have changed them:
     /// triggers then note other buckets than ours, and exits of our rules go unnoticed.
-    fn same_rules(&self, frame: &Frame) -> Result<(), StoreError> {
-        if frame.rules == self.fingerprint { Ok(()) } else { Err(StoreError::OtherRules) }
+    fn same_rules(&self, rules: &str) -> Result<(), StoreError> {
+        if rules == self.fingerprint { Ok(()) } else { Err(StoreError::OtherRules) }
+    }
+
+    /// All of the actor's claims that its buckets depend on: who has the same ones holds the same buckets.
+    pub(crate) fn scope_key(&self, principal: &Principal) -> Vec<Option<String>> {
+        scope::key(&self.schema, principal)
     }
 
     /// The keys under which changes of the actor's memberships are pinged.

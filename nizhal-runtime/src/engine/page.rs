@@ -88,15 +88,7 @@ impl Page {
     /// The rows as lines, one for each table that has some.
     pub(super) fn lines(&mut self) -> Vec<Vec<u8>> {
         let tables = self.tables.iter_mut().filter(|table| !table.json.is_empty());
-        tables
-            .map(|table| {
-                let json = std::mem::take(&mut table.json);
-                let mut line = Vec::with_capacity(json.len() + 64);
-                batch(&mut line, table.name, &json);
-                line.push(b'\n');
-                line
-            })
-            .collect()
+        tables.map(|table| line(table.name, &std::mem::take(&mut table.json))).collect()
     }
 
     /// The response body.
@@ -142,6 +134,14 @@ struct Rest {
     removed: Vec<Gone>,
     #[serde(flatten)]
     ending: Ending,
+}
+
+/// A table's rows as a line.
+pub(super) fn line(table: &str, rows: &[u8]) -> Vec<u8> {
+    let mut line = Vec::with_capacity(rows.len() + table.len() + 64);
+    batch(&mut line, table, rows);
+    line.push(b'\n');
+    line
 }
 
 /// A table's rows as an object.

@@ -85,7 +85,7 @@ impl Engine {
             let ask = ask(asked, &lanes, clock.horizon, room);
             let mut answer = snapshot.ask(&ask).await?;
             let frame = answer.frame.clone();
-            self.same_rules(&frame)?;
+            self.same_rules(&frame.rules)?;
             if keys.epoch != frame.epoch || keys.secret != frame.secret {
                 keys = self.learn(&frame);
                 if !text.is_empty() {
@@ -217,10 +217,10 @@ pub(super) struct Asked<'a> {
 /// A pull under way.
 pub(super) struct Begun<'a> {
     asked: Asked<'a>,
-    snapshot: Snapshot<'a>,
+    pub(super) snapshot: Snapshot<'a>,
     frame: Frame,
     scope: BTreeSet<Bucket>,
-    lanes: Vec<Lane>,
+    pub(super) lanes: Vec<Lane>,
     lost: Vec<Bucket>,
     reset: bool,
 }

@@ -2,7 +2,7 @@
 
 use super::Bucket;
 use crate::{schema::Schema, store::StoreError};
-use nizhal_core::{MemberFilter, ParamSource, Principal, Rule};
+use nizhal_core::{ClaimOf, MemberFilter, ParamDesc, ParamSource, Principal, Rule};
 use std::collections::BTreeSet;
 
 /// The most buckets of an actor, unless the app says otherwise.
@@ -114,6 +114,22 @@ pub(super) fn memberships(schema: &Schema, principal: &Principal) -> Vec<Bucket>
     keys
 }
 
+/// Every claim that rules look at, in their order.
+pub(super) fn key(schema: &Schema, principal: &Principal) -> Vec<Option<String>> {
+    let value = |claim: &ClaimOf| claim.get(principal).map(|value| value.to_string());
+    let of_param = |param: &ParamDesc| match &param.source {
+        ParamSource::Claim(claim) => vec![value(claim)],
+        ParamSource::Member { filters, .. } => {
+            let claims = filters.iter().filter_map(|filter| match filter {
+                MemberFilter::Claim { claim, .. } => Some(value(claim)),
+                MemberFilter::Const(_) => None,
+            });
+            claims.collect()
+        }
+    };
+    schema.rules().iter().flat_map(|rule| &rule.params).flat_map(of_param).collect()
+}
+
 fn values(
     rule: &Rule,
     rule_at: usize,
@@ -134,7 +150,7 @@ fn values(
 mod tests {
     use super::*;
     use crate::testing::NOTES;
-    use nizhal_core::{ParamDesc, RuleTable, SqlType};
+    use nizhal_core::{RuleTable, SqlType};
 
     fn schema(params: usize) -> Schema {
         bounded_schema(params, None)

@@ -21,7 +21,8 @@ async fn answer(request: HttpRequest, server: Data<Server>) -> Result<HttpRespon
     let [bucket] = named.as_slice() else {
         return Err(HttpError::BadRequest("name one bucket: ?bucket=…".to_owned()));
     };
-    let scope = server.engine().scope(&principal).await?;
+    let held = server.scopes().of(&principal);
+    let scope = server.scopes().read_now(&held, &principal).await?;
     if scope.iter().any(|held| held.name_in(wire) == **bucket) {
         Ok(HttpResponse::NoContent().finish())
     } else {

@@ -11,13 +11,13 @@ pub(crate) async fn actor(server: &Server, request: &HttpRequest) -> Result<Prin
     verify(server, request, from_header(request).ok_or(AuthError::Missing)?).await
 }
 
-/// The same for a WebSocket, where browsers cannot set a header: the query counts too.
+/// The same for a WebSocket, where browsers cannot set a header: the query and the subprotocols count too.
 pub(crate) async fn socket_actor(
     server: &Server,
     request: &HttpRequest,
     query: &[(String, String)],
 ) -> Result<Principal, HttpError> {
-    let token = from_header(request).or_else(|| from_query(query));
+    let token = from_header(request).or_else(|| from_query(query)).or_else(|| from_protocols(request));
     verify(server, request, token.ok_or(AuthError::Missing)?).await
 }
 
@@ -77,6 +77,12 @@ fn from_query(query: &[(String, String)]) -> Option<&str> {
     }
 }
 
+/// `bearer.<token>` among the subprotocols; a URL ends up in logs, they do not.
+fn from_protocols(request: &HttpRequest) -> Option<&str> {
+    let lists = request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL).filter_map(|list| list.to_str().ok());
+    lists.flat_map(|list| list.split(',')).find_map(|protocol| protocol.trim().strip_prefix("bearer."))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,6 +116,18 @@ mod tests {
             assert_eq!(find(name, value).as_deref(), Some("abc"), "{name}={value}");
         }
         assert_eq!(find("auth", "abc"), None);
+    }
+
+    #[test]
+    fn tokens_among_the_subprotocols() {
+        let find = |value: &str| {
+            let request =
+                TestRequest::default().insert_header((header::SEC_WEBSOCKET_PROTOCOL, value)).to_http_request();
+            from_protocols(&request).map(str::to_owned)
+        };
+        assert_eq!(find("nizhal, bearer.a.b-c_d").as_deref(), Some("a.b-c_d"));
+        assert_eq!(find("bearer.abc,nizhal").as_deref(), Some("abc"));
+        assert_eq!(find("nizhal, bearerabc"), None);
     }
 
     #[test]

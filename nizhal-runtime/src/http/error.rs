@@ -46,6 +46,8 @@ pub(crate) enum HttpError {
     TooLarge { limit: usize },
     #[error("too many requests; wait before the next")]
     RateLimited { retry_after_s: u64 },
+    #[error("the actor has as many open sockets as it may (NIZHAL_MAX_SOCKETS_PER_ACTOR); close one, or wait")]
+    TooManySockets { retry_after_s: u64 },
     #[error("this client is older than the server supports; update it")]
     UpgradeRequired { contract_version: String, min_client_version: String },
     #[error("the pull failed")]
@@ -115,6 +117,7 @@ impl HttpError {
             Self::BadRequest(_) => answer(StatusCode::BAD_REQUEST, "bad_request", shown),
             Self::TooLarge { .. } => answer(StatusCode::PAYLOAD_TOO_LARGE, "too_large", shown),
             Self::RateLimited { .. } => answer(StatusCode::TOO_MANY_REQUESTS, "rate_limited", shown),
+            Self::TooManySockets { .. } => answer(StatusCode::TOO_MANY_REQUESTS, "too_many_sockets", shown),
             Self::UpgradeRequired { .. } => answer(StatusCode::UPGRADE_REQUIRED, "upgrade_required", shown),
             Self::Pull(PullError::Store(error)) | Self::Store(error) => store(error),
             Self::Push { failure, .. } => push(failure),
@@ -133,7 +136,7 @@ impl HttpError {
         body.insert("error".to_owned(), text.into());
         body.insert("code".to_owned(), code.into());
         match self {
-            Self::RateLimited { retry_after_s } => {
+            Self::RateLimited { retry_after_s } | Self::TooManySockets { retry_after_s } => {
                 response.insert_header((header::RETRY_AFTER, retry_after_s.to_string()));
             }
             Self::Auth(AuthError::Missing | AuthError::Invalid | AuthError::Expired) => {
@@ -177,7 +180,7 @@ fn internal() -> Answer {
 
 fn store(error: &StoreError) -> Answer {
     match error {
-        StoreError::Unavailable(_) => {
+        StoreError::Unavailable(_) | StoreError::Overtaken => {
             answer(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the database is unavailable; try again")
         }
         StoreError::OtherRules => answer(

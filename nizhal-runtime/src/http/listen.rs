@@ -9,10 +9,15 @@ use actix_web::{
     rt::{self, task::JoinHandle},
     web,
 };
-use std::{io, net::SocketAddr};
+use std::{any::Any, io, net::SocketAddr, time::Duration};
 
 /// How long requests in flight may take to finish, in seconds.
 const FINISH_S: u64 = 30;
+/// How many connections may wait to be taken: after a cut all devices come back at once. The system may allow fewer.
+const BACKLOG: u32 = 8192;
+/// How long a peer may take nothing of what is sent before its connection is dropped. Longer than a streamed pull waits for its
+/// reader; without it who never reads would hold a connection for ever.
+const STUCK_TIME: Duration = Duration::from_secs(90);
 
 /// Why the server cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +49,8 @@ impl Listening {
                 .configure(service(&server))
                 .default_service(web::to(error::not_found))
         })
+        .on_connect(|connection, _| drop_when_stuck(connection))
+        .backlog(BACKLOG)
         .disable_signals()
         .shutdown_timeout(FINISH_S)
         .bind((host.as_str(), port))
@@ -69,6 +76,16 @@ impl Listening {
         self.handle.stop(true).await;
         server.shutdown().await;
     }
+}
+
+fn drop_when_stuck(connection: &dyn Any) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Some(connection) = connection.downcast_ref::<actix_web::rt::net::TcpStream>() {
+        // Where it cannot be had, there is nothing else to do about it.
+        let _ = socket2::SockRef::from(connection).set_tcp_user_timeout(Some(STUCK_TIME));
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = (connection, STUCK_TIME);
 }
 
 /// Resolves at the first signal to stop.

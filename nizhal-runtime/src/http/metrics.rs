@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     counts::{BOUNDS_MS, Histogram},
+    realtime::Health,
     server::Server,
 };
 use actix_web::{
@@ -58,6 +59,7 @@ fn text(server: &Server, database: Option<&Database>) -> String {
     text.one("gauge", "nizhal_sockets", "Open WebSockets.", hub.sockets);
     text.one("gauge", "nizhal_subscriptions", "Buckets that sockets listen to.", hub.subscriptions);
     text.one("counter", "nizhal_pings_total", "Pings sent to sockets.", hub.pings_sent);
+    realtime(&mut text, server);
     text.one("counter", "nizhal_audit_entries_total", "Audit entries that this process wrote.", store.audit_count());
     let pool = store.pool_use();
     let used = [("idle", pool.idle), ("used", pool.open.saturating_sub(pool.idle))];
@@ -79,6 +81,47 @@ fn text(server: &Server, database: Option<&Database>) -> String {
     }
     text.one("gauge", "nizhal_uptime_seconds", "How long the process runs.", server.uptime().as_secs());
     text.0
+}
+
+fn realtime(text: &mut Text, server: &Server) {
+    let (realtime, lines) = (server.realtime(), &server.realtime().lines);
+    let closed = server.sockets().closed_by_code();
+    text.many(
+        "counter",
+        "nizhal_sockets_closed_total",
+        "Closed WebSockets by our code; 0 are those that left.",
+        "code",
+        closed,
+    );
+    let each = |count: fn(&Health) -> u64| lines.iter().map(move |line| (line.adapter.name(), count(&line.health)));
+    let of = "adapter";
+    text.many(
+        "gauge",
+        "nizhal_realtime_up",
+        "Whether others are heard and told.",
+        of,
+        each(|health| health.is_up().into()),
+    );
+    let received = each(|health| health.received.load(Relaxed));
+    text.many("counter", "nizhal_realtime_received_total", "Messages that were heard.", of, received);
+    let published = each(|health| health.published.load(Relaxed));
+    text.many("counter", "nizhal_realtime_published_total", "Messages that others were told.", of, published);
+    let failures = each(|health| health.failures.load(Relaxed));
+    text.many("counter", "nizhal_realtime_failures_total", "Faults of hearing or telling.", of, failures);
+    let healed = each(|health| health.healed.load(Relaxed));
+    text.many(
+        "counter",
+        "nizhal_realtime_healed_total",
+        "Times that everybody was told to pull after a gap.",
+        of,
+        healed,
+    );
+    let ((waiting, dropped), (reads, kept)) = (realtime.outbox(), realtime.scopes.counts());
+    text.one("gauge", "nizhal_realtime_waiting", "Buckets that others are to be told of.", waiting);
+    text.one("counter", "nizhal_realtime_dropped_total", "What was told as `everything` for want of room.", dropped);
+    text.one("gauge", "nizhal_realtime_servers", "Other servers that live.", realtime.presence.others());
+    text.one("counter", "nizhal_scope_reads_total", "Scopes of sockets read from the database.", reads);
+    text.one("counter", "nizhal_scopes_kept_total", "Scopes of sockets that were still known.", kept);
 }
 
 /// The text format, version 0.0.4. Names, helps and label values are ours and hold nothing to escape.
@@ -105,7 +148,7 @@ impl Text {
         name: &str,
         help: &str,
         label: &str,
-        values: impl IntoIterator<Item = (&'static str, V)>,
+        values: impl IntoIterator<Item = (impl Display, V)>,
     ) {
         self.head(kind, name, help);
         for (of, value) in values {

@@ -5,12 +5,13 @@ use super::{
     error::{HttpError, respond},
 };
 use crate::{
+    realtime::{Direction, Line},
     server::Server,
     store::{Holder, Horizon, JobCounts, StoreError},
 };
 use actix_web::{HttpRequest, HttpResponse, http::header::CACHE_CONTROL, web::Data};
 use serde_json::{Value, json};
-use std::{error::Error, time::Duration};
+use std::{error::Error, sync::atomic::Ordering::Relaxed, time::Duration};
 
 /// How long the database may take, before it counts as away: who asks wants to know what is wrong now.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -35,6 +36,8 @@ async fn answer(request: &HttpRequest, server: &Server) -> Result<HttpResponse, 
         "sockets": hub.sockets,
         "subscriptions": hub.subscriptions,
         "pingsSent": hub.pings_sent,
+        "socketsClosed": closed(server),
+        "realtime": realtime(server),
         "auditEntries": store.audit_count(),
         "counts": server.counts().read(),
     });
@@ -48,6 +51,45 @@ async fn answer(request: &HttpRequest, server: &Server) -> Result<HttpResponse, 
         });
     }
     Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(stats))
+}
+
+/// By code; `peer` are those that left by themselves.
+fn closed(server: &Server) -> Value {
+    let name = |code: u16| if code == 0 { "peer".to_owned() } else { code.to_string() };
+    server.sockets().closed_by_code().into_iter().map(|(code, count)| (name(code), Value::from(count))).collect()
+}
+
+/// How servers hear of each other, and what scopes cost.
+fn realtime(server: &Server) -> Value {
+    let realtime = server.realtime();
+    let way = |line: &Line, way: Direction| {
+        let way = line.health.way(way);
+        let state = way.up.map_or("untried", |up| if up { "up" } else { "down" });
+        json!({"state": state, "since": way.since, "lastError": way.last_error})
+    };
+    let adapter = |line: &Line| {
+        let health = &line.health;
+        json!({
+            "adapter": line.adapter.name(),
+            "hearing": way(line, Direction::In),
+            "telling": way(line, Direction::Out),
+            "received": health.received.load(Relaxed),
+            "published": health.published.load(Relaxed),
+            "failures": health.failures.load(Relaxed),
+            "healed": health.healed.load(Relaxed),
+        })
+    };
+    let ((waiting, merged), (reads, kept)) = (realtime.outbox(), realtime.scopes.counts());
+    json!({
+        "instance": realtime.instance(),
+        "otherServers": realtime.presence.others(),
+        "adapters": realtime.lines.iter().map(adapter).collect::<Vec<_>>(),
+        "waiting": waiting,
+        "dropped": merged,
+        "scopeReads": reads,
+        "scopesKept": kept,
+        "proofs": realtime.scopes.proof().sent(),
+    })
 }
 
 fn held_by(holder: &Holder) -> Value {

@@ -3,7 +3,7 @@
 use super::{
     bearer,
     error::{HttpError, respond},
-    socket::{MAX_FRAME_BYTES, Socket, Wanted},
+    socket::{PROTOCOL, Socket, Wanted},
     wire,
 };
 use crate::server::Server;
@@ -24,17 +24,26 @@ async fn answer(request: HttpRequest, payload: Payload, server: Data<Server>) ->
         return Err(HttpError::Stopping);
     }
     let wanted = Wanted::of(wire, &buckets(&query));
-    let scope = server.engine().scope(&principal).await?;
-    let held = wanted.held(scope);
+    let limits = &server.settings().sockets;
+    let place = server.sockets().admit(principal.key(), limits.max_per_actor)?;
+    // Woken by changed memberships from before the scope is read, so that none falls between. Of many who come at once a few
+    // read at a time, and the rest wait: after a cut all come back, and none of them should be sent away.
+    let mut listener = server.hub().listen_as(Some(server.scopes().of(&principal)));
+    let scope = match listener.held() {
+        Some(held) => server.scopes().read_now(held, &principal).await?,
+        None => Default::default(),
+    };
+    let held = wanted.held(&scope);
     if wanted.lacks(&held) {
         return Err(HttpError::BucketForbidden);
     }
-    let (response, session, frames) = actix_ws::handle(&request, payload)
+    let (response, session, frames) = actix_ws::handle_with_protocols(&request, payload, &[PROTOCOL])
         .map_err(|_| HttpError::BadRequest("this URL speaks WebSocket: send an upgrade".to_owned()))?;
-    let frames =
-        frames.max_frame_size(MAX_FRAME_BYTES).aggregate_continuations().max_continuation_size(MAX_FRAME_BYTES);
+    let most = limits.max_frame_bytes;
+    let frames = frames.max_frame_size(most).aggregate_continuations().max_continuation_size(most);
     // Listening from before the upgrade: what changes while it happens is pinged too.
-    let socket = Socket::new(server.get_ref().clone(), principal, wanted, held, session);
+    listener.listen_to(held);
+    let socket = Socket::new(server.get_ref().clone(), principal, wanted, scope, listener, place, session);
     rt::spawn(Box::pin(socket.run(frames)));
     Ok(response)
 }

@@ -1,6 +1,6 @@
 //! The in-process hub: buckets to sockets.
 
-use super::{Batch, PresenceDiff, queue::Queue};
+use super::{Batch, PresenceDiff, outbox::Outbox, queue::Queue, scope::Held};
 use crate::engine::Bucket;
 use std::{
     collections::{BTreeSet, HashMap},
@@ -23,6 +23,8 @@ struct Inner {
     sockets: AtomicU64,
     subscriptions: AtomicU64,
     pings_sent: AtomicU64,
+    /// What other servers are to hear.
+    outbox: Outbox,
 }
 
 /// Counts for the stats.
@@ -37,8 +39,14 @@ pub struct HubStats {
 }
 
 impl Hub {
-    /// Tells every listener of these buckets to pull. Never blocks and never fails.
+    /// Tells every listener of these buckets to pull, on other servers too. Never blocks and never fails.
     pub fn ping(&self, buckets: &[Bucket]) {
+        self.inner.outbox.wrote(buckets);
+        self.deliver(buckets);
+    }
+
+    /// Tells the listeners of this server.
+    pub(crate) fn deliver(&self, buckets: &[Bucket]) {
         let listeners = self.inner.listeners.read().unwrap_or_else(PoisonError::into_inner);
         for bucket in buckets {
             for queue in listeners.get(bucket).into_iter().flat_map(HashMap::values) {
@@ -47,7 +55,7 @@ impl Hub {
         }
     }
 
-    /// Tells every listener to pull: something may have been missed.
+    /// Tells every listener of this server to pull, and to ask what it may hear: something may have been missed.
     pub fn ping_all(&self) {
         let listeners = self.inner.listeners.read().unwrap_or_else(PoisonError::into_inner);
         for (bucket, queues) in listeners.iter() {
@@ -66,11 +74,23 @@ impl Hub {
         }
     }
 
+    pub(super) fn outbox(&self) -> &Outbox {
+        &self.inner.outbox
+    }
+
     /// A new listener, to no bucket yet.
     pub fn listen(&self) -> Listener {
+        self.listen_as(None)
+    }
+
+    /// A new listener whose scope is this one; pings of its memberships make the scope stale before they wake anybody.
+    pub(crate) fn listen_as(&self, held: Option<Arc<Held>>) -> Listener {
         self.inner.sockets.fetch_add(1, Relaxed);
         let id = self.inner.next_id.fetch_add(1, Relaxed);
-        Listener { id, hub: self.clone(), queue: Arc::default(), buckets: BTreeSet::new(), watched: Vec::new() }
+        let mut listener =
+            Listener { id, hub: self.clone(), queue: Arc::new(Queue::of(held.clone())), buckets: Arc::default(), held };
+        listener.watch();
+        listener
     }
 
     /// Notes that ping frames went out.
@@ -94,8 +114,9 @@ pub struct Listener {
     id: u64,
     hub: Hub,
     queue: Arc<Queue>,
-    buckets: BTreeSet<Bucket>,
-    watched: Vec<Bucket>,
+    buckets: Arc<BTreeSet<Bucket>>,
+    /// Its actor's scope; it is also woken by pings of the memberships that this rests on.
+    held: Option<Arc<Held>>,
 }
 
 impl Listener {
@@ -105,21 +126,26 @@ impl Listener {
     }
 
     /// The buckets it listens to.
-    pub fn buckets(&self) -> &BTreeSet<Bucket> {
+    pub fn buckets(&self) -> &Arc<BTreeSet<Bucket>> {
         &self.buckets
     }
 
-    /// Is also woken by pings of these keys, for as long as it lives; they are memberships, not buckets.
-    pub(crate) fn watch(&mut self, keys: Vec<Bucket>) {
+    fn watch(&mut self) {
+        let Some(held) = &self.held else { return };
         let mut listeners = self.hub.inner.listeners.write().unwrap_or_else(PoisonError::into_inner);
-        for key in &keys {
+        for key in held.memberships() {
             listeners.entry(key.clone()).or_default().insert(self.id, self.queue.clone());
         }
-        self.watched.extend(keys);
+    }
+
+    /// Its actor's scope.
+    pub(crate) fn held(&self) -> Option<&Arc<Held>> {
+        self.held.as_ref()
     }
 
     /// Listens to exactly these buckets from now on.
-    pub fn listen_to(&mut self, buckets: BTreeSet<Bucket>) {
+    pub fn listen_to(&mut self, buckets: impl Into<Arc<BTreeSet<Bucket>>>) {
+        let buckets = buckets.into();
         if buckets == self.buckets {
             return;
         }
@@ -165,7 +191,7 @@ impl Drop for Listener {
     fn drop(&mut self) {
         self.listen_to(BTreeSet::new());
         let mut listeners = self.hub.inner.listeners.write().unwrap_or_else(PoisonError::into_inner);
-        for key in &self.watched {
+        for key in self.held.iter().flat_map(|held| held.memberships()) {
             leave(&mut listeners, key, self.id);
         }
         drop(listeners);
@@ -185,8 +211,8 @@ mod tests {
     fn a_ping_reaches_the_listeners_of_its_bucket_alone() {
         let hub = Hub::default();
         let (mut shop, mut channel) = (hub.listen(), hub.listen());
-        shop.listen_to([bucket("shops")].into());
-        channel.listen_to([bucket("channels")].into());
+        shop.listen_to(BTreeSet::from([bucket("shops")]));
+        channel.listen_to(BTreeSet::from([bucket("channels")]));
         hub.ping(&[bucket("shops"), bucket("nobody")]);
         assert_eq!(shop.take().pings, [bucket("shops")].into());
         assert!(channel.take().pings.is_empty(), "two rules with equal values share nothing");
@@ -196,8 +222,8 @@ mod tests {
     fn a_lost_bucket_pings_no_more() {
         let hub = Hub::default();
         let mut listener = hub.listen();
-        listener.listen_to([bucket("a"), bucket("b")].into());
-        listener.listen_to([bucket("b")].into());
+        listener.listen_to(BTreeSet::from([bucket("a"), bucket("b")]));
+        listener.listen_to(BTreeSet::from([bucket("b")]));
         hub.ping(&[bucket("a"), bucket("b")]);
         assert_eq!(listener.take().pings, [bucket("b")].into());
     }
@@ -206,7 +232,7 @@ mod tests {
     fn counts_return_to_zero() {
         let hub = Hub::default();
         let mut listener = hub.listen();
-        listener.listen_to([bucket("a"), bucket("b")].into());
+        listener.listen_to(BTreeSet::from([bucket("a"), bucket("b")]));
         hub.sent(3);
         assert_eq!(hub.stats(), HubStats { sockets: 1, subscriptions: 2, pings_sent: 3 });
         drop(listener);
@@ -218,7 +244,7 @@ mod tests {
     async fn a_ping_wakes_the_listener_even_when_it_came_first() {
         let hub = Hub::default();
         let mut listener = hub.listen();
-        listener.listen_to([bucket("a")].into());
+        listener.listen_to(BTreeSet::from([bucket("a")]));
         hub.ping(&[bucket("a")]);
         listener.filled().await;
         assert_eq!(listener.take().pings.len(), 1);

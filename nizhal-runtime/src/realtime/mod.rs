@@ -1,11 +1,107 @@
-//! Realtime: who listens to which bucket, the pings that tell them to pull, and who else is there.
+//! Realtime: who listens to which bucket, the pings that tell them to pull, who else is there, and how servers hear of each other.
 
+mod adapter;
+mod health;
 mod hub;
-mod outside;
+mod link;
+mod message;
+mod outbox;
 mod presence;
 mod queue;
+mod scope;
 
+pub(crate) use adapter::Adapter;
+pub(crate) use health::{Direction, Health};
 pub use hub::{Hub, HubStats, Listener};
-pub(crate) use outside::ping_for_others;
 pub use presence::{Presence, PresenceDiff, PresenceState, Seat};
 pub use queue::Batch;
+pub(crate) use scope::Scopes;
+
+use crate::{
+    engine::{Engine, Environment},
+    settings::{Realtime as Mode, Settings},
+};
+pub(crate) use link::Line;
+use link::Link;
+use scope::Proof;
+use std::sync::{Arc, Mutex};
+use tokio::{sync::watch, task::JoinHandle};
+
+/// Everything of realtime that one server has.
+pub(crate) struct Realtime {
+    pub(crate) presence: Presence,
+    pub(crate) scopes: Scopes,
+    pub(crate) lines: Vec<Line>,
+    link: Arc<Link>,
+}
+
+impl Realtime {
+    /// Silent yet; `database` is what tells this database from others where one server carries the messages of many.
+    pub(crate) fn new(
+        engine: &Arc<Engine>,
+        hub: Hub,
+        environment: Arc<dyn Environment>,
+        settings: &Settings,
+        mode: Mode,
+        database: &str,
+    ) -> Self {
+        let me = environment.new_id();
+        // The low half of a version 7 id is random.
+        let listener = me.as_u64_pair().1;
+        let presence = Presence::new(hub.clone(), me, settings.realtime.presence_silence);
+        let scopes = Scopes::new(engine.clone(), Proof::new(engine.clone(), listener));
+        let local = adapter::Local { engine: engine.clone(), listener };
+        let line = |adapter, database| Line { adapter, health: Arc::<Health>::default(), database };
+        let lines = match mode {
+            Mode::Local => vec![line(Arc::new(local) as Arc<dyn Adapter>, true)],
+            Mode::Postgres => vec![line(Arc::new(adapter::Postgres(local)), true)],
+            #[cfg(feature = "nats")]
+            Mode::Nats => {
+                let nats = adapter::Nats::new(settings.realtime.nats.clone(), database);
+                vec![line(Arc::new(local), true), line(Arc::new(nats), false)]
+            }
+            #[cfg(not(feature = "nats"))]
+            Mode::Nats => unreachable!("the start refused it"),
+        };
+        #[cfg(not(feature = "nats"))]
+        let _ = database;
+        let link = Link {
+            me,
+            hub,
+            presence: presence.clone(),
+            scopes: scopes.clone(),
+            environment,
+            server_silence: settings.realtime.server_silence,
+            reader: Mutex::default(),
+        };
+        Self { presence, scopes, lines, link: Arc::new(link) }
+    }
+
+    /// Begins to hear and to tell; the tasks end soon after `stopping`.
+    pub(crate) fn start(&self, stopping: &watch::Receiver<bool>) -> Vec<JoinHandle<()>> {
+        let mut tasks = Vec::new();
+        // Who listens stays until the last was told: telling may need the same connection.
+        let mut listening = stopping.clone();
+        for line in self.lines.iter().filter(|line| line.adapter.room().is_some()) {
+            let told = watch::Sender::new(false);
+            listening = told.subscribe();
+            self.link.hub.outbox().open();
+            tasks.push(tokio::spawn(self.link.clone().tell(line.clone(), stopping.clone(), told)));
+            tasks.push(tokio::spawn(self.link.clone().beat(stopping.clone())));
+        }
+        for line in &self.lines {
+            tasks.push(tokio::spawn(self.link.clone().listen(line.clone(), listening.clone())));
+        }
+        tasks
+    }
+
+    /// Buckets that wait to be told, and what was merged for want of room.
+    pub(crate) fn outbox(&self) -> (usize, u64) {
+        self.link.hub.outbox().counts()
+    }
+
+    /// How this server is called among others.
+    pub(crate) fn instance(&self) -> String {
+        self.link.me.to_string()
+    }
+}

@@ -1,6 +1,6 @@
 //! What waits for one socket: merged pings and a bounded number of presence changes.
 
-use super::PresenceDiff;
+use super::{PresenceDiff, scope::Held};
 use crate::engine::Bucket;
 use std::{
     collections::BTreeSet,
@@ -30,10 +30,19 @@ pub struct Batch {
 pub(super) struct Queue {
     pending: Mutex<Batch>,
     filled: Notify,
+    /// What the socket may hear.
+    held: Option<Arc<Held>>,
 }
 
 impl Queue {
+    pub(super) fn of(held: Option<Arc<Held>>) -> Self {
+        Self { held, ..Self::default() }
+    }
+
     pub(super) fn ping(&self, bucket: &Bucket) {
+        if let Some(held) = self.held.as_ref().filter(|_| bucket.is_membership()) {
+            held.changed();
+        }
         let mut pending = self.lock();
         if !pending.pings.contains(bucket) {
             if pending.pings.len() >= MAX_PINGS {

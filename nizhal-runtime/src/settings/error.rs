@@ -19,6 +19,12 @@ pub enum SettingsError {
         "NIZHAL_JWKS and NIZHAL_AUTH_SECRET are both set, and tokens are signed by one or the other: take one of them away"
     )]
     TwoSigners,
+    /// Postgres is to carry what servers tell each other, and there is none.
+    #[error("NIZHAL_REALTIME=postgres needs a Postgres in DATABASE_URL: write `local`, or `nats` for several servers")]
+    RealtimeWithoutPostgres,
+    /// The build has no NATS.
+    #[error("NIZHAL_REALTIME=nats needs a build with it: add the feature `nats` to the dependency on nizhal")]
+    NoNats,
     /// Production without a secret.
     #[error(
         "NIZHAL_AUTH_SECRET is not set, and NIZHAL_ENV=production does not run without it: set it to at least 32 \

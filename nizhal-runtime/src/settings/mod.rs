@@ -2,9 +2,11 @@
 
 mod error;
 mod parse;
+mod realtime;
 mod secret;
 
 pub use error::SettingsError;
+pub use realtime::{NatsSettings, Realtime, RealtimeSettings, SocketSettings};
 pub use secret::Secret;
 
 use std::{num::NonZeroU32, path::PathBuf, time::Duration};
@@ -102,6 +104,10 @@ pub struct Settings {
     pub jwt_issuer: Option<String>,
     /// `NIZHAL_JOB_WORKERS`: how many jobs this process runs at a time; 2 by default, 0 for none. One at most on SQLite.
     pub job_workers: u32,
+    /// How servers hear of each other.
+    pub realtime: RealtimeSettings,
+    /// Limits of WebSockets.
+    pub sockets: SocketSettings,
 }
 
 /// The shortest secret that production takes, in bytes: the length of an HS256 digest.
@@ -131,6 +137,8 @@ impl Settings {
             jwks: None,
             jwt_audience: Vec::new(),
             jwt_issuer: None,
+            realtime: RealtimeSettings::default(),
+            sockets: SocketSettings::default(),
         }
     }
 
@@ -194,6 +202,8 @@ impl Settings {
         if let Some(value) = said("NIZHAL_JWT_AUDIENCE") {
             settings.jwt_audience = parse::audience(&value)?;
         }
+        settings.realtime = RealtimeSettings::read(said)?;
+        settings.sockets = SocketSettings::read(said)?;
         settings.jwt_issuer = said("NIZHAL_JWT_ISSUER").map(|issuer| issuer.trim().to_owned());
         Ok(settings)
     }

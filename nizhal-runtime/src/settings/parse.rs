@@ -3,12 +3,23 @@
 use super::{Cors, JwksSource, Mode, RateLimit, SettingsError};
 use std::{num::NonZeroU32, str::FromStr, time::Duration};
 
-fn invalid(name: &'static str, value: &str, wanted: &'static str) -> SettingsError {
+pub(super) fn invalid(name: &'static str, value: &str, wanted: &'static str) -> SettingsError {
     SettingsError::Invalid { name, value: value.to_owned(), wanted }
 }
 
 pub(super) fn number<T: FromStr>(name: &'static str, value: &str, wanted: &'static str) -> Result<T, SettingsError> {
     value.trim().parse().map_err(|_| invalid(name, value, wanted))
+}
+
+/// `500ms` or `30s`, up to a day.
+pub(super) fn time(name: &'static str, value: &str) -> Result<Duration, SettingsError> {
+    let text = value.trim();
+    let time = match text.strip_suffix("ms") {
+        Some(number) => number.parse().ok().map(Duration::from_millis),
+        None => text.strip_suffix('s').and_then(|number| number.parse().ok()).map(Duration::from_secs),
+    };
+    time.filter(|time| (1..=86_400_000).contains(&time.as_millis()))
+        .ok_or_else(|| invalid(name, value, "a time of up to a day, such as `30s` or `500ms`"))
 }
 
 pub(super) fn database_url(value: &str) -> Result<String, SettingsError> {

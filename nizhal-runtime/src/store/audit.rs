@@ -1,10 +1,10 @@
 //! The audit log: what each mutation and job touched, written in its own transaction (invariant 14), read by the admin.
 //!
 //! An entry is numbered by its transaction's version; one that wrote no synced row draws a version here, so that every
-//! entry has a place of its own in the order of commits and a reader that pages by version skips nothing. On Postgres
-//! the entry rides in the statement that records the answer, and on SQLite a trigger files its buckets.
+//! entry has a place of its own in the order of commits and a reader that pages by version skips nothing. A job's entry rides in
+//! the statement that ends it on Postgres; on SQLite a trigger files an entry's buckets.
 
-use super::{Store, StoreError, Touched, WriteTx, sql::Dialect};
+use super::{Claim, Store, StoreError, Touched, WriteTx, sql::Dialect};
 use sea_orm::{ConnectionTrait, Statement, Value};
 use std::{collections::BTreeSet, sync::atomic::Ordering::Relaxed};
 
@@ -37,13 +37,30 @@ pub(super) struct NewEntry<'a> {
 }
 
 impl NewEntry<'_> {
-    /// In the order of [`insert`].
-    fn values(&self, with_args: bool) -> [Value; 10] {
-        let (client_id, mutation_id) = self.sequence.unzip();
+    /// As [`INSERT_ALL`] reads it.
+    fn as_json(&self, with_args: bool) -> serde_json::Value {
+        let (client_id, number) = self.sequence.unzip();
+        let (buckets, tables) = self.names();
+        serde_json::json!({
+            "kind": self.kind, "actor": self.actor, "id": self.id, "client_id": client_id, "mutation_id": number,
+            "name": self.name, "status": self.status, "buckets": buckets, "tables": tables,
+            "args": with_args.then_some(self.args),
+        })
+    }
+
+    /// The touched buckets and tables, each as a JSON array.
+    fn names(&self) -> (String, String) {
         // A membership's key is nobody's bucket; its table is named all the same.
         let buckets = self.touched.iter().map(|touched| &touched.bucket).filter(|bucket| !bucket.is_membership());
         let buckets: BTreeSet<String> = buckets.map(crate::engine::Bucket::qualified).collect();
         let tables: BTreeSet<&str> = self.touched.iter().map(|touched| touched.table.as_str()).collect();
+        (serde_json::json!(buckets).to_string(), serde_json::json!(tables).to_string())
+    }
+
+    /// In the order of [`insert`].
+    fn values(&self, with_args: bool) -> [Value; 10] {
+        let (client_id, mutation_id) = self.sequence.unzip();
+        let (buckets, tables) = self.names();
         [
             self.kind.into(),
             self.actor.into(),
@@ -52,8 +69,8 @@ impl NewEntry<'_> {
             mutation_id.into(),
             self.name.into(),
             self.status.into(),
-            serde_json::json!(buckets).to_string().into(),
-            serde_json::json!(tables).to_string().into(),
+            buckets.into(),
+            tables.into(),
             with_args.then(|| self.args.to_owned()).into(),
         ]
     }
@@ -88,7 +105,39 @@ fn insert(dialect: Dialect, after: usize) -> String {
     }
 }
 
+/// Several entries at once on Postgres, in order.
+const INSERT_ALL: &str = "with entry as (insert into _nizhal_audit (version, n, kind, actor, id, client_id, mutation_id, name, \
+    status, buckets, tables, args) select v, (select coalesce(max(n), 0) from _nizhal_audit where version = v) + e.at, e.kind, \
+    e.actor, e.id, e.client_id, e.mutation_id, e.name, e.status, e.buckets, e.tables, e.args from (select _nizhal_version() as v) \
+    as now, rows from (json_to_recordset($1::json) as (kind text, actor text, id text, client_id text, mutation_id int8, name text, \
+    status text, buckets text, tables text, args text)) with ordinality as e(kind, actor, id, client_id, mutation_id, name, status, \
+    buckets, tables, args, at) returning version, n, buckets) insert into _nizhal_audit_buckets (bucket, version, n) \
+    select name, version, n from entry, json_array_elements_text(entry.buckets::json) as name";
+
 impl WriteTx<'_> {
+    /// Writes mutations' entries, where entries are written: each with its status and what it touched.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn log(&self, ended: &[(&Claim<'_>, &str, &[Touched])]) -> Result<(), StoreError> {
+        let Audit::On { args: with_args } = self.audit() else { return Ok(()) };
+        let mut entries = Vec::with_capacity(ended.len());
+        for &(claim, status, touched) in ended {
+            let Claim { actor, client_mutation_id: id, sequence, name, args } = *claim;
+            let entry = NewEntry { kind: "mutation", actor, id, sequence, name, status, touched, args };
+            match self.dialect() {
+                Dialect::Postgres => entries.push(entry.as_json(with_args)),
+                Dialect::Sqlite => {
+                    self.run(&insert(Dialect::Sqlite, 0), entry.values(with_args)).await?;
+                }
+            }
+        }
+        if !entries.is_empty() {
+            self.run(INSERT_ALL, [serde_json::Value::from(entries).to_string().into()]).await?;
+        }
+        Ok(())
+    }
+
     /// Runs a statement and writes an entry: in one statement on Postgres, in two on SQLite.
     pub(super) async fn run_audited(
         &self,
@@ -236,7 +285,12 @@ impl Store {
 
     /// An entry was committed.
     pub(crate) fn audit_written(&self) {
-        self.audited.fetch_add((self.audit != Audit::Off).into(), Relaxed);
+        self.audited.fetch_add(self.is_audited().into(), Relaxed);
+    }
+
+    /// Whether entries are written.
+    pub(crate) fn is_audited(&self) -> bool {
+        self.audit != Audit::Off
     }
 
     /// How many entries this process wrote.

@@ -16,6 +16,9 @@ pub enum StoreError {
     /// It holds something that does not fit the declared schema: an operator must act.
     #[error("{0}")]
     Schema(String),
+    /// It was undone for the sake of another transaction: the same may succeed at once (503).
+    #[error("another transaction was quicker")]
+    Overtaken,
     /// Another server provisioned it for other rules than this server's (503).
     #[error(
         "the database was migrated to other sync rules than this server's: start the server of the newer version here too"

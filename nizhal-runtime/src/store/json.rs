@@ -36,35 +36,69 @@ pub(crate) fn bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     let _ = write!(out, "\"{}\"", STANDARD.encode(bytes));
 }
 
-/// Writes RFC 3339 in UTC with microseconds and `Z`.
+/// Writes so many decimal digits of a number, with zeros before it.
+pub(crate) fn digits(out: &mut Vec<u8>, mut number: u32, count: usize) {
+    let start = out.len();
+    out.resize(start + count, b'0');
+    for place in out[start..].iter_mut().rev() {
+        *place = b'0' + u8::try_from(number % 10).unwrap_or_default();
+        number /= 10;
+    }
+}
+
+/// Writes RFC 3339 in UTC with microseconds and `Z`. By hand: rows have several of them, and formatting costs more than all else.
 pub(crate) fn timestamp(out: &mut Vec<u8>, time: DateTime<Utc>) {
-    let (date, clock) = (time.date_naive(), time.time());
-    let _ = write!(
-        out,
-        "\"{}T{:02}:{:02}:{:02}.{:06}Z\"",
-        Year(date),
-        clock.hour(),
-        clock.minute(),
-        clock.second(),
-        clock.nanosecond() % 1_000_000_000 / 1000
-    );
+    let clock = time.time();
+    out.push(b'"');
+    day(out, time.date_naive());
+    out.push(b'T');
+    hour(out, clock);
+    out.push(b'.');
+    digits(out, clock.nanosecond() % 1_000_000_000 / 1000, 6);
+    out.extend_from_slice(b"Z\"");
 }
 
 /// Writes `YYYY-MM-DD`.
 pub(crate) fn date(out: &mut Vec<u8>, date: NaiveDate) {
-    let _ = write!(out, "\"{}\"", Year(date));
+    out.push(b'"');
+    day(out, date);
+    out.push(b'"');
 }
 
 /// Writes `HH:MM:SS`, with microseconds where there are any.
 pub(crate) fn time(out: &mut Vec<u8>, time: NaiveTime) {
-    let _ = write!(out, "\"{:02}:{:02}:{:02}", time.hour(), time.minute(), time.second());
+    out.push(b'"');
+    hour(out, time);
     match time.nanosecond() % 1_000_000_000 / 1000 {
         0 => {}
         micros => {
-            let _ = write!(out, ".{micros:06}");
+            out.push(b'.');
+            digits(out, micros, 6);
         }
     }
     out.push(b'"');
+}
+
+/// A year has at least four digits.
+fn day(out: &mut Vec<u8>, date: NaiveDate) {
+    match u32::try_from(date.year()) {
+        Ok(year @ 0..=9999) => digits(out, year, 4),
+        _ => {
+            let _ = write!(out, "{:04}", date.year());
+        }
+    }
+    out.push(b'-');
+    digits(out, date.month(), 2);
+    out.push(b'-');
+    digits(out, date.day(), 2);
+}
+
+fn hour(out: &mut Vec<u8>, time: NaiveTime) {
+    digits(out, time.hour(), 2);
+    out.push(b':');
+    digits(out, time.minute(), 2);
+    out.push(b':');
+    digits(out, time.second(), 2);
 }
 
 /// Writes JSON in one canonical form: no white space, keys sorted, the last of equal keys.
@@ -144,15 +178,6 @@ fn number(out: &mut Vec<u8>, source: &str) {
     }
 }
 
-/// A date with a year of at least four digits.
-struct Year(NaiveDate);
-
-impl std::fmt::Display for Year {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:04}-{:02}-{:02}", self.0.year(), self.0.month(), self.0.day())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,5 +233,9 @@ mod tests {
             r#""01:02:03.000040""#
         );
         assert_eq!(written(|out| float64(out, f64::NAN)), "null");
+        let year = |year| NaiveDate::from_ymd_opt(year, 1, 2).unwrap();
+        assert_eq!(written(|out| date(out, year(7))), r#""0007-01-02""#);
+        assert_eq!(written(|out| date(out, year(12_345))), r#""12345-01-02""#);
+        assert_eq!(written(|out| date(out, year(-44))), r#""-044-01-02""#);
     }
 }

@@ -1,5 +1,6 @@
 //! The databases: the only room that names sqlx and sea-orm connections.
 
+mod admit;
 mod audit;
 mod bucket_set;
 mod check;
@@ -17,10 +18,13 @@ mod postgres;
 mod read;
 mod rules;
 mod scope;
+mod settle;
 mod sql;
 mod sqlite;
+mod turn;
 mod write;
 
+pub use admit::{Sequence, Standing};
 pub use audit::{Audit, AuditEntry, AuditPage, AuditQuery};
 pub use error::StoreError;
 pub(crate) use error::{Fault, fault};
@@ -29,9 +33,11 @@ pub use health::{Holder, Horizon, PoolUse};
 pub use job::{ClaimedJob, FailedJob, JobCounts};
 pub use note::Touched;
 pub(crate) use number::Counters;
-pub use outside::Outside;
+pub(crate) use outside::{Heard, MESSAGE_ROOM, Outside};
 pub use read::{Answer, Ask, Body, Change, Client, Clock, Frame, Image, LaneRead, Position, ScopeArg, Tie};
-pub use write::{Claim, Record, Sequence, Stored, WriteTx, Written};
+pub use settle::{Settle, Settled};
+pub use turn::Turn;
+pub use write::{Claim, Record, Stored, WriteTx, Written};
 
 use crate::schema::Schema;
 use bucket_set::BucketSets;
@@ -90,6 +96,15 @@ impl Store {
     #[must_use]
     pub fn with_audit(mut self, audit: Audit) -> Self {
         self.audit = audit;
+        self
+    }
+
+    /// The same, listening to Postgres at this URL: one that leads past a pooler.
+    #[must_use]
+    pub fn with_listen_url(mut self, url: Option<String>) -> Self {
+        if let (Backend::Postgres(store), Some(url)) = (&mut self.backend, url) {
+            store.listen_at(url);
+        }
         self
     }
 
@@ -324,6 +339,23 @@ impl Store {
         }
     }
 
+    /// The frame and the actor's memberships now; it knows nothing of the clock.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn frame(&self, principal: &Principal) -> Result<Frame, StoreError> {
+        let args = self.scope_args(principal);
+        let values = args.iter().map(|arg| self.scope_value(arg));
+        let db = self.reads();
+        let sql = Statement::from_sql_and_values(db.get_database_backend(), &self.scope_sql().sql, values);
+        let mut frame = Frame::default();
+        for row in db.query_all_raw(sql).await? {
+            let (rule, param): (i32, i32) = (row.try_get("", "rule")?, row.try_get("", "param")?);
+            frame.take(rule.into(), param.into(), row.try_get("", "value")?, row.try_get("", "collected")?);
+        }
+        Ok(frame)
+    }
+
     /// A membership argument as a sea-orm value of the type that the dialect compares with.
     fn scope_value(&self, arg: &ScopeArg) -> Value {
         use nizhal_core::SqlType;
@@ -382,6 +414,22 @@ impl Snapshot<'_> {
         match &mut self.on {
             SnapshotOn::Postgres(snapshot) => snapshot.ask(ask).await,
             SnapshotOn::Sqlite(snapshot) => snapshot.ask(ask).await,
+        }
+    }
+
+    /// Gives every row that is left in a lane of a snapshot that is held and that needs no tombstones: its slot, a line's worth
+    /// of JSON objects with commas between, and how many. False, and nothing is given, where that cannot be done.
+    ///
+    /// # Errors
+    /// When the database fails, or the reader.
+    pub async fn rest<E: From<StoreError>>(
+        &mut self,
+        lane: &LaneRead<'_>,
+        give: impl AsyncFnMut(usize, Vec<u8>, usize) -> Result<(), E>,
+    ) -> Result<bool, E> {
+        match &mut self.on {
+            SnapshotOn::Postgres(snapshot) => snapshot.rest(lane, give).await,
+            SnapshotOn::Sqlite(_) => Ok(false),
         }
     }
 

@@ -1,59 +1,128 @@
-//! Writers from outside this process, heard so that their writes ping too.
+//! What is heard from the database: writes that this process did not make, and what other servers tell.
 
 use super::{Backend, Store, StoreError, note, postgres::SOMETHING};
 use crate::engine::Bucket;
+use sea_orm::{DbErr, RuntimeErr};
+use sha2::{Digest, Sha256};
 use sqlx::postgres::PgListener;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often a SQLite file is looked at: it has no way to call.
 const LOOK: Duration = Duration::from_millis(250);
+/// The most bytes of a message to other servers; Postgres takes less than 8,000.
+pub(crate) const MESSAGE_ROOM: usize = 7_900;
 
 /// Hears of writes that this process did not make. What it says are hints, as all pings are.
-#[derive(Debug)]
-pub enum Outside {
+pub(crate) enum Outside {
     /// LISTEN on a connection of its own.
-    #[doc(hidden)]
-    Postgres(PgListener),
+    Postgres { listener: PgListener, proofs: String, bus: String },
     /// A look at the note, now and then.
-    #[doc(hidden)]
-    Sqlite,
+    Sqlite { looked: bool },
+}
+
+/// What was heard.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    /// Somebody wrote here.
+    Wrote(Vec<Bucket>),
+    /// Somebody wrote, and it is too long to say where.
+    Something,
+    /// Another server, or this one, said this.
+    Message(String),
+    /// Our own proof with this number: all that was committed before it was heard.
+    Proof(u64),
+    /// All that was committed before this instant was heard.
+    Until(Instant),
 }
 
 impl Store {
-    /// Begins to listen.
+    /// Begins to listen; also to other servers, when `bus` says so. `listener` is this process among them.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn outside(&self) -> Result<Outside, StoreError> {
+    pub(crate) async fn outside(&self, listener: u64, bus: bool) -> Result<Outside, StoreError> {
         match &self.backend {
-            Backend::Postgres(store) => store.outside().await,
-            Backend::Sqlite(_) => Ok(Outside::Sqlite),
+            Backend::Postgres(store) => store.outside(listener, bus).await,
+            Backend::Sqlite(_) => Ok(Outside::Sqlite { looked: false }),
         }
     }
 
-    /// Waits for the next writes; `None` when some may have been missed and everybody should pull.
+    /// Waits for the next that is heard.
     ///
     /// # Errors
-    /// When the database fails; it may be asked again.
-    pub async fn heard(&self, outside: &mut Outside) -> Result<Option<Vec<Bucket>>, StoreError> {
+    /// When the database fails or the connection is lost: what came meanwhile is not known, and it must be listened to anew.
+    pub(crate) async fn heard(&self, outside: &mut Outside) -> Result<Heard, StoreError> {
         match (outside, &self.backend) {
-            (Outside::Postgres(listener), _) => match listener.try_recv().await? {
-                Some(notification) if notification.payload() != SOMETHING => {
-                    Ok(Some(shown([notification.payload().to_owned()])))
+            (Outside::Postgres { listener, proofs, bus }, _) => {
+                let Some(said) = listener.try_recv().await? else { return Err(lost()) };
+                let payload = said.payload();
+                Ok(if said.channel() == proofs {
+                    Heard::Proof(payload.parse().unwrap_or_default())
+                } else if said.channel() == bus {
+                    Heard::Message(payload.to_owned())
+                } else if payload == SOMETHING {
+                    Heard::Something
+                } else {
+                    Heard::Wrote(shown([payload.to_owned()]))
+                })
+            }
+            (Outside::Sqlite { looked }, Backend::Sqlite(store)) => {
+                if std::mem::replace(looked, true) {
+                    tokio::time::sleep(LOOK).await;
                 }
-                // Too long to say, or the connection was lost and is back.
-                _ => Ok(None),
-            },
-            (Outside::Sqlite, Backend::Sqlite(store)) => loop {
+                let began = Instant::now();
                 let buckets = shown(store.outside_notes().await?);
-                if !buckets.is_empty() {
-                    return Ok(Some(buckets));
+                if buckets.is_empty() {
+                    return Ok(Heard::Until(began));
                 }
-                tokio::time::sleep(LOOK).await;
-            },
-            (Outside::Sqlite, Backend::Postgres(_)) => unreachable!("a store hears with its own kind of ear"),
+                // What was found is told first; the next look follows at once.
+                *looked = false;
+                Ok(Heard::Wrote(buckets))
+            }
+            (Outside::Sqlite { .. }, Backend::Postgres(_)) => unreachable!("a store hears with its own kind of ear"),
         }
     }
+
+    /// Tells the other servers on this database, all in one transaction; nobody else hears it.
+    ///
+    /// # Errors
+    /// When the database fails, or has no way to call.
+    pub(crate) async fn tell(&self, messages: &[String]) -> Result<(), StoreError> {
+        match &self.backend {
+            Backend::Postgres(store) => store.tell(messages).await,
+            Backend::Sqlite(_) => Err(StoreError::Schema("SQLite cannot call other servers".to_owned())),
+        }
+    }
+
+    /// Sends a notification that comes back as [`Heard::Proof`] after all that was committed before it; false on SQLite, where
+    /// nothing comes back and the looks themselves are the proof.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn send_proof(&self, listener: u64, number: u64) -> Result<bool, StoreError> {
+        match &self.backend {
+            Backend::Postgres(store) => store.send_proof(listener, number).await.map(|()| true),
+            Backend::Sqlite(_) => Ok(false),
+        }
+    }
+
+    /// What tells this database from all others, and cannot be guessed from outside.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn identity(&self) -> Result<String, StoreError> {
+        let sql = "select secret from _nizhal_control where id = 1";
+        let secret: String = match &self.backend {
+            Backend::Postgres(store) => sqlx::query_scalar(sql).fetch_one(store.pool()).await?,
+            Backend::Sqlite(store) => sqlx::query_scalar(sql).fetch_one(store.pool()).await?,
+        };
+        let digest = Sha256::digest(format!("realtime\n{secret}"));
+        Ok(digest.iter().take(12).map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+fn lost() -> StoreError {
+    StoreError::Unavailable(DbErr::Conn(RuntimeErr::Internal("the connection that listens was lost".to_owned())))
 }
 
 fn shown(lines: impl IntoIterator<Item = String>) -> Vec<Bucket> {

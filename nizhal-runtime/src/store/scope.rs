@@ -16,42 +16,19 @@ pub(crate) struct ScopeSql {
 impl ScopeSql {
     /// Relies on the membership tables' indexes on their claim columns (`provision`).
     pub(crate) fn new(dialect: Dialect, rules: &[Rule]) -> Self {
-        let int = |number: &str| match dialect {
-            Dialect::Postgres => format!("{number}::int4"),
-            Dialect::Sqlite => number.to_owned(),
-        };
         let none = if dialect == Dialect::Postgres { "null::bigint" } else { "null" };
-        let mut args: Vec<(ClaimOf, SqlType)> = Vec::new();
-        let frame = int("-1");
+        let frame = int(dialect, "-1");
         let part = |at: &str, value: &str| {
             format!(
                 "select {frame} as rule, {} as param, {value} as value, collected from _nizhal_control where id = 1",
-                int(at)
+                int(dialect, at)
             )
         };
         let mut sql =
             [part("0", "epoch"), part("1", "secret"), part("2", "home"), part("3", "rules")].join(" union all ");
-        for (rule_at, rule) in rules.iter().enumerate() {
-            for (param_at, param) in rule.params.iter().enumerate() {
-                let ParamSource::Member { table, column, filters } = &param.source else { continue };
-                let value = dialect.text_of(&col("m", &table.columns[*column]), param.sql);
-                let synced = rules.iter().flat_map(|rule| &rule.tables).any(|synced| synced.table.name == table.name);
-                let conditions = conditions(dialect, table, synced, filters, |claim, column| {
-                    args.push((claim.clone(), column.sql));
-                    let place = format!("${}", args.len());
-                    match dialect {
-                        Dialect::Postgres => format!("{place}::text::{}", column.sql.postgres()),
-                        Dialect::Sqlite => place,
-                    }
-                });
-                let (rule_at, param_at) = (int(&rule_at.to_string()), int(&param_at.to_string()));
-                sql.push_str(&format!(
-                    "\nunion all select distinct {rule_at}, {param_at}, {value}, {none} from {} m where {} and {} is not null",
-                    quote(table.name),
-                    conditions,
-                    col("m", &table.columns[*column]),
-                ));
-            }
+        let (members, args) = members(dialect, rules, |at| format!("${at}"));
+        for member in members {
+            sql.push_str(&format!("\nunion all select rule, param, value, {none} from ({member}) m"));
         }
         Self { sql, args }
     }
@@ -61,6 +38,46 @@ impl ScopeSql {
         let value = |claim: &ClaimOf| claim.get(principal).map(|value| value.to_string());
         self.args.iter().map(|(claim, sql)| ScopeArg { text: value(claim), sql: *sql }).collect()
     }
+}
+
+fn int(dialect: Dialect, number: &str) -> String {
+    match dialect {
+        Dialect::Postgres => format!("{number}::int4"),
+        Dialect::Sqlite => number.to_owned(),
+    }
+}
+
+/// For each parameter that a membership table gives the query of its `(rule, param, value)`, and the claims that they compare
+/// with; `place` says where the first of them is, the second …
+pub(super) fn members(
+    dialect: Dialect,
+    rules: &[Rule],
+    place: impl Fn(usize) -> String,
+) -> (Vec<String>, Vec<(ClaimOf, SqlType)>) {
+    let (mut queries, mut args) = (Vec::new(), Vec::new());
+    for (rule_at, rule) in rules.iter().enumerate() {
+        for (param_at, param) in rule.params.iter().enumerate() {
+            let ParamSource::Member { table, column, filters } = &param.source else { continue };
+            let value = dialect.text_of(&col("m", &table.columns[*column]), param.sql);
+            let synced = rules.iter().flat_map(|rule| &rule.tables).any(|synced| synced.table.name == table.name);
+            let conditions = conditions(dialect, table, synced, filters, |claim, column| {
+                args.push((claim.clone(), column.sql));
+                let place = place(args.len());
+                match dialect {
+                    Dialect::Postgres => format!("{place}::text::{}", column.sql.postgres()),
+                    Dialect::Sqlite => place,
+                }
+            });
+            queries.push(format!(
+                "select distinct {} as rule, {} as param, {value} as value from {} m where {conditions} and {} is not null",
+                int(dialect, &rule_at.to_string()),
+                int(dialect, &param_at.to_string()),
+                quote(table.name),
+                col("m", &table.columns[*column]),
+            ));
+        }
+    }
+    (queries, args)
 }
 
 /// What a membership row `m` must meet; `place` says where a claim's value is. A membership that was softly deleted gives nothing;

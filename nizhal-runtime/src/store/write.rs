@@ -2,7 +2,6 @@
 
 use super::{
     Audit, Store, StoreError,
-    audit::NewEntry,
     field::{self, Conflict},
     note::{self, Touched},
     read::Frame,
@@ -12,17 +11,6 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Statement, Valu
 
 /// The most ids that one statement looks for.
 const MAX_IDS: usize = 500;
-
-/// Where a client's sequence stands.
-#[derive(Debug)]
-pub struct Sequence {
-    /// The actor that the `clientID` belongs to.
-    pub actor: String,
-    /// The last mutation seen.
-    pub last: i64,
-    /// The version that the last mutation with an effect drew.
-    pub last_version: i64,
-}
 
 /// A stored answer.
 #[derive(Debug, Clone)]
@@ -50,34 +38,30 @@ pub struct Claim<'a> {
     pub sequence: Option<(&'a str, i64)>,
     /// The mutator's wire name.
     pub name: &'a str,
-    /// The stamp that its device gave it, clamped.
-    pub stamp: Option<&'a str>,
     /// Its arguments as sent.
     pub args: &'a str,
 }
 
 /// The final answer to a mutation.
-#[derive(Debug, Default)]
-pub struct Record<'a> {
+#[derive(Clone, Debug, Default)]
+pub struct Record {
     /// `applied`, `rejected`, `invalid_args`, `forbidden`, `cancelled` or `unknown_mutator`.
-    pub status: &'a str,
+    pub status: &'static str,
     /// The reason, where it is not `applied`.
-    pub reason: Option<&'a str>,
+    pub reason: Option<String>,
     /// The mutator's result as JSON.
     pub result: Option<String>,
     /// The arg `clientId`, paired with `server_id`.
     pub client_ref: Option<String>,
     /// The id that the server gave.
     pub server_id: Option<String>,
-    /// The version that its writes drew; that of the client's mutation before when it wrote nothing.
-    pub version: i64,
-    /// What it touched.
-    pub touched: &'a [Touched],
 }
 
 /// What a transaction wrote.
 #[derive(Debug, Default)]
 pub struct Written {
+    /// The note that says all of it, as it was read.
+    pub note: String,
     /// The touched buckets.
     pub touched: Vec<Touched>,
     /// The columns that it came too late for.
@@ -87,6 +71,20 @@ pub struct Written {
 }
 
 impl Written {
+    /// Reads a note's lines.
+    pub(super) fn read(note: String) -> Result<Self, StoreError> {
+        let mut written = Self::default();
+        note.lines().try_for_each(|line| written.take(line))?;
+        Ok(Self { note, ..written })
+    }
+
+    /// Takes in what was written later in the same transaction.
+    pub fn add(&mut self, later: Self) {
+        self.touched.extend(later.touched);
+        self.conflicts.extend(later.conflicts);
+        self.version = later.version.or(self.version);
+    }
+
     fn take(&mut self, line: &str) -> Result<(), StoreError> {
         match line.strip_prefix(field::SIGN) {
             Some(conflict) => self.conflicts.push(field::parse(conflict)?),
@@ -105,6 +103,10 @@ pub struct WriteTx<'a> {
 impl<'a> WriteTx<'a> {
     pub(super) fn new(tx: &'a DatabaseTransaction, store: &'a Store) -> Self {
         Self { tx, store }
+    }
+
+    pub(super) fn store(&self) -> &'a Store {
+        self.store
     }
 
     pub(super) fn dialect(&self) -> Dialect {
@@ -127,25 +129,16 @@ impl<'a> WriteTx<'a> {
         Ok(self.tx.query_one_raw(self.statement(sql, values)).await?)
     }
 
-    pub(super) async fn run(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Result<u64, StoreError> {
-        Ok(self.tx.execute_raw(self.statement(sql, values)).await?.rows_affected())
+    pub(super) async fn all(
+        &self,
+        sql: &str,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Result<Vec<QueryResult>, StoreError> {
+        Ok(self.tx.query_all_raw(self.statement(sql, values)).await?)
     }
 
-    /// Finds or makes the client's sequence, and holds it until the transaction ends.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn sequence(&self, client_id: &str, actor: &str) -> Result<Sequence, StoreError> {
-        let sql = "insert into _nizhal_clients (client_id, actor) values ($1, $2) \
-            on conflict (client_id) do update set client_id = excluded.client_id \
-            returning actor, last_mutation_id, last_version";
-        let row = self.one(sql, [client_id.into(), actor.into()]).await?;
-        let row = row.ok_or_else(|| StoreError::Schema("an upsert returned no row".to_owned()))?;
-        Ok(Sequence {
-            actor: row.try_get("", "actor")?,
-            last: row.try_get("", "last_mutation_id")?,
-            last_version: row.try_get("", "last_version")?,
-        })
+    pub(super) async fn run(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Result<u64, StoreError> {
+        Ok(self.tx.execute_raw(self.statement(sql, values)).await?.rows_affected())
     }
 
     /// The stored answer of this mutation, by the table's primary key.
@@ -176,7 +169,7 @@ impl<'a> WriteTx<'a> {
             let places: Vec<String> = (0..some.len()).map(|at| format!("${}", at + 2)).collect();
             let sql = format!(
                 "select client_mutation_id from _nizhal_mutations where actor = $1 and client_mutation_id in ({}) \
-                 and status not in ('applied', 'claimed') order by client_mutation_id limit 1",
+                 and status <> 'applied' order by client_mutation_id limit 1",
                 places.join(", ")
             );
             let values = std::iter::once(actor.into()).chain(some.iter().map(|id| id.as_str().into()));
@@ -187,106 +180,50 @@ impl<'a> WriteTx<'a> {
         Ok(None)
     }
 
-    /// Claims the mutation and tells the database its stamp; false when it was claimed before. Waits for a concurrent claim to end.
+    /// What the transaction wrote so far, since it was last looked at.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn claim(&self, claim: &Claim<'_>) -> Result<bool, StoreError> {
-        let (client_id, mutation_id) = claim.sequence.unzip();
-        let sql = "insert into _nizhal_mutations (actor, client_mutation_id, client_id, mutation_id, name, status) \
-            values ($1, $2, $3, $4, $5, 'claimed') on conflict (actor, client_mutation_id) do nothing";
-        let mut values: Vec<Value> = vec![
-            claim.actor.into(),
-            claim.client_mutation_id.into(),
-            client_id.map(str::to_owned).into(),
-            mutation_id.into(),
-            claim.name.into(),
-        ];
-        match (self.dialect(), claim.stamp) {
-            (Dialect::Postgres, Some(stamp)) => {
-                values.push(stamp.into());
-                let sql = format!("{sql} returning set_config('nizhal.hlc', $6, true)");
-                Ok(self.one(&sql, values).await?.is_some())
-            }
-            (Dialect::Sqlite, Some(stamp)) => {
-                self.run("update _nizhal_control set hlc = $1 where id = 1", [stamp.into()]).await?;
-                Ok(self.run(sql, values).await? == 1)
-            }
-            (_, None) => Ok(self.run(sql, values).await? == 1),
-        }
+    pub async fn look(&self) -> Result<Written, StoreError> {
+        self.note(true).await
     }
 
-    /// What the transaction wrote so far.
+    /// The same, and leaves the note to be looked at again.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn written(&self) -> Result<Written, StoreError> {
+        self.note(false).await
+    }
+
+    async fn note(&self, clear: bool) -> Result<Written, StoreError> {
         match self.store.dialect() {
             Dialect::Postgres => {
-                let sql = "select coalesce(current_setting('nizhal.touched', true), '') as touched, \
-                    nullif(current_setting('nizhal.version', true), '')::bigint as version";
-                let mut written = Written::default();
-                let Some(row) = self.one(sql, []).await? else { return Ok(written) };
+                // What is read comes first; a setting is text from its beginning on.
+                let clear = if clear { ", set_config('nizhal.touched', '', true)" } else { "" };
+                let sql = format!(
+                    "select coalesce(current_setting('nizhal.touched', true), '') as touched, \
+                     nullif(current_setting('nizhal.version', true), '')::bigint as version{clear}"
+                );
+                let Some(row) = self.one(&sql, []).await? else { return Ok(Written::default()) };
                 let lines: String = row.try_get("", "touched")?;
-                lines.lines().try_for_each(|line| written.take(line))?;
-                written.version = row.try_get("", "version")?;
-                Ok(written)
+                Ok(Written { version: row.try_get("", "version")?, ..Written::read(lines)? })
             }
             Dialect::Sqlite => {
-                let sql = "select note, (select txn from _nizhal_control where id = 1) as version from _nizhal_touched";
-                let rows = self.tx.query_all_raw(self.statement(sql, [])).await?;
-                let mut written = Written::default();
-                for row in rows {
-                    written.take(&row.try_get::<String>("", "note")?)?;
-                    written.version = row.try_get("", "version")?;
+                let txn = "(select txn from _nizhal_control where id = 1) as version";
+                let sql = match clear {
+                    true => format!("delete from _nizhal_touched returning note, {txn}"),
+                    false => format!("select note, {txn} from _nizhal_touched"),
+                };
+                let (mut note, mut version) = (String::new(), None);
+                for row in self.all(&sql, []).await? {
+                    note.push_str(&row.try_get::<String>("", "note")?);
+                    note.push('\n');
+                    version = row.try_get("", "version")?;
                 }
-                Ok(written)
+                Ok(Written { version, ..Written::read(note)? })
             }
         }
-    }
-
-    /// Stores the answer and the audit entry, and uses up the sequence number.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn record(&self, claim: &Claim<'_>, record: Record<'_>) -> Result<(), StoreError> {
-        let sql = "update _nizhal_mutations set status = $3, reason = $4, result = $5, client_ref = $6, \
-            server_id = $7, version = $8 where actor = $1 and client_mutation_id = $2";
-        let values = vec![
-            claim.actor.into(),
-            claim.client_mutation_id.into(),
-            record.status.into(),
-            record.reason.map(str::to_owned).into(),
-            record.result.into(),
-            record.client_ref.into(),
-            record.server_id.into(),
-            record.version.into(),
-        ];
-        let entry = NewEntry {
-            kind: "mutation",
-            actor: claim.actor,
-            id: claim.client_mutation_id,
-            sequence: claim.sequence,
-            name: claim.name,
-            status: record.status,
-            touched: record.touched,
-            args: claim.args,
-        };
-        self.run_audited(sql, values, &entry).await?;
-        self.advance(claim, record.version).await
-    }
-
-    /// Uses up the sequence number.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn advance(&self, claim: &Claim<'_>, version: i64) -> Result<(), StoreError> {
-        if let Some((client_id, mutation_id)) = claim.sequence {
-            let sql = "update _nizhal_clients set last_mutation_id = $2, last_version = $3, seen_at = current_timestamp \
-                where client_id = $1";
-            self.run(sql, [client_id.into(), mutation_id.into(), version.into()]).await?;
-        }
-        Ok(())
     }
 
     /// The frame and the actor's memberships, as this transaction sees them; it knows nothing of the clock.
@@ -295,9 +232,8 @@ impl<'a> WriteTx<'a> {
     /// When the database fails.
     pub async fn frame(&self, args: &[super::read::ScopeArg]) -> Result<Frame, StoreError> {
         let values = args.iter().map(|arg| self.store.scope_value(arg));
-        let rows = self.tx.query_all_raw(self.statement(&self.store.scope_sql().sql, values)).await?;
         let mut frame = Frame::default();
-        for row in rows {
+        for row in self.all(&self.store.scope_sql().sql, values).await? {
             let (rule, param): (i32, i32) = (row.try_get("", "rule")?, row.try_get("", "param")?);
             frame.take(rule.into(), param.into(), row.try_get("", "value")?, row.try_get("", "collected")?);
         }
@@ -309,9 +245,20 @@ impl<'a> WriteTx<'a> {
     /// # Errors
     /// When the database fails.
     pub async fn finish(&self) -> Result<(), StoreError> {
-        if self.store.dialect() == Dialect::Sqlite {
+        match self.dialect() {
+            Dialect::Postgres => Ok(()),
+            Dialect::Sqlite => super::sqlite::settled(self.tx).await,
+        }
+    }
+
+    /// Clears what a push noted, for the next one in the transaction.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn end_push(&self) -> Result<(), StoreError> {
+        if self.dialect() == Dialect::Sqlite {
+            self.run("update _nizhal_control set hlc = null where id = 1 and hlc is not null", []).await?;
             self.run("delete from _nizhal_touched", []).await?;
-            self.run("update _nizhal_control set txn = null, hlc = null where id = 1", []).await?;
         }
         Ok(())
     }

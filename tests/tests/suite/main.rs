@@ -1,5 +1,6 @@
 //! Suites that cut across crates: the engine against an oracle, the store against other writers, the routes in another's app.
 
+mod batch;
 mod column;
 mod crdt;
 mod embed;

@@ -34,14 +34,14 @@ const ROWS: &str = "
     set session_replication_role = origin;
     analyze _nizhal_clients";
 
-struct World {
-    app: App,
-    db: Connection,
+pub(crate) struct World {
+    pub(crate) app: App,
+    pub(crate) db: Connection,
     cluster: Cluster,
 }
 
 impl World {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let options = "-c shared_preload_libraries=auto_explain,pg_stat_statements -c auto_explain.log_min_duration=0 \
             -c auto_explain.log_analyze=on -c auto_explain.log_timing=off -c auto_explain.log_format=json \
             -c pg_stat_statements.track_planning=on -c autovacuum=off -c max_wal_size=8GB";
@@ -173,7 +173,7 @@ fn inv29_every_scan_uses_its_index() {
 }
 
 /// Each statement that the server ran since the last reset, with the number of its calls and of its plannings.
-async fn statistics(db: &mut Connection) -> Vec<(String, u64, u64)> {
+pub(crate) async fn statistics(db: &mut Connection) -> Vec<(String, u64, u64)> {
     let sql =
         "select query, calls::text, plans::text from pg_stat_statements where query not like '%pg_stat_statements%'";
     let text = |row: &[Option<String>], at: usize| row[at].clone().unwrap_or_default();
@@ -212,7 +212,7 @@ fn inv29_a_pull_with_nothing_new_is_two_statements() {
     run(a_pull_with_nothing_new_is_two_statements());
 }
 
-fn run(test: impl Future<Output = ()>) {
+pub(crate) fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.expect("a runtime starts").block_on(test);
 }

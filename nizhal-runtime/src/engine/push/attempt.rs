@@ -1,15 +1,15 @@
 //! One mutation: in one transaction of its own, applied exactly once, answered the same for ever.
 
-use super::{Engine, Ids, PushFailure, numbered};
-use crate::engine::scope::Choices;
-use crate::observe::ConflictEvent;
-use crate::store::{Claim, Conflict, Counters, Fault, Record, StoreError, Stored, Touched, fault};
-use futures_util::FutureExt;
+use super::{
+    Engine, Ids, PushFailure, numbered,
+    run::{Ran, Run},
+};
+use crate::store::{Claim, Conflict, Fault, Record, Settle, Settled, StoreError, Stored, Touched, Written, fault};
 use nizhal_core::{
-    Applied, CtxParts, Error, Hlc, MutatorEntry, Principal, Random, ServerParts,
+    Hlc, NewJob, Principal,
     wire::{Mutation, Wire},
 };
-use std::panic::AssertUnwindSafe;
+use sea_orm::DatabaseTransaction;
 
 /// How often a mutation is tried again after a deadlock or serialization failure before it is answered 503.
 const ATTEMPTS: usize = 10;
@@ -27,6 +27,26 @@ pub(super) enum Outcome {
     Barred(PushFailure),
 }
 
+/// Why a mutation has no outcome.
+enum Undone {
+    /// It may have one when it is tried again.
+    Again(PushFailure),
+    /// It has none.
+    Failed(PushFailure),
+}
+
+impl<E: Into<PushFailure>> From<E> for Undone {
+    fn from(error: E) -> Self {
+        match error.into() {
+            PushFailure::Store(StoreError::Unavailable(error)) if fault(&error) == Fault::Retry => {
+                Self::Again(StoreError::Unavailable(error).into())
+            }
+            PushFailure::Store(StoreError::Overtaken) => Self::Again(StoreError::Overtaken.into()),
+            failure => Self::Failed(failure),
+        }
+    }
+}
+
 impl Engine {
     /// One mutation, tried again while the database says that it may succeed.
     pub(super) async fn apply(
@@ -35,119 +55,113 @@ impl Engine {
         wire: Wire,
         mutation: &Mutation,
     ) -> Result<Outcome, PushFailure> {
-        let (hlc, of_device) = self.stamp(mutation);
-        let stamp = (of_device && self.merges_columns).then(|| hlc.to_string());
+        let (hlc, stamp) = self.stamp(mutation);
+        let claim = claim_of(principal, mutation);
         let mut tried = 0;
         loop {
             tried += 1;
-            let claim = Claim {
-                actor: principal.key(),
-                client_mutation_id: &mutation.client_mutation_id,
-                sequence: mutation.client_id.as_deref().zip(numbered(mutation)),
-                name: &mutation.name,
-                stamp: stamp.as_deref(),
-                args: mutation.args.get(),
-            };
             let unknown = || PushFailure::UnknownMutator(mutation.name.clone());
             let outcome = match (self.schema.mutator(&mutation.name), wire) {
-                (Some(entry), _) => self.attempt(principal, wire, entry, (mutation, hlc), &claim).await,
+                (Some(entry), _) => {
+                    let run = Run { principal, entry, mutation, hlc };
+                    self.attempt(wire, run, &claim, stamp.as_deref()).await
+                }
                 (None, Wire::One) => Ok(Outcome::Barred(unknown())),
-                (None, Wire::Two) => self.refuse(&claim, unknown()).await,
+                (None, Wire::Two) => self.refuse(principal, &claim, unknown()).await,
             };
             match outcome {
-                Err(PushFailure::Store(StoreError::Unavailable(error)))
-                    if tried < ATTEMPTS && fault(&error) == Fault::Retry =>
-                {
-                    tokio::task::yield_now().await;
-                }
-                outcome => return outcome,
+                Ok(outcome) => return Ok(outcome),
+                Err(Undone::Again(_)) if tried < ATTEMPTS => tokio::task::yield_now().await,
+                Err(Undone::Again(failure) | Undone::Failed(failure)) => return Err(failure),
             }
         }
     }
 
     async fn attempt(
         &self,
-        principal: &Principal,
         wire: Wire,
-        entry: &MutatorEntry,
-        (mutation, hlc): (&Mutation, Hlc),
+        run: Run<'_>,
         claim: &Claim<'_>,
-    ) -> Result<Outcome, PushFailure> {
-        let tx = self.store.begin().await?;
-        let before = match self.admit(&tx, claim).await? {
+        stamp: Option<&str>,
+    ) -> Result<Outcome, Undone> {
+        let (tx, turn) = self.store.begin_push().await?;
+        // The transaction goes along, so that it is gone where that fails.
+        match self.attempt_on(tx, wire, run, claim, stamp).await {
+            Ok(Attempted::Kept { tx, outcome, jobs, conflicts }) => {
+                turn.commit(tx).await?;
+                self.jobs_came(&jobs);
+                self.conflicted(&conflicts);
+                Ok(outcome)
+            }
+            Ok(Attempted::Gone(ended)) => {
+                turn.abandon().await;
+                match ended {
+                    Ok(outcome) => Ok(outcome),
+                    Err(refusal) => self.refuse(run.principal, claim, refusal).await,
+                }
+            }
+            Err(undone) => {
+                turn.abandon().await;
+                Err(undone)
+            }
+        }
+    }
+
+    async fn attempt_on(
+        &self,
+        tx: DatabaseTransaction,
+        wire: Wire,
+        run: Run<'_>,
+        claim: &Claim<'_>,
+        stamp: Option<&str>,
+    ) -> Result<Attempted, Undone> {
+        let Run { principal, entry, mutation, .. } = run;
+        let before = match self.admit(&tx, claim, stamp).await? {
             Admission::Run { last_version } => last_version,
-            Admission::Seen { stored, last } => {
-                self.store.on(&tx).finish().await?;
-                tx.commit().await.map_err(StoreError::from)?;
-                return Ok(Outcome::Seen { stored, last });
-            }
-            Admission::Barred(failure) => {
-                tx.rollback().await.map_err(StoreError::from)?;
-                return Ok(Outcome::Barred(failure));
-            }
+            Admission::Seen { stored, last } => return self.kept(tx, Outcome::Seen { stored, last }).await,
+            Admission::Barred(failure) => return gone(tx, Ok(Outcome::Barred(failure))).await,
         };
         if wire == Wire::Two
             && let Some(refused) = self.store.on(&tx).refused(claim.actor, &mutation.depends_on).await?
         {
-            tx.rollback().await.map_err(StoreError::from)?;
-            return self.refuse(claim, PushFailure::Cancelled(refused)).await;
+            return gone(tx, Err(PushFailure::Cancelled(refused))).await;
         }
-        let parts = CtxParts {
-            tx,
-            principal: principal.clone(),
-            now: self.environment.now(),
-            hlc,
-            ids: {
-                let environment = self.environment.clone();
-                Box::new(move || environment.new_id())
-            },
-            jobs: Vec::new(),
-            random: Random::of(&mutation.client_mutation_id),
-            server: Some(ServerParts { numbers: &Counters }),
+        let Ran { tx, jobs, result } = self.run(run, tx).await?;
+        let record = match result {
+            Ok(record) => record,
+            Err(refusal) => return gone(tx, Err(refusal)).await,
         };
-        let called = AssertUnwindSafe((entry.call)(parts, &mutation.args)).catch_unwind().await;
-        let (parts, result) = called.map_err(|panic| PushFailure::Internal(panic_text(&panic).into()))?;
-        let tx = parts.tx;
-        let refusal = match result {
-            Ok(applied) => {
-                let written = self.store.on(&tx).written().await?;
-                if self.may_write(&tx, principal, entry, &written.touched).await? {
-                    let write = self.store.on(&tx);
-                    let version = written.version.unwrap_or(before);
-                    let record = Record { touched: &written.touched, ..record_of(&applied, mutation, version) };
-                    let ids = Ids { client_ref: record.client_ref.clone(), server_id: record.server_id.clone() };
-                    write.record(claim, record).await?;
-                    self.enqueue(&tx, &parts.jobs).await?;
-                    write.finish().await?;
-                    tx.commit().await.map_err(StoreError::from)?;
-                    self.jobs_came(&parts.jobs);
-                    self.conflicted(&written.conflicts);
-                    return Ok(Outcome::Applied { touched: written.touched, ids });
-                }
-                PushFailure::Forbidden
-            }
-            // A reason may quote what the device sent, and Postgres cannot keep U+0000.
-            Err(Error::Rejected(reason)) => PushFailure::Rejected(reason.replace('\0', "")),
-            Err(Error::InvalidArgs(reason)) => PushFailure::InvalidArgs(reason.replace('\0', "")),
-            Err(Error::Db(error)) => match fault(&error) {
-                Fault::Constraint => PushFailure::Rejected("the data breaks a constraint of the database".to_owned()),
-                Fault::Retry | Fault::Unavailable => return Err(StoreError::from(error).into()),
-                Fault::Bug => return Err(PushFailure::Internal(error.into())),
-            },
-            Err(Error::Internal(cause)) => return Err(PushFailure::Internal(cause)),
-            Err(other) => return Err(PushFailure::Internal(other.into())),
-        };
-        tx.rollback().await.map_err(StoreError::from)?;
-        self.refuse(claim, refusal).await
+        let ids = ids_of(&record);
+        let answers = [(*claim, record)];
+        let settled = self.settle(&tx, principal, before, &answers).await?;
+        if !self.may_write(principal, entry, &settled.written.touched, &settled)? {
+            return gone(tx, Err(PushFailure::Forbidden)).await;
+        }
+        let Written { touched, conflicts, .. } = settled.written;
+        let write = self.store.on(&tx);
+        write.log(&[(claim, answers[0].1.status, &touched)]).await?;
+        self.enqueue(&tx, &jobs).await?;
+        write.end_push().await?;
+        Ok(Attempted::Kept { tx, outcome: Outcome::Applied { touched, ids }, jobs, conflicts })
+    }
+
+    async fn kept(&self, tx: DatabaseTransaction, outcome: Outcome) -> Result<Attempted, Undone> {
+        self.store.on(&tx).end_push().await?;
+        Ok(Attempted::Kept { tx, outcome, jobs: Vec::new(), conflicts: Vec::new() })
     }
 
     /// Sequence and claim: whether the mutation is to run.
-    async fn admit(&self, tx: &sea_orm::DatabaseTransaction, claim: &Claim<'_>) -> Result<Admission, StoreError> {
+    async fn admit(
+        &self,
+        tx: &DatabaseTransaction,
+        claim: &Claim<'_>,
+        stamp: Option<&str>,
+    ) -> Result<Admission, StoreError> {
         let write = self.store.on(tx);
+        let client_id = claim.sequence.map(|(client_id, _)| client_id);
+        let standing = write.admit(claim.actor, client_id, &[claim.client_mutation_id], stamp).await?;
         let mut last_version = 0;
-        let mut number = None;
-        if let Some((client_id, id)) = claim.sequence {
-            let sequence = write.sequence(client_id, claim.actor).await?;
+        if let (Some((_, id)), Some(sequence)) = (claim.sequence, standing.sequence) {
             if sequence.actor != claim.actor {
                 return Ok(Admission::Barred(PushFailure::ClientIdTaken));
             }
@@ -159,84 +173,80 @@ impl Engine {
             if id > sequence.last + 1 {
                 return Ok(Admission::Barred(PushFailure::OutOfOrder { got: id, last: sequence.last }));
             }
-            number = Some(id);
         }
-        if write.claim(claim).await? {
+        if !standing.known {
             return Ok(Admission::Run { last_version });
         }
         // The same mutation under a new number: the number is used up, the answer is that of then. It is acknowledged when what
         // it wrote then is in the rows.
         let stored = write.stored(claim.actor, claim.client_mutation_id).await?;
         let version = stored.as_ref().map_or(0, |stored| stored.version);
-        write.advance(claim, last_version.max(version)).await?;
-        Ok(Admission::Seen { stored, last: number })
+        if let Some((client_id, id)) = claim.sequence {
+            write.advance(client_id, id, last_version.max(version)).await?;
+        }
+        Ok(Admission::Seen { stored, last: claim.sequence.map(|(_, id)| id) })
+    }
+
+    /// Files the answer, for now: what it wrote is yet to be judged.
+    async fn settle(
+        &self,
+        tx: &DatabaseTransaction,
+        principal: &Principal,
+        before: i64,
+        answers: &[(Claim<'_>, Record)],
+    ) -> Result<Settled, Undone> {
+        let sequence = answers.last().and_then(|(claim, _)| claim.sequence);
+        let settle = Settle { principal, sequence, before, answers, looked: "" };
+        let settled = self.store.on(tx).settle(&settle).await?;
+        if !settled.filed {
+            // Another delivery was quicker, and what it was answered is the answer.
+            return Err(StoreError::Overtaken.into());
+        }
+        Ok(settled)
     }
 
     /// Stores a final refusal in a transaction of its own; the mutation's was rolled back.
-    async fn refuse(&self, claim: &Claim<'_>, refusal: PushFailure) -> Result<Outcome, PushFailure> {
-        let tx = self.store.begin().await?;
-        let outcome = match self.admit(&tx, claim).await? {
+    async fn refuse(&self, principal: &Principal, claim: &Claim<'_>, refusal: PushFailure) -> Result<Outcome, Undone> {
+        let (tx, turn) = self.store.begin_push().await?;
+        match self.refuse_on(tx, principal, claim, refusal).await {
+            Ok(Attempted::Kept { tx, outcome, .. }) => {
+                turn.commit(tx).await?;
+                Ok(outcome)
+            }
+            Ok(Attempted::Gone(ended)) => {
+                turn.abandon().await;
+                ended.map_err(Undone::Failed)
+            }
+            Err(undone) => {
+                turn.abandon().await;
+                Err(undone)
+            }
+        }
+    }
+
+    async fn refuse_on(
+        &self,
+        tx: DatabaseTransaction,
+        principal: &Principal,
+        claim: &Claim<'_>,
+        refusal: PushFailure,
+    ) -> Result<Attempted, Undone> {
+        match self.admit(&tx, claim, None).await? {
             Admission::Run { last_version } => {
-                let (status, reason) = match &refusal {
-                    PushFailure::Rejected(reason) => ("rejected", Some(reason.as_str())),
-                    PushFailure::InvalidArgs(reason) => ("invalid_args", Some(reason.as_str())),
-                    PushFailure::Cancelled(on) => ("cancelled", Some(on.as_str())),
-                    PushFailure::UnknownMutator(name) => ("unknown_mutator", Some(name.as_str())),
-                    _ => ("forbidden", None),
-                };
-                let record = Record { status, reason, version: last_version, ..Record::default() };
-                self.store.on(&tx).record(claim, record).await?;
-                Outcome::Refused(refusal)
+                let answers = [(*claim, refused(&refusal))];
+                self.settle(&tx, principal, last_version, &answers).await?;
+                self.store.on(&tx).log(&[(claim, answers[0].1.status, &[])]).await?;
+                self.kept(tx, Outcome::Refused(refusal)).await
             }
             // Somebody delivered it in between; whatever was answered then is the answer.
-            Admission::Seen { stored, last } => Outcome::Seen { stored, last },
-            Admission::Barred(failure) => {
-                tx.rollback().await.map_err(StoreError::from)?;
-                return Ok(Outcome::Barred(failure));
-            }
-        };
-        self.store.on(&tx).finish().await?;
-        tx.commit().await.map_err(StoreError::from)?;
-        Ok(outcome)
-    }
-
-    /// Whether every touched bucket is the actor's, or of a table that the mutator is privileged for. A public rule's bucket is
-    /// everybody's to read and so nobody's to write.
-    async fn may_write(
-        &self,
-        tx: &sea_orm::DatabaseTransaction,
-        principal: &Principal,
-        entry: &MutatorEntry,
-        touched: &[Touched],
-    ) -> Result<bool, StoreError> {
-        let may_beyond = |touched: &&Touched| entry.desc.privileged.contains(&touched.table.as_str());
-        let mut checked =
-            touched.iter().filter(|touched| !touched.bucket.is_membership() && !may_beyond(touched)).peekable();
-        if checked.peek().is_none() {
-            return Ok(true);
-        }
-        let mut touched = checked.collect::<Vec<_>>().into_iter();
-        if let Some(public) = touched.as_slice().iter().find(|touched| touched.bucket.params.is_empty()) {
-            let (mutator, table, rule) = (entry.desc.name, &public.table, &public.bucket.rule);
-            tracing::warn!(mutator, table, rule, "a public table is written by #[mutator(privileged(Table))] alone");
-            return Ok(false);
-        }
-        let frame = self.store.on(tx).frame(&self.store.scope_args(principal)).await?;
-        self.same_rules(&frame)?;
-        let own = Choices::new(&self.schema, principal, &frame.members);
-        Ok(touched.all(|touched| own.hold(&touched.bucket)))
-    }
-
-    /// Tells of the columns that a late write did not get.
-    fn conflicted(&self, conflicts: &[Conflict]) {
-        for Conflict { table, id, column, kept, lost } in conflicts {
-            tracing::info!(table, id, column, kept, lost, "a late write lost against a later one");
-            self.observers.conflict(&ConflictEvent::new(table, id, column, kept, lost));
+            Admission::Seen { stored, last } => self.kept(tx, Outcome::Seen { stored, last }).await,
+            Admission::Barred(failure) => gone(tx, Ok(Outcome::Barred(failure))).await,
         }
     }
 
-    /// The mutation's stamp: the device's, clamped to our clock, or one of ours; and whether it is the device's.
-    fn stamp(&self, mutation: &Mutation) -> (Hlc, bool) {
+    /// The mutation's stamp: the device's, clamped to our clock, or one of ours; and as text when it is the device's and some
+    /// table merges by it.
+    pub(super) fn stamp(&self, mutation: &Mutation) -> (Hlc, Option<String>) {
         let now = self.environment.now().timestamp_millis();
         let mut clock = self.hlc.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match mutation.hlc.as_deref().and_then(|text| text.parse().ok()) {
@@ -245,11 +255,52 @@ impl Engine {
                 if clamped {
                     tracing::warn!(mutation = %mutation.client_mutation_id, "a device's clock is far ahead; its stamp was clamped");
                 }
-                (stamp, true)
+                (stamp, self.merges_columns.then(|| stamp.to_string()))
             }
-            None => (clock.tick(now), false),
+            None => (clock.tick(now), None),
         }
     }
+}
+
+/// How an attempt ended.
+enum Attempted {
+    /// What the transaction holds is to be kept.
+    Kept { tx: DatabaseTransaction, outcome: Outcome, jobs: Vec<NewJob>, conflicts: Vec<Conflict> },
+    /// The transaction is gone: nothing is to be done, or a refusal is to be stored.
+    Gone(Result<Outcome, PushFailure>),
+}
+
+async fn gone(tx: DatabaseTransaction, ended: Result<Outcome, PushFailure>) -> Result<Attempted, Undone> {
+    tx.rollback().await.map_err(StoreError::from)?;
+    Ok(Attempted::Gone(ended))
+}
+
+/// What names the mutation.
+pub(super) fn claim_of<'a>(principal: &'a Principal, mutation: &'a Mutation) -> Claim<'a> {
+    Claim {
+        actor: principal.key(),
+        client_mutation_id: &mutation.client_mutation_id,
+        sequence: mutation.client_id.as_deref().zip(numbered(mutation)),
+        name: &mutation.name,
+        args: mutation.args.get(),
+    }
+}
+
+/// The pair that a client reconciles by.
+pub(super) fn ids_of(record: &Record) -> Ids {
+    Ids { client_ref: record.client_ref.clone(), server_id: record.server_id.clone() }
+}
+
+/// A refusal as it is stored.
+pub(super) fn refused(refusal: &PushFailure) -> Record {
+    let (status, reason) = match refusal {
+        PushFailure::Rejected(reason) => ("rejected", Some(reason.clone())),
+        PushFailure::InvalidArgs(reason) => ("invalid_args", Some(reason.clone())),
+        PushFailure::Cancelled(on) => ("cancelled", Some(on.clone())),
+        PushFailure::UnknownMutator(name) => ("unknown_mutator", Some(name.clone())),
+        _ => ("forbidden", None),
+    };
+    Record { status, reason, ..Record::default() }
 }
 
 /// Whether a mutation is to run.
@@ -257,28 +308,4 @@ enum Admission {
     Run { last_version: i64 },
     Seen { stored: Option<Stored>, last: Option<i64> },
     Barred(PushFailure),
-}
-
-fn record_of(applied: &Applied, mutation: &Mutation, version: i64) -> Record<'static> {
-    #[derive(serde::Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Reference {
-        client_id: Option<String>,
-    }
-    let reference = serde_json::from_str::<Reference>(mutation.args.get()).ok().and_then(|args| args.client_id);
-    Record {
-        status: "applied",
-        reason: None,
-        result: serde_json::to_string(applied).ok(),
-        client_ref: applied.server_id.is_some().then_some(reference).flatten(),
-        server_id: applied.server_id.clone(),
-        version,
-        touched: &[],
-    }
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    format!("a mutator panicked: {}", text.unwrap_or_default())
 }

@@ -1,7 +1,9 @@
 //! A push: its mutations in order, each answered by itself; the wire says what a refusal means for those after it.
 
 mod attempt;
+mod batch;
 mod reply;
+mod run;
 #[cfg(test)]
 mod tests;
 
@@ -21,10 +23,30 @@ impl Engine {
     pub async fn push(&self, principal: &Principal, wire: Wire, request: PushRequest) -> PushReply {
         let mut reply = PushReply::default();
         let mut waiting = Waiting::default();
-        for mutation in request.mutations {
-            let answered = match waiting.bars(wire, &mutation) {
+        let mut rest = request.mutations.as_slice();
+        // How many are to be taken one at a time, because together they could not be.
+        let mut singly = 0_usize;
+        while let Some(mutation) = rest.first() {
+            let together = if singly == 0 && waiting.is_empty() { self.run_of(rest) } else { 1 };
+            if together > 1 {
+                let answered = self.together(principal, wire, &rest[..together]).await;
+                if answered.is_empty() {
+                    singly = together;
+                }
+                for (mutation, verdict) in rest.iter().zip(answered) {
+                    rest = &rest[1..];
+                    let last = numbered(mutation);
+                    if reply.take(wire, mutation, verdict, last) {
+                        return reply;
+                    }
+                }
+                continue;
+            }
+            singly = singly.saturating_sub(1);
+            rest = &rest[1..];
+            let answered = match waiting.bars(wire, mutation) {
                 Some((failure, last)) => Ok((Verdict::Barred(failure), last)),
-                None => self.answer(principal, wire, &mutation).await,
+                None => self.answer(principal, wire, mutation).await,
             };
             let (verdict, last) = match answered {
                 Ok(answered) => answered,
@@ -33,14 +55,10 @@ impl Engine {
                     return reply;
                 }
             };
-            let ends = wire == Wire::One && verdict.failure().is_some();
             if matches!(verdict, Verdict::Barred(_)) {
-                waiting.note(&mutation, &verdict, last);
+                waiting.note(mutation, &verdict, last);
             }
-            let sequence = numbered(&mutation).and_then(|id| Some((mutation.client_id?, id)));
-            let client_mutation_id = mutation.client_mutation_id;
-            reply.answers.push(Answer { client_mutation_id, sequence, last, verdict });
-            if ends {
+            if reply.take(wire, mutation, verdict, last) {
                 return reply;
             }
         }
@@ -89,6 +107,10 @@ struct Waiting {
 }
 
 impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.mutations.is_empty()
+    }
+
     fn bars(&self, wire: Wire, mutation: &Mutation) -> Option<(PushFailure, Option<i64>)> {
         if wire == Wire::One {
             return None;

@@ -1,6 +1,8 @@
 //! What a push says: an answer for each mutation, from which both wires read theirs.
 
+use super::numbered;
 use crate::store::StoreError;
+use nizhal_core::wire::{Mutation, Wire};
 
 /// What a push did.
 #[derive(Debug, Default)]
@@ -9,6 +11,17 @@ pub struct PushReply {
     pub answers: Vec<Answer>,
     /// The fault of the database, or of a mutator, that ended the batch; nothing after it ran.
     pub fault: Option<PushFailure>,
+}
+
+impl PushReply {
+    /// Takes in a mutation's answer; true when the batch ends with it.
+    pub(super) fn take(&mut self, wire: Wire, mutation: &Mutation, verdict: Verdict, last: Option<i64>) -> bool {
+        let ends = wire == Wire::One && verdict.failure().is_some();
+        let sequence = mutation.client_id.clone().zip(numbered(mutation));
+        let client_mutation_id = mutation.client_mutation_id.clone();
+        self.answers.push(Answer { client_mutation_id, sequence, last, verdict });
+        ends
+    }
 }
 
 /// What became of one mutation.

@@ -1,8 +1,11 @@
 //! One WebSocket: pings and presence out, presence and `ping` in, until it must close.
 
 mod frame;
+mod limit;
+mod pulse;
 mod wanted;
 
+pub(crate) use limit::{Place, Sockets};
 pub(crate) use wanted::Wanted;
 
 use crate::{
@@ -12,20 +15,19 @@ use crate::{
 };
 use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReason, ProtocolError, Session};
 use frame::Frame;
+use limit::Meter;
 use nizhal_core::Principal;
+use pulse::{Due, Pulse};
+use rand::Rng;
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, time::Duration};
+use std::{borrow::Cow, collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until, timeout},
 };
 
-/// The largest frame a client may send.
-pub(crate) const MAX_FRAME_BYTES: usize = 64 * 1024;
-const PING_EVERY: Duration = Duration::from_secs(25);
-const IDLE_AFTER: Duration = Duration::from_secs(60);
-/// How long one frame may wait for a slow reader.
-const SEND_TIME: Duration = Duration::from_secs(10);
+/// The subprotocol that we speak, for clients that bring their token as another one.
+pub(crate) const PROTOCOL: &str = "nizhal";
 /// How long the close frame may wait; its reader may be the slow one.
 const CLOSE_TIME: Duration = Duration::from_secs(1);
 /// Between two tries to read the actor's scope from a database that is away.
@@ -39,23 +41,30 @@ const FAR: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Debug)]
 enum Ending {
     /// We say so, with this code.
-    Close(CloseCode, &'static str),
+    Close(CloseCode, Cow<'static, str>),
     /// The peer said so, or is gone.
     Gone(Option<CloseReason>),
 }
 
-const SLOW: Ending = Ending::Close(CloseCode::Again, "too slow a reader");
+const SLOW: Ending = ending(CloseCode::Again, "too slow a reader");
+
+const fn ending(code: CloseCode, text: &'static str) -> Ending {
+    Ending::Close(code, Cow::Borrowed(text))
+}
 
 /// One socket's state.
 pub(crate) struct Socket {
     server: Server,
     principal: Principal,
     wanted: Wanted,
+    /// The scope that the listener's buckets were taken from.
+    scope: Arc<BTreeSet<Bucket>>,
     listener: Listener,
     seat: Seat,
+    _place: Place,
     session: Session,
-    last_seen: Instant,
-    ping_at: Instant,
+    meter: Meter,
+    pulse: Pulse,
     recheck_at: Instant,
     /// Set while the database is away: what waits stays until then.
     retry_at: Option<Instant>,
@@ -66,23 +75,26 @@ impl Socket {
         server: Server,
         principal: Principal,
         wanted: Wanted,
-        held: BTreeSet<Bucket>,
+        scope: Arc<BTreeSet<Bucket>>,
+        listener: Listener,
+        place: Place,
         session: Session,
     ) -> Self {
-        let mut listener = server.hub().listen();
-        listener.listen_to(held);
-        listener.watch(server.engine().memberships(&principal));
         let seat = server.presence().seat(listener.id(), principal.user_id());
         let now = Instant::now();
+        let limits = &server.settings().sockets;
+        let (pulse, meter) = (Pulse::new(limits.idle, now), Meter::new(limits.frames_per_second, now));
         Self {
             server,
             principal,
             wanted,
+            scope,
             listener,
             seat,
+            _place: place,
             session,
-            last_seen: now,
-            ping_at: now + PING_EVERY,
+            meter,
+            pulse,
             recheck_at: now + RECHECK_EVERY,
             retry_at: None,
         }
@@ -91,19 +103,23 @@ impl Socket {
     /// Serves the socket to its end.
     pub(crate) async fn run(mut self, mut frames: AggregatedMessageStream) {
         let mut stopping = self.server.stopping();
-        let ending = match self.greet().await {
+        let ending = match Box::pin(self.greet()).await {
             Ok(()) => self.serve(&mut frames, &mut stopping).await,
             Err(ending) => ending,
         };
         let reason = match ending {
             Ending::Close(code, text) => {
-                tracing::debug!(code = u16::from(code), text, "socket closed");
+                tracing::debug!(code = u16::from(code), %text, "socket closed");
+                self.server.sockets().closed(Some(code));
                 Some(CloseReason::from((code, text)))
             }
-            Ending::Gone(reason) => reason,
+            Ending::Gone(reason) => {
+                self.server.sockets().closed(None);
+                reason
+            }
         };
         // A reader too slow for the close frame loses it.
-        let _ = timeout(CLOSE_TIME, self.session.close(reason)).await;
+        let _ = timeout(CLOSE_TIME, Box::pin(self.session.close(reason))).await;
     }
 
     async fn serve(&mut self, frames: &mut AggregatedMessageStream, stopping: &mut watch::Receiver<bool>) -> Ending {
@@ -111,16 +127,25 @@ impl Socket {
             let done = tokio::select! {
                 biased;
                 _ = stopping.wait_for(|stopping| *stopping) => {
-                    Err(Ending::Close(CloseCode::Restart, "the server is stopping"))
+                    Err(self.restart())
                 }
-                frame = frames.recv() => self.receive(frame).await,
-                () = sleep_until(self.next_deadline()) => self.tick().await,
-                () = self.listener.filled(), if self.retry_at.is_none() => self.deliver().await,
+                // Boxed, so that a socket that is idle does not hold the room of one that works.
+                frame = frames.recv() => Box::pin(self.receive(frame)).await,
+                () = sleep_until(self.next_deadline()) => Box::pin(self.tick()).await,
+                () = self.listener.filled(), if self.retry_at.is_none() => Box::pin(self.deliver()).await,
             };
             if let Err(ending) = done {
                 return ending;
             }
         }
+    }
+
+    /// Tells each socket of a stopping server another time to come back, so that not all come at once.
+    fn restart(&self) -> Ending {
+        let sockets = self.server.hub().stats().sockets;
+        let spread = sockets.clamp(1_000, 30_000);
+        let text = format!("the server is stopping; reconnect in {} ms", rand::rng().random_range(0..spread));
+        Ending::Close(CloseCode::Restart, text.into())
     }
 
     /// Presence of each bucket, as it is when the socket opens.
@@ -133,30 +158,39 @@ impl Socket {
     }
 
     async fn receive(&mut self, frame: Option<Result<AggregatedMessage, ProtocolError>>) -> Result<(), Ending> {
-        const MALFORMED: Ending = Ending::Close(CloseCode::Unsupported, "malformed frame");
-        self.last_seen = Instant::now();
+        const MALFORMED: Ending = ending(CloseCode::Unsupported, "malformed frame");
+        let now = Instant::now();
+        self.pulse.heard();
+        if !self.meter.allows(now) {
+            return Err(ending(CloseCode::Policy, "too many frames"));
+        }
         let text = match frame {
             None => return Err(Ending::Gone(None)),
             Some(Ok(AggregatedMessage::Text(text))) => text,
             Some(Ok(AggregatedMessage::Ping(bytes))) => {
-                let sending = timeout(SEND_TIME, self.session.pong(&bytes)).await;
+                let sending = timeout(self.send_time(), self.session.pong(&bytes)).await;
                 return sending.map_err(|_| SLOW)?.map_err(|_| Ending::Gone(None));
             }
             Some(Ok(AggregatedMessage::Pong(_))) => return Ok(()),
             Some(Ok(AggregatedMessage::Close(reason))) => return Err(Ending::Gone(reason)),
             Some(Ok(AggregatedMessage::Binary(_))) => return Err(MALFORMED),
             Some(Err(error)) if frame::is_oversized(&error) => {
-                return Err(Ending::Close(CloseCode::Size, "the frame is too large"));
+                return Err(ending(CloseCode::Size, "the frame is too large"));
             }
             Some(Err(_)) => return Err(MALFORMED),
         };
-        let now = Instant::now();
         match Frame::parse(&text).ok_or(MALFORMED)? {
             Frame::Ping => self.send("pong".to_owned()).await?,
             Frame::Track { bucket, payload } => {
+                // Whoever lost the bucket must not appear there, even when nothing is heard of lost memberships.
+                if self.retry_at.is_none() {
+                    self.deliver().await?;
+                }
                 let reference = self.server.environment().new_id();
                 for bucket in self.named(&bucket) {
-                    self.seat.track(&bucket, reference, &payload, now);
+                    if !self.seat.track(&bucket, reference, &payload, now) {
+                        return Err(ending(CloseCode::Size, "more presence than one socket may show"));
+                    }
                 }
             }
             Frame::Untrack { bucket } => self.named(&bucket).iter().for_each(|bucket| self.seat.untrack(bucket)),
@@ -173,13 +207,14 @@ impl Socket {
         if self.expired() {
             return Err(EXPIRED);
         }
-        if now >= self.last_seen + IDLE_AFTER {
-            return Err(Ending::Close(CloseCode::Away, "the peer is silent"));
-        }
         self.seat.expire(now);
-        if now >= self.ping_at {
-            self.ping_at = now + PING_EVERY;
-            timeout(SEND_TIME, self.session.ping(b"")).await.map_err(|_| SLOW)?.map_err(|_| Ending::Gone(None))?;
+        match self.pulse.due(now) {
+            Due::Nothing => {}
+            Due::Gone => return Err(ending(CloseCode::Away, "the peer is silent")),
+            Due::Ask => {
+                let asking = timeout(self.send_time(), self.session.ping(b"")).await;
+                asking.map_err(|_| SLOW)?.map_err(|_| Ending::Gone(None))?;
+            }
         }
         let retry = self.retry_at.is_some_and(|at| now >= at);
         if retry || (now >= self.recheck_at && self.retry_at.is_none()) {
@@ -198,9 +233,10 @@ impl Socket {
         if batch.overflow {
             return Err(SLOW);
         }
-        let scope = match self.server.engine().scope(&self.principal).await {
+        let Some(scope) = self.listener.held() else { return Ok(()) };
+        let scope = match self.server.scopes().read(scope, &self.principal).await {
             Ok(scope) => scope,
-            Err(ScopeError::TooManyBuckets(_)) => return Err(Ending::Close(CloseCode::Policy, "too many buckets")),
+            Err(ScopeError::TooManyBuckets(_)) => return Err(ending(CloseCode::Policy, "too many buckets")),
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "a socket's scope could not be read");
                 self.listener.restore(batch);
@@ -210,7 +246,11 @@ impl Socket {
         };
         self.retry_at = None;
         self.recheck_at = Instant::now() + RECHECK_EVERY;
-        let held = self.wanted.held(scope);
+        if Arc::ptr_eq(&scope, &self.scope) {
+            return self.send_batch(batch, BTreeSet::new()).await;
+        }
+        let held = self.wanted.held(&scope);
+        self.scope = scope;
         let gained: BTreeSet<String> =
             held.difference(self.listener.buckets()).map(|bucket| self.wanted.name(bucket)).collect();
         // What is lost is told by the next pull, and a lost bucket's own name is said no more: the others ask for that pull.
@@ -251,7 +291,7 @@ impl Socket {
     }
 
     async fn send(&mut self, text: String) -> Result<(), Ending> {
-        timeout(SEND_TIME, self.session.text(text)).await.map_err(|_| SLOW)?.map_err(|_| Ending::Gone(None))
+        timeout(self.send_time(), self.session.text(text)).await.map_err(|_| SLOW)?.map_err(|_| Ending::Gone(None))
     }
 
     /// Every bucket of this socket with this name; none when it holds none.
@@ -263,6 +303,10 @@ impl Socket {
         self.principal.expires_at().is_some_and(|at| at <= self.server.now())
     }
 
+    fn send_time(&self) -> Duration {
+        self.server.settings().sockets.send_time
+    }
+
     fn next_deadline(&self) -> Instant {
         let now = Instant::now();
         let expiry = self.principal.expires_at().map_or(FAR, |at| {
@@ -272,11 +316,11 @@ impl Socket {
         });
         let silence = self.seat.next_expiry().unwrap_or(now + FAR);
         let recheck = self.retry_at.unwrap_or(self.recheck_at);
-        [now + expiry, self.last_seen + IDLE_AFTER, self.ping_at, silence, recheck].into_iter().min().unwrap_or(now)
+        [now + expiry, self.pulse.next(), silence, recheck].into_iter().min().unwrap_or(now)
     }
 }
 
-const EXPIRED: Ending = Ending::Close(CloseCode::Policy, "the credential has expired");
+const EXPIRED: Ending = ending(CloseCode::Policy, "the credential has expired");
 
 #[cfg(test)]
 mod tests;

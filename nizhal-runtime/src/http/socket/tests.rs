@@ -125,7 +125,7 @@ async fn malformed_and_oversized_frames_close() {
     let world = World::new().await;
     let continued = || {
         tungstenite::protocol::frame::Frame::message(
-            "x".repeat(MAX_FRAME_BYTES - 1),
+            "x".repeat((64 * 1024) - 1),
             tungstenite::protocol::frame::coding::OpCode::Data(tungstenite::protocol::frame::coding::Data::Text),
             false,
         )
@@ -139,7 +139,7 @@ async fn malformed_and_oversized_frames_close() {
         (vec![Message::binary(vec![1, 2])], Code::Unsupported),
         (vec![Message::text("hello")], Code::Unsupported),
         (vec![Message::text("presence:track:{")], Code::Unsupported),
-        (vec![Message::text("x".repeat(MAX_FRAME_BYTES + 1))], Code::Size),
+        (vec![Message::text("x".repeat((64 * 1024) + 1))], Code::Size),
         (vec![Message::Frame(continued()), Message::Frame(more)], Code::Size),
     ];
     for (messages, code) in table {

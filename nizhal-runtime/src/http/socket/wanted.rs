@@ -2,7 +2,7 @@
 
 use crate::engine::Bucket;
 use nizhal_core::wire::Wire;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// The buckets a socket asked for, by the names of its wire.
 ///
@@ -27,9 +27,10 @@ impl Wanted {
     }
 
     /// Those of the actor's buckets that the socket hears.
-    pub(crate) fn held(&self, scope: Vec<Bucket>) -> BTreeSet<Bucket> {
-        let wanted = |bucket: &Bucket| self.names.as_ref().is_none_or(|names| names.contains(&self.name(bucket)));
-        scope.into_iter().filter(wanted).collect()
+    pub(crate) fn held(&self, scope: &Arc<BTreeSet<Bucket>>) -> Arc<BTreeSet<Bucket>> {
+        let Some(names) = &self.names else { return scope.clone() };
+        let wanted = scope.iter().filter(|bucket| names.contains(&self.name(bucket)));
+        Arc::new(wanted.cloned().collect())
     }
 
     /// Whether some name stands for nothing that the actor holds.
@@ -47,36 +48,40 @@ mod tests {
         Bucket::new(rule, vec![value.to_owned()])
     }
 
+    fn scope<const N: usize>(buckets: [Bucket; N]) -> Arc<BTreeSet<Bucket>> {
+        Arc::new(buckets.into())
+    }
+
     #[test]
     fn a_bare_name_stands_for_every_rule_of_the_actor() {
-        let scope = vec![bucket("shops", "42"), bucket("channels", "42"), bucket("shops", "7")];
+        let scope = scope([bucket("shops", "42"), bucket("channels", "42"), bucket("shops", "7")]);
         let wanted = Wanted::of(Wire::One, &["42"]);
-        let held = wanted.held(scope);
-        assert_eq!(held, [bucket("shops", "42"), bucket("channels", "42")].into());
+        let held = wanted.held(&scope);
+        assert_eq!(*held, [bucket("shops", "42"), bucket("channels", "42")].into());
         assert!(!wanted.lacks(&held));
     }
 
     #[test]
     fn a_name_of_wire_two_stands_for_one_bucket() {
-        let scope = vec![bucket("shops", "42"), bucket("channels", "42")];
+        let scope = scope([bucket("shops", "42"), bucket("channels", "42")]);
         let wanted = Wanted::of(Wire::Two, &["shops:42"]);
-        let held = wanted.held(scope.clone());
-        assert_eq!(held, [bucket("shops", "42")].into());
+        let held = wanted.held(&scope);
+        assert_eq!(*held, [bucket("shops", "42")].into());
         assert!(!wanted.lacks(&held));
         let bare = Wanted::of(Wire::Two, &["42"]);
-        assert!(bare.lacks(&bare.held(scope)));
+        assert!(bare.lacks(&bare.held(&scope)));
     }
 
     #[test]
     fn a_name_that_the_actor_lacks_is_noticed() {
         let wanted = Wanted::of(Wire::One, &["42", "8"]);
-        assert!(wanted.lacks(&wanted.held(vec![bucket("shops", "42")])));
+        assert!(wanted.lacks(&wanted.held(&scope([bucket("shops", "42")]))));
     }
 
     #[test]
     fn no_name_means_all_even_when_there_is_none() {
         let wanted = Wanted::of(Wire::One, &[]);
-        assert!(!wanted.lacks(&wanted.held(vec![])));
-        assert_eq!(wanted.held(vec![bucket("shops", "1"), bucket("shops", "2")]).len(), 2);
+        assert!(!wanted.lacks(&wanted.held(&scope([]))));
+        assert_eq!(wanted.held(&scope([bucket("shops", "1"), bucket("shops", "2")])).len(), 2);
     }
 }

@@ -1,8 +1,14 @@
 use super::*;
+use crate::realtime::link::bodies;
 use serde_json::json;
+use std::collections::BTreeSet;
 
 fn bucket(rule: &str) -> Bucket {
     Bucket::new(rule, vec!["42".to_owned()])
+}
+
+fn presence_of(hub: Hub) -> Presence {
+    Presence::new(hub, Uuid::from_u128(99), Duration::from_secs(30))
 }
 
 fn payload(value: &Value) -> Map<String, Value> {
@@ -12,9 +18,9 @@ fn payload(value: &Value) -> Map<String, Value> {
 #[test]
 fn joins_and_leaves_reach_the_bucket() {
     let hub = Hub::default();
-    let presence = Presence::new(hub.clone());
+    let presence = presence_of(hub.clone());
     let mut watcher = hub.listen();
-    watcher.listen_to([bucket("shops")].into());
+    watcher.listen_to(BTreeSet::from([bucket("shops")]));
     let mut seat = presence.seat(7, "u1");
     let reference = Uuid::from_u128(1);
     seat.track(&bucket("shops"), reference, &payload(&json!({"typing": true})), Instant::now());
@@ -26,13 +32,13 @@ fn joins_and_leaves_reach_the_bucket() {
     assert_eq!(diffs.len(), 2, "the other rule's bucket is not heard");
     assert!(diffs[0].leaves.is_empty() && diffs[1].joins.is_empty());
     assert_eq!(diffs[0].joins, diffs[1].leaves);
-    assert!(presence.lock().is_empty());
+    assert!(presence.lock().rooms.is_empty());
 }
 
 #[test]
 fn a_new_payload_replaces_the_old_and_cannot_forge_the_reference() {
     let hub = Hub::default();
-    let presence = Presence::new(hub);
+    let presence = presence_of(hub);
     let mut seat = presence.seat(1, "u1");
     seat.track(&bucket("a"), Uuid::from_u128(1), &Map::new(), Instant::now());
     seat.track(&bucket("a"), Uuid::from_u128(2), &payload(&json!({"presence_ref": "mine"})), Instant::now());
@@ -42,7 +48,7 @@ fn a_new_payload_replaces_the_old_and_cannot_forge_the_reference() {
 
 #[test]
 fn one_user_with_two_connections_has_two_entries() {
-    let presence = Presence::new(Hub::default());
+    let presence = presence_of(Hub::default());
     let mut seats = [presence.seat(1, "u1"), presence.seat(2, "u1")];
     for seat in &mut seats {
         seat.track(&bucket("a"), Uuid::new_v4(), &Map::new(), Instant::now());
@@ -52,7 +58,7 @@ fn one_user_with_two_connections_has_two_entries() {
 
 #[test]
 fn silence_ends_an_entry_and_a_heartbeat_keeps_it() {
-    let presence = Presence::new(Hub::default());
+    let presence = presence_of(Hub::default());
     let mut seat = presence.seat(1, "u1");
     let start = Instant::now();
     seat.track(&bucket("a"), Uuid::new_v4(), &Map::new(), start);
@@ -63,4 +69,149 @@ fn silence_ends_an_entry_and_a_heartbeat_keeps_it() {
     seat.expire(start + Duration::from_secs(50));
     assert_eq!(seat.next_expiry(), None);
     assert!(presence.state([&bucket("a")]).is_empty());
+}
+
+/// Servers that tell each other over a line that loses messages.
+struct World {
+    servers: Vec<(Hub, Presence, Uuid)>,
+    dice: u64,
+}
+
+impl World {
+    fn new(servers: u128, seed: u64) -> Self {
+        let server = |number: u128| {
+            let (hub, me) = (Hub::default(), Uuid::from_u128(number + 1));
+            hub.outbox().open();
+            (hub.clone(), Presence::new(hub, me, Duration::from_secs(30)), me)
+        };
+        Self { servers: (0..servers).map(server).collect(), dice: seed }
+    }
+
+    fn roll(&mut self, sides: u64) -> usize {
+        self.dice = self.dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from((self.dice >> 33) % sides).unwrap()
+    }
+
+    /// What waits at this server reaches each other one, or is lost on its way to it.
+    fn tell(&mut self, from: usize, loses: bool) {
+        let (waiting, present) = self.servers[from].1.take_waiting();
+        let me = self.servers[from].2;
+        let texts = message::write(me, bodies(&waiting, present, 300), 300, &mut 0);
+        for to in (0..self.servers.len()).filter(|to| *to != from) {
+            let mut reader = message::Reader::default();
+            for text in &texts {
+                if loses && self.roll(4) == 0 {
+                    continue;
+                }
+                let Some(message) = reader.read(text) else { continue };
+                let (hub, presence, me) = &self.servers[to];
+                let lacks = match message.body {
+                    Body::Want { of } if of == *me => {
+                        hub.outbox().state();
+                        false
+                    }
+                    body => presence.heard(message.from, body, Instant::now()),
+                };
+                if lacks {
+                    hub.outbox().want(message.from);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn inv03_presence_converges_whatever_messages_are_lost() {
+    for seed in 0..200 {
+        let mut world = World::new(3, seed);
+        let rooms = ["a", "b"].map(bucket);
+        let mut watcher = world.servers[0].0.listen();
+        watcher.listen_to(BTreeSet::from(rooms.clone()));
+        let mut seats: Vec<(usize, Seat)> =
+            (0..9).map(|n| (n % 3, world.servers[n % 3].1.seat(n as u64, ["u1", "u2"][n % 2]))).collect();
+        let mut shown: BTreeSet<String> = BTreeSet::new();
+        let mut hear = |watcher: &super::super::Listener| {
+            for diff in watcher.take().diffs {
+                let entries = |state: &PresenceState| -> Vec<String> {
+                    let all = state.iter().flat_map(|(user, entries)| {
+                        entries.as_array().unwrap().iter().map(move |entry| format!("{user} {entry}"))
+                    });
+                    all.map(|entry| format!("{} {entry}", diff.bucket.rule)).collect()
+                };
+                entries(&diff.leaves).iter().for_each(|left| assert!(shown.remove(left), "{left} left and never came"));
+                entries(&diff.joins).into_iter().for_each(|came| assert!(shown.insert(came)));
+            }
+        };
+        for _ in 0..60 {
+            let (seat, room) = (world.roll(9), rooms[world.roll(2)].clone());
+            match world.roll(4) {
+                0 => seats[seat].1.untrack(&room),
+                1 => world.tell(seat % 3, true),
+                _ => {
+                    let shown = payload(&json!({"n": seat, "long": "x".repeat(world.roll(400))}));
+                    assert!(seats[seat].1.track(&room, Uuid::new_v4(), &shown, Instant::now()));
+                }
+            }
+            hear(&watcher);
+        }
+        // The line heals; beats show what is lacking.
+        for _ in 0..4 {
+            for server in 0..3 {
+                world.servers[server].0.outbox().beat();
+                world.tell(server, false);
+            }
+        }
+        hear(&watcher);
+        let states: Vec<String> = (world.servers.iter())
+            .map(|(_, presence, _)| {
+                let mut entries: Vec<String> = Vec::new();
+                for room in &rooms {
+                    for (user, list) in presence.state([room]) {
+                        entries.extend(list.as_array().unwrap().iter().map(|e| format!("{} {user} {e}", room.rule)));
+                    }
+                }
+                entries.sort();
+                entries.join("\n")
+            })
+            .collect();
+        assert!(states.windows(2).all(|pair| pair[0] == pair[1]), "seed {seed}: {states:#?}");
+        let mut told: Vec<String> = shown.into_iter().collect();
+        told.sort();
+        assert_eq!(told.join("\n"), states[0], "seed {seed}: the diffs add up to the state");
+    }
+}
+
+#[test]
+fn a_silent_server_is_forgotten_and_a_living_one_is_not() {
+    let mut world = World::new(2, 1);
+    let now = Instant::now();
+    let mut seat = world.servers[1].1.seat(1, "u1");
+    seat.track(&bucket("a"), Uuid::new_v4(), &Map::new(), now);
+    world.servers[1].0.outbox().state();
+    world.tell(1, false);
+    let presence = world.servers[0].1.clone();
+    assert_eq!(presence.state([&bucket("a")]).len(), 1);
+    assert!(presence.sweep(now).is_empty());
+    assert_eq!(presence.sweep(Instant::now() + Duration::from_secs(1)), [Uuid::from_u128(2)]);
+    assert!(presence.state([&bucket("a")]).is_empty());
+    // It was only slow: its next beat is answered with a question, and that with all.
+    world.servers[1].0.outbox().beat();
+    world.tell(1, false);
+    world.tell(0, false);
+    world.tell(1, false);
+    assert_eq!(presence.state([&bucket("a")]).len(), 1);
+}
+
+#[test]
+fn inv28_one_connection_shows_no_more_than_it_may() {
+    let presence = presence_of(Hub::default());
+    let mut seat = presence.seat(1, "u1");
+    let half = payload(&json!({"long": "x".repeat(Seat::MAX_BYTES / 2 - 100)}));
+    let now = Instant::now();
+    for room in ["a", "b", "a", "b"] {
+        assert!(seat.track(&bucket(room), Uuid::nil(), &half, now));
+    }
+    assert!(!seat.track(&bucket("c"), Uuid::nil(), &half, now));
+    seat.untrack(&bucket("a"));
+    assert!(seat.track(&bucket("c"), Uuid::nil(), &half, now));
 }

@@ -70,6 +70,10 @@ pub(super) fn membership_body(schema: &str, table: &TableDesc, rules: &[Rule]) -
     format!(
         "returns trigger language plpgsql volatile as $nizhal$
 begin
+  if tg_op = 'TRUNCATE' then
+    perform {schema}._nizhal_note((select string_agg(distinct line, E'\\n') from ({}) l));
+    return null;
+  end if;
   if tg_op <> 'DELETE' then
     perform {schema}._nizhal_note((select string_agg(distinct line, E'\\n') from ({}) l));
   end if;
@@ -78,6 +82,7 @@ begin
   end if;
   return null;
 end $nizhal$",
+        lines(&format!("{schema}.{}", quote(table.name))),
         lines("new_rows"),
         lines("old_rows"),
     )

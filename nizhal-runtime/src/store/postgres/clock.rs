@@ -27,15 +27,24 @@
 //!
 //! Nobody waits: shared locks do not conflict, and a transaction that writes no synced row holds none.
 
+use crate::engine::MEMBERSHIP;
+
 /// Marks our advisory locks: the upper 16 bits of the key; the lower 48 are L.
 const LOCK_CLASS: u16 = 20_058;
 
 /// Where the database lives, as SQL: the cluster, the database's number in it, and the cluster's timeline, which changes at each
 /// failover and point-in-time recovery. A dump restored elsewhere, or a history that was cut off, shows here. And since when: a
 /// disk that was put back as it once was shows nowhere else (`store/life.rs`).
-pub(super) const HOME: &str = "(select system_identifier::text from pg_control_system()) \
-    || '-' || (select oid::text from pg_database where datname = current_database()) \
-    || '-' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) || '@' || extract(epoch from pg_postmaster_start_time())::text";
+pub(super) fn home() -> String {
+    format!("{PLACE} || {LIFE}")
+}
+
+/// What no session sees change; to read it is to read the disk.
+const PLACE: &str = "(select system_identifier::text from pg_control_system()) \
+    || '-' || (select oid::text from pg_database where datname = current_database())";
+/// What one may.
+const LIFE: &str = "'-' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) \
+    || '@' || extract(epoch from pg_postmaster_start_time())::text";
 
 /// `_nizhal_version()`: this transaction's version, drawn at the first call.
 pub(super) fn version_function(schema: &str) -> String {
@@ -58,7 +67,7 @@ end $nizhal$"
 pub(super) fn horizon_function(schema: &str) -> String {
     format!(
         "create or replace function {schema}._nizhal_horizon(out clock bigint, out horizon bigint, out lives text, out place bigint) language plpgsql volatile as $nizhal$
-declare lowest bigint; batch bigint;
+declare lowest bigint; batch bigint; home text := current_setting('nizhal.home', true);
 begin
   -- As a write there would say; it passes when the standby is promoted.
   if pg_is_in_recovery() then raise read_only_sql_transaction; end if;
@@ -73,7 +82,11 @@ begin
    where locktype = 'advisory' and objsubid = 1 and (classid::bigint >> 16) = {LOCK_CLASS}
      and database = (select oid from pg_database where datname = current_database());
   horizon := least(clock, coalesce(lowest, clock));
-  lives := {HOME};
+  if home is null or home = '' then
+    home := {PLACE};
+    perform set_config('nizhal.home', home, false);
+  end if;
+  lives := home || {LIFE};
   -- After the locks were read: who holds none and drew before has committed, and what is committed is flushed.
   place := pg_current_wal_flush_lsn() - '0/0'::pg_lsn;
 end $nizhal$"
@@ -93,19 +106,27 @@ pub(super) const CHANNEL: &str =
     "select '_nizhal_' || md5('\"' || replace(current_schema()::text, '\"', '\"\"') || '\"')";
 /// What a notification says when the line is too long for one: somebody wrote, pull everything.
 pub(in crate::store) const SOMETHING: &str = "*";
+/// What our sessions are called.
+pub(super) const OURS: &str = "nizhal";
 
 /// `_nizhal_note(lines)`: adds touched buckets to the transaction's note; a savepoint rolled back takes its part away.
 ///
 /// Our own sessions say so (`nizhal.local`) and ping from their process. Everybody else's writes are notified: it costs
-/// them a queue at commit, which our hot path is spared.
+/// them a queue at commit, which our hot path is spared. Behind a pooler that drops the setting our name does, which poolers
+/// pass on. Changed memberships are notified by everybody: whoever may hear a bucket no more must be told by the very commit,
+/// and not by a server that may die after it.
 pub(super) fn note_function(schema: &str) -> String {
     format!(
         "create or replace function {schema}._nizhal_note(lines text) returns void language plpgsql volatile as $nizhal$
-declare noted text := coalesce(current_setting('nizhal.touched', true), ''); line text;
+declare
+  noted text := coalesce(current_setting('nizhal.touched', true), '');
+  local text := nullif(current_setting('nizhal.local', true), '');
+  line text;
 begin
   if lines is null or position(E'\\n' || lines || E'\\n' in E'\\n' || noted) > 0 then return; end if;
   perform set_config('nizhal.touched', noted || lines || E'\\n', true);
-  if current_setting('nizhal.local', true) is distinct from 'on' then
+  if local is null and current_setting('application_name') = '{OURS}' then local := 'on'; end if;
+  if local is distinct from 'on' or position('{MEMBERSHIP}' in lines) = 1 then
     foreach line in array string_to_array(lines, E'\\n') loop
       perform pg_notify('_nizhal_' || md5({literal}), case when octet_length(line) > 7000 then '{SOMETHING}' else line end);
     end loop;

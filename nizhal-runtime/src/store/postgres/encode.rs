@@ -4,6 +4,7 @@
 
 use crate::store::json;
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
+use sqlx::{Column, Row, ValueRef, postgres::PgRow};
 
 /// The bytes were not what Postgres sends.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -41,6 +42,23 @@ pub(crate) fn record(out: &mut Vec<u8>, names: &[&str], mut bytes: &[u8]) -> Res
     Ok(())
 }
 
+/// Writes a row's columns as an object; what stands before each value is given.
+pub(super) fn columns(out: &mut Vec<u8>, before: &[Vec<u8>], row: &PgRow) -> Result<(), sqlx::Error> {
+    for (at, before) in before.iter().enumerate() {
+        out.extend_from_slice(before);
+        let column = row.try_get_raw(at)?;
+        if column.is_null() {
+            out.extend_from_slice(b"null");
+            continue;
+        }
+        let oid = row.column(at).type_info().oid().map_or(0, |oid| oid.0);
+        let bytes = column.as_bytes().map_err(sqlx::Error::Decode)?;
+        value(out, oid, bytes).ok_or_else(|| sqlx::Error::Decode(Malformed { oid }.into()))?;
+    }
+    out.push(b'}');
+    Ok(())
+}
+
 /// Writes one value that is not NULL; `None` when the bytes do not fit the type.
 fn value(out: &mut Vec<u8>, oid: u32, bytes: &[u8]) -> Option<()> {
     match oid {
@@ -51,7 +69,7 @@ fn value(out: &mut Vec<u8>, oid: u32, bytes: &[u8]) -> Option<()> {
         700 => json::float32(out, f32::from_be_bytes(bytes.try_into().ok()?)),
         701 => json::float64(out, f64::from_be_bytes(bytes.try_into().ok()?)),
         1700 => numeric(out, bytes)?,
-        2950 => json::text(out, &uuid::Uuid::from_slice(bytes).ok()?.hyphenated().to_string()),
+        2950 => uuid(out, uuid::Uuid::from_slice(bytes).ok()?),
         1184 | 1114 => timestamp(out, i64::from_be_bytes(bytes.try_into().ok()?))?,
         1082 => date(out, i32::from_be_bytes(bytes.try_into().ok()?))?,
         1083 => time(out, i64::from_be_bytes(bytes.try_into().ok()?))?,
@@ -64,6 +82,13 @@ fn value(out: &mut Vec<u8>, oid: u32, bytes: &[u8]) -> Option<()> {
         _ => json::text(out, std::str::from_utf8(bytes).ok()?),
     }
     Some(())
+}
+
+fn uuid(out: &mut Vec<u8>, uuid: uuid::Uuid) {
+    let mut buffer = [0; uuid::fmt::Hyphenated::LENGTH];
+    out.push(b'"');
+    out.extend_from_slice(uuid.hyphenated().encode_lower(&mut buffer).as_bytes());
+    out.push(b'"');
 }
 
 /// The arrays of what has an arm above: bool, bytea, int2, int4, text, varchar, int8, float4, float8, timestamp, date, time,
@@ -122,10 +147,7 @@ fn numeric(out: &mut Vec<u8>, mut bytes: &[u8]) -> Option<()> {
     let weight = i32::from(take_i16(&mut bytes)?);
     let sign = take_i16(&mut bytes)?.cast_unsigned();
     let scale = usize::try_from(take_i16(&mut bytes)?).ok()?;
-    let mut digits = Vec::with_capacity(digit_count);
-    for _ in 0..digit_count {
-        digits.push(take_i16(&mut bytes)?);
-    }
+    let digits = bytes.get(..digit_count * 2)?;
     // NaN and the infinities have no digits; JSON gets their names
     let name = match sign {
         0x0000 | 0x4000 => None,
@@ -138,30 +160,31 @@ fn numeric(out: &mut Vec<u8>, mut bytes: &[u8]) -> Option<()> {
         json::text(out, name);
         return Some(());
     }
-    let digit = |at: i32| usize::try_from(at).ok().and_then(|at| digits.get(at)).copied().unwrap_or(0);
-    let mut text = String::with_capacity(digit_count * 4 + scale + 3);
+    let digit = |at: i32| {
+        let place = usize::try_from(at).ok().filter(|at| *at < digit_count).map_or(0..0, |at| at * 2..at * 2 + 2);
+        digits[place].try_into().map_or(0, u16::from_be_bytes)
+    };
+    out.push(b'"');
     if sign == 0x4000 {
-        text.push('-');
+        out.push(b'-');
     }
     if weight < 0 {
-        text.push('0');
+        out.push(b'0');
     } else {
-        text.push_str(&digit(0).to_string());
-        for at in 1..=weight {
-            text.push_str(&format!("{:04}", digit(at)));
-        }
+        json::int(out, i64::from(digit(0)));
+        (1..=weight).for_each(|at| json::digits(out, digit(at).into(), 4));
     }
     if scale > 0 {
-        text.push('.');
-        let start = text.len();
+        out.push(b'.');
+        let end = out.len() + scale;
         let mut at = weight + 1;
-        while text.len() - start < scale {
-            text.push_str(&format!("{:04}", digit(at)));
+        while out.len() < end {
+            json::digits(out, digit(at).into(), 4);
             at += 1;
         }
-        text.truncate(start + scale);
+        out.truncate(end);
     }
-    json::text(out, &text);
+    out.push(b'"');
     Some(())
 }
 

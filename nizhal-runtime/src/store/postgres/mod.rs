@@ -1,6 +1,7 @@
 //! Postgres: any server from 13 on, no superuser, no replication slot.
 
 mod capture;
+mod channel;
 mod clock;
 #[cfg(test)]
 mod clock_model;
@@ -9,28 +10,34 @@ mod field;
 mod horizon;
 mod provision;
 mod pull;
+mod rest;
 mod statement;
 
 pub(super) use clock::{HOLDER, SOMETHING};
 pub(super) use pull::{Rows, Snapshot};
 
-use super::{Outside, StoreError, StoreSettings, ddl::Seed, scope::ScopeSql};
+use super::{StoreError, StoreSettings, ddl::Seed, scope::ScopeSql, settle::SettleSql};
 use crate::schema::Schema;
 use horizon::Flights;
+use rest::RestSql;
 use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
 use sqlx::{
     AssertSqlSafe, Connection, PgConnection, PgPool,
-    postgres::{PgConnectOptions, PgListener, PgPoolOptions},
+    postgres::{PgConnectOptions, PgPoolOptions},
 };
 use statement::PullSql;
-use std::{str::FromStr, time::Duration};
+use std::{str::FromStr, sync::OnceLock, time::Duration};
 
 /// One app's Postgres.
 pub(super) struct PostgresStore {
-    url: String,
+    /// Where LISTEN works: past a pooler that lends connections by the transaction.
+    listen_url: String,
+    channel: OnceLock<String>,
     pool: PgPool,
     db: DatabaseConnection,
     sql: PullSql,
+    settle: SettleSql,
+    rest: RestSql,
     flights: Flights,
 }
 
@@ -39,7 +46,7 @@ const PROVISION_LOCK: i64 = 20_058;
 
 impl PostgresStore {
     pub(super) async fn connect(settings: &StoreSettings, schema: &Schema) -> Result<Self, StoreError> {
-        let options = PgConnectOptions::from_str(&settings.url)?.application_name("nizhal").options([
+        let options = PgConnectOptions::from_str(&settings.url)?.application_name(clock::OURS).options([
             // Ours ping from their own process; see `clock::note_function`.
             ("nizhal.local", "on"),
             // Pulls are short; compiling them costs more than it saves.
@@ -57,7 +64,9 @@ impl PostgresStore {
             .connect_with(options)
             .await?;
         let db = SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone());
-        Ok(Self { url: settings.url.clone(), pool, db, sql: PullSql::new(schema), flights: Flights::default() })
+        let (sql, settle, rest) = (PullSql::new(schema), SettleSql::new(schema.rules()), RestSql::new(schema));
+        let (listen_url, channel) = (settings.url.clone(), OnceLock::new());
+        Ok(Self { listen_url, channel, pool, db, sql, settle, rest, flights: Flights::default() })
     }
 
     pub(super) async fn plan(&self, schema: &Schema, seed: &Seed) -> Result<Vec<String>, StoreError> {
@@ -109,16 +118,12 @@ impl PostgresStore {
         Snapshot::open(self).await
     }
 
-    /// A connection of its own that hears the writes of others.
-    pub(super) async fn outside(&self) -> Result<Outside, StoreError> {
-        let channel: String = sqlx::query_scalar(clock::CHANNEL).fetch_one(&self.pool).await?;
-        let mut listener = PgListener::connect(&self.url).await?;
-        listener.listen(&channel).await?;
-        Ok(Outside::Postgres(listener))
-    }
-
     pub(super) fn scope_sql(&self) -> &ScopeSql {
         &self.sql.scope
+    }
+
+    pub(super) fn settle_sql(&self) -> &SettleSql {
+        &self.settle
     }
 
     pub(super) fn db(&self) -> &DatabaseConnection {

@@ -110,7 +110,7 @@ pub(super) async fn plan(db: &mut PgConnection, schema: &Schema, seed: &Seed) ->
         }
     }
     if !found.epoch {
-        plan.push(seed.insert(clock::HOME));
+        plan.push(seed.insert(&clock::home()));
     }
     let synced: BTreeSet<&str> = schema.synced().iter().map(|table| table.name).collect();
     for table in schema.tables() {
@@ -238,13 +238,17 @@ fn functions_and_triggers(schema: &Schema, found: &Found, plan: &mut Vec<String>
             ("insert", "new table as new_rows"),
             ("update", "old table as old_rows new table as new_rows"),
             ("delete", "old table as old_rows"),
+            ("truncate", ""),
         ] {
             let name = format!("{function}_{verb}");
             if !found.triggers.contains(&(table.name.to_owned(), name.clone())) {
                 let on = quote(table.name);
-                creates.push(format!(
-                    "create trigger {name} after {verb} on {on} referencing {rows} for each statement execute function {function}()"
-                ));
+                // Only before a truncate are the rows still there.
+                let when = match verb {
+                    "truncate" => format!("before truncate on {on}"),
+                    _ => format!("after {verb} on {on} referencing {rows}"),
+                };
+                creates.push(format!("create trigger {name} {when} for each statement execute function {function}()"));
             }
             triggers.insert((table.name.to_owned(), name));
         }

@@ -2,6 +2,7 @@
 
 use super::{
     PostgresStore, encode,
+    rest::RestSql,
     statement::{KEY_PARTS, PullSql, kind},
 };
 use crate::engine::Bucket;
@@ -64,6 +65,10 @@ impl<'a> Snapshot<'a> {
                 none => Ok(&mut *none.insert(self.store.pool.acquire().await?)),
             },
         }
+    }
+
+    pub(super) fn rest_sql(&self) -> &'a RestSql {
+        &self.store.rest
     }
 
     /// All that an answer says.

@@ -336,7 +336,7 @@ fn slot_of(tables: &[&'static TableDesc], table: &TableDesc) -> usize {
 }
 
 /// That a row `c` is in the bucket `p`.
-fn in_bucket(synced: &RuleTable) -> Vec<String> {
+pub(super) fn in_bucket(synced: &RuleTable) -> Vec<String> {
     let columns = synced.scope.iter().map(|&column| &synced.table.columns[column]).enumerate();
     columns.map(|(param, column)| format!("{} = p.p{param}::{}", col("c", column), column.sql.postgres())).collect()
 }

@@ -3,14 +3,17 @@
 mod capture;
 mod encode;
 mod field;
+mod group;
 mod provision;
 mod pull;
 mod scan;
 
+pub(super) use group::Turn;
 pub(super) use pull::{Lanes, Snapshot};
 
 use super::{StoreError, StoreSettings, ddl::Seed, life::LIFE, scope::ScopeSql};
 use crate::schema::Schema;
+use group::Group;
 use nizhal_core::DateTimeUtc;
 use scan::PullSql;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, SqlxSqliteConnector, Statement};
@@ -37,6 +40,8 @@ pub(super) struct SqliteStore {
     reads: DatabaseConnection,
     /// Notes of writers from outside that our own transactions came upon.
     heard: Mutex<Vec<String>>,
+    /// The pushes that share a transaction.
+    group: Group,
     sql: PullSql,
     lives: String,
 }
@@ -67,7 +72,8 @@ impl SqliteStore {
         let db = SqlxSqliteConnector::from_sqlx_sqlite_pool(writer.clone());
         let reads = SqlxSqliteConnector::from_sqlx_sqlite_pool(readers.clone());
         let lives = format!("{HOME}{LIFE}{}", uuid::Uuid::new_v4());
-        Ok(Self { writer, readers, db, reads, heard: Mutex::default(), sql: PullSql::new(schema), lives })
+        let (sql, group) = (PullSql::new(schema), Group::default());
+        Ok(Self { writer, readers, db, reads, heard: Mutex::default(), group, sql, lives })
     }
 
     pub(super) async fn plan(&self, schema: &Schema, seed: &Seed) -> Result<Vec<String>, StoreError> {
@@ -97,6 +103,11 @@ impl SqliteStore {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).extend(left);
         tx.execute_unprepared("update _nizhal_control set clock = clock + 1, txn = clock + 1 where id = 1").await?;
         Ok(tx)
+    }
+
+    /// A savepoint in a write transaction that others may be in.
+    pub(super) async fn begin_push(&self) -> Result<(DatabaseTransaction, Turn<'_>), StoreError> {
+        self.group.turn(async || self.begin().await).await
     }
 
     /// Drops these tables, and with them their triggers and indexes.
@@ -173,7 +184,15 @@ impl SqliteStore {
     }
 
     pub(super) async fn close(&self) {
+        self.group.close().await;
         self.readers.close().await;
         self.writer.close().await;
     }
+}
+
+/// Clears what a transaction of ours noted about itself; its last statement.
+pub(super) async fn settled(tx: &DatabaseTransaction) -> Result<(), StoreError> {
+    tx.execute_unprepared("delete from _nizhal_touched").await?;
+    tx.execute_unprepared("update _nizhal_control set txn = null, hlc = null where id = 1").await?;
+    Ok(())
 }

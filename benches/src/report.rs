@@ -1,0 +1,66 @@
+//! What was measured, as a table: medians, and the ratio of ours to the limit.
+
+use std::fmt::Write as _;
+
+/// The lines of the table so far.
+#[derive(Default)]
+pub(crate) struct Report {
+    text: String,
+}
+
+impl Report {
+    /// Begins a table of its own.
+    pub(crate) fn section(&mut self, title: &str) {
+        let head = format!("\n## {title}\n\n| work | Nizhal | limit | ratio | target |\n|---|---:|---:|---:|---|");
+        self.line(&head);
+    }
+
+    /// A row of the table; the ratio is ours by theirs.
+    pub(crate) fn row(&mut self, work: &str, ours: f64, limit: Option<f64>, target: &str) {
+        let ratio = limit.map(|limit| format!("{:.2}", ours / limit)).unwrap_or_default();
+        let limit = limit.map(shown).unwrap_or_default();
+        self.line(&format!("| {work} | {} | {limit} | {ratio} | {target} |", shown(ours)));
+    }
+
+    /// A line of text.
+    pub(crate) fn line(&mut self, line: &str) {
+        println!("{line}");
+        let _ = writeln!(self.text, "{line}");
+    }
+
+    /// All of it.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+fn shown(value: f64) -> String {
+    if value < 100.0 { format!("{value:.2}") } else { format!("{value:.0}") }
+}
+
+/// The value that this part of them does not exceed.
+pub(crate) fn percentile(values: &[f64], part: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place in a list")]
+    let at = (count(sorted.len() - 1) * part).round() as usize;
+    sorted[at]
+}
+
+/// The middle value.
+pub(crate) fn median(values: &[f64]) -> f64 {
+    percentile(values, 0.5)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of a benchmark are far below 2^52")]
+pub(crate) fn count(number: usize) -> f64 {
+    number as f64
+}
+
+/// This process' resident memory in MB.
+pub(crate) fn rss_mb() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kb = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+    kb.unwrap_or_default() / 1024.0
+}

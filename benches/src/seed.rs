@@ -1,0 +1,45 @@
+//! What the tables hold before pulls are measured.
+
+use crate::app::Running;
+
+/// How many buckets the users `b1`, `b10` … are in.
+pub(crate) const BUCKETS: [u32; 4] = [1, 10, 100, 500];
+
+/// Users in many shops, each of which has a few rows.
+pub(crate) async fn bucket_members(server: &Running) {
+    for buckets in BUCKETS {
+        let members = format!(
+            "insert into members (shop_id, user_id) select 't' || i, 'b{buckets}' from generate_series(1, {buckets}) i"
+        );
+        server.execute(&members).await;
+    }
+    let rows = "insert into entries (id, shop_id, customer_id, amount, at) select 't' || i, 't' || (i % 500 + 1), 'c', 1.5, now() \
+        from generate_series(0, 999) i";
+    server.execute(rows).await;
+}
+
+/// Fills shop `s1` up to this many rows, ten in a transaction as far as versions go, as if they had been there before.
+pub(crate) async fn entries(server: &Running, from: u32, to: u32) {
+    let clock = "select setval('_nizhal_clock', (select last_value from _nizhal_clock) + 1 + $$)";
+    server.execute(&clock.replace("$$", &((to - from) / 10).to_string())).await;
+    // In one message, which is one connection.
+    server
+        .execute(&format!(
+            "begin; set local session_replication_role = replica; insert into entries (id, shop_id, customer_id, amount, reason, at, \
+             _nizhal_version) select 'row-' || i, 's1', 'customer-' || (i % 100), 1234.50, 'rice and dal', '2026-01-01', \
+             (select last_value from _nizhal_clock) - ({to} - i) / 10 from generate_series({from} + 1, {to}) i; commit"
+        ))
+        .await;
+    server.execute("vacuum analyze entries").await;
+}
+
+/// As many tombstones as rows, in the buckets of `b100`.
+pub(crate) async fn history(server: &Running, count: u32) {
+    server
+        .execute(&format!(
+            "insert into _nizhal_tombstones (rule, bucket, tbl, id, kind, version) select 'myShops', \
+             '[\"t' || (i % 100 + 1) || '\"]', 'entries', 'gone' || i, 'delete', 2 + i % 1000 from generate_series(1, {count}) i"
+        ))
+        .await;
+    server.execute("vacuum analyze _nizhal_tombstones").await;
+}

@@ -1,0 +1,87 @@
+//! What a push asks of Postgres: every statement is a round trip, and they are what a push costs. With the audit log on.
+
+use crate::plan::{World, run, statistics};
+use nizhal_tests::until;
+use serde_json::{Value, json};
+
+/// The statements that were run at least so often, by their first words, with the number of their calls and plannings.
+async fn often(world: &mut World, least: u64) -> Vec<(String, u64, u64)> {
+    let mut found = Vec::new();
+    // The last commit is counted when it ends, which may be just after its answer was sent.
+    until("the commits of all pushes", async || {
+        found = statistics(&mut world.db).await;
+        found.iter().any(|(sql, calls, _)| sql == "COMMIT" && *calls >= least)
+    })
+    .await;
+    let name = |sql: &str| sql.split_whitespace().take(3).collect::<Vec<_>>().join(" ");
+    let mut often: Vec<_> = found
+        .iter()
+        .filter(|(_, calls, _)| *calls >= least)
+        .map(|(sql, calls, plans)| (name(sql), *calls, *plans))
+        .collect();
+    often.sort();
+    often
+}
+
+/// A world in which the device has one customer, and a push of so many new names for it.
+async fn renames(world: &World, count: usize) -> (nizhal_tests::Device, Vec<Value>) {
+    let mut device = world.app.device("d", "ana", "s1");
+    let add = json!({"clientId": "c", "name": "Sunil"});
+    device.mutate("addCustomer", &add).await.expect(200);
+    let rename = |number| json!({"customerId": "c", "value": format!("Sunil {number}")});
+    let mutations = (0..count).map(|number| device.mutation("updateCustomerName", &rename(number))).collect();
+    (device, mutations)
+}
+
+async fn a_push_is_five_statements_beside_its_mutators() {
+    const PUSHES: u64 = 200;
+    let mut world = World::new().await;
+    let (device, mutations) = renames(&world, 200).await;
+    world.db.execute("select pg_stat_statements_reset()").await;
+    for mutation in &mutations {
+        device.push(std::slice::from_ref(mutation)).await.expect(200);
+    }
+    let wanted = [
+        ("BEGIN", "begins"),
+        ("COMMIT", "ends"),
+        ("SELECT \"customers\".\"id\", \"customers\".\"shop_id\",", "the mutator's first"),
+        ("UPDATE \"customers\" SET", "the mutator's second"),
+        ("select c.actor, c.last_mutation_id,", "admits"),
+        ("with entry as", "logs"),
+        ("with look as", "settles"),
+    ];
+    let found = often(&mut world, PUSHES).await;
+    assert_eq!(found.iter().map(|(sql, ..)| sql.as_str()).collect::<Vec<_>>(), wanted.map(|(sql, _)| sql));
+    // Five times a connection at most, then Postgres keeps the plan.
+    assert!(found.iter().all(|(_, calls, plans)| *calls == PUSHES && *plans <= 60), "{found:?}");
+}
+
+#[test]
+fn inv29_a_push_is_five_statements_beside_its_mutators() {
+    run(a_push_is_five_statements_beside_its_mutators());
+}
+
+async fn a_batch_adds_one_statement_to_each_mutator() {
+    let mut world = World::new().await;
+    let (device, mutations) = renames(&world, 200).await;
+    world.db.execute("select pg_stat_statements_reset()").await;
+    for batch in mutations.chunks(50) {
+        device.push(batch).await.expect(200);
+    }
+    let found = often(&mut world, 4).await;
+    let calls =
+        |name: &str| found.iter().filter(|(sql, ..)| sql.starts_with(name)).map(|(_, calls, _)| *calls).sum::<u64>();
+    let each = ["BEGIN", "COMMIT", "select c.actor,", "with look as", "with entry as"].map(calls);
+    // Four, or a few more where the machine is so busy that fifty take longer than a transaction may.
+    assert!(each.iter().all(|calls| (4..=40).contains(calls)), "{each:?}");
+    assert_eq!(calls("UPDATE \"customers\""), 200);
+    // Others are the server's own rounds, such as looking for jobs; what every mutation runs is two hundred.
+    let mut many: Vec<_> = found.iter().filter(|(_, calls, _)| *calls >= 100).map(|(sql, ..)| sql.as_str()).collect();
+    many.retain(|sql| !sql.contains("customers"));
+    assert_eq!(many, ["select coalesce(current_setting($1, $2),"], "what the log wants to know: {found:#?}");
+}
+
+#[test]
+fn inv29_a_batch_adds_one_statement_to_each_mutator() {
+    run(a_batch_adds_one_statement_to_each_mutator());
+}

@@ -1,0 +1,292 @@
+//! Several mutations of one client in one transaction: one commit for all, and each as if it were alone.
+//!
+//! Tried twice at most. *Plainly* first: the mutators run one after the other, and when all applied and all that was written is
+//! the actor's, no one could tell the difference. (Where it must be known who wrote what, one statement looks after each.) A
+//! refusal needs what ran before it kept and its own writes gone, so then all is rolled back and tried *with savepoints*, one for
+//! each mutation, where a refusal is filed with the others' answers. Whatever else comes in between (a deadlock, a fault, a write out of scope, a mutation that was seen before) rolls all of it back, and
+//! the mutations are taken one at a time. Nothing is answered or pinged before the commit, so a crash leaves all or none.
+
+use super::{
+    Engine, PushFailure, Verdict,
+    attempt::{claim_of, ids_of, refused},
+    numbered,
+    run::{Ran, Run},
+};
+use crate::store::{Claim, Record, Settle, StoreError, Written};
+use chrono::TimeDelta;
+use nizhal_core::{
+    MutatorEntry, NewJob, Principal,
+    wire::{Mutation, Wire},
+};
+use sea_orm::{DatabaseTransaction, TransactionTrait};
+use std::collections::BTreeSet;
+
+/// The most mutations in one transaction. Postgres keeps track of 64 savepoints a session where all can see them; beyond that
+/// everybody's snapshots get dearer.
+const MOST: usize = 50;
+/// How long a transaction may go on taking mutations: what it wrote waits for its end to be pulled.
+const LONGEST: TimeDelta = TimeDelta::milliseconds(100);
+
+/// How the mutations of a transaction are kept apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Apart {
+    /// Each has a stamp of its own.
+    stamps: bool,
+    /// What each wrote is looked at by itself.
+    looks: bool,
+    /// Each has a savepoint, so that it can be refused alone.
+    savepoints: bool,
+}
+
+/// Why nothing was done together.
+enum Undone {
+    /// A mutation was refused.
+    NeedsSavepoints,
+    /// They are to be taken one at a time.
+    Singly,
+}
+
+impl<E: Into<PushFailure>> From<E> for Undone {
+    fn from(failure: E) -> Self {
+        let failure = failure.into();
+        // Taken alone, each meets the fault or not, and says so where it does.
+        tracing::debug!(error = &failure as &dyn std::error::Error, "a batch is split");
+        Self::Singly
+    }
+}
+
+/// One mutation of a batch, ended but not committed.
+struct Ended<'a> {
+    entry: &'a MutatorEntry,
+    claim: Claim<'a>,
+    result: Result<Record, PushFailure>,
+    /// What it wrote, where that was looked at by itself.
+    written: Written,
+}
+
+/// Mutations that ended, to be committed.
+struct Together<'a> {
+    tx: DatabaseTransaction,
+    ended: Vec<Ended<'a>>,
+    jobs: Vec<NewJob>,
+    /// What they wrote that was not looked at by itself.
+    written: Written,
+}
+
+impl Engine {
+    /// How many mutations, from the first on, can be tried together: all of one client, the next in its sequence, each of a
+    /// mutator that is known, none twice.
+    pub(super) fn run_of(&self, mutations: &[Mutation]) -> usize {
+        let Some(first) = mutations.first() else { return 0 };
+        let sequenced = |mutation: &Mutation| mutation.client_id.is_some() && numbered(mutation).is_some();
+        let mut ids = BTreeSet::new();
+        let mut count: usize = 0;
+        for (at, mutation) in (0..).zip(mutations).take(MOST) {
+            let next = match numbered(first) {
+                Some(start) if sequenced(first) => {
+                    mutation.client_id == first.client_id && numbered(mutation) == start.checked_add(at)
+                }
+                _ => !sequenced(mutation),
+            };
+            if !next || self.schema.mutator(&mutation.name).is_none() || !ids.insert(&mutation.client_mutation_id) {
+                break;
+            }
+            count += 1;
+        }
+        count
+    }
+
+    /// Tries them in one transaction: the verdicts of those that were done, from the first on. None when they are to be taken one
+    /// at a time; fewer than all when one ended the batch or it took long.
+    pub(super) async fn together(&self, principal: &Principal, wire: Wire, mutations: &[Mutation]) -> Vec<Verdict> {
+        let privileged = |mutation: &Mutation| {
+            self.schema.mutator(&mutation.name).is_none_or(|entry| !entry.desc.privileged.is_empty())
+        };
+        let stamps = self.merges_columns && mutations.iter().any(|mutation| mutation.hlc.is_some());
+        let looks = self.store.is_audited() || stamps || mutations.iter().any(privileged);
+        let mut done = self.attempt_all(principal, wire, mutations, Apart { stamps, looks, savepoints: false }).await;
+        if let Err(Undone::NeedsSavepoints) = done {
+            done = self.attempt_all(principal, wire, mutations, Apart { stamps, looks: true, savepoints: true }).await;
+        }
+        done.unwrap_or_default()
+    }
+
+    async fn attempt_all(
+        &self,
+        principal: &Principal,
+        wire: Wire,
+        mutations: &[Mutation],
+        apart: Apart,
+    ) -> Result<Vec<Verdict>, Undone> {
+        let (tx, turn) = self.store.begin_push().await?;
+        let Together { tx, ended, jobs, written } =
+            match self.attempt_all_on(tx, principal, wire, mutations, apart).await {
+                Ok(together) => together,
+                Err(undone) => {
+                    turn.abandon().await;
+                    return Err(undone);
+                }
+            };
+        turn.commit(tx).await?;
+        self.jobs_came(&jobs);
+        let mut written = written;
+        let mut verdicts = Vec::with_capacity(ended.len());
+        for Ended { result, written: own, .. } in ended {
+            self.store.audit_written();
+            written.add(own);
+            verdicts.push(match result {
+                Ok(record) => Verdict::Applied(ids_of(&record)),
+                Err(refusal) => Verdict::Refused(refusal),
+            });
+        }
+        self.ping(&written.touched);
+        self.conflicted(&written.conflicts);
+        Ok(verdicts)
+    }
+
+    async fn attempt_all_on<'a>(
+        &'a self,
+        mut tx: DatabaseTransaction,
+        principal: &'a Principal,
+        wire: Wire,
+        mutations: &'a [Mutation],
+        apart: Apart,
+    ) -> Result<Together<'a>, Undone> {
+        let begun = self.environment.now();
+        let before = self.admit_all(&tx, principal, mutations).await?;
+        let mut ended: Vec<Ended<'_>> = Vec::with_capacity(mutations.len());
+        let mut jobs = Vec::new();
+        for mutation in mutations {
+            if !ended.is_empty() && self.environment.now() - begun > LONGEST {
+                break;
+            }
+            let entry = self.schema.mutator(&mutation.name).ok_or(Undone::Singly)?;
+            let claim = claim_of(principal, mutation);
+            let (result, written) = match self.cancelled(&tx, principal, wire, mutation, &ended).await? {
+                Some(on) => (Err(PushFailure::Cancelled(on)), Written::default()),
+                None => {
+                    let (back, result, written) =
+                        self.run_apart(tx, apart, (principal, entry, mutation), &mut jobs).await?;
+                    tx = back;
+                    (result, written)
+                }
+            };
+            let ends = wire == Wire::One && result.is_err();
+            ended.push(Ended { entry, claim, result, written });
+            if ends {
+                break;
+            }
+        }
+        self.end_all(tx, principal, before, ended, jobs).await
+    }
+
+    /// The version of the client's mutation before, when all of them are to run.
+    async fn admit_all(
+        &self,
+        tx: &DatabaseTransaction,
+        principal: &Principal,
+        mutations: &[Mutation],
+    ) -> Result<i64, Undone> {
+        let ids: Vec<&str> = mutations.iter().map(|mutation| mutation.client_mutation_id.as_str()).collect();
+        let first = mutations.first().and_then(|mutation| mutation.client_id.as_deref().zip(numbered(mutation)));
+        let client_id = first.map(|(client_id, _)| client_id);
+        let standing = self.store.on(tx).admit(principal.key(), client_id, &ids, None).await?;
+        match (first, standing.sequence) {
+            _ if standing.known => Err(Undone::Singly),
+            (None, _) => Ok(0),
+            (Some((_, number)), Some(sequence)) if sequence.actor == principal.key() && number == sequence.last + 1 => {
+                Ok(sequence.last_version)
+            }
+            _ => Err(Undone::Singly),
+        }
+    }
+
+    /// What it depends on, when that was refused, earlier or in this batch.
+    async fn cancelled(
+        &self,
+        tx: &DatabaseTransaction,
+        principal: &Principal,
+        wire: Wire,
+        mutation: &Mutation,
+        ended: &[Ended<'_>],
+    ) -> Result<Option<String>, Undone> {
+        if wire == Wire::One || mutation.depends_on.is_empty() {
+            return Ok(None);
+        }
+        let here = ended.iter().filter(|ended| ended.result.is_err()).map(|ended| ended.claim.client_mutation_id);
+        let here = here.filter(|id| mutation.depends_on.iter().any(|on| on == id)).min().map(str::to_owned);
+        let before = self.store.on(tx).refused(principal.key(), &mutation.depends_on).await?;
+        Ok(here.into_iter().chain(before).min())
+    }
+
+    /// What comes of a mutation, and what it wrote where that is looked at.
+    async fn run_apart(
+        &self,
+        tx: DatabaseTransaction,
+        apart: Apart,
+        (principal, entry, mutation): (&Principal, &MutatorEntry, &Mutation),
+        jobs: &mut Vec<NewJob>,
+    ) -> Result<(DatabaseTransaction, Result<Record, PushFailure>, Written), Undone> {
+        let (hlc, stamp) = self.stamp(mutation);
+        // Without a savepoint it runs on the transaction itself.
+        let (outer, inner) = match apart.savepoints {
+            true => {
+                let savepoint = tx.begin().await.map_err(StoreError::from)?;
+                (Some(tx), savepoint)
+            }
+            false => (None, tx),
+        };
+        if apart.stamps {
+            self.store.on(&inner).stamp(stamp.as_deref()).await?;
+        }
+        let Ran { tx: inner, jobs: wanted, result } = self.run(Run { principal, entry, mutation, hlc }, inner).await?;
+        if result.is_err() {
+            let Some(outer) = outer else { return Err(Undone::NeedsSavepoints) };
+            inner.rollback().await.map_err(StoreError::from)?;
+            return Ok((outer, result, Written::default()));
+        }
+        self.enqueue(&inner, &wanted).await?;
+        // Clears the note too, so that the next mutation is not taken for one that wrote this.
+        let written = if apart.looks { self.store.on(&inner).look().await? } else { Written::default() };
+        jobs.extend(wanted);
+        let Some(outer) = outer else { return Ok((inner, result, written)) };
+        inner.commit().await.map_err(StoreError::from)?;
+        Ok((outer, result, written))
+    }
+
+    /// Files all answers and judges what was written.
+    async fn end_all<'a>(
+        &self,
+        tx: DatabaseTransaction,
+        principal: &Principal,
+        before: i64,
+        ended: Vec<Ended<'a>>,
+        jobs: Vec<NewJob>,
+    ) -> Result<Together<'a>, Undone> {
+        let record = |ended: &Ended<'_>| match &ended.result {
+            Ok(record) => record.clone(),
+            Err(refusal) => refused(refusal),
+        };
+        let answers: Vec<_> = ended.iter().map(|ended| (ended.claim, record(ended))).collect();
+        let looked: String = ended.iter().map(|ended| ended.written.note.as_str()).collect();
+        let sequence = ended.last().and_then(|last| last.claim.sequence);
+        let write = self.store.on(&tx);
+        let settle = Settle { principal, sequence, before, answers: &answers, looked: &looked };
+        let settled = write.settle(&settle).await?;
+        let Some(first) = ended.first().filter(|_| settled.filed) else { return Err(Undone::Singly) };
+        let each = ended.iter().map(|ended| (ended.entry, &ended.written.touched));
+        for (entry, touched) in each.chain([(first.entry, &settled.written.touched)]) {
+            // Memberships are read once, for all: who gains or loses some on the way is judged one mutation at a time.
+            let gains = ended.len() > 1 && touched.iter().any(|touched| touched.bucket.is_membership());
+            if gains || !self.may_write(principal, entry, touched, &settled)? {
+                return Err(Undone::Singly);
+            }
+        }
+        let logged = ended.iter().zip(&answers);
+        let logged: Vec<_> =
+            logged.map(|(ended, (claim, record))| (claim, record.status, &*ended.written.touched)).collect();
+        write.log(&logged).await?;
+        write.end_push().await?;
+        Ok(Together { tx, ended, jobs, written: settled.written })
+    }
+}

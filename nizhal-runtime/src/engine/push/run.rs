@@ -1,0 +1,123 @@
+//! A mutator's run on a transaction, what its outcome means, and whether what it wrote was its actor's to write.
+
+use super::{Engine, PushFailure};
+use crate::engine::scope::Choices;
+use crate::observe::ConflictEvent;
+use crate::store::{Conflict, Counters, Fault, Record, Settled, StoreError, Touched, fault};
+use futures_util::FutureExt;
+use nizhal_core::{
+    Applied, CtxParts, Error, Hlc, MutatorEntry, NewJob, Principal, Random, ServerParts, wire::Mutation,
+};
+use sea_orm::DatabaseTransaction;
+use std::panic::AssertUnwindSafe;
+
+/// What is run.
+#[derive(Clone, Copy)]
+pub(super) struct Run<'a> {
+    pub(super) principal: &'a Principal,
+    pub(super) entry: &'a MutatorEntry,
+    pub(super) mutation: &'a Mutation,
+    pub(super) hlc: Hlc,
+}
+
+/// What comes back from a run.
+pub(super) struct Ran {
+    /// The transaction that it ran on.
+    pub(super) tx: DatabaseTransaction,
+    /// The jobs that it wants done.
+    pub(super) jobs: Vec<NewJob>,
+    /// Its answer, or a final refusal: then all that it did is to be rolled back.
+    pub(super) result: Result<Record, PushFailure>,
+}
+
+impl Engine {
+    /// Calls the mutator. Where it fails without an answer, the transaction is gone.
+    pub(super) async fn run(&self, run: Run<'_>, tx: DatabaseTransaction) -> Result<Ran, PushFailure> {
+        let Run { principal, entry, mutation, hlc } = run;
+        let environment = self.environment.clone();
+        let parts = CtxParts {
+            tx,
+            principal: principal.clone(),
+            now: self.environment.now(),
+            hlc,
+            ids: Box::new(move || environment.new_id()),
+            jobs: Vec::new(),
+            random: Random::of(&mutation.client_mutation_id),
+            server: Some(ServerParts { numbers: &Counters }),
+        };
+        let called = AssertUnwindSafe((entry.call)(parts, &mutation.args)).catch_unwind().await;
+        let (CtxParts { tx, jobs, .. }, result) =
+            called.map_err(|panic| PushFailure::Internal(panic_text(&panic).into()))?;
+        let result = match result {
+            Ok(applied) => Ok(record_of(&applied, mutation)),
+            // A reason may quote what the device sent, and Postgres cannot keep U+0000.
+            Err(Error::Rejected(reason)) => Err(PushFailure::Rejected(reason.replace('\0', ""))),
+            Err(Error::InvalidArgs(reason)) => Err(PushFailure::InvalidArgs(reason.replace('\0', ""))),
+            Err(Error::Db(error)) => match fault(&error) {
+                Fault::Constraint => {
+                    Err(PushFailure::Rejected("the data breaks a constraint of the database".to_owned()))
+                }
+                Fault::Retry | Fault::Unavailable => return Err(StoreError::from(error).into()),
+                Fault::Bug => return Err(PushFailure::Internal(error.into())),
+            },
+            Err(Error::Internal(cause)) => return Err(PushFailure::Internal(cause)),
+            Err(other) => return Err(PushFailure::Internal(other.into())),
+        };
+        Ok(Ran { tx, jobs, result })
+    }
+
+    /// Whether every touched bucket is the actor's, or of a table that the mutator is privileged for. A public rule's bucket is
+    /// everybody's to read and so nobody's to write.
+    pub(super) fn may_write(
+        &self,
+        principal: &Principal,
+        entry: &MutatorEntry,
+        touched: &[Touched],
+        settled: &Settled,
+    ) -> Result<bool, StoreError> {
+        let may_beyond = |touched: &&Touched| entry.desc.privileged.contains(&touched.table.as_str());
+        let checked: Vec<&Touched> =
+            touched.iter().filter(|touched| !touched.bucket.is_membership() && !may_beyond(touched)).collect();
+        if checked.is_empty() {
+            return Ok(true);
+        }
+        if let Some(public) = checked.iter().find(|touched| touched.bucket.params.is_empty()) {
+            let (mutator, table, rule) = (entry.desc.name, &public.table, &public.bucket.rule);
+            tracing::warn!(mutator, table, rule, "a public table is written by #[mutator(privileged(Table))] alone");
+            return Ok(false);
+        }
+        self.same_rules(&settled.rules)?;
+        let own = Choices::new(&self.schema, principal, &settled.members);
+        Ok(checked.iter().all(|touched| own.hold(&touched.bucket)))
+    }
+
+    /// Tells of the columns that a late write did not get.
+    pub(super) fn conflicted(&self, conflicts: &[Conflict]) {
+        for Conflict { table, id, column, kept, lost } in conflicts {
+            tracing::info!(table, id, column, kept, lost, "a late write lost against a later one");
+            self.observers.conflict(&ConflictEvent::new(table, id, column, kept, lost));
+        }
+    }
+}
+
+fn record_of(applied: &Applied, mutation: &Mutation) -> Record {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Reference {
+        client_id: Option<String>,
+    }
+    let reference = || serde_json::from_str::<Reference>(mutation.args.get()).ok().and_then(|args| args.client_id);
+    Record {
+        status: "applied",
+        reason: None,
+        result: serde_json::to_string(applied).ok(),
+        client_ref: applied.server_id.is_some().then(reference).flatten(),
+        server_id: applied.server_id.clone(),
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    format!("a mutator panicked: {}", text.unwrap_or_default())
+}

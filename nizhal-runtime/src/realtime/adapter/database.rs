@@ -1,0 +1,73 @@
+//! The adapters over the app's own database: hearing alone, or LISTEN and NOTIFY for several servers.
+
+use super::{Adapter, AdapterError, Ear};
+use crate::{
+    engine::Engine,
+    store::{Heard, MESSAGE_ROOM, Outside},
+};
+use futures_util::future::BoxFuture;
+use std::sync::Arc;
+
+/// One server: others are not told. Writers from outside are heard all the same.
+pub(crate) struct Local {
+    pub(crate) engine: Arc<Engine>,
+    /// This process among those that listen to the database.
+    pub(crate) listener: u64,
+}
+
+/// Several servers on one Postgres.
+pub(crate) struct Postgres(pub(crate) Local);
+
+struct DatabaseEar {
+    engine: Arc<Engine>,
+    outside: Outside,
+}
+
+impl Local {
+    async fn ear(&self, bus: bool) -> Result<Box<dyn Ear>, AdapterError> {
+        let outside = self.engine.store.outside(self.listener, bus).await?;
+        Ok(Box::new(DatabaseEar { engine: self.engine.clone(), outside }))
+    }
+}
+
+impl Adapter for Local {
+    fn name(&self) -> &'static str {
+        "local"
+    }
+
+    fn room(&self) -> Option<usize> {
+        None
+    }
+
+    fn open(&self) -> BoxFuture<'_, Result<Box<dyn Ear>, AdapterError>> {
+        Box::pin(self.ear(false))
+    }
+
+    fn tell<'a>(&'a self, _: &'a [String]) -> BoxFuture<'a, Result<(), AdapterError>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+impl Adapter for Postgres {
+    fn name(&self) -> &'static str {
+        "postgres"
+    }
+
+    fn room(&self) -> Option<usize> {
+        Some(MESSAGE_ROOM)
+    }
+
+    fn open(&self) -> BoxFuture<'_, Result<Box<dyn Ear>, AdapterError>> {
+        Box::pin(self.0.ear(true))
+    }
+
+    fn tell<'a>(&'a self, messages: &'a [String]) -> BoxFuture<'a, Result<(), AdapterError>> {
+        Box::pin(async { Ok(self.0.engine.store.tell(messages).await?) })
+    }
+}
+
+impl Ear for DatabaseEar {
+    fn next(&mut self) -> BoxFuture<'_, Result<Heard, AdapterError>> {
+        Box::pin(async { Ok(self.engine.store.heard(&mut self.outside).await?) })
+    }
+}

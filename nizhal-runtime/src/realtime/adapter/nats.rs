@@ -1,0 +1,212 @@
+//! The adapter over NATS, for many servers. Core NATS: what is said while a connection is away is lost, and healed by a pull.
+
+use super::{Adapter, AdapterError, Ear};
+use crate::{settings::NatsSettings, store::Heard};
+use async_nats::{Client, ConnectOptions, Event, ServerAddr, Subscriber};
+use futures_util::{StreamExt, future::BoxFuture};
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+use tokio::sync::mpsc;
+
+/// How long a connection, or a flush, may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// A connection that is dead and does not say so is found within two of these.
+const PING_EVERY: Duration = Duration::from_secs(5);
+/// The most bytes of one message, where the server allows as many.
+const ROOM: usize = 256 * 1024;
+
+/// What went wrong with NATS.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NatsError {
+    #[error("{0} does not read (NIZHAL_NATS_CREDENTIALS)")]
+    Credentials(String, #[source] std::io::Error),
+    #[error("{0} does not read (NIZHAL_NATS_CA)")]
+    Ca(String, #[source] std::io::Error),
+    #[error("the NATS server's address does not read (NIZHAL_NATS_URL)")]
+    Address(#[source] std::io::Error),
+    #[error("the NATS server cannot be reached, or lets us not in (NIZHAL_NATS_URL)")]
+    Connect(#[from] async_nats::ConnectError),
+    #[error("the subject cannot be subscribed to")]
+    Subscribe(#[from] async_nats::SubscribeError),
+    #[error("a message was not taken")]
+    Publish(#[from] async_nats::PublishError),
+    #[error("the messages did not go out")]
+    Flush(#[source] async_nats::client::FlushError),
+    #[error("{0}")]
+    Said(String),
+    #[error("there is no connection")]
+    Away,
+}
+
+/// Several servers on one NATS server or cluster.
+pub(crate) struct Nats {
+    settings: NatsSettings,
+    subject: String,
+    room: AtomicUsize,
+    client: Mutex<Option<Client>>,
+}
+
+struct NatsEar {
+    client: Client,
+    subscriber: Subscriber,
+    events: mpsc::UnboundedReceiver<Event>,
+}
+
+impl Nats {
+    /// `database` keeps apps and stages that share a NATS server apart, whatever they are called.
+    pub(crate) fn new(settings: NatsSettings, database: &str) -> Self {
+        let subject = format!("{}.{database}", settings.subject);
+        Self { settings, subject, room: AtomicUsize::new(ROOM), client: Mutex::default() }
+    }
+
+    async fn connect(&self) -> Result<NatsEar, NatsError> {
+        let (told, events) = mpsc::unbounded_channel();
+        let hear = move |event| {
+            // The ear is gone: nobody cares any more.
+            let _ = told.send(event);
+            std::future::ready(())
+        };
+        let mut options = ConnectOptions::new()
+            .name("nizhal")
+            .no_echo()
+            .ping_interval(PING_EVERY)
+            .connection_timeout(PATIENCE)
+            // A lost connection is told, not mended in silence: what came meanwhile is lost.
+            .max_reconnects(1)
+            .event_callback(hear);
+        let addresses = self.settings.url.split(',').map(|url| url.trim().parse::<ServerAddr>());
+        let addresses = addresses.collect::<Result<Vec<_>, _>>().map_err(NatsError::Address)?;
+        if let Some(first) = addresses.first() {
+            options = match (first.username(), first.password()) {
+                (Some(user), Some(password)) => options.user_and_password(plain(user), plain(password)),
+                (Some(token), None) => options.token(plain(token)),
+                _ => options,
+            };
+        }
+        if let Some(path) = &self.settings.credentials {
+            let failed = |cause| NatsError::Credentials(path.display().to_string(), cause);
+            options = options.credentials_file(path).await.map_err(failed)?;
+        }
+        if let Some(path) = &self.settings.ca {
+            // Asked here, where the sentence can name the file.
+            std::fs::metadata(path).map_err(|cause| NatsError::Ca(path.display().to_string(), cause))?;
+            options = options.add_root_certificates(path.clone()).require_tls(true);
+        }
+        let client = options.connect(addresses).await?;
+        let subscriber = client.subscribe(self.subject.clone()).await?;
+        // The subscription is there before anybody is asked for anything.
+        client.flush().await.map_err(NatsError::Flush)?;
+        self.room.store(client.max_payload().min(ROOM), Relaxed);
+        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = Some(client.clone());
+        Ok(NatsEar { client, subscriber, events })
+    }
+
+    async fn publish(&self, messages: &[String]) -> Result<(), NatsError> {
+        let client = self.client.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let client = client.ok_or(NatsError::Away)?;
+        if client.connection_state() != async_nats::connection::State::Connected {
+            return Err(NatsError::Away);
+        }
+        for message in messages {
+            client.publish(self.subject.clone(), message.clone().into()).await?;
+        }
+        client.flush().await.map_err(NatsError::Flush)
+    }
+}
+
+/// A part of a URL, with its percent signs read.
+fn plain(part: &str) -> String {
+    let bytes = part.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let hex = part.get(at + 1..at + 3).filter(|_| bytes[at] == b'%');
+        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                out.push(byte);
+                at += 3;
+            }
+            None => {
+                out.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+impl Adapter for Nats {
+    fn name(&self) -> &'static str {
+        "nats"
+    }
+
+    fn room(&self) -> Option<usize> {
+        Some(self.room.load(Relaxed))
+    }
+
+    fn open(&self) -> BoxFuture<'_, Result<Box<dyn Ear>, AdapterError>> {
+        Box::pin(async {
+            let ear: Box<dyn Ear> = Box::new(self.connect().await?);
+            Ok(ear)
+        })
+    }
+
+    fn tell<'a>(&'a self, messages: &'a [String]) -> BoxFuture<'a, Result<(), AdapterError>> {
+        Box::pin(async {
+            tokio::time::timeout(PATIENCE, self.publish(messages)).await.map_err(|_| AdapterError::Slow)??;
+            Ok(())
+        })
+    }
+
+    fn forgets(&self) -> bool {
+        true
+    }
+}
+
+impl Ear for NatsEar {
+    fn next(&mut self) -> BoxFuture<'_, Result<Heard, AdapterError>> {
+        Box::pin(async {
+            loop {
+                let event = tokio::select! {
+                    message = self.subscriber.next() => match message {
+                        Some(message) => {
+                            return Ok(Heard::Message(String::from_utf8_lossy(&message.payload).into_owned()));
+                        }
+                        None => return Err(NatsError::Away.into()),
+                    },
+                    event = self.events.recv() => event,
+                };
+                match event {
+                    Some(Event::Connected | Event::LameDuckMode | Event::Draining) => {}
+                    Some(event) => return Err(NatsError::Said(event.to_string()).into()),
+                    None => return Err(NatsError::Away.into()),
+                }
+            }
+        })
+    }
+}
+
+impl Drop for NatsEar {
+    fn drop(&mut self) {
+        let client = self.client.clone();
+        // Ends the connection's task, which would go on otherwise.
+        tokio::spawn(async move { client.drain().await });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn percent_signs_are_read() {
+        for (part, wanted) in [("a%40b", "a@b"), ("%", "%"), ("%zz%2", "%zz%2"), ("%C3%BC", "ü"), ("ü%25", "ü%")] {
+            assert_eq!(plain(part), wanted);
+        }
+    }
+}

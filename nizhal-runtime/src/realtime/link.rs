@@ -1,0 +1,318 @@
+//! The tasks beside the hub: one listens for each adapter, one tells the others, one keeps presence right.
+
+use super::{
+    Hub, Presence,
+    adapter::{Adapter, AdapterError, Ear},
+    health::{Direction, Health},
+    message::{self, Body, Message, Reader},
+    outbox::Waiting,
+    scope::Scopes,
+};
+use crate::{engine::Environment, store::Heard};
+use nizhal_core::Uuid;
+use rand::Rng;
+use std::{
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+use tokio::{
+    sync::watch,
+    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
+};
+
+/// How long what happens at once is gathered, so that it travels together.
+const GATHER: Duration = Duration::from_millis(2);
+/// How long the others may take to be told.
+const TELL_TIME: Duration = Duration::from_secs(10);
+/// The same when the server stops.
+const LAST_TIME: Duration = Duration::from_secs(2);
+/// How long it may take to listen.
+const OPEN_TIME: Duration = Duration::from_secs(10);
+/// The first wait after a fault, and the longest.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// How often a connection that is silent is asked whether it lives.
+const PROVE_EVERY: Duration = Duration::from_secs(10);
+
+/// All that the tasks share.
+pub(super) struct Link {
+    pub(super) me: Uuid,
+    pub(super) hub: Hub,
+    pub(super) presence: Presence,
+    pub(super) scopes: Scopes,
+    pub(super) environment: Arc<dyn Environment>,
+    /// How long another server may be silent before its presence is forgotten.
+    pub(super) server_silence: Duration,
+    pub(super) reader: Mutex<Reader>,
+}
+
+/// An adapter and how it fares.
+#[derive(Clone)]
+pub(crate) struct Line {
+    pub(crate) adapter: Arc<dyn Adapter>,
+    pub(crate) health: Arc<Health>,
+    /// Whether it is this one that hears the database.
+    pub(crate) database: bool,
+}
+
+impl Link {
+    /// Listens until told to stop; a fault is waited out, and everybody is told to pull after it.
+    pub(super) async fn listen(self: Arc<Self>, line: Line, mut stopping: watch::Receiver<bool>) {
+        let mut backoff = BACKOFF.0;
+        let mut is_first = true;
+        let listening = async {
+            loop {
+                let fault = match timeout(OPEN_TIME, self.open(&line)).await.unwrap_or(Err(AdapterError::Slow)) {
+                    Ok(mut ear) => {
+                        line.health.up(Direction::In, self.environment.now());
+                        backoff = BACKOFF.0;
+                        if !is_first {
+                            self.heal(&line);
+                        }
+                        is_first = false;
+                        if line.adapter.room().is_some() {
+                            self.hub.outbox().hello();
+                        }
+                        self.hear(&line, ear.as_mut()).await
+                    }
+                    Err(fault) => fault,
+                };
+                if line.database {
+                    self.scopes.proof().listening(false);
+                }
+                let adapter = line.adapter.name();
+                if line.health.down(Direction::In, &fault, self.environment.now()) {
+                    let lost = if is_first { LOST } else { "others are not heard; trying again" };
+                    tracing::warn!(adapter, error = &fault as &dyn std::error::Error, "{lost}");
+                }
+                sleep(jittered(backoff)).await;
+                backoff = (backoff * 2).min(BACKOFF.1);
+            }
+        };
+        tokio::select! {
+            () = listening => {}
+            _ = stopping.wait_for(|stopping| *stopping) => {}
+        }
+    }
+
+    /// An ear that was seen to hear.
+    async fn open(&self, line: &Line) -> Result<Box<dyn Ear>, AdapterError> {
+        let mut ear = line.adapter.open().await?;
+        if line.database {
+            let proof = self.scopes.proof();
+            proof.listening(true);
+            let hearing = async {
+                loop {
+                    if let Err(fault) = self.take(line, ear.next().await) {
+                        return fault;
+                    }
+                }
+            };
+            tokio::select! {
+                sent = proof.first() => sent?,
+                fault = hearing => return Err(fault),
+            }
+        }
+        Ok(ear)
+    }
+
+    /// Hears until something may have been missed.
+    async fn hear(&self, line: &Line, ear: &mut dyn Ear) -> AdapterError {
+        let proof = self.scopes.proof();
+        let mut prove = interval(PROVE_EVERY);
+        prove.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let hearing = async {
+            loop {
+                if let Err(fault) = self.take(line, ear.next().await) {
+                    return fault;
+                }
+            }
+        };
+        let proving = async {
+            loop {
+                prove.tick().await;
+                proof.renew().await;
+            }
+        };
+        tokio::select! {
+            fault = hearing => fault,
+            () = proving, if line.database => AdapterError::Slow,
+            () = proof.deaf(), if line.database => AdapterError::Deaf,
+        }
+    }
+
+    fn take(&self, line: &Line, heard: Result<Heard, AdapterError>) -> Result<(), AdapterError> {
+        match heard? {
+            Heard::Wrote(buckets) => self.hub.deliver(&buckets),
+            Heard::Something => self.hub.ping_all(),
+            Heard::Proof(number) => {
+                self.scopes.proof().heard(number);
+                return Ok(());
+            }
+            Heard::Until(instant) => {
+                self.scopes.proof().until(instant);
+                return Ok(());
+            }
+            Heard::Message(text) => {
+                let message = self.reader.lock().unwrap_or_else(PoisonError::into_inner).read(&text);
+                match message {
+                    // Our own comes back where the adapter knows no better.
+                    Some(message) if message.from == self.me => return Ok(()),
+                    Some(message) => self.message(message),
+                    None => {}
+                }
+            }
+        }
+        line.health.received.fetch_add(1, Relaxed);
+        Ok(())
+    }
+
+    fn message(&self, Message { from, body, .. }: Message) {
+        let outbox = self.hub.outbox();
+        match body {
+            Body::Wrote(buckets) => {
+                self.hub.deliver(&buckets.into_iter().map(message::bucket).collect::<Vec<_>>());
+            }
+            Body::Something => self.hub.ping_all(),
+            Body::Bye => {
+                self.reader.lock().unwrap_or_else(PoisonError::into_inner).forget(from);
+                return self.presence.gone(from);
+            }
+            Body::Want { of } if of == self.me => outbox.state(),
+            Body::Want { .. } => {}
+            Body::Hello => outbox.state(),
+            body => {
+                if self.presence.heard(from, body, Instant::now()) {
+                    outbox.want(from);
+                }
+                return;
+            }
+        }
+        self.presence.heard(from, Body::Hello, Instant::now());
+    }
+
+    /// Something may have been missed: everybody here pulls and is judged anew; and the others too, when what we told may be lost.
+    fn heal(&self, line: &Line) {
+        tracing::info!(adapter = line.adapter.name(), "others are heard again; everybody is told to pull");
+        line.health.healed.fetch_add(1, Relaxed);
+        self.hub.ping_all();
+        if line.adapter.forgets() {
+            self.hub.outbox().something();
+        }
+    }
+
+    /// Tells the others what waits, until told to stop; then says goodbye.
+    pub(super) async fn tell(
+        self: Arc<Self>,
+        line: Line,
+        mut stopping: watch::Receiver<bool>,
+        told: watch::Sender<bool>,
+    ) {
+        let outbox = self.hub.outbox();
+        let (mut pieces, mut backoff) = (0, BACKOFF.0);
+        loop {
+            tokio::select! {
+                biased;
+                _ = stopping.wait_for(|stopping| *stopping) => break,
+                () = outbox.filled() => {}
+            }
+            sleep(GATHER).await;
+            if self.tell_once(&line, &mut pieces).await {
+                backoff = BACKOFF.0;
+                continue;
+            }
+            tokio::select! {
+                _ = stopping.wait_for(|stopping| *stopping) => break,
+                () = sleep(jittered(backoff)) => {}
+            }
+            backoff = (backoff * 2).min(BACKOFF.1);
+        }
+        // What was written last is told too, as far as it goes.
+        let last = async {
+            while !self.tell_once(&line, &mut pieces).await {
+                sleep(BACKOFF.0).await;
+            }
+            let bye = message::write(self.me, vec![Body::Bye], line.adapter.room().unwrap_or_default(), &mut pieces);
+            line.adapter.tell(&bye).await
+        };
+        let _ = timeout(LAST_TIME, last).await;
+        told.send_replace(true);
+    }
+
+    async fn tell_once(&self, line: &Line, pieces: &mut u64) -> bool {
+        let Some(room) = line.adapter.room() else { return true };
+        let (waiting, present) = self.presence.take_waiting();
+        let bodies = bodies(&waiting, present, room);
+        let texts = message::write(self.me, bodies, room, pieces);
+        if texts.is_empty() {
+            return true;
+        }
+        match timeout(TELL_TIME, line.adapter.tell(&texts)).await.unwrap_or(Err(AdapterError::Slow)) {
+            Ok(()) => {
+                line.health.published.fetch_add(texts.len() as u64, Relaxed);
+                line.health.up(Direction::Out, self.environment.now());
+                true
+            }
+            Err(fault) => {
+                if line.health.down(Direction::Out, &fault, self.environment.now()) {
+                    let adapter = line.adapter.name();
+                    tracing::warn!(
+                        adapter,
+                        error = &fault as &dyn std::error::Error,
+                        "others are not told; trying again"
+                    );
+                }
+                self.hub.outbox().restore(waiting);
+                false
+            }
+        }
+    }
+
+    /// Shows that this server lives, and forgets others that do not, until told to stop.
+    pub(super) async fn beat(self: Arc<Self>, mut stopping: watch::Receiver<bool>) {
+        let mut beat = interval(self.server_silence / 4);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = stopping.wait_for(|stopping| *stopping) => return,
+                _ = beat.tick() => {}
+            }
+            self.hub.outbox().beat();
+            if let Some(since) = Instant::now().checked_sub(self.server_silence) {
+                for server in self.presence.sweep(since) {
+                    self.reader.lock().unwrap_or_else(PoisonError::into_inner).forget(server);
+                    tracing::warn!(%server, "another server is silent; its presence is forgotten");
+                }
+            }
+        }
+    }
+}
+
+/// What start-up says when the database cannot be listened to.
+const LOST: &str = "others are not heard: what psql and other servers write pings nobody here, presence is this server's alone, and \
+    each ping asks the database for its reader's scope. Pulls and pushes work. If DATABASE_URL leads to a pooler that lends \
+    connections by the transaction, set NIZHAL_LISTEN_URL to the database itself; trying again";
+
+/// Half of it or more, so that servers that lost the same thing do not all come back at once.
+fn jittered(wait: Duration) -> Duration {
+    wait.mul_f64(rand::rng().random_range(0.5..1.0))
+}
+
+/// What waits, as messages.
+pub(super) fn bodies(waiting: &Waiting, present: Vec<message::Change>, room: usize) -> Vec<Body> {
+    let mut bodies = Vec::new();
+    bodies.extend(waiting.hello.then_some(Body::Hello));
+    if waiting.something {
+        bodies.push(Body::Something);
+    } else {
+        bodies.extend(message::wrote(waiting.wrote.iter().cloned(), room));
+    }
+    bodies.extend(waiting.wants.iter().map(|of| Body::Want { of: *of }));
+    if waiting.state {
+        bodies.push(Body::State { at: waiting.last_change, present });
+    } else {
+        let first = waiting.last_change + 1 - waiting.changes.len() as u64;
+        bodies.extend(message::changes(first, waiting.changes.clone(), room));
+    }
+    bodies.extend(waiting.beat.then_some(Body::Beat { at: waiting.last_change }));
+    bodies
+}

@@ -1,0 +1,185 @@
+//! What actors may hear, kept so that not every ping to every socket asks the database, and never kept too long.
+//!
+//! A kept scope may be used while it is certain that no membership under it changed more than [`FRESH`] ago. Changed memberships
+//! are notified by the very transaction that changes them, and Postgres delivers notifications in the order of their commits. So
+//! when a notification of our own comes back, all that was committed before it has been heard, and every scope that was not made
+//! stale by then is as good as one read at that moment. [`Proof`] sends one when the last is too old, for all sockets together.
+//! When it does not come back, because the connection is lost or dead, scopes are read from the database each time.
+
+mod proof;
+
+pub(crate) use proof::{FRESH, Proof};
+
+use crate::engine::{Bucket, Engine, ScopeError};
+use nizhal_core::Principal;
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{
+            AtomicU64, AtomicUsize,
+            Ordering::{Relaxed, SeqCst},
+        },
+    },
+    time::{Duration, Instant},
+};
+use tokio::sync::Semaphore;
+
+/// A scope is read again after this time even when nothing speaks against it.
+const MAX_AGE: Duration = Duration::from_secs(600);
+/// Scopes that are read at once; the rest wait, so that sockets leave the database's connections to pulls and pushes.
+const READERS: usize = 4;
+/// Dead entries are swept out when there are twice as many as lived after the last time, or so many.
+const SWEEP_AT: usize = 1024;
+
+/// An actor's scope: shared by all sockets whose claims give them the same one.
+#[derive(Debug)]
+pub(crate) struct Held {
+    memberships: Vec<Bucket>,
+    /// Counts changes of its memberships.
+    changes: AtomicU64,
+    kept: Mutex<Option<Kept>>,
+    reading: tokio::sync::Mutex<()>,
+}
+
+#[derive(Clone, Debug)]
+struct Kept {
+    buckets: Arc<BTreeSet<Bucket>>,
+    /// When the database was asked.
+    asked: Instant,
+    /// The number of changes when the database was asked.
+    changes: u64,
+}
+
+impl Held {
+    /// The keys under which changes are pinged.
+    pub(crate) fn memberships(&self) -> &[Bucket] {
+        &self.memberships
+    }
+
+    /// One of its memberships changed.
+    pub(crate) fn changed(&self) {
+        self.changes.fetch_add(1, SeqCst);
+    }
+
+    /// What is kept, if nothing speaks against it.
+    fn kept(&self) -> Option<Kept> {
+        let kept = self.lock().clone();
+        kept.filter(|kept| kept.changes == self.changes.load(SeqCst) && kept.asked.elapsed() < MAX_AGE)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Every actor's scope who is connected; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Scopes {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    engine: Arc<Engine>,
+    proof: Proof,
+    held: Mutex<HashMap<Vec<Option<String>>, Weak<Held>>>,
+    sweep_at: AtomicUsize,
+    readers: Semaphore,
+    reads: AtomicU64,
+    hits: AtomicU64,
+}
+
+impl Scopes {
+    pub(crate) fn new(engine: Arc<Engine>, proof: Proof) -> Self {
+        let inner = Inner {
+            engine,
+            proof,
+            held: Mutex::default(),
+            sweep_at: AtomicUsize::new(SWEEP_AT),
+            readers: Semaphore::new(READERS),
+            reads: AtomicU64::new(0),
+            hits: AtomicU64::new(0),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The place of an actor's scope; not read yet, unless somebody with the same claims did.
+    pub(crate) fn of(&self, principal: &Principal) -> Arc<Held> {
+        let key = self.inner.engine.scope_key(principal);
+        let mut all = self.inner.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = all.get(&key).and_then(Weak::upgrade) {
+            return held;
+        }
+        if all.len() >= self.inner.sweep_at.load(Relaxed) {
+            all.retain(|_, held| held.strong_count() > 0);
+            self.inner.sweep_at.store((all.len() * 2).max(SWEEP_AT), Relaxed);
+        }
+        let held = Arc::new(Held {
+            memberships: self.inner.engine.memberships(principal),
+            changes: AtomicU64::new(0),
+            kept: Mutex::default(),
+            reading: tokio::sync::Mutex::default(),
+        });
+        all.insert(key, Arc::downgrade(&held));
+        held
+    }
+
+    /// The actor's buckets, as they were at most [`FRESH`] ago.
+    ///
+    /// # Errors
+    /// When the database must be asked and fails, or there are too many.
+    pub(crate) async fn read(&self, held: &Held, principal: &Principal) -> Result<Arc<BTreeSet<Bucket>>, ScopeError> {
+        if let Some(buckets) = self.fresh(held).await {
+            self.inner.hits.fetch_add(1, Relaxed);
+            return Ok(buckets);
+        }
+        let _reading = held.reading.lock().await;
+        // Somebody may have read it while we waited.
+        if let Some(kept) = held.kept().filter(|kept| self.is_fresh(kept)) {
+            self.inner.hits.fetch_add(1, Relaxed);
+            return Ok(kept.buckets);
+        }
+        self.read_now(held, principal).await
+    }
+
+    /// The actor's buckets as they are now: for who comes, and may have been let in or put out a moment ago.
+    ///
+    /// # Errors
+    /// When the database fails, or there are too many.
+    pub(crate) async fn read_now(
+        &self,
+        held: &Held,
+        principal: &Principal,
+    ) -> Result<Arc<BTreeSet<Bucket>>, ScopeError> {
+        let _reader = self.inner.readers.acquire().await;
+        self.inner.reads.fetch_add(1, Relaxed);
+        // Before the database is asked: a change that comes meanwhile makes the answer stale.
+        let (asked, changes) = (Instant::now(), held.changes.load(SeqCst));
+        let buckets = Arc::new(self.inner.engine.scope(principal).await?);
+        *held.lock() = Some(Kept { buckets: buckets.clone(), asked, changes });
+        Ok(buckets)
+    }
+
+    async fn fresh(&self, held: &Held) -> Option<Arc<BTreeSet<Bucket>>> {
+        let kept = held.kept()?;
+        if !self.is_fresh(&kept) && !self.inner.proof.renew().await {
+            return None;
+        }
+        // What was heard until the proof came may have made it stale.
+        Some(held.kept()?.buckets)
+    }
+
+    fn is_fresh(&self, kept: &Kept) -> bool {
+        kept.asked.elapsed() < FRESH || self.inner.proof.is_fresh()
+    }
+
+    /// The way by which it is known that everything was heard.
+    pub(crate) fn proof(&self) -> &Proof {
+        &self.inner.proof
+    }
+
+    /// How often the database was asked, and how often not.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (self.inner.reads.load(Relaxed), self.inner.hits.load(Relaxed))
+    }
+}

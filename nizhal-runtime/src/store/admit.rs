@@ -1,0 +1,134 @@
+//! Whether mutations may run: where their client's sequence stands, and whether one of them is known already.
+//!
+//! One statement, which holds the client's row until the transaction ends: so one client's pushes queue up, and a second
+//! delivery waits for the first and then finds its number used. It leaves no mark of the mutations; their answers are filed at
+//! the end, and a delivery that comes upon an answer there begins again (`settle.rs`).
+
+use super::{StoreError, WriteTx, sql::Dialect};
+use sea_orm::Value;
+
+/// Where a client's sequence stands.
+#[derive(Debug)]
+pub struct Sequence {
+    /// The actor that the `clientID` belongs to.
+    pub actor: String,
+    /// The last mutation seen.
+    pub last: i64,
+    /// The version that the last mutation with an effect drew.
+    pub last_version: i64,
+}
+
+/// What is known of mutations that want to run.
+#[derive(Debug)]
+pub struct Standing {
+    /// Where their client's sequence stands, when they are in one.
+    pub sequence: Option<Sequence>,
+    /// Whether one of them was answered before.
+    pub known: bool,
+}
+
+/// The statement for a client that is known. By the primary keys of both tables.
+const SEQUENCED: &str = "select c.actor, c.last_mutation_id, c.last_version, {known} as known{stamp} \
+    from _nizhal_clients c where c.client_id = $1{lock}";
+const UNSEQUENCED: &str = "select {known} as known{stamp}";
+
+impl WriteTx<'_> {
+    /// Finds or makes the client's sequence and holds it until the transaction ends, looks whether the actor sent one of the
+    /// mutations before, and tells the database their stamp.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn admit(
+        &self,
+        actor: &str,
+        client_id: Option<&str>,
+        ids: &[&str],
+        stamp: Option<&str>,
+    ) -> Result<Standing, StoreError> {
+        if let (Dialect::Sqlite, Some(_)) = (self.dialect(), stamp) {
+            self.stamp(stamp).await?;
+        }
+        loop {
+            let (sql, values) = self.admission(actor, client_id, ids, stamp);
+            let row = self.one(&sql, values).await?;
+            let Some(client_id) = client_id else {
+                let row = row.ok_or_else(|| StoreError::Schema("a select returned no row".to_owned()))?;
+                return Ok(Standing { sequence: None, known: row.try_get("", "known")? });
+            };
+            if let Some(row) = row {
+                let sequence = Sequence {
+                    actor: row.try_get("", "actor")?,
+                    last: row.try_get("", "last_mutation_id")?,
+                    last_version: row.try_get("", "last_version")?,
+                };
+                return Ok(Standing { sequence: Some(sequence), known: row.try_get("", "known")? });
+            }
+            // It waits for whoever makes the same client now, and then leaves theirs; nobody deletes clients.
+            let made =
+                "insert into _nizhal_clients (client_id, actor) values ($1, $2) on conflict (client_id) do nothing";
+            self.run(made, [client_id.into(), actor.into()]).await?;
+        }
+    }
+
+    fn admission(
+        &self,
+        actor: &str,
+        client_id: Option<&str>,
+        ids: &[&str],
+        stamp: Option<&str>,
+    ) -> (String, Vec<Value>) {
+        let mut values: Vec<Value> = client_id.map(Value::from).into_iter().collect();
+        let mut place = |value: Value| {
+            values.push(value);
+            format!("${}", values.len())
+        };
+        let actor = place(actor.into());
+        let known = |id: &str| {
+            format!("select 1 from _nizhal_mutations m where m.actor = {actor} and m.client_mutation_id = {id}")
+        };
+        let (known, stamp, lock) = match self.dialect() {
+            Dialect::Postgres => (
+                match ids {
+                    [id] => known(&place((*id).into())),
+                    // Each by itself: of `= any` it is guessed that reading all that the actor ever sent might be cheaper.
+                    ids => {
+                        let all: Vec<String> = ids.iter().map(|&id| id.to_owned()).collect();
+                        let all = place(all.into());
+                        format!(
+                            "select 1 from unnest({all}::text[]) as i(id) cross join lateral ({} limit 1) m",
+                            known("i.id")
+                        )
+                    }
+                },
+                stamp.map(|stamp| format!(", set_config('nizhal.hlc', {}, true)", place(stamp.into()))),
+                " for update of c",
+            ),
+            Dialect::Sqlite => {
+                let all = place(serde_json::json!(ids).to_string().into());
+                (format!("select 1 from json_each({all}) i where exists ({})", known("i.value")), None, "")
+            }
+        };
+        let known = format!("exists ({known})");
+        let text = if client_id.is_some() { SEQUENCED } else { UNSEQUENCED };
+        let sql =
+            text.replace("{known}", &known).replace("{stamp}", &stamp.unwrap_or_default()).replace("{lock}", lock);
+        (sql, values)
+    }
+
+    /// Tells the database the stamp of the mutation that runs next.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn stamp(&self, stamp: Option<&str>) -> Result<(), StoreError> {
+        match self.dialect() {
+            Dialect::Postgres => {
+                let sql = "select set_config('nizhal.hlc', $1, true)";
+                self.one(sql, [stamp.unwrap_or_default().into()]).await.map(drop)
+            }
+            Dialect::Sqlite => {
+                let sql = "update _nizhal_control set hlc = $1 where id = 1";
+                self.run(sql, [stamp.map(str::to_owned).into()]).await.map(drop)
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The channels of LISTEN and NOTIFY: writers from outside, other servers, and proofs that we hear.
+
+use super::{PostgresStore, clock};
+use crate::store::{Outside, StoreError};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use std::{str::FromStr, time::Duration};
+
+/// How long a connection to listen on may take.
+const CONNECT_TIME: Duration = Duration::from_secs(5);
+
+impl PostgresStore {
+    pub(in crate::store) fn listen_at(&mut self, url: String) {
+        self.listen_url = url;
+    }
+
+    /// A connection of its own that hears the writes of others, our proofs and, when asked, other servers.
+    pub(in crate::store) async fn outside(&self, listener: u64, bus: bool) -> Result<Outside, StoreError> {
+        let channel = self.channel().await?;
+        let (proofs, servers) = (proofs(&channel, listener), servers(&channel));
+        let options = PgConnectOptions::from_str(&self.listen_url)?.application_name("nizhal listen");
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .max_lifetime(None)
+            .idle_timeout(None)
+            .acquire_timeout(CONNECT_TIME)
+            .connect_with(options)
+            .await?;
+        let mut listener = PgListener::connect_with(&pool).await?;
+        // A lost connection is told, not mended in silence: what came meanwhile is lost.
+        listener.eager_reconnect(false);
+        let mut channels = vec![channel.as_str(), proofs.as_str()];
+        channels.extend(bus.then_some(servers.as_str()));
+        listener.listen_all(channels).await?;
+        Ok(Outside::Postgres { listener, proofs, bus: servers })
+    }
+
+    pub(in crate::store) async fn tell(&self, messages: &[String]) -> Result<(), StoreError> {
+        let servers = servers(&self.channel().await?);
+        // A function call for each, in order; one commit, so one turn in the queue behind NOTIFY.
+        let sql = "select pg_notify($1, message) from unnest($2::text[]) with ordinality as m(message, at) order by at";
+        sqlx::query(sql).bind(servers).bind(messages).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    pub(in crate::store) async fn send_proof(&self, listener: u64, number: u64) -> Result<(), StoreError> {
+        let proofs = proofs(&self.channel().await?, listener);
+        sqlx::query("select pg_notify($1, $2)").bind(proofs).bind(number.to_string()).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// The channel of this schema; asked once.
+    async fn channel(&self) -> Result<String, StoreError> {
+        if let Some(channel) = self.channel.get() {
+            return Ok(channel.clone());
+        }
+        let channel: String = sqlx::query_scalar(clock::CHANNEL).fetch_one(&self.pool).await?;
+        Ok(self.channel.get_or_init(|| channel).clone())
+    }
+}
+
+fn servers(channel: &str) -> String {
+    format!("{channel}_bus")
+}
+
+fn proofs(channel: &str, listener: u64) -> String {
+    format!("{channel}_{listener:016x}")
+}

@@ -1,0 +1,177 @@
+//! All that is left in a lane of a stream, as plain rows: for first syncs, which are long.
+//!
+//! The statement of a pull carries tables of different columns as records, sorts its lanes, and knows of tombstones. A lane that
+//! needs none of the latter, read to its end in one snapshot, needs none of this: its rows may come in any order, and plain
+//! columns are what Postgres sends best. They come through a cursor, so that little has to be thrown away when the reader
+//! leaves.
+
+use super::{
+    encode,
+    pull::Snapshot,
+    statement::{KEY_PARTS, in_bucket},
+};
+use crate::schema::Schema;
+use crate::store::{
+    StoreError,
+    read::{LAST, LaneRead},
+    sql::{self, DELETED_AT, Dialect, VERSION, col, quote},
+};
+use futures_util::TryStreamExt;
+use nizhal_core::{Rule, RuleTable, TableDesc};
+use sqlx::{AssertSqlSafe, PgConnection};
+
+const DIALECT: Dialect = Dialect::Postgres;
+/// How many rows are asked for at once.
+const FETCH: usize = 5_000;
+/// A line is sent when it has this many bytes.
+const LINE: usize = 128 * 1024;
+
+/// The statements, one for each table of each rule.
+#[derive(Debug)]
+pub(super) struct RestSql(Vec<Table>);
+
+#[derive(Debug)]
+struct Table {
+    rule: &'static str,
+    slot: usize,
+    declare: String,
+    fetch: String,
+    close: String,
+    /// What stands before each value.
+    before: Vec<Vec<u8>>,
+}
+
+impl RestSql {
+    /// Nothing where a table is in several rules, for its rows might then come twice.
+    pub(super) fn new(schema: &Schema) -> Self {
+        let (rules, slots) = (schema.rules(), schema.synced());
+        let all = || rules.iter().flat_map(|rule| rule.tables.iter().map(move |synced| (rule, synced)));
+        let twice = slots.iter().any(|slot| all().filter(|(_, synced)| synced.table.name == slot.name).count() > 1);
+        let tables = all().filter(|_| !twice).enumerate().map(|(at, (rule, synced))| {
+            let slot = slots.iter().position(|table| table.name == synced.table.name).unwrap_or_default();
+            let name = format!("nizhal_rest_{at}");
+            Table {
+                rule: rule.name,
+                slot,
+                declare: declare(&name, rule, synced),
+                fetch: format!("fetch forward {FETCH} from {name}"),
+                close: format!("close {name}"),
+                before: before(synced.table),
+            }
+        });
+        Self(tables.collect())
+    }
+}
+
+/// By the table's index `(scope, version, key)`. The limit is one that is never reached: it keeps the planner from pulling the
+/// scan up, and makes it hope for few rows, as it does in the statement of a pull.
+fn declare(name: &str, rule: &Rule, synced: &RuleTable) -> String {
+    let table = synced.table;
+    let params: Vec<String> = (0..rule.params.len()).map(|param| format!("p{param}")).collect();
+    // The first ones are: the horizon, the version and key to read after, the limit.
+    let first = 3 + KEY_PARTS;
+    let arrays: Vec<String> = (0..params.len()).map(|at| format!("${}::text[]", first + 1 + at)).collect();
+    let from = match arrays.as_slice() {
+        [] => "(select 1) p".to_owned(),
+        arrays => format!("unnest({}) as p({})", arrays.join(", "), params.join(", ")),
+    };
+    let version = format!("c.{}", quote(VERSION));
+    let keys: Vec<String> = table.key_columns().map(|key| DIALECT.sort_text(&col("c", key), key.sql)).collect();
+    let after: Vec<String> = (0..keys.len()).map(|part| format!("${}::text", 3 + part)).collect();
+    let keys = keys.join(", ");
+    let mut conditions = in_bucket(synced);
+    conditions.push(format!("({version}, {keys}) > ($2::int8, {})", after.join(", ")));
+    conditions.push(format!("{version} <= $1::int8"));
+    conditions.push(format!("(c.{} is null)::int4 <> 0", quote(DELETED_AT)));
+    conditions.extend(synced.filters.iter().map(|filter| DIALECT.filter(table, filter, "c")));
+    let columns: Vec<String> = sql::wire_columns(table).iter().map(|(name, _)| format!("c.{}", quote(name))).collect();
+    let columns = columns.join(", ");
+    format!(
+        "declare {name} no scroll cursor for select c.* from {from} cross join lateral (select {columns} from {} c where {} \
+         order by {version}, {keys} limit ${first}::int8) c",
+        quote(table.name),
+        conditions.join(" and "),
+    )
+}
+
+/// `{"first":`, `,"second":` …
+fn before(table: &TableDesc) -> Vec<Vec<u8>> {
+    let names = sql::wire_columns(table);
+    let key = |(at, (name, _)): (usize, &(&str, _))| {
+        let mut text = vec![if at == 0 { b'{' } else { b',' }];
+        crate::store::json::text(&mut text, name);
+        text.push(b':');
+        text
+    };
+    names.iter().enumerate().map(key).collect()
+}
+
+impl Snapshot<'_> {
+    /// Gives every row that is left in a lane that needs no tombstones: its slot, a line's worth of JSON objects with commas
+    /// between, and how many. False, and nothing is given, where rows could come twice.
+    pub(crate) async fn rest<E: From<StoreError>>(
+        &mut self,
+        lane: &LaneRead<'_>,
+        mut give: impl AsyncFnMut(usize, Vec<u8>, usize) -> Result<(), E>,
+    ) -> Result<bool, E> {
+        let (horizon, sql) = (self.clock().horizon, self.rest_sql());
+        if sql.0.is_empty() {
+            return Ok(false);
+        }
+        let db = self.connection().await?;
+        // While it waits for the reader the statement waits too; the reader's patience bounds that.
+        sqlx::raw_sql("set local statement_timeout = 0").execute(&mut *db).await.map_err(StoreError::from)?;
+        for table in &sql.0 {
+            table.rest(db, horizon, lane, &mut give).await?;
+        }
+        Ok(true)
+    }
+}
+
+impl Table {
+    async fn rest<E: From<StoreError>>(
+        &self,
+        db: &mut PgConnection,
+        horizon: i64,
+        lane: &LaneRead<'_>,
+        give: &mut impl AsyncFnMut(usize, Vec<u8>, usize) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let buckets: Vec<_> = lane.buckets.iter().filter(|bucket| bucket.rule == self.rule).collect();
+        let Some(first) = buckets.first() else { return Ok(()) };
+        let (version, parts) = lane.rows_after(self.slot);
+        let mut query = sqlx::query(AssertSqlSafe(self.declare.as_str())).bind(horizon).bind(version);
+        for part in parts.iter().map(String::as_str).chain(std::iter::repeat(LAST)).take(KEY_PARTS) {
+            query = query.bind(part);
+        }
+        query = query.bind(i64::MAX);
+        for at in 0..first.params.len() {
+            query = query.bind(buckets.iter().map(|bucket| bucket.params[at].as_str()).collect::<Vec<_>>());
+        }
+        query.execute(&mut *db).await.map_err(StoreError::from)?;
+        loop {
+            let mut fetched = 0;
+            let (mut line, mut count) = (Vec::with_capacity(LINE + LINE / 4), 0);
+            let mut rows = sqlx::query(AssertSqlSafe(self.fetch.as_str())).fetch(&mut *db);
+            while let Some(row) = rows.try_next().await.map_err(StoreError::from)? {
+                if count > 0 {
+                    line.push(b',');
+                }
+                encode::columns(&mut line, &self.before, &row).map_err(StoreError::from)?;
+                (fetched, count) = (fetched + 1, count + 1);
+                if line.len() >= LINE {
+                    let full = std::mem::replace(&mut line, Vec::with_capacity(LINE + LINE / 4));
+                    give(self.slot, full, std::mem::take(&mut count)).await?;
+                }
+            }
+            drop(rows);
+            if count > 0 {
+                give(self.slot, line, count).await?;
+            }
+            if fetched < FETCH {
+                break;
+            }
+        }
+        sqlx::raw_sql(AssertSqlSafe(self.close.as_str())).execute(&mut *db).await.map_err(StoreError::from)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,244 @@
+//! The end of mutations: their answers filed, their number used up, and what it takes to judge what they wrote, in one statement.
+//!
+//! The answers are written before the write scope is checked, and both before the commit: who finds a write that was not
+//! allowed rolls all of it back.
+
+use super::{Claim, Record, Store, StoreError, WriteTx, Written, scope, sql::Dialect};
+use nizhal_core::{Principal, Rule};
+use sea_orm::Value;
+
+/// How mutations of one client end, in one transaction.
+#[derive(Debug)]
+pub struct Settle<'a> {
+    /// Whose they are.
+    pub principal: &'a Principal,
+    /// Their client's number up to which all are used up now, when they are in a sequence.
+    pub sequence: Option<(&'a str, i64)>,
+    /// The version of the client's mutation before, for those that drew none.
+    pub before: i64,
+    /// The mutations with their answers, in order.
+    pub answers: &'a [(Claim<'a>, Record)],
+    /// What they wrote, as far as it was [looked at](WriteTx::look) before.
+    pub looked: &'a str,
+}
+
+/// What the database says when they ended.
+#[derive(Debug, Default)]
+pub struct Settled {
+    /// Whether every answer was filed; not when one of the mutations was answered elsewhere meanwhile.
+    pub filed: bool,
+    /// The version of all of them.
+    pub version: i64,
+    /// What was written since it was last looked at.
+    pub written: Written,
+    /// The fingerprint of the rules that the database is provisioned for.
+    pub rules: String,
+    /// Parameter values that membership tables give the actor: `(rule, parameter, value)` by index. On Postgres those that what
+    /// was written names, so that the work does not grow with the actor's buckets.
+    pub members: Vec<(usize, usize, String)>,
+}
+
+/// The statements of [`settle`](WriteTx::settle) on Postgres.
+#[derive(Debug)]
+pub(super) struct SettleSql {
+    one: String,
+    many: String,
+}
+
+/// The columns of an answer, each with its type.
+const COLUMNS: [(&str, &str); 8] = [
+    ("id", "text"),
+    ("number", "int8"),
+    ("name", "text"),
+    ("status", "text"),
+    ("reason", "text"),
+    ("result", "text"),
+    ("client_ref", "text"),
+    ("server_id", "text"),
+];
+/// The parameters before those of the answers: actor, client, last number, version before, what was looked at.
+const FIRST: usize = 5;
+
+/// Rows of the answer that are no memberships.
+mod kind {
+    pub(super) const WRITTEN: i32 = -1;
+    pub(super) const FILED: i32 = -2;
+}
+
+impl SettleSql {
+    /// Relies on the membership tables' indexes on their claim columns, and on primary keys.
+    pub(super) fn new(rules: &[Rule]) -> Self {
+        let places: Vec<String> =
+            (FIRST + 1..).zip(COLUMNS).map(|(at, (name, sql))| format!("${at}::{sql} as {name}")).collect();
+        let columns: Vec<String> = COLUMNS.iter().map(|(name, sql)| format!("{name} {sql}")).collect();
+        let one = format!("(select {}) r", places.join(", "));
+        let many = format!("json_to_recordset(${}::json) as r({})", FIRST + 1, columns.join(", "));
+        Self { one: text(&one, rules, FIRST + COLUMNS.len()), many: text(&many, rules, FIRST + 1) }
+    }
+}
+
+fn text(answers: &str, rules: &[Rule], before: usize) -> String {
+    // Through a CTE, as those of a pull's statement are: in plain sight they would be planned for at every push.
+    let (members, claims) = scope::members(Dialect::Postgres, rules, |at| format!("(select a{at} from args)"));
+    let args: Vec<String> = (1..=claims.len()).map(|at| format!("${}::text as a{at}", before + at)).collect();
+    let args = match args.as_slice() {
+        [] => String::new(),
+        args => format!("args as materialized (select {}), ", args.join(", ")),
+    };
+    let members: String = members
+        .iter()
+        .map(|member| {
+            format!(
+                "\nunion all select m.rule, m.param, m.value, null from ({member}) m, look \
+                 where strpos(look.note, to_json(m.value)::text) > 0"
+            )
+        })
+        .collect();
+    format!(
+        "with look as materialized (select coalesce(current_setting('nizhal.touched', true), '') as fresh, \
+         $5::text || coalesce(current_setting('nizhal.touched', true), '') as note, \
+         coalesce(nullif(current_setting('nizhal.version', true), '')::int8, $4::int8) as version), {args}\
+         filed as (insert into _nizhal_mutations (actor, client_mutation_id, client_id, mutation_id, name, status, reason, result, \
+         client_ref, server_id, version) select $1, r.id, $2, r.number, r.name, r.status, r.reason, r.result, r.client_ref, \
+         r.server_id, look.version from look, {answers} on conflict (actor, client_mutation_id) do nothing returning 1), \
+         advanced as (update _nizhal_clients set last_mutation_id = $3, last_version = look.version, seen_at = now() from look \
+         where client_id = $2)\n\
+         select {} as rule, 0 as param, fresh as value, version as number from look union all \
+         select {}, 0, rules, (select count(*) from filed) from _nizhal_control where id = 1{members}",
+        kind::WRITTEN,
+        kind::FILED,
+    )
+}
+
+impl WriteTx<'_> {
+    /// Files the answers, uses up the sequence numbers, and says what was written and what the actor may write.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn settle(&self, settle: &Settle<'_>) -> Result<Settled, StoreError> {
+        match self.store().settle_sql() {
+            Some(sql) => self.settle_at_once(sql, settle).await,
+            None => self.settle_in_turn(settle).await,
+        }
+    }
+
+    async fn settle_at_once(&self, sql: &SettleSql, settle: &Settle<'_>) -> Result<Settled, StoreError> {
+        let (client_id, last) = settle.sequence.unzip();
+        let mut values: Vec<Value> = vec![
+            settle.principal.key().into(),
+            client_id.map(str::to_owned).into(),
+            last.into(),
+            settle.before.into(),
+            settle.looked.into(),
+        ];
+        let text = match settle.answers {
+            [(claim, record)] => {
+                values.extend(answer(claim, record));
+                &sql.one
+            }
+            several => {
+                let several: Vec<_> = several.iter().map(|(claim, record)| as_json(claim, record)).collect();
+                values.push(serde_json::Value::from(several).to_string().into());
+                &sql.many
+            }
+        };
+        values.extend(self.store().scope_args(settle.principal).iter().map(|arg| self.store().scope_value(arg)));
+        let mut settled = Settled::default();
+        for row in self.all(text, values).await? {
+            let (rule, param): (i32, i32) = (row.try_get("", "rule")?, row.try_get("", "param")?);
+            let value: String = row.try_get("", "value")?;
+            match rule {
+                kind::WRITTEN => {
+                    settled.version = row.try_get("", "number")?;
+                    settled.written = Written::read(value)?;
+                }
+                kind::FILED => {
+                    let filed: i64 = row.try_get("", "number")?;
+                    settled.filed = usize::try_from(filed) == Ok(settle.answers.len());
+                    settled.rules = value;
+                }
+                _ => settled.members.extend(
+                    usize::try_from(rule)
+                        .ok()
+                        .zip(usize::try_from(param).ok())
+                        .map(|(rule, param)| (rule, param, value)),
+                ),
+            }
+        }
+        Ok(settled)
+    }
+
+    /// SQLite is in this process: there is nothing to save by asking at once.
+    async fn settle_in_turn(&self, settle: &Settle<'_>) -> Result<Settled, StoreError> {
+        let mut written = self.look().await?;
+        if !settle.looked.is_empty() {
+            let row = self.one("select txn from _nizhal_control where id = 1", []).await?;
+            written.version = row.map(|row| row.try_get("", "txn")).transpose()?;
+        }
+        let mut settled =
+            Settled { version: written.version.unwrap_or(settle.before), filed: true, ..Settled::default() };
+        let sql = "insert into _nizhal_mutations (actor, client_id, version, client_mutation_id, mutation_id, name, status, \
+            reason, result, client_ref, server_id) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+            on conflict (actor, client_mutation_id) do nothing";
+        let client_id = settle.sequence.map(|(client_id, _)| client_id.to_owned());
+        for (claim, record) in settle.answers {
+            let first = [settle.principal.key().into(), client_id.clone().into(), settled.version.into()];
+            settled.filed &= self.run(sql, first.into_iter().chain(answer(claim, record))).await? == 1;
+        }
+        if let Some((client_id, last)) = settle.sequence {
+            self.advance(client_id, last, settled.version).await?;
+        }
+        if !written.touched.is_empty() || !settle.looked.is_empty() {
+            let frame = self.frame(&self.store().scope_args(settle.principal)).await?;
+            (settled.rules, settled.members) = (frame.rules, frame.members);
+        }
+        Ok(Settled { written, ..settled })
+    }
+
+    /// Uses up the sequence's numbers up to this one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn advance(&self, client_id: &str, last: i64, version: i64) -> Result<(), StoreError> {
+        let sql = "update _nizhal_clients set last_mutation_id = $2, last_version = $3, seen_at = current_timestamp \
+            where client_id = $1";
+        self.run(sql, [client_id.into(), last.into(), version.into()]).await.map(drop)
+    }
+}
+
+/// In the order of [`COLUMNS`].
+fn answer(claim: &Claim<'_>, record: &Record) -> [Value; 8] {
+    [
+        claim.client_mutation_id.into(),
+        claim.sequence.map(|(_, number)| number).into(),
+        claim.name.into(),
+        record.status.into(),
+        record.reason.clone().into(),
+        record.result.clone().into(),
+        record.client_ref.clone().into(),
+        record.server_id.clone().into(),
+    ]
+}
+
+fn as_json(claim: &Claim<'_>, record: &Record) -> serde_json::Value {
+    serde_json::json!({
+        "id": claim.client_mutation_id,
+        "number": claim.sequence.map(|(_, number)| number),
+        "name": claim.name,
+        "status": record.status,
+        "reason": record.reason,
+        "result": record.result,
+        "client_ref": record.client_ref,
+        "server_id": record.server_id,
+    })
+}
+
+impl Store {
+    /// On Postgres, where one statement does it.
+    fn settle_sql(&self) -> Option<&SettleSql> {
+        match &self.backend {
+            super::Backend::Postgres(store) => Some(store.settle_sql()),
+            super::Backend::Sqlite(_) => None,
+        }
+    }
+}
