@@ -23,6 +23,9 @@ pub use app::{DevToken, Nizhal, StartError};
 pub use auth::{AuthError, Authenticator, Expected, Jwks, JwtHs256, JwtJwks};
 pub use environment::SystemEnvironment;
 pub use http::service;
+// What a simulator needs in the place of HTTP.
+#[doc(hidden)]
+pub use http::push_body;
 pub use observe::{ConflictEvent, ErrorEvent, Observer, Observers, PullEvent, PushEvent, PushedMutation};
 pub use server::Server;
 pub use settings::{

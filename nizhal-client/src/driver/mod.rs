@@ -12,7 +12,8 @@ use futures_util::FutureExt as _;
 use nizhal_core::wire::MutationResult;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use step::{no_token, panicked, stored};
+pub use step::stored;
+use step::{no_token, panicked};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -20,7 +21,7 @@ use tokio::task::{AbortHandle, JoinSet};
 const LOOK_MS: i64 = 500;
 
 /// Hears the final answers of mutations.
-pub(crate) type Answered = dyn Fn(&[MutationResult]) + Send + Sync;
+pub type Answered = dyn Fn(&[MutationResult]) + Send + Sync;
 
 /// What the driver works with.
 pub(crate) struct Parts {
@@ -52,8 +53,10 @@ pub(crate) enum Message {
 }
 
 /// An answer on its way to the store.
-pub(crate) enum Held {
+pub enum Held {
+    /// A pull's.
     Pulled(Pulled),
+    /// A push's.
     Pushed(Vec<MutationResult>),
 }
 

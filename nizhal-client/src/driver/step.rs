@@ -8,7 +8,10 @@ use crate::store::{SqliteStore, Store as _, StoreError, Touched};
 use nizhal_core::Uuid;
 
 /// Does what the session wants of the store; what is told of it.
-pub(super) async fn stored(
+///
+/// # Errors
+/// When the store fails.
+pub async fn stored(
     store: &SqliteStore,
     ids: &dyn Ids,
     action: Action,

@@ -12,6 +12,8 @@ pub struct Memory {
     pub waiting: usize,
     /// Mutations that were refused and wait for a person.
     pub parked: usize,
+    /// Mutations that the server said it applied, and whose effects are not in the rows yet.
+    pub unseen: usize,
     /// Whether there is a cursor to go on from.
     pub has_cursor: bool,
     /// Whether a snapshot is coming in pages and not whole yet.

@@ -120,6 +120,8 @@ pub struct Session {
     most: usize,
     parting: Parting,
     partings: u32,
+    /// Since when whole snapshots lack what the server said it applied.
+    unseen_since: Option<Millis>,
     credentials: Credentials,
     upgrade: Option<Failure>,
     /// The store is gone or broken: nothing more can be done with it.
@@ -163,6 +165,7 @@ impl Session {
             most,
             parting: Parting::None,
             partings: 0,
+            unseen_since: None,
             credentials: Credentials::Good,
             upgrade: None,
             lost: None,

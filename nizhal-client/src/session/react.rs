@@ -174,12 +174,21 @@ impl Session {
             (self.away, self.wants_pull, self.owes_pull, self.lines) = (false, false, false, true);
             self.last_synced_ms = Some(now);
             self.progress.rows = 0;
-            if self.parting == Parting::Pull {
+            if self.parting == Parting::Pull || self.is_forgotten(now) {
                 self.parting = Parting::Rotate;
             }
         } else {
             self.wants_pull = true;
         }
+    }
+
+    /// Whether the server must have lost what it said it applied: a restored one does not say so to a cursor that is older than
+    /// its copy. Sending it again is harmless where it only takes long to show.
+    fn is_forgotten(&mut self, now: Millis) -> bool {
+        let since = (self.memory.unseen > 0).then(|| self.unseen_since.unwrap_or(now));
+        let forgotten = since.is_some_and(|since| now - since >= self.settings.stall_ms);
+        self.unseen_since = since.filter(|_| !forgotten);
+        forgotten
     }
 
     fn pushed(&mut self, stored: PushStored, now: Millis) {

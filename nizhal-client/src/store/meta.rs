@@ -19,10 +19,11 @@ pub(super) struct Meta {
     pub(super) staged_reset: bool,
     waiting: i64,
     parked: i64,
+    unseen: i64,
 }
 
 const READ: &str = "select client_id, node, next_number, hlc, cursor, epoch, complete, staged, staged_reset, waiting, \
-    parked from _nizhal_meta";
+    parked, (select count(*) from _nizhal_outbox where state = 1 and covered = 0) as unseen from _nizhal_meta";
 
 impl Tx<'_> {
     pub(super) async fn meta(&self) -> Result<Meta, StoreError> {
@@ -52,6 +53,7 @@ impl Meta {
             staged_reset: row.try_get("", "staged_reset")?,
             waiting: row.try_get("", "waiting")?,
             parked: row.try_get("", "parked")?,
+            unseen: row.try_get("", "unseen")?,
         })
     }
 
@@ -64,6 +66,7 @@ impl Meta {
         Memory {
             waiting: usize::try_from(self.waiting).unwrap_or(0),
             parked: usize::try_from(self.parked).unwrap_or(0),
+            unseen: usize::try_from(self.unseen).unwrap_or(0),
             has_cursor: !self.cursor.is_empty(),
             staging: self.staged.is_some(),
             complete: self.complete,

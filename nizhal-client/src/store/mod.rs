@@ -4,6 +4,7 @@ mod cell;
 mod ddl;
 mod dead;
 mod error;
+mod fuse;
 mod lock;
 mod meta;
 mod migrate;
@@ -26,6 +27,7 @@ use crate::{
     schema::Schema,
     session::{Memory, PullStored, PushStored},
 };
+use fuse::Fuse;
 use nizhal_core::{
     __private::BoxFuture,
     Principal, Uuid,
@@ -104,6 +106,7 @@ pub struct SqliteStore {
     principal: Mutex<Principal>,
     touched: Arc<Mutex<Touched>>,
     path: Option<PathBuf>,
+    fuse: Fuse,
     /// Keeps a database in memory alive, whatever becomes of the other connections.
     _anchor: Option<sqlx::SqliteConnection>,
 }

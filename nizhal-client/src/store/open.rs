@@ -119,6 +119,7 @@ impl SqliteStore {
             principal: Mutex::new(principal.clone()),
             touched,
             path: path.map(Path::to_owned),
+            fuse: super::fuse::Fuse::default(),
         };
         match store.fit(other, new_id, notices).await {
             Ok(()) => Ok(store),

@@ -19,6 +19,7 @@ impl SqliteStore {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
+        self.fuse.burn()?;
         let tx = self.db.begin_with_options(options).await?;
         // What a transaction that came to nothing touched.
         self.touched.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -28,6 +29,7 @@ impl SqliteStore {
 
 impl Tx<'_> {
     pub(super) async fn run(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Result<u64, StoreError> {
+        self.store.fuse.burn()?;
         Ok(self.tx.execute_raw(statement(sql, values)).await?.rows_affected())
     }
 
@@ -36,6 +38,7 @@ impl Tx<'_> {
         sql: &str,
         values: impl IntoIterator<Item = Value>,
     ) -> Result<Option<QueryResult>, StoreError> {
+        self.store.fuse.burn()?;
         Ok(self.tx.query_one_raw(statement(sql, values)).await?)
     }
 
@@ -44,11 +47,13 @@ impl Tx<'_> {
         sql: &str,
         values: impl IntoIterator<Item = Value>,
     ) -> Result<Vec<QueryResult>, StoreError> {
+        self.store.fuse.burn()?;
         Ok(self.tx.query_all_raw(statement(sql, values)).await?)
     }
 
     /// Commits; the tables whose rows changed.
     pub(super) async fn commit(self) -> Result<Touched, StoreError> {
+        self.store.fuse.burn()?;
         // Before the connection goes to the next: what that touches is its own to tell.
         let touched = std::mem::take(&mut *self.store.touched.lock().unwrap_or_else(PoisonError::into_inner));
         self.tx.commit().await?;

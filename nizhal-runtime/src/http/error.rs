@@ -215,6 +215,11 @@ pub(crate) fn push_answer(failure: &PushFailure) -> (&'static str, String) {
     (code, text)
 }
 
+/// The status that a failure would give a push's answer.
+pub(super) fn push_status(failure: &PushFailure) -> u16 {
+    push(failure).status.as_u16()
+}
+
 /// Runs a handler: its errors are counted and become answers, and a panic becomes a 500 instead of a cut connection.
 pub(crate) async fn respond(
     server: &Server,

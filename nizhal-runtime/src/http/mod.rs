@@ -25,6 +25,7 @@ mod wire;
 pub(crate) use gate::{Version, VersionError, VersionGate};
 pub(crate) use limit::Limiter;
 pub(crate) use listen::{ListenError, Listening};
+pub use outcome::push_body;
 pub(crate) use socket::Sockets;
 
 use crate::server::Server;

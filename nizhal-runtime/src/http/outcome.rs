@@ -16,6 +16,13 @@ pub(super) fn outcome(wire: Wire, reply: PushReply) -> (Map<String, Value>, Opti
     }
 }
 
+/// A push's answer in wire 2, where there is no HTTP: its body, and the status when a fault of the server ended it.
+pub fn push_body(reply: PushReply) -> (Vec<u8>, Option<u16>) {
+    let (body, fault) = outcome(Wire::Two, reply);
+    let status = fault.map(|failure| super::error::push_status(&failure));
+    (Value::Object(body).to_string().into_bytes(), status)
+}
+
 /// What applied, and where the clients' sequences are.
 fn one(reply: PushReply) -> (Map<String, Value>, Option<PushFailure>) {
     let (mut applied, mut sequences, mut failure) = (Vec::new(), Vec::<(String, i64)>::new(), reply.fault);

@@ -1,0 +1,270 @@
+//! What devices do: the driver's part, one thing after the other.
+
+use crate::device::Polled;
+use crate::net::{Load, Message};
+use crate::server::uuid;
+use crate::sim::{Check, Sim, Taken};
+use crate::verify;
+use nizhal_client::environment::Ids;
+use nizhal_client::session::{Action, Event, Failure, FailureKind};
+use nizhal_client::store::{Draft, MutateError, Store as _};
+use nizhal_client::{Held, stored};
+use nizhal_core::{DateTimeUtc, Random, Uuid};
+use serde_json::Value;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A device's ids.
+pub(crate) struct SimIds(pub(crate) Arc<Mutex<Random>>);
+
+impl Ids for SimIds {
+    fn new_id(&self) -> Uuid {
+        uuid(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Sim<'_> {
+    /// A device was just started.
+    pub(crate) async fn begin(&mut self, at: usize) -> Check {
+        let memory = self.devices[at].store.memory().await.map_err(|error| format!("inv22: {error:?}"))?;
+        self.tell(at, Event::Started(memory)).await?;
+        let event = if self.devices[at].online { Event::Online } else { Event::Offline };
+        self.tell(at, event).await
+    }
+
+    /// A device's power goes and comes back.
+    pub(crate) async fn crash(&mut self, at: usize) -> Check {
+        self.trace.say(format_args!("  {at} restarts"));
+        self.devices[at].restart(self.kit, at).await?;
+        Box::pin(self.begin(at)).await
+    }
+
+    /// Whether a device's power went; then it is back.
+    async fn power_went(&mut self, at: usize) -> Result<bool, String> {
+        let went = self.devices[at].store.is_cut();
+        if went {
+            self.trace.count("crash within");
+            self.crash(at).await?;
+        }
+        Ok(went)
+    }
+
+    /// Tells a device's session of an event, and does what it wants done until it wants nothing.
+    pub(crate) async fn tell(&mut self, at: usize, event: Event) -> Check {
+        self.devices[at].stirred = true;
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            self.trace.say(format_args!("  {at} {}", brief(&event)));
+            let actions = self.devices[at].session.handle(event, self.now);
+            for action in actions {
+                let event = self.perform(at, action).await?;
+                if self.power_went(at).await? {
+                    return Ok(());
+                }
+                events.extend(event);
+            }
+        }
+        Ok(())
+    }
+
+    async fn perform(&mut self, at: usize, action: Action) -> Result<Option<Event>, String> {
+        let device = &mut self.devices[at];
+        Ok(match action {
+            Action::Say(status) => {
+                device.status = status;
+                None
+            }
+            Action::SetTimer(timer) => {
+                device.timer = timer;
+                None
+            }
+            Action::Lead => Some(Event::Leads(true)),
+            Action::Pull { streamed } => {
+                device.pull(streamed);
+                self.go_on(at).await
+            }
+            Action::Push { most } => {
+                device.push(most);
+                self.go_on(at).await
+            }
+            Action::StorePull | Action::StorePush | Action::Park(_) | Action::Rotate | Action::Repair => {
+                self.store(at, action).await?
+            }
+            Action::RefreshToken if device.signed_out => {
+                let failure = Failure::new(FailureKind::Unauthorized, "signed_out", "nobody is signed in");
+                Some(Event::TokenFailed(failure))
+            }
+            Action::RefreshToken => {
+                device.renew();
+                Some(Event::TokenRefreshed)
+            }
+            Action::OpenStream => {
+                let unauthorized = self.server.refused.contains(&device.token());
+                device.stream = !unauthorized;
+                Some(if unauthorized { Event::StreamClosed { unauthorized } } else { Event::StreamOpened })
+            }
+            Action::CloseStream => {
+                device.stream = false;
+                None
+            }
+            Action::Ping => device.stream.then_some(Event::Frame { repull: false }),
+            Action::Abort => {
+                device.give_up();
+                Some(Event::PullFailed(Failure::new(FailureKind::Aborted, "aborted", "given up")))
+            }
+        })
+    }
+
+    /// Lets what is under way go on; the event that it came to, if it did.
+    async fn go_on(&mut self, at: usize) -> Option<Event> {
+        let device = &mut self.devices[at];
+        match device.poll().await? {
+            Polled::Sent(request) => {
+                let ticket = device.ticket;
+                self.mail.push(Message { device: at, ticket, load: Load::Ask(request) });
+                None
+            }
+            Polled::Done(Ok(held)) => {
+                let event = match &held {
+                    Held::Pulled(_) => Event::PullAnswered,
+                    Held::Pushed(_) => Event::PushAnswered,
+                };
+                device.held = Some(held);
+                Some(event)
+            }
+            Polled::Done(Err(failure)) => {
+                device.truth = None;
+                Some(if device.pulls { Event::PullFailed(failure) } else { Event::PushFailed(failure) })
+            }
+        }
+    }
+
+    /// A device hears what became of its request.
+    pub(crate) async fn respond(
+        &mut self,
+        at: usize,
+        response: Result<nizhal_client::transport::Response, Failure>,
+    ) -> Result<bool, String> {
+        let Some(waiting) = self.devices[at].waiting.take() else { return Ok(false) };
+        // The request itself waits at the other end.
+        let _ = waiting.send(response);
+        if let Some(event) = self.go_on(at).await {
+            if self.power_went(at).await? {
+                return Ok(true);
+            }
+            self.tell(at, event).await?;
+        }
+        Ok(true)
+    }
+
+    async fn store(&mut self, at: usize, action: Action) -> Result<Option<Event>, String> {
+        let device = &mut self.devices[at];
+        let (held, truth, ids) = (device.held.take(), device.truth.take(), SimIds(device.ids()));
+        match stored(&device.store, &ids, action, held, &|_| ()).await {
+            Ok((event, _)) => {
+                if let (Event::PullStored(stored), Some(truth)) = (&event, truth)
+                    && stored.complete
+                {
+                    verify::snapshot(self, at, &truth).await?;
+                }
+                Ok(Some(event))
+            }
+            Err(_) if device.store.is_cut() => Ok(None),
+            Err(error) => {
+                let failure = error.failure();
+                if failure.kind != FailureKind::Malformed {
+                    return Err(format!("inv22: the store of device {at} failed: {error:?}"));
+                }
+                Ok(Some(Event::StoreFailed(failure)))
+            }
+        }
+    }
+
+    /// A user writes; false when the mutator said no.
+    pub(crate) async fn mutate(
+        &mut self,
+        at: usize,
+        name: &'static str,
+        args: Value,
+        depends_on: Vec<String>,
+        replaces: Option<String>,
+    ) -> Result<bool, String> {
+        let id = self.devices[at].new_id().to_string();
+        let now = self.wall_ms(self.devices[at].clock_ms);
+        let draft = Draft {
+            id: id.clone(),
+            name: name.to_owned(),
+            args: args.to_string(),
+            now: DateTimeUtc::from_timestamp_millis(now).unwrap_or_default(),
+            local: true,
+            depends_on,
+            replaces,
+        };
+        self.trace.note(format_args!("  {at} {name} {args}"));
+        let device = &mut self.devices[at];
+        match device.store.mutate(draft).await {
+            Ok(written) => {
+                device.last = Some(id.clone());
+                self.taken.insert(id, Taken { device: at, name, args });
+                if !self.power_went(at).await? {
+                    self.tell(at, Event::Wrote(written.memory)).await?;
+                }
+                Ok(true)
+            }
+            Err(_) if device.store.is_cut() => self.power_went(at).await,
+            Err(MutateError::Rejected(_) | MutateError::InvalidArgs(_) | MutateError::Failed(_)) => {
+                self.trace.say(format_args!("  {at} {name} says no"));
+                Ok(false)
+            }
+            Err(error) => Err(format!("inv22: the store of device {at} failed: {error:?}")),
+        }
+    }
+
+    pub(crate) async fn discard(&mut self, at: usize) -> Result<bool, String> {
+        let failed = |error| format!("inv22: {error:?}");
+        let Some(parked) = self.devices[at].store.parked().await.map_err(failed)?.into_iter().next() else {
+            return Ok(false);
+        };
+        let gone = self.devices[at].store.discard(&parked.id).await;
+        if self.power_went(at).await? {
+            // Whether it was still done shows when all is over.
+            self.let_go.insert(parked.id);
+            return Ok(true);
+        }
+        gone.map_err(failed)?;
+        self.let_go.insert(parked.id);
+        let memory = self.devices[at].store.memory().await.map_err(failed)?;
+        self.tell(at, Event::Wrote(memory)).await.map(|()| true)
+    }
+
+    pub(crate) async fn retry(&mut self, at: usize) -> Result<bool, String> {
+        let parked = self.devices[at].store.parked().await.map_err(|error| format!("inv22: {error:?}"))?;
+        let Some(parked) = parked.into_iter().next() else { return Ok(false) };
+        let entry = self.kit.mutators.iter().find(|entry| entry.desc.name == parked.name);
+        let Some(name) = entry.map(|entry| entry.desc.name) else { return Ok(false) };
+        let args = serde_json::from_str(&parked.args).unwrap_or_default();
+        let done = self.mutate(at, name, args, Vec::new(), Some(parked.id.clone())).await?;
+        if done {
+            self.let_go.insert(parked.id);
+        }
+        Ok(done)
+    }
+
+    pub(crate) async fn set_online(&mut self, at: usize, online: bool) -> Result<bool, String> {
+        if self.devices[at].online == online {
+            return Ok(false);
+        }
+        self.devices[at].online = online;
+        self.tell(at, if online { Event::Online } else { Event::Offline }).await.map(|()| true)
+    }
+}
+
+/// An event without texts that differ from run to run.
+fn brief(event: &Event) -> String {
+    match event {
+        Event::PullFailed(failure) => format!("PullFailed {} {:?}", failure.code, failure.retry_after_ms),
+        Event::PushFailed(failure) => format!("PushFailed {} {:?}", failure.code, failure.retry_after_ms),
+        Event::StoreFailed(failure) => format!("StoreFailed {}", failure.code),
+        event => format!("{event:?}"),
+    }
+}

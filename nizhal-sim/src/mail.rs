@@ -1,0 +1,197 @@
+//! What happens to messages.
+
+use crate::act::SimIds;
+use crate::net::{Answer, Load, Message, asked, network};
+use crate::sim::{Check, Sim};
+use crate::verify;
+use nizhal_client::exchange::Pulled;
+use nizhal_client::session::{Action, Event};
+use nizhal_client::store::{Store as _, StoreError};
+use nizhal_client::{Held, stored};
+use nizhal_core::wire::MutationResult;
+
+/// A request that nobody waits for.
+const NOBODY: u64 = u64::MAX;
+/// How many messages a device may have delivered in one go.
+const MOST: usize = 60;
+
+impl Sim<'_> {
+    /// The place of a message among those that fit.
+    fn find(&self, named: u8, fits: impl Fn(&Self, &Message) -> bool) -> Option<usize> {
+        let found = self.mail.iter().enumerate().filter(|(_, message)| fits(self, message));
+        let found: Vec<usize> = found.map(|(at, _)| at).collect();
+        (!found.is_empty()).then(|| found[usize::from(named) % found.len()])
+    }
+
+    fn is_waited_for(&self, message: &Message) -> bool {
+        let device = &self.devices[message.device];
+        device.ticket == message.ticket && device.waiting.is_some()
+    }
+
+    /// Whether it does something when it arrives; an answer that nobody waits for is left for [`late`](Self::late).
+    pub(crate) fn is_heard(&self, message: &Message) -> bool {
+        !matches!(message.load, Load::Tell(..)) || self.is_waited_for(message)
+    }
+
+    pub(crate) async fn deliver(&mut self, named: u8) -> Result<bool, String> {
+        let Some(at) = self.find(named, Self::is_heard) else { return Ok(false) };
+        let message = self.mail.remove(at);
+        self.arrive(message).await.map(|()| true)
+    }
+
+    /// A device's messages, until it has none.
+    pub(crate) async fn sync(&mut self, at: usize) -> Check {
+        for _ in 0..MOST {
+            let of_device =
+                |message: &Message| message.device == at && self.is_heard(message) && message.ticket != NOBODY;
+            let Some(place) = self.mail.iter().position(of_device) else { return Ok(()) };
+            let message = self.mail.remove(place);
+            self.arrive(message).await?;
+        }
+        Ok(())
+    }
+
+    async fn arrive(&mut self, message: Message) -> Check {
+        let at = message.device;
+        let waited_for = self.is_waited_for(&message);
+        match message.load {
+            Load::Ask(request) => {
+                let user = self.devices[at].user;
+                let answered = self.server.answer(self.kit, user, &request).await?;
+                let Some(answer) = answered else {
+                    self.trace.say(format_args!("  the server dies"));
+                    self.trace.count("server killed within");
+                    self.streams_close().await?;
+                    // What was committed before it died is told to nobody.
+                    if waited_for {
+                        self.respond(at, Err(network("the server went"))).await?;
+                    }
+                    return Ok(());
+                };
+                self.trace.say(format_args!("  {at} {} -> {}", request.path, answer.status));
+                self.trace.note(format_args!("  {}", String::from_utf8_lossy(&answer.body)));
+                verify::answer(self, at, &request, &answer)?;
+                if request.path == "/sync/push" && answer.status == 200 {
+                    verify::clocks(self).await?;
+                    self.ping();
+                }
+                self.mail.push(Message { load: Load::Tell(request, answer), ..message });
+            }
+            Load::Tell(_, answer) if waited_for => {
+                self.devices[at].truth = answer.truth.clone();
+                self.respond(at, Ok(answer.response(None))).await?;
+            }
+            Load::Tell(..) => {}
+            Load::Ping if self.devices[at].stream => self.tell(at, Event::Frame { repull: true }).await?,
+            Load::Ping => {}
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn lose(&mut self, named: u8) -> Result<bool, String> {
+        let Some(at) = self.find(named, |_, _| true) else { return Ok(false) };
+        let message = self.mail.remove(at);
+        if self.is_waited_for(&message) {
+            self.respond(message.device, Err(network("lost"))).await?;
+        }
+        Ok(true)
+    }
+
+    pub(crate) fn repeat(&mut self, named: u8) -> bool {
+        let Some(at) = self.find(named, |_, message| matches!(message.load, Load::Ask(_))) else { return false };
+        let again = Message { ticket: NOBODY, ..self.mail[at].clone() };
+        self.mail.push(again);
+        true
+    }
+
+    /// A device's request fails, whatever becomes of its messages.
+    pub(crate) async fn fail(&mut self, at: usize, code: &str) -> Result<bool, String> {
+        self.respond(at, Err(network(code))).await
+    }
+
+    fn is_answer(&self, message: &Message) -> bool {
+        matches!(message.load, Load::Tell(..)) && self.is_waited_for(message)
+    }
+
+    pub(crate) async fn cut(&mut self, named: u8, after: u16) -> Result<bool, String> {
+        let Some(at) = self.find(named, Self::is_answer) else { return Ok(false) };
+        let Message { device, load: Load::Tell(_, answer), .. } = self.mail.remove(at) else { return Ok(false) };
+        self.respond(device, Ok(answer.response(Some(usize::from(after))))).await
+    }
+
+    pub(crate) async fn corrupt(&mut self, named: u8, draw: u8) -> Result<bool, String> {
+        let Some(at) = self.find(named, Self::is_answer) else { return Ok(false) };
+        let Message { device, load: Load::Tell(_, mut answer), .. } = self.mail.remove(at) else { return Ok(false) };
+        let portal = b"<html><title>Welcome to the hotel</title></html>".to_vec();
+        match draw % 6 {
+            0 => answer.body = portal,
+            1 => answer.body.clear(),
+            2 => answer.body = b"{}".to_vec(),
+            3 => (answer.status, answer.body) = (502, portal),
+            4 => (answer.status, answer.body) = (302, Vec::new()),
+            // Cut by somebody who does not say so.
+            _ => answer.body.truncate(answer.body.len().saturating_sub(2 + usize::from(draw))),
+        }
+        self.respond(device, Ok(answer.response(None))).await
+    }
+
+    pub(crate) fn refuse(&mut self, named: u8, with: u8) -> bool {
+        let asks = |sim: &Self, message: &Message| matches!(message.load, Load::Ask(_)) && sim.is_waited_for(message);
+        let Some(at) = self.find(named, asks) else { return false };
+        let answer = match with % 4 {
+            0 => Answer::refusal(429, "rate_limited", Some(2_000)),
+            1 => Answer::refusal(503, "unavailable", Some(1_000)),
+            2 => Answer::refusal(500, "internal", None),
+            _ => Answer::refusal(426, "upgrade_required", None),
+        };
+        if let Load::Ask(request) = &self.mail[at].load {
+            self.mail[at].load = Load::Tell(request.clone(), answer);
+        }
+        true
+    }
+
+    /// An answer that its device waits for no more reaches its store all the same: the store promises that it does no harm.
+    pub(crate) async fn late(&mut self, named: u8) -> Result<bool, String> {
+        let stray = |sim: &Self, message: &Message| match &message.load {
+            // One of a history that is over cannot come: whoever waited for it lost the connection.
+            Load::Tell(_, answer) => {
+                answer.status == 200 && answer.era == sim.server.era && !sim.is_waited_for(message)
+            }
+            _ => false,
+        };
+        let Some(place) = self.find(named, stray) else { return Ok(false) };
+        let Message { device: at, load: Load::Tell(request, answer), .. } = self.mail.remove(place) else {
+            return Ok(false);
+        };
+        let (held, action) = if request.path == "/sync/pull" {
+            let Some(asked) = asked(&request) else { return Ok(false) };
+            let mut lines: Vec<Vec<u8>> = answer.body.split(|&byte| byte == b'\n').map(<[u8]>::to_vec).collect();
+            lines.retain(|line| !line.is_empty());
+            let page = lines.pop().unwrap_or_default();
+            (Held::Pulled(Pulled { asked, lines, page }), Action::StorePull)
+        } else {
+            #[derive(serde::Deserialize)]
+            struct Pushed {
+                results: Vec<MutationResult>,
+            }
+            let Ok(pushed) = serde_json::from_slice::<Pushed>(&answer.body) else { return Ok(false) };
+            (Held::Pushed(pushed.results), Action::StorePush)
+        };
+        let device = &self.devices[at];
+        let ids = SimIds(device.ids());
+        let done = stored(&device.store, &ids, action, Some(held), &|_| ()).await;
+        let memory = device.store.memory().await;
+        if device.store.is_cut() {
+            self.crash(at).await?;
+            return Ok(true);
+        }
+        let failed = |error: StoreError| format!("inv22: a late answer: {error:?}");
+        if let (Event::PullStored(stored), Some(truth)) = (done.map_err(failed)?.0, answer.truth)
+            && stored.complete
+        {
+            verify::snapshot(self, at, &truth).await?;
+        }
+        self.tell(at, Event::Wrote(memory.map_err(failed)?)).await?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,126 @@
+//! What is on its way, and the device's end of it.
+
+use crate::oracle::Rows;
+use nizhal_client::session::{Failure, FailureKind};
+use nizhal_client::store::Asked;
+use nizhal_client::transport::{Body, Frames, Request, Response, Transport};
+use nizhal_core::__private::BoxFuture;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::{Mutex, PoisonError};
+use tokio::sync::{Notify, oneshot};
+
+/// A server's answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) retry_after_ms: Option<i64>,
+    pub(crate) lines: bool,
+    pub(crate) body: Vec<u8>,
+    /// What the user might see at that moment; of pulls.
+    pub(crate) truth: Option<Rc<Truth>>,
+    /// Which of the server's histories it is of.
+    pub(crate) era: u32,
+}
+
+/// What a user might see when a pull was answered.
+#[derive(Debug)]
+pub(crate) struct Truth {
+    pub(crate) rows: Rows,
+    /// Whether the rows have the column that the next version adds.
+    pub(crate) grown: bool,
+}
+
+/// What a message carries.
+#[derive(Clone, Debug)]
+pub(crate) enum Load {
+    Ask(Request),
+    Tell(Request, Answer),
+    Ping,
+}
+
+/// One message on its way.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    pub(crate) device: usize,
+    /// The exchange that it belongs to; nobody waits when that is over.
+    pub(crate) ticket: u64,
+    pub(crate) load: Load,
+}
+
+/// A device's end of the network.
+#[derive(Default)]
+pub(crate) struct Port {
+    posted: Mutex<Option<(Request, oneshot::Sender<Result<Response, Failure>>)>>,
+    pub(crate) post: Notify,
+}
+
+impl Port {
+    /// What the device sent, and where its answer goes.
+    pub(crate) fn take(&self) -> Option<(Request, oneshot::Sender<Result<Response, Failure>>)> {
+        self.posted.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+pub(crate) fn network(code: &str) -> Failure {
+    Failure::new(FailureKind::Network, code, "the simulated network failed")
+}
+
+impl Transport for Port {
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, Failure>> {
+        Box::pin(async move {
+            let (answer, waiting) = oneshot::channel();
+            *self.posted.lock().unwrap_or_else(PoisonError::into_inner) = Some((request, answer));
+            self.post.notify_one();
+            waiting.await.unwrap_or_else(|_| Err(network("gone")))
+        })
+    }
+
+    fn open<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Box<dyn Frames>, Failure>> {
+        // The simulator itself is the stream.
+        Box::pin(async { Err(network("stream")) })
+    }
+}
+
+/// A body in pieces, cut after the last when it is.
+pub(crate) struct Pieces {
+    pub(crate) pieces: VecDeque<Vec<u8>>,
+    pub(crate) cut: bool,
+}
+
+impl Body for Pieces {
+    fn chunk(&mut self) -> BoxFuture<'_, Result<Option<Vec<u8>>, Failure>> {
+        let next = self.pieces.pop_front();
+        let cut = self.cut;
+        Box::pin(async move {
+            match next {
+                Some(piece) => Ok(Some(piece)),
+                None if cut => Err(network("cut")),
+                None => Ok(None),
+            }
+        })
+    }
+}
+
+impl Answer {
+    /// An answer of the network's own making.
+    pub(crate) fn refusal(status: u16, code: &str, retry_after_ms: Option<i64>) -> Self {
+        let body = serde_json::json!({"code": code, "error": code}).to_string().into_bytes();
+        Self { status, retry_after_ms, lines: false, body, truth: None, era: 0 }
+    }
+
+    /// As a device receives it, cut after so many bytes.
+    pub(crate) fn response(&self, cut: Option<usize>) -> Response {
+        let body = &self.body[..cut.unwrap_or(self.body.len()).min(self.body.len())];
+        let pieces = body.chunks(200).map(<[u8]>::to_vec).collect();
+        let body = Box::new(Pieces { pieces, cut: cut.is_some() });
+        Response { status: self.status, retry_after_ms: self.retry_after_ms, lines: self.lines, body }
+    }
+}
+
+/// What a pull asked, out of its body.
+pub(crate) fn asked(request: &Request) -> Option<Asked> {
+    let body: serde_json::Value = serde_json::from_slice(&request.body).ok()?;
+    let text = |name: &str| body.get(name).and_then(|value| value.as_str()).map(str::to_owned);
+    Some(Asked { cursor: text("cursor")?, client_id: text("deviceId")? })
+}

@@ -1,0 +1,234 @@
+//! Somebody who writes to the server's database by SQL: memberships come and go, rows move, change, are deleted and come back.
+
+use crate::kit::{ADDED, Kit};
+use crate::oracle::scope_literal;
+use crate::server::Server;
+use nizhal_core::sql::{literal, quote};
+use nizhal_core::{ColumnDesc, MemberFilter, ParamSource, Random, Rule, SqlType, TableDesc};
+use std::collections::BTreeMap;
+
+/// Rows that were deleted, as SQL literals.
+pub(crate) type Graves = Vec<(&'static str, Vec<String>)>;
+
+/// Who writes, and what there was.
+pub(crate) struct Outside<'a> {
+    pub(crate) kit: &'a Kit<'a>,
+    pub(crate) server: &'a mut Server,
+    pub(crate) graves: &'a mut Graves,
+}
+
+/// A value's SQL literals, between which this stands.
+const BETWEEN: char = '\u{1f}';
+
+type Done = Result<Option<String>, String>;
+
+impl Outside<'_> {
+    fn tables(&self) -> Vec<&'static TableDesc> {
+        let synced = self.kit.shown.tables.iter().map(|table| table.desc.name);
+        let free = synced.filter(|name| !self.kit.untouched.contains(name));
+        let all = &self.kit.versions[self.server.version].tables;
+        free.filter_map(|name| all.iter().find(|table| table.name == name).copied()).collect()
+    }
+
+    /// The rows of a table as literals, in the order of their keys.
+    async fn rows(&mut self, table: &TableDesc) -> Result<Vec<Vec<String>>, String> {
+        let values: Vec<String> = columns(table).map(|column| format!("quote({})", quote(column.name))).collect();
+        let keys: Vec<String> = table.key_columns().map(|column| quote(column.name)).collect();
+        let text = values.join(&format!(" || '{BETWEEN}' || "));
+        let sql = format!("select {text} from {} order by {}", quote(table.name), keys.join(", "));
+        let rows = self.server.texts(&sql).await?;
+        Ok(rows.iter().map(|row| row.split(BETWEEN).map(str::to_owned).collect()).collect())
+    }
+
+    async fn some(&mut self, random: &mut Random) -> Result<Option<(&'static TableDesc, Vec<String>)>, String> {
+        let tables = self.tables();
+        let Some(table) = pick(&tables, random).copied() else { return Ok(None) };
+        let rows = self.rows(table).await?;
+        Ok(pick(&rows, random).map(|row| (table, row.clone())))
+    }
+
+    async fn run(&mut self, sql: String) -> Done {
+        // What breaks a constraint of the app's is refused, as anybody's would be.
+        match self.server.sql(&sql).await {
+            Ok(0) => Ok(None),
+            Ok(_) => Ok(Some(sql)),
+            Err(error) if error.contains("constraint") || error.contains("none of the texts") => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(crate) async fn delete(&mut self, draw: u32) -> Done {
+        let mut random = Random::of(&format!("delete {draw}"));
+        let Some((table, row)) = self.some(&mut random).await? else { return Ok(None) };
+        let sql = format!("delete from {} where {}", quote(table.name), key_is(table, &row));
+        self.graves.push((table.name, row));
+        self.run(sql).await
+    }
+
+    pub(crate) async fn revive(&mut self, draw: u32) -> Done {
+        let mut random = Random::of(&format!("revive {draw}"));
+        let names: Vec<&str> = self.tables().iter().map(|table| table.name).collect();
+        let graves: Vec<_> = self.graves.iter().filter(|(name, _)| names.contains(name)).cloned().collect();
+        let Some((name, row)) = pick(&graves, &mut random) else { return Ok(None) };
+        let Some(table) = self.tables().into_iter().find(|table| table.name == *name) else { return Ok(None) };
+        let sql = insert(table, row);
+        self.run(sql).await
+    }
+
+    pub(crate) async fn insert(&mut self, draw: u32) -> Done {
+        let mut random = Random::of(&format!("insert {draw}"));
+        let Some((table, mut row)) = self.some(&mut random).await? else { return Ok(None) };
+        for (value, column) in row.iter_mut().zip(columns(table)) {
+            let is_key = table.key_columns().last().is_some_and(|key| key.name == column.name);
+            if is_key || column.unique {
+                *value = match column.sql {
+                    SqlType::Uuid => format!("x'{:032x}'", u128::from(draw) + 1),
+                    SqlType::Int2 | SqlType::Int4 | SqlType::Int8 => (1_000 + draw % 10_000).to_string(),
+                    _ => literal(&format!("x{draw}")),
+                };
+            }
+        }
+        let sql = insert(table, &row);
+        self.run(sql).await
+    }
+
+    pub(crate) async fn change(&mut self, draw: u32) -> Done {
+        let mut random = Random::of(&format!("change {draw}"));
+        let Some((table, row)) = self.some(&mut random).await? else { return Ok(None) };
+        let scope = self.scope_columns(table.name);
+        let free: Vec<&ColumnDesc> = columns(table)
+            .filter(|column| !column.unique && column.crdt.is_none() && !scope.contains(&column.name))
+            .filter(|column| table.key_columns().all(|key| key.name != column.name))
+            .filter(|column| {
+                matches!(column.sql, SqlType::Bool | SqlType::Int4 | SqlType::Int8)
+                    || (column.sql == SqlType::Text && column.schema.is_none())
+            })
+            .collect();
+        let Some(column) = pick(&free, &mut random) else { return Ok(None) };
+        let value = match column.sql {
+            SqlType::Bool => random.below(2).to_string(),
+            SqlType::Int4 | SqlType::Int8 => random.below(50).to_string(),
+            _ if !column.texts.is_empty() => literal(pick(column.texts, &mut random).copied().unwrap_or_default()),
+            _ => literal(&format!("changed {}", random.below(100))),
+        };
+        let sql =
+            format!("update {} set {} = {value} where {}", quote(table.name), quote(column.name), key_is(table, &row));
+        self.run(sql).await
+    }
+
+    /// Columns by which some rule finds a row's bucket.
+    fn scope_columns(&self, table: &str) -> Vec<&'static str> {
+        let lines = self.kit.rules.iter().flat_map(|rule| &rule.tables).filter(|line| line.table.name == table);
+        lines.flat_map(|line| line.scope.iter().map(|&at| line.table.columns[at].name)).collect()
+    }
+
+    pub(crate) async fn relocate(&mut self, draw: u32) -> Done {
+        let mut random = Random::of(&format!("move {draw}"));
+        let Some((table, row)) = self.some(&mut random).await? else { return Ok(None) };
+        let mut ways = Vec::new();
+        for rule in &self.kit.rules {
+            for line in rule.tables.iter().filter(|line| line.table.name == table.name) {
+                ways.extend(
+                    line.scope.iter().zip(&rule.params).map(|(&at, param)| (line.table.columns[at].name, param)),
+                );
+            }
+        }
+        let Some((column, param)) = pick(&ways, &mut random) else { return Ok(None) };
+        let values = self.values(&param.source).await?;
+        let Some(value) = pick(&values, &mut random) else { return Ok(None) };
+        let sql = format!("update {} set {} = {value} where {}", quote(table.name), quote(column), key_is(table, &row));
+        self.run(sql).await
+    }
+
+    /// Values that a parameter takes for anybody.
+    async fn values(&mut self, source: &ParamSource) -> Result<Vec<String>, String> {
+        let mut values: Vec<String> = match source {
+            ParamSource::Claim(claim) => {
+                self.kit.users.iter().filter_map(|user| claim.get(user)).map(|value| scope_literal(&value)).collect()
+            }
+            ParamSource::Member { table, column, .. } => {
+                let name = table.columns[*column].name;
+                let at = columns(table).position(|known| known.name == name).unwrap_or_default();
+                let mut rows = self.rows(table).await?;
+                rows.extend(self.graves.iter().filter(|(of, _)| *of == table.name).map(|(_, row)| row.clone()));
+                rows.into_iter().map(|row| row[at].clone()).collect()
+            }
+        };
+        values.sort();
+        values.dedup();
+        Ok(values)
+    }
+
+    pub(crate) async fn revoke(&mut self, draw: u32) -> Done {
+        let mut random = Random::of(&format!("revoke {draw}"));
+        let memberships = memberships(&self.kit.rules);
+        let Some((table, ..)) = pick(&memberships, &mut random).copied() else { return Ok(None) };
+        let rows = self.rows(table).await?;
+        let Some(row) = pick(&rows, &mut random).cloned() else { return Ok(None) };
+        let sql = format!("delete from {} where {}", quote(table.name), key_is(table, &row));
+        self.graves.push((table.name, row));
+        self.run(sql).await
+    }
+
+    pub(crate) async fn grant(&mut self, draw: u32) -> Done {
+        let mut random = Random::of(&format!("grant {draw}"));
+        let memberships = memberships(&self.kit.rules);
+        let Some((table, column, filters)) = pick(&memberships, &mut random).copied() else { return Ok(None) };
+        let mut rows = self.rows(table).await?;
+        rows.extend(self.graves.iter().filter(|(of, _)| *of == table.name).map(|(_, row)| row.clone()));
+        let Some(row) = pick(&rows, &mut random) else { return Ok(None) };
+        let mut named: BTreeMap<&str, String> =
+            columns(table).map(|column| column.name).zip(row.iter().cloned()).collect();
+        let Some(user) = pick(&self.kit.users, &mut random) else { return Ok(None) };
+        for filter in filters {
+            if let MemberFilter::Claim { column, claim } = filter
+                && let Some(value) = claim.get(user)
+            {
+                named.insert(table.columns[*column].name, scope_literal(&value));
+            }
+        }
+        let name = table.columns[column].name;
+        let at = columns(table).position(|known| known.name == name).unwrap_or_default();
+        let values: Vec<String> = rows.iter().map(|row| row[at].clone()).collect();
+        if let Some(value) = pick(&values, &mut random) {
+            named.insert(name, value.clone());
+        }
+        let row: Vec<String> =
+            columns(table).map(|column| named.get(column.name).cloned().unwrap_or_default()).collect();
+        let sql = insert(table, &row);
+        self.run(sql).await
+    }
+}
+
+/// The tables that memberships come from, with the column of buckets.
+fn memberships(rules: &[Rule]) -> Vec<(&'static TableDesc, usize, &[MemberFilter])> {
+    let params = rules.iter().flat_map(|rule| &rule.params);
+    params
+        .filter_map(|param| match &param.source {
+            ParamSource::Member { table, column, filters } => Some((*table, *column, filters.as_slice())),
+            ParamSource::Claim(_) => None,
+        })
+        .collect()
+}
+
+fn columns(table: &TableDesc) -> impl Iterator<Item = &'static ColumnDesc> {
+    table.columns.iter().filter(|column| column.generated.is_none() && column.name != ADDED)
+}
+
+fn insert(table: &TableDesc, row: &[String]) -> String {
+    let names: Vec<String> = columns(table).map(|column| quote(column.name)).collect();
+    format!("insert or ignore into {} ({}) values ({})", quote(table.name), names.join(", "), row.join(", "))
+}
+
+fn key_is(table: &TableDesc, row: &[String]) -> String {
+    let of = |key: &ColumnDesc| {
+        let at = columns(table).position(|column| column.name == key.name).unwrap_or_default();
+        format!("{} = {}", quote(key.name), row[at])
+    };
+    table.key_columns().map(of).collect::<Vec<_>>().join(" and ")
+}
+
+fn pick<'a, T>(from: &'a [T], random: &mut Random) -> Option<&'a T> {
+    let at = random.below(from.len() as u64);
+    from.get(usize::try_from(at).unwrap_or(0))
+}

@@ -1,0 +1,298 @@
+//! The server: the real engine over a real SQLite file, without HTTP around it.
+
+use crate::kit::{Kit, connect};
+use crate::net::{Answer, Truth};
+use futures_util::FutureExt as _;
+use nizhal_client::transport::Request;
+use nizhal_core::wire::{PullRequest, PushRequest, Wire};
+use nizhal_core::{DateTimeUtc, NodeId, Random, Uuid};
+use nizhal_runtime::engine::{Engine, Environment, Line, Lines, PullError};
+use nizhal_runtime::realtime::Hub;
+use nizhal_runtime::store::{Store, StoreError};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
+use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Whose power goes: a panic that no hook hears of.
+struct Killed;
+
+/// The server's time and ids, and its end.
+pub(crate) struct World {
+    now_ms: AtomicI64,
+    random: Mutex<Random>,
+    /// How often it may still be asked before the server dies.
+    fuse: AtomicU64,
+}
+
+impl World {
+    fn burn(&self) {
+        let left = self.fuse.load(Relaxed);
+        if left == 0 {
+            std::panic::resume_unwind(Box::new(Killed));
+        }
+        if left != u64::MAX {
+            self.fuse.store(left - 1, Relaxed);
+        }
+    }
+}
+
+impl Environment for World {
+    fn now(&self) -> DateTimeUtc {
+        self.burn();
+        DateTimeUtc::from_timestamp_millis(self.now_ms.load(Relaxed)).unwrap_or_default()
+    }
+    fn new_id(&self) -> Uuid {
+        self.burn();
+        let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
+        uuid(&mut random)
+    }
+}
+
+/// An id that a seed decides.
+pub(crate) fn uuid(random: &mut Random) -> Uuid {
+    let (high, low) = (random.next_u64(), random.next_u64());
+    uuid::Builder::from_random_bytes(((u128::from(high) << 64) | u128::from(low)).to_be_bytes()).into_uuid()
+}
+
+/// One server and its database.
+pub(crate) struct Server {
+    engine: Option<Engine>,
+    world: Arc<World>,
+    path: PathBuf,
+    copies: u32,
+    backup: Option<PathBuf>,
+    /// Somebody with `sqlite3` on the same file.
+    pub(crate) outside: SqliteConnection,
+    pub(crate) version: usize,
+    pub(crate) page_rows: u8,
+    /// Which history: another after each restore.
+    pub(crate) era: u32,
+    /// Tokens that are good no more.
+    pub(crate) refused: BTreeSet<String>,
+    starts: u32,
+    /// The latest that its clock ever was.
+    pub(crate) latest_ms: i64,
+}
+
+impl Server {
+    pub(crate) async fn new(kit: &Kit<'_>) -> Self {
+        let path = kit.place.path("server-0.db");
+        kit.new_database(&path);
+        let random = Mutex::new(Random::of("server"));
+        let world = Arc::new(World { now_ms: AtomicI64::new(0), random, fuse: AtomicU64::new(u64::MAX) });
+        let mut server = Self {
+            engine: None,
+            outside: outside(&path).await,
+            world,
+            path,
+            copies: 0,
+            backup: None,
+            version: 0,
+            page_rows: 200,
+            era: 0,
+            refused: BTreeSet::new(),
+            starts: 0,
+            latest_ms: 0,
+        };
+        server.start(kit).await;
+        server
+    }
+
+    async fn start(&mut self, kit: &Kit<'_>) {
+        let version = &kit.versions[self.version];
+        let store = connect(&self.path, version).await;
+        let settled = store.settle().await;
+        settled.unwrap_or_else(|error| panic!("the server does not start: {error:?}"));
+        self.starts += 1;
+        self.world.fuse.store(u64::MAX, Relaxed);
+        let node = NodeId(u128::from(self.starts));
+        self.engine = Some(Engine::new(version.server.clone(), store, Hub::default(), self.world.clone(), node));
+    }
+
+    /// Its power goes and comes back.
+    pub(crate) async fn kill(&mut self, kit: &Kit<'_>) {
+        self.engine = None;
+        self.start(kit).await;
+    }
+
+    /// It dies within what it does next, or later.
+    pub(crate) fn kill_within(&self, calls: u8) {
+        self.world.fuse.store(u64::from(calls), Relaxed);
+    }
+
+    pub(crate) fn spare(&self) {
+        self.world.fuse.store(u64::MAX, Relaxed);
+    }
+
+    pub(crate) fn set_time(&mut self, now_ms: i64) {
+        self.world.now_ms.store(now_ms, Relaxed);
+        self.latest_ms = self.latest_ms.max(now_ms);
+    }
+
+    /// A connection for what an operator's command does.
+    async fn operator(&self, kit: &Kit<'_>) -> Store {
+        connect(&self.path, &kit.versions[self.version]).await
+    }
+
+    pub(crate) async fn upgrade(&mut self, kit: &Kit<'_>) -> Result<(), String> {
+        self.engine = None;
+        self.version = 1;
+        let store = self.operator(kit).await;
+        let done = store.provision().await;
+        store.close().await;
+        self.start(kit).await;
+        done.map_err(|error| format!("the upgrade fails: {error:?}"))
+    }
+
+    pub(crate) async fn new_epoch(&mut self, kit: &Kit<'_>) -> Result<(), String> {
+        let store = self.operator(kit).await;
+        let done = store.new_epoch().await;
+        store.close().await;
+        done.map(drop).map_err(|error| format!("there is no new epoch: {error:?}"))
+    }
+
+    pub(crate) async fn collect(&mut self, kit: &Kit<'_>) -> Result<(), String> {
+        // The database's own clock is real: what is there is made old.
+        self.sql("update _nizhal_tombstones set at = '2000-01-01T00:00:00.000Z'").await?;
+        let store = self.operator(kit).await;
+        let done = store.collect_tombstones(1).await;
+        store.close().await;
+        done.map(drop).map_err(|error| format!("tombstones are not collected: {error:?}"))
+    }
+
+    pub(crate) async fn back_up(&mut self, kit: &Kit<'_>) -> Result<(), String> {
+        self.copies += 1;
+        let path = kit.place.path(&format!("backup-{}.db", self.copies));
+        self.sql(&format!("vacuum into '{}'", path.display())).await?;
+        self.backup = Some(path);
+        Ok(())
+    }
+
+    /// Puts the last copy in its place; false when there is none.
+    pub(crate) async fn restore(&mut self, kit: &Kit<'_>) -> Result<bool, String> {
+        let Some(backup) = self.backup.clone() else { return Ok(false) };
+        self.engine = None;
+        self.copies += 1;
+        self.era += 1;
+        // Another file: what still closes the old one must not touch its journal.
+        self.path = kit.place.path(&format!("server-{}.db", self.copies));
+        std::fs::copy(backup, &self.path).map_err(|error| error.to_string())?;
+        let before = std::mem::replace(&mut self.outside, outside(&self.path).await);
+        let _ = before.close().await;
+        // The copy may be older than the last upgrade; whoever starts a server brings it up.
+        let store = self.operator(kit).await;
+        let done = store.provision().await;
+        store.close().await;
+        self.start(kit).await;
+        done.map_err(|error| format!("the restored database is not brought up: {error:?}"))?;
+        Ok(true)
+    }
+
+    /// What somebody else writes.
+    pub(crate) async fn sql(&mut self, sql: &str) -> Result<u64, String> {
+        let done = sqlx::query(AssertSqlSafe(sql.to_owned())).execute(&mut self.outside).await;
+        done.map(|done| done.rows_affected()).map_err(|error| format!("`{sql}` fails: {error}"))
+    }
+
+    /// What somebody else reads: one column of text.
+    pub(crate) async fn texts(&mut self, sql: &str) -> Result<Vec<String>, String> {
+        let found: Result<Vec<String>, _> =
+            sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_all(&mut self.outside).await;
+        found.map_err(|error| format!("`{sql}` fails: {error}"))
+    }
+
+    /// Answers a request; `None` when the server died of it.
+    pub(crate) async fn answer(
+        &mut self,
+        kit: &Kit<'_>,
+        user: usize,
+        request: &Request,
+    ) -> Result<Option<Answer>, String> {
+        if self.refused.contains(&request.token) {
+            return Ok(Some(Answer::refusal(401, "unauthorized", None)));
+        }
+        let Some(engine) = &self.engine else { return Ok(None) };
+        let principal = &kit.users[user];
+        let answering = async {
+            match request.path {
+                "/sync/push" => push(engine, principal, request).await,
+                _ => pull(engine, principal, request, self.page_rows).await,
+            }
+        };
+        let answered = AssertUnwindSafe(Box::pin(answering)).catch_unwind().await;
+        let died = self.world.fuse.load(Relaxed) == 0;
+        let mut answer = match answered {
+            _ if died => {
+                self.kill(kit).await;
+                return Ok(None);
+            }
+            Ok(answer) => answer?,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        answer.era = self.era;
+        if request.path == "/sync/pull" && answer.status == 200 {
+            let grown = self.version == 1;
+            let rows = kit.shown.rows(&mut self.outside, user, grown).await?;
+            answer.truth = Some(Rc::new(Truth { rows, grown }));
+        }
+        Ok(Some(answer))
+    }
+}
+
+async fn outside(path: &std::path::Path) -> SqliteConnection {
+    let options = SqliteConnectOptions::new().filename(path).busy_timeout(Duration::from_secs(10));
+    options.connect().await.unwrap_or_else(|error| panic!("the server's database is not opened: {error}"))
+}
+
+async fn push(engine: &Engine, principal: &nizhal_core::Principal, request: &Request) -> Result<Answer, String> {
+    let batch: PushRequest = serde_json::from_slice(&request.body).map_err(|error| format!("a push: {error}"))?;
+    let reply = engine.push(principal, Wire::Two, batch).await;
+    let cause = reply.fault.as_ref().map(|fault| format!("the server fails at a push: {fault:?}"));
+    let (body, fault) = nizhal_runtime::push_body(reply);
+    let status = fault.unwrap_or(200);
+    if status == 500 {
+        return Err(cause.unwrap_or_default());
+    }
+    Ok(Answer { status, retry_after_ms: None, lines: false, body, truth: None, era: 0 })
+}
+
+async fn pull(
+    engine: &Engine,
+    principal: &nizhal_core::Principal,
+    request: &Request,
+    page_rows: u8,
+) -> Result<Answer, String> {
+    let mut wanted: PullRequest = serde_json::from_slice(&request.body).map_err(|error| format!("a pull: {error}"))?;
+    // A server may always send less than is asked for.
+    wanted.limit = Some(i64::from(page_rows));
+    let done = |lines, body| Answer { status: 200, retry_after_ms: None, lines, body, truth: None, era: 0 };
+    if !request.lines {
+        return match engine.pull(principal, Wire::Two, wanted).await {
+            Ok(page) => Ok(done(false, page.body)),
+            Err(error) => failed(&error),
+        };
+    }
+    let (to, mut from) = tokio::sync::mpsc::channel(1_000);
+    engine.pull_lines(principal, &wanted, &Lines::new(to, Duration::from_secs(60))).await;
+    let mut body = Vec::new();
+    while let Some(line) = from.recv().await {
+        match line {
+            Ok(Line::Rows(line) | Line::Last { line, .. }) => body.extend(line),
+            Err(error) => return failed(&error),
+        }
+    }
+    Ok(done(true, body))
+}
+
+/// A server that is older than its database says so; anything else is a fault.
+fn failed(error: &PullError) -> Result<Answer, String> {
+    match error {
+        PullError::Store(StoreError::OtherRules) => Ok(Answer::refusal(503, "unavailable", Some(1_000))),
+        error => Err(format!("the server fails at a pull: {error:?}")),
+    }
+}

@@ -1,0 +1,169 @@
+//! One thing that happens to the world. Numbers that choose among things that may be fewer by then wrap around, so that a script
+//! from which steps were deleted still means something.
+
+/// A step of a script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Step {
+    /// A user writes: the mutator and its arguments are drawn; `after` makes it depend on the device's last mutation.
+    Write {
+        /// The device.
+        device: u8,
+        /// The mutator.
+        mutator: u8,
+        /// What its arguments are drawn from.
+        draw: u32,
+        /// Whether it names the mutation before it in `dependsOn`.
+        after: bool,
+    },
+    /// The app asks for an exchange now.
+    Nudge(u8),
+    /// A device's messages are delivered until it has none.
+    Sync(u8),
+    /// A message arrives.
+    Deliver(u8),
+    /// A message is lost, and its sender hears so.
+    Lose(u8),
+    /// A request goes out twice; the second arrives later, and nobody waits for its answer.
+    Repeat(u8),
+    /// A device gives up waiting; what it waits for goes on without it.
+    GiveUp(u8),
+    /// A server's answer that nobody waits for reaches its device's store after all, as by another tab.
+    Late(u8),
+    /// An answer is cut within its body.
+    Cut {
+        /// The answer.
+        message: u8,
+        /// After how many bytes.
+        at: u16,
+    },
+    /// An answer is not what the server sent.
+    Corrupt {
+        /// The answer.
+        message: u8,
+        /// How.
+        draw: u8,
+    },
+    /// A request is refused: 429, 503, 500 or 426.
+    Refuse {
+        /// The request.
+        message: u8,
+        /// Which of these.
+        with: u8,
+    },
+    /// Time passes, and timers go off.
+    Wait(u32),
+    /// The device loses its network …
+    Offline(u8),
+    /// … and has it again.
+    Online(u8),
+    /// The device's power goes and comes back.
+    Crash(u8),
+    /// It will go between two statements of its database.
+    CutPower {
+        /// The device.
+        device: u8,
+        /// After how many statements.
+        statements: u8,
+    },
+    /// The server is killed and started again.
+    Kill,
+    /// It will be killed inside a push or a pull.
+    KillWithin(u8),
+    /// The device's clock jumps, by milliseconds.
+    DeviceClock {
+        /// The device.
+        device: u8,
+        /// How far.
+        by: i32,
+    },
+    /// The server's clock jumps, by milliseconds.
+    ServerClock(i32),
+    /// The credentials of a device are good no more.
+    Expire(u8),
+    /// … and cannot be renewed now.
+    SignOut(u8),
+    /// Somebody becomes a member.
+    Grant(u32),
+    /// Somebody is no member any more.
+    Revoke(u32),
+    /// Somebody else writes by SQL: a row changes its bucket,
+    Move(u32),
+    /// … a row is changed,
+    Change(u32),
+    /// … a row is made,
+    Insert(u32),
+    /// … a row is deleted,
+    Delete(u32),
+    /// … a row that was deleted is there again.
+    Revive(u32),
+    /// The server gets the next version of the schema.
+    UpgradeServer,
+    /// A device gets it.
+    UpgradeDevice(u8),
+    /// The operator gives the database a new epoch.
+    NewEpoch,
+    /// The operator copies the database …
+    Backup,
+    /// … and puts the copy in its place.
+    Restore {
+        /// Whether the operator says so, by giving it a new epoch.
+        told: bool,
+    },
+    /// Old tombstones are forgotten.
+    Collect,
+    /// How many rows the server puts into a page.
+    PageRows(u8),
+    /// A person lets a refused mutation go.
+    Discard(u8),
+    /// A person tries a refused mutation again.
+    Retry(u8),
+}
+
+impl Step {
+    /// The kind, for counting.
+    pub(crate) fn kind(self) -> &'static str {
+        match self {
+            Self::Write { after: false, .. } => "write",
+            Self::Write { after: true, .. } => "dependsOn",
+            Self::Nudge(_) => "nudge",
+            Self::Sync(_) => "sync",
+            Self::Deliver(_) => "deliver",
+            Self::Lose(_) => "lost",
+            Self::Repeat(_) => "repeated",
+            Self::GiveUp(_) => "given up",
+            Self::Late(_) => "late",
+            Self::Cut { .. } => "cut",
+            Self::Corrupt { .. } => "corrupted",
+            Self::Refuse { .. } => "refused",
+            Self::Wait(_) => "wait",
+            Self::Offline(_) => "offline",
+            Self::Online(_) => "online",
+            Self::Crash(_) => "crash",
+            Self::CutPower { .. } => "crash within",
+            Self::Kill => "server killed",
+            Self::KillWithin(_) => "server killed within",
+            Self::DeviceClock { .. } => "device clock",
+            Self::ServerClock(_) => "server clock",
+            Self::Expire(_) => "token expired",
+            Self::SignOut(_) => "signed out",
+            Self::Grant(_) => "grant",
+            Self::Revoke(_) => "revoke",
+            Self::Move(_) => "moved row",
+            Self::Change(_) => "changed row",
+            Self::Insert(_) => "inserted row",
+            Self::Delete(_) => "deleted row",
+            Self::Revive(_) => "revived row",
+            Self::UpgradeServer => "server upgraded",
+            Self::UpgradeDevice(_) => "device upgraded",
+            Self::NewEpoch => "new epoch",
+            Self::Backup => "backup",
+            Self::Restore { told: true } => "restore, told",
+            Self::Restore { told: false } => "restore, untold",
+            Self::Collect => "tombstones collected",
+            Self::PageRows(_) => "page size",
+            Self::Discard(_) => "discarded",
+            Self::Retry(_) => "retried",
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! The small app's seeds.
+
+use crate::app::Shops;
+
+/// Every kind of step, each of which must have had something to act upon.
+const KINDS: [&str; 39] = [
+    "backup",
+    "changed row",
+    "corrupted",
+    "crash",
+    "crash within",
+    "cut",
+    "deleted row",
+    "deliver",
+    "dependsOn",
+    "device clock",
+    "device upgraded",
+    "discarded",
+    "given up",
+    "grant",
+    "inserted row",
+    "late",
+    "lost",
+    "moved row",
+    "new epoch",
+    "nudge",
+    "offline",
+    "online",
+    "page size",
+    "refused",
+    "repeated",
+    "restore, told",
+    "restore, untold",
+    "retried",
+    "revived row",
+    "revoke",
+    "server clock",
+    "server killed",
+    "server killed within",
+    "server upgraded",
+    "signed out",
+    "sync",
+    "token expired",
+    "tombstones collected",
+    "wait",
+];
+
+#[test]
+fn inv01_inv02_inv03_inv04_inv12_inv13_inv22_disasters_end_well() {
+    let report = nizhal_sim::check(Shops);
+    if report.seeds >= 500 {
+        let unused: Vec<&str> = KINDS.into_iter().filter(|kind| !report.counts.contains_key(kind)).collect();
+        assert!(unused.is_empty(), "no seed had {unused:?}");
+    }
+    println!("{report:#?}");
+}
+
+#[test]
+fn a_seed_is_a_life() {
+    let lives = [(); 2].map(|()| nizhal_sim::check_range(Shops, 0..24));
+    assert_eq!(lives[0], lives[1]);
+    assert_ne!(lives[0].trace, nizhal_sim::check_range(Shops, 1..25).trace);
+}

@@ -1,0 +1,4 @@
+//! The simulator on a small app that has one of everything.
+
+mod app;
+mod disaster;
