@@ -40,6 +40,7 @@ pub struct Report {
 ///
 /// # Panics
 /// With the first seed that breaks a promise, what it broke, and the shortest script found that does so too, as a test to paste.
+#[expect(clippy::needless_pass_by_value, reason = "a test gives its app away: `check(Ledger)`")]
 pub fn check<A: App>(app: A) -> Report {
     let seed = number("NIZHAL_SIM_SEED");
     let seeds = match seed {
@@ -53,6 +54,7 @@ pub fn check<A: App>(app: A) -> Report {
 ///
 /// # Panics
 /// As [`check`].
+#[expect(clippy::needless_pass_by_value, reason = "a test gives its app away: `check(Ledger)`")]
 pub fn check_range<A: App>(app: A, seeds: Range<u64>) -> Report {
     check_seeds(&app, seeds, false)
 }
@@ -131,6 +133,7 @@ impl Report {
 ///
 /// # Panics
 /// When it breaks a promise.
+#[expect(clippy::needless_pass_by_value, reason = "a test gives its app away: `check(Ledger)`")]
 pub fn replay<A: App>(app: A, script: &[Step]) {
     let runner = Runner::new();
     let kit = runner.runtime.block_on(Kit::new(&app));

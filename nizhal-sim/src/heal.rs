@@ -21,6 +21,10 @@ impl Sim<'_> {
             device.renew();
             self.fail(at, "the trouble ends").await?;
             self.set_online(at, true).await?;
+            if at % 2 == 1 {
+                // Of those that begin anew nothing is left of the trouble, so nothing may need the watchdog.
+                self.crash(at).await?;
+            }
             self.tell(at, Event::SignedIn).await?;
         }
         self.rest().await?;
@@ -28,7 +32,11 @@ impl Sim<'_> {
         for at in 0..self.devices.len() {
             self.tell(at, Event::Nudge).await?;
         }
-        self.rest().await
+        self.rest().await?;
+        match self.devices.iter().enumerate().find(|(at, device)| at % 2 == 1 && device.status.repairs > 0) {
+            Some((at, device)) => Err(format!("inv04: the watchdog had to mend device {at}: {:?}", device.status)),
+            None => Ok(()),
+        }
     }
 
     /// Whether every device has all that there is, and nothing left to hear.

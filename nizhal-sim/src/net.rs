@@ -48,16 +48,19 @@ pub(crate) struct Message {
     pub(crate) load: Load,
 }
 
+/// A request, and where its answer goes.
+type Posted = (Request, oneshot::Sender<Result<Response, Failure>>);
+
 /// A device's end of the network.
 #[derive(Default)]
 pub(crate) struct Port {
-    posted: Mutex<Option<(Request, oneshot::Sender<Result<Response, Failure>>)>>,
+    posted: Mutex<Option<Posted>>,
     pub(crate) post: Notify,
 }
 
 impl Port {
     /// What the device sent, and where its answer goes.
-    pub(crate) fn take(&self) -> Option<(Request, oneshot::Sender<Result<Response, Failure>>)> {
+    pub(crate) fn take(&self) -> Option<Posted> {
         self.posted.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

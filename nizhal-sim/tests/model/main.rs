@@ -58,10 +58,10 @@ impl World {
             change(&mut next);
             all.push((name, next));
         };
-        for at in 0..2 {
-            let device = &self.devices[at];
-            if device.written < WRITES[at].len() {
-                then(format!("{at} writes"), &|world| world.devices[at].write(WRITES[at]));
+        for (at, device) in self.devices.iter().enumerate() {
+            let writes = WRITES[at];
+            if device.written < writes.len() {
+                then(format!("{at} writes"), &|world| world.devices[at].write(writes));
             }
             if device.ask.is_some() {
                 then(format!("{at} is heard"), &|world| {
