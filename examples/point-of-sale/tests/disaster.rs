@@ -53,6 +53,7 @@ impl App for Till {
 
 #[test]
 fn inv12_inv13_every_sale_is_made_once() {
-    let report = nizhal_sim::check(Till);
+    // A part of the seeds; the simulator's own suite goes through all.
+    let report = nizhal_sim::check_range(Till, 0..300);
     assert!(report.counts["write"] > report.seeds, "{report:#?}");
 }
