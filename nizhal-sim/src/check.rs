@@ -36,16 +36,22 @@ pub struct Report {
 
 /// Runs an app through the disasters of many seeds, on all cores.
 ///
-/// `NIZHAL_SIM_SEEDS=n` says how many (2,000), `NIZHAL_SIM_SEED=n` runs one again and prints what happens.
+/// `NIZHAL_SIM_SEEDS=n` says how many (2,000) and `NIZHAL_SIM_SEEDS=m..n` which, for many machines that share the work;
+/// `NIZHAL_SIM_SEED=n` runs one again and prints what happens.
 ///
 /// # Panics
 /// With the first seed that breaks a promise, what it broke, and the shortest script found that does so too, as a test to paste.
 #[expect(clippy::needless_pass_by_value, reason = "a test gives its app away: `check(Ledger)`")]
 pub fn check<A: App>(app: A) -> Report {
-    let seed = number("NIZHAL_SIM_SEED");
-    let seeds = match seed {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("NIZHAL_SIM_SEEDS").unwrap_or(SEEDS),
+    let told = |name| std::env::var(name).ok().map(|text| (name, text));
+    let seed = told("NIZHAL_SIM_SEED").map(|(name, text)| number(name, &text));
+    let seeds = match (seed, told("NIZHAL_SIM_SEEDS")) {
+        (Some(seed), _) => seed..seed + 1,
+        (None, Some((name, text))) => match text.split_once("..") {
+            Some((first, end)) => number(name, first)..number(name, end),
+            None => 0..number(name, &text),
+        },
+        (None, None) => 0..SEEDS,
     };
     check_seeds(&app, seeds, seed.is_some())
 }
@@ -144,8 +150,8 @@ pub fn replay<A: App>(app: A, script: &[Step]) {
     }
 }
 
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")))
+fn number(name: &str, text: &str) -> u64 {
+    text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}"))
 }
 
 struct Runner {
