@@ -35,4 +35,4 @@ pub use raw::{RawFrame, RawSocket, raise_file_limit};
 pub use server::{Address, Server, SetUp, verb};
 pub use socket::{Frame, Socket};
 pub use temp::TempDir;
-pub use wait::{DEADLINE, until};
+pub use wait::{DEADLINE, until, within};

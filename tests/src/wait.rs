@@ -17,3 +17,15 @@ pub async fn until(what: &str, mut observed: impl AsyncFnMut() -> bool) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
+
+/// Waits for what something else does, and longer than [`until`], for a busy machine must not fail a test; `told` says how things
+/// stand when it was in vain.
+///
+/// # Panics
+/// When it is not done at the deadline.
+pub async fn within<T>(what: &str, done: impl Future<Output = T>, told: impl FnOnce() -> String) -> T {
+    match tokio::time::timeout(2 * DEADLINE, done).await {
+        Ok(done) => done,
+        Err(_) => panic!("waited in vain for {what}: {}", told()),
+    }
+}

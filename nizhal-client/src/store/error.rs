@@ -22,6 +22,9 @@ pub enum StoreError {
     /// The store belongs to somebody else.
     #[error("this store belongs to another user: open another file, or let it be wiped with OtherUser::Wipe")]
     OtherUser,
+    /// Another process works on a file that is to be made anew.
+    #[error("the local database is broken, and another process still has it open: close it there, then open it again")]
+    InUse,
     /// The store's own content makes no sense.
     #[error("the local database holds what this client never wrote: {0}")]
     Broken(String),

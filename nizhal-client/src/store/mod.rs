@@ -5,6 +5,7 @@ mod ddl;
 mod dead;
 mod error;
 mod fuse;
+mod group;
 mod lock;
 mod meta;
 mod migrate;
@@ -12,8 +13,10 @@ mod open;
 mod pull;
 mod purge;
 mod push;
+mod rebuild;
 mod replay;
 mod rows;
+mod salvage;
 mod tx;
 mod write;
 
@@ -21,6 +24,7 @@ pub use dead::Parked;
 pub use error::StoreError;
 pub use lock::Lock;
 pub use open::{Notice, OtherUser, Place};
+pub use salvage::Saved;
 pub use write::{Draft, MutateError, Written};
 
 use crate::{
@@ -28,6 +32,7 @@ use crate::{
     session::{Memory, PullStored, PushStored},
 };
 use fuse::Fuse;
+use group::Group;
 use nizhal_core::{
     __private::BoxFuture,
     Principal, Uuid,
@@ -107,6 +112,7 @@ pub struct SqliteStore {
     touched: Arc<Mutex<Touched>>,
     path: Option<PathBuf>,
     fuse: Fuse,
+    group: Group,
     /// Keeps a database in memory alive, whatever becomes of the other connections.
     _anchor: Option<sqlx::SqliteConnection>,
 }
@@ -180,6 +186,19 @@ impl SqliteStore {
         self.path.as_ref().is_none_or(|path| path.exists())
     }
 
+    /// Does it, and notes when the file turned out to be broken: the next opening makes it anew.
+    async fn noting<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let done = work.await;
+        if let (Err(error), Some(path)) = (&done, &self.path)
+            && error.is_lost()
+            && path.exists()
+            && let Err(error) = rebuild::mark(path, &error.failure().message)
+        {
+            tracing::error!(%error, "the broken store cannot be marked as such");
+        }
+        done
+    }
+
     /// Closes the file.
     pub async fn close(&self) {
         self.readers.close().await;
@@ -189,16 +208,16 @@ impl SqliteStore {
 
 impl Store for SqliteStore {
     fn memory(&self) -> BoxFuture<'_, Result<Memory, StoreError>> {
-        Box::pin(self.glance())
+        Box::pin(self.noting(self.glance()))
     }
     fn mutate<'a>(&'a self, draft: Draft) -> BoxFuture<'a, Result<Written, MutateError>> {
         Box::pin(self.write(draft))
     }
     fn begin_pull(&self) -> BoxFuture<'_, Result<Asked, StoreError>> {
-        Box::pin(self.ask())
+        Box::pin(self.noting(self.ask()))
     }
     fn spill<'a>(&'a self, lines: &'a [Vec<u8>]) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(self.put_aside(lines))
+        Box::pin(self.noting(self.put_aside(lines)))
     }
     fn store_pull<'a>(
         &'a self,
@@ -207,16 +226,16 @@ impl Store for SqliteStore {
         page: Vec<u8>,
         new_id: NewId<'a>,
     ) -> BoxFuture<'a, Result<(PullStored, Touched), StoreError>> {
-        Box::pin(self.take_in(asked, lines, page, new_id))
+        Box::pin(self.noting(self.take_in(asked, lines, page, new_id)))
     }
     fn batch(&self, most: usize, bytes: usize) -> BoxFuture<'_, Result<Vec<Mutation>, StoreError>> {
-        Box::pin(self.next_batch(most, bytes))
+        Box::pin(self.noting(self.next_batch(most, bytes)))
     }
     fn store_push<'a>(
         &'a self,
         results: &'a [MutationResult],
     ) -> BoxFuture<'a, Result<(PushStored, Touched), StoreError>> {
-        Box::pin(self.settle(results))
+        Box::pin(self.noting(self.settle(results)))
     }
     fn park<'a>(
         &'a self,
@@ -224,18 +243,18 @@ impl Store for SqliteStore {
         error: &'a str,
         new_id: NewId<'a>,
     ) -> BoxFuture<'a, Result<(Memory, Touched), StoreError>> {
-        Box::pin(self.park_first(code, error, new_id))
+        Box::pin(self.noting(self.park_first(code, error, new_id)))
     }
     fn rotate<'a>(&'a self, new_id: NewId<'a>) -> BoxFuture<'a, Result<Memory, StoreError>> {
-        Box::pin(self.renumber(new_id))
+        Box::pin(self.noting(self.renumber(new_id)))
     }
     fn repair<'a>(&'a self, new_id: NewId<'a>) -> BoxFuture<'a, Result<Memory, StoreError>> {
-        Box::pin(self.begin_again(new_id))
+        Box::pin(self.noting(self.begin_again(new_id)))
     }
     fn parked(&self) -> BoxFuture<'_, Result<Vec<Parked>, StoreError>> {
-        Box::pin(self.dead())
+        Box::pin(self.noting(self.dead()))
     }
     fn discard<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<bool, StoreError>> {
-        Box::pin(self.forget_dead(id))
+        Box::pin(self.noting(self.forget_dead(id)))
     }
 }

@@ -1,7 +1,8 @@
 //! Opening a device's file: made when it is new, fitted to the app's tables, rebuilt when it is broken.
 
 use super::migrate::{Shape, shape};
-use super::{SqliteStore, StoreError, ddl, lock};
+use super::salvage::{Salvaged, Saved};
+use super::{SqliteStore, StoreError, ddl, lock, rebuild, rebuild::Rebuild};
 use crate::schema::Schema;
 use nizhal_core::{Principal, Uuid};
 use sea_orm::SqlxSqliteConnector;
@@ -42,8 +43,10 @@ pub enum Notice {
     Rebuilt {
         /// What was wrong with it.
         cause: String,
-        /// Unsynced mutations that were saved from it; `None` when they could not be read, and any that were in it are lost.
-        saved: Option<u64>,
+        /// What became of the mutations that were not synced.
+        outbox: Saved,
+        /// What became of those that were parked.
+        parked: Saved,
         /// Where the broken file was put.
         kept_as: PathBuf,
     },
@@ -82,20 +85,24 @@ impl SqliteStore {
         {
             notices.push(Notice::Vanished);
         }
-        let tried = Self::try_open(path.as_deref(), other, &schema, &principal, new_id, &mut notices).await;
-        let broken = match (tried, &path) {
-            (Ok(store), _) => return Ok((store, notices)),
-            (Err(error), Some(path)) if error.is_lost() && path.exists() => error,
-            (Err(error), _) => return Err(error),
-        };
-        let path = path.unwrap_or_default();
-        let kept_as = put_aside(&path, new_id)?;
-        let store = Self::try_open(Some(&path), other, &schema, &principal, new_id, &mut notices).await?;
-        let saved = store.salvage(&kept_as, principal.key(), new_id).await;
-        if let Err(error) = &saved {
-            tracing::error!(%error, "the outbox of the broken store could not be read");
+        if !path.as_deref().is_some_and(rebuild::is_marked) {
+            let tried = Self::try_open(path.as_deref(), other, &schema, &principal, new_id, &mut notices).await;
+            match (tried, &path) {
+                (Ok(store), _) => return Ok((store, notices)),
+                (Err(error), Some(path)) if error.is_lost() && path.exists() => {
+                    rebuild::mark(path, &error.failure().message)?;
+                }
+                (Err(error), _) => return Err(error),
+            }
         }
-        notices.push(Notice::Rebuilt { cause: broken.failure().message, saved: saved.ok(), kept_as });
+        let path = path.unwrap_or_default();
+        let rebuild = Rebuild::begin(&path)?;
+        let store = Self::try_open(Some(&path), other, &schema, &principal, new_id, &mut Vec::new()).await?;
+        let ours = other == OtherUser::Apart;
+        let Salvaged { outbox, parked } = store.salvage(&rebuild.kept_as, ours, principal.key(), new_id).await?;
+        let (cause, kept_as) = rebuild.end()?;
+        tracing::error!(cause, ?outbox, ?parked, ?kept_as, "the store was broken and made anew");
+        notices.push(Notice::Rebuilt { cause, outbox, parked, kept_as });
         Ok((store, notices))
     }
 
@@ -120,6 +127,7 @@ impl SqliteStore {
             touched,
             path: path.map(Path::to_owned),
             fuse: super::fuse::Fuse::default(),
+            group: super::group::Group::default(),
         };
         match store.fit(other, new_id, notices).await {
             Ok(()) => Ok(store),
@@ -176,39 +184,6 @@ impl SqliteStore {
         tx.run("delete from _nizhal_stage where loose = 1", []).await?;
         tx.commit().await?;
         Ok(())
-    }
-
-    /// Copies what was not synced out of a broken file; how many mutations it was.
-    async fn salvage(
-        &self,
-        from: &Path,
-        user: &str,
-        new_id: &(dyn Fn() -> Uuid + Send + Sync),
-    ) -> Result<u64, StoreError> {
-        let options = SqliteConnectOptions::new().filename(from).read_only(true);
-        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
-        let owner: String = sqlx::query_scalar("select user from _nizhal_meta").fetch_one(&pool).await?;
-        if owner != user {
-            return Ok(0);
-        }
-        let sql = "select id, name, args, hlc, now, depends_on from _nizhal_outbox where state = 0 or covered = 0 order by seq";
-        let rows: Vec<[String; 6]> = sqlx::query_as::<_, (String, String, String, String, String, String)>(sql)
-            .fetch_all(&pool)
-            .await?
-            .into_iter()
-            .map(Into::into)
-            .collect();
-        pool.close().await;
-        let tx = self.begin().await?;
-        let saved = rows.len() as u64;
-        for row in rows {
-            let sql = "insert into _nizhal_outbox (id, name, args, hlc, now, depends_on, client_id, number) \
-                values ($1, $2, $3, $4, $5, $6, '', 0)";
-            tx.run(sql, row.map(Into::into)).await?;
-        }
-        tx.rotate(new_id, true).await?;
-        tx.commit().await?;
-        Ok(saved)
     }
 }
 
@@ -275,22 +250,4 @@ fn apart(path: &Path, principal: &Principal) -> PathBuf {
         None => format!("{stem}.{hash:016x}"),
     };
     path.with_file_name(name)
-}
-
-/// Moves a broken file and its journal out of the way.
-fn put_aside(path: &Path, new_id: &(dyn Fn() -> Uuid + Send + Sync)) -> Result<PathBuf, StoreError> {
-    let with = |suffix: &str, of: &Path| {
-        let mut name = of.as_os_str().to_owned();
-        name.push(suffix);
-        PathBuf::from(name)
-    };
-    let aside = with(&format!(".broken-{}", new_id().simple()), path);
-    std::fs::rename(path, &aside)?;
-    for journal in ["-wal", "-shm"] {
-        let old = with(journal, path);
-        if old.exists() {
-            std::fs::rename(old, with(journal, &aside))?;
-        }
-    }
-    Ok(aside)
 }

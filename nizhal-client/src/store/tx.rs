@@ -51,6 +51,24 @@ impl Tx<'_> {
         Ok(self.tx.query_all_raw(statement(sql, values)).await?)
     }
 
+    /// A part of it that can be taken back by itself.
+    pub(super) async fn part(&self) -> Result<Tx<'_>, StoreError> {
+        self.store.fuse.burn()?;
+        Ok(Tx { tx: self.tx.begin().await?, store: self.store })
+    }
+
+    /// Keeps a part.
+    pub(super) async fn keep(self) -> Result<(), StoreError> {
+        self.store.fuse.burn()?;
+        Ok(self.tx.commit().await?)
+    }
+
+    /// Takes a part back.
+    pub(super) async fn revoke(self) -> Result<(), StoreError> {
+        self.store.fuse.burn()?;
+        Ok(self.tx.rollback().await?)
+    }
+
     /// Commits; the tables whose rows changed.
     pub(super) async fn commit(self) -> Result<Touched, StoreError> {
         self.store.fuse.burn()?;

@@ -1,6 +1,6 @@
 //! A mutation of the app's own: its effect here and its place in the outbox, in one transaction.
 
-use super::{SqliteStore, StoreError, Touched, replay::Entry};
+use super::{StoreError, Touched, replay::Entry, tx::Tx};
 use crate::session::Memory;
 use nizhal_core::{DateTimeUtc, Error, Hlc, HlcClock, NodeId};
 use sea_orm::Value;
@@ -59,18 +59,16 @@ pub enum MutateError {
     Closed,
 }
 
-impl SqliteStore {
-    pub(super) async fn write(&self, draft: Draft) -> Result<Written, MutateError> {
-        let entry = self.schema.mutator(&draft.name).ok_or_else(|| MutateError::UnknownMutator(draft.name.clone()))?;
-        let tx = self.begin().await?;
-        let meta = tx.meta().await?;
-        let known = tx.one("select 1 from _nizhal_outbox where id = $1", [draft.id.clone().into()]).await?;
-        if known.is_some() {
-            return Ok(Written { shown: false, memory: meta.memory(), touched: Touched::new() });
-        }
+impl Tx<'_> {
+    /// Puts a mutation into the outbox and runs it; whether its effect shows. What an error leaves behind is for the caller to
+    /// roll back.
+    pub(super) async fn write(&self, draft: Draft) -> Result<bool, MutateError> {
+        let call = self.store.schema().mutator(&draft.name).copied();
+        let call = call.ok_or_else(|| MutateError::UnknownMutator(draft.name.clone()))?;
+        let meta = self.meta().await?;
         let hlc = next_stamp(meta.hlc.as_deref(), &meta.node, draft.now);
         let sql = "insert into _nizhal_outbox (id, name, args, hlc, now, client_id, number, shown) \
-            values ($1, $2, $3, $4, $5, $6, $7, $8) returning seq";
+            values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (id) do nothing returning seq";
         let values: [Value; 8] = [
             draft.id.clone().into(),
             draft.name.clone().into(),
@@ -81,38 +79,35 @@ impl SqliteStore {
             meta.next_number.into(),
             (if draft.local { 0 } else { 2 }).into(),
         ];
-        let row = tx.one(sql, values).await?;
-        let row = row.ok_or_else(|| StoreError::Broken("an insert returned nothing".to_owned()))?;
+        // It is there already.
+        let Some(row) = self.one(sql, values).await? else { return Ok(false) };
         let seq: i64 = row.try_get("", "seq").map_err(StoreError::from)?;
         let sql = "update _nizhal_meta set next_number = next_number + 1, hlc = $1";
-        tx.run(sql, [hlc.to_string().into()]).await?;
+        self.run(sql, [hlc.to_string().into()]).await?;
         let mut shown = false;
         if draft.local {
-            let pending = Entry { seq, id: draft.id, call: *entry, args: draft.args, hlc, now: draft.now };
-            match tx.play(&pending).await? {
+            let pending = Entry { seq, id: draft.id, call, args: draft.args, hlc, now: draft.now };
+            match self.play(&pending).await? {
                 Ok(()) => {
                     shown = true;
-                    tx.run("update _nizhal_outbox set shown = 1 where seq = $1", [seq.into()]).await?;
+                    self.run("update _nizhal_outbox set shown = 1 where seq = $1", [seq.into()]).await?;
                 }
-                Err(error) if tx.is_servers(&error) => {
-                    tx.run("update _nizhal_outbox set shown = 2 where seq = $1", [seq.into()]).await?;
+                Err(error) if self.is_servers(&error) => {
+                    self.run("update _nizhal_outbox set shown = 2 where seq = $1", [seq.into()]).await?;
                 }
                 Err(Error::Rejected(reason)) => return Err(MutateError::Rejected(reason)),
                 Err(Error::InvalidArgs(reason)) => return Err(MutateError::InvalidArgs(reason)),
                 Err(error) => return Err(MutateError::Failed(error)),
             }
-            tx.run("update _nizhal_meta set capture = 0", []).await?;
+            self.run("update _nizhal_meta set capture = 0", []).await?;
         }
-        tx.depend(seq, &draft.depends_on).await?;
+        self.depend(seq, &draft.depends_on).await?;
         if let Some(parked) = draft.replaces {
-            tx.run("delete from _nizhal_dead where id = $1", [parked.into()]).await?;
+            self.run("delete from _nizhal_dead where id = $1", [parked.into()]).await?;
         }
-        let memory = tx.meta().await?.memory();
-        Ok(Written { shown, memory, touched: tx.commit().await? })
+        Ok(shown)
     }
-}
 
-impl super::tx::Tx<'_> {
     /// Notes what a mutation builds upon: the pending ones that made rows it wrote to, and those its caller named. When one of
     /// them is refused, it has nothing to stand on.
     async fn depend(&self, seq: i64, named: &[String]) -> Result<(), StoreError> {

@@ -4,7 +4,7 @@ use crate::app::{Claims, Of, Put, bump, faulty, mutators, put, rules, tables};
 use crate::run;
 use nizhal::client::session::Failure;
 use nizhal::client::transport::{Frames, Request, Response, Transport};
-use nizhal::client::{Client, MutateError, Phase, Setup};
+use nizhal::client::{Client, MutateError, Phase, Setup, Status};
 use nizhal::prelude::*;
 use serde_json::{Value, json};
 use std::future::{pending, ready};
@@ -44,6 +44,11 @@ fn item(id: &str) -> Put {
     Put { id: id.to_owned(), name: "n".to_owned(), code: None }
 }
 
+async fn reached(client: &Client, what: &str, wanted: impl FnMut(&Status) -> bool) -> Status {
+    let now = || format!("{:?}", *client.status().borrow());
+    nizhal_tests::within(what, client.until(wanted), now).await.expect("the client was not closed")
+}
+
 fn empty(cursor: &str) -> Value {
     crate::app::page(cursor, json!({}), json!({}))
 }
@@ -80,7 +85,7 @@ fn inv23_a_portals_page_is_no_answer() {
         let server = told(|_, _| Some((200, json!("<html>Welcome to the hotel"))));
         let client = Box::pin(setup().transport(server, "t".to_owned()).open()).await.unwrap();
         client.mutate::<put>(item("a")).await.unwrap();
-        let status = client.until(|status| status.error.is_some()).await.unwrap();
+        let status = reached(&client, "an error", |status| status.error.is_some()).await;
         assert_eq!((status.error.unwrap().code.as_str(), status.pending), ("malformed", 1));
     });
 }
@@ -93,9 +98,9 @@ fn inv27_a_refusal_to_serve_old_apps_stops_traffic_until_somebody_asks() {
             _ => Some((200, empty("c1"))),
         });
         let client = Box::pin(setup().transport(server.clone(), "t".to_owned()).open()).await.unwrap();
-        client.until(|status| status.phase == Phase::Live).await.unwrap();
+        reached(&client, "all to be synced", |status| status.phase == Phase::Live).await;
         client.mutate::<put>(item("a")).await.unwrap();
-        let status = client.until(|status| matches!(status.phase, Phase::UpgradeRequired(_))).await.unwrap();
+        let status = reached(&client, "the refusal", |status| matches!(status.phase, Phase::UpgradeRequired(_))).await;
         assert_eq!(status.pending, 1);
         let pushes = || server.1.lock().unwrap().iter().filter(|path| **path == "/sync/push").count();
         assert_eq!(pushes(), 1);
@@ -124,7 +129,7 @@ fn inv16_one_mutation_that_is_too_large_is_found_among_the_others() {
             client.mutate::<put>(item(id)).await.unwrap();
         }
         client.set_online(true);
-        client.until(|status| status.pending == 0 && status.phase == Phase::Live).await.unwrap();
+        reached(&client, "all to be synced", |status| status.pending == 0 && status.phase == Phase::Live).await;
         let parked = client.parked().await.unwrap();
         assert_eq!(parked.iter().map(|parked| &*parked.code).collect::<Vec<_>>(), ["too_large"]);
     });

@@ -1,4 +1,4 @@
-//! Opening again: after a crash, as somebody else, with other tables, on a broken file.
+//! Opening again: after a crash, as somebody else, with other tables, where a file vanished.
 
 use crate::app::{Device, Item, Member, Stock, Transfer, item, page, rules};
 use crate::run;
@@ -10,12 +10,12 @@ use nizhal_tests::TempDir;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
-fn place(dir: &TempDir) -> Place {
+pub(crate) fn place(dir: &TempDir) -> Place {
     Place::File(dir.path().join("app.db"))
 }
 
 /// Every file but the lock.
-fn databases(dir: &Path) -> Vec<PathBuf> {
+pub(crate) fn databases(dir: &Path) -> Vec<PathBuf> {
     let all = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     let mut all: Vec<_> = all.filter(|path| path.extension().is_some_and(|extension| extension == "db")).collect();
     all.sort();
@@ -72,44 +72,6 @@ fn inv24_one_file_is_wiped_before_another_user_sees_it() {
         let memory = ben.store.memory().await.unwrap();
         assert_eq!((ben.names().await, memory.waiting, memory.parked, memory.has_cursor), (String::new(), 0, 0, false));
     });
-}
-
-#[test]
-fn inv27_a_broken_file_is_made_anew_and_its_outbox_saved_where_it_can_be_read() {
-    run(async {
-        let dir = TempDir::new("device");
-        let ana = Device::open(&place(&dir), OtherUser::Apart, "ana").await.unwrap();
-        ana.pull(page("c1", json!({"items": [item("x", "X")]}), json!({}))).await;
-        ana.mutate("put", json!({"id": "a", "name": "Ana's"})).await;
-        ana.store.close().await;
-        let file = databases(dir.path()).remove(0);
-        let whole = std::fs::read(&file).unwrap();
-        // A layout that this app does not know: it is not touched, and what waits is taken over.
-        let sqlite = sqlx_file(&file).await;
-        sqlx::query("update _nizhal_meta set format = 99").execute(&sqlite).await.unwrap();
-        sqlite.close().await;
-        let again = Device::open(&place(&dir), OtherUser::Apart, "ana").await.unwrap();
-        assert!(matches!(&again.notices[..], [Notice::Rebuilt { saved: Some(1), .. }]), "{:?}", again.notices);
-        assert_eq!(again.outbox().await.len(), 1);
-        again.pull(page("d1", json!({"items": [item("x", "X")]}), json!({}))).await;
-        assert_eq!(again.names().await, "a=Ana's x=X");
-        again.store.close().await;
-        // No database at all.
-        std::fs::write(&file, b"not a database, but something else that is long enough to be looked at".repeat(99))
-            .unwrap();
-        let again = Device::open(&place(&dir), OtherUser::Apart, "ana").await.unwrap();
-        let [Notice::Rebuilt { saved: None, kept_as, .. }] = &again.notices[..] else { panic!("{:?}", again.notices) };
-        assert!(kept_as.exists() && again.outbox().await.is_empty());
-        again.store.close().await;
-        // The first pages are there, the rest was cut off.
-        std::fs::write(&file, &whole[..whole.len() / 2]).unwrap();
-        let again = Device::open(&place(&dir), OtherUser::Apart, "ana").await.unwrap();
-        again.pull(page("d1", json!({"items": [item("x", "X")]}), json!({}))).await;
-    });
-}
-
-async fn sqlx_file(path: &Path) -> sqlx::SqlitePool {
-    sqlx::SqlitePool::connect(&format!("sqlite://{}", path.display())).await.unwrap()
 }
 
 #[test]

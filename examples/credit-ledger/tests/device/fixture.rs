@@ -4,9 +4,9 @@ use credit_ledger::claims::Claims;
 use credit_ledger::mutator::{AddCustomer, RecordCredit, add_customer, record_credit};
 use credit_ledger::table::{Customer, CustomerColumn, LedgerEntry, LedgerEntryColumn};
 use credit_ledger::{mutators, rule::ledger_rules, tables};
-use nizhal::client::{Client, Setup};
+use nizhal::client::{Client, Phase, Setup, Status};
 use nizhal::prelude::*;
-use nizhal_tests::{App, Connection, DEADLINE, token};
+use nizhal_tests::{App, Connection, token, within};
 
 pub(crate) fn claims(user: &str) -> Claims {
     Claims { user_id: user.to_owned(), owner_id: "o1".to_owned(), shop_id: Some("s1".to_owned()) }
@@ -80,7 +80,11 @@ pub(crate) async fn entries(device: &Client) -> Vec<(String, String)> {
 
 /// Waits until nothing waits and the server has nothing new.
 pub(crate) async fn settled(device: &Client) {
-    let live = device.until(|status| status.pending == 0 && status.phase == nizhal::client::Phase::Live);
-    let found = tokio::time::timeout(DEADLINE, live).await;
-    assert!(matches!(found, Ok(Some(_))), "the device did not settle: {:?}", *device.status().borrow());
+    reached(device, "all to be synced", |status| status.pending == 0 && status.phase == Phase::Live).await;
+}
+
+/// Waits until the device's status is as wanted.
+pub(crate) async fn reached(device: &Client, what: &str, wanted: impl FnMut(&Status) -> bool) -> Status {
+    let now = || format!("{:?}", *device.status().borrow());
+    within(what, device.until(wanted), now).await.expect("the client was not closed")
 }

@@ -1,53 +1,13 @@
 //! Invariants 13 and 22: kill -9 of an app at random instants, and of the server under devices.
 
-use crate::fixture::{add, credit, device, entries, lend, names, settled, setup, shop};
-use credit_ledger::mutator::record_credit;
+use crate::fixture::{add, device, entries, lend, names, settled, setup, shop};
+use crate::process::Process;
 use nizhal_tests::{App, Connection, TempDir, both, until};
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 
 both![inv22_an_app_killed_two_hundred_times_loses_and_doubles_nothing, inv13_a_server_killed_under_two_devices];
 
 const KILLS: u64 = 200;
-const FILE: &str = "NIZHAL_TEST_FILE";
-const URL: &str = "NIZHAL_TEST_URL";
-const ROUND: &str = "NIZHAL_TEST_ROUND";
-
-/// Not a test: the app that is killed, run by the tests as a process of its own. It writes without end, and says what `mutate`
-/// returned from.
-#[test]
-#[ignore = "the process that other tests kill"]
-fn app_process() {
-    let (Ok(file), Ok(url), Ok(round)) = (std::env::var(FILE), std::env::var(URL), std::env::var(ROUND)) else {
-        return;
-    };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async {
-        let client = Box::pin(setup("ana").file(file).server(url, crate::fixture::bearer("ana")).open()).await.unwrap();
-        for number in 0.. {
-            let id = format!("r{round}-{number}");
-            client.mutate::<record_credit>(credit(&id, "c1", 1 + number % 9)).await.unwrap();
-            println!("\nwritten {id}");
-            std::io::stdout().flush().unwrap();
-        }
-    });
-}
-
-fn start(file: &Path, url: &str, round: u64) -> Child {
-    Command::new("setpriv")
-        .args(["--pdeathsig", "KILL", "--"])
-        .arg(std::env::current_exe().unwrap())
-        .args(["kill::app_process", "--exact", "--ignored", "--nocapture"])
-        .env(FILE, file)
-        .env(URL, url)
-        .env(ROUND, round.to_string())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
-}
 
 async fn inv22_an_app_killed_two_hundred_times_loses_and_doubles_nothing(app: App) {
     let mut db = shop(&app).await;
@@ -63,19 +23,15 @@ async fn inv22_an_app_killed_two_hundred_times_loses_and_doubles_nothing(app: Ap
     settled(&first).await;
     first.close().await;
     for round in 0..KILLS {
-        let mut child = start(&file, &url, round);
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let said = lines.by_ref().filter_map(|line| line.strip_prefix("written ").map(str::to_owned));
+        let mut process = Process::start(&file, &url, round);
         // Some are killed before they wrote anything, some in the middle of a pull or push; when, is the machine's chance.
-        let wanted = usize::try_from(random.below(6)).unwrap();
-        let mut said = said.take(wanted);
-        written.extend(said.by_ref());
+        for _ in 0..random.below(6) {
+            process.writes();
+        }
         let spin = random.below(40_000);
         std::hint::black_box((0..spin).fold(0_u64, |sum, n| sum ^ n.wrapping_mul(sum | 1)));
-        child.kill().unwrap();
-        child.wait().unwrap();
         // What it said before it died counts too.
-        written.extend(lines.filter_map(|line| line.strip_prefix("written ").map(str::to_owned)));
+        written.extend(process.kill());
     }
     let last = Box::pin(setup("ana").file(&file).server(url, crate::fixture::bearer("ana")).open()).await.unwrap();
     assert!(last.notices().is_empty(), "{:?}", last.notices());
@@ -90,7 +46,7 @@ async fn inv22_an_app_killed_two_hundred_times_loses_and_doubles_nothing(app: Ap
     assert_eq!(last.parked().await.unwrap(), [], "nothing was sent twice under two names");
 }
 
-async fn on_server(db: &mut Connection) -> Vec<(String, String)> {
+pub(crate) async fn on_server(db: &mut Connection) -> Vec<(String, String)> {
     let sql = "select id, cast(amount as text) from ledger_entries";
     let mut rows: Vec<_> =
         db.rows(sql).await.into_iter().map(|row| (row[0].clone().unwrap(), row[1].clone().unwrap())).collect();

@@ -4,6 +4,7 @@ mod converge;
 mod fixture;
 mod kill;
 mod network;
+mod process;
 mod refused;
 mod share;
 mod token;

@@ -1,6 +1,6 @@
 //! Invariant 16: what the server refuses is undone, parked, and a person decides.
 
-use crate::fixture::{add, credit, device, entries, lend, names, settled, setup, shop};
+use crate::fixture::{add, credit, device, entries, lend, names, reached, settled, setup, shop};
 use credit_ledger::mutator::record_credit;
 use nizhal::client::{Mode, MutateError};
 use nizhal_tests::{App, both, until};
@@ -47,7 +47,7 @@ async fn inv16_a_refusal_is_undone_and_parked_for_a_person(app: App) {
     ana.edit::<record_credit>(&parked[0].id, credit("e3", "c2", 8)).await.unwrap();
     assert!(ana.discard(&parked[1].id).await.unwrap());
     settled(&ana).await;
-    ana.until(|status| status.parked == 0).await;
+    reached(&ana, "nothing to be parked", |status| status.parked == 0).await;
     assert_eq!(db.text("select customer_id from ledger_entries where id = 'e3'").await, "c2");
     assert_eq!(db.count("ledger_entries where id = 'e4'").await, 0);
 }
@@ -69,7 +69,7 @@ async fn a_write_that_waits_for_the_server_hears_its_word(app: App) {
         let ana = ana.clone();
         async move { lend(&ana, "e2", "c1", 6).await }
     });
-    ana.until(|status| status.pending == 1).await;
+    reached(&ana, "one to wait", |status| status.pending == 1).await;
     assert!(entries(&ana).await.is_empty(), "nothing shows before the server has said yes");
     ana.set_online(true);
     waiting.await.unwrap();

@@ -1,9 +1,9 @@
 //! Credentials that end, and apps that are too old.
 
-use crate::fixture::{add, bearer, names, settled, setup, shop};
-use nizhal::client::session::Failure;
-use nizhal::client::transport::{Frames, HttpTransport, Request, Response, Transport};
+use crate::fixture::{add, bearer, names, reached, settled, setup, shop};
+use credit_ledger::{mutators, rule::ledger_rules, tables};
 use nizhal::client::{Credentials, CredentialsError, Phase};
+use nizhal::prelude::*;
 use nizhal_tests::{App, both, token};
 use std::future::ready;
 use std::pin::Pin;
@@ -52,7 +52,7 @@ async fn an_expired_token_is_renewed_once(app: App) {
     // One that stays refused is not asked for again and again.
     let bad = of(None);
     let ben = Box::pin(setup("ana").server(app.address.at(""), bad.clone()).open()).await.unwrap();
-    ben.until(|status| status.phase == Phase::SignedOut).await.unwrap();
+    reached(&ben, "the token to be refused", |status| status.phase == Phase::SignedOut).await;
     add(&ben, "c2").await;
     assert_eq!((names(&ben).await.len(), ben.status().borrow().pending), (1, 1), "it goes on without");
     assert_eq!(bad.renewals.load(Ordering::Relaxed), 1);
@@ -62,39 +62,48 @@ async fn an_expired_token_is_renewed_once(app: App) {
     assert_eq!(db.count("customers").await, 2);
 }
 
-/// A server that takes apps from version 2 on.
-struct Strict(HttpTransport);
-
-impl Transport for Strict {
-    fn send(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<Response, Failure>> + Send + '_>> {
-        if request.contract_version.starts_with("2.") {
-            return self.0.send(request);
-        }
-        let body = br#"{"error": "update the app", "code": "upgrade_required", "minClientVersion": "2.0.0"}"#;
-        let body = Box::new(Some(body.to_vec()));
-        Box::pin(ready(Ok(Response { status: 426, retry_after_ms: None, lines: false, body })))
-    }
-    fn open<'a>(
-        &'a self,
-        token: &'a str,
-    ) -> Pin<Box<dyn Future<Output = Result<Box<dyn Frames>, Failure>> + Send + 'a>> {
-        self.0.open(token)
-    }
+/// The app's server in this process, which takes apps from version 2 on.
+async fn strict(app: &App) -> (nizhal::Server, actix_web::dev::ServerHandle, String) {
+    let server = Nizhal::app("credit-ledger")
+        .tables(tables())
+        .mutators(mutators())
+        .rules(ledger_rules())
+        .contract_version("2.0.0")
+        .min_client_version("2.0.0")
+        .database_url(app.database.url())
+        .auth_secret(token::SECRET)
+        .server()
+        .await
+        .unwrap();
+    let routes = server.routes();
+    let http = actix_web::HttpServer::new(move || actix_web::App::new().configure(routes.clone())).workers(1).disable_signals();
+    let http = http.bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("http://{}", http.addrs()[0]);
+    let running = http.run();
+    let handle = running.handle();
+    tokio::spawn(running);
+    (server, handle, url)
 }
 
-async fn inv27_an_app_that_is_too_old_keeps_its_writes_until_its_update(app: App) {
+async fn inv27_an_app_that_is_too_old_keeps_its_writes_until_its_update(mut app: App) {
     let mut db = shop(&app).await;
+    app.server.kill();
+    let (server, http, url) = strict(&app).await;
     let dir = nizhal_tests::TempDir::new("device");
     let of = |version: &str| {
-        let server = Strict(HttpTransport::new(&app.address.at("")).unwrap());
-        setup("ana").file(dir.path().join("app.db")).contract_version(version).transport(server, bearer("ana"))
+        setup("ana").file(dir.path().join("app.db")).contract_version(version).server(url.clone(), bearer("ana"))
     };
     let old = Box::pin(of("1.9.0").open()).await.unwrap();
     add(&old, "c1").await;
-    let told = old.until(|status| matches!(status.phase, Phase::UpgradeRequired(_))).await.unwrap();
-    assert_eq!((told.pending, names(&old).await.len()), (1, 1));
+    let told = reached(&old, "the refusal", |status| matches!(status.phase, Phase::UpgradeRequired(_))).await;
+    assert_eq!((told.pending, names(&old).await.len(), db.count("customers").await), (1, 1, 0));
+    let Phase::UpgradeRequired(failure) = told.phase else { unreachable!() };
+    assert_eq!(failure.code, "upgrade_required");
     old.close().await;
     let new = Box::pin(of("2.0.0").open()).await.unwrap();
     settled(&new).await;
     assert_eq!(db.count("customers").await, 1);
+    new.close().await;
+    http.stop(true).await;
+    server.shutdown().await;
 }
