@@ -9,8 +9,8 @@ use nizhal_core::wire::MutationResult;
 
 /// How many rows a page is asked for.
 const PAGE_ROWS: u32 = 10_000;
-/// How much of an answer is held in memory before it is put aside.
-const HELD_BYTES: usize = 4 << 20;
+/// How much of an answer is held in memory before it is put aside, which costs as much again as storing it.
+const HELD_BYTES: usize = 32 << 20;
 /// How large a push's body may be: servers take 1 MiB, and texts grow when they are quoted.
 const PUSH_BYTES: usize = 600 << 10;
 /// The largest answer that is no rows.

@@ -110,6 +110,8 @@ pub struct Session {
     hung: bool,
     /// Something may be new on the server.
     wants_pull: bool,
+    /// The same, told after the pull under way was asked: its answer may be older than that.
+    news: bool,
     /// The rows do not show yet what the server has answered.
     owes_pull: bool,
     /// Out of touch: a pull comes before the next push, for the same reason as in [`Parting::Pull`].
@@ -158,6 +160,7 @@ impl Session {
             alive: 0,
             hung: false,
             wants_pull: true,
+            news: false,
             owes_pull: false,
             away: true,
             pull: Lane::default(),

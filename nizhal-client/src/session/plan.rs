@@ -47,7 +47,7 @@ impl Session {
             self.exchange = Some(Exchange::Pushing);
             actions.push(Action::Push { most: self.most.min(self.memory.waiting) });
         } else if (self.wants_pull || push) && self.pull.is_ready(now) {
-            self.wants_pull = true;
+            (self.wants_pull, self.news) = (true, false);
             self.exchange = Some(Exchange::Pulling);
             actions.push(Action::Pull { streamed: self.lines && !self.memory.has_cursor && !self.memory.staging });
         }

@@ -84,7 +84,7 @@ impl Session {
                 self.stream = Stream::Open { heard: now, pinged: false };
                 self.stream_failures = 0;
                 // Pings that came while nobody listened are made up for.
-                self.wants_pull = true;
+                (self.wants_pull, self.news) = (true, true);
                 (self.pull.at, self.push.at) = (None, None);
             }
             Event::StreamClosed { unauthorized } => self.stream_closed(unauthorized, now),
@@ -93,6 +93,7 @@ impl Session {
                     self.stream = Stream::Open { heard: now, pinged: false };
                 }
                 self.wants_pull |= repull;
+                self.news |= repull;
             }
         }
     }
@@ -104,7 +105,7 @@ impl Session {
 
     /// Somebody says that it is worth trying.
     fn again(&mut self) {
-        self.wants_pull = true;
+        (self.wants_pull, self.news) = (true, true);
         (self.pull.at, self.push.at, self.stream_at) = (None, None, None);
         (self.upgrade, self.stream_failures) = (None, 0);
         if self.credentials == Credentials::Bad {
@@ -171,7 +172,7 @@ impl Session {
             self.parting = Parting::None;
         }
         if stored.complete {
-            (self.away, self.wants_pull, self.owes_pull, self.lines) = (false, false, false, true);
+            (self.away, self.wants_pull, self.owes_pull, self.lines) = (false, self.news, false, true);
             self.last_synced_ms = Some(now);
             self.progress.rows = 0;
             if self.parting == Parting::Pull || self.is_forgotten(now) {

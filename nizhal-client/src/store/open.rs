@@ -222,7 +222,8 @@ async fn connect(
             })
         })
         .acquire_timeout(Duration::from_secs(60))
-        .connect_with(options.clone())
+        // A first sync's indexes grow at any place: that they do so in memory spares writing them again and again.
+        .connect_with(options.clone().pragma("cache_size", "-8000"))
         .await?;
     let readers = match path {
         None => writer.clone(),

@@ -82,9 +82,7 @@ impl SqliteStore {
             }
         }
         let mut unclear = tx.lay_staged().await?;
-        for line in &lines {
-            tx.lay_batch(&parse(line)?).await?;
-        }
+        tx.lay_lines(lines).await?;
         unclear |= tx.lay_page(&page).await?;
         if unclear {
             return tx.start_over().await;
@@ -168,6 +166,29 @@ impl Tx<'_> {
         let Some(table) = self.store.schema().table(&batch.table) else { return Ok(()) };
         for rows in cell::rows(table, batch.rows)? {
             self.put(table, rows).await?;
+        }
+        Ok(())
+    }
+
+    /// Lays lines of rows. The next is read while SQLite works on the one before: a first sync is bound by the two of them.
+    async fn lay_lines(&self, lines: Vec<Vec<u8>>) -> Result<(), StoreError> {
+        let read = |line: Vec<u8>| {
+            let schema = self.store.schema().clone();
+            tokio::task::spawn_blocking(move || {
+                let batch: Batch<'_> = parse(&line)?;
+                let rows = schema.table(&batch.table).map(|table| cell::rows(table, batch.rows)).transpose()?;
+                Ok::<_, StoreError>((batch.table.into_owned(), rows.unwrap_or_default()))
+            })
+        };
+        let mut lines = lines.into_iter();
+        let mut next = lines.next().map(read);
+        while let Some(reading) = next {
+            let (table, groups) = reading.await.map_err(std::io::Error::other)??;
+            next = lines.next().map(read);
+            let Some(table) = self.store.schema().table(&table) else { continue };
+            for rows in groups {
+                self.put(table, rows).await?;
+            }
         }
         Ok(())
     }

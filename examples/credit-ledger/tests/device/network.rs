@@ -45,13 +45,14 @@ async fn inv05_connections_cut_at_any_byte(app: App) {
 async fn inv05_a_first_sync_that_is_cut_goes_on_in_pages(app: App) {
     let mut db = shop(&app).await;
     let count = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 30000)";
+    // So much that the rows are more than a device holds in memory.
+    let note = "long ".repeat(220);
     db.execute(&format!(
-        "{count} insert into customers (id, shop_id, name, note) select 'c' || i, 's1', 'Name ' || i, \
-         'a note of some length, so that the rows are more than one piece of an answer' from n"
+        "{count} insert into customers (id, shop_id, name, note) select 'c' || i, 's1', 'Name ' || i, '{note}' from n"
     ))
     .await;
     let proxy = Proxy::start(&app.address, 3).await;
-    proxy.set(Weather::Cuts(2_000_000));
+    proxy.set(Weather::Cuts(8_000_000));
     let ana = behind(&proxy, "ana").await;
     until("some of it was cut", async || proxy.cuts() > 3).await;
     assert!(names(&ana).await.is_empty(), "nothing is shown before all is there");

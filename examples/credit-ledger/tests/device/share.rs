@@ -51,7 +51,7 @@ async fn inv26_processes_that_are_killed_hand_one_file_on(app: App) {
     let mut written = Vec::new();
     let mut leader = Process::start(&file, &url, 0);
     leader.says("leads");
-    for round in 1..=12 {
+    for round in 1..=6 {
         // The second works at once: it writes, shows, and leaves the sending to the first.
         let mut other = Process::start(&file, &url, round);
         other.says("follows");
@@ -80,7 +80,7 @@ async fn inv26_processes_that_are_killed_hand_one_file_on(app: App) {
     assert_eq!(here, on_server(&mut db).await, "device and server have the same ledger");
     let lost: Vec<_> = written.iter().filter(|&id| here.iter().all(|(known, _)| known != id)).collect();
     assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
-    assert!(written.len() > 60 && last.parked().await.unwrap().is_empty());
+    assert!(written.len() > 30 && last.parked().await.unwrap().is_empty());
     assert_eq!(db.count("_nizhal_mutations").await, here.len() as u64, "nothing was sent twice");
 }
 

@@ -76,7 +76,9 @@ async fn strict(app: &App) -> (nizhal::Server, actix_web::dev::ServerHandle, Str
         .await
         .unwrap();
     let routes = server.routes();
-    let http = actix_web::HttpServer::new(move || actix_web::App::new().configure(routes.clone())).workers(1).disable_signals();
+    let http = actix_web::HttpServer::new(move || actix_web::App::new().configure(routes.clone()))
+        .workers(1)
+        .disable_signals();
     let http = http.bind(("127.0.0.1", 0)).unwrap();
     let url = format!("http://{}", http.addrs()[0]);
     let running = http.run();

@@ -64,6 +64,30 @@ fn inv04_after_long_bad_luck_too() {
 }
 
 #[test]
+fn inv04_a_ping_during_a_pull_asks_for_another() {
+    for after in [Due::Pull, Due::StorePull] {
+        let mut world = working(memory(0, true));
+        settle(&mut world);
+        world.tell(Event::Frame { repull: true });
+        assert_eq!(world.due, [Due::Pull]);
+        if after == Due::StorePull {
+            world.well(&Due::Pull);
+        }
+        // Its answer was read before what this one is about.
+        world.tell(Event::Frame { repull: true });
+        world.tell(Event::Frame { repull: false });
+        if after == Due::Pull {
+            world.well(&Due::Pull);
+        }
+        world.well(&Due::StorePull);
+        assert_eq!(world.due, [Due::Pull]);
+        world.well(&Due::Pull);
+        world.well(&Due::StorePull);
+        assert_eq!((world.due.len(), &world.status.phase), (0, &Phase::Live), "once is enough");
+    }
+}
+
+#[test]
 fn inv10_after_absence_a_pull_comes_before_a_push() {
     let mut world = working(memory(1, true));
     assert_eq!(world.due, [Due::Pull]);
