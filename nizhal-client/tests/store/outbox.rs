@@ -164,3 +164,19 @@ fn a_run_again_makes_the_same_rows() {
         assert!(before[0].1.ends_with("2026-11-21 10:00:00.123456 UTC"), "{before:?}");
     });
 }
+
+#[test]
+fn inv22_writes_that_share_a_commit_succeed_and_fail_apart() {
+    run(async {
+        let device = Device::new().await;
+        let ids = ["a", "b", "b", "c", "a", "d"];
+        let writes = ids.map(|id| device.try_mutate("put", json!({"id": id, "name": id})));
+        let done = futures_util::future::join_all(writes).await;
+        let refused: Vec<bool> = done.iter().map(|done| matches!(done, Err(MutateError::Rejected(_)))).collect();
+        assert_eq!(refused, [false, false, true, false, true, false]);
+        assert_eq!(device.names().await, "a=a b=b c=c d=d");
+        let numbers: Vec<_> = device.outbox().await.iter().map(|mutation| mutation.mutation_id.unwrap()).collect();
+        assert_eq!(numbers, [1, 2, 3, 4], "what was refused left no gap");
+        assert_eq!(device.store.memory().await.unwrap().waiting, 4);
+    });
+}
