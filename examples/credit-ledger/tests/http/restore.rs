@@ -305,7 +305,7 @@ async fn inv10_a_disk_put_back_resets_whom_it_forgot(_: App) {
     }
 }
 
-async fn inv10_a_start_is_no_restore(mut app: App) {
+pub(crate) async fn inv10_a_start_is_no_restore(mut app: App) {
     let (mut db, mut phone, mut slow) = history(&app).await;
     for round in 0..3 {
         customers(&mut db, "s1", &format!("r{round}-"), 3).await;

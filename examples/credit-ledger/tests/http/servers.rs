@@ -70,7 +70,7 @@ async fn open(app: &App, user: &str) -> Socket {
 }
 
 /// A write on one server pings the sockets of both; so does one by psql, and neither pings twice.
-async fn writes_ping_on_every_server(app: App) {
+pub(crate) async fn writes_ping_on_every_server(app: App) {
     let (other, mut db) = two_servers(&app).await;
     let mut sockets = [open(&app, "ana").await, other.open("ben").await];
     for socket in &mut sockets {
@@ -98,7 +98,7 @@ async fn writes_ping_on_every_server(app: App) {
 }
 
 /// Entries of one user on two servers, a payload that no NOTIFY has room for, and nothing for those who do not hold the bucket.
-async fn presence_is_one_for_all_servers(app: App) {
+pub(crate) async fn presence_is_one_for_all_servers(app: App) {
     let (other, mut db) = two_servers(&app).await;
     let (mut here, mut there) = (open(&app, "ana").await, other.open("ana").await);
     let mut foreign = other.open("cem").await;
@@ -145,7 +145,7 @@ async fn presence_is_one_for_all_servers(app: App) {
 }
 
 /// A server that is killed leaves nobody behind; one that stops says goodbye.
-async fn a_killed_server_leaves_nobody_behind(app: App) {
+pub(crate) async fn a_killed_server_leaves_nobody_behind(app: App) {
     let (mut other, _db) = two_servers(&app).await;
     let mut watcher = open(&app, "ben").await;
     watcher.presence().await;
@@ -167,7 +167,7 @@ async fn a_killed_server_leaves_nobody_behind(app: App) {
 }
 
 /// A server that stops tells the others of its last commits before it goes.
-async fn a_stopping_server_tells_what_it_committed_last(app: App) {
+pub(crate) async fn a_stopping_server_tells_what_it_committed_last(app: App) {
     two_shops(&app).await;
     let mut socket = open(&app, "ana").await;
     socket.ready().await;
