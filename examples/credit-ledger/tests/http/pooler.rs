@@ -117,8 +117,9 @@ fn a_writer_through_the_pooler_pings() {
         socket.ready().await;
         let through = Database::at(&pooler.before(app.database.url()));
         let mut nameless = through.connect().await;
+        let mut ben = app.device("w", "ben", "s1");
         for round in 0..8 {
-            add(&mut app.device("w", "ben", "s1"), &format!("ours{round}")).await;
+            add(&mut ben, &format!("ours{round}")).await;
             assert_eq!(socket.next().await, Frame::text("repull:s1"));
             customers(&mut nameless, "s1", &format!("theirs{round}-"), 1).await;
             assert_eq!(socket.next().await, Frame::text("repull:s1"));

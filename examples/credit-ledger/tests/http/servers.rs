@@ -166,6 +166,30 @@ pub(crate) async fn a_killed_server_leaves_nobody_behind(app: App) {
     assert_eq!(watcher.presence().await.1["leaves"], came["joins"]);
 }
 
+/// A server that lives and has nothing to say is not taken for a dead one.
+async fn a_quiet_server_is_not_forgotten(app: App) {
+    let (other, _db) = two_servers(&app).await;
+    let mut watcher = open(&app, "ben").await;
+    watcher.presence().await;
+    let mut ana = other.open("ana").await;
+    ana.presence().await;
+    ana.send(r#"presence:track:{"bucket":"s1"}"#).await;
+    watcher.presence().await;
+    let received = async || {
+        realtime(&app).await["adapters"]
+            .as_array()
+            .expect("adapters")
+            .iter()
+            .fold(0, |sum, one| sum + one["received"].as_u64().expect("a count"))
+    };
+    // One sign of life in each quarter of the silence that is allowed.
+    let before = received().await;
+    until("it showed that it lives", async || received().await >= before + 6).await;
+    watcher.send("ping").await;
+    assert_eq!(watcher.any().await, Frame::text("pong"), "nobody left");
+    hears(&app, 1).await;
+}
+
 /// A server that stops tells the others of its last commits before it goes.
 pub(crate) async fn a_stopping_server_tells_what_it_committed_last(app: App) {
     two_shops(&app).await;

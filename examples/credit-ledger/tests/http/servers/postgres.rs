@@ -9,6 +9,7 @@ on![postgres, Postgres:
     writes_ping_on_every_server,
     presence_is_one_for_all_servers,
     a_killed_server_leaves_nobody_behind,
+    a_quiet_server_is_not_forgotten,
     inv33_a_stopping_server_tells_what_it_committed_last,
     a_lost_listener_heals_with_a_ping_for_all,
     inv07_a_revoked_member_hears_nothing_where_listen_does_not_work,
@@ -32,6 +33,11 @@ async fn presence_is_one_for_all_servers(mut app: App) {
 async fn a_killed_server_leaves_nobody_behind(mut app: App) {
     restarted(&mut app, SHORT);
     super::a_killed_server_leaves_nobody_behind(app).await;
+}
+
+async fn a_quiet_server_is_not_forgotten(mut app: App) {
+    restarted(&mut app, &[("NIZHAL_SERVER_SILENCE", "2s")]);
+    super::a_quiet_server_is_not_forgotten(app).await;
 }
 
 async fn inv33_a_stopping_server_tells_what_it_committed_last(mut app: App) {
