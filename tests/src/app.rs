@@ -31,11 +31,19 @@ macro_rules! on {
 /// # Panics
 /// When the test does.
 pub fn run<F: Future<Output = ()>>(kind: Kind, binary: &str, test: impl FnOnce(App) -> F) {
+    play(async move || test(App::start(kind, binary).await).await);
+}
+
+/// Runs a test that makes its own app.
+///
+/// # Panics
+/// When the test does.
+pub fn play(test: impl AsyncFnOnce()) {
     // Some tests open thousands of sockets, and all of a process's tests run side by side.
     crate::raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.expect("a runtime starts");
-    runtime.block_on(async { Box::pin(test(App::start(kind, binary).await)).await });
+    runtime.block_on(async { Box::pin(test()).await });
 }
 
 /// A server on a fresh, provisioned database.
@@ -67,9 +75,17 @@ impl App {
     /// When either fails.
     pub fn on(database: Database, binary: &str) -> Self {
         let set_up = SetUp::new(binary, database.url());
+        Self::with(database, set_up)
+    }
+
+    /// The same with this set-up, which may reach the database by another way.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn with(database: Database, set_up: SetUp) -> Self {
         let migrated = verb(&set_up, &["migrate"]);
         assert!(migrated.status.success(), "`migrate` failed: {}", String::from_utf8_lossy(&migrated.stderr));
-        Self::serve(database, binary)
+        Self::serve_with(database, set_up)
     }
 
     /// Starts the server on a database that is provisioned already.
@@ -78,6 +94,10 @@ impl App {
     /// When it fails.
     pub fn serve(database: Database, binary: &str) -> Self {
         let set_up = SetUp::new(binary, database.url());
+        Self::serve_with(database, set_up)
+    }
+
+    fn serve_with(database: Database, set_up: SetUp) -> Self {
         let address = Address::default();
         let server = Server::start(&set_up, &address);
         Self { server, set_up, address, database, http: crate::http() }

@@ -55,6 +55,11 @@ impl Database {
         Self { kind: Kind::Postgres, url: cluster.url(name), name: None, _dir: None }
     }
 
+    /// The Postgres database of this URL, which somebody else takes away.
+    pub fn at(url: &str) -> Self {
+        Self { kind: Kind::Postgres, url: url.to_owned(), name: None, _dir: None }
+    }
+
     /// The SQLite file of this path, which somebody else takes away.
     pub fn file(path: &std::path::Path) -> Self {
         Self { kind: Kind::Sqlite, url: format!("sqlite://{}", path.display()), name: None, _dir: None }

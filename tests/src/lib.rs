@@ -24,7 +24,7 @@ mod temp;
 pub mod token;
 mod wait;
 
-pub use app::{App, run};
+pub use app::{App, play, run};
 pub use database::{Connection, Database, Kind};
 pub use device::{Device, Page, Reply};
 pub use http::http;

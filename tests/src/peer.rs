@@ -19,8 +19,7 @@ pub struct Peer {
 /// How it is started.
 #[derive(Debug)]
 struct Start {
-    program: &'static str,
-    package: &'static str,
+    program: PathBuf,
     args: Vec<String>,
 }
 
@@ -42,20 +41,16 @@ impl Peer {
             let file = dir.join("nats.conf");
             let text = format!("host: 127.0.0.1\nport: {port}\n{}\n", configure(dir));
             std::fs::write(&file, text).expect("the directory is ours");
-            Start {
-                program: "nats-server",
-                package: "nats-server",
-                args: vec!["-c".to_owned(), file.display().to_string()],
-            }
+            Start { program: program("nats-server"), args: vec!["-c".to_owned(), file.display().to_string()] }
         };
         Self::make("nats", start)
     }
 
-    /// A pgbouncer in transaction mode before this database.
+    /// A pgbouncer in transaction mode before this database, with these lines in its configuration.
     ///
     /// # Panics
-    /// When it is not installed, or does not start.
-    pub fn pgbouncer(database_url: &str) -> Self {
+    /// When it is not there, or does not start.
+    pub fn pgbouncer(database_url: &str, lines: &str) -> Self {
         let (address, database) = database_url.trim_start_matches("postgres://").rsplit_once('/').expect("a URL");
         let (_, address) = address.rsplit_once('@').expect("a URL with a user");
         let (host, server_port) = address.split_once(':').expect("a URL with a port");
@@ -64,12 +59,11 @@ impl Peer {
             std::fs::write(&users, "\"postgres\" \"\"\n").expect("the directory is ours");
             let text = format!(
                 "[databases]\n{database} = host={host} port={server_port} user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
-                 listen_port = {port}\nunix_socket_dir =\nauth_type = trust\nauth_file = {}\npool_mode = transaction\n\
-                 ignore_startup_parameters = extra_float_digits,options\n",
+                 listen_port = {port}\nunix_socket_dir =\nauth_type = trust\nauth_file = {}\npool_mode = transaction\n{lines}\n",
                 users.display()
             );
             std::fs::write(&file, text).expect("the directory is ours");
-            Start { program: "pgbouncer", package: "pgbouncer", args: vec![file.display().to_string()] }
+            Start { program: pgbouncer(dir), args: vec![file.display().to_string()] }
         };
         Self::make("pgbouncer", start)
     }
@@ -93,6 +87,16 @@ impl Peer {
         self.port
     }
 
+    /// This URL of a database, by way of this program.
+    ///
+    /// # Panics
+    /// When the URL has no port.
+    pub fn before(&self, database_url: &str) -> String {
+        let (front, rest) = database_url.rsplit_once(':').expect("a URL with a port");
+        let (_, database) = rest.split_once('/').expect("a URL with a database");
+        format!("{front}:{}/{database}", self.port)
+    }
+
     /// The directory of its files.
     pub fn dir(&self) -> &Path {
         self.dir.path()
@@ -102,6 +106,18 @@ impl Peer {
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+
+    /// Changes its configuration and starts it again.
+    ///
+    /// # Panics
+    /// When its configuration does not say `from`, or it does not start.
+    pub fn reconfigure(&mut self, from: &str, to: &str) {
+        let file = self.start.args.last().expect("the configuration comes last");
+        let text = std::fs::read_to_string(file).expect("the file is ours");
+        assert!(text.contains(from), "{text}");
+        std::fs::write(file, text.replace(from, to)).expect("the file is ours");
+        self.start_again();
     }
 
     /// Starts it again on the same port.
@@ -128,7 +144,7 @@ fn spawn(start: &Start, port: u16, dir: &Path) -> Option<Child> {
     if std::fs::metadata("/proc/self").is_ok_and(|meta| std::os::unix::fs::MetadataExt::uid(&meta) == 0) {
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
     }
-    command.arg("--").arg(program(start)).args(&start.args);
+    command.arg("--").arg(&start.program).args(&start.args);
     command.stdin(Stdio::null()).stdout(log.try_clone().expect("a file")).stderr(log);
     let mut child = command.spawn().expect("the program starts");
     let begun = Instant::now();
@@ -147,16 +163,24 @@ fn spawn(start: &Start, port: u16, dir: &Path) -> Option<Child> {
     None
 }
 
-fn program(start: &Start) -> PathBuf {
+fn program(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut dirs = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin"), PathBuf::from("/usr/local/bin")]);
-    let found = dirs.find_map(|dir| Some(dir.join(start.program)).filter(|file| file.exists()));
-    found.unwrap_or_else(|| {
-        panic!(
-            "{} is not installed: run `apt-get install {}`, or tests/run, which does it",
-            start.program, start.package
-        )
-    })
+    let found = dirs.find_map(|dir| Some(dir.join(name)).filter(|file| file.exists()));
+    found
+        .unwrap_or_else(|| panic!("{name} is not installed: run `apt-get install {name}`, or tests/run, which does it"))
+}
+
+/// The pgbouncer of tests/pgbouncer, where any user may run it.
+fn pgbouncer(dir: &Path) -> PathBuf {
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/pgbouncer/pgbouncer");
+    assert!(
+        built.exists(),
+        "there is no pgbouncer that keeps prepared statements apart: run tests/pgbouncer, which gets one"
+    );
+    let ours = dir.join("pgbouncer");
+    std::fs::copy(built, &ours).expect("the directory is ours");
+    ours
 }
 
 fn open_to_all(dir: &Path) {

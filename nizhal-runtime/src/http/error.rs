@@ -180,7 +180,7 @@ fn internal() -> Answer {
 
 fn store(error: &StoreError) -> Answer {
     match error {
-        StoreError::Unavailable(_) | StoreError::Overtaken => {
+        StoreError::Unavailable(_) | StoreError::Overtaken | StoreError::Pooler(..) => {
             answer(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the database is unavailable; try again")
         }
         StoreError::OtherRules => answer(

@@ -8,7 +8,10 @@ use super::{
     outbox::Waiting,
     scope::Scopes,
 };
-use crate::{engine::Environment, store::Heard};
+use crate::{
+    engine::{Engine, Environment},
+    store::Heard,
+};
 use nizhal_core::Uuid;
 use rand::Rng;
 use std::{
@@ -36,6 +39,7 @@ const PROVE_EVERY: Duration = Duration::from_secs(10);
 /// All that the tasks share.
 pub(super) struct Link {
     pub(super) me: Uuid,
+    pub(super) engine: Arc<Engine>,
     pub(super) hub: Hub,
     pub(super) presence: Presence,
     pub(super) scopes: Scopes,
@@ -61,21 +65,22 @@ impl Link {
         let mut is_first = true;
         let listening = async {
             loop {
-                let fault = match timeout(OPEN_TIME, self.open(&line)).await.unwrap_or(Err(AdapterError::Slow)) {
-                    Ok(mut ear) => {
-                        line.health.up(Direction::In, self.environment.now());
-                        backoff = BACKOFF.0;
-                        if !is_first {
-                            self.heal(&line);
+                let fault =
+                    match timeout(OPEN_TIME, self.open(&line, is_first)).await.unwrap_or(Err(AdapterError::Slow)) {
+                        Ok(mut ear) => {
+                            line.health.up(Direction::In, self.environment.now());
+                            backoff = BACKOFF.0;
+                            if !is_first {
+                                self.heal(&line);
+                            }
+                            is_first = false;
+                            if line.adapter.room().is_some() {
+                                self.hub.outbox().hello();
+                            }
+                            self.hear(&line, ear.as_mut()).await
                         }
-                        is_first = false;
-                        if line.adapter.room().is_some() {
-                            self.hub.outbox().hello();
-                        }
-                        self.hear(&line, ear.as_mut()).await
-                    }
-                    Err(fault) => fault,
-                };
+                        Err(fault) => fault,
+                    };
                 if line.database {
                     self.scopes.proof().listening(false);
                 }
@@ -95,7 +100,7 @@ impl Link {
     }
 
     /// An ear that was seen to hear.
-    async fn open(&self, line: &Line) -> Result<Box<dyn Ear>, AdapterError> {
+    async fn open(&self, line: &Line, is_first: bool) -> Result<Box<dyn Ear>, AdapterError> {
         let mut ear = line.adapter.open().await?;
         if line.database {
             let proof = self.scopes.proof();
@@ -110,6 +115,10 @@ impl Link {
             tokio::select! {
                 sent = proof.first() => sent?,
                 fault = hearing => return Err(fault),
+            }
+            if !is_first {
+                // It was away: it may have been put back as it once was, and is best told so before much is written to it.
+                self.engine.store.settle().await?;
             }
         }
         Ok(ear)

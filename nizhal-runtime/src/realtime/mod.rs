@@ -67,6 +67,7 @@ impl Realtime {
         let _ = database;
         let link = Link {
             me,
+            engine: engine.clone(),
             hub,
             presence: presence.clone(),
             scopes: scopes.clone(),

@@ -53,7 +53,7 @@ async fn inv03_each_row_comes_once(app: App) {
     assert_eq!(page.changed.iter().map(|(_, key, _)| key.as_str()).collect::<Vec<_>>(), ["c7"]);
 }
 
-async fn inv03_devices_converge_after_a_random_walk(app: App) {
+pub(crate) async fn inv03_devices_converge_after_a_random_walk(app: App) {
     let mut db = app.sql().await;
     shop(&mut db, "s1", &["ana", "ben"]).await;
     shop(&mut db, "s2", &["ana"]).await;

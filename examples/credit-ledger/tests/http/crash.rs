@@ -47,7 +47,7 @@ async fn inv13_killed_between_commit_and_answer(mut app: App) {
     assert_eq!(db.count("ledger_entries").await, 1);
 }
 
-async fn inv13_killed_again_and_again_under_an_outbox(mut app: App) {
+pub(crate) async fn inv13_killed_again_and_again_under_an_outbox(mut app: App) {
     let mut db = two_shops(&app).await;
     let mut phone = app.device("phone", "ana", "s1");
     add(&mut phone, "c1").await;

@@ -37,7 +37,7 @@ async fn inv09_a_cursor_older_than_the_forgotten_deletes_resets(mut app: App) {
     assert_eq!(away.ids("customers"), ["c2", "c3", "c4"]);
 }
 
-async fn inv10_a_new_epoch_resets_every_device(app: App) {
+pub(crate) async fn inv10_a_new_epoch_resets_every_device(app: App) {
     let mut db = two_shops(&app).await;
     customers(&mut db, "s1", "c", 3).await;
     let mut device = app.device("d", "ana", "s1");

@@ -57,7 +57,7 @@ async fn inv33_sigterm_finishes_what_it_took_on(mut app: App) {
     assert_eq!(db.count("ledger_entries").await, 1);
 }
 
-async fn inv17_a_broken_connection_is_not_a_rejection(app: App) {
+pub(crate) async fn inv17_a_broken_connection_is_not_a_rejection(app: App) {
     let mut db = two_shops(&app).await;
     let mut lock = app.sql().await;
     let mut phone = app.device("phone", "ana", "s1");

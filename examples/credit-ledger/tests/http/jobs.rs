@@ -85,7 +85,7 @@ async fn who_owes_nothing_is_not_reminded(app: App) {
     assert_eq!(db.count("reminders").await, 0);
 }
 
-async fn each_job_runs_once_among_several_servers(app: App) {
+pub(crate) async fn each_job_runs_once_among_several_servers(app: App) {
     let mut db = two_shops(&app).await;
     let others: Vec<Server> = (0..2).map(|_| Server::start(&app.set_up, &Address::default())).collect();
     customers(&mut db, "s1", "c", 1).await;
@@ -182,7 +182,7 @@ async fn kill_in_a_run(app: &mut App, db: &mut Connection) {
     assert_eq!(db.count("reminders").await, 0);
 }
 
-async fn a_job_killed_in_its_run_runs_again(mut app: App) {
+pub(crate) async fn a_job_killed_in_its_run_runs_again(mut app: App) {
     let mut db = two_shops(&app).await;
     let mut phone = app.device("phone", "ana", "s1");
     add(&mut phone, "c1").await;
@@ -208,7 +208,7 @@ async fn a_job_that_kills_its_server_each_time_is_given_up(mut app: App) {
     assert_eq!(db.count("reminders").await, 0);
 }
 
-async fn run_once_runs_what_is_due(mut app: App) {
+pub(crate) async fn run_once_runs_what_is_due(mut app: App) {
     app.set_up = app.set_up.clone().env("NIZHAL_JOB_WORKERS", "0");
     app.restart();
     let mut db = two_shops(&app).await;

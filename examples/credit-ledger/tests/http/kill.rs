@@ -169,7 +169,7 @@ async fn drains(app: &App, db: &mut Connection, outboxes: Outboxes) -> Load {
     load
 }
 
-async fn inv13_the_server_killed_under_four_outboxes(mut app: App) {
+pub(crate) async fn inv13_the_server_killed_under_four_outboxes(mut app: App) {
     let mut db = two_shops(&app).await;
     customers(&mut db, "s1", "c", 1).await;
     let mut outboxes = Outboxes::begin(&app);

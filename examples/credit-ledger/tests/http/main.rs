@@ -28,6 +28,7 @@ mod oracle;
 mod overlap;
 mod paging;
 mod plan;
+mod pooler;
 mod provision;
 mod push;
 mod request;

@@ -48,7 +48,7 @@ async fn inv11_a_mutation_whose_row_was_written_again_is_acknowledged_with_it(ap
     settle(&app, &mut device).await;
 }
 
-async fn inv01_the_first_to_write_commits_last(app: App) {
+pub(crate) async fn inv01_the_first_to_write_commits_last(app: App) {
     two_shops(&app).await;
     let mut device = app.device("d", "ana", "s1");
     device.pull().await;
@@ -134,7 +134,7 @@ async fn inv01_a_move_and_a_delete_held_open(app: App) {
     assert_eq!((ana.ids("customers").len(), cem.ids("customers")), (4, vec!["c1"]));
 }
 
-async fn inv30_an_idle_transaction_delays_nothing(app: App) {
+pub(crate) async fn inv30_an_idle_transaction_delays_nothing(app: App) {
     let mut db = two_shops(&app).await;
     db.execute("create table unrelated (id int)").await;
     let mut idle = begin(&app).await;

@@ -34,7 +34,7 @@ async fn inv12_a_duplicate_answers_as_the_first(app: App) {
     assert_eq!(db.count("customers").await, 2);
 }
 
-async fn inv12_identical_pushes_at_once_apply_once(app: App) {
+pub(crate) async fn inv12_identical_pushes_at_once_apply_once(app: App) {
     let mut db = two_shops(&app).await;
     let mut phone = app.device("phone", "ana", "s1");
     for name in ["addCustomer", "recordCredit"] {
@@ -86,7 +86,7 @@ async fn inv12_replaying_an_outbox_changes_nothing(app: App) {
     assert_eq!(db.text("select id from customers").await, "c2");
 }
 
-async fn inv14_a_batch_ends_at_its_first_failure(app: App) {
+pub(crate) async fn inv14_a_batch_ends_at_its_first_failure(app: App) {
     let mut db = two_shops(&app).await;
     let mut phone = app.device("phone", "ana", "s1");
     let good = phone.mutation("addCustomer", &json!({"clientId": "c1", "name": "Sunil"}));
@@ -99,7 +99,7 @@ async fn inv14_a_batch_ends_at_its_first_failure(app: App) {
     assert_eq!(db.count("customers").await, 2);
 }
 
-async fn inv18_a_foreign_shops_write_is_rolled_back(app: App) {
+pub(crate) async fn inv18_a_foreign_shops_write_is_rolled_back(app: App) {
     let mut db = two_shops(&app).await;
     let mut owner = app.device("owner", "cem", "s2");
     add(&mut owner, "c9").await;

@@ -2,6 +2,7 @@
 
 use crate::fixture::{BINARY, add, credit, customers, two_shops};
 use crate::oracle::assert_converged;
+use crate::servers::{realtime, restarted};
 use nizhal_tests::{App, Cluster, Connection, Database, Device, Durability, Kind, TempDir, on, until};
 use serde_json::{Value, json};
 
@@ -10,7 +11,8 @@ on![postgres, Postgres: inv10_a_dump_restored_elsewhere_resets_every_device,
     inv10_a_promoted_standby_that_had_less_resets_every_device,
     inv10_a_promoted_standby_whose_clock_passed_the_old_cursor_resets_too,
     inv10_an_outbox_goes_on_after_a_restore, inv31_a_standby_is_unavailable_until_it_is_promoted,
-    inv10_a_disk_put_back_resets_whom_it_forgot, inv10_a_start_is_no_restore];
+    inv10_a_disk_put_back_resets_whom_it_forgot, inv10_a_disk_put_back_under_a_running_server_resets_too,
+    inv10_a_start_is_no_restore];
 
 on![sqlite, Sqlite: inv10_a_file_put_back_resets_whom_it_forgot, inv10_a_start_is_no_restore];
 
@@ -305,7 +307,26 @@ async fn inv10_a_disk_put_back_resets_whom_it_forgot(_: App) {
     }
 }
 
-async fn inv10_a_start_is_no_restore(mut app: App) {
+/// The server finds its database again, and says so there before the log has gone on and was cut.
+async fn inv10_a_disk_put_back_under_a_running_server_resets_too(_: App) {
+    let mut cluster = Cluster::start(Durability::Fast);
+    Database::within(&cluster, "postgres").connect().await.execute("create database ledger").await;
+    let mut app = App::on(Database::within(&cluster, "ledger"), BINARY);
+    restarted(&mut app, &[]);
+    let (_, mut phone, slow) = history(&app).await;
+    cluster.keep_disk();
+    lost_future(&mut app.sql().await, &mut phone).await;
+    cluster.kill();
+    cluster.put_back();
+    cluster.start_again();
+    until("it is heard again", async || realtime(&app).await["adapters"][0]["healed"] == 1).await;
+    let mut db = app.sql().await;
+    overtake(&mut db, "early").await;
+    db.execute("checkpoint").await;
+    comes_to_what_was_put_back(&app, &phone, &slow).await;
+}
+
+pub(crate) async fn inv10_a_start_is_no_restore(mut app: App) {
     let (mut db, mut phone, mut slow) = history(&app).await;
     for round in 0..3 {
         customers(&mut db, "s1", &format!("r{round}-"), 3).await;

@@ -70,7 +70,7 @@ async fn open(app: &App, user: &str) -> Socket {
 }
 
 /// A write on one server pings the sockets of both; so does one by psql, and neither pings twice.
-async fn writes_ping_on_every_server(app: App) {
+pub(crate) async fn writes_ping_on_every_server(app: App) {
     let (other, mut db) = two_servers(&app).await;
     let mut sockets = [open(&app, "ana").await, other.open("ben").await];
     for socket in &mut sockets {
@@ -98,7 +98,7 @@ async fn writes_ping_on_every_server(app: App) {
 }
 
 /// Entries of one user on two servers, a payload that no NOTIFY has room for, and nothing for those who do not hold the bucket.
-async fn presence_is_one_for_all_servers(app: App) {
+pub(crate) async fn presence_is_one_for_all_servers(app: App) {
     let (other, mut db) = two_servers(&app).await;
     let (mut here, mut there) = (open(&app, "ana").await, other.open("ana").await);
     let mut foreign = other.open("cem").await;
@@ -145,7 +145,7 @@ async fn presence_is_one_for_all_servers(app: App) {
 }
 
 /// A server that is killed leaves nobody behind; one that stops says goodbye.
-async fn a_killed_server_leaves_nobody_behind(app: App) {
+pub(crate) async fn a_killed_server_leaves_nobody_behind(app: App) {
     let (mut other, _db) = two_servers(&app).await;
     let mut watcher = open(&app, "ben").await;
     watcher.presence().await;
@@ -166,8 +166,32 @@ async fn a_killed_server_leaves_nobody_behind(app: App) {
     assert_eq!(watcher.presence().await.1["leaves"], came["joins"]);
 }
 
+/// A server that lives and has nothing to say is not taken for a dead one.
+async fn a_quiet_server_is_not_forgotten(app: App) {
+    let (other, _db) = two_servers(&app).await;
+    let mut watcher = open(&app, "ben").await;
+    watcher.presence().await;
+    let mut ana = other.open("ana").await;
+    ana.presence().await;
+    ana.send(r#"presence:track:{"bucket":"s1"}"#).await;
+    watcher.presence().await;
+    let received = async || {
+        realtime(&app).await["adapters"]
+            .as_array()
+            .expect("adapters")
+            .iter()
+            .fold(0, |sum, one| sum + one["received"].as_u64().expect("a count"))
+    };
+    // One sign of life in each quarter of the silence that is allowed.
+    let before = received().await;
+    until("it showed that it lives", async || received().await >= before + 6).await;
+    watcher.send("ping").await;
+    assert_eq!(watcher.any().await, Frame::text("pong"), "nobody left");
+    hears(&app, 1).await;
+}
+
 /// A server that stops tells the others of its last commits before it goes.
-async fn a_stopping_server_tells_what_it_committed_last(app: App) {
+pub(crate) async fn a_stopping_server_tells_what_it_committed_last(app: App) {
     two_shops(&app).await;
     let mut socket = open(&app, "ana").await;
     socket.ready().await;

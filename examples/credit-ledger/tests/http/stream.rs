@@ -62,7 +62,7 @@ async fn a_push_pings_the_touched_buckets(app: App) {
     socket.ready().await;
 }
 
-async fn inv07_a_changed_membership_pings_whom_it_concerns(app: App) {
+pub(crate) async fn inv07_a_changed_membership_pings_whom_it_concerns(app: App) {
     let mut db = two_shops(&app).await;
     let (ana, ben) = (app.device("phone", "ana", "s1"), app.device("tablet", "ben", "s1"));
     let mut socket = app.stream("", Some(&ana.token)).await.expect("ana may listen");
@@ -77,7 +77,7 @@ async fn inv07_a_changed_membership_pings_whom_it_concerns(app: App) {
     other.ready().await;
 }
 
-async fn a_write_from_outside_pings(app: App) {
+pub(crate) async fn a_write_from_outside_pings(app: App) {
     let mut db = two_shops(&app).await;
     let mut device = app.device("d", "ana", "s1");
     let mut socket = app.stream("", Some(&device.token)).await.expect("ana may listen");

@@ -120,7 +120,7 @@ async fn fat(db: &mut nizhal_tests::Connection, count: usize) {
     db.execute(&format!("update customers set note = '{}'", "x".repeat(1000))).await;
 }
 
-async fn inv11_a_streamed_pull_is_one_snapshot(app: App) {
+pub(crate) async fn inv11_a_streamed_pull_is_one_snapshot(app: App) {
     let mut db = two_shops(&app).await;
     fat(&mut db, 20_000).await;
     let mut device = ana(&app);
@@ -165,7 +165,7 @@ async fn inv28_a_streamed_pull_takes_no_memory_of_its_size(app: App) {
     assert!(grown < 30_000, "{grown} kB for an answer of {size} bytes");
 }
 
-async fn inv05_a_cut_stream_changes_nothing(app: App) {
+pub(crate) async fn inv05_a_cut_stream_changes_nothing(app: App) {
     let mut db = two_shops(&app).await;
     fat(&mut db, 20_000).await;
     let mut device = ana(&app);

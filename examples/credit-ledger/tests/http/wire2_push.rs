@@ -47,7 +47,7 @@ fn on(mut mutation: Value, on: &[&str]) -> Value {
     mutation
 }
 
-async fn inv16_a_rejection_stops_nobody(app: App) {
+pub(crate) async fn inv16_a_rejection_stops_nobody(app: App) {
     let mut db = two_shops(&app).await;
     let mut phone = ana(&app);
     let batch = [customer(&mut phone, "c1"), poison(&mut phone), customer(&mut phone, "c2")];
@@ -126,7 +126,7 @@ async fn inv12_a_replay_gets_its_first_answer(app: App) {
     assert_eq!(db.count("customers").await, 1);
 }
 
-async fn inv15_a_gap_stops_its_client_alone(app: App) {
+pub(crate) async fn inv15_a_gap_stops_its_client_alone(app: App) {
     let mut db = two_shops(&app).await;
     let (mut phone, mut tablet) = (ana(&app), app.device("tablet", "ana", "s1").wire_two());
     let (first, second, third) = (customer(&mut phone, "c1"), customer(&mut phone, "c2"), customer(&mut phone, "c3"));

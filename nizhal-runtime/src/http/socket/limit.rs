@@ -119,4 +119,13 @@ mod tests {
         let mut meter = Meter::new(NonZeroU32::new(10).unwrap(), start);
         assert!((0..1000).all(|number| meter.allows(start + Duration::from_millis(100 * number))));
     }
+
+    #[test]
+    fn inv28_silence_saves_nothing_up() {
+        let start = Instant::now();
+        let mut meter = Meter::new(NonZeroU32::new(10).unwrap(), start);
+        assert!(meter.allows(start));
+        let later = start + Duration::from_secs(3600);
+        assert_eq!((0..100).filter(|_| meter.allows(later)).count(), 20);
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::{Adapter, AdapterError, Ear};
 use crate::{settings::NatsSettings, store::Heard};
-use async_nats::{Client, ConnectOptions, Event, ServerAddr, Subscriber};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr, Subscriber};
 use futures_util::{StreamExt, future::BoxFuture};
 use std::{
     sync::{
@@ -29,8 +29,13 @@ pub(crate) enum NatsError {
     Ca(String, #[source] std::io::Error),
     #[error("the NATS server's address does not read (NIZHAL_NATS_URL)")]
     Address(#[source] std::io::Error),
-    #[error("the NATS server cannot be reached, or lets us not in (NIZHAL_NATS_URL)")]
-    Connect(#[from] async_nats::ConnectError),
+    #[error("the NATS server cannot be reached (NIZHAL_NATS_URL)")]
+    Connect(#[source] async_nats::ConnectError),
+    #[error(
+        "the NATS server does not let us in: it wants another token, or user and password (NIZHAL_NATS_URL), or another \
+         .creds file (NIZHAL_NATS_CREDENTIALS)"
+    )]
+    Refused(#[source] async_nats::ConnectError),
     #[error("the subject cannot be subscribed to")]
     Subscribe(#[from] async_nats::SubscribeError),
     #[error("a message was not taken")]
@@ -41,6 +46,15 @@ pub(crate) enum NatsError {
     Said(String),
     #[error("there is no connection")]
     Away,
+}
+
+impl From<async_nats::ConnectError> for NatsError {
+    fn from(error: async_nats::ConnectError) -> Self {
+        match error.kind() {
+            ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => Self::Refused(error),
+            _ => Self::Connect(error),
+        }
+    }
 }
 
 /// Several servers on one NATS server or cluster.

@@ -8,12 +8,14 @@ mod clock_model;
 mod encode;
 mod field;
 mod horizon;
+mod pooler;
 mod provision;
 mod pull;
 mod rest;
 mod statement;
 
 pub(super) use clock::{HOLDER, SOMETHING};
+pub(super) use pooler::MIXES;
 pub(super) use pull::{Rows, Snapshot};
 
 use super::{StoreError, StoreSettings, ddl::Seed, scope::ScopeSql, settle::SettleSql};
@@ -22,7 +24,7 @@ use horizon::Flights;
 use rest::RestSql;
 use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
 use sqlx::{
-    AssertSqlSafe, Connection, PgConnection, PgPool,
+    AssertSqlSafe, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use statement::PullSql;
@@ -46,17 +48,14 @@ const PROVISION_LOCK: i64 = 20_058;
 
 impl PostgresStore {
     pub(super) async fn connect(settings: &StoreSettings, schema: &Schema) -> Result<Self, StoreError> {
-        let options = PgConnectOptions::from_str(&settings.url)?.application_name(clock::OURS).options([
-            // Ours ping from their own process; see `clock::note_function`.
-            ("nizhal.local", "on"),
-            // Pulls are short; compiling them costs more than it saves.
-            ("jit", "off"),
-            ("statement_timeout", "30s"),
-            ("lock_timeout", "10s"),
-            ("idle_in_transaction_session_timeout", "15s"),
-        ]);
-        // Once without the pool, which would go on trying and then say only that it ran out of time.
-        PgConnection::connect_with(&options).await?.close().await?;
+        let options = PgConnectOptions::from_str(&settings.url)?
+            .application_name(clock::OURS)
+            // One thing less that poolers must be told to pass over: floats are read in binary.
+            .extra_float_digits(None)
+            // Ours ping from their own process; see `clock::note_function`. Pulls are short; compiling them costs more than it saves.
+            .options([("nizhal.local", "on"), ("jit", "off")])
+            .options(pooler::TIME_OUTS);
+        pooler::look(&options).await?;
         let pool = PgPoolOptions::new()
             .max_connections(settings.pool)
             .acquire_timeout(Duration::from_secs(10))

@@ -9,6 +9,7 @@ on![postgres, Postgres:
     writes_ping_on_every_server,
     presence_is_one_for_all_servers,
     a_killed_server_leaves_nobody_behind,
+    a_quiet_server_is_not_forgotten,
     inv33_a_stopping_server_tells_what_it_committed_last,
     a_lost_listener_heals_with_a_ping_for_all,
     inv07_a_revoked_member_hears_nothing_where_listen_does_not_work,
@@ -32,6 +33,11 @@ async fn presence_is_one_for_all_servers(mut app: App) {
 async fn a_killed_server_leaves_nobody_behind(mut app: App) {
     restarted(&mut app, SHORT);
     super::a_killed_server_leaves_nobody_behind(app).await;
+}
+
+async fn a_quiet_server_is_not_forgotten(mut app: App) {
+    restarted(&mut app, &[("NIZHAL_SERVER_SILENCE", "2s")]);
+    super::a_quiet_server_is_not_forgotten(app).await;
 }
 
 async fn inv33_a_stopping_server_tells_what_it_committed_last(mut app: App) {
@@ -76,8 +82,8 @@ async fn a_lost_listener_heals_with_a_ping_for_all(mut app: App) {
 
 /// A pooler in transaction mode takes LISTEN and never says a word.
 async fn inv07_a_revoked_member_hears_nothing_where_listen_does_not_work(mut app: App) {
-    let pooler = Peer::pgbouncer(app.database.url());
-    let through = app.database.url().replacen(&port_of(app.database.url()), &pooler.port().to_string(), 1);
+    let pooler = Peer::pgbouncer(app.database.url(), "ignore_startup_parameters = extra_float_digits");
+    let through = pooler.before(app.database.url());
     restarted(&mut app, &[("NIZHAL_LISTEN_URL", &through)]);
     let mut db = two_shops(&app).await;
     let mut ben = app.device("w", "ben", "s1");
@@ -111,10 +117,6 @@ async fn revoked_within_a_second(app: &App, db: &mut Connection) {
     })
     .await;
     db.execute("delete from customers where id like 'r%'").await;
-}
-
-fn port_of(url: &str) -> String {
-    url.rsplit_once(':').and_then(|(_, rest)| rest.split_once('/')).map(|(port, _)| port.to_owned()).expect("a port")
 }
 
 /// `DATABASE_URL` may lead elsewhere than `NIZHAL_LISTEN_URL`: here it is the same database by another name of its host.
