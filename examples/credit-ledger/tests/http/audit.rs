@@ -134,6 +134,7 @@ async fn entries_are_found_by_bucket_actor_and_version(mut app: App) {
     assert_eq!(found(&[("buckets", "myShops:s2,myShops:s1")]).await, [0, 1, 2]);
     assert_eq!(found(&[("actor", ANA)]).await, [0, 3]);
     assert_eq!(found(&[("actor", ANA), ("bucket", "myShops:s1")]).await, [0]);
+    assert_eq!(found(&[("bucket", "s1")]).await, [0, 1], "as wire 1 names it");
     assert_eq!(found(&[("bucket", "myShops:nowhere")]).await, [0; 0]);
     // A value is a value, whatever is in it.
     assert_eq!(found(&[("bucket", "myShops:' or 1=1 --")]).await, [0; 0]);
@@ -141,7 +142,9 @@ async fn entries_are_found_by_bucket_actor_and_version(mut app: App) {
     let versions = entries(&app, &[]).await;
     let version = |at: usize| versions[at]["version"].to_string();
     assert_eq!(found(&[("sinceVersion", &version(0)), ("untilVersion", &version(2))]).await, [1, 2]);
-    for (name, value) in [("bucket", "s1"), ("limit", "0"), ("limit", "many"), ("sinceVersion", "-1"), ("since", "1")] {
+    for (name, value) in
+        [("buckets", "s1,,s2"), ("limit", "0"), ("limit", "many"), ("sinceVersion", "-1"), ("since", "1")]
+    {
         ask(&app, &[(name, value)]).await.refused(400, "bad_request");
     }
 }
