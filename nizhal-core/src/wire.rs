@@ -131,8 +131,13 @@ pub struct Mutation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hlc: Option<String>,
     /// `clientMutationId`s without which this makes no sense.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "list_or_null", skip_serializing_if = "Vec::is_empty")]
     pub depends_on: Vec<String>,
+}
+
+/// Absent fields may be sent as null, this one too.
+fn list_or_null<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 fn empty_object() -> Box<RawValue> {
@@ -190,6 +195,12 @@ mod tests {
         assert!(push(&"m".repeat(1025), "null").is_err());
         assert_eq!(serde_json::from_str::<PullRequest>("{}").unwrap().device_id, None);
         assert!(serde_json::from_str::<PullRequest>(r#"{"deviceId": ""}"#).is_err());
+    }
+
+    #[test]
+    fn every_optional_field_may_be_null() {
+        let text = r#"{"name": "n", "clientMutationId": "m", "clientID": null, "mutationID": null, "hlc": null, "dependsOn": null}"#;
+        assert!(serde_json::from_str::<Mutation>(text).unwrap().depends_on.is_empty());
     }
 
     #[test]

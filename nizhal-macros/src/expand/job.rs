@@ -15,7 +15,7 @@ pub(crate) fn expand_job(attr: TokenStream, item: TokenStream) -> TokenStream {
     let parsed = errors.count();
     let job = lower_job(ast, &errors);
     check_job(&job, &errors);
-    let expanded = match &job.args {
+    let expanded = match &job.function.args {
         Some(args) if errors.count() == parsed => expand(&job, args),
         _ => expand_fallback(&job),
     };
@@ -23,10 +23,10 @@ pub(crate) fn expand_job(attr: TokenStream, item: TokenStream) -> TokenStream {
 }
 
 fn expand(job: &Job, args: &impl ToTokens) -> TokenStream {
-    let (ident, cfgs) = (job.ident(), job.cfgs());
-    let (name, doc, attempts) = (&job.name, &job.doc, &job.attempts);
+    let (ident, cfgs) = (job.function.ident(), job.function.cfgs());
+    let (name, doc, attempts) = (&job.function.name, &job.function.doc, &job.attempts);
     let (tag, function) = (expand_tag(job), expand_function(job));
-    let span = match &job.item.sig.output {
+    let span = match &job.function.item.sig.output {
         ReturnType::Type(_, ty) => ty.span(),
         ReturnType::Default => ident.span(),
     };
@@ -48,8 +48,8 @@ fn expand(job: &Job, args: &impl ToTokens) -> TokenStream {
 
 /// The value that stands for the job, with the function's documentation.
 fn expand_tag(job: &Job) -> TokenStream {
-    let (ident, vis, cfgs) = (job.ident(), job.vis(), job.cfgs());
-    let docs = job.item.attrs.iter().filter(|attr| attr.path().is_ident("doc"));
+    let (ident, vis, cfgs) = (job.function.ident(), job.function.vis(), job.function.cfgs());
+    let docs = job.function.item.attrs.iter().filter(|attr| attr.path().is_ident("doc"));
     quote! {
         #(#cfgs)*
         #(#docs)*
@@ -61,7 +61,7 @@ fn expand_tag(job: &Job) -> TokenStream {
 
 /// The function under another name, so that its body may enqueue the job by its own.
 fn expand_function(job: &Job) -> TokenStream {
-    let mut item = job.item.clone();
+    let mut item = job.function.item.clone();
     item.vis = Visibility::Inherited;
     item.sig.ident = Ident::new("__nizhal_work", Span::call_site());
     item.attrs.retain(|attr| !attr.path().is_ident("doc") && !attr.path().is_ident("cfg"));
@@ -70,10 +70,10 @@ fn expand_function(job: &Job) -> TokenStream {
 
 /// The function beside its mistakes, so that its body is checked, and a job that cannot be run.
 fn expand_fallback(job: &Job) -> TokenStream {
-    let (ident, cfgs) = (job.ident(), job.cfgs());
+    let (ident, cfgs) = (job.function.ident(), job.function.cfgs());
     // Inside an `impl` no type can be declared.
-    if job.item.sig.receiver().is_some() {
-        return job.item.to_token_stream();
+    if job.function.item.sig.receiver().is_some() {
+        return job.function.item.to_token_stream();
     }
     let tag = expand_tag(job);
     quote! {

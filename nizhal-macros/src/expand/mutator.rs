@@ -4,7 +4,7 @@ use crate::report::{report, strip};
 use nizhal_syntax::Errors;
 use nizhal_syntax::ast::parse_mutator;
 use nizhal_syntax::check::check_mutator;
-use nizhal_syntax::model::{Mutator, lower_mutator};
+use nizhal_syntax::model::{Function, Mutator, lower_mutator};
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
 use syn::{ReturnType, spanned::Spanned};
@@ -15,7 +15,7 @@ pub(crate) fn expand_mutator(attr: TokenStream, item: TokenStream) -> TokenStrea
     let parsed = errors.count();
     let mutator = lower_mutator(ast, &errors);
     check_mutator(&mutator, &errors);
-    let expanded = match (&mutator.actor, &mutator.args) {
+    let expanded = match (&mutator.actor, &mutator.function.args) {
         (Some(actor), Some(args)) if errors.count() == parsed => expand(&mutator, actor, args),
         _ => expand_fallback(&mutator),
     };
@@ -23,8 +23,9 @@ pub(crate) fn expand_mutator(attr: TokenStream, item: TokenStream) -> TokenStrea
 }
 
 fn expand(mutator: &Mutator, actor: &impl ToTokens, args: &impl ToTokens) -> TokenStream {
-    let (ident, vis, cfgs) = (mutator.ident(), mutator.vis(), mutator.cfgs());
-    let Mutator { item, name, doc, privileged, .. } = mutator;
+    let Mutator { function, privileged, .. } = mutator;
+    let (ident, vis, cfgs) = (function.ident(), function.vis(), function.cfgs());
+    let Function { item, name, doc, .. } = function;
     let privileged =
         (!privileged.is_empty()).then(|| quote!(privileged: &[#(<#privileged as ::nizhal::Table>::DESC.name),*],));
     let server = mutator.server.then(|| quote!(server: true,));
@@ -46,7 +47,8 @@ fn expand(mutator: &Mutator, actor: &impl ToTokens, args: &impl ToTokens) -> Tok
 
 /// The function as it is, and a mutator that cannot be called, so that `mutators![…]` finds one.
 fn expand_fallback(mutator: &Mutator) -> TokenStream {
-    let (item, vis, ident, cfgs) = (&mutator.item, mutator.vis(), mutator.ident(), mutator.cfgs());
+    let function = &mutator.function;
+    let (item, vis, ident, cfgs) = (&function.item, function.vis(), function.ident(), function.cfgs());
     // Inside an `impl` no type can be declared.
     if item.sig.receiver().is_some() {
         return quote!(#item);

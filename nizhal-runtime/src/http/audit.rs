@@ -28,7 +28,8 @@ async fn answer(request: &HttpRequest, server: &Server) -> Result<HttpResponse, 
     if server.settings().audit_days.is_none() {
         return Err(HttpError::NotConfigured("the audit log is off: set NIZHAL_AUDIT_DAYS to a number of days"));
     }
-    let wanted = parse(&query(request)?).map_err(HttpError::BadRequest)?;
+    let rules: Vec<&str> = server.engine().schema.rules().iter().map(|rule| rule.name).collect();
+    let wanted = parse(&query(request)?, &rules).map_err(HttpError::BadRequest)?;
     let since = wanted.since;
     let page = server.engine().store.audit(&wanted).await?;
     let next = page.entries.last().map_or(since, |entry| entry.version);
@@ -38,7 +39,7 @@ async fn answer(request: &HttpRequest, server: &Server) -> Result<HttpResponse, 
 }
 
 /// What the query asks for, or what is wrong with it. A parameter that is there and empty asks for nothing.
-fn parse(query: &[(String, String)]) -> Result<AuditQuery, String> {
+fn parse(query: &[(String, String)], rules: &[&str]) -> Result<AuditQuery, String> {
     let mut wanted = AuditQuery { limit: DEFAULT_LIMIT, ..AuditQuery::default() };
     let mut seen: Vec<&str> = Vec::new();
     for (name, value) in query {
@@ -51,10 +52,10 @@ fn parse(query: &[(String, String)]) -> Result<AuditQuery, String> {
         seen.push(name);
         match name.as_str() {
             "bucket" | "buckets" | "actor" | "sinceVersion" | "untilVersion" | "limit" if value.is_empty() => {}
-            "bucket" => wanted.buckets.push(bucket(value)?),
+            "bucket" => wanted.buckets.extend(buckets(value, rules)?),
             "buckets" => {
                 for value in value.split(',') {
-                    wanted.buckets.push(bucket(value.trim())?);
+                    wanted.buckets.extend(buckets(value.trim(), rules)?);
                 }
             }
             "actor" => wanted.actor = Some(value.clone()),
@@ -80,11 +81,15 @@ fn parse(query: &[(String, String)]) -> Result<AuditQuery, String> {
     Ok(wanted)
 }
 
-fn bucket(value: &str) -> Result<String, String> {
-    match value.split_once(':') {
-        Some((rule, _)) if !rule.is_empty() => Ok(value.to_owned()),
-        _ => Err("a bucket is named `rule:value`, such as `myShops:s1`".to_owned()),
+/// The buckets that a name stands for: `rule:value` for one, a bare value, as wire 1 has it, for those of all rules.
+fn buckets(name: &str, rules: &[&str]) -> Result<Vec<String>, String> {
+    if name.is_empty() {
+        return Err("a bucket is named `rule:value`, such as `myShops:s1`, or by its value alone".to_owned());
     }
+    Ok(match name.split_once(':') {
+        Some((rule, _)) if rules.contains(&rule) => vec![name.to_owned()],
+        _ => rules.iter().map(|rule| format!("{rule}:{name}")).collect(),
+    })
 }
 
 fn version(name: &str, value: &str) -> Result<i64, String> {
@@ -129,7 +134,7 @@ mod tests {
     use super::*;
 
     fn parsed(text: &str) -> Result<AuditQuery, String> {
-        parse(&actix_web::web::Query::<Vec<(String, String)>>::from_query(text).unwrap())
+        parse(&actix_web::web::Query::<Vec<(String, String)>>::from_query(text).unwrap(), &["a", "b"])
     }
 
     #[test]
@@ -146,6 +151,7 @@ mod tests {
                 limit: 7,
             }
         );
+        assert_eq!(parsed("bucket=x:1&bucket=a:1").unwrap().buckets, ["a:1", "a:x:1", "b:x:1"]);
         assert_eq!(parsed("actor=&limit=").unwrap(), AuditQuery { limit: DEFAULT_LIMIT, ..AuditQuery::default() });
     }
 
@@ -153,8 +159,6 @@ mod tests {
     fn inv32_a_query_that_does_not_read_says_why() {
         let many = "bucket=a:1&".repeat(101);
         for (text, wanted) in [
-            ("bucket=s1", "rule:value"),
-            ("bucket=:s1", "rule:value"),
             ("buckets=a:1,,b:2", "rule:value"),
             ("sinceVersion=-1", "sinceVersion"),
             ("untilVersion=now", "untilVersion"),

@@ -1,6 +1,7 @@
 //! The small app's seeds.
 
 use crate::app::Shops;
+use nizhal_sim::Step;
 
 /// Every kind of step, each of which must have had something to act upon.
 const KINDS: [&str; 39] = [
@@ -60,4 +61,19 @@ fn a_seed_is_a_life() {
     let lives = [(); 2].map(|()| nizhal_sim::check_range(Shops, 0..24));
     assert_eq!(lives[0], lives[1]);
     assert_ne!(lives[0].trace, nizhal_sim::check_range(Shops, 1..25).trace);
+}
+
+/// Refused since it depended on one that was, applied when tried again: the same effect, asked for twice, wanted once.
+#[test]
+fn inv12_inv16_one_that_was_refused_for_another_is_tried_again() {
+    nizhal_sim::replay(
+        Shops,
+        &[
+            Step::Write { device: 139, mutator: 252, draw: 1_622_934_295, after: true },
+            Step::Write { device: 40, mutator: 183, draw: 2_289_650_258, after: true },
+            Step::Sync(241),
+            Step::Discard(232),
+            Step::Retry(109),
+        ],
+    );
 }

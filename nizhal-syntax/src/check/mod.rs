@@ -4,6 +4,7 @@ mod args;
 mod claims;
 mod column;
 mod condition;
+mod function;
 mod generated;
 mod id;
 mod job;

@@ -23,13 +23,13 @@ fn name_arguments_and_attempts_are_found() {
     let (job, mistakes) = read("", source);
     let job = job.unwrap();
     assert_eq!(mistakes, [""; 0]);
-    assert_eq!((job.name.value().as_str(), job.doc.as_str()), ("smsReminder", "Reminds."));
-    assert_eq!(job.args.to_token_stream().to_string(), "app :: Sms");
+    assert_eq!((job.function.name.value().as_str(), job.function.doc.as_str()), ("smsReminder", "Reminds."));
+    assert_eq!(job.function.args.to_token_stream().to_string(), "app :: Sms");
     assert_eq!(job.attempts.base10_digits(), "8");
     let (job, mistakes) = read("name = \"sms-reminder\", attempts = 3", source);
     let job = job.unwrap();
     assert_eq!(mistakes, [""; 0]);
-    assert_eq!((job.name.value().as_str(), job.attempts.base10_digits()), ("sms-reminder", "3"));
+    assert_eq!((job.function.name.value().as_str(), job.attempts.base10_digits()), ("sms-reminder", "3"));
 }
 
 #[test]

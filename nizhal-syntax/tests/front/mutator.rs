@@ -22,9 +22,9 @@ fn types_are_found() {
     let (mutator, mistakes) = read("privileged(Inbox, crate::Outbox)", source);
     let mutator = mutator.unwrap();
     assert_eq!(mistakes, [""; 0]);
-    assert_eq!((mutator.name.value().as_str(), mutator.doc.as_str()), ("recordPayment", "Pays."));
+    assert_eq!((mutator.function.name.value().as_str(), mutator.function.doc.as_str()), ("recordPayment", "Pays."));
     assert_eq!(mutator.actor.to_token_stream().to_string(), "app :: Claims");
-    assert_eq!(mutator.args.to_token_stream().to_string(), "Pay");
+    assert_eq!(mutator.function.args.to_token_stream().to_string(), "Pay");
     assert_eq!(mutator.privileged.len(), 2);
 }
 
