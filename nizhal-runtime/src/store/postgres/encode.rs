@@ -97,7 +97,8 @@ pub(super) fn texts(row: &PgRow, at: usize) -> Result<Vec<String>, sqlx::Error> 
 fn text_array(mut bytes: &[u8]) -> Option<Vec<String>> {
     let dimensions = take_i32(&mut bytes)?;
     // Whether there are NULLs, and the items' type.
-    (take_i32(&mut bytes)?, take_i32(&mut bytes)?);
+    take_i32(&mut bytes)?;
+    take_i32(&mut bytes)?;
     if dimensions == 0 {
         return Some(Vec::new());
     }
