@@ -125,15 +125,15 @@ impl Running {
         self.server.database().execute_unprepared(sql).await.expect("SQL that fits");
     }
 
-    /// Changes one row of the shop that all users with buckets share.
+    /// Changes one row of the shop that all users with buckets share, and one of shop `s1`, which is the load's own.
     pub(crate) async fn touch(&self, at: usize) {
-        self.execute(&format!("update entries set reason = 'change {at}' where id = 't0'")).await;
+        self.execute(&format!("update entries set reason = 'change {at}' where id in ('t0', 'row-1')")).await;
     }
 
-    /// Puts this many rows into the synced table, in one statement.
+    /// Fills shop `s1` of a SQLite file up to this many rows, in one statement.
     pub(crate) async fn fill(&self, rows: u32) {
         let sql = format!(
-            "with recursive n(i) as (select 1 union all select i + 1 from n where i < {rows}) insert into entries \
+            "with recursive n(i) as (select (select count(*) from entries) + 1 union all select i + 1 from n where i < {rows}) insert into entries \
              (id, shop_id, customer_id, amount, reason, at) select 'row-' || i, 's1', 'customer-' || (i % 100), \
              '1234.50', 'rice and dal', '2026-01-01T00:00:00+00:00' from n"
         );

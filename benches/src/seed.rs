@@ -1,6 +1,7 @@
 //! What the tables hold before pulls are measured.
 
 use crate::app::Running;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 /// How many buckets the users `b1`, `b10` … are in.
 pub(crate) const BUCKETS: [u32; 4] = [1, 10, 100, 500];
@@ -18,28 +19,31 @@ pub(crate) async fn bucket_members(server: &Running) {
     server.execute(rows).await;
 }
 
+/// On a connection of its own, which has no time-outs.
+async fn run(url: &str, sql: &str) {
+    let mut db = PgConnection::connect(url).await.expect("the database");
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut db).await.expect("SQL that fits");
+}
+
 /// Fills shop `s1` up to this many rows, ten in a transaction as far as versions go, as if they had been there before.
-pub(crate) async fn entries(server: &Running, from: u32, to: u32) {
+pub(crate) async fn entries(url: &str, from: u32, to: u32) {
     let clock = "select setval('_nizhal_clock', (select last_value from _nizhal_clock) + 1 + $$)";
-    server.execute(&clock.replace("$$", &((to - from) / 10).to_string())).await;
-    // In one message, which is one connection.
-    server
-        .execute(&format!(
-            "begin; set local session_replication_role = replica; insert into entries (id, shop_id, customer_id, amount, reason, at, \
-             _nizhal_version) select 'row-' || i, 's1', 'customer-' || (i % 100), 1234.50, 'rice and dal', '2026-01-01', \
-             (select last_value from _nizhal_clock) - ({to} - i) / 10 from generate_series({from} + 1, {to}) i; commit"
-        ))
-        .await;
-    server.execute("vacuum analyze entries").await;
+    run(url, &clock.replace("$$", &((to - from) / 10).to_string())).await;
+    let rows = format!(
+        "begin; set local session_replication_role = replica; insert into entries (id, shop_id, customer_id, amount, reason, at, \
+         _nizhal_version) select 'row-' || i, 's1', 'customer-' || (i % 100), 1234.50, 'rice and dal', '2026-01-01', \
+         (select last_value from _nizhal_clock) - ({to} - i) / 10 from generate_series({from} + 1, {to}) i; commit"
+    );
+    run(url, &rows).await;
+    run(url, "vacuum analyze entries").await;
 }
 
 /// As many tombstones as rows, in the buckets of `b100`.
-pub(crate) async fn history(server: &Running, count: u32) {
-    server
-        .execute(&format!(
-            "insert into _nizhal_tombstones (rule, bucket, tbl, id, kind, version) select 'myShops', \
-             '[\"t' || (i % 100 + 1) || '\"]', 'entries', 'gone' || i, 'delete', 2 + i % 1000 from generate_series(1, {count}) i"
-        ))
-        .await;
-    server.execute("vacuum analyze _nizhal_tombstones").await;
+pub(crate) async fn history(url: &str, count: u32) {
+    let gone = format!(
+        "insert into _nizhal_tombstones (rule, bucket, tbl, id, kind, version) select 'myShops', '[\"t' || (i % 100 + 1) || '\"]', \
+         'entries', 'gone' || i, 'delete', 2 + i % 1000 from generate_series(1, {count}) i"
+    );
+    run(url, &gone).await;
+    run(url, "vacuum analyze _nizhal_tombstones").await;
 }

@@ -5,7 +5,7 @@ use crate::{
     app::Running,
     limit, load,
     load::Pushes,
-    report::{Report, median},
+    report::{Report, median, rss_mb},
 };
 use nizhal_tests::TempDir;
 
@@ -31,23 +31,37 @@ pub(crate) async fn all(report: &mut Report, size: Size) {
     }
     let took = load::drain(&server, "drained", size.outbox).await;
     report.row(&format!("an outbox of {} drained, seconds", size.outbox), took, None, "");
+    report.row("memory of server and load together after all that, MB", rss_mb(), None, "");
     server.stop().await;
 
     let url = file("pulls.db");
     let server = Running::start(&url).await;
-    let rows = size.rows[0];
-    server.fill(rows).await;
+    for rows in size.rows {
+        server.fill(rows).await;
+        pulls(report, &server, &url, rows, size).await;
+    }
+    report.row("memory of server and load together after all that, MB", rss_mb(), None, "");
+    server.stop().await;
+}
+
+/// What pulls cost at this size of the table.
+async fn pulls(report: &mut Report, server: &Running, url: &str, rows: u32, size: Size) {
     let (mut paged, mut streamed, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
+    let (idle_mb, mut most_mb) = (rss_mb(), 0.0_f64);
     for _ in 0..size.rounds {
-        streamed.push(load::streamed_sync(&server, rows).await);
-        theirs.push(limit::Sqlite::fetch(&url).await);
-        paged.push(load::first_sync(&server, rows).await.0);
+        streamed.push(load::streamed_sync(server, rows).await);
+        most_mb = most_mb.max(rss_mb());
+        theirs.push(limit::Sqlite::fetch(url).await);
+        paged.push(load::first_sync(server, rows).await.0);
     }
     let limit = Some(median(&theirs));
     report.row(&format!("first sync of {rows} rows, streamed, rows a second"), median(&streamed), limit, "");
+    report.row(&format!("first sync of {rows} rows, streamed: memory above idle, MB"), most_mb - idle_mb, None, "≤ 50");
     report.row(&format!("first sync of {rows} rows, paged by 10,000"), median(&paged), limit, "");
-    let cursor = load::caught_up(&server, "ann").await;
-    let idle = load::idle_pulls(&server, &cursor, period).await;
+    let cursor = load::caught_up(server, "ann").await;
+    let idle = load::idle_pulls(server, &cursor, size.period / 2).await;
     report.row(&format!("pull with nothing new among {rows} rows, ms (p50)"), idle.ms(0.5), None, "≤ 1");
-    server.stop().await;
+    let change = load::one_change(server, "ann", cursor, size.changes).await;
+    report.row(&format!("pull of one change among {rows} rows, ms (p50)"), change.ms(0.5), None, "");
+    report.row(&format!("pull of one change among {rows} rows, ms (p99)"), change.ms(0.99), None, "≤ 10");
 }

@@ -16,15 +16,17 @@ pub(crate) async fn postgres(report: &mut Report, url: &str, size: Size) {
     report.section("First sync, Postgres: rows a second, beside the bare driver fetching the same binary columns");
     let mut grown = Vec::new();
     let [small, large] = size.rows;
-    let mut have = 0;
+    let (mut have, mut took) = (0, Vec::new());
     for rows in [small / 10, small, large] {
-        seed::entries(&server, have, rows).await;
+        seed::entries(url, have, rows).await;
         have = rows;
         if rows >= small {
-            first_sync(report, &server, &bare, rows, size).await;
+            took.push(f64::from(rows) / first_sync(report, &server, &bare, rows, size).await);
         }
         grown.push(Grown::measure(&server, &bare, rows, size).await);
     }
+    let times = f64::from(large) / f64::from(small);
+    report.row(&format!("time for {times} times the rows, streamed, times"), took[1] / took[0], Some(times), "≈ 1");
     report.section(
         "Pull with nothing new, Postgres: requests a second of one connection, beside an indexed `select` over HTTP",
     );
@@ -40,14 +42,15 @@ pub(crate) async fn postgres(report: &mut Report, url: &str, size: Size) {
     for buckets in seed::BUCKETS {
         one_change(report, &server, buckets, have, size).await;
     }
-    seed::history(&server, have).await;
+    seed::history(url, have).await;
     let cursor = load::caught_up(&server, "b100").await;
     let idle = load::idle_pulls(&server, &cursor, size.period).await;
     report.row(&format!("nothing new, 100 buckets, {have} tombstones behind, p50"), idle.ms(0.5), None, "");
+    report.row("memory of server and load together after all that, MB", rss_mb(), None, "");
     server.stop().await;
 }
 
-async fn first_sync(report: &mut Report, server: &Running, bare: &limit::Postgres, rows: u32, size: Size) {
+async fn first_sync(report: &mut Report, server: &Running, bare: &limit::Postgres, rows: u32, size: Size) -> f64 {
     let (mut paged, mut streamed, mut theirs, mut copied) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let idle_mb = rss_mb();
     let mut most_mb: f64 = 0.0;
@@ -68,6 +71,7 @@ async fn first_sync(report: &mut Report, server: &Running, bare: &limit::Postgre
         "≥ 2",
     );
     report.row(&format!("{rows} rows, streamed: memory above idle, MB"), most_mb - idle_mb, None, "≤ 50");
+    median(&streamed)
 }
 
 async fn one_change(report: &mut Report, server: &Running, buckets: u32, rows: u32, size: Size) {
@@ -75,8 +79,9 @@ async fn one_change(report: &mut Report, server: &Running, buckets: u32, rows: u
     let cursor = load::caught_up(server, &user).await;
     let times = load::one_change(server, &user, cursor, size.changes).await;
     let target = if buckets == 100 { "≤ 10" } else { "" };
-    report.row(&format!("{rows} rows, {buckets} buckets, p50"), times.ms(0.5), None, "");
-    report.row(&format!("{rows} rows, {buckets} buckets, p99"), times.ms(0.99), None, target);
+    let at = if buckets == 1 { "1 bucket, again".to_owned() } else { format!("{buckets} buckets") };
+    report.row(&format!("{rows} rows, {at}, p50"), times.ms(0.5), None, "");
+    report.row(&format!("{rows} rows, {at}, p99"), times.ms(0.99), None, target);
 }
 
 /// What pulls cost at this size of the table.

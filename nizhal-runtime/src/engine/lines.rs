@@ -3,12 +3,12 @@
 use super::{
     Engine, PullError,
     lane::{Room, merge},
-    page::{self, Page},
+    page,
     pull::{Asked, Begun},
 };
 use crate::store::{LaneRead, Position};
 use nizhal_core::{
-    Principal,
+    Principal, TableDesc,
     wire::{PullRequest, Wire},
 };
 use std::time::Duration;
@@ -73,12 +73,19 @@ impl Engine {
     /// Sends all that is left in lanes that need no tombstones, as first syncs do; true when other lanes have more.
     async fn rest(&self, begun: &mut Begun<'_>, lines: &Lines, rows: &mut usize) -> Result<bool, PullError> {
         let horizon = begun.snapshot.clock().horizon;
+        let head = |table: &&'static TableDesc| {
+            let mut head = Vec::new();
+            page::head(&mut head, table.name);
+            head
+        };
+        let heads: Vec<Vec<u8>> = self.tables.iter().map(head).collect();
         for lane in begun.lanes.iter_mut().filter(|lane| lane.floor >= horizon && !lane.is_done(horizon)) {
             let read = LaneRead { from: &lane.position, floor: lane.floor, buckets: &lane.buckets, limit: 0 };
-            let tables = &self.tables;
-            let sent = begun.snapshot.rest(&read, async |slot: usize, json: Vec<u8>, count: usize| {
+            let sent = begun.snapshot.rest(&read, &heads, async |mut line: Vec<u8>, count: usize| {
                 *rows += count;
-                lines.send(Ok(Line::Rows(page::line(tables[slot].name, &json)))).await
+                line.extend_from_slice(page::TAIL);
+                line.push(b'\n');
+                lines.send(Ok(Line::Rows(line))).await
             });
             if sent.await? {
                 lane.position = Position::after(horizon);
@@ -92,7 +99,7 @@ impl Engine {
         let asked = Asked { principal, max_buckets: self.max_buckets, wire: Wire::Two, request };
         let mut snapshot = self.store.snapshot().await?;
         snapshot.hold(lines.patience.as_secs() + SLACK_S).await?;
-        let (mut all, mut page) = (Page::new(&self.tables), Page::new(&self.tables));
+        let (mut all, mut page) = (self.page(), self.page());
         let (mut begun, mut has_more) = self.begin(asked, snapshot, ROOM, &mut page).await?;
         let mut rows = 0;
         if has_more {
@@ -102,7 +109,7 @@ impl Engine {
                 lines.send(Ok(Line::Rows(line))).await?;
             }
             all.take_gone(&mut page);
-            page = Page::new(&self.tables);
+            page = self.page();
             has_more = self.rest(&mut begun, lines, &mut rows).await?;
             if has_more {
                 has_more = self.go_on(&mut begun, ROOM, &mut page).await?;
@@ -118,7 +125,7 @@ impl Engine {
             if !has_more || all.gone_count() >= MAX_GONE {
                 break;
             }
-            page = Page::new(&self.tables);
+            page = self.page();
             has_more = self.go_on(&mut begun, ROOM, &mut page).await?;
         }
         let ending = self.end(begun, has_more).await?;

@@ -1,15 +1,17 @@
 //! A pull's answer while it grows: rows by table, what is gone, and the JSON of it all.
 
 use crate::store::{Body, Change};
-use nizhal_core::{TableDesc, wire::Gone};
+use nizhal_core::{Rule, TableDesc, wire::Gone};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashSet};
 
 /// One answer in the making.
 pub(super) struct Page {
     tables: Vec<Rows>,
-    /// Rows already here: one may be in two buckets.
+    /// Rows already here, of the tables of which one may come twice.
     seen: HashSet<(usize, Vec<String>)>,
+    /// How many rows are here.
+    rows: usize,
     /// By table and id: deleted or not, and the client's key.
     gone: BTreeMap<(usize, String), (bool, Option<String>)>,
 }
@@ -35,12 +37,22 @@ struct Rows {
     name: &'static str,
     /// The rows' objects with commas between.
     json: Vec<u8>,
+    /// Whether a row may come twice.
+    repeats: bool,
+    /// The rows already here, for as long as none may.
+    keys: Vec<Vec<String>>,
 }
 
 impl Page {
-    pub(super) fn new(tables: &[&'static TableDesc]) -> Self {
-        let tables = tables.iter().map(|table| Rows { name: table.name, json: Vec::new() }).collect();
-        Self { tables, seen: HashSet::new(), gone: BTreeMap::new() }
+    /// A row is in one bucket of a rule, so it may come twice where rules name its table more than once.
+    pub(super) fn new(tables: &[&'static TableDesc], rules: &[Rule]) -> Self {
+        let shown =
+            |name: &str| rules.iter().flat_map(|rule| &rule.tables).filter(|synced| synced.table.name == name).count();
+        let rows = |table: &&'static TableDesc| {
+            let repeats = shown(table.name) > 1;
+            Rows { name: table.name, json: Vec::new(), repeats, keys: Vec::new() }
+        };
+        Self { tables: tables.iter().map(rows).collect(), seen: HashSet::new(), rows: 0, gone: BTreeMap::new() }
     }
 
     /// Takes in a change; a row that is here already is passed over.
@@ -48,13 +60,17 @@ impl Page {
         let count = self.tables.len();
         match change.body {
             Body::Row(row) => {
-                if self.seen.insert((change.slot, change.key)) {
-                    let json = &mut self.tables[change.slot].json;
-                    if !json.is_empty() {
-                        json.push(b',');
-                    }
-                    json.extend_from_slice(&row);
+                let table = &mut self.tables[change.slot];
+                if !table.repeats {
+                    table.keys.push(change.key);
+                } else if !self.seen.insert((change.slot, change.key)) {
+                    return;
                 }
+                self.rows += 1;
+                if !table.json.is_empty() {
+                    table.json.push(b',');
+                }
+                table.json.extend_from_slice(&row);
             }
             Body::Gone { deleted, client_key } => {
                 let id = change.key.into_iter().next().unwrap_or_default();
@@ -67,12 +83,18 @@ impl Page {
 
     /// How many rows it holds.
     pub(super) fn row_count(&self) -> usize {
-        self.seen.len()
+        self.rows
     }
 
-    /// The row is not gone after all; false when it was not.
+    /// The row is not gone after all, and may be here already; false when it was not.
     pub(super) fn keep(&mut self, slot: usize, id: String) -> bool {
-        self.gone.remove(&(slot, id)).is_some()
+        let kept = self.gone.remove(&(slot, id)).is_some();
+        if kept {
+            let table = &mut self.tables[slot];
+            table.repeats = true;
+            self.seen.extend(table.keys.drain(..).map(|key| (slot, key)));
+        }
+        kept
     }
 
     /// How many are gone.
@@ -137,7 +159,7 @@ struct Rest {
 }
 
 /// A table's rows as a line.
-pub(super) fn line(table: &str, rows: &[u8]) -> Vec<u8> {
+fn line(table: &str, rows: &[u8]) -> Vec<u8> {
     let mut line = Vec::with_capacity(rows.len() + table.len() + 64);
     batch(&mut line, table, rows);
     line.push(b'\n');
@@ -146,12 +168,20 @@ pub(super) fn line(table: &str, rows: &[u8]) -> Vec<u8> {
 
 /// A table's rows as an object.
 fn batch(body: &mut Vec<u8>, table: &str, rows: &[u8]) {
+    head(body, table);
+    body.extend_from_slice(rows);
+    body.extend_from_slice(TAIL);
+}
+
+/// What stands before a table's rows.
+pub(super) fn head(body: &mut Vec<u8>, table: &str) {
     body.extend_from_slice(b"{\"table\":");
     write(body, table);
     body.extend_from_slice(b",\"rows\":[");
-    body.extend_from_slice(rows);
-    body.extend_from_slice(b"]}");
 }
+
+/// What stands behind them.
+pub(super) const TAIL: &[u8] = b"]}";
 
 fn write(body: &mut Vec<u8>, value: impl Serialize) {
     // Writing texts and numbers to a Vec cannot fail.

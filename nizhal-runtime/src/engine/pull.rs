@@ -36,7 +36,7 @@ impl Engine {
     pub async fn pull(&self, principal: &Principal, wire: Wire, request: PullRequest) -> Result<PullPage, PullError> {
         let limit = request.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
         let limit = usize::try_from(limit).unwrap_or(1);
-        let mut page = Page::new(&self.tables);
+        let mut page = self.page();
         let room = Room { rows: limit, bytes: MAX_PAGE_BYTES, whole_versions: wire == Wire::Two };
         let snapshot = self.store.snapshot().await?;
         let (begun, has_more) = self
@@ -179,6 +179,11 @@ impl Engine {
             "the database's clock went back: a new epoch, every device starts again"
         );
         Ok(self.store.mint_epoch(&frame.epoch, &clock.lives).await?)
+    }
+
+    /// An empty page.
+    pub(super) fn page(&self) -> Page {
+        Page::new(&self.tables, self.schema.rules())
     }
 
     fn keys(&self) -> Keys {

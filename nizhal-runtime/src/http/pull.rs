@@ -26,7 +26,7 @@ async fn answer(request: HttpRequest, mut payload: Payload, server: Data<Server>
     let begun = Instant::now();
     let wanted: PullRequest = body::parse(&body)?;
     if wire == Wire::Two && lines::asked(&request) {
-        return lines::answer(server.get_ref().clone(), principal, wanted, begun).await;
+        return lines::answer(server.get_ref().clone(), principal, wanted, lines::asked_gzip(&request), begun).await;
     }
     let device = wanted.device_id.clone();
     let page = server.engine().pull(&principal, wire, wanted).await?;

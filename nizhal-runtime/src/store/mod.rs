@@ -417,18 +417,20 @@ impl Snapshot<'_> {
         }
     }
 
-    /// Gives every row that is left in a lane of a snapshot that is held and that needs no tombstones: its slot, a line's worth
-    /// of JSON objects with commas between, and how many. False, and nothing is given, where that cannot be done.
+    /// Gives every row that is left in a lane of a snapshot that is held and that needs no tombstones: a line's worth of JSON
+    /// objects with commas between, behind the head of their slot, and how many. False, and nothing is given, where that cannot
+    /// be done.
     ///
     /// # Errors
     /// When the database fails, or the reader.
     pub async fn rest<E: From<StoreError>>(
         &mut self,
         lane: &LaneRead<'_>,
-        give: impl AsyncFnMut(usize, Vec<u8>, usize) -> Result<(), E>,
+        heads: &[Vec<u8>],
+        give: impl AsyncFnMut(Vec<u8>, usize) -> Result<(), E>,
     ) -> Result<bool, E> {
         match &mut self.on {
-            SnapshotOn::Postgres(snapshot) => snapshot.rest(lane, give).await,
+            SnapshotOn::Postgres(snapshot) => snapshot.rest(lane, heads, give).await,
             SnapshotOn::Sqlite(_) => Ok(false),
         }
     }

@@ -3,7 +3,7 @@
 //! Formats as in the `*_send` functions of Postgres' `src/backend/utils/adt`.
 
 use crate::store::json;
-use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
+use chrono::{NaiveDate, NaiveTime, TimeDelta};
 use sqlx::{Column, Row, ValueRef, postgres::PgRow};
 
 /// The bytes were not what Postgres sends.
@@ -13,20 +13,26 @@ pub(crate) struct Malformed {
     oid: u32,
 }
 
-/// Writes the record as an object whose keys are `names`, in order.
-pub(crate) fn record(out: &mut Vec<u8>, names: &[&str], mut bytes: &[u8]) -> Result<(), Malformed> {
+/// What stands before each value of an object with these keys: `{"first":`, `,"second":` …
+pub(super) fn before(names: &[&str]) -> Vec<Vec<u8>> {
+    let key = |(at, name): (usize, &&str)| {
+        let mut text = vec![if at == 0 { b'{' } else { b',' }];
+        json::text(&mut text, name);
+        text.push(b':');
+        text
+    };
+    names.iter().enumerate().map(key).collect()
+}
+
+/// Writes the record as an object; what stands before each value is given.
+pub(super) fn record(out: &mut Vec<u8>, before: &[Vec<u8>], mut bytes: &[u8]) -> Result<(), Malformed> {
     let malformed = Malformed { oid: 2249 };
     let count = take_i32(&mut bytes).ok_or(Malformed { oid: 2249 })?;
-    if usize::try_from(count) != Ok(names.len()) {
+    if usize::try_from(count) != Ok(before.len()) {
         return Err(malformed);
     }
-    out.push(b'{');
-    for (at, name) in names.iter().enumerate() {
-        if at > 0 {
-            out.push(b',');
-        }
-        json::text(out, name);
-        out.push(b':');
+    for before in before {
+        out.extend_from_slice(before);
         let oid = take_i32(&mut bytes).ok_or(Malformed { oid: 2249 })?.cast_unsigned();
         let length = take_i32(&mut bytes).ok_or(Malformed { oid })?;
         match usize::try_from(length) {
@@ -42,21 +48,69 @@ pub(crate) fn record(out: &mut Vec<u8>, names: &[&str], mut bytes: &[u8]) -> Res
     Ok(())
 }
 
-/// Writes a row's columns as an object; what stands before each value is given.
-pub(super) fn columns(out: &mut Vec<u8>, before: &[Vec<u8>], row: &PgRow) -> Result<(), sqlx::Error> {
-    for (at, before) in before.iter().enumerate() {
+/// The types of a row's columns.
+pub(super) fn types(row: &PgRow) -> Vec<u32> {
+    row.columns().iter().map(|column| column.type_info().oid().map_or(0, |oid| oid.0)).collect()
+}
+
+/// Writes a row's columns as an object; what stands before each value is given, and the values' types.
+pub(super) fn columns(out: &mut Vec<u8>, before: &[Vec<u8>], types: &[u32], row: &PgRow) -> Result<(), sqlx::Error> {
+    for (at, (before, &oid)) in before.iter().zip(types).enumerate() {
         out.extend_from_slice(before);
-        let column = row.try_get_raw(at)?;
-        if column.is_null() {
-            out.extend_from_slice(b"null");
-            continue;
+        match bytes(row, at)? {
+            Some(bytes) => value(out, oid, bytes).ok_or_else(|| sqlx::Error::Decode(Malformed { oid }.into()))?,
+            None => out.extend_from_slice(b"null"),
         }
-        let oid = row.column(at).type_info().oid().map_or(0, |oid| oid.0);
-        let bytes = column.as_bytes().map_err(sqlx::Error::Decode)?;
-        value(out, oid, bytes).ok_or_else(|| sqlx::Error::Decode(Malformed { oid }.into()))?;
     }
     out.push(b'}');
     Ok(())
+}
+
+/// A column's bytes; `None` where it is NULL. The driver's own way would compare types at each value.
+pub(super) fn bytes(row: &PgRow, at: usize) -> Result<Option<&[u8]>, sqlx::Error> {
+    let column = row.try_get_raw(at)?;
+    if column.is_null() { Ok(None) } else { column.as_bytes().map(Some).map_err(sqlx::Error::Decode) }
+}
+
+/// A number of `N` bytes.
+fn number<const N: usize>(row: &PgRow, at: usize, oid: u32) -> Result<[u8; N], sqlx::Error> {
+    let number = bytes(row, at)?.and_then(|bytes| bytes.try_into().ok());
+    number.ok_or_else(|| sqlx::Error::Decode(Malformed { oid }.into()))
+}
+
+/// An `int4`.
+pub(super) fn int4(row: &PgRow, at: usize) -> Result<i32, sqlx::Error> {
+    number(row, at, 23).map(i32::from_be_bytes)
+}
+
+/// An `int8`.
+pub(super) fn int8(row: &PgRow, at: usize) -> Result<i64, sqlx::Error> {
+    number(row, at, 20).map(i64::from_be_bytes)
+}
+
+/// A `text[]` of one dimension without NULLs.
+pub(super) fn texts(row: &PgRow, at: usize) -> Result<Vec<String>, sqlx::Error> {
+    bytes(row, at)?.and_then(text_array).ok_or_else(|| sqlx::Error::Decode(Malformed { oid: 1009 }.into()))
+}
+
+/// As in [`array`].
+fn text_array(mut bytes: &[u8]) -> Option<Vec<String>> {
+    let dimensions = take_i32(&mut bytes)?;
+    // Whether there are NULLs, and the items' type.
+    take_i32(&mut bytes)?;
+    take_i32(&mut bytes)?;
+    if dimensions == 0 {
+        return Some(Vec::new());
+    }
+    let length = usize::try_from(take_i32(&mut bytes)?).ok().filter(|_| dimensions == 1)?;
+    take_i32(&mut bytes)?;
+    let item = |_| {
+        let length = usize::try_from(take_i32(&mut bytes)?).ok()?;
+        let (item, rest) = bytes.split_at_checked(length)?;
+        bytes = rest;
+        String::from_utf8(item.to_vec()).ok()
+    };
+    (0..length).map(item).collect()
 }
 
 /// Writes one value that is not NULL; `None` when the bytes do not fit the type.
@@ -194,10 +248,7 @@ fn timestamp(out: &mut Vec<u8>, micros: i64) -> Option<()> {
     match micros {
         i64::MAX => json::text(out, "infinity"),
         i64::MIN => json::text(out, "-infinity"),
-        _ => {
-            let time: DateTime<Utc> = DateTime::from_timestamp_micros(micros.checked_add(EPOCH_2000_MICROS)?)?;
-            json::timestamp(out, time);
-        }
+        _ => json::timestamp_micros(out, micros.checked_add(EPOCH_2000_MICROS)?)?,
     }
     Some(())
 }
@@ -278,6 +329,21 @@ mod tests {
     }
 
     #[test]
+    fn text_arrays_are_read_whole() {
+        let head = |parts: &[i32]| parts.iter().flat_map(|part| part.to_be_bytes()).collect::<Vec<u8>>();
+        let two =
+            [head(&[1, 0, 25, 2, 1, 1]), b"a".to_vec(), head(&[5]), "b é".as_bytes().to_vec(), b"!".to_vec()].concat();
+        assert_eq!(text_array(&two).unwrap(), ["a", "b é!"]);
+        assert_eq!(text_array(&head(&[0, 0, 25])).unwrap(), Vec::<String>::new());
+        for cut in 0..two.len() {
+            assert_eq!(text_array(&two[..cut]), None, "{cut}");
+        }
+        for odd in [&[1, 1, 25, 1, 1, -1][..], &[2, 0, 25, 1, 1, 1, 1], &[1, 0, 25, i32::MAX, 1], &[1, 0, 25, -1, 1]] {
+            assert_eq!(text_array(&head(odd)), None, "{odd:?}");
+        }
+    }
+
+    #[test]
     fn inv32_cut_bytes_are_an_error_not_a_panic() {
         let mut out = Vec::new();
         for bytes in [
@@ -286,7 +352,7 @@ mod tests {
             &[0, 0, 0, 1, 0, 0, 0, 23, 0, 0, 0, 4, 1],
             &[0, 0, 0, 1, 0, 0, 0, 23, 0, 0, 0, 2, 1, 1],
         ] {
-            assert!(record(&mut out, &["a"], bytes).is_err());
+            assert!(record(&mut out, &before(&["a"]), bytes).is_err());
         }
     }
 }

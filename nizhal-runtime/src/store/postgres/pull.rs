@@ -190,7 +190,7 @@ impl Rows<'_> {
         if self.next.is_none() {
             self.next = self.rows.try_next().await?;
             let Some(row) = &self.next else { return Ok(None) };
-            let place: (i32, i32, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(3)?);
+            let place = (encode::int4(row, 0)?, encode::int4(row, 1)?, encode::int8(row, 3)?);
             // Nested loops keep this order, but SQL does not promise it, and a page that is cut out of order skips rows.
             if place.0 == kind::CHANGE && place < self.last {
                 return Err(sqlx::Error::Protocol("changes came out of order".to_owned()).into());
@@ -213,12 +213,12 @@ impl Rows<'_> {
 
     pub(crate) fn take(&mut self) -> Result<Option<Change>, StoreError> {
         let Some(row) = self.next.take() else { return Ok(None) };
-        let slot = index(row.try_get(2)?)?;
-        let body = match row.try_get::<Option<bool>, _>(7)? {
-            Some(deleted) => Body::Gone { deleted, client_key: row.try_get(8)? },
+        let slot = index(encode::int4(&row, 2)?)?;
+        let body = match encode::bytes(&row, 7)? {
+            Some(deleted) => Body::Gone { deleted: deleted != [0], client_key: row.try_get(8)? },
             None => Body::Row(self.json(&row, slot)?),
         };
-        Ok(Some(Change { version: row.try_get(3)?, slot, key: row.try_get(5)?, body }))
+        Ok(Some(Change { version: encode::int8(&row, 3)?, slot, key: encode::texts(&row, 5)?, body }))
     }
 
     pub(crate) async fn image(&mut self) -> Result<Option<Image>, StoreError> {
@@ -240,9 +240,10 @@ impl Rows<'_> {
 
     /// The row's record as a JSON object.
     fn json(&self, row: &PgRow, slot: usize) -> Result<Vec<u8>, sqlx::Error> {
-        let bytes = row.try_get_raw(6)?.as_bytes().map_err(sqlx::Error::Decode)?;
-        let mut out = Vec::with_capacity(bytes.len() * 2);
-        encode::record(&mut out, &self.sql.names[slot], bytes).map_err(|error| sqlx::Error::Decode(error.into()))?;
+        let bytes = encode::bytes(row, 6)?.unwrap_or_default();
+        let before = &self.sql.before[slot];
+        let mut out = Vec::with_capacity(bytes.len() + before.iter().map(Vec::len).sum::<usize>());
+        encode::record(&mut out, before, bytes).map_err(|error| sqlx::Error::Decode(error.into()))?;
         Ok(out)
     }
 }

@@ -8,7 +8,7 @@
 use super::{
     encode,
     pull::Snapshot,
-    statement::{KEY_PARTS, in_bucket},
+    statement::{KEY_PARTS, before, in_bucket},
 };
 use crate::schema::Schema;
 use crate::store::{
@@ -17,8 +17,8 @@ use crate::store::{
     sql::{self, DELETED_AT, Dialect, VERSION, col, quote},
 };
 use futures_util::TryStreamExt;
-use nizhal_core::{Rule, RuleTable, TableDesc};
-use sqlx::{AssertSqlSafe, PgConnection};
+use nizhal_core::{Rule, RuleTable};
+use sqlx::{AssertSqlSafe, Either, Executor, PgConnection};
 
 const DIALECT: Dialect = Dialect::Postgres;
 /// How many rows are asked for at once.
@@ -94,25 +94,14 @@ fn declare(name: &str, rule: &Rule, synced: &RuleTable) -> String {
     )
 }
 
-/// `{"first":`, `,"second":` …
-fn before(table: &TableDesc) -> Vec<Vec<u8>> {
-    let names = sql::wire_columns(table);
-    let key = |(at, (name, _)): (usize, &(&str, _))| {
-        let mut text = vec![if at == 0 { b'{' } else { b',' }];
-        crate::store::json::text(&mut text, name);
-        text.push(b':');
-        text
-    };
-    names.iter().enumerate().map(key).collect()
-}
-
 impl Snapshot<'_> {
-    /// Gives every row that is left in a lane that needs no tombstones: its slot, a line's worth of JSON objects with commas
-    /// between, and how many. False, and nothing is given, where rows could come twice.
+    /// Gives every row that is left in a lane that needs no tombstones: a line's worth of JSON objects with commas between,
+    /// after what their slot's lines begin with, and how many. False, and nothing is given, where rows could come twice.
     pub(crate) async fn rest<E: From<StoreError>>(
         &mut self,
         lane: &LaneRead<'_>,
-        mut give: impl AsyncFnMut(usize, Vec<u8>, usize) -> Result<(), E>,
+        heads: &[Vec<u8>],
+        mut give: impl AsyncFnMut(Vec<u8>, usize) -> Result<(), E>,
     ) -> Result<bool, E> {
         let (horizon, sql) = (self.clock().horizon, self.rest_sql());
         if sql.0.is_empty() {
@@ -122,7 +111,7 @@ impl Snapshot<'_> {
         // While it waits for the reader the statement waits too; the reader's patience bounds that.
         sqlx::raw_sql("set local statement_timeout = 0").execute(&mut *db).await.map_err(StoreError::from)?;
         for table in &sql.0 {
-            table.rest(db, horizon, lane, &mut give).await?;
+            table.rest(db, horizon, lane, &heads[table.slot], &mut give).await?;
         }
         Ok(true)
     }
@@ -134,7 +123,8 @@ impl Table {
         db: &mut PgConnection,
         horizon: i64,
         lane: &LaneRead<'_>,
-        give: &mut impl AsyncFnMut(usize, Vec<u8>, usize) -> Result<(), E>,
+        head: &[u8],
+        give: &mut impl AsyncFnMut(Vec<u8>, usize) -> Result<(), E>,
     ) -> Result<(), E> {
         let buckets: Vec<_> = lane.buckets.iter().filter(|bucket| bucket.rule == self.rule).collect();
         let Some(first) = buckets.first() else { return Ok(()) };
@@ -148,24 +138,34 @@ impl Table {
             query = query.bind(buckets.iter().map(|bucket| bucket.params[at].as_str()).collect::<Vec<_>>());
         }
         query.execute(&mut *db).await.map_err(StoreError::from)?;
+        let begin = || {
+            let mut line = Vec::with_capacity(LINE + LINE / 4);
+            line.extend_from_slice(head);
+            line
+        };
+        let mut types = Vec::new();
         loop {
             let mut fetched = 0;
-            let (mut line, mut count) = (Vec::with_capacity(LINE + LINE / 4), 0);
-            let mut rows = sqlx::query(AssertSqlSafe(self.fetch.as_str())).fetch(&mut *db);
-            while let Some(row) = rows.try_next().await.map_err(StoreError::from)? {
+            let (mut line, mut count) = (begin(), 0);
+            // Not `fetch`, which is this and a layer more around every row.
+            let mut rows = db.fetch_many(sqlx::query(AssertSqlSafe(self.fetch.as_str())));
+            while let Some(step) = rows.try_next().await.map_err(StoreError::from)? {
+                let Either::Right(row) = step else { continue };
+                if types.is_empty() {
+                    types = encode::types(&row);
+                }
                 if count > 0 {
                     line.push(b',');
                 }
-                encode::columns(&mut line, &self.before, &row).map_err(StoreError::from)?;
+                encode::columns(&mut line, &self.before, &types, &row).map_err(StoreError::from)?;
                 (fetched, count) = (fetched + 1, count + 1);
                 if line.len() >= LINE {
-                    let full = std::mem::replace(&mut line, Vec::with_capacity(LINE + LINE / 4));
-                    give(self.slot, full, std::mem::take(&mut count)).await?;
+                    give(std::mem::replace(&mut line, begin()), std::mem::take(&mut count)).await?;
                 }
             }
             drop(rows);
             if count > 0 {
-                give(self.slot, line, count).await?;
+                give(line, count).await?;
             }
             if fetched < FETCH {
                 break;

@@ -7,6 +7,7 @@
 //! Every scan is a `cross join lateral (… order by … limit …)`: the limit keeps the planner from pulling it up, so that it has
 //! to be done for each bucket, or each tombstone, by the index that is named beside it.
 
+use super::encode;
 use crate::schema::Schema;
 use crate::store::{
     scope::{self, ScopeSql},
@@ -41,8 +42,8 @@ pub(super) struct PullSql {
     pub(super) text: String,
     /// The synced tables; a table's place is its slot.
     pub(super) tables: Vec<&'static TableDesc>,
-    /// Their columns' names.
-    pub(super) names: Vec<Vec<&'static str>>,
+    /// What stands before each of their columns' values.
+    pub(super) before: Vec<Vec<Vec<u8>>>,
     /// `(rule, number of parameters)` in the order in which their arrays are bound.
     pub(super) rules: Vec<(&'static str, usize)>,
     /// The claims that are parameters, in the order in which they are bound.
@@ -54,10 +55,9 @@ impl PullSql {
         let (rules, tables) = (schema.rules(), schema.synced());
         let mut writer = Writer { tables: &tables, args: Args::default() };
         let (text, claims) = writer.statement(rules);
-        let names =
-            tables.iter().map(|table| sql::wire_columns(table).into_iter().map(|(name, _)| name).collect()).collect();
+        let before = tables.iter().map(|table| before(table)).collect();
         let rules = rules.iter().map(|rule| (rule.name, rule.params.len())).collect();
-        Self { scope: ScopeSql::new(DIALECT, schema.rules()), text, tables, names, rules, claims }
+        Self { scope: ScopeSql::new(DIALECT, schema.rules()), text, tables, before, rules, claims }
     }
 }
 
@@ -329,6 +329,11 @@ fn members(rule: &Rule) -> impl Iterator<Item = (usize, &ParamSource)> {
 fn record(table: &TableDesc) -> String {
     let columns: Vec<String> = sql::wire_columns(table).iter().map(|(name, _)| format!("c.{}", quote(name))).collect();
     format!("row({})", columns.join(", "))
+}
+
+/// What stands before each value of a row's object.
+pub(super) fn before(table: &TableDesc) -> Vec<Vec<u8>> {
+    encode::before(&sql::wire_columns(table).iter().map(|(name, _)| *name).collect::<Vec<_>>())
 }
 
 fn slot_of(tables: &[&'static TableDesc], table: &TableDesc) -> usize {
