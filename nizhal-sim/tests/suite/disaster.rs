@@ -49,7 +49,8 @@ const KINDS: [&str; 39] = [
 #[test]
 fn inv01_inv02_inv03_inv04_inv12_inv13_inv22_disasters_end_well() {
     let report = nizhal_sim::check(Shops);
-    if report.seeds >= 500 {
+    // A part of them may lack a rare one.
+    if report.seeds >= 2_000 {
         let unused: Vec<&str> = KINDS.into_iter().filter(|kind| !report.counts.contains_key(kind)).collect();
         assert!(unused.is_empty(), "no seed had {unused:?}");
     }
