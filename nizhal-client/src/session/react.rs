@@ -84,7 +84,7 @@ impl Session {
                 self.stream = Stream::Open { heard: now, pinged: false };
                 self.stream_failures = 0;
                 // Pings that came while nobody listened are made up for.
-                (self.wants_pull, self.news) = (true, true);
+                self.hear_news();
                 (self.pull.at, self.push.at) = (None, None);
             }
             Event::StreamClosed { unauthorized } => self.stream_closed(unauthorized, now),
@@ -92,8 +92,9 @@ impl Session {
                 if let Stream::Open { .. } = self.stream {
                     self.stream = Stream::Open { heard: now, pinged: false };
                 }
-                self.wants_pull |= repull;
-                self.news |= repull;
+                if repull {
+                    self.hear_news();
+                }
             }
         }
     }
@@ -103,9 +104,14 @@ impl Session {
         matches!(self.exchange, Some(Exchange::Pulling | Exchange::Pushing | Exchange::Refreshing))
     }
 
+    /// Something may be new on the server, also to a pull that is under way.
+    fn hear_news(&mut self) {
+        (self.wants_pull, self.news) = (true, true);
+    }
+
     /// Somebody says that it is worth trying.
     fn again(&mut self) {
-        (self.wants_pull, self.news) = (true, true);
+        self.hear_news();
         (self.pull.at, self.push.at, self.stream_at) = (None, None, None);
         (self.upgrade, self.stream_failures) = (None, 0);
         if self.credentials == Credentials::Bad {

@@ -1,6 +1,7 @@
 //! Which of several processes syncs a store: whoever holds the lock on the file beside it. The system lets go of it when its
 //! holder dies, however it dies.
 
+use super::beside;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
@@ -18,7 +19,7 @@ impl Lock {
     /// When the file beside it cannot be made.
     pub fn of(path: Option<&Path>) -> std::io::Result<Self> {
         let Some(path) = path else { return Ok(Self { file: None, held: true }) };
-        let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(beside(path))?;
+        let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(file(path))?;
         Ok(Self { file: Some(file), held: false })
     }
 
@@ -39,8 +40,6 @@ impl Lock {
 }
 
 /// The file that is locked; it stays, so that a store that vanished is known to have been.
-pub(super) fn beside(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    PathBuf::from(name)
+pub(super) fn file(path: &Path) -> PathBuf {
+    beside(path, ".lock")
 }

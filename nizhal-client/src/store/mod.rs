@@ -41,7 +41,7 @@ use nizhal_core::{
 use sea_orm::DatabaseConnection;
 use sqlx::SqlitePool;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Where a pull begins; an answer to an older question is not applied.
@@ -55,6 +55,13 @@ pub struct Asked {
 
 /// Names of tables whose rows changed.
 pub type Touched = BTreeSet<String>;
+
+/// A file beside a database, whose name begins with the database's.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
 
 /// Fresh ids, from outside.
 pub type NewId<'a> = &'a (dyn Fn() -> Uuid + Send + Sync);
@@ -162,7 +169,7 @@ impl SqliteStore {
     }
 
     /// Where its file is.
-    pub fn path(&self) -> Option<&std::path::Path> {
+    pub fn path(&self) -> Option<&Path> {
         self.path.as_deref()
     }
 

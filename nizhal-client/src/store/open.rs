@@ -81,7 +81,7 @@ impl SqliteStore {
         let mut notices = Vec::new();
         if let Some(path) = &path
             && !path.exists()
-            && lock::beside(path).exists()
+            && lock::file(path).exists()
         {
             notices.push(Notice::Vanished);
         }

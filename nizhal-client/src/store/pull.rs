@@ -1,6 +1,7 @@
 //! A pull's answer: put aside until its snapshot is whole, then laid under the pending mutations in one transaction.
 
 use super::{Asked, NewId, SqliteStore, StoreError, Touched, cell, purge::Purged, tx::Tx};
+use crate::schema::LocalTable;
 use crate::session::{Memory, PullStored};
 use crate::wire::{Batch, Page};
 use sea_orm::Value;
@@ -164,7 +165,11 @@ impl Tx<'_> {
     async fn lay_batch(&self, batch: &Batch<'_>) -> Result<(), StoreError> {
         // A table that a newer server syncs means nothing to this app.
         let Some(table) = self.store.schema().table(&batch.table) else { return Ok(()) };
-        for rows in cell::rows(table, batch.rows)? {
+        self.lay_rows(table, cell::rows(table, batch.rows)?).await
+    }
+
+    async fn lay_rows(&self, table: &LocalTable, groups: Vec<cell::Rows>) -> Result<(), StoreError> {
+        for rows in groups {
             self.put(table, rows).await?;
         }
         Ok(())
@@ -185,9 +190,8 @@ impl Tx<'_> {
         while let Some(reading) = next {
             let (table, groups) = reading.await.map_err(std::io::Error::other)??;
             next = lines.next().map(read);
-            let Some(table) = self.store.schema().table(&table) else { continue };
-            for rows in groups {
-                self.put(table, rows).await?;
+            if let Some(table) = self.store.schema().table(&table) {
+                self.lay_rows(table, groups).await?;
             }
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Making a broken file anew. It is marked first: whatever interrupts this, the next opening goes on with it.
 
-use super::{Lock, StoreError};
+use super::{Lock, StoreError, beside};
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -22,16 +22,16 @@ pub(super) struct Rebuild {
 
 /// Whether the file at this path is known to be broken.
 pub(super) fn is_marked(path: &Path) -> bool {
-    with(path, MARK).exists()
+    beside(path, MARK).exists()
 }
 
 /// Notes that the file is broken: what is damaged may be out of sight when it is opened again.
 pub(super) fn mark(path: &Path, cause: &str) -> std::io::Result<()> {
-    let mark = with(path, MARK);
+    let mark = beside(path, MARK);
     if read(&mark).is_some() {
         return Ok(());
     }
-    let free = (1_u32..).map(|number| with(path, &format!(".broken-{number}"))).find(|aside| !aside.exists());
+    let free = (1_u32..).map(|number| beside(path, &format!(".broken-{number}"))).find(|aside| !aside.exists());
     let aside = free.as_deref().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
     let mut file = File::create(mark)?;
     file.write_all(format!("{aside}\n{cause}").as_bytes())?;
@@ -50,11 +50,11 @@ impl Rebuild {
         }
         // One that was cut short is written again; nothing was moved then.
         mark(path, "it was found to be broken")?;
-        let (aside, cause) = read(&with(path, MARK)).unwrap_or_default();
+        let (aside, cause) = read(&beside(path, MARK)).unwrap_or_default();
         let kept_as = path.with_file_name(aside);
         let moved = kept_as.exists();
         for file in FILES {
-            let (old, kept) = (with(path, file), with(&kept_as, file));
+            let (old, kept) = (beside(path, file), beside(&kept_as, file));
             match (old.exists(), moved) {
                 (true, false) => std::fs::rename(old, kept)?,
                 // Of a rebuilding that was interrupted: nobody has worked with it.
@@ -70,7 +70,7 @@ impl Rebuild {
     /// # Errors
     /// When the mark cannot be taken away.
     pub(super) fn end(self) -> Result<(String, PathBuf), StoreError> {
-        std::fs::remove_file(with(&self.path, MARK))?;
+        std::fs::remove_file(beside(&self.path, MARK))?;
         Ok((self.cause, self.kept_as))
     }
 }
@@ -79,10 +79,4 @@ fn read(mark: &Path) -> Option<(String, String)> {
     let text = std::fs::read_to_string(mark).ok()?;
     let (aside, cause) = text.split_once('\n')?;
     Some((aside.to_owned(), cause.to_owned()))
-}
-
-fn with(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }

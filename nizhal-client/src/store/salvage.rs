@@ -4,8 +4,8 @@ use super::{NewId, SqliteStore, StoreError};
 use futures_util::TryStreamExt as _;
 use nizhal_core::Hlc;
 use serde_json::value::RawValue;
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRow};
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
+use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqliteConnection};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -42,23 +42,8 @@ impl SqliteStore {
         new_id: NewId<'_>,
     ) -> Result<Salvaged, StoreError> {
         let options = SqliteConnectOptions::new().filename(from).read_only(true);
-        let Ok(broken) = SqlitePoolOptions::new().max_connections(1).connect_with(options).await else {
-            return Ok(Salvaged::default());
-        };
-        let salvaged = self.copy(&broken, ours, user, new_id).await;
-        broken.close().await;
-        salvaged
-    }
-
-    async fn copy(
-        &self,
-        broken: &SqlitePool,
-        ours: bool,
-        user: &str,
-        new_id: NewId<'_>,
-    ) -> Result<Salvaged, StoreError> {
-        let mut broken = broken.acquire().await?;
-        let owner = sqlx::query_scalar::<_, String>("select user from _nizhal_meta").fetch_one(&mut *broken).await;
+        let Ok(mut broken) = options.connect().await else { return Ok(Salvaged::default()) };
+        let owner = sqlx::query_scalar::<_, String>("select user from _nizhal_meta").fetch_one(&mut broken).await;
         // Nothing that may be somebody else's is sent in this user's name.
         match owner {
             Ok(owner) if owner != user => return Ok(Salvaged::default()),
@@ -66,9 +51,11 @@ impl SqliteStore {
             _ => {}
         }
         let counts = sqlx::query_as::<_, (i64, i64)>("select waiting, parked from _nizhal_meta");
-        let (waiting, parked) = counts.fetch_one(&mut *broken).await.ok().unzip();
+        let (waiting, parked) = counts.fetch_one(&mut broken).await.ok().unzip();
         let (outbox, outbox_ends) = list(&mut broken, "_nizhal_outbox", UNSYNCED, OUTBOX).await;
         let (dead, dead_ends) = list(&mut broken, "_nizhal_dead", "true", DEAD).await;
+        // It was only read: what closing it says changes nothing.
+        let _ = broken.close().await;
 
         let tx = self.begin().await?;
         for (seq, values) in &outbox {

@@ -83,8 +83,7 @@ impl Engine {
             let read = LaneRead { from: &lane.position, floor: lane.floor, buckets: &lane.buckets, limit: 0 };
             let sent = begun.snapshot.rest(&read, &heads, async |mut line: Vec<u8>, count: usize| {
                 *rows += count;
-                line.extend_from_slice(page::TAIL);
-                line.push(b'\n');
+                page::end_line(&mut line);
                 lines.send(Ok(Line::Rows(line))).await
             });
             if sent.await? {

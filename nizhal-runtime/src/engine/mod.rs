@@ -52,6 +52,8 @@ pub struct Engine {
     pub(crate) job_wake: Notify,
     /// The synced tables; a table's place is its slot.
     tables: Vec<&'static TableDesc>,
+    /// Whether a row of it may come twice in an answer; by slot.
+    repeats: Vec<bool>,
     /// Whether the stamps of mutations matter to some table.
     merges_columns: bool,
     /// Changes when the rules do.
@@ -102,7 +104,7 @@ impl Engine {
     /// An engine over a provisioned store.
     pub fn new(schema: Arc<Schema>, store: Store, hub: Hub, environment: Arc<dyn Environment>, node: NodeId) -> Self {
         let (tables, fingerprint, rules) = (schema.synced(), schema.fingerprint(), schema.fingerprints());
-        let merges_columns = schema.merges_columns();
+        let (repeats, merges_columns) = (page::repeats(&tables, schema.rules()), schema.merges_columns());
         let (hlc, job_wake) = (Mutex::new(HlcClock::new(node)), Notify::new());
         let (observers, max_buckets) = (Observers::default(), MAX_BUCKETS);
         Self {
@@ -115,6 +117,7 @@ impl Engine {
             max_buckets,
             job_wake,
             tables,
+            repeats,
             merges_columns,
             fingerprint,
             rules,

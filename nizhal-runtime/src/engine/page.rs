@@ -44,15 +44,16 @@ struct Rows {
 }
 
 impl Page {
-    /// A row is in one bucket of a rule, so it may come twice where rules name its table more than once.
-    pub(super) fn new(tables: &[&'static TableDesc], rules: &[Rule]) -> Self {
-        let shown =
-            |name: &str| rules.iter().flat_map(|rule| &rule.tables).filter(|synced| synced.table.name == name).count();
-        let rows = |table: &&'static TableDesc| {
-            let repeats = shown(table.name) > 1;
-            Rows { name: table.name, json: Vec::new(), repeats, keys: Vec::new() }
+    /// An empty one of these tables; of each it is known whether its rows may come twice.
+    pub(super) fn new(tables: &[&'static TableDesc], repeats: &[bool]) -> Self {
+        let rows = |(table, &repeats): (&&'static TableDesc, &bool)| Rows {
+            name: table.name,
+            json: Vec::new(),
+            repeats,
+            keys: Vec::new(),
         };
-        Self { tables: tables.iter().map(rows).collect(), seen: HashSet::new(), rows: 0, gone: BTreeMap::new() }
+        let tables = tables.iter().zip(repeats);
+        Self { tables: tables.map(rows).collect(), seen: HashSet::new(), rows: 0, gone: BTreeMap::new() }
     }
 
     /// Takes in a change; a row that is here already is passed over.
@@ -158,11 +159,19 @@ struct Rest {
     ending: Ending,
 }
 
+/// Of each table, whether a row may come twice: it is in one bucket of a rule, so where rules name its table more than once.
+pub(super) fn repeats(tables: &[&'static TableDesc], rules: &[Rule]) -> Vec<bool> {
+    let shown =
+        |name: &str| rules.iter().flat_map(|rule| &rule.tables).filter(|synced| synced.table.name == name).count();
+    tables.iter().map(|table| shown(table.name) > 1).collect()
+}
+
 /// A table's rows as a line.
 fn line(table: &str, rows: &[u8]) -> Vec<u8> {
     let mut line = Vec::with_capacity(rows.len() + table.len() + 64);
-    batch(&mut line, table, rows);
-    line.push(b'\n');
+    head(&mut line, table);
+    line.extend_from_slice(rows);
+    end_line(&mut line);
     line
 }
 
@@ -181,7 +190,13 @@ pub(super) fn head(body: &mut Vec<u8>, table: &str) {
 }
 
 /// What stands behind them.
-pub(super) const TAIL: &[u8] = b"]}";
+const TAIL: &[u8] = b"]}";
+
+/// Ends a line that began with [`head`].
+pub(super) fn end_line(line: &mut Vec<u8>) {
+    line.extend_from_slice(TAIL);
+    line.push(b'\n');
+}
 
 fn write(body: &mut Vec<u8>, value: impl Serialize) {
     // Writing texts and numbers to a Vec cannot fail.

@@ -183,7 +183,7 @@ impl Engine {
 
     /// An empty page.
     pub(super) fn page(&self) -> Page {
-        Page::new(&self.tables, self.schema.rules())
+        Page::new(&self.tables, &self.repeats)
     }
 
     fn keys(&self) -> Keys {

@@ -170,6 +170,7 @@ mod tests {
         let sent: Vec<_> = body(server, told(), plain(), last, from).collect().await;
         assert!(matches!(&sent[..], [Ok(_)]), "{sent:?}");
     }
+
     #[test]
     fn who_asks_for_compression() {
         let asks =

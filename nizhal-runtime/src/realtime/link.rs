@@ -65,22 +65,22 @@ impl Link {
         let mut is_first = true;
         let listening = async {
             loop {
-                let fault =
-                    match timeout(OPEN_TIME, self.open(&line, is_first)).await.unwrap_or(Err(AdapterError::Slow)) {
-                        Ok(mut ear) => {
-                            line.health.up(Direction::In, self.environment.now());
-                            backoff = BACKOFF.0;
-                            if !is_first {
-                                self.heal(&line);
-                            }
-                            is_first = false;
-                            if line.adapter.room().is_some() {
-                                self.hub.outbox().hello();
-                            }
-                            self.hear(&line, ear.as_mut()).await
+                let opened = timeout(OPEN_TIME, self.open(&line, is_first)).await.unwrap_or(Err(AdapterError::Slow));
+                let fault = match opened {
+                    Ok(mut ear) => {
+                        line.health.up(Direction::In, self.environment.now());
+                        backoff = BACKOFF.0;
+                        if !is_first {
+                            self.heal(&line);
                         }
-                        Err(fault) => fault,
-                    };
+                        is_first = false;
+                        if line.adapter.room().is_some() {
+                            self.hub.outbox().hello();
+                        }
+                        self.hear(&line, ear.as_mut()).await
+                    }
+                    Err(fault) => fault,
+                };
                 if line.database {
                     self.scopes.proof().listening(false);
                 }
