@@ -74,6 +74,11 @@ async fn seed(db: &sea_orm::DatabaseTransaction) -> Result<()> {
     Ok(())
 }
 
+/// A number from the environment, to try another.
+fn set<T: std::str::FromStr>(name: &str, usual: T) -> T {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+}
+
 fn token_of(user: &str) -> String {
     let claims = Claims { user_id: user.to_owned(), owner_id: "o".to_owned() };
     let now = nizhal::engine::Environment::now(&nizhal::SystemEnvironment);
@@ -100,12 +105,13 @@ impl Running {
             .database_url(database)
             .auth_secret(SECRET)
             .rate_limit(None)
-            .db_pool(16)
+            .db_pool(set("NIZHAL_BENCH_POOL", 16))
             .server()
             .await
             .expect("the server starts");
         let routes = server.routes();
-        let http = HttpServer::new(move || App::new().configure(routes.clone())).workers(2);
+        let http =
+            HttpServer::new(move || App::new().configure(routes.clone())).workers(set("NIZHAL_BENCH_WORKERS", 2));
         let http = http.bind(("127.0.0.1", 0)).expect("a free port");
         let url = format!("http://{}", http.addrs()[0]);
         let running = http.run();

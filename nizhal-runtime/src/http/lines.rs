@@ -1,6 +1,6 @@
 //! `POST /sync/pull` as `application/x-ndjson`: the engine's lines, handed on one by one.
 
-use super::error::HttpError;
+use super::{error::HttpError, gzip::Packer};
 use crate::{
     engine::{Line, Lines, PullError},
     observe::PullEvent,
@@ -8,17 +8,13 @@ use crate::{
 };
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::header::{ACCEPT, AcceptEncoding, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, Encoding, Header, VARY},
+    http::header::{ACCEPT, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, VARY},
     rt,
     web::Bytes,
 };
-use flate2::{Compression, write::GzEncoder};
 use futures_util::{Stream, stream};
 use nizhal_core::{Principal, wire::PullRequest};
-use std::{
-    io::Write,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 const NDJSON: &str = "application/x-ndjson";
@@ -33,31 +29,6 @@ pub(super) fn asked(request: &HttpRequest) -> bool {
     accepted
         .flat_map(|value| value.split(','))
         .any(|range| range.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(NDJSON))
-}
-
-/// Whether the client asks for compression that we have.
-pub(super) fn asked_gzip(request: &HttpRequest) -> bool {
-    let ours = [Encoding::gzip(), Encoding::identity()];
-    AcceptEncoding::parse(request).is_ok_and(|asked| asked.negotiate(ours.iter()) == Some(Encoding::gzip()))
-}
-
-/// Lines on their way out, compressed or as they are.
-struct Packer(Option<GzEncoder<Vec<u8>>>);
-
-impl Packer {
-    fn new(gzip: bool) -> Self {
-        // The fastest level: the others take twice the time for a seventh less.
-        Self(gzip.then(|| GzEncoder::new(Vec::new(), Compression::fast())))
-    }
-
-    /// A line to its end: nothing of it waits for the next.
-    fn pack(&mut self, line: Vec<u8>, is_last: bool) -> Bytes {
-        let Some(encoder) = &mut self.0 else { return line.into() };
-        // Writing to a Vec cannot fail.
-        let _ = encoder.write_all(&line);
-        let _ = if is_last { encoder.try_finish() } else { encoder.flush() };
-        std::mem::take(encoder.get_mut()).into()
-    }
 }
 
 /// Streams a pull; what fails before the first line is an answer like any other.
@@ -138,9 +109,10 @@ fn body(
 mod tests {
     use super::*;
     use crate::testing;
-    use actix_web::{http::header::ACCEPT_ENCODING, test::TestRequest};
+    use actix_web::test::TestRequest;
     use flate2::write::GzDecoder;
     use futures_util::StreamExt;
+    use std::io::Write;
 
     #[test]
     fn who_asks_for_lines() {
@@ -169,19 +141,6 @@ mod tests {
         let last = Line::Last { line: b"{}".to_vec(), reset: false, rows: 1 };
         let sent: Vec<_> = body(server, told(), plain(), last, from).collect().await;
         assert!(matches!(&sent[..], [Ok(_)]), "{sent:?}");
-    }
-
-    #[test]
-    fn who_asks_for_compression() {
-        let asks =
-            |value: &str| asked_gzip(&TestRequest::default().insert_header((ACCEPT_ENCODING, value)).to_http_request());
-        for yes in ["gzip", "gzip, deflate, br, zstd", "br;q=1, gzip;q=0.5"] {
-            assert!(asks(yes), "{yes}");
-        }
-        for no in ["", "br", "zstd", "identity", "gzip;q=0", "identity;q=1, gzip;q=0.5"] {
-            assert!(!asks(no), "{no}");
-        }
-        assert!(!asked_gzip(&TestRequest::default().to_http_request()));
     }
 
     #[actix_web::test]

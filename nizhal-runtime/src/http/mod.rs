@@ -9,6 +9,7 @@ mod contract;
 mod cors;
 mod error;
 mod gate;
+mod gzip;
 mod health;
 mod limit;
 mod lines;

@@ -3,12 +3,12 @@
 use super::{
     bearer, body,
     error::{HttpError, respond},
-    lines, wire,
+    gzip, lines, wire,
 };
 use crate::{observe::PullEvent, server::Server};
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::header::{CACHE_CONTROL, ContentType},
+    http::header::{CACHE_CONTROL, CONTENT_ENCODING, ContentType, VARY},
     web::{Data, Payload},
 };
 use nizhal_core::wire::{PullRequest, Wire};
@@ -26,7 +26,7 @@ async fn answer(request: HttpRequest, mut payload: Payload, server: Data<Server>
     let begun = Instant::now();
     let wanted: PullRequest = body::parse(&body)?;
     if wire == Wire::Two && lines::asked(&request) {
-        return lines::answer(server.get_ref().clone(), principal, wanted, lines::asked_gzip(&request), begun).await;
+        return lines::answer(server.get_ref().clone(), principal, wanted, gzip::asked(&request), begun).await;
     }
     let device = wanted.device_id.clone();
     let page = server.engine().pull(&principal, wire, wanted).await?;
@@ -39,6 +39,16 @@ async fn answer(request: HttpRequest, mut payload: Payload, server: Data<Server>
         streamed: false,
         duration: begun.elapsed(),
     });
+    let (sent, is_packed) = match gzip::asked(&request) {
+        true => gzip::page(page.body).await,
+        false => (page.body.into(), false),
+    };
+    let mut response = HttpResponse::Ok();
     // Every answer is for one actor and one moment, not only those that reset.
-    Ok(HttpResponse::Ok().insert_header(ContentType::json()).insert_header((CACHE_CONTROL, "no-store")).body(page.body))
+    response.insert_header(ContentType::json()).insert_header((CACHE_CONTROL, "no-store"));
+    response.insert_header((VARY, "accept-encoding"));
+    if is_packed {
+        response.insert_header((CONTENT_ENCODING, "gzip"));
+    }
+    Ok(response.body(sent))
 }

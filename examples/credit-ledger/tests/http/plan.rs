@@ -55,12 +55,17 @@ impl World {
 
     /// What was run by the statements of this pull, each a plan.
     async fn plans(&self, pull: impl AsyncFnOnce()) -> Vec<Value> {
+        self.plans_of("with args as", pull).await
+    }
+
+    /// The same for statements that begin so.
+    async fn plans_of(&self, begin: &str, pull: impl AsyncFnOnce()) -> Vec<Value> {
         let before = self.cluster.log().len();
         pull().await;
         let mut found = Vec::new();
         // The plan is written when the statement ends, which may be just after its last row was sent.
         until("the plan of the pull", async || {
-            found = plans(&self.cluster.log()[before..]);
+            found = plans(begin, &self.cluster.log()[before..]);
             !found.is_empty()
         })
         .await;
@@ -68,15 +73,15 @@ impl World {
     }
 }
 
-/// The plans of pull statements in a log: `… plan:`, then the JSON, each line after a tab.
-fn plans(log: &str) -> Vec<Value> {
+/// The plans of statements that begin so in a log: `… plan:`, then the JSON, each line after a tab.
+fn plans(begin: &str, log: &str) -> Vec<Value> {
     log.split("plan:\n")
         .skip(1)
         .filter_map(|entry| {
             let json: String = entry.lines().take_while(|line| line.starts_with('\t')).collect();
             serde_json::from_str::<Value>(&json).ok()
         })
-        .filter(|entry| entry["Query Text"].as_str().is_some_and(|sql| sql.starts_with("with args as")))
+        .filter(|entry| entry["Query Text"].as_str().is_some_and(|sql| sql.starts_with(begin)))
         .map(|entry| entry["Plan"].clone())
         .collect()
 }
@@ -165,6 +170,40 @@ async fn every_scan_uses_its_index() {
     let mut device = world.app.device("narrow", "u101", "s1");
     let plans = world.plans(async || assert_eq!(device.page(None).await.changed.len() as u64, LIMIT)).await;
     assert_indexed(plans.last().unwrap(), 1 + 3 * (LIMIT + 1));
+}
+
+/// A first sync as a stream puts nothing in order, which would be done on the disk, and reads what is in the device's buckets.
+async fn a_streamed_first_sync_sorts_nothing() {
+    let mut world = World::new().await;
+    world.db.execute(ROWS).await;
+    world.db.execute("analyze").await;
+    // One shop of a hundred, and all of them.
+    for user in ["u101", "ana"] {
+        let device = world.app.device(&format!("streams {user}"), user, "s1").wire_two();
+        let plans = world
+            .plans_of("declare nizhal_rest", async || {
+                let request = device.pull_request(None).header("accept", "application/x-ndjson");
+                let body = request.send().await.expect("an answer").text().await.expect("all of it");
+                assert!(body.ends_with('\n') && body.contains("\"cursor\""), "{user}");
+            })
+            .await;
+        assert!(!plans.is_empty());
+        for plan in &plans {
+            let mut all = Vec::new();
+            nodes(plan, &mut all);
+            for node in all {
+                let what = node["Node Type"].as_str().unwrap_or_default();
+                assert!(!what.contains("Sort"), "{user}: {plan:#}");
+                // Who has all shops may have all read; an entry of one shop is one in a hundred.
+                assert!(user == "ana" || what != "Seq Scan" && visited(node) <= 10_000, "{user}: {plan:#}");
+            }
+        }
+    }
+}
+
+#[test]
+fn inv29_a_streamed_first_sync_sorts_nothing() {
+    run(a_streamed_first_sync_sorts_nothing());
 }
 
 #[test]

@@ -10,6 +10,7 @@ both![
     inv07_a_lost_bucket_is_named_with_its_rule,
     inv11_a_streamed_pull_is_one_snapshot,
     a_stream_is_compressed_for_who_asks,
+    a_page_is_compressed_for_who_asks,
     inv28_a_streamed_pull_takes_no_memory_of_its_size,
     inv05_a_cut_stream_changes_nothing,
     inv09_a_stream_of_deletes_ends_and_goes_on,
@@ -164,6 +165,30 @@ async fn a_stream_is_compressed_for_who_asks(app: App) {
     for (asked, encoding) in [("br", "identity"), ("gzip;q=0", "identity")] {
         drop(opened(device.pull_request(None), asked, encoding).await);
     }
+}
+
+async fn a_page_is_compressed_for_who_asks(app: App) {
+    let mut db = two_shops(&app).await;
+    fat(&mut db, 900).await;
+    let device = ana(&app);
+    let ask = async |asked: &str| {
+        let response = device.pull_request(None).header("accept-encoding", asked).send().await.expect("an answer");
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["vary"]),
+            (200, &"accept-encoding".parse().unwrap())
+        );
+        let encoding = response.headers().get("content-encoding").map(|encoding| encoding.to_str().unwrap().to_owned());
+        (encoding, response.bytes().await.expect("a body"))
+    };
+    let (encoding, plain) = ask("br").await;
+    assert_eq!((encoding, plain.first()), (None, Some(&b'{')));
+    let (encoding, packed) = ask("gzip, deflate, br").await;
+    assert_eq!(encoding.as_deref(), Some("gzip"));
+    let mut read = Vec::new();
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&packed[..]), &mut read).expect("it is whole");
+    let rows = |body: &[u8]| serde_json::from_slice::<Value>(body).expect("a page")["changed"].clone();
+    assert_eq!(rows(&read), rows(&plain));
+    assert!(packed.len() < plain.len() / 10, "{} of {}", packed.len(), plain.len());
 }
 
 async fn inv28_a_streamed_pull_takes_no_memory_of_its_size(app: App) {

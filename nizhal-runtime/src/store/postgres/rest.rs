@@ -21,10 +21,13 @@ use nizhal_core::{Rule, RuleTable};
 use sqlx::{AssertSqlSafe, Either, Executor, PgConnection};
 
 const DIALECT: Dialect = Dialect::Postgres;
-/// How many rows are asked for at once.
-const FETCH: usize = 5_000;
+/// How many rows are asked for at once. While the next ones are asked for the database has nothing to do, so not too few; what
+/// is under way when a reader leaves is read and thrown away, so not too many.
+const FETCH: usize = 20_000;
 /// A line is sent when it has this many bytes.
 const LINE: usize = 128 * 1024;
+/// The parameters before those of the buckets: the horizon, the version and the key to read after.
+const FIRST: usize = 2 + KEY_PARTS;
 
 /// The statements, one for each table of each rule.
 #[derive(Debug)]
@@ -63,34 +66,41 @@ impl RestSql {
     }
 }
 
-/// By the table's index `(scope, version, key)`. The limit is one that is never reached: it keeps the planner from pulling the
-/// scan up, and makes it hope for few rows, as it does in the statement of a pull.
+/// By the table's index `(scope, version, key)`, or as the planner likes, which sees the buckets, where they are much of the table.
+/// In no order: the rows of a large bucket would be sorted on the disk.
 fn declare(name: &str, rule: &Rule, synced: &RuleTable) -> String {
     let table = synced.table;
-    let params: Vec<String> = (0..rule.params.len()).map(|param| format!("p{param}")).collect();
-    // The first ones are: the horizon, the version and key to read after, the limit.
-    let first = 3 + KEY_PARTS;
-    let arrays: Vec<String> = (0..params.len()).map(|at| format!("${}::text[]", first + 1 + at)).collect();
-    let from = match arrays.as_slice() {
-        [] => "(select 1) p".to_owned(),
-        arrays => format!("unnest({}) as p({})", arrays.join(", "), params.join(", ")),
+    let array = |param: usize| format!("${}::text[]", FIRST + param + 1);
+    let (from, mut conditions) = match (rule.params.len(), synced.scope.as_slice()) {
+        (0, _) => (String::new(), Vec::new()),
+        (1, &[column]) => {
+            let column = &table.columns[column];
+            let held = format!("{} = any({}::{}[])", col("c", column), array(0), column.sql.postgres());
+            (String::new(), vec![held])
+        }
+        // Tuples are looked up one by one.
+        (params, _) => {
+            let (arrays, names): (Vec<_>, Vec<_>) = (0..params).map(|at| (array(at), format!("p{at}"))).unzip();
+            let from = format!("unnest({}) as p({}) cross join ", arrays.join(", "), names.join(", "));
+            (from, in_bucket(synced))
+        }
     };
     let version = format!("c.{}", quote(VERSION));
     let keys: Vec<String> = table.key_columns().map(|key| DIALECT.sort_text(&col("c", key), key.sql)).collect();
     let after: Vec<String> = (0..keys.len()).map(|part| format!("${}::text", 3 + part)).collect();
-    let keys = keys.join(", ");
-    let mut conditions = in_bucket(synced);
-    conditions.push(format!("({version}, {keys}) > ($2::int8, {})", after.join(", ")));
+    conditions.push(format!("({version}, {}) > ($2::int8, {})", keys.join(", "), after.join(", ")));
     conditions.push(format!("{version} <= $1::int8"));
-    conditions.push(format!("(c.{} is null)::int4 <> 0", quote(DELETED_AT)));
+    conditions.push(format!("c.{} is null", quote(DELETED_AT)));
     conditions.extend(synced.filters.iter().map(|filter| DIALECT.filter(table, filter, "c")));
     let columns: Vec<String> = sql::wire_columns(table).iter().map(|(name, _)| format!("c.{}", quote(name))).collect();
-    let columns = columns.join(", ");
+    // The limit is one that is never reached: it keeps the planner from pulling the scan up, so that it is done by an index for
+    // each tuple.
     format!(
-        "declare {name} no scroll cursor for select c.* from {from} cross join lateral (select {columns} from {} c where {} \
-         order by {version}, {keys} limit ${first}::int8) c",
+        "declare {name} no scroll cursor for select c.* from {from}lateral (select {} from {} c where {} limit {}) c",
+        columns.join(", "),
         quote(table.name),
         conditions.join(" and "),
+        i64::MAX,
     )
 }
 
@@ -133,7 +143,6 @@ impl Table {
         for part in parts.iter().map(String::as_str).chain(std::iter::repeat(LAST)).take(KEY_PARTS) {
             query = query.bind(part);
         }
-        query = query.bind(i64::MAX);
         for at in 0..first.params.len() {
             query = query.bind(buckets.iter().map(|bucket| bucket.params[at].as_str()).collect::<Vec<_>>());
         }
