@@ -59,8 +59,21 @@ pub(crate) fn count(number: usize) -> f64 {
 
 /// This process' resident memory in MB.
 pub(crate) fn rss_mb() -> f64 {
+    status_mb("VmRSS:")
+}
+
+/// By how many MB this process' resident memory rose at most while this was done.
+pub(crate) async fn risen_mb<T>(work: impl Future<Output = T>) -> (T, f64) {
+    let before = rss_mb();
+    // Forgets the peak so far.
+    std::fs::write("/proc/self/clear_refs", "5").expect("Linux counts the peak anew");
+    let done = work.await;
+    (done, status_mb("VmHWM:") - before)
+}
+
+fn status_mb(name: &str) -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
     let kb = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
     kb.unwrap_or_default() / 1024.0
 }
