@@ -1,6 +1,6 @@
 //! Invariant 29: a pull costs what it brings, not what the tables hold; read off the plans that Postgres ran.
 
-use crate::fixture::BINARY;
+use crate::{fixture::BINARY, wire2_pull::open};
 use nizhal_tests::{App, Cluster, Connection, Database, Durability, until};
 use serde_json::Value;
 
@@ -182,8 +182,7 @@ async fn a_streamed_first_sync_sorts_nothing() {
         let device = world.app.device(&format!("streams {user}"), user, "s1").wire_two();
         let plans = world
             .plans_of("declare nizhal_rest", async || {
-                let request = device.pull_request(None).header("accept", "application/x-ndjson");
-                let body = request.send().await.expect("an answer").text().await.expect("all of it");
+                let body = open(device.pull_request(None)).await.text().await.expect("all of it");
                 assert!(body.ends_with('\n') && body.contains("\"cursor\""), "{user}");
             })
             .await;

@@ -89,7 +89,7 @@ async fn inv07_a_lost_bucket_is_named_with_its_rule(app: App) {
 }
 
 /// Asks for lines.
-async fn open(request: RequestBuilder) -> Response {
+pub(crate) async fn open(request: RequestBuilder) -> Response {
     opened(request, "identity", "identity").await
 }
 
