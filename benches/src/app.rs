@@ -70,7 +70,7 @@ pub(crate) async fn add_entry(ctx: &mut Ctx<Claims>, args: AddEntry) -> Result<A
 
 async fn seed(db: &sea_orm::DatabaseTransaction) -> Result<()> {
     let member = MemberActive { shop_id: Set("s1".to_owned()), user_id: Set("ann".to_owned()) };
-    MemberEntity::insert(member).exec_without_returning(db).await?;
+    MemberEntity::insert(member).on_conflict_do_nothing().exec_without_returning(db).await?;
     Ok(())
 }
 
@@ -85,6 +85,11 @@ fn token_of(user: &str) -> String {
     issue_token(SECRET.as_bytes(), &claims, Duration::from_secs(86_400), now).expect("a token")
 }
 
+/// The app, on no database yet.
+pub(crate) fn declared(name: &str) -> Nizhal {
+    Nizhal::app(name).tables(tables![Entry, Member]).mutators(mutators![add_entry]).rules(rules())
+}
+
 /// A server in this process, on a free port.
 pub(crate) struct Running {
     server: Server,
@@ -97,10 +102,7 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) async fn start(database: &str) -> Self {
-        let server = Nizhal::app("bench")
-            .tables(tables![Entry, Member])
-            .mutators(mutators![add_entry])
-            .rules(rules())
+        let server = declared("bench")
             .seed(seed)
             .database_url(database)
             .auth_secret(SECRET)

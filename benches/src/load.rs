@@ -12,7 +12,12 @@ use std::{
 };
 
 async fn connect(server: &Running) -> Connection {
-    Connection::open(&server.url, &format!("authorization: Bearer {}\r\n", server.token)).await
+    connect_as(&server.url, &server.token).await
+}
+
+/// With a token of its own.
+async fn connect_as(url: &str, token: &str) -> Connection {
+    Connection::open(url, &format!("authorization: Bearer {token}\r\n")).await
 }
 
 /// A batch of new entries of one device, from this number on.
@@ -139,7 +144,7 @@ impl Times {
 
 /// Requests one after the other for a while.
 pub(crate) async fn repeat(url: &str, token: &str, path: &str, body: &str, period: Duration) -> Times {
-    let mut connection = Connection::open(url, &format!("authorization: Bearer {token}\r\n")).await;
+    let mut connection = connect_as(url, token).await;
     let (start, mut times) = (Instant::now(), Vec::new());
     while start.elapsed() < period {
         let begun = Instant::now();
@@ -149,15 +154,19 @@ pub(crate) async fn repeat(url: &str, token: &str, path: &str, body: &str, perio
     Times(times)
 }
 
-/// Pulls that bring nothing.
-pub(crate) async fn idle_pulls(server: &Running, cursor: &str, period: Duration) -> Times {
-    repeat(&server.url, &server.token, "/sync/pull", &format!("{{\"cursor\":\"{cursor}\"}}"), period).await
+/// Pulls of a user who has everything.
+pub(crate) async fn idle_pulls(server: &Running, user: &str, cursor: &str, period: Duration) -> Times {
+    let token = server.token_of(user);
+    let body = format!("{{\"cursor\":\"{cursor}\"}}");
+    let first = connect_as(&server.url, &token).await.post("/sync/pull", &body).await;
+    let page: Page<'_> = serde_json::from_slice(&first).expect("a page");
+    assert!(page.changed.is_empty() && !page.has_more, "there was something new");
+    repeat(&server.url, &token, "/sync/pull", &body, period).await
 }
 
 /// Pulls of one change, each of a change of its own made just before.
 pub(crate) async fn one_change(server: &Running, user: &str, mut cursor: String, times: usize) -> Times {
-    let token = server.token_of(user);
-    let mut connection = Connection::open(&server.url, &format!("authorization: Bearer {token}\r\n")).await;
+    let mut connection = connect_as(&server.url, &server.token_of(user)).await;
     let mut took = Vec::new();
     for at in 0..times {
         server.touch(at).await;

@@ -59,7 +59,12 @@ pub(crate) fn count(number: usize) -> f64 {
 
 /// This process' resident memory in MB.
 pub(crate) fn rss_mb() -> f64 {
-    status_mb("VmRSS:")
+    rss_mb_of("self")
+}
+
+/// The resident memory of this process, by its number, in MB.
+pub(crate) fn rss_mb_of(process: &str) -> f64 {
+    status_mb(process, "VmRSS:")
 }
 
 /// By how many MB this process' resident memory rose at most while this was done.
@@ -68,12 +73,12 @@ pub(crate) async fn risen_mb<T>(work: impl Future<Output = T>) -> (T, f64) {
     // Forgets the peak so far.
     std::fs::write("/proc/self/clear_refs", "5").expect("Linux counts the peak anew");
     let done = work.await;
-    (done, status_mb("VmHWM:") - before)
+    (done, status_mb("self", "VmHWM:") - before)
 }
 
-fn status_mb(name: &str) -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix(name));
-    let kb = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
-    kb.unwrap_or_default() / 1024.0
+fn status_mb(process: &str, name: &str) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("the process runs, on Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("Linux says so");
+    let kb: f64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+    kb / 1024.0
 }

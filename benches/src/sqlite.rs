@@ -3,9 +3,10 @@
 use crate::{
     Size,
     app::Running,
+    first_sync::FirstSync,
     limit, load,
     load::Pushes,
-    report::{Report, median, risen_mb, rss_mb},
+    report::{Report, median, rss_mb},
 };
 use nizhal_tests::TempDir;
 
@@ -46,21 +47,14 @@ pub(crate) async fn all(report: &mut Report, size: Size) {
 
 /// What pulls cost at this size of the table.
 async fn pulls(report: &mut Report, server: &Running, url: &str, rows: u32, size: Size) {
-    let (mut paged, mut streamed, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
-    let mut most_mb = 0.0_f64;
-    for _ in 0..size.rounds {
-        let (rate, mb) = risen_mb(load::streamed_sync(server, rows)).await;
-        streamed.push(rate);
-        most_mb = most_mb.max(mb);
-        theirs.push(limit::Sqlite::fetch(url).await);
-        paged.push(load::first_sync(server, rows).await.0);
-    }
-    let limit = Some(median(&theirs));
-    report.row(&format!("first sync of {rows} rows, streamed, rows a second"), median(&streamed), limit, "");
+    let first = FirstSync::measure(server, rows, size, async || limit::Sqlite::fetch(url).await).await;
+    let FirstSync { streamed, paged, limit, most_mb } = first;
+    let limit = Some(limit);
+    report.row(&format!("first sync of {rows} rows, streamed, rows a second"), streamed, limit, "");
     report.row(&format!("first sync of {rows} rows, streamed: memory above idle, at most, MB"), most_mb, None, "≤ 50");
-    report.row(&format!("first sync of {rows} rows, paged by 10,000"), median(&paged), limit, "");
+    report.row(&format!("first sync of {rows} rows, paged by 10,000"), paged, limit, "");
     let cursor = load::caught_up(server, "ann").await;
-    let idle = load::idle_pulls(server, &cursor, size.period / 2).await;
+    let idle = load::idle_pulls(server, "ann", &cursor, size.period / 2).await;
     report.row(&format!("pull with nothing new among {rows} rows, ms (p50)"), idle.ms(0.5), None, "≤ 1");
     let change = load::one_change(server, "ann", cursor, size.changes).await;
     report.row(&format!("pull of one change among {rows} rows, ms (p50)"), change.ms(0.5), None, "");

@@ -6,7 +6,7 @@ use crate::environment::{Clock, Connectivity, Credentials, Ids, RandomIds, Switc
 use crate::schema::{Schema, SchemaError};
 use crate::session::{Session, Settings, Status};
 use crate::store::{Lock, OtherUser, Place, SqliteStore, StoreError};
-use crate::transport::{HttpTransport, Transport, UrlError};
+use crate::transport::{HttpTransport, Transport, TransportError};
 use crate::watch::Changes;
 use nizhal_core::{Actor, MutatorEntry, Principal, Rule, Rules, TableDesc, wire::MutationResult};
 use std::path::Path;
@@ -23,9 +23,9 @@ pub enum SetupError {
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The server's address is none.
+    /// There is no way to the server.
     #[error(transparent)]
-    Url(#[from] UrlError),
+    Transport(#[from] TransportError),
     /// The lock beside the store cannot be made.
     #[error("the lock beside the store cannot be made")]
     Lock(#[source] std::io::Error),

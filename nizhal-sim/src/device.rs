@@ -65,7 +65,7 @@ impl Device {
     pub(crate) async fn new(kit: &Kit<'_>, at: usize, user: usize) -> Result<Self, String> {
         let path = kit.place.path(&format!("device-{at}.db"));
         let ids = Arc::new(Mutex::new(Random::of(&format!("device {at}"))));
-        let template = kit.place.path(&format!("template-{at}.db"));
+        let template = kit.place.shared(&format!("template-{at}.db"));
         if !template.exists() {
             open(kit, &template, 0, user, &ids).await?.close().await;
         }

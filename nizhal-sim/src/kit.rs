@@ -75,7 +75,7 @@ impl<'a> Kit<'a> {
         let users: Vec<Principal> = app.users().into_iter().map(|claims| Principal::new(claims, None)).collect();
         assert!(!users.is_empty() && !mutators.is_empty(), "the app needs users and mutators");
         let place = Place::new();
-        let template = place.path("template.db");
+        let template = place.shared("template.db");
         let store = connect(&template, &versions[0]).await;
         let provisioned = store.provision().await;
         provisioned.unwrap_or_else(|error| panic!("the app's tables cannot be made: {error:?}"));

@@ -3,9 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// A directory of one simulation.
+/// A directory of one simulation: what all lives share, and a directory for each of them.
+///
+/// No life has a path that another one had: a connection that was dropped closes in a thread of its own, and SQLite's last
+/// one takes the journal away by its name, which by then could be the next life's.
 #[derive(Debug)]
-pub(crate) struct Place(PathBuf);
+pub(crate) struct Place {
+    root: PathBuf,
+    life: AtomicU64,
+}
 
 static MADE: AtomicU64 = AtomicU64::new(0);
 
@@ -13,27 +19,56 @@ impl Place {
     pub(crate) fn new() -> Self {
         let memory = Path::new("/dev/shm");
         let base = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
-        let path = base.join(format!("nizhal-sim-{}-{}", std::process::id(), MADE.fetch_add(1, Relaxed)));
-        std::fs::create_dir_all(&path).unwrap_or_else(|error| panic!("{} is not made: {error}", path.display()));
-        Self(path)
+        let root = base.join(format!("nizhal-sim-{}-{}", std::process::id(), MADE.fetch_add(1, Relaxed)));
+        let place = Self { root, life: AtomicU64::new(0) };
+        place.make();
+        place
     }
 
+    /// A file that all lives share.
+    pub(crate) fn shared(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// A file of this life.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        self.directory().join(name)
     }
 
-    /// Takes away all files but the template.
+    /// Takes away this life's files; the next one has a directory of its own.
     pub(crate) fn clear(&self) {
-        for file in std::fs::read_dir(&self.0).into_iter().flatten().flatten() {
-            if !file.file_name().to_string_lossy().starts_with("template") {
-                let _ = std::fs::remove_file(file.path());
-            }
-        }
+        // What still closes there may be quicker with a file, then the rest goes with the whole.
+        let _ = std::fs::remove_dir_all(self.directory());
+        self.life.fetch_add(1, Relaxed);
+        self.make();
+    }
+
+    fn directory(&self) -> PathBuf {
+        self.root.join(self.life.load(Relaxed).to_string())
+    }
+
+    fn make(&self) {
+        let path = self.directory();
+        std::fs::create_dir_all(&path).unwrap_or_else(|error| panic!("{} is not made: {error}", path.display()));
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        let _ = std::fs::remove_dir_all(&self.root);
     }
+}
+
+#[test]
+fn no_life_has_the_paths_of_another() {
+    let place = Place::new();
+    let (kept, before) = (place.shared("template.db"), place.path("server.db"));
+    for file in [&kept, &before] {
+        std::fs::write(file, "").unwrap();
+    }
+    place.clear();
+    assert!(kept.exists() && !before.exists());
+    let after = place.path("server.db");
+    assert_ne!(after, before);
+    std::fs::write(after, "").unwrap();
 }

@@ -21,6 +21,7 @@ mod raw;
 mod server;
 mod socket;
 mod temp;
+mod tls;
 pub mod token;
 mod wait;
 
@@ -35,4 +36,5 @@ pub use raw::{RawFrame, RawSocket, raise_file_limit};
 pub use server::{Address, Server, SetUp, verb};
 pub use socket::{Frame, Socket};
 pub use temp::TempDir;
+pub use tls::{TlsFront, certify};
 pub use wait::{DEADLINE, until, within};

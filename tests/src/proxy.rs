@@ -86,7 +86,7 @@ async fn carry(
             return;
         }
     };
-    let Ok(upstream) = TcpStream::connect(server.at("").trim_start_matches("http://")).await else { return };
+    let Ok(upstream) = TcpStream::connect(server.host()).await else { return };
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = upstream.into_split();
     let cut = tokio::select! {

@@ -51,6 +51,17 @@ impl RawSocket {
         Ok(if status == 101 { Ok(socket) } else { Err(status) })
     }
 
+    /// The same, until its first presence state: then it hears all that is told.
+    ///
+    /// # Panics
+    /// When it is refused, or the connection goes.
+    pub async fn come(address: &str, token: &str) -> Self {
+        let opened = Self::open(address, token).await.expect("an answer");
+        let mut socket = opened.unwrap_or_else(|status| panic!("refused with {status}"));
+        socket.text("presence:state:").await.expect("a state");
+        socket
+    }
+
     /// The next frame.
     ///
     /// # Errors

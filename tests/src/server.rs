@@ -21,6 +21,11 @@ impl Address {
     pub fn at(&self, path: &str) -> String {
         format!("{}{path}", lock(&self.0))
     }
+
+    /// `127.0.0.1:<port>`.
+    pub fn host(&self) -> String {
+        self.at("").trim_start_matches("http://").to_owned()
+    }
 }
 
 /// What a server is started with.

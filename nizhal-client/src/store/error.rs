@@ -34,21 +34,31 @@ pub enum StoreError {
 /// now, or may not be: such a file is left alone.
 const LOST: [i64; 2] = [11, 26];
 
+/// Whether the file itself is broken or gone.
+pub(super) fn is_loss(error: &DbErr) -> bool {
+    match error {
+        DbErr::Exec(RuntimeErr::SqlxError(error))
+        | DbErr::Query(RuntimeErr::SqlxError(error))
+        | DbErr::Conn(RuntimeErr::SqlxError(error)) => tells_of_loss(error),
+        _ => false,
+    }
+}
+
+fn tells_of_loss(error: &sqlx::Error) -> bool {
+    // Extended codes carry the primary one in their lowest byte.
+    let primary = sqlite_code(error).and_then(|code| code.parse::<i64>().ok()).map(|code| code & 0xff);
+    primary.is_some_and(|code| LOST.contains(&code))
+}
+
 impl StoreError {
     /// Whether the file itself is broken or gone.
     pub fn is_lost(&self) -> bool {
-        let code = match self {
-            Self::Sqlx(error) => sqlite_code(error),
-            Self::Db(DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) => {
-                sqlite_code(error)
-            }
-            Self::Db(DbErr::Conn(RuntimeErr::SqlxError(error))) => sqlite_code(error),
-            Self::Broken(_) => return true,
-            _ => None,
-        };
-        // Extended codes carry the primary one in their lowest byte.
-        let primary = code.and_then(|code| code.parse::<i64>().ok()).map(|code| code & 0xff);
-        primary.is_some_and(|code| LOST.contains(&code))
+        match self {
+            Self::Sqlx(error) => tells_of_loss(error),
+            Self::Db(error) => is_loss(error),
+            Self::Broken(_) => true,
+            _ => false,
+        }
     }
 
     /// The failure as the schedule takes it.

@@ -193,17 +193,20 @@ impl SqliteStore {
         self.path.as_ref().is_none_or(|path| path.exists())
     }
 
-    /// Does it, and notes when the file turned out to be broken: the next opening makes it anew.
+    /// Does it, and notes when the file turned out to be broken.
     async fn noting<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        let done = work.await;
-        if let (Err(error), Some(path)) = (&done, &self.path)
+        work.await.inspect_err(|error| self.note_loss(error))
+    }
+
+    /// Marks a file that is broken: the next opening makes it anew.
+    fn note_loss(&self, error: &StoreError) {
+        if let Some(path) = &self.path
             && error.is_lost()
             && path.exists()
             && let Err(error) = rebuild::mark(path, &error.failure().message)
         {
             tracing::error!(%error, "the broken store cannot be marked as such");
         }
-        done
     }
 
     /// Closes the file.
@@ -218,7 +221,13 @@ impl Store for SqliteStore {
         Box::pin(self.noting(self.glance()))
     }
     fn mutate<'a>(&'a self, draft: Draft) -> BoxFuture<'a, Result<Written, MutateError>> {
-        Box::pin(self.write(draft))
+        Box::pin(async {
+            self.write(draft).await.inspect_err(|error| {
+                if let MutateError::Store(error) = error {
+                    self.note_loss(error);
+                }
+            })
+        })
     }
     fn begin_pull(&self) -> BoxFuture<'_, Result<Asked, StoreError>> {
         Box::pin(self.noting(self.ask()))

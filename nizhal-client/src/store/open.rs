@@ -225,19 +225,19 @@ async fn connect(
         // A first sync's indexes grow at any place: that they do so in memory spares writing them again and again.
         .connect_with(options.clone().pragma("cache_size", "-8000"))
         .await?;
-    let readers = match path {
-        None => writer.clone(),
+    let (readers, anchor) = match path {
+        None => (writer.clone(), Some(options.connect().await?)),
         Some(_) => {
-            SqlitePoolOptions::new()
-                .max_connections(4)
-                .acquire_timeout(Duration::from_secs(30))
-                .connect_with(options.clone().pragma("query_only", "on"))
-                .await?
+            let four = SqlitePoolOptions::new().max_connections(4).acquire_timeout(Duration::from_secs(30));
+            match four.connect_with(options.pragma("query_only", "on")).await {
+                Ok(readers) => (readers, None),
+                Err(error) => {
+                    // What closes on its own could take away the journal of a file that is made anew.
+                    writer.close().await;
+                    return Err(error.into());
+                }
+            }
         }
-    };
-    let anchor = match path {
-        None => Some(options.connect().await?),
-        Some(_) => None,
     };
     Ok((writer, readers, anchor))
 }

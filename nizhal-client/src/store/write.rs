@@ -1,6 +1,6 @@
 //! A mutation of the app's own: its effect here and its place in the outbox, in one transaction.
 
-use super::{StoreError, Touched, replay::Entry, tx::Tx};
+use super::{StoreError, Touched, error::is_loss, replay::Entry, tx::Tx};
 use crate::session::Memory;
 use nizhal_core::{DateTimeUtc, Error, Hlc, HlcClock, NodeId};
 use sea_orm::Value;
@@ -97,6 +97,7 @@ impl Tx<'_> {
                 }
                 Err(Error::Rejected(reason)) => return Err(MutateError::Rejected(reason)),
                 Err(Error::InvalidArgs(reason)) => return Err(MutateError::InvalidArgs(reason)),
+                Err(Error::Db(error)) if is_loss(&error) => return Err(StoreError::from(error).into()),
                 Err(error) => return Err(MutateError::Failed(error)),
             }
             self.run("update _nizhal_meta set capture = 0", []).await?;

@@ -4,7 +4,11 @@ use super::{Body, Frame, Frames, Request, Response, Transport};
 use crate::session::{Failure, FailureKind};
 use futures_util::{SinkExt as _, StreamExt as _};
 use nizhal_core::__private::BoxFuture;
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::{net::TcpStream, time::timeout};
@@ -15,10 +19,22 @@ use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream};
 const SILENCE: Duration = Duration::from_secs(30);
 const CONNECT: Duration = Duration::from_secs(15);
 
-/// A base URL that is none.
+/// Why there is no way to a server.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is no server's address: write one like https://example.com, without a query")]
-pub struct UrlError(String);
+#[non_exhaustive]
+pub enum TransportError {
+    /// The address is none.
+    #[error("`{0}` is no server's address: write one like https://example.com, without a query")]
+    Url(String),
+    /// The authority is none.
+    #[error(
+        "the authority holds no certificate that can be read: give it as PEM, from `-----BEGIN CERTIFICATE-----` on"
+    )]
+    Authority,
+    /// The configuration of TLS does not fit.
+    #[error("TLS cannot be set up")]
+    Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
 
 /// One server.
 #[derive(Clone)]
@@ -33,22 +49,47 @@ impl HttpTransport {
     ///
     /// # Errors
     /// When the address is none.
-    pub fn new(base: &str) -> Result<Self, UrlError> {
-        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    pub fn new(base: &str) -> Result<Self, TransportError> {
+        Self::trusting(base, web())
+    }
+
+    /// The same, and trusted too when an authority of one's own signed its certificate, as inside a company's network; `pem` holds the
+    /// authority's certificates.
+    ///
+    /// ```
+    /// # use nizhal_client::transport::{HttpTransport, TransportError};
+    /// let wrong = HttpTransport::with_authority("https://ledger.internal", b"no certificate");
+    /// assert!(matches!(wrong, Err(TransportError::Authority)));
+    /// ```
+    ///
+    /// # Errors
+    /// When the address is none, or `pem` holds no certificate.
+    pub fn with_authority(base: &str, pem: &[u8]) -> Result<Self, TransportError> {
+        let mut roots = web();
+        let mut found = false;
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            let certificate = certificate.map_err(|_| TransportError::Authority)?;
+            roots.add(certificate).map_err(|_| TransportError::Authority)?;
+            found = true;
+        }
+        if found { Self::trusting(base, roots) } else { Err(TransportError::Authority) }
+    }
+
+    fn trusting(base: &str, roots: RootCertStore) -> Result<Self, TransportError> {
         let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
-            .map_err(|error| UrlError(error.to_string()))?
+            .map_err(|error| TransportError::Tls(error.into()))?
             .with_root_certificates(roots)
             .with_no_client_auth();
         Self::with_tls(base, tls)
     }
 
-    /// The same with another opinion on whom to trust.
+    /// The same with another configuration of TLS: a certificate of the device's own, say.
     ///
     /// # Errors
     /// When the address is none.
-    pub fn with_tls(base: &str, tls: ClientConfig) -> Result<Self, UrlError> {
-        let wrong = || UrlError(base.to_owned());
+    pub fn with_tls(base: &str, tls: ClientConfig) -> Result<Self, TransportError> {
+        let wrong = || TransportError::Url(base.to_owned());
         let http = base.starts_with("http://") || base.starts_with("https://");
         let url: reqwest::Url = base.parse().map_err(|_| wrong())?;
         if !http || url.host_str().is_none() || url.query().is_some() {
@@ -56,13 +97,29 @@ impl HttpTransport {
         }
         let client = reqwest::Client::builder().tls_backend_preconfigured(tls.clone()).connect_timeout(CONNECT);
         // An answer that is elsewhere is not our server's; a portal of a hotel redirects, too.
-        let client = client.redirect(reqwest::redirect::Policy::none()).build().map_err(|_| wrong())?;
+        let client = client.redirect(reqwest::redirect::Policy::none()).build();
+        let client = client.map_err(|error| TransportError::Tls(error.into()))?;
         Ok(Self { base: base.trim_end_matches('/').to_owned(), http: client, tls: Arc::new(tls) })
     }
 }
 
-fn network(error: impl std::fmt::Display) -> Failure {
-    Failure::new(FailureKind::Network, "network", error.to_string())
+/// The web's usual authorities.
+fn web() -> RootCertStore {
+    RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }
+}
+
+/// With all its causes: that a certificate is not trusted stands in the last.
+fn network(error: impl std::error::Error) -> Failure {
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !message.contains(&text) {
+            message = format!("{message}: {text}");
+        }
+        cause = error.source();
+    }
+    Failure::new(FailureKind::Network, "network", message)
 }
 
 fn silent<T>(_: T) -> Failure {

@@ -4,7 +4,9 @@ mod abort;
 mod http;
 
 pub(crate) use abort::{Abortable, Given, unless};
-pub use http::{HttpTransport, UrlError};
+pub use http::{HttpTransport, TransportError};
+/// The TLS that [`HttpTransport::with_tls`] is configured in.
+pub use rustls;
 
 use crate::session::Failure;
 use nizhal_core::__private::BoxFuture;

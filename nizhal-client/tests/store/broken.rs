@@ -4,7 +4,7 @@ use crate::app::{Device, item, page};
 use crate::open::{databases, place};
 use crate::run;
 use nizhal::client::store::{Lock, Notice, OtherUser, Saved, Store as _};
-use nizhal::client::{StoreError, session::FailureKind};
+use nizhal::client::{MutateError, StoreError, session::FailureKind};
 use nizhal_tests::TempDir;
 use serde_json::{Value, json};
 use std::os::unix::fs::FileExt as _;
@@ -84,6 +84,25 @@ fn inv27_what_waits_and_what_is_parked_survive_damaged_rows() {
         assert_eq!((ana.items().await.len(), ana.store.parked().await.unwrap().len()), (3_002, 2));
         ana.store.close().await;
         assert_eq!(open(&dir).await.notices, [], "that is told once");
+    });
+}
+
+#[test]
+fn inv27_a_mutation_that_comes_by_the_damage_has_the_file_made_anew() {
+    run(async {
+        // In what the mutator reads, and in what is written for it.
+        for table in ["items", "_nizhal_outbox"] {
+            let dir = TempDir::new("device");
+            let path = file(&dir, 3).await;
+            damage(&path, table, |_, _| true).await;
+            let ana = open(&dir).await;
+            assert_eq!(ana.notices, [], "{table}");
+            let error = ana.try_mutate("put", json!({"id": "row-0001", "name": "N"})).await.unwrap_err();
+            assert!(matches!(&error, MutateError::Store(error) if error.is_lost()), "{table}: {error:?}");
+            ana.store.close().await;
+            let (outbox, parked) = rebuilt(&open(&dir).await);
+            assert_eq!((outbox.saved + outbox.lost.unwrap(), parked), (3, ALL(1)), "{table}");
+        }
     });
 }
 

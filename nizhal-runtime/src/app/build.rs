@@ -74,7 +74,7 @@ impl Nizhal {
                         "NIZHAL_JWT_AUDIENCE is not set: tokens that the issuer made for other apps are taken too"
                     );
                 }
-                let jwks = keys.insert(Arc::new(Jwks::open(source.clone()).await?));
+                let jwks = keys.insert(Arc::new(Jwks::open(source.clone(), settings.jwks_ca.as_deref()).await?));
                 (claims.by_keys)(jwks.clone(), Expected::of(&settings))
             }
             (None, None) => {

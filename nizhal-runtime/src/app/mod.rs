@@ -268,6 +268,12 @@ impl Nizhal {
         self.set(move |settings| settings.jwks = Some(source))
     }
 
+    /// Overrides `NIZHAL_JWKS_CA`.
+    pub fn jwks_ca(self, path: impl Into<std::path::PathBuf>) -> Self {
+        let path = path.into();
+        self.set(|settings| settings.jwks_ca = Some(path))
+    }
+
     /// Overrides `NIZHAL_JWT_AUDIENCE`.
     pub fn jwt_audience(self, audience: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let audience = audience.into_iter().map(Into::into).collect();

@@ -94,6 +94,15 @@ pub(crate) enum Decoded {
     Elsewhere(Cursor, String),
 }
 
+impl Decoded {
+    /// How far each lane was read; the buckets may be elsewhere.
+    pub(crate) fn lanes(&self) -> &[Lane] {
+        match self {
+            Self::Whole(cursor) | Self::Elsewhere(cursor, _) => &cursor.lanes,
+        }
+    }
+}
+
 /// A set of bucket lists too long for a cursor, to be kept under the hash of its content.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Spilled {

@@ -13,8 +13,9 @@ pub(super) struct Room {
     pub(super) whole_versions: bool,
 }
 
-/// What to ask the database for, so that these lanes can be read within the room.
-pub(super) fn ask<'a>(asked: Asked<'a>, lanes: &'a [Lane], horizon: i64, room: Room) -> Ask<'a> {
+/// What to ask the database for, so that these lanes can be read within the room; `gained` changes of the buckets that are in none
+/// of them.
+pub(super) fn ask<'a>(asked: Asked<'a>, lanes: &'a [Lane], horizon: i64, room: Room, gained: usize) -> Ask<'a> {
     let last = lanes.len().saturating_sub(1);
     let read = |(at, lane): (usize, &'a Lane)| {
         // As much as `read` will take at most.
@@ -29,7 +30,7 @@ pub(super) fn ask<'a>(asked: Asked<'a>, lanes: &'a [Lane], horizon: i64, room: R
         principal: asked.principal,
         client: asked.request.device_id.as_deref(),
         lanes: lanes.iter().enumerate().map(read).collect(),
-        gained: room.rows,
+        gained,
         max_bytes: room.bytes,
         max_buckets: asked.max_buckets,
     }

@@ -95,11 +95,10 @@ impl Engine {
     }
 
     async fn send_lines(&self, principal: &Principal, request: &PullRequest, lines: &Lines) -> Result<(), PullError> {
-        let asked = Asked { principal, max_buckets: self.max_buckets, wire: Wire::Two, request };
-        let mut snapshot = self.store.snapshot().await?;
-        snapshot.hold(lines.patience.as_secs() + SLACK_S).await?;
+        let hold_s = Some(lines.patience.as_secs() + SLACK_S);
+        let asked = Asked { principal, max_buckets: self.max_buckets, wire: Wire::Two, request, hold_s };
         let (mut all, mut page) = (self.page(), self.page());
-        let (mut begun, mut has_more) = self.begin(asked, snapshot, ROOM, &mut page).await?;
+        let (mut begun, mut has_more) = self.begin(asked, ROOM, &mut page).await?;
         let mut rows = 0;
         if has_more {
             // What was read with the cursor comes first.

@@ -2,6 +2,7 @@
 
 mod bucket;
 mod cursor;
+mod guess;
 mod job;
 mod lane;
 mod lines;
@@ -23,6 +24,7 @@ use crate::{
     schema::Schema,
     store::{Store, StoreError},
 };
+use guess::Guess;
 use nizhal_core::{DateTimeUtc, HlcClock, NodeId, Principal, TableDesc, Uuid};
 use scope::Choices;
 use std::{
@@ -62,6 +64,8 @@ pub struct Engine {
     rules: BTreeMap<String, String>,
     /// The epoch and the secret that were read last; each answer shows whether they still hold.
     keys: Mutex<Keys>,
+    /// Whether the next pull will find something new.
+    guess: Mutex<Guess>,
 }
 
 /// What cursors are read by.
@@ -122,6 +126,7 @@ impl Engine {
             fingerprint,
             rules,
             keys: Mutex::default(),
+            guess: Mutex::default(),
         }
     }
 

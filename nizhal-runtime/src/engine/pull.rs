@@ -7,7 +7,7 @@ use super::{
     page::{Ending, Page},
     scope::Choices,
 };
-use crate::store::{Clock, Frame, Position, Snapshot, life};
+use crate::store::{Clock, Frame, Glance, Position, Snapshot, life};
 use nizhal_core::{
     Principal, Rule, RuleTable,
     wire::{PullRequest, Wire},
@@ -38,15 +38,8 @@ impl Engine {
         let limit = usize::try_from(limit).unwrap_or(1);
         let mut page = self.page();
         let room = Room { rows: limit, bytes: MAX_PAGE_BYTES, whole_versions: wire == Wire::Two };
-        let snapshot = self.store.snapshot().await?;
-        let (begun, has_more) = self
-            .begin(
-                Asked { principal, max_buckets: self.max_buckets, wire, request: &request },
-                snapshot,
-                room,
-                &mut page,
-            )
-            .await?;
+        let asked = Asked { principal, max_buckets: self.max_buckets, wire, request: &request, hold_s: None };
+        let (begun, has_more) = self.begin(asked, room, &mut page).await?;
         let ending = self.end(begun, has_more).await?;
         let reset = ending.reset;
         let rows = page.row_count();
@@ -61,28 +54,35 @@ impl Engine {
     pub(super) async fn begin<'a>(
         &'a self,
         asked: Asked<'a>,
-        mut snapshot: Snapshot<'a>,
         room: Room,
         page: &mut Page,
     ) -> Result<(Begun<'a>, bool), PullError> {
-        let Asked { principal, wire, request, .. } = asked;
+        let Asked { principal, wire, request, mut hold_s, .. } = asked;
         let text = &request.cursor.0;
         let mut keys = self.keys();
+        let mut decoded = Cursor::decode(text, &keys.secret);
+        let mut snapshot = self.open(asked, decoded.as_ref().map_or(&[], Decoded::lanes)).await?;
         let mut other: Option<Vec<Lane>> = None;
         loop {
-            let held = held(&mut snapshot, text, &keys).await?;
+            // Another time the keys may be others.
+            let cursor = decoded.take().or_else(|| Cursor::decode(text, &keys.secret));
+            let held = held(&mut snapshot, cursor, &keys).await?;
             let mut lanes = match other.take() {
                 Some(lanes) => lanes,
                 None => held.as_ref().map(|held| held.lanes.clone()).unwrap_or_default(),
             };
             let clock = snapshot.clock().clone();
+            let quiet = snapshot.has_frame() && are_done(&lanes, clock.horizon);
+            if let Some(seconds) = hold_s.filter(|_| !quiet) {
+                snapshot.hold(seconds).await?;
+            }
             let life = life::name(&clock.lives);
             // Before anything else is read, for the answer keeps the snapshot; once a device and life.
             let of_lost_life = match &held {
                 Some(held) if held.life != life => !snapshot.has_lived(&held.life, held.place).await?,
                 _ => false,
             };
-            let ask = ask(asked, &lanes, clock.horizon, room);
+            let ask = ask(asked, &lanes, clock.horizon, room, if quiet { 0 } else { room.rows });
             let mut answer = snapshot.ask(&ask).await?;
             let frame = answer.frame.clone();
             self.same_rules(&frame.rules)?;
@@ -117,7 +117,7 @@ impl Engine {
             if lanes != start.lanes {
                 drop(answer);
                 // In one moment with what comes next, so that the second time it must fit.
-                snapshot.hold(SECOND_LOOK_S).await?;
+                hold_s = hold_s.or(Some(SECOND_LOOK_S));
                 other = Some(start.lanes);
                 continue;
             }
@@ -129,12 +129,34 @@ impl Engine {
         }
     }
 
+    /// Where the pull reads; with the frame, where this server has heard of nothing that the cursor lacks. Heard is not known: the
+    /// clock tells.
+    async fn open(&self, asked: Asked<'_>, lanes: &[Lane]) -> Result<Snapshot<'_>, PullError> {
+        let heard = self.hub.heard();
+        let guess = || self.guess.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = *guess();
+        let is_quiet = before.horizon(heard).is_some_and(|horizon| are_done(lanes, horizon));
+        let snapshot = if is_quiet && before.is_trusted() {
+            let client = asked.request.device_id.as_deref();
+            self.store.glance(Glance { principal: asked.principal, client }).await?
+        } else {
+            self.store.snapshot().await?
+        };
+        let horizon = snapshot.clock().horizon;
+        let mut guess = guess();
+        if is_quiet {
+            guess.judge(are_done(lanes, horizon));
+        }
+        guess.learn(heard, horizon);
+        Ok(snapshot)
+    }
+
     /// Takes the next changes of a snapshot that is held into the page; true when more wait.
     pub(super) async fn go_on(&self, begun: &mut Begun<'_>, room: Room, page: &mut Page) -> Result<bool, PullError> {
         let horizon = begun.snapshot.clock().horizon;
         let mut lanes = std::mem::take(&mut begun.lanes);
         let asking = lanes.clone();
-        let ask = ask(begun.asked, &asking, horizon, room);
+        let ask = ask(begun.asked, &asking, horizon, room, room.rows);
         let mut answer = begun.snapshot.ask(&ask).await?;
         let has_more = read(&mut answer, &mut lanes, horizon, room, page).await?;
         keep_rows_still_shown(&mut answer, &begun.scope, page).await?;
@@ -198,9 +220,14 @@ impl Engine {
     }
 }
 
+/// Whether a client holds all up to the horizon, of what it held before.
+fn are_done(lanes: &[Lane], horizon: i64) -> bool {
+    !lanes.is_empty() && lanes.iter().all(|lane| lane.is_done(horizon))
+}
+
 /// The cursor, when it is one of ours and of this epoch.
-async fn held(snapshot: &mut Snapshot<'_>, text: &str, keys: &Keys) -> Result<Option<Cursor>, PullError> {
-    let cursor = match Cursor::decode(text, &keys.secret) {
+async fn held(snapshot: &mut Snapshot<'_>, decoded: Option<Decoded>, keys: &Keys) -> Result<Option<Cursor>, PullError> {
+    let cursor = match decoded {
         None => None,
         Some(Decoded::Whole(cursor)) => Some(cursor),
         Some(Decoded::Elsewhere(cursor, id)) => {
@@ -217,6 +244,8 @@ pub(super) struct Asked<'a> {
     pub(super) max_buckets: usize,
     pub(super) wire: Wire,
     pub(super) request: &'a PullRequest,
+    /// How long the moment that it reads may last between two statements; nothing where one statement is enough.
+    pub(super) hold_s: Option<u64>,
 }
 
 /// A pull under way.

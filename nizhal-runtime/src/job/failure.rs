@@ -27,7 +27,7 @@ impl Failure {
             Error::Rejected(reason) => Self::Final(reason.clone()),
             Error::InvalidArgs(reason) => Self::Again(format!("the arguments do not fit: {reason}")),
             Error::Db(cause) => match fault(cause) {
-                Fault::Retry | Fault::Unavailable => Self::Transient,
+                Fault::Retry | Fault::Unavailable | Fault::Pooler => Self::Transient,
                 Fault::Constraint => Self::Again("the data breaks a constraint of the database".to_owned()),
                 Fault::Bug => Self::Again("the database refused a statement".to_owned()),
             },

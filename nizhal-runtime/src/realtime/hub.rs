@@ -23,6 +23,7 @@ struct Inner {
     sockets: AtomicU64,
     subscriptions: AtomicU64,
     pings_sent: AtomicU64,
+    heard: AtomicU64,
     /// What other servers are to hear.
     outbox: Outbox,
 }
@@ -47,6 +48,7 @@ impl Hub {
 
     /// Tells the listeners of this server.
     pub(crate) fn deliver(&self, buckets: &[Bucket]) {
+        self.inner.heard.fetch_add(1, Relaxed);
         let listeners = self.inner.listeners.read().unwrap_or_else(PoisonError::into_inner);
         for bucket in buckets {
             for queue in listeners.get(bucket).into_iter().flat_map(HashMap::values) {
@@ -57,6 +59,7 @@ impl Hub {
 
     /// Tells every listener of this server to pull, and to ask what it may hear: something may have been missed.
     pub fn ping_all(&self) {
+        self.inner.heard.fetch_add(1, Relaxed);
         let listeners = self.inner.listeners.read().unwrap_or_else(PoisonError::into_inner);
         for (bucket, queues) in listeners.iter() {
             for queue in queues.values() {
@@ -91,6 +94,11 @@ impl Hub {
             Listener { id, hub: self.clone(), queue: Arc::new(Queue::of(held.clone())), buckets: Arc::default(), held };
         listener.watch();
         listener
+    }
+
+    /// How often it was said here that somebody wrote.
+    pub(crate) fn heard(&self) -> u64 {
+        self.inner.heard.load(Relaxed)
     }
 
     /// Notes that ping frames went out.

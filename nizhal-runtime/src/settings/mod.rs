@@ -98,6 +98,8 @@ pub struct Settings {
     pub metrics_open: bool,
     /// `NIZHAL_JWKS`: where the keys are that verify tokens, a file or a URL; without it tokens are HS256.
     pub jwks: Option<JwksSource>,
+    /// `NIZHAL_JWKS_CA`: the certificates of the authority that the keys' server is trusted by, in place of the web's usual ones.
+    pub jwks_ca: Option<PathBuf>,
     /// `NIZHAL_JWT_AUDIENCE`: tokens must be for one of these; for anybody when there are none.
     pub jwt_audience: Vec<String>,
     /// `NIZHAL_JWT_ISSUER`: who must have issued tokens.
@@ -135,6 +137,7 @@ impl Settings {
             max_buckets: crate::engine::MAX_BUCKETS,
             metrics_open: false,
             jwks: None,
+            jwks_ca: None,
             jwt_audience: Vec::new(),
             jwt_issuer: None,
             realtime: RealtimeSettings::default(),
@@ -188,7 +191,7 @@ impl Settings {
             settings.audit_days = parse::audit_days(&value)?;
         }
         if let Some(value) = said("NIZHAL_AUDIT_ARGS") {
-            settings.audit_args = parse::on_or_off("NIZHAL_AUDIT_ARGS", &value)?;
+            settings.audit_args = parse::switch("NIZHAL_AUDIT_ARGS", &value)?;
         }
         if let Some(value) = said("NIZHAL_MAX_BUCKETS") {
             settings.max_buckets = parse::max_buckets(&value)?;
@@ -199,6 +202,7 @@ impl Settings {
         if let Some(value) = said("NIZHAL_JWKS") {
             settings.jwks = Some(parse::jwks(&value)?);
         }
+        settings.jwks_ca = said("NIZHAL_JWKS_CA").map(|path| path.trim().into());
         if let Some(value) = said("NIZHAL_JWT_AUDIENCE") {
             settings.jwt_audience = parse::audience(&value)?;
         }

@@ -144,14 +144,6 @@ pub(super) fn audit_days(value: &str) -> Result<Option<u32>, SettingsError> {
     Ok(Some(days))
 }
 
-pub(super) fn on_or_off(name: &'static str, value: &str) -> Result<bool, SettingsError> {
-    match value.trim() {
-        "on" => Ok(true),
-        "off" => Ok(false),
-        _ => Err(invalid(name, value, "`on` or `off`")),
-    }
-}
-
 pub(super) fn max_buckets(value: &str) -> Result<usize, SettingsError> {
     const WANTED: &str = "a number of buckets from 1 to 1000000, such as 10000";
     let buckets: usize = number("NIZHAL_MAX_BUCKETS", value, WANTED)?;

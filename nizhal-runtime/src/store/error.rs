@@ -37,6 +37,8 @@ pub(crate) enum Fault {
     Retry,
     /// The database is away or out of room: try later.
     Unavailable,
+    /// A pooler gives one session's statements to another: no data of anybody's is at fault, but an operator must act.
+    Pooler,
     /// The data breaks a constraint; it would again.
     Constraint,
     /// A statement that can never work: a bug.
@@ -45,10 +47,8 @@ pub(crate) enum Fault {
 
 impl From<DbErr> for StoreError {
     fn from(error: DbErr) -> Self {
-        if sql_state(&error).is_some_and(|state| MIXED_UP.contains(&&*state)) {
-            return Self::Pooler(MIXES, error);
-        }
         match fault(&error) {
+            Fault::Pooler => Self::Pooler(MIXES, error),
             Fault::Retry | Fault::Unavailable => Self::Unavailable(error),
             Fault::Constraint | Fault::Bug => Self::Statement(error),
         }
@@ -59,20 +59,6 @@ impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         DbErr::Query(RuntimeErr::SqlxError(Arc::new(error))).into()
     }
-}
-
-/// invalid_sql_statement_name, duplicate_prepared_statement: we name them well, so somebody between us and the database does not.
-const MIXED_UP: [&str; 2] = ["26000", "42P05"];
-
-/// What Postgres calls the fault.
-fn sql_state(error: &DbErr) -> Option<std::borrow::Cow<'_, str>> {
-    let (DbErr::Conn(RuntimeErr::SqlxError(cause))
-    | DbErr::Exec(RuntimeErr::SqlxError(cause))
-    | DbErr::Query(RuntimeErr::SqlxError(cause))) = error
-    else {
-        return None;
-    };
-    cause.as_database_error().and_then(|refusal| refusal.code())
 }
 
 /// Sorts a database error; by SQLSTATE on Postgres, by result code on SQLite.
@@ -115,7 +101,8 @@ fn postgres_fault(state: &str) -> Fault {
         // lock_not_available, query_canceled, idle_in_transaction_session_timeout: our own time-outs.
         // read_only_sql_transaction: a standby took over.
         "55P03" | "57014" | "25P03" | "25006" => Fault::Unavailable,
-        _ if MIXED_UP.contains(&state) => Fault::Unavailable,
+        // invalid_sql_statement_name, duplicate_prepared_statement: we name them well, so somebody between us and the database does not.
+        "26000" | "42P05" => Fault::Pooler,
         _ => match state.get(..2) {
             // connection, insufficient resources, operator intervention, system error
             Some("08" | "53" | "57" | "58") => Fault::Unavailable,
@@ -153,8 +140,8 @@ mod tests {
             ("53300", Fault::Unavailable),
             ("08006", Fault::Unavailable),
             ("57014", Fault::Unavailable),
-            ("26000", Fault::Unavailable),
-            ("42P05", Fault::Unavailable),
+            ("26000", Fault::Pooler),
+            ("42P05", Fault::Pooler),
             ("23505", Fault::Constraint),
             ("22003", Fault::Constraint),
             ("42P01", Fault::Bug),

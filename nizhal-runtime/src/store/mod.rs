@@ -19,6 +19,7 @@ mod read;
 mod rules;
 mod scope;
 mod settle;
+mod snapshot;
 mod sql;
 mod sqlite;
 mod turn;
@@ -34,8 +35,9 @@ pub use job::{ClaimedJob, FailedJob, JobCounts};
 pub use note::Touched;
 pub(crate) use number::Counters;
 pub(crate) use outside::{Heard, MESSAGE_ROOM, Outside};
-pub use read::{Answer, Ask, Body, Change, Client, Clock, Frame, Image, LaneRead, Position, ScopeArg, Tie};
+pub use read::{Answer, Ask, Body, Change, Client, Clock, Frame, Glance, Image, LaneRead, Position, ScopeArg, Tie};
 pub use settle::{Settle, Settled};
+pub use snapshot::Snapshot;
 pub use turn::Turn;
 pub use write::{Claim, Record, Stored, WriteTx, Written};
 
@@ -183,18 +185,6 @@ impl Store {
             Backend::Postgres(store) => store.close().await,
             Backend::Sqlite(store) => store.close().await,
         }
-    }
-
-    /// Where a pull reads: the clock is read now, and each [`ask`](Snapshot::ask) is answered from one snapshot.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn snapshot(&self) -> Result<Snapshot<'_>, StoreError> {
-        let on = match &self.backend {
-            Backend::Postgres(store) => SnapshotOn::Postgres(store.snapshot().await?),
-            Backend::Sqlite(store) => SnapshotOn::Sqlite(store.snapshot().await?),
-        };
-        Ok(Snapshot { store: self, on })
     }
 
     /// Begins a transaction that writes.
@@ -374,127 +364,4 @@ impl Store {
 fn seed() -> ddl::Seed {
     let secret = [uuid::Uuid::new_v4(), uuid::Uuid::new_v4()].map(|part| part.simple().to_string()).concat();
     ddl::Seed { epoch: uuid::Uuid::new_v4().to_string(), secret }
-}
-
-/// Where a pull reads.
-pub struct Snapshot<'a> {
-    store: &'a Store,
-    on: SnapshotOn<'a>,
-}
-
-enum SnapshotOn<'a> {
-    Postgres(postgres::Snapshot<'a>),
-    Sqlite(sqlite::Snapshot<'a>),
-}
-
-/// Runs one statement that both databases share on the snapshot's connection.
-macro_rules! on_both {
-    ($snapshot:expr, $query:expr, $fetch:ident) => {
-        match &mut $snapshot.on {
-            SnapshotOn::Postgres(snapshot) => $query.$fetch(snapshot.connection().await?).await?,
-            SnapshotOn::Sqlite(snapshot) => $query.$fetch(snapshot.connection()).await?,
-        }
-    };
-}
-
-impl Snapshot<'_> {
-    /// What was known of the clock before anything was read.
-    pub fn clock(&self) -> &Clock {
-        match &self.on {
-            SnapshotOn::Postgres(snapshot) => snapshot.clock(),
-            SnapshotOn::Sqlite(snapshot) => snapshot.clock(),
-        }
-    }
-
-    /// All that an answer says, from one moment: on Postgres that of this one statement, unless it is [held](Self::hold).
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn ask(&mut self, ask: &Ask<'_>) -> Result<Answer<'_>, StoreError> {
-        match &mut self.on {
-            SnapshotOn::Postgres(snapshot) => snapshot.ask(ask).await,
-            SnapshotOn::Sqlite(snapshot) => snapshot.ask(ask).await,
-        }
-    }
-
-    /// Gives every row that is left in a lane of a snapshot that is held and that needs no tombstones: a line's worth of JSON
-    /// objects with commas between, behind the head of their slot, and how many. False, and nothing is given, where that cannot
-    /// be done.
-    ///
-    /// # Errors
-    /// When the database fails, or the reader.
-    pub async fn rest<E: From<StoreError>>(
-        &mut self,
-        lane: &LaneRead<'_>,
-        heads: &[Vec<u8>],
-        give: impl AsyncFnMut(Vec<u8>, usize) -> Result<(), E>,
-    ) -> Result<bool, E> {
-        match &mut self.on {
-            SnapshotOn::Postgres(snapshot) => snapshot.rest(lane, heads, give).await,
-            SnapshotOn::Sqlite(_) => Ok(false),
-        }
-    }
-
-    /// Keeps one moment for all that is asked from here on; it may last for this long between two statements.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn hold(&mut self, seconds: u64) -> Result<(), StoreError> {
-        match &mut self.on {
-            SnapshotOn::Postgres(snapshot) => snapshot.hold(seconds).await,
-            SnapshotOn::Sqlite(_) => Ok(()),
-        }
-    }
-
-    /// The highest mutation of this client whose writes are at or below `version`, among those up to `last`.
-    ///
-    /// No snapshot is needed: what is at or below a pull's horizon does not change, and `last` keeps out what came after the frame
-    /// that it was read from. Versions grow along a client's sequence, so the first one that fits, from the end, is the highest.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn last_mutation(&mut self, client_id: &str, last: i64, version: i64) -> Result<Option<i64>, StoreError> {
-        let sql = "select mutation_id from _nizhal_mutations where client_id = $1 and mutation_id <= $2 and version <= $3 \
-            order by mutation_id desc limit 1";
-        let found: Option<i64> =
-            on_both!(self, sqlx::query_scalar(sql).bind(client_id).bind(last).bind(version), fetch_optional);
-        Ok(found)
-    }
-
-    /// Whether this life ended, and not before it had reached this place.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub(crate) async fn has_lived(&mut self, life: &str, place: i64) -> Result<bool, StoreError> {
-        let sql = "select 1 from _nizhal_lives where life = $1 and reached >= $2";
-        let found: Option<i32> = on_both!(self, sqlx::query_scalar(sql).bind(life).bind(place), fetch_optional);
-        Ok(found.is_some())
-    }
-
-    /// A remembered set of buckets; the same whenever it is read, so a copy will do.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn buckets(&mut self, id: &str) -> Result<Option<Arc<str>>, StoreError> {
-        if let Some(set) = self.store.bucket_sets.get(id) {
-            return Ok(Some(set));
-        }
-        let sql = "select buckets from _nizhal_bucket_sets where id = $1";
-        let found: Option<String> = on_both!(self, sqlx::query_scalar(sql).bind(id), fetch_optional);
-        let Some(found) = found else { return Ok(None) };
-        let set: Arc<str> = found.into();
-        self.store.bucket_sets.keep(id, set.clone());
-        Ok(Some(set))
-    }
-
-    /// Ends the snapshot.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn close(self) -> Result<(), StoreError> {
-        match self.on {
-            SnapshotOn::Postgres(snapshot) => snapshot.close().await,
-            SnapshotOn::Sqlite(snapshot) => snapshot.close().await,
-        }
-    }
 }

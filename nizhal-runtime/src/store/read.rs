@@ -102,7 +102,8 @@ pub struct Ask<'a> {
     pub client: Option<&'a str>,
     /// The lanes, each to be read in those of its buckets that are the actor's now.
     pub lanes: Vec<LaneRead<'a>>,
-    /// The actor's buckets that are in no lane are one lane more, read from the beginning: so many changes of it.
+    /// The actor's buckets that are in no lane are one lane more, read from the beginning: so many changes of it. When it is 0 they
+    /// are not read.
     pub gained: usize,
     /// Enough bytes of rows for a lane.
     pub max_bytes: usize,
@@ -111,18 +112,27 @@ pub struct Ask<'a> {
 }
 
 impl<'a> Ask<'a> {
-    /// For the frame alone.
-    pub fn frame(principal: &'a Principal) -> Self {
-        Self { principal, client: None, lanes: Vec::new(), gained: 0, max_bytes: 0, max_buckets: 0 }
+    /// Whether the frame alone answers it.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.gained == 0 && self.lanes.iter().all(|lane| lane.limit == 0)
     }
 
     /// The buckets that each lane is read in, those in no lane last.
     pub fn covered(&self, mut scope: BTreeSet<Bucket>) -> Vec<Vec<Bucket>> {
         let own = |lane: &LaneRead<'_>| lane.buckets.iter().filter(|bucket| scope.remove(bucket)).cloned().collect();
         let mut covered: Vec<Vec<Bucket>> = self.lanes.iter().map(own).collect();
-        covered.push(scope.into_iter().collect());
+        covered.push(if self.gained == 0 { Vec::new() } else { scope.into_iter().collect() });
         covered
     }
+}
+
+/// Who asks for the frame alone.
+#[derive(Clone, Copy, Debug)]
+pub struct Glance<'a> {
+    /// Whose buckets.
+    pub principal: &'a Principal,
+    /// The client whose last mutation is asked for.
+    pub client: Option<&'a str>,
 }
 
 /// One lane's reading.
@@ -232,11 +242,17 @@ pub struct Answer<'s> {
 }
 
 enum Rest<'s> {
+    Nothing,
     Postgres(postgres::Rows<'s>),
     Sqlite(sqlite::Lanes<'s>),
 }
 
 impl<'s> Answer<'s> {
+    /// One with nothing but a frame.
+    pub(super) fn quiet(frame: Frame) -> Self {
+        Self { frame, rest: Rest::Nothing }
+    }
+
     pub(super) fn postgres(frame: Frame, rows: postgres::Rows<'s>) -> Self {
         Self { frame, rest: Rest::Postgres(rows) }
     }
@@ -251,6 +267,7 @@ impl<'s> Answer<'s> {
     /// When the database fails.
     pub async fn next_in(&mut self, lane: usize) -> Result<Option<i64>, StoreError> {
         match &mut self.rest {
+            Rest::Nothing => Ok(None),
             Rest::Postgres(rows) => rows.next_in(lane).await,
             Rest::Sqlite(lanes) => lanes.next_in(lane).await,
         }
@@ -262,6 +279,7 @@ impl<'s> Answer<'s> {
     /// When it cannot be read.
     pub fn take(&mut self) -> Result<Option<Change>, StoreError> {
         match &mut self.rest {
+            Rest::Nothing => Ok(None),
             Rest::Postgres(rows) => rows.take(),
             Rest::Sqlite(lanes) => Ok(lanes.take()),
         }
@@ -274,6 +292,7 @@ impl<'s> Answer<'s> {
     /// When the database fails.
     pub async fn image(&mut self) -> Result<Option<Image>, StoreError> {
         match &mut self.rest {
+            Rest::Nothing => Ok(None),
             Rest::Postgres(rows) => rows.image().await,
             Rest::Sqlite(lanes) => lanes.image().await,
         }

@@ -7,6 +7,7 @@ mod network;
 mod process;
 mod refused;
 mod share;
+mod tls;
 mod token;
 mod watch;
 

@@ -1,4 +1,4 @@
-//! Invariants 17 and 30: what plain SQL beside the server does to a push and to a pull.
+//! Invariants 12, 17 and 30: what plain SQL beside the server does to a push and to a pull.
 
 use crate::fixture::{add, two_shops};
 use crate::oracle::assert_converged;
@@ -8,7 +8,8 @@ use serde_json::json;
 on![postgres, Postgres: inv17_a_deadlock_is_retried_inside_the_server,
     inv17_a_serialization_failure_is_retried_inside_the_server,
     inv30_an_open_transaction_that_wrote_no_synced_row_delays_nothing,
-    inv30_an_open_transaction_that_wrote_delays_until_it_ends];
+    inv30_an_open_transaction_that_wrote_delays_until_it_ends,
+    inv12_a_row_that_was_written_again_above_the_horizon_is_acknowledged_with_it];
 
 /// Until the server waits for a row that a connection of ours holds.
 async fn waits(db: &mut Connection) {
@@ -136,4 +137,23 @@ async fn inv30_an_open_transaction_that_wrote_delays_until_it_ends(app: App) {
         assert_converged(&app, &tablet, "ben").await;
         assert_converged(&app, &phone, "ana").await;
     }
+}
+
+async fn inv12_a_row_that_was_written_again_above_the_horizon_is_acknowledged_with_it(app: App) {
+    let mut db = two_shops(&app).await;
+    let mut other = app.sql().await;
+    let mut phone = app.device("phone", "ana", "s1");
+    phone.pull().await;
+    add(&mut phone, "c1").await;
+    other.execute("begin; insert into customers (id, shop_id, name) values ('open', 's1', 'Open')").await;
+    db.execute("update customers set name = 'Again' where id = 'c1'").await;
+    // It holds all up to the horizon after the first of them, and not the row that its mutation wrote.
+    for _ in 0..4 {
+        phone.pull().await;
+        assert_eq!((phone.ids("customers").len(), phone.acknowledged), (0, 0));
+    }
+    other.execute("rollback").await;
+    phone.pull().await;
+    assert_eq!(phone.row("customers", "c1").expect("it is shown")["name"], "Again");
+    assert_eq!(phone.acknowledged, 1);
 }

@@ -16,9 +16,8 @@ both![
 
 /// Sends a push as bare bytes, and does not read the answer.
 fn send_unheard(app: &App, token: &str, body: &str) -> TcpStream {
-    let address = app.address.at("");
-    let host = address.strip_prefix("http://").expect("an http address");
-    let mut connection = TcpStream::connect(host).expect("the server listens");
+    let host = app.address.host();
+    let mut connection = TcpStream::connect(&host).expect("the server listens");
     write!(
         connection,
         "POST /sync/push HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\n\

@@ -48,7 +48,7 @@ async fn inv33_sigterm_finishes_what_it_took_on(mut app: App) {
     let push = tokio::spawn(Reply::try_of(phone.push_request(&[mutation])));
     waits(&mut db).await;
     app.server.terminate();
-    let address = app.address.at("").replace("http://", "");
+    let address = app.address.host();
     until("the server takes no more", async || TcpStream::connect(&address).is_err()).await;
     lock.execute("rollback").await;
     push.await.expect("the push ends").expect("it is answered").expect(200);

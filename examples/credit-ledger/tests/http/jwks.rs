@@ -4,7 +4,7 @@ use crate::fixture::{customers, two_shops};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use jsonwebtoken::Algorithm::{self, ES256, EdDSA, RS256};
 use nizhal_tests::{
-    App, both,
+    Address, App, TlsFront, both,
     issuer::{Issuer, Key, set},
     token, verb,
 };
@@ -18,6 +18,7 @@ both![
     an_issuer_that_is_away_takes_nothing_from_those_known,
     a_key_may_go_without_a_name_when_it_is_alone,
     tokens_must_be_for_us_and_from_the_issuer,
+    an_issuer_behind_an_authority_of_ones_own_is_trusted_when_it_is_named,
 ];
 
 /// The server, with its keys there and no secret.
@@ -224,4 +225,20 @@ async fn tokens_must_be_for_us_and_from_the_issuer(mut app: App) {
     app.restart();
     assert_eq!(pull(&app, &token::signed(&with(us(), json!("web")))).await, 200);
     assert_eq!(pull(&app, &token::signed(&ana())).await, 401);
+}
+
+async fn an_issuer_behind_an_authority_of_ones_own_is_trusted_when_it_is_named(mut app: App) {
+    let key = Key::new(ES256, "k");
+    let issuer = Issuer::start(&[&key]).await;
+    let (server, path) = issuer.url.split_at(issuer.url.find("/.well-known").expect("its path"));
+    let front = TlsFront::start(&Address::fixed(server)).await;
+    trust(&mut app, &format!("{}{path}", front.url()));
+    two_shops(&app).await;
+    // The web's authorities do not know this one, so nobody can say whether the token is good.
+    app.post("/sync/pull", &key.sign(&ana()), "{}").await.refused(503, "unavailable");
+    assert_eq!(issuer.asked(), 0);
+    app.set_up = app.set_up.clone().env("NIZHAL_JWKS_CA", &front.authority().display().to_string());
+    app.restart();
+    assert_eq!(pull(&app, &key.sign(&ana())).await, 200);
+    assert_eq!(issuer.asked(), 1);
 }

@@ -158,7 +158,7 @@ async fn inv28_a_slow_reader_is_cut_off(mut app: App) {
     let (ana, ben) = (app.device("a", "ana", "s1").token, app.device("b", "ben", "s1").token);
     let slow = TcpSocket::new_v4().expect("a socket");
     slow.set_recv_buffer_size(4096).expect("a small window");
-    let address = app.address.at("").replacen("http://", "", 1);
+    let address = app.address.host();
     let slow = slow.connect(address.parse().expect("an address")).await.expect("it listens");
     let mut slow = slow.into_std().expect("a socket");
     slow.set_nonblocking(false).expect("a socket");

@@ -40,17 +40,14 @@ async fn inv31_a_herd_that_comes_at_once_is_let_in(mut app: App) {
 
 /// All at the same moment; each until it has its first presence state.
 async fn come(app: &App, tokens: &[String]) -> Vec<RawSocket> {
-    let address = app.address.at("").replacen("http://", "", 1);
+    let address = app.address.host();
     let start = Arc::new(Barrier::new(tokens.len()));
     let mut coming = Vec::new();
     for token in tokens {
         let (address, token, start) = (address.clone(), token.clone(), start.clone());
         coming.push(tokio::spawn(async move {
             start.wait().await;
-            let opened = RawSocket::open(&address, &token).await.expect("an answer");
-            let mut socket = opened.unwrap_or_else(|status| panic!("refused with {status}"));
-            socket.text("presence:state:").await.expect("a state");
-            socket
+            RawSocket::come(&address, &token).await
         }));
     }
     let mut herd = Vec::new();

@@ -20,6 +20,7 @@ use std::{
     fmt,
     marker::PhantomData,
     num::NonZeroU32,
+    path::Path,
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -27,6 +28,7 @@ use std::{
     time::Duration,
 };
 use tokio::sync::watch;
+use ureq::tls::RootCerts;
 
 /// How often tokens with unknown keys may have the set read in a row …
 const BURST: NonZeroU32 = NonZeroU32::new(3).unwrap();
@@ -37,16 +39,33 @@ pub(crate) const EVERY: Duration = Duration::from_secs(5 * 60);
 
 /// Why keys could not be had.
 #[derive(Debug, thiserror::Error)]
-#[error("the keys at {place} cannot be used (NIZHAL_JWKS)")]
-pub struct JwksError {
-    place: String,
-    #[source]
-    cause: Box<dyn Error + Send + Sync>,
+#[non_exhaustive]
+pub enum JwksError {
+    /// They are not there, or are none.
+    #[error("the keys at {place} cannot be used (NIZHAL_JWKS)")]
+    Keys {
+        /// Where they should be.
+        place: String,
+        /// What is wrong with them.
+        #[source]
+        cause: Box<dyn Error + Send + Sync>,
+    },
+    /// The authority to trust is not there, or is none.
+    #[error("the authority in {place} cannot be used: name a PEM file with its certificates (NIZHAL_JWKS_CA)")]
+    Authority {
+        /// The file.
+        place: String,
+        /// What is wrong with it.
+        #[source]
+        cause: Box<dyn Error + Send + Sync>,
+    },
 }
 
 /// The keys of an issuer, kept fresh.
 pub struct Jwks {
     source: JwksSource,
+    /// Whom to trust where they are read over TLS.
+    roots: RootCerts,
     known: RwLock<Arc<Keys>>,
     /// Held by the one who reads, so that all who wait share what it finds.
     reading: tokio::sync::Mutex<()>,
@@ -56,14 +75,23 @@ pub struct Jwks {
 }
 
 impl Jwks {
-    /// Reads the keys for the first time. An issuer that is away is asked again when the first token comes.
+    /// Reads the keys for the first time. An issuer that is away is asked again when the first token comes. Over TLS it is trusted
+    /// when the web's usual authorities signed its certificate, or the one in the PEM file `authority`, which then is the only one.
     ///
     /// # Errors
-    /// When it is a file that cannot be used: nobody but its owner can mend that.
-    pub async fn open(source: JwksSource) -> Result<Self, JwksError> {
+    /// When either is a file that cannot be used: nobody but its owner can mend that.
+    pub async fn open(source: JwksSource, authority: Option<&Path>) -> Result<Self, JwksError> {
+        let roots = match authority {
+            None => RootCerts::WebPki,
+            Some(path) => fetch::roots(path).await.map_err(|cause| {
+                let place = path.display().to_string();
+                JwksError::Authority { place, cause: cause.into() }
+            })?,
+        };
         let quota = Quota::with_period(BETWEEN).unwrap_or_else(|| Quota::per_minute(BURST)).allow_burst(BURST);
         let jwks = Self {
             source,
+            roots,
             known: RwLock::default(),
             reading: tokio::sync::Mutex::default(),
             limit: DefaultDirectRateLimiter::direct(quota),
@@ -127,7 +155,7 @@ impl Jwks {
     /// Reads the set and takes it in; when it cannot, the keys stay as they are.
     async fn read(&self) -> Result<(), JwksError> {
         let parse = |document: Vec<u8>| Keys::parse(&document, self.known().generation + 1).map_err(ReadError::from);
-        let read = fetch(&self.source).await.map_err(ReadError::from).and_then(parse);
+        let read = fetch(&self.source, &self.roots).await.map_err(ReadError::from).and_then(parse);
         self.failed.store(read.is_err(), Relaxed);
         match read {
             Ok(keys) => {
@@ -135,7 +163,7 @@ impl Jwks {
                 Ok(())
             }
             Err(cause) => {
-                let error = JwksError { place: self.place(), cause: cause.into() };
+                let error = JwksError::Keys { place: self.place(), cause: cause.into() };
                 tracing::warn!(error = &error as &dyn Error, "the issuer's keys could not be read; those known stay");
                 Err(error)
             }

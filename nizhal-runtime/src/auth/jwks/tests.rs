@@ -59,7 +59,7 @@ async fn ask(jwks: &Arc<Jwks>, token: &str) -> Result<(), AuthError> {
 async fn a_key_that_is_withdrawn_is_forgotten_by_itself() {
     let ((old, old_public), (_, new_public)) = (key("old"), key("new"));
     let file = File::new(&set(&[&old_public]));
-    let jwks = Arc::new(Jwks::open(file.source()).await.unwrap());
+    let jwks = Arc::new(Jwks::open(file.source(), None).await.unwrap());
     let token = sign(&old, "old");
     ask(&jwks, &token).await.unwrap();
     file.write(&set(&[&new_public]));
@@ -97,23 +97,36 @@ async fn a_file_that_holds_no_key_stops_the_start() {
     other["alg"] = json!("RS256");
     let secret = json!({"kty": "oct", "k": "c2VjcmV0", "kid": "k"});
     for document in ["", "[]", "{}", r#"{"keys": []}"#, r#"{"keys": [7, {"kty": "x"}]}"#] {
-        assert!(Jwks::open(File::new(document).source()).await.is_err(), "{document}");
+        assert!(Jwks::open(File::new(document).source(), None).await.is_err(), "{document}");
     }
     for key in [&encryption, &signing_only, &other, &secret] {
-        assert!(Jwks::open(File::new(&set(&[key])).source()).await.is_err(), "{key}");
+        assert!(Jwks::open(File::new(&set(&[key])).source(), None).await.is_err(), "{key}");
     }
     // A neighbour that does not read takes nothing from one that does.
     let file = File::new(&set(&[&json!(7), &secret, &public]));
-    Jwks::open(file.source()).await.unwrap();
-    let missing = Jwks::open(JwksSource::File("/nowhere/keys.json".into())).await.unwrap_err();
+    Jwks::open(file.source(), None).await.unwrap();
+    let missing = Jwks::open(JwksSource::File("/nowhere/keys.json".into()), None).await.unwrap_err();
     assert!(missing.to_string().contains("/nowhere/keys.json") && missing.to_string().contains("NIZHAL_JWKS"));
+}
+
+#[tokio::test]
+async fn an_authority_that_is_none_stops_the_start() {
+    let (_, public) = key("k");
+    let keys = File::new(&set(&[&public]));
+    for text in ["", "no certificate", "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"] {
+        let file = File::new(text);
+        let error = Jwks::open(keys.source(), Some(&file.0)).await.unwrap_err();
+        assert!(matches!(error, JwksError::Authority { .. }), "{text}: {error}");
+    }
+    let error = Jwks::open(keys.source(), Some(Path::new("/nowhere/ca.pem"))).await.unwrap_err().to_string();
+    assert!(error.contains("/nowhere/ca.pem") && error.contains("NIZHAL_JWKS_CA"), "{error}");
 }
 
 #[tokio::test]
 async fn what_a_token_calls_critical_must_be_understood() {
     let (private, public) = key("k");
     let file = File::new(&set(&[&public]));
-    let jwks = Arc::new(Jwks::open(file.source()).await.unwrap());
+    let jwks = Arc::new(Jwks::open(file.source(), None).await.unwrap());
     let mut header = Header { kid: Some("k".to_owned()), ..Header::new(Algorithm::EdDSA) };
     header.crit = Some(vec!["exp".to_owned()]);
     let claims = json!({"userId": "u1", "ownerId": "o1", "shopId": "s1", "exp": 1_800_000_060});

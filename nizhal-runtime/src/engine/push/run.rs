@@ -57,7 +57,7 @@ impl Engine {
                 Fault::Constraint => {
                     Err(PushFailure::Rejected("the data breaks a constraint of the database".to_owned()))
                 }
-                Fault::Retry | Fault::Unavailable => return Err(StoreError::from(error).into()),
+                Fault::Retry | Fault::Unavailable | Fault::Pooler => return Err(StoreError::from(error).into()),
                 Fault::Bug => return Err(PushFailure::Internal(error.into())),
             },
             Err(Error::Internal(cause)) => return Err(PushFailure::Internal(cause)),

@@ -1,7 +1,6 @@
 //! The horizon, computed once for many pulls.
 
 use crate::store::{StoreError, read::Clock};
-use sqlx::{PgPool, Postgres, pool::PoolConnection};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use tokio::sync::Mutex;
 
@@ -21,20 +20,8 @@ pub(super) struct Flights {
 }
 
 impl Flights {
-    /// A horizon that began after this call, and the connection when it was computed for this one.
-    pub(super) async fn clock(&self, pool: &PgPool) -> Result<(Clock, Option<PoolConnection<Postgres>>), StoreError> {
-        let (clock, db) = self
-            .share(async || {
-                let mut db = pool.acquire().await?;
-                let sql = "select clock, horizon, lives, place from _nizhal_horizon()";
-                let (last, horizon, lives, place) = sqlx::query_as(sql).fetch_one(&mut *db).await?;
-                Ok((Clock { last, horizon, lives, place }, db))
-            })
-            .await?;
-        Ok((clock, db))
-    }
-
-    async fn share<T>(
+    /// A horizon whose computation began after this call, and what else it gave when it was done for this one.
+    pub(super) async fn share<T>(
         &self,
         compute: impl AsyncFnOnce() -> Result<(Clock, T), StoreError>,
     ) -> Result<(Clock, Option<T>), StoreError> {

@@ -18,7 +18,7 @@ pub(super) use clock::{HOLDER, SOMETHING};
 pub(super) use pooler::MIXES;
 pub(super) use pull::{Rows, Snapshot};
 
-use super::{StoreError, StoreSettings, ddl::Seed, scope::ScopeSql, settle::SettleSql};
+use super::{Glance, StoreError, StoreSettings, ddl::Seed, scope::ScopeSql, settle::SettleSql};
 use crate::schema::Schema;
 use horizon::Flights;
 use rest::RestSql;
@@ -113,8 +113,8 @@ impl PostgresStore {
         Ok(count.unsigned_abs())
     }
 
-    pub(super) async fn snapshot(&self) -> Result<Snapshot<'_>, StoreError> {
-        Snapshot::open(self).await
+    pub(super) async fn snapshot(&self, glance: Option<Glance<'_>>) -> Result<Snapshot<'_>, StoreError> {
+        Snapshot::open(self, glance).await
     }
 
     pub(super) fn scope_sql(&self) -> &ScopeSql {

@@ -1,4 +1,4 @@
-//! Pulls on Postgres: the horizon, then one statement, which is a snapshot of its own.
+//! Pulls on Postgres: the horizon, then one statement, which is a snapshot of its own; or a glance, which is enough when nothing is new.
 
 use super::{
     PostgresStore, encode,
@@ -8,7 +8,7 @@ use super::{
 use crate::engine::Bucket;
 use crate::store::{
     StoreError,
-    read::{Answer, Ask, Body, Change, Client, Clock, Frame, Image, LAST, LaneRead, START},
+    read::{Answer, Ask, Body, Change, Client, Clock, Frame, Glance, Image, LAST, LaneRead, START},
 };
 use futures_util::{TryStreamExt, stream::BoxStream};
 use sqlx::{
@@ -22,6 +22,8 @@ use sqlx::{
 pub(crate) struct Snapshot<'a> {
     store: &'a PostgresStore,
     clock: Clock,
+    /// From a glance, when it showed that nothing is above the horizon.
+    frame: Option<Frame>,
     on: On,
 }
 
@@ -33,10 +35,28 @@ enum On {
 }
 
 impl<'a> Snapshot<'a> {
-    /// Reads the horizon *before* any statement; the order is what the version clock rests on (`clock.rs`).
-    pub(super) async fn open(store: &'a PostgresStore) -> Result<Self, StoreError> {
-        let (clock, db) = store.flights.clock(&store.pool).await?;
-        Ok(Self { store, clock, on: On::Each(db) })
+    /// Reads the horizon *before* any statement; the order is what the version clock rests on (`clock.rs`). A glance reads no change.
+    pub(super) async fn open(store: &'a PostgresStore, glance: Option<Glance<'_>>) -> Result<Self, StoreError> {
+        let compute = async || {
+            let mut db = store.pool.acquire().await?;
+            let (clock, frame) = match glance {
+                None => (horizon(&mut db).await?, None),
+                Some(glance) => {
+                    let (clock, frame) = look(&mut db, &store.sql, glance).await?;
+                    (clock, Some(frame))
+                }
+            };
+            Ok((clock, (frame, db)))
+        };
+        let (clock, own) = store.flights.share(compute).await?;
+        let (frame, db) = own.map_or((None, None), |(frame, db)| (frame, Some(db)));
+        let frame = frame.filter(|_| clock.last == clock.horizon);
+        Ok(Self { store, clock, frame, on: On::Each(db) })
+    }
+
+    /// Whether what a glance gave is all that is wanted where nothing is left to read.
+    pub(crate) fn has_frame(&self) -> bool {
+        self.frame.is_some()
     }
 
     pub(crate) fn clock(&self) -> &Clock {
@@ -73,6 +93,9 @@ impl<'a> Snapshot<'a> {
 
     /// All that an answer says.
     pub(crate) async fn ask(&mut self, ask: &Ask<'_>) -> Result<Answer<'_>, StoreError> {
+        if let Some(frame) = self.frame.take_if(|_| ask.is_quiet()) {
+            return Ok(Answer::quiet(frame));
+        }
         let pull = &self.store.sql;
         let query = bind(pull, ask, self.clock.horizon);
         let mut rows = Rows { sql: pull, rows: query.fetch(self.connection().await?), next: None, last: (0, 0, 0) };
@@ -87,6 +110,74 @@ impl<'a> Snapshot<'a> {
             On::Each(_) => Ok(()),
         }
     }
+}
+
+async fn horizon(db: &mut PgConnection) -> Result<Clock, StoreError> {
+    let sql = "select clock, horizon, lives, place from _nizhal_horizon()";
+    let (last, horizon, lives, place) = sqlx::query_as(sql).fetch_one(db).await?;
+    Ok(Clock { last, horizon, lives, place })
+}
+
+/// The horizon, and the frame in the same round trip. The parameters are in the order that `statement.rs` names.
+async fn look(db: &mut PgConnection, sql: &PullSql, glance: Glance<'_>) -> Result<(Clock, Frame), StoreError> {
+    let mut query = sqlx::query(AssertSqlSafe(sql.glance.as_str()))
+        .bind(client(glance.client))
+        .bind(glance.principal.key().to_owned());
+    for arg in sql.scope.values(glance.principal) {
+        query = query.bind(arg.text);
+    }
+    let (mut clock, mut frame) = (None, Frame::default());
+    for row in query.fetch_all(db).await? {
+        match encode::int4(&row, 0)? {
+            kind::CLOCK => {
+                let [lives, place] = array(&row)?;
+                let place = place.parse().map_err(|_| sqlx::Error::Decode("a place is a number".into()))?;
+                clock = Some(Clock { last: row.try_get(3)?, horizon: row.try_get(4)?, lives, place });
+            }
+            kind => take(&mut frame, kind, &row)?,
+        }
+    }
+    let clock = clock.ok_or_else(|| sqlx::Error::Decode("an answer without a clock".into()))?;
+    Ok((clock, provisioned(frame)?))
+}
+
+/// Takes in a row that is of the frame.
+fn take(frame: &mut Frame, kind: i32, row: &PgRow) -> Result<(), StoreError> {
+    match kind {
+        kind::CONTROL => {
+            [frame.epoch, frame.secret, frame.home, frame.rules] = array(row)?;
+            frame.collected = row.try_get(3)?;
+        }
+        kind::MEMBERS => {
+            let (rule, param) = (index(row.try_get(1)?)?, index(row.try_get(2)?)?);
+            let values = row.try_get::<Option<Vec<String>>, _>(5)?.unwrap_or_default();
+            frame.members.extend(values.into_iter().map(|value| (rule, param, value)));
+        }
+        kind::CLIENT => {
+            let (last, last_version, outrun) = (row.try_get(3)?, row.try_get(4)?, row.try_get(7)?);
+            frame.client = Some(Client { last, last_version, outrun });
+        }
+        _ => return Err(sqlx::Error::Decode("a row of no known kind".into()).into()),
+    }
+    Ok(())
+}
+
+/// A row's texts, of which there are so many.
+fn array<const N: usize>(row: &PgRow) -> Result<[String; N], sqlx::Error> {
+    let texts: Vec<String> = row.try_get(5)?;
+    texts.try_into().map_err(|_| sqlx::Error::Decode(format!("a row has not {N} texts").into()))
+}
+
+fn provisioned(frame: Frame) -> Result<Frame, StoreError> {
+    if frame.epoch.is_empty() {
+        return Err(StoreError::Schema("the database has no epoch: run `migrate`".to_owned()));
+    }
+    Ok(frame)
+}
+
+/// Postgres takes no U+0000, so nobody's id has one.
+fn client(id: Option<&str>) -> Option<String> {
+    id.filter(|id| !id.contains('\0')).map(str::to_owned)
 }
 
 /// In the order that `statement.rs` names.
@@ -111,8 +202,6 @@ fn bind<'q>(sql: &'q PullSql, ask: &Ask<'_>, to: i64) -> Query<'q, Postgres, PgA
         gone_id.push(id.to_owned());
     }
     let limit = |lane: &LaneRead<'_>| i64::try_from(lane.limit + 1).unwrap_or(i64::MAX);
-    // Postgres takes no U+0000, so nobody's id has one.
-    let client = ask.client.filter(|client| !client.contains('\0')).map(str::to_owned);
     let mut query = sqlx::query(AssertSqlSafe(sql.text.as_str()))
         .bind(to)
         .bind(lanes.iter().map(|(number, _)| *number).collect::<Vec<i32>>())
@@ -123,7 +212,7 @@ fn bind<'q>(sql: &'q PullSql, ask: &Ask<'_>, to: i64) -> Query<'q, Postgres, PgA
         .bind(gone_v)
         .bind(gone_tbl)
         .bind(gone_id)
-        .bind(client)
+        .bind(client(ask.client))
         .bind(ask.principal.key().to_owned())
         .bind(gained)
         .bind(i64::try_from(ask.max_buckets).unwrap_or(i64::MAX).saturating_add(1));
@@ -158,31 +247,12 @@ pub(crate) struct Rows<'s> {
 
 impl Rows<'_> {
     async fn frame(&mut self) -> Result<Frame, StoreError> {
-        let (mut frame, mut found) = (Frame::default(), false);
-        while let Some((kind, rule)) = self.peek().await? {
+        let mut frame = Frame::default();
+        while let Some((kind, _)) = self.peek().await? {
             let Some(row) = self.next.take_if(|_| kind < kind::CHANGE) else { break };
-            match kind {
-                kind::CONTROL => {
-                    let [epoch, secret, home, rules]: [String; 4] = row
-                        .try_get::<Vec<String>, _>(5)?
-                        .try_into()
-                        .map_err(|_| sqlx::Error::Decode("the control row has other columns".into()))?;
-                    frame = Frame { epoch, secret, home, rules, collected: row.try_get(3)?, ..frame };
-                    found = true;
-                }
-                kind::MEMBERS => {
-                    let (rule, param) = (index(rule)?, index(row.try_get(2)?)?);
-                    let values = row.try_get::<Option<Vec<String>>, _>(5)?.unwrap_or_default();
-                    frame.members.extend(values.into_iter().map(|value| (rule, param, value)));
-                }
-                kind::CLIENT => {
-                    let (last, last_version, outrun) = (row.try_get(3)?, row.try_get(4)?, row.try_get(7)?);
-                    frame.client = Some(Client { last, last_version, outrun });
-                }
-                _ => return Err(sqlx::Error::Decode("a row of no known kind".into()).into()),
-            }
+            take(&mut frame, kind, &row)?;
         }
-        if found { Ok(frame) } else { Err(StoreError::Schema("the database has no epoch: run `migrate`".to_owned())) }
+        provisioned(frame)
     }
 
     /// The kind and lane of the next row, which is kept.

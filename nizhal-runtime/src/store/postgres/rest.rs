@@ -71,18 +71,17 @@ impl RestSql {
 fn declare(name: &str, rule: &Rule, synced: &RuleTable) -> String {
     let table = synced.table;
     let array = |param: usize| format!("${}::text[]", FIRST + param + 1);
-    let (from, mut conditions) = match (rule.params.len(), synced.scope.as_slice()) {
-        (0, _) => (String::new(), Vec::new()),
+    let (tuples, mut conditions) = match (rule.params.len(), synced.scope.as_slice()) {
+        (0, _) => (None, Vec::new()),
         (1, &[column]) => {
             let column = &table.columns[column];
             let held = format!("{} = any({}::{}[])", col("c", column), array(0), column.sql.postgres());
-            (String::new(), vec![held])
+            (None, vec![held])
         }
         // Tuples are looked up one by one.
         (params, _) => {
             let (arrays, names): (Vec<_>, Vec<_>) = (0..params).map(|at| (array(at), format!("p{at}"))).unzip();
-            let from = format!("unnest({}) as p({}) cross join ", arrays.join(", "), names.join(", "));
-            (from, in_bucket(synced))
+            (Some(format!("unnest({}) as p({})", arrays.join(", "), names.join(", "))), in_bucket(synced))
         }
     };
     let version = format!("c.{}", quote(VERSION));
@@ -93,15 +92,14 @@ fn declare(name: &str, rule: &Rule, synced: &RuleTable) -> String {
     conditions.push(format!("c.{} is null", quote(DELETED_AT)));
     conditions.extend(synced.filters.iter().map(|filter| DIALECT.filter(table, filter, "c")));
     let columns: Vec<String> = sql::wire_columns(table).iter().map(|(name, _)| format!("c.{}", quote(name))).collect();
-    // The limit is one that is never reached: it keeps the planner from pulling the scan up, so that it is done by an index for
-    // each tuple.
-    format!(
-        "declare {name} no scroll cursor for select c.* from {from}lateral (select {} from {} c where {} limit {}) c",
-        columns.join(", "),
-        quote(table.name),
-        conditions.join(" and "),
-        i64::MAX,
-    )
+    let scan = format!("select {} from {} c where {}", columns.join(", "), quote(table.name), conditions.join(" and "));
+    let select = match tuples {
+        None => scan,
+        // The limit is one that is never reached: it keeps the planner from pulling the scan up, so that it is done by an index
+        // for each tuple.
+        Some(tuples) => format!("select c.* from {tuples} cross join lateral ({scan} limit {}) c", i64::MAX),
+    };
+    format!("declare {name} no scroll cursor for {select}")
 }
 
 impl Snapshot<'_> {

@@ -19,8 +19,10 @@ const DIALECT: Dialect = Dialect::Postgres;
 /// The most key parts a table may have; a lane carries as many a slot.
 pub(super) const KEY_PARTS: usize = 4;
 
-/// What a row of the answer is, in the order they come.
+/// What a row of the answer is; but for the clock, in the order they come.
 pub(super) mod kind {
+    /// The horizon, in a glance.
+    pub(crate) const CLOCK: i32 = -1;
     /// The control row.
     pub(crate) const CONTROL: i32 = 0;
     /// A parameter's values.
@@ -40,6 +42,8 @@ pub(super) struct PullSql {
     pub(super) scope: ScopeSql,
     /// Rows of `(kind, lane, slot, v, w, k, r, flag, t)`.
     pub(super) text: String,
+    /// Such rows of the frame alone, and the horizon: all that a pull needs when the horizon is where its lanes are.
+    pub(super) glance: String,
     /// The synced tables; a table's place is its slot.
     pub(super) tables: Vec<&'static TableDesc>,
     /// What stands before each of their columns' values.
@@ -53,11 +57,12 @@ pub(super) struct PullSql {
 impl PullSql {
     pub(super) fn new(schema: &Schema) -> Self {
         let (rules, tables) = (schema.rules(), schema.synced());
-        let mut writer = Writer { tables: &tables, args: Args::default() };
-        let (text, claims) = writer.statement(rules);
+        let writer = || Writer { tables: &tables, args: Args::default(), ctes: Vec::new() };
+        let (text, claims) = writer().statement(rules);
+        let glance = writer().glance(rules);
         let before = tables.iter().map(|table| before(table)).collect();
         let rules = rules.iter().map(|rule| (rule.name, rule.params.len())).collect();
-        Self { scope: ScopeSql::new(DIALECT, schema.rules()), text, tables, before, rules, claims }
+        Self { scope: ScopeSql::new(DIALECT, schema.rules()), text, glance, tables, before, rules, claims }
     }
 }
 
@@ -77,39 +82,37 @@ impl Args {
 struct Writer<'a> {
     tables: &'a [&'static TableDesc],
     args: Args,
+    ctes: Vec<String>,
 }
+
+const CONTROL: &str = "select 0 as kind, 0 as lane, 0 as slot, collected as v, 0::int8 as w, array[epoch, secret, home, rules] as k, \
+    null::record as r, null::bool as flag, null::text as t from _nizhal_control where id = 1";
+const CLOCK: &str =
+    "select -1, 0, 0, h.clock, h.horizon, array[h.lives, h.place::text], null, null, null from _nizhal_horizon() h";
 
 impl Writer<'_> {
     /// The parameters are, in order: to; the lanes' numbers, limits and floors; for each lane and slot the version to read
     /// after, for each lane, slot and key part the part; for each lane the tombstone to read after; client, actor; the number of
     /// the gained buckets' lane; the most buckets of a rule; the membership queries' claims; the claims that are parameters; for each rule the lanes of the
     /// buckets held, and of each parameter its values.
-    fn statement(&mut self, rules: &[Rule]) -> (String, Vec<ClaimOf>) {
+    fn statement(mut self, rules: &[Rule]) -> (String, Vec<ClaimOf>) {
         let to = self.args.add("int8");
-        let mut ctes = vec![self.lanes()];
-        let (client, actor) = (self.args.add("text"), self.args.add("text"));
+        let lanes = self.lanes();
+        self.ctes.push(lanes);
+        let client = self.client(&self.above(rules, &to));
         let (gained, most) = (self.args.add("int4"), self.args.add("int8"));
-        let control = "select 0 as kind, 0 as lane, 0 as slot, collected as v, 0::int8 as w, array[epoch, secret, home, rules] as k, \
-            null::record as r, null::bool as flag, null::text as t from _nizhal_control where id = 1";
-        let mut parts = vec![control.to_owned()];
-        for (at, rule) in rules.iter().enumerate() {
-            for (param, _) in members(rule) {
-                ctes.push(self.membership(rule, at, param));
-                parts.push(format!("select 1, {at}, {param}, 0, 0, array_agg(v), null, null, null from m{at}_{param}"));
-            }
-        }
-        parts.push(format!(
-            "select 2, 0, 0, last_mutation_id, last_version, null, null, {}, null from _nizhal_clients \
-             where client_id = {client} and actor = {actor}",
-            self.above(rules, &to)
-        ));
+        let mut parts = vec![CONTROL.to_owned()];
+        parts.extend(self.memberships(rules));
+        parts.push(client);
         let mut claims = Vec::new();
         let scopes: Vec<String> =
             rules.iter().enumerate().map(|(at, rule)| self.scope(at, rule, &mut claims)).collect();
         for (at, (rule, scope)) in rules.iter().zip(scopes).enumerate() {
-            ctes.push(self.buckets(at, rule, &scope, (&gained, &most)));
+            let buckets = self.buckets(at, rule, &scope, (&gained, &most));
+            self.ctes.push(buckets);
         }
-        ctes.push(self.gone(rules, &to));
+        let gone = self.gone(rules, &to);
+        self.ctes.push(gone);
         let synced =
             || rules.iter().enumerate().flat_map(|(at, rule)| rule.tables.iter().map(move |table| (at, table)));
         let mut changes: Vec<String> = synced().map(|(at, table)| self.rows(at, table, &to)).collect();
@@ -123,9 +126,48 @@ impl Writer<'_> {
             changes.join("\nunion all\n")
         ));
         parts.extend(synced().map(|(at, table)| self.images(at, table)));
+        (self.text(&parts), claims)
+    }
+
+    /// The parameters are: client, actor; the membership queries' claims.
+    ///
+    /// The statement's snapshot is taken before the horizon is read, not after it as `clock.rs` demands, so no change may be read
+    /// in it. It need not: where nothing is above the horizon now, nothing was above it in the snapshot either, and a device that
+    /// has all up to there lacks nothing.
+    fn glance(mut self, rules: &[Rule]) -> String {
+        let client = self.client("false");
+        let mut parts = vec![CONTROL.to_owned(), CLOCK.to_owned()];
+        parts.extend(self.memberships(rules));
+        parts.push(client);
+        self.text(&parts)
+    }
+
+    fn text(&self, parts: &[String]) -> String {
         let args = format!("args as materialized (select {})", self.args.0.join(", "));
-        ctes.insert(0, args);
-        (format!("with {}\n{}", ctes.join(",\n"), parts.join("\nunion all\n")), claims)
+        let ctes: Vec<&str> = std::iter::once(&args).chain(&self.ctes).map(String::as_str).collect();
+        format!("with {}\n{}", ctes.join(",\n"), parts.join("\nunion all\n"))
+    }
+
+    /// The client that asks, and whether it was outrun.
+    fn client(&mut self, outrun: &str) -> String {
+        let (client, actor) = (self.args.add("text"), self.args.add("text"));
+        format!(
+            "select 2, 0, 0, last_mutation_id, last_version, null, null, {outrun}, null from _nizhal_clients \
+             where client_id = {client} and actor = {actor}"
+        )
+    }
+
+    /// What each parameter takes from its membership table.
+    fn memberships(&mut self, rules: &[Rule]) -> Vec<String> {
+        let mut parts = Vec::new();
+        for (at, rule) in rules.iter().enumerate() {
+            for (param, _) in members(rule) {
+                let membership = self.membership(rule, at, param);
+                self.ctes.push(membership);
+                parts.push(format!("select 1, {at}, {param}, 0, 0, array_agg(v), null, null, null from m{at}_{param}"));
+            }
+        }
+        parts
     }
 
     /// Whether some row of the actor's buckets was written above the horizon: the device does not get it yet, and what it had

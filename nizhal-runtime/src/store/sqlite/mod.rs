@@ -19,7 +19,7 @@ use scan::PullSql;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, SqlxSqliteConnector, Statement};
 use sea_orm::{SqliteTransactionMode, TransactionOptions, TransactionTrait};
 use sqlx::{
-    AssertSqlSafe, SqlitePool,
+    AssertSqlSafe, ConnectOptions, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use std::{
@@ -36,6 +36,8 @@ const HOME: &str = "file";
 pub(super) struct SqliteStore {
     writer: SqlitePool,
     readers: SqlitePool,
+    /// Keeps what is in memory when the one connection is given up half way and made anew.
+    _anchor: Option<SqliteConnection>,
     db: DatabaseConnection,
     reads: DatabaseConnection,
     /// Notes of writers from outside that our own transactions came upon.
@@ -60,20 +62,17 @@ impl SqliteStore {
         let one =
             || SqlitePoolOptions::new().max_connections(1).min_connections(1).idle_timeout(None).max_lifetime(None);
         let writer = one().acquire_timeout(Duration::from_secs(30)).connect_with(options.clone()).await?;
-        let readers = if settings.url.contains(":memory:") {
-            writer.clone()
+        let (readers, anchor) = if settings.url.contains(":memory:") {
+            (writer.clone(), Some(options.connect().await?))
         } else {
-            SqlitePoolOptions::new()
-                .max_connections(settings.pool)
-                .acquire_timeout(Duration::from_secs(10))
-                .connect_with(options.pragma("query_only", "on"))
-                .await?
+            let many = SqlitePoolOptions::new().max_connections(settings.pool).acquire_timeout(Duration::from_secs(10));
+            (many.connect_with(options.pragma("query_only", "on")).await?, None)
         };
         let db = SqlxSqliteConnector::from_sqlx_sqlite_pool(writer.clone());
         let reads = SqlxSqliteConnector::from_sqlx_sqlite_pool(readers.clone());
         let lives = format!("{HOME}{LIFE}{}", uuid::Uuid::new_v4());
         let (sql, group) = (PullSql::new(schema), Group::default());
-        Ok(Self { writer, readers, db, reads, heard: Mutex::default(), group, sql, lives })
+        Ok(Self { writer, readers, _anchor: anchor, db, reads, heard: Mutex::default(), group, sql, lives })
     }
 
     pub(super) async fn plan(&self, schema: &Schema, seed: &Seed) -> Result<Vec<String>, StoreError> {
@@ -195,4 +194,22 @@ pub(super) async fn settled(tx: &DatabaseTransaction) -> Result<(), StoreError> 
     tx.execute_unprepared("delete from _nizhal_touched").await?;
     tx.execute_unprepared("update _nizhal_control set txn = null, hlc = null where id = 1").await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[tokio::test]
+    async fn inv13_what_is_in_memory_outlives_its_connection() {
+        let schema = Arc::new(testing::schema());
+        let settings = StoreSettings { url: "sqlite::memory:".to_owned(), pool: 1 };
+        let store = SqliteStore::connect(&settings, &schema).await.unwrap();
+        store.provision(&schema, &Seed { epoch: "e".to_owned(), secret: "s".to_owned() }).await.unwrap();
+        // As the pool does with one that was given up in the middle of a statement.
+        store.writer.acquire().await.unwrap().close().await.unwrap();
+        let sql = "select epoch from _nizhal_control";
+        assert_eq!(sqlx::query_scalar::<_, String>(sql).fetch_one(&store.writer).await.unwrap(), "e");
+    }
 }

@@ -32,7 +32,7 @@ fn query() -> impl Strategy<Value = Vec<u8>> {
 async fn inv32_no_query_breaks_the_server(app: App) {
     two_shops(&app).await;
     let token = app.device("d", "ana", "s1").token;
-    let address = app.address.at("").replacen("http://", "", 1);
+    let address = app.address.host();
     let paths = prop_oneof![Just("/sync/realtime/authorize"), Just("/sync/stream")];
     try_all(1200, &(paths, query(), any::<bool>()), async |(path, query, named)| {
         let mut request = format!("GET {path}?").into_bytes();

@@ -78,7 +78,7 @@ async fn inv32_no_bytes_break_the_stream(app: App) {
     let (ana, ben) = (app.device("a", "ana", "s1").token, token::signed(&token::claims("ben", Some("s1"))));
     let mut bystander = app.stream("", Some(&ben)).await.expect("ben may listen");
     bystander.ready().await;
-    let address = app.address.at("").replacen("http://", "", 1);
+    let address = app.address.host();
     try_all(200, &prop::collection::vec(any::<u8>(), 0..300), async |bytes| {
         let mut stream = std::net::TcpStream::connect(&address).expect("it listens");
         let upgrade = format!(

@@ -3,11 +3,9 @@
 use super::{Other, hears, open, realtime, restarted, two_servers};
 use crate::fixture::{add, customers, two_shops};
 use base64::Engine as _;
-use nizhal_tests::{App, Frame, Peer, on, until};
+use nizhal_tests::{App, Frame, Peer, certify, on, until};
 use nkeys::KeyPair;
 use serde_json::{Value, json};
-use std::path::Path;
-use std::process::Command;
 
 on![postgres, Postgres:
     writes_ping_on_every_server,
@@ -78,27 +76,6 @@ async fn a_nats_server_that_is_away_stops_no_push(mut app: App) {
     until("stats tell of it", async || state().await.as_deref() == Some("up")).await;
     let told = realtime(&app).await;
     assert_eq!(told["adapters"][1]["healed"], 1, "{told}");
-}
-
-/// A CA and a certificate of it for 127.0.0.1.
-fn certify(dir: &Path) {
-    let run = |args: &[&str]| {
-        let made = Command::new("openssl").args(args).current_dir(dir).output().expect("openssl is installed");
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    };
-    let curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
-    let ca = ["-subj", "/CN=test CA", "-keyout", "ca.key", "-out", "ca.pem", "-days", "2"];
-    run(&[&["req", "-x509"], &curve[..], &ca[..]].concat());
-    run(&[&["req", "-new"], &curve[..], &["-subj", "/CN=nats", "-keyout", "key.pem", "-out", "nats.csr"]].concat());
-    std::fs::write(dir.join("names"), "subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n")
-        .expect("the directory is ours");
-    let sign = ["x509", "-req", "-in", "nats.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"];
-    run(&[&sign[..], &["-out", "cert.pem", "-days", "2", "-extfile", "names"]].concat());
-    for file in ["key.pem", "cert.pem", "ca.pem"] {
-        use std::os::unix::fs::PermissionsExt;
-        let open = std::fs::Permissions::from_mode(0o644);
-        std::fs::set_permissions(dir.join(file), open).expect("the file is ours");
-    }
 }
 
 async fn credentials_and_tls_let_in(mut app: App) {

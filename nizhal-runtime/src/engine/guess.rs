@@ -1,0 +1,69 @@
+//! Guessing whether anybody wrote since a device was here, before the database says so.
+
+/// What this server last knew, and how its guesses went. A wrong one costs a statement and nothing else.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Guess {
+    /// How many writes the hub had heard of when the horizon was last read …
+    heard: u64,
+    /// … and that horizon.
+    horizon: i64,
+    /// A two-bit counter, as in a processor's branch prediction: from 2 on the next guess is believed.
+    /// J. E. Smith, "A Study of Branch Prediction Strategies", 1981.
+    trust: u8,
+}
+
+const MOST: u8 = 3;
+
+impl Default for Guess {
+    fn default() -> Self {
+        Self { heard: 0, horizon: 0, trust: 2 }
+    }
+}
+
+impl Guess {
+    /// The horizon that is likely still the same, for a server that has heard of so many writes.
+    pub(super) fn horizon(&self, heard: u64) -> Option<i64> {
+        (heard == self.heard).then_some(self.horizon)
+    }
+
+    /// Whether what is likely was so of late. Where others write unheard, it was not.
+    pub(super) fn is_trusted(&self) -> bool {
+        self.trust > MOST / 2
+    }
+
+    /// Somebody guessed, and it was so or not.
+    pub(super) fn judge(&mut self, right: bool) {
+        self.trust = if right { (self.trust + 1).min(MOST) } else { self.trust.saturating_sub(1) };
+    }
+
+    /// The horizon was read after so many writes were heard of.
+    pub(super) fn learn(&mut self, heard: u64, horizon: i64) {
+        (self.heard, self.horizon) = (heard, horizon);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Guess;
+
+    #[test]
+    fn a_write_that_was_heard_of_ends_the_guess() {
+        let mut guess = Guess::default();
+        guess.learn(7, 40);
+        assert_eq!((guess.horizon(7), guess.horizon(8)), (Some(40), None));
+    }
+
+    #[test]
+    fn wrong_guesses_end_the_trust_and_right_ones_bring_it_back() {
+        let mut guess = Guess::default();
+        let mut after = |right| {
+            guess.judge(right);
+            guess.is_trusted()
+        };
+        assert_eq!(
+            [true, true, false, false, false, true, true].map(&mut after),
+            [true, true, true, false, false, false, true]
+        );
+        assert_eq!([true, true, true, false, true].map(after), [true; 5], "one that is wrong among many is forgiven");
+    }
+}
