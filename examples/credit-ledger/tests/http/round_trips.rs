@@ -4,7 +4,8 @@ use crate::plan::{World, run, statistics};
 use nizhal_tests::until;
 use serde_json::{Value, json};
 
-/// The statements that were run at least so often, by their first words, with the number of their calls and plannings.
+/// The statements that were run at least so often, by their first words, with the number of their calls and plannings. That other
+/// servers are told is none of them: no push waits for it, and how much travels in one such statement hangs on the machine's speed.
 async fn often(world: &mut World, least: u64) -> Vec<(String, u64, u64)> {
     let mut found = Vec::new();
     // The last commit is counted when it ends, which may be just after its answer was sent.
@@ -16,7 +17,7 @@ async fn often(world: &mut World, least: u64) -> Vec<(String, u64, u64)> {
     let name = |sql: &str| sql.split_whitespace().take(3).collect::<Vec<_>>().join(" ");
     let mut often: Vec<_> = found
         .iter()
-        .filter(|(_, calls, _)| *calls >= least)
+        .filter(|(sql, calls, _)| *calls >= least && !sql.starts_with("select pg_notify("))
         .map(|(sql, calls, plans)| (name(sql), *calls, *plans))
         .collect();
     often.sort();
@@ -52,8 +53,10 @@ async fn a_push_is_five_statements_beside_its_mutators() {
     ];
     let found = often(&mut world, PUSHES).await;
     assert_eq!(found.iter().map(|(sql, ..)| sql.as_str()).collect::<Vec<_>>(), wanted.map(|(sql, _)| sql));
+    // Once, and a few more begin and commit what the server does on its own.
+    assert!(found.iter().all(|(_, calls, _)| *calls < PUSHES * 3 / 2), "{found:?}");
     // Five times a connection, and again when statistics were taken; a plan that is not kept is made each time.
-    assert!(found.iter().all(|(_, calls, plans)| *calls == PUSHES && *plans <= PUSHES * 3 / 4), "{found:?}");
+    assert!(found.iter().all(|(_, _, plans)| *plans <= PUSHES * 3 / 4), "{found:?}");
 }
 
 #[test]
