@@ -102,7 +102,16 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) async fn start(database: &str) -> Self {
-        let server = declared("bench")
+        Self::of(declared("bench"), database).await
+    }
+
+    /// One that keeps no audit log.
+    pub(crate) async fn start_unaudited(database: &str) -> Self {
+        Self::of(declared("bench").audit_days(None), database).await
+    }
+
+    async fn of(app: Nizhal, database: &str) -> Self {
+        let server = app
             .seed(seed)
             .database_url(database)
             .auth_secret(SECRET)

@@ -1,5 +1,6 @@
 //! A private PostgreSQL cluster for each test process, which dies with the process however that ends.
 
+use crate::{TempDir, tls};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,8 @@ pub struct Cluster {
     output: BufReader<ChildStdout>,
     port: u16,
     dir: PathBuf,
+    /// Its certificate and the authority of it, where it takes TLS alone.
+    certificates: Option<TempDir>,
 }
 
 const SUPERVISE: &str = r#"
@@ -39,6 +42,12 @@ if [ "$primary" ]; then
   "$bin/pg_basebackup" -h 127.0.0.1 -p "$primary" -U postgres -D data -R -X stream -c fast --no-sync >log 2>&1 || fail
 else
   "$bin/initdb" -D data -U postgres -A trust -E UTF8 --locale=C --no-sync >log 2>&1 || fail
+fi
+if [ "$certificate" ]; then
+  echo "$certificate" >data/cert.pem
+  echo "$key" >data/key.pem
+  echo "hostssl all all 127.0.0.1/32 trust" >data/pg_hba.conf
+  options="$options -c ssl=on -c ssl_cert_file=cert.pem -c ssl_key_file=key.pem"
 fi
 start() {
   "$bin/pg_ctl" -D data -l log -w -t 120 -o "-p $port -k $dir -c listen_addresses=127.0.0.1 -c max_connections=200 \
@@ -64,7 +73,7 @@ impl Cluster {
     /// # Panics
     /// When PostgreSQL's server programs are missing, or do not start.
     pub fn start(durability: Durability) -> Self {
-        Self::make(&Make { durability, primary: None, options: "" })
+        Self::make(Make::of(durability))
     }
 
     /// Starts one with options of its own, such as `-c wal_writer_delay=10s`.
@@ -72,7 +81,7 @@ impl Cluster {
     /// # Panics
     /// As [`start`](Self::start).
     pub fn start_with(durability: Durability, options: &str) -> Self {
-        Self::make(&Make { durability, primary: None, options })
+        Self::make(Make { options, ..Make::of(durability) })
     }
 
     /// Starts a standby that is a copy of this cluster and goes on receiving its writes.
@@ -80,16 +89,37 @@ impl Cluster {
     /// # Panics
     /// As [`start`](Self::start).
     pub fn standby(&self) -> Self {
-        Self::make(&Make { durability: Durability::Fast, primary: Some(self.port), options: "" })
+        Self::make(Make { primary: Some(self.port), ..Make::of(Durability::Fast) })
     }
 
-    fn make(make: &Make<'_>) -> Self {
+    /// Starts one that takes TLS alone, with a certificate for 127.0.0.1 of an [authority](Self::authority) that nobody knows.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start), and when `openssl` is not installed.
+    pub fn start_secured() -> Self {
+        let certificates = TempDir::new("certificates");
+        tls::certify(certificates.path());
+        Self::make(Make { certificates: Some(certificates), ..Make::of(Durability::Fast) })
+    }
+
+    /// The file with the authority's certificate, as PEM.
+    ///
+    /// # Panics
+    /// When it is not [secured](Self::start_secured).
+    pub fn authority(&self) -> PathBuf {
+        self.certificates.as_ref().expect("it takes TLS").path().join("ca.pem")
+    }
+
+    fn make(make: Make<'_>) -> Self {
         let bin = programs();
         // Another process may take the port between our look and the start; then look again.
         let mut last = String::new();
         for _ in 0..5 {
-            match Self::try_make(&bin, make) {
-                Ok(cluster) => return cluster,
+            match Self::try_make(&bin, &make) {
+                Ok(mut cluster) => {
+                    cluster.certificates = make.certificates;
+                    return cluster;
+                }
                 Err(log) => last = log,
             }
         }
@@ -100,6 +130,9 @@ impl Cluster {
         let port = free_port();
         // Not TMPDIR: the user we drop to may not be let in there, and a socket's path must be short.
         let dir = format!("/tmp/nizhal-pg-{}", uuid::Uuid::now_v7().simple());
+        // As text: the user we drop to may not be let in where the files are.
+        let pem = |name| make.certificates.as_ref().map(|dir| std::fs::read_to_string(dir.path().join(name)));
+        let pem = |name| pem(name).transpose().map(Option::unwrap_or_default).map_err(|error| error.to_string());
         let mut supervisor = as_ordinary_user()
             .args(["sh", "-c", SUPERVISE])
             .env("dir", &dir)
@@ -108,6 +141,8 @@ impl Cluster {
             .env("fsync", if make.durability == Durability::Synced { "on" } else { "off" })
             .env("primary", make.primary.map(|port| port.to_string()).unwrap_or_default())
             .env("options", make.options)
+            .env("certificate", pem("cert.pem")?)
+            .env("key", pem("key.pem")?)
             .current_dir("/")
             .process_group(0)
             .stdin(Stdio::piped())
@@ -119,7 +154,7 @@ impl Cluster {
         let mut line = String::new();
         output.read_line(&mut line).map_err(|error| error.to_string())?;
         if line.trim() == "READY" {
-            return Ok(Self { supervisor, output, port, dir: dir.into() });
+            return Ok(Self { supervisor, output, port, dir: dir.into(), certificates: None });
         }
         output.read_to_string(&mut line).map_err(|error| error.to_string())?;
         let _ = supervisor.wait();
@@ -219,6 +254,13 @@ struct Make<'a> {
     /// The port of the cluster that it is a standby of.
     primary: Option<u16>,
     options: &'a str,
+    certificates: Option<TempDir>,
+}
+
+impl Make<'_> {
+    fn of(durability: Durability) -> Self {
+        Self { durability, primary: None, options: "", certificates: None }
+    }
 }
 
 fn signal(name: &str, processes: &[String]) {

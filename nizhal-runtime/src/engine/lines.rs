@@ -131,3 +131,39 @@ impl Engine {
         lines.send(Ok(Line::Last { line: all.last_line(ending), reset, rows })).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{self, Claims};
+    use nizhal_core::wire::CursorText;
+    use sea_orm::ConnectionTrait as _;
+
+    #[actix_web::test]
+    async fn inv05_a_reader_that_takes_nothing_is_left_without_the_last_line() {
+        let server = testing::server(testing::app(&testing::clock())).await;
+        let engine = server.engine();
+        let notes = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 5000) \
+            insert into notes (id, shop_id) select 'n' || i, 's1' from n";
+        engine.store.connection().execute_unprepared(notes).await.unwrap();
+        let claims = Claims { user_id: "u".to_owned(), owner_id: "o".to_owned(), shop_id: "s1".to_owned() };
+        let principal = Principal::new(claims, None);
+        let request = PullRequest { cursor: CursorText::default(), device_id: None, limit: None };
+
+        let (to, mut from) = mpsc::channel(1);
+        // It ends although nobody reads.
+        engine.pull_lines(&principal, &request, &Lines::new(to, Duration::from_millis(1))).await;
+        assert!(matches!(from.recv().await, Some(Ok(Line::Rows(_)))));
+        assert!(from.recv().await.is_none(), "no cursor and no error: what came is worth nothing");
+        // The one connection of a database in memory is free again.
+        engine.store.begin().await.unwrap();
+
+        let (to, mut from) = mpsc::channel(1_000);
+        engine.pull_lines(&principal, &request, &Lines::new(to, Duration::from_secs(60))).await;
+        let mut last = None;
+        while let Some(line) = from.recv().await {
+            last = Some(line);
+        }
+        assert!(matches!(last, Some(Ok(Line::Last { rows: 5000, .. }))), "{last:?}");
+    }
+}

@@ -41,6 +41,7 @@ mod socket;
 mod stats;
 mod storm;
 mod stream;
+mod tls;
 mod too_many;
 mod wire2_pull;
 mod wire2_push;
