@@ -7,7 +7,8 @@ use serde_json::json;
 
 on![postgres, Postgres: inv01_the_first_to_write_commits_last, inv01_across_tables_savepoints_and_rollbacks,
     inv01_every_order_of_three, inv01_a_move_and_a_delete_held_open, inv30_an_idle_transaction_delays_nothing,
-    inv11_a_mutation_whose_row_was_written_again_is_acknowledged_with_it];
+    inv11_a_mutation_whose_row_was_written_again_is_acknowledged_with_it,
+    inv01_a_session_that_found_all_there_reads_the_locks_when_somebody_drew];
 
 async fn begin(app: &App) -> Connection {
     let mut db = app.sql().await;
@@ -46,6 +47,28 @@ async fn inv11_a_mutation_whose_row_was_written_again_is_acknowledged_with_it(ap
     device.pull().await;
     assert_eq!((phone(&device), device.acknowledged), (json!("1"), 2));
     settle(&app, &mut device).await;
+}
+
+async fn horizon(db: &mut Connection) -> [u64; 2] {
+    let row = db.rows("select clock, horizon from _nizhal_horizon()").await.remove(0);
+    [0, 1].map(|at| row[at].as_deref().and_then(|text| text.parse().ok()).expect("a number"))
+}
+
+async fn inv01_a_session_that_found_all_there_reads_the_locks_when_somebody_drew(app: App) {
+    let mut db = two_shops(&app).await;
+    let (mut reader, mut stranger, mut writer) = (app.sql().await, app.sql().await, begin(&app).await);
+    let [clock, whole] = horizon(&mut reader).await;
+    assert_eq!(clock, whole);
+    // A lock that no writer has, lower than all that was drawn: who reads the locks shows by it.
+    writer.execute("select pg_advisory_xact_lock_shared(20058::bigint << 48)").await;
+    assert_eq!(horizon(&mut reader).await, [clock, clock], "nobody drew since, so all is there");
+    assert_eq!(horizon(&mut stranger).await, [clock, 0], "this one has found nothing there yet");
+    customers(&mut db, "s1", "c", 1).await;
+    for _ in 0..2 {
+        assert_eq!(horizon(&mut reader).await, [clock + 1, 0], "not all is there, and that is not remembered");
+    }
+    writer.execute("rollback").await;
+    assert_eq!(horizon(&mut reader).await, [clock + 1, clock + 1]);
 }
 
 pub(crate) async fn inv01_the_first_to_write_commits_last(app: App) {

@@ -15,6 +15,10 @@
 //! taken later still, has its rows. A writer with v > S is above the horizon anyway. A rolled-back savepoint takes back
 //! its lock and its setting together, so the next write in that transaction begins again with a lock of its own.
 //!
+//! Where all up to S was there once and S is still the last value, nobody has drawn since, so all up to S is there now. Each session
+//! remembers the last such S, with the sequence that it is of, and does not read the locks where it finds it again: they are half of
+//! what a pull with nothing new costs.
+//!
 //! A crash of Postgres must not take drawn versions back either, for a cursor may have gone past them by then, and the rows
 //! that draw them again would be skipped. A committed draw is on the disk, but one that was rolled back need not be. Postgres
 //! logs draws in batches of 32 (`log_cnt` tells how many are left, so where the batch began); the first time that a session
@@ -67,21 +71,24 @@ end $nizhal$"
 pub(super) fn horizon_function(schema: &str) -> String {
     format!(
         "create or replace function {schema}._nizhal_horizon(out clock bigint, out horizon bigint, out lives text, out place bigint) language plpgsql volatile as $nizhal$
-declare lowest bigint; batch bigint; home text := current_setting('nizhal.home', true);
+declare lowest bigint; batch bigint; whole text; home text := current_setting('nizhal.home', true);
 begin
   -- As a write there would say; it passes when the standby is promoted.
   if pg_is_in_recovery() then raise read_only_sql_transaction; end if;
-  select last_value, last_value + log_cnt - 32 into clock, batch from {schema}._nizhal_clock;
+  select last_value, last_value + log_cnt - 32, tableoid || ' ' || last_value into clock, batch, whole from {schema}._nizhal_clock;
   if batch::text is distinct from current_setting('nizhal.on_disk', true) then
     if pg_current_wal_flush_lsn() < pg_current_wal_insert_lsn() then
       perform set_config('synchronous_commit', 'local', true), pg_logical_emit_message(true, 'nizhal', '');
     end if;
     perform set_config('nizhal.on_disk', batch::text, false);
   end if;
-  select min(((classid::bigint & 65535) << 32) | objid::bigint) into lowest from pg_locks
-   where locktype = 'advisory' and objsubid = 1 and (classid::bigint >> 16) = {LOCK_CLASS}
-     and database = (select oid from pg_database where datname = current_database());
-  horizon := least(clock, coalesce(lowest, clock));
+  horizon := clock;
+  if whole is distinct from current_setting('nizhal.whole', true) then
+    select min(((classid::bigint & 65535) << 32) | objid::bigint) into lowest from pg_locks
+     where locktype = 'advisory' and objsubid = 1 and (classid::bigint >> 16) = {LOCK_CLASS}
+       and database = (select oid from pg_database where datname = current_database());
+    if lowest < clock then horizon := lowest; else perform set_config('nizhal.whole', whole, false); end if;
+  end if;
   if home is null or home = '' then
     home := {PLACE};
     perform set_config('nizhal.home', home, false);
