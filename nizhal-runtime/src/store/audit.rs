@@ -36,32 +36,37 @@ pub(super) struct NewEntry<'a> {
     pub(super) args: &'a str,
 }
 
-impl NewEntry<'_> {
+impl<'a> NewEntry<'a> {
+    fn of(claim: &Claim<'a>, status: &'a str, touched: &'a [Touched]) -> Self {
+        let Claim { actor, client_mutation_id: id, sequence, name, args } = *claim;
+        Self { kind: "mutation", actor, id, sequence, name, status, touched, args }
+    }
+
     /// As [`INSERT_ALL`] reads it.
     fn as_json(&self, with_args: bool) -> serde_json::Value {
         let (client_id, number) = self.sequence.unzip();
-        let (buckets, tables) = self.names();
         serde_json::json!({
             "kind": self.kind, "actor": self.actor, "id": self.id, "client_id": client_id, "mutation_id": number,
-            "name": self.name, "status": self.status, "buckets": buckets, "tables": tables,
+            "name": self.name, "status": self.status, "buckets": in_json(&self.buckets()), "tables": in_json(&self.tables()),
             "args": with_args.then_some(self.args),
         })
     }
 
-    /// The touched buckets and tables, each as a JSON array.
-    fn names(&self) -> (String, String) {
+    fn buckets(&self) -> Vec<String> {
         // A membership's key is nobody's bucket; its table is named all the same.
         let buckets = self.touched.iter().map(|touched| &touched.bucket).filter(|bucket| !bucket.is_membership());
-        let buckets: BTreeSet<String> = buckets.map(crate::engine::Bucket::qualified).collect();
-        let tables: BTreeSet<&str> = self.touched.iter().map(|touched| touched.table.as_str()).collect();
-        (serde_json::json!(buckets).to_string(), serde_json::json!(tables).to_string())
+        buckets.map(crate::engine::Bucket::qualified).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    fn tables(&self) -> BTreeSet<&str> {
+        self.touched.iter().map(|touched| touched.table.as_str()).collect()
     }
 
     /// In the order of [`insert`].
-    fn values(&self, with_args: bool) -> [Value; 10] {
+    fn values(&self, dialect: Dialect, with_args: bool) -> Vec<Value> {
         let (client_id, mutation_id) = self.sequence.unzip();
-        let (buckets, tables) = self.names();
-        [
+        let buckets = self.buckets();
+        let mut values = vec![
             self.kind.into(),
             self.actor.into(),
             self.id.into(),
@@ -69,11 +74,19 @@ impl NewEntry<'_> {
             mutation_id.into(),
             self.name.into(),
             self.status.into(),
-            buckets.into(),
-            tables.into(),
+            in_json(&buckets).into(),
+            in_json(&self.tables()).into(),
             with_args.then(|| self.args.to_owned()).into(),
-        ]
+        ];
+        if dialect == Dialect::Postgres {
+            values.push(buckets.into());
+        }
+        values
     }
+}
+
+fn in_json(names: &impl serde::Serialize) -> String {
+    serde_json::json!(names).to_string()
 }
 
 /// What a bucket is looked up by: short enough for an index, whatever the name.
@@ -83,36 +96,36 @@ pub(super) const BUCKET_KEY: &str = "substr(bucket, 1, 500)";
 pub(super) const FILE_BUCKETS: &str = "after insert on _nizhal_audit begin\n  insert into _nizhal_audit_buckets \
     (bucket, version, n) select value, new.version, new.n from json_each(new.buckets);\nend";
 
+/// The columns of an entry but for its place.
+const COLUMNS: &str = "kind, actor, id, client_id, mutation_id, name, status, buckets, tables, args";
+
 /// The insert of an entry whose first value is `$<after + 1>`; on Postgres what follows a `with` or an expression of one.
+///
+/// A transaction of Postgres logs once, so its first entry is number 1; on SQLite pushes share transactions.
 fn insert(dialect: Dialect, after: usize) -> String {
     let places: Vec<String> = (1..=10).map(|at| format!("${}", after + at)).collect();
-    let version = match dialect {
-        Dialect::Postgres => "_nizhal_version()",
-        Dialect::Sqlite => "(select txn from _nizhal_control where id = 1)",
-    };
-    let entry = format!(
-        "insert into _nizhal_audit (version, n, kind, actor, id, client_id, mutation_id, name, status, buckets, tables, \
-         args) select v, (select coalesce(max(n), 0) + 1 from _nizhal_audit where version = v), {} \
-         from (select {version} as v) as now",
-        places.join(", ")
-    );
+    let places = places.join(", ");
     match dialect {
         Dialect::Postgres => format!(
-            "entry as ({entry} returning version, n, buckets) insert into _nizhal_audit_buckets (bucket, version, n) \
-             select name, version, n from entry, json_array_elements_text(entry.buckets::json) as name"
+            "entry as (insert into _nizhal_audit (version, n, {COLUMNS}) values (_nizhal_version(), 1, {places}) returning version, n) \
+             insert into _nizhal_audit_buckets (bucket, version, n) select name, version, n from entry, unnest(${}::text[]) as name",
+            after + 11
         ),
-        Dialect::Sqlite => entry,
+        Dialect::Sqlite => format!(
+            "insert into _nizhal_audit (version, n, {COLUMNS}) select v, (select coalesce(max(n), 0) + 1 from _nizhal_audit \
+             where version = v), {places} from (select (select txn from _nizhal_control where id = 1) as v) as now"
+        ),
     }
 }
 
 /// Several entries at once on Postgres, in order.
 const INSERT_ALL: &str = "with entry as (insert into _nizhal_audit (version, n, kind, actor, id, client_id, mutation_id, name, \
-    status, buckets, tables, args) select v, (select coalesce(max(n), 0) from _nizhal_audit where version = v) + e.at, e.kind, \
-    e.actor, e.id, e.client_id, e.mutation_id, e.name, e.status, e.buckets, e.tables, e.args from (select _nizhal_version() as v) \
-    as now, rows from (json_to_recordset($1::json) as (kind text, actor text, id text, client_id text, mutation_id int8, name text, \
-    status text, buckets text, tables text, args text)) with ordinality as e(kind, actor, id, client_id, mutation_id, name, status, \
-    buckets, tables, args, at) returning version, n, buckets) insert into _nizhal_audit_buckets (bucket, version, n) \
-    select name, version, n from entry, json_array_elements_text(entry.buckets::json) as name";
+    status, buckets, tables, args) select v, e.at, e.kind, e.actor, e.id, e.client_id, e.mutation_id, e.name, e.status, e.buckets, \
+    e.tables, e.args from (select _nizhal_version() as v) as now, rows from (json_to_recordset($1::json) as (kind text, actor text, \
+    id text, client_id text, mutation_id int8, name text, status text, buckets text, tables text, args text)) with ordinality as \
+    e(kind, actor, id, client_id, mutation_id, name, status, buckets, tables, args, at) returning version, n, buckets) \
+    insert into _nizhal_audit_buckets (bucket, version, n) select name, version, n from entry, \
+    json_array_elements_text(entry.buckets::json) as name";
 
 impl WriteTx<'_> {
     /// Writes mutations' entries, where entries are written: each with its status and what it touched.
@@ -121,19 +134,23 @@ impl WriteTx<'_> {
     /// When the database fails.
     pub async fn log(&self, ended: &[(&Claim<'_>, &str, &[Touched])]) -> Result<(), StoreError> {
         let Audit::On { args: with_args } = self.audit() else { return Ok(()) };
-        let mut entries = Vec::with_capacity(ended.len());
-        for &(claim, status, touched) in ended {
-            let Claim { actor, client_mutation_id: id, sequence, name, args } = *claim;
-            let entry = NewEntry { kind: "mutation", actor, id, sequence, name, status, touched, args };
-            match self.dialect() {
-                Dialect::Postgres => entries.push(entry.as_json(with_args)),
-                Dialect::Sqlite => {
-                    self.run(&insert(Dialect::Sqlite, 0), entry.values(with_args)).await?;
+        let entries: Vec<NewEntry<'_>> =
+            ended.iter().map(|&(claim, status, touched)| NewEntry::of(claim, status, touched)).collect();
+        match (self.dialect(), entries.as_slice()) {
+            (Dialect::Postgres, [entry]) => {
+                let sql = format!("with {}", insert(Dialect::Postgres, 0));
+                self.run(&sql, entry.values(Dialect::Postgres, with_args)).await?;
+            }
+            (Dialect::Postgres, several) => {
+                let several: Vec<_> = several.iter().map(|entry| entry.as_json(with_args)).collect();
+                self.run(INSERT_ALL, [serde_json::Value::from(several).to_string().into()]).await?;
+            }
+            (Dialect::Sqlite, all) => {
+                let sql = insert(Dialect::Sqlite, 0);
+                for entry in all {
+                    self.run(&sql, entry.values(Dialect::Sqlite, with_args)).await?;
                 }
             }
-        }
-        if !entries.is_empty() {
-            self.run(INSERT_ALL, [serde_json::Value::from(entries).to_string().into()]).await?;
         }
         Ok(())
     }
@@ -146,7 +163,7 @@ impl WriteTx<'_> {
         entry: &NewEntry<'_>,
     ) -> Result<(), StoreError> {
         let Audit::On { args } = self.audit() else { return self.run(sql, values).await.map(drop) };
-        let entry = entry.values(args);
+        let entry = entry.values(self.dialect(), args);
         match self.dialect() {
             Dialect::Postgres => {
                 let sql = format!("with work as ({sql}), {}", insert(Dialect::Postgres, values.len()));
