@@ -11,6 +11,7 @@ mod http;
 mod limit;
 mod load;
 mod push;
+mod rates;
 mod report;
 mod seed;
 mod sockets;

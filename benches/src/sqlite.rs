@@ -5,8 +5,8 @@ use crate::{
     app::Running,
     first_sync::FirstSync,
     limit, load,
-    load::Pushes,
-    report::{Report, median, rss_mb},
+    rates::Rates,
+    report::{Report, rss_mb},
 };
 use nizhal_tests::TempDir;
 
@@ -20,15 +20,9 @@ pub(crate) async fn all(report: &mut Report, size: Size) {
     report.section("SQLite, beside the bare driver: one writer with the bare statements and a commit for each, synced");
     let period = size.period / 2;
     for connections in [1, 16, 64] {
-        let (mut single, mut batches, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..size.rounds {
-            single.push(load::pushes(&server, Pushes { connections, size: 1, period }).await);
-            theirs.push(bare.pushes(period).await);
-            batches.push(load::pushes(&server, Pushes { connections, size: 50, period }).await);
-        }
-        let limit = Some(median(&theirs));
-        report.row(&format!("push, {connections} connections, 1 mutation a request"), median(&single), limit, "");
-        report.row(&format!("push, {connections} connections, 50 a request"), median(&batches), limit, "");
+        let theirs = async || bare.pushes(period).await;
+        let rates = Rates::measure(&server, connections, period, size.rounds, theirs).await;
+        rates.tell(report, &format!("push, {connections} connections"), [""; 2]);
     }
     let took = load::drain(&server, "drained", size.outbox).await;
     report.row(&format!("an outbox of {} drained, seconds", size.outbox), took, None, "");

@@ -73,7 +73,7 @@ impl Cluster {
     /// # Panics
     /// When PostgreSQL's server programs are missing, or do not start.
     pub fn start(durability: Durability) -> Self {
-        Self::make(Make::of(durability))
+        Self::make(&Make::of(durability))
     }
 
     /// Starts one with options of its own, such as `-c wal_writer_delay=10s`.
@@ -81,7 +81,7 @@ impl Cluster {
     /// # Panics
     /// As [`start`](Self::start).
     pub fn start_with(durability: Durability, options: &str) -> Self {
-        Self::make(Make { options, ..Make::of(durability) })
+        Self::make(&Make { options, ..Make::of(durability) })
     }
 
     /// Starts a standby that is a copy of this cluster and goes on receiving its writes.
@@ -89,7 +89,7 @@ impl Cluster {
     /// # Panics
     /// As [`start`](Self::start).
     pub fn standby(&self) -> Self {
-        Self::make(Make { primary: Some(self.port), ..Make::of(Durability::Fast) })
+        Self::make(&Make { primary: Some(self.port), ..Make::of(Durability::Fast) })
     }
 
     /// Starts one that takes TLS alone, with a certificate for 127.0.0.1 of an [authority](Self::authority) that nobody knows.
@@ -99,7 +99,10 @@ impl Cluster {
     pub fn start_secured() -> Self {
         let certificates = TempDir::new("certificates");
         tls::certify(certificates.path());
-        Self::make(Make { certificates: Some(certificates), ..Make::of(Durability::Fast) })
+        let cluster = Make { certificates: Some(certificates.path()), ..Make::of(Durability::Fast) };
+        let mut cluster = Self::make(&cluster);
+        cluster.certificates = Some(certificates);
+        cluster
     }
 
     /// The file with the authority's certificate, as PEM.
@@ -110,16 +113,13 @@ impl Cluster {
         self.certificates.as_ref().expect("it takes TLS").path().join("ca.pem")
     }
 
-    fn make(make: Make<'_>) -> Self {
+    fn make(make: &Make<'_>) -> Self {
         let bin = programs();
         // Another process may take the port between our look and the start; then look again.
         let mut last = String::new();
         for _ in 0..5 {
-            match Self::try_make(&bin, &make) {
-                Ok(mut cluster) => {
-                    cluster.certificates = make.certificates;
-                    return cluster;
-                }
+            match Self::try_make(&bin, make) {
+                Ok(cluster) => return cluster,
                 Err(log) => last = log,
             }
         }
@@ -131,8 +131,10 @@ impl Cluster {
         // Not TMPDIR: the user we drop to may not be let in there, and a socket's path must be short.
         let dir = format!("/tmp/nizhal-pg-{}", uuid::Uuid::now_v7().simple());
         // As text: the user we drop to may not be let in where the files are.
-        let pem = |name| make.certificates.as_ref().map(|dir| std::fs::read_to_string(dir.path().join(name)));
-        let pem = |name| pem(name).transpose().map(Option::unwrap_or_default).map_err(|error| error.to_string());
+        let pem = |name| match make.certificates {
+            Some(dir) => std::fs::read_to_string(dir.join(name)).map_err(|error| error.to_string()),
+            None => Ok(String::new()),
+        };
         let mut supervisor = as_ordinary_user()
             .args(["sh", "-c", SUPERVISE])
             .env("dir", &dir)
@@ -254,7 +256,8 @@ struct Make<'a> {
     /// The port of the cluster that it is a standby of.
     primary: Option<u16>,
     options: &'a str,
-    certificates: Option<TempDir>,
+    /// The directory that they are in.
+    certificates: Option<&'a Path>,
 }
 
 impl Make<'_> {

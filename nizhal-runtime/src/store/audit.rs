@@ -42,7 +42,7 @@ impl<'a> NewEntry<'a> {
         Self { kind: "mutation", actor, id, sequence, name, status, touched, args }
     }
 
-    /// As [`INSERT_ALL`] reads it.
+    /// As [`insert_all`] reads it.
     fn as_json(&self, with_args: bool) -> serde_json::Value {
         let (client_id, number) = self.sequence.unzip();
         serde_json::json!({
@@ -119,13 +119,15 @@ fn insert(dialect: Dialect, after: usize) -> String {
 }
 
 /// Several entries at once on Postgres, in order.
-const INSERT_ALL: &str = "with entry as (insert into _nizhal_audit (version, n, kind, actor, id, client_id, mutation_id, name, \
-    status, buckets, tables, args) select v, e.at, e.kind, e.actor, e.id, e.client_id, e.mutation_id, e.name, e.status, e.buckets, \
-    e.tables, e.args from (select _nizhal_version() as v) as now, rows from (json_to_recordset($1::json) as (kind text, actor text, \
-    id text, client_id text, mutation_id int8, name text, status text, buckets text, tables text, args text)) with ordinality as \
-    e(kind, actor, id, client_id, mutation_id, name, status, buckets, tables, args, at) returning version, n, buckets) \
-    insert into _nizhal_audit_buckets (bucket, version, n) select name, version, n from entry, \
-    json_array_elements_text(entry.buckets::json) as name";
+fn insert_all() -> String {
+    format!(
+        "with entry as (insert into _nizhal_audit (version, n, {COLUMNS}) select v, e.at, {COLUMNS} from (select _nizhal_version() as v) \
+         as now, rows from (json_to_recordset($1::json) as (kind text, actor text, id text, client_id text, mutation_id int8, name text, \
+         status text, buckets text, tables text, args text)) with ordinality as e({COLUMNS}, at) returning version, n, buckets) \
+         insert into _nizhal_audit_buckets (bucket, version, n) select name, version, n from entry, \
+         json_array_elements_text(entry.buckets::json) as name"
+    )
+}
 
 impl WriteTx<'_> {
     /// Writes mutations' entries, where entries are written: each with its status and what it touched.
@@ -143,7 +145,7 @@ impl WriteTx<'_> {
             }
             (Dialect::Postgres, several) => {
                 let several: Vec<_> = several.iter().map(|entry| entry.as_json(with_args)).collect();
-                self.run(INSERT_ALL, [serde_json::Value::from(several).to_string().into()]).await?;
+                self.run(&insert_all(), [serde_json::Value::from(several).to_string().into()]).await?;
             }
             (Dialect::Sqlite, all) => {
                 let sql = insert(Dialect::Sqlite, 0);
