@@ -1,4 +1,4 @@
-//! Wire 2 as a device reads it: the shapes of PROTOCOL, and a door that lets nothing else in.
+//! Wire 2 as a device reads it: the shapes of the wire protocol, and a door that lets nothing else in.
 
 use nizhal_core::wire::{Gone, Mutation, MutationResult};
 use serde::{Deserialize, Serialize};

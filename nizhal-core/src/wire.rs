@@ -1,4 +1,4 @@
-//! The JSON of the wire, as `PROTOCOL` names it.
+//! The JSON of the wire, as `book/src/protocol.md` names it.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;

@@ -1,4 +1,4 @@
-//! Stamps of hybrid logical clocks, by random input: PROTOCOL 5, invariants 20 and 32.
+//! Stamps of hybrid logical clocks, by random input: section 5 of the wire protocol, invariants 20 and 32.
 
 use nizhal_core::{Hlc, HlcClock, NodeId};
 use proptest::prelude::*;

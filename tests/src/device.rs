@@ -201,10 +201,10 @@ impl Device {
         }
     }
 
-    /// Takes a page's body into what the device holds, in one step, as PROTOCOL tells a client to.
+    /// Takes a page's body into what the device holds, in one step, as the wire protocol tells a client to.
     ///
     /// # Panics
-    /// When the page is not what PROTOCOL says.
+    /// When the page is not what the wire protocol says.
     pub fn apply(&mut self, body: &Value) -> Page {
         let page = self.read(body);
         if page.reset {

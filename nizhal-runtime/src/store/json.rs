@@ -1,4 +1,4 @@
-//! JSON written straight into a buffer: the row encoding of PROTOCOL section 0, shared by both databases.
+//! JSON written straight into a buffer: the row encoding of `book/src/protocol.md`, shared by both databases.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, Timelike, Utc};

@@ -1,7 +1,7 @@
 //! The protocol in its smallest world, every state of it: two devices with the shipped session, two buckets, three mutations; messages
 //! are lost and repeated, devices crash, memberships come and go, the epoch changes.
 //!
-//! A store and a server are modelled by what they promise in PROTOCOL; what is shipped is the schedule that must bring them together.
+//! A store and a server are modelled by what the wire protocol promises; what is shipped is the schedule that must bring them together.
 
 mod device;
 mod server;

@@ -1,4 +1,4 @@
-//! A server as PROTOCOL describes it: rows in buckets, a version clock, sequences, answers that are kept.
+//! A server as the wire protocol describes it: rows in buckets, a version clock, sequences, answers that are kept.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-// Wire 2 as this client reads it: the shapes of PROTOCOL, and a door that lets nothing else in.
+// Wire 2 as this client reads it: the shapes of the wire protocol, and a door that lets nothing else in.
 
 /** What JSON can say. */
 export type Json = null | boolean | number | string | Json[] | { [name: string]: Json }
@@ -47,7 +47,7 @@ export interface MutationResult {
   lastMutationId?: number
 }
 
-/** An answer that is not what PROTOCOL says: cut, mangled, or another server's. Nothing of it is applied. */
+/** An answer that is not what the wire protocol says: cut, mangled, or another server's. Nothing of it is applied. */
 export class MalformedAnswer extends Error {
   override name = 'MalformedAnswer'
 }

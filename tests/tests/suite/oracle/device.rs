@@ -50,7 +50,7 @@ fn list<'v>(page: &'v Value, field: &str) -> impl Iterator<Item = &'v Value> {
 }
 
 impl Page {
-    /// Reads an answer; what is not as PROTOCOL says is told.
+    /// Reads an answer; what is not as the wire protocol says is told.
     pub(super) fn read(plain: Plain<'_>, wire: Wire, body: &Value) -> Result<Self, String> {
         let mut page = Self {
             lost: list(body, "removedBuckets").filter_map(text).collect(),

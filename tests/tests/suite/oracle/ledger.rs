@@ -1,4 +1,4 @@
-//! What a push must answer, by PROTOCOL's words: sequences, claims, waiting, cancelling; the running is told from outside.
+//! What a push must answer, by the wire protocol: sequences, claims, waiting, cancelling; the running is told from outside.
 
 use super::plain::Key;
 use nizhal::wire::Wire;

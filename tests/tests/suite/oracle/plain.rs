@@ -405,7 +405,7 @@ impl Plain<'_> {
     }
 }
 
-/// A bucket's name as PROTOCOL tells: the bare value; several percent-encoded and joined; the rule before it in wire 2.
+/// A bucket's name as the wire protocol spells it: the bare value; several percent-encoded and joined; the rule before it in wire 2.
 fn name(rule: &str, values: &[&str], qualified: bool) -> String {
     let encoded = |value: &str| -> String {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);

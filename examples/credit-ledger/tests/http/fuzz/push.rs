@@ -117,7 +117,7 @@ async fn rows(db: &mut Connection) -> Vec<Vec<Option<String>>> {
     rows
 }
 
-/// The answer is one that PROTOCOL knows, and says so when rows may have changed.
+/// The answer is one that the wire protocol knows, and says so when rows may have changed.
 fn judge(reply: &Reply, two: bool) -> Result<bool, TestCaseError> {
     prop_assert!(reply.status < 500, "{} {}", reply.status, reply.text);
     let body: Value = reply.json();

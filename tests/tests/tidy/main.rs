@@ -1,0 +1,5 @@
+//! Tidiness of the repository that no compiler checks: what the documents name is there.
+
+mod files;
+mod links;
+mod paths;
