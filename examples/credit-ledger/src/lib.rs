@@ -4,6 +4,8 @@ pub mod claims;
 pub mod job;
 pub mod mutator;
 pub mod rule;
+mod seed;
+mod session;
 pub mod table;
 
 use mutator::{
@@ -12,6 +14,19 @@ use mutator::{
 use nizhal::prelude::*;
 use nizhal::{MutatorEntry, TableDesc};
 use table::{Customer, LedgerEntry, Reminder, Shop, ShopMember};
+
+/// The server's side of the app.
+pub fn app() -> Nizhal {
+    Nizhal::app("credit-ledger")
+        .tables(tables())
+        .mutators(mutators())
+        .jobs(jobs![job::sms_reminder])
+        .rules(rule::ledger_rules())
+        .seed(seed::seed)
+        .dev_token("Kamala's phone", seed::kamala())
+        .dev_token("Nimal's phone", seed::nimal())
+        .banner(session::session)
+}
 
 /// All tables.
 pub fn tables() -> Vec<&'static TableDesc> {

@@ -1,7 +1,7 @@
 //! What a development start finds in an empty database: one shop, the two who work in it, and some customers.
 
-use credit_ledger::claims::Claims;
-use credit_ledger::table::{CustomerActive, Shop, ShopActive, ShopMemberActive};
+use crate::claims::Claims;
+use crate::table::{CustomerActive, Shop, ShopActive, ShopMemberActive};
 use nizhal::prelude::*;
 
 const SHOP: &str = "shop-1";

@@ -12,4 +12,4 @@ mod token;
 mod watch;
 
 /// The app's binary.
-pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_credit-ledger");
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_ledger-server");
