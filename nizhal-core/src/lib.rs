@@ -4,6 +4,8 @@
 //! [`MutatorDesc`], rules by [`Rule`]s. The runtime reads those descriptions; generated code holds no logic.
 
 mod actor;
+#[doc(hidden)]
+pub mod bucket;
 mod column;
 #[cfg(feature = "crdt")]
 mod crdt;
@@ -34,6 +36,7 @@ mod value;
 pub mod wire;
 
 pub use actor::{Actor, Principal};
+pub use bucket::Bucket;
 pub use column::{Col, ColumnType, ConstColumn, SameType, ScopeColumn};
 #[cfg(feature = "crdt")]
 pub use crdt::{CrdtColumn, CrdtDocument, CrdtError, CrdtMap, CrdtText, CrdtUpdate};

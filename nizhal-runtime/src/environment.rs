@@ -1,8 +1,15 @@
-//! The real environment: the system's clock and fresh UUIDs.
+//! The environment: where the engine's time and ids come from.
 
-use crate::engine::Environment;
 use chrono::{SubsecRound, Utc};
 use nizhal_core::{DateTimeUtc, Uuid};
+
+/// Where time and ids come from; the server's are real, a test's are its own.
+pub trait Environment: Send + Sync + 'static {
+    /// The wall clock, in UTC.
+    fn now(&self) -> DateTimeUtc;
+    /// A fresh UUID v7.
+    fn new_id(&self) -> Uuid;
+}
 
 /// The system's clock, cut to microseconds as Postgres keeps them, and UUID v7.
 #[derive(Clone, Copy, Debug, Default)]

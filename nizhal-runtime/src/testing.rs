@@ -1,6 +1,6 @@
 //! A small app for the unit tests of this crate: notes of a shop, described by hand as the macros would.
 
-use crate::{Nizhal, Server, auth::issue_token, engine::Environment, settings::Settings};
+use crate::{Nizhal, Server, auth::issue_token, environment::Environment, settings::Settings};
 use nizhal_core::{
     Actor, Applied, ColumnDefault, ColumnDesc, DateTimeUtc, Error, Merge, MutatorDesc, MutatorEntry, Rule, RuleTable,
     Rules, SqlType, TableDesc, Uuid,

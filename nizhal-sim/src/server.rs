@@ -7,7 +7,7 @@ use nizhal_client::transport::Request;
 use nizhal_core::wire::{PullRequest, PushRequest, Wire};
 use nizhal_core::{DateTimeUtc, NodeId, Random, Uuid};
 use nizhal_runtime::engine::{Engine, Environment, Line, Lines, PullError};
-use nizhal_runtime::realtime::Hub;
+use nizhal_runtime::hub::Hub;
 use nizhal_runtime::store::{Store, StoreError};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use std::collections::BTreeSet;

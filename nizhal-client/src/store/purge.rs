@@ -1,7 +1,7 @@
 //! Rows of buckets that are lost.
 
 use super::{StoreError, cell, tx::Tx};
-use nizhal_core::{RuleTable, sql::quote};
+use nizhal_core::{RuleTable, bucket::percent_decode, sql::quote};
 use sea_orm::Value;
 
 /// What a lost bucket takes along.
@@ -57,35 +57,4 @@ fn condition(line: &RuleTable, params: &[String]) -> Option<(String, Vec<Value>)
         parts.push(format!("{} = ?", quote(column.name)));
     }
     Some((parts.join(" and "), values))
-}
-
-fn percent_decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let (mut out, mut at) = (Vec::with_capacity(bytes.len()), 0);
-    while at < bytes.len() {
-        let hex = text.get(at + 1..at + 3).filter(|_| bytes[at] == b'%');
-        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(byte) => {
-                out.push(byte);
-                at += 3;
-            }
-            None => {
-                out.push(bytes[at]);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::percent_decode;
-
-    #[test]
-    fn bucket_names_are_read_as_they_were_written() {
-        assert_eq!(percent_decode("a%2Fb"), "a/b");
-        assert_eq!(percent_decode("%C3%BC%"), "ü%");
-        assert_eq!(percent_decode("%ü"), "%ü");
-    }
 }

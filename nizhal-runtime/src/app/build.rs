@@ -5,11 +5,10 @@ use crate::{
     auth::{Expected, Jwks, READ_KEYS_EVERY},
     contract::Contract,
     engine::Engine,
-    http::{Version, VersionGate},
+    http::{Parts, Server, Version, VersionGate},
+    hub::Hub,
     observe::Observers,
-    realtime::Hub,
     schema::Schema,
-    server::{Parts, Server},
     settings::{Mode, Realtime, Settings, Signing},
     store::{Audit, Store, StoreSettings},
 };

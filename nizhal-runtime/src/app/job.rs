@@ -3,8 +3,8 @@
 use super::{Nizhal, StartError, build::connect, verb::say};
 use crate::{
     engine::Engine,
+    hub::Hub,
     job::{Ran, run_next},
-    realtime::Hub,
     settings::Settings,
 };
 use nizhal_core::NodeId;

@@ -14,8 +14,7 @@ pub use serve::DevToken;
 
 use crate::{
     auth::Authenticator,
-    engine::Environment,
-    environment::SystemEnvironment,
+    environment::{Environment, SystemEnvironment},
     observe::Observer,
     settings::{Cors, JwksSource, Mode, RateLimit, RealtimeSettings, Secret, Settings, SocketSettings},
 };

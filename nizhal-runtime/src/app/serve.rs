@@ -2,8 +2,7 @@
 
 use super::{Nizhal, StartError, build::Built, verb::say};
 use crate::{
-    http::Listening,
-    server::Server,
+    http::{Listening, Server},
     settings::{Mode, Settings},
 };
 use std::fmt::Write;

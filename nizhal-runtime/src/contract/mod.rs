@@ -5,15 +5,14 @@ mod document;
 mod paths;
 
 use crate::schema::Schema;
-use actix_web::web::Bytes;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::fmt::Write;
+use std::{fmt::Write, sync::Arc};
 
 /// The finished document: built once, the same bytes for the same app.
 #[derive(Clone, Debug)]
 pub struct Contract {
-    bytes: Bytes,
+    bytes: Arc<[u8]>,
     hash: String,
 }
 
@@ -26,11 +25,11 @@ impl Contract {
         let hash = hex(&Sha256::digest(document.to_string().as_bytes()));
         document["x-nizhal"]["hash"] = json!(hash);
         document.sort_all_objects();
-        Self { bytes: Bytes::from(pretty(&document)), hash }
+        Self { bytes: pretty(&document).into_bytes().into(), hash }
     }
 
     /// The document as JSON.
-    pub fn bytes(&self) -> Bytes {
+    pub fn bytes(&self) -> Arc<[u8]> {
         self.bytes.clone()
     }
 

@@ -5,10 +5,10 @@
 //! the same place become one. The server keeps nothing per device, so no lost answer can falsify it. It is signed with the
 //! database's secret, because a cursor from the future makes the server mint a new epoch, and nobody may forge that.
 
-use super::Bucket;
 use crate::store::{Position, Tie};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
+use nizhal_core::Bucket;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;

@@ -1,8 +1,23 @@
 //! The lanes of a pull: what to ask for them, and how a page takes their changes.
 
-use super::{Bucket, PullError, cursor::Lane, page::Page, pull::Asked};
+use super::{PullError, cursor::Lane, page::Page};
 use crate::store::{Answer, Ask, Change, LaneRead, Position, Tie};
+use nizhal_core::{
+    Bucket, Principal,
+    wire::{PullRequest, Wire},
+};
 use std::collections::BTreeSet;
+
+/// Who pulls, and what.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'a> {
+    pub(super) principal: &'a Principal,
+    pub(super) max_buckets: usize,
+    pub(super) wire: Wire,
+    pub(super) request: &'a PullRequest,
+    /// How long the moment that it reads may last between two statements; nothing where one statement is enough.
+    pub(super) hold_s: Option<u64>,
+}
 
 /// How much a page may take.
 #[derive(Clone, Copy, Debug)]

@@ -2,9 +2,9 @@
 
 use super::{
     Engine, PullError,
-    lane::{Room, merge},
+    lane::{Asked, Room, merge},
     page,
-    pull::{Asked, Begun},
+    pull::Begun,
 };
 use crate::store::{LaneRead, Position};
 use nizhal_core::{

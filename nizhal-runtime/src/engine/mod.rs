@@ -1,7 +1,7 @@
 //! The engine: what a pull, a push and a scope are. It decides; clock, randomness and I/O are passed in.
 
-mod bucket;
 mod cursor;
+mod error;
 mod guess;
 mod job;
 mod lane;
@@ -9,37 +9,28 @@ mod lines;
 mod page;
 mod pull;
 mod push;
-pub(crate) mod scope;
 
-pub use bucket::Bucket;
-pub(crate) use bucket::MEMBERSHIP;
+pub use crate::environment::Environment;
+pub use error::{PullError, ScopeError};
 pub use job::EnqueueError;
 pub use lines::{Line, Lines};
 pub use push::{Answer, Ids, PushFailure, PushReply, Verdict};
-pub use scope::{MAX_BUCKETS, ScopeError, TooManyBuckets};
 
 use crate::{
+    hub::Hub,
     observe::Observers,
-    realtime::Hub,
     schema::Schema,
+    scope::{self, Choices},
+    settings::MAX_BUCKETS,
     store::{Store, StoreError},
 };
 use guess::Guess;
-use nizhal_core::{DateTimeUtc, HlcClock, NodeId, Principal, TableDesc, Uuid};
-use scope::Choices;
+use nizhal_core::{Bucket, HlcClock, NodeId, Principal, TableDesc};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
 };
 use tokio::sync::Notify;
-
-/// Where time and ids come from; the server's are real, a test's are its own.
-pub trait Environment: Send + Sync + 'static {
-    /// The wall clock, in UTC.
-    fn now(&self) -> DateTimeUtc;
-    /// A fresh UUID v7.
-    fn new_id(&self) -> Uuid;
-}
 
 /// One app's engine over one store.
 pub struct Engine {
@@ -84,24 +75,6 @@ pub struct PullPage {
     pub reset: bool,
     /// How many live rows are in it.
     pub rows: usize,
-}
-
-/// Why a pull had no answer.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PullError {
-    /// The store failed.
-    #[error("the store failed")]
-    Store(#[from] StoreError),
-    /// The actor's scope cannot be read.
-    #[error(transparent)]
-    TooManyBuckets(#[from] TooManyBuckets),
-    /// The reader of a stream let a line wait too long.
-    #[error("the reader is too slow; pull again")]
-    SlowReader,
-    /// The reader of a stream hung up.
-    #[error("the reader hung up")]
-    ReaderGone,
 }
 
 impl Engine {

@@ -1,15 +1,17 @@
 //! A pull: the cursor against the buckets of now, then each lane's changes up to the horizon.
 
 use super::{
-    Bucket, Engine, Keys, PullError, PullPage,
+    Engine, Keys, PullError, PullPage,
     cursor::{Cursor, Decoded, Lane},
-    lane::{Room, ask, cover, keep_rows_still_shown, merge, read},
+    lane::{Asked, Room, ask, cover, keep_rows_still_shown, merge, read},
     page::{Ending, Page},
-    scope::Choices,
 };
-use crate::store::{Clock, Frame, Glance, Position, Snapshot, life};
+use crate::{
+    scope::Choices,
+    store::{Clock, Frame, Glance, Position, Snapshot, life},
+};
 use nizhal_core::{
-    Principal, Rule, RuleTable,
+    Bucket, Principal, Rule, RuleTable,
     wire::{PullRequest, Wire},
 };
 use std::{
@@ -235,17 +237,6 @@ async fn held(snapshot: &mut Snapshot<'_>, decoded: Option<Decoded>, keys: &Keys
         }
     };
     Ok(cursor.filter(|cursor| cursor.epoch == keys.epoch))
-}
-
-/// Who pulls, and what.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Asked<'a> {
-    pub(super) principal: &'a Principal,
-    pub(super) max_buckets: usize,
-    pub(super) wire: Wire,
-    pub(super) request: &'a PullRequest,
-    /// How long the moment that it reads may last between two statements; nothing where one statement is enough.
-    pub(super) hold_s: Option<u64>,
 }
 
 /// A pull under way.

@@ -1,12 +1,8 @@
 //! `GET /nizhal/audit`: who changed what, for the admin.
 
-use super::{
-    bearer,
-    error::{HttpError, respond},
-    stream::query,
-};
+use super::{bearer, error::HttpError, respond::respond, stream::query};
 use crate::{
-    server::Server,
+    http::Server,
     store::{AuditEntry, AuditQuery},
 };
 use actix_web::{HttpRequest, HttpResponse, http::header::CACHE_CONTROL, web::Data};

@@ -2,11 +2,12 @@
 
 use super::{
     bearer,
-    error::{HttpError, respond},
+    error::HttpError,
+    respond::respond,
     stream::{buckets, query},
     wire,
 };
-use crate::server::Server;
+use crate::http::Server;
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 
 pub(super) async fn authorize(request: HttpRequest, server: Data<Server>) -> HttpResponse {

@@ -1,7 +1,7 @@
 //! Who asks: the token from the header or, on the WebSocket, from the query; and the admin's password.
 
 use super::error::HttpError;
-use crate::{auth::AuthError, server::Server, settings::Secret};
+use crate::{auth::AuthError, http::Server, settings::Secret};
 use actix_web::{HttpMessage, HttpRequest, http::header};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use nizhal_core::Principal;

@@ -1,10 +1,7 @@
 //! The URLs of blobs. No store for them can be set up, so they say that, after asking who wants to know.
 
-use super::{
-    bearer, body,
-    error::{HttpError, respond},
-};
-use crate::server::Server;
+use super::{bearer, body, error::HttpError, respond::respond};
+use crate::http::Server;
 use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Payload},

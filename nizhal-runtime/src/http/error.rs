@@ -2,21 +2,18 @@
 //!
 //! A handler fails with [`HttpError`]; nothing else decides what a client reads.
 
-use super::bearer;
 use crate::{
     auth::AuthError,
-    engine::{PullError, PushFailure, ScopeError, TooManyBuckets},
-    observe::ErrorEvent,
-    server::Server,
+    engine::{PullError, PushFailure, ScopeError},
+    scope::TooManyBuckets,
     store::StoreError,
 };
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpResponse,
     http::{StatusCode, header},
 };
-use futures_util::FutureExt;
 use serde_json::{Map, Value};
-use std::{error::Error, panic::AssertUnwindSafe};
+use std::error::Error;
 
 /// Why a request has no other answer.
 #[derive(Debug, thiserror::Error)]
@@ -127,6 +124,12 @@ impl HttpError {
         }
     }
 
+    /// Status and code of the answer.
+    pub(super) fn status(&self) -> (StatusCode, &'static str) {
+        let Answer { status, code, .. } = self.answer();
+        (status, code)
+    }
+
     /// The answer to the client.
     pub(crate) fn into_response(self) -> HttpResponse {
         let Answer { status, code, text } = self.answer();
@@ -218,25 +221,6 @@ pub(crate) fn push_answer(failure: &PushFailure) -> (&'static str, String) {
 /// The status that a failure would give a push's answer.
 pub(super) fn push_status(failure: &PushFailure) -> u16 {
     push(failure).status.as_u16()
-}
-
-/// Runs a handler: its errors are counted and become answers, and a panic becomes a 500 instead of a cut connection.
-pub(crate) async fn respond(
-    server: &Server,
-    request: &HttpRequest,
-    work: impl Future<Output = Result<HttpResponse, HttpError>>,
-) -> HttpResponse {
-    let error = match AssertUnwindSafe(work).catch_unwind().await {
-        Ok(Ok(response)) => return response,
-        Ok(Err(error)) => error,
-        Err(_) => HttpError::Panicked,
-    };
-    let Answer { status, code, .. } = error.answer();
-    server.counts().failed(code);
-    let (url, actor) = (request.match_pattern(), bearer::verified(request));
-    let url = url.as_deref().unwrap_or_default();
-    server.observers().error(&ErrorEvent { url, actor: actor.as_deref(), status: status.as_u16(), code });
-    error.into_response()
 }
 
 /// For URLs of ours that nothing answers.

@@ -1,7 +1,7 @@
 //! `GET /healthz` and `GET /readyz`: for whoever decides whether to send traffic here.
 
-use super::error::{HttpError, respond};
-use crate::server::Server;
+use super::{error::HttpError, respond::respond};
+use crate::http::Server;
 use actix_web::{HttpRequest, HttpResponse, http::header::CACHE_CONTROL, web::Data};
 use serde_json::json;
 

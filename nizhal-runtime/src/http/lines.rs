@@ -3,8 +3,8 @@
 use super::{error::HttpError, gzip::Packer};
 use crate::{
     engine::{Line, Lines, PullError},
+    http::Server,
     observe::PullEvent,
-    server::Server,
 };
 use actix_web::{
     HttpRequest, HttpResponse,

@@ -1,7 +1,7 @@
 //! Our own listener: the routes alone, compressed, with CORS, until a signal stops it.
 
 use super::{cors, error, service};
-use crate::server::Server;
+use crate::http::Server;
 use actix_web::{
     App, HttpServer,
     dev::ServerHandle,
@@ -115,4 +115,9 @@ async fn interrupt() {
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending().await
     }
+}
+
+/// Runs a future on the runtime that the server needs.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    actix_web::rt::System::new().block_on(future)
 }

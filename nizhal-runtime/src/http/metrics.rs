@@ -2,13 +2,14 @@
 
 use super::{
     bearer,
-    error::{HttpError, respond},
+    error::HttpError,
+    respond::respond,
     stats::{Database, database},
 };
 use crate::{
+    cluster::Health,
     counts::{BOUNDS_MS, Histogram},
-    realtime::Health,
-    server::Server,
+    http::Server,
 };
 use actix_web::{
     HttpRequest, HttpResponse,

@@ -18,74 +18,21 @@ mod metrics;
 mod outcome;
 mod pull;
 mod push;
+mod respond;
+mod routes;
+mod server;
 mod socket;
 mod stats;
 mod stream;
 mod wire;
 
 pub(crate) use gate::{Version, VersionError, VersionGate};
-pub(crate) use limit::Limiter;
+pub use listen::block_on;
 pub(crate) use listen::{ListenError, Listening};
 pub use outcome::push_body;
-pub(crate) use socket::Sockets;
-
-use crate::server::Server;
-use actix_web::web::{self, Data, ServiceConfig};
-
-/// Mounts a server's routes into an actix-web app: `App::new().configure(nizhal::service(&server))`.
-///
-/// They are everything under `/sync` and `/nizhal`, and `/healthz`, `/readyz` and `/metrics`; register your own routes of those
-/// names before these.
-pub fn service(server: &Server) -> impl FnOnce(&mut ServiceConfig) + Clone + Send + use<> {
-    let server = server.clone();
-    move |config: &mut ServiceConfig| {
-        let data = Data::new(server);
-        let sync = web::scope("/sync")
-            .app_data(data.clone())
-            .service(post("/pull").route(web::post().to(pull::pull)))
-            .service(post("/push").route(web::post().to(push::push)))
-            .service(get("/stream").route(web::get().to(stream::stream)))
-            .service(get("/realtime/authorize").route(web::get().to(authorize::authorize)))
-            .default_service(web::to(error::not_found));
-        let nizhal = web::scope("/nizhal")
-            .app_data(data.clone())
-            .service(get("/contract").route(web::get().to(contract::contract)))
-            .service(get("/stats").route(web::get().to(stats::stats)))
-            .service(get("/audit").route(web::get().to(audit::audit)))
-            .service(post("/blob/presign-upload").route(web::post().to(blob::for_actors)))
-            .service(get("/blob/{id}/url").route(web::get().to(blob::for_actors)))
-            .service(
-                resource("/blob/{key}", "GET, PUT")
-                    .route(web::get().to(blob::signed))
-                    .route(web::put().to(blob::signed)),
-            )
-            .default_service(web::to(error::not_found));
-        config
-            .service(sync)
-            .service(nizhal)
-            .service(get("/healthz").route(web::get().to(health::healthz)).route(web::head().to(health::healthz)))
-            .service(get("/metrics").app_data(data.clone()).route(web::get().to(metrics::metrics)))
-            .service(
-                get("/readyz")
-                    .app_data(data)
-                    .route(web::get().to(health::readyz))
-                    .route(web::head().to(health::readyz)),
-            );
-    }
-}
-
-/// A resource that answers other methods in our words.
-fn resource(path: &str, allowed: &'static str) -> actix_web::Resource {
-    web::resource(path).default_service(web::to(move || error::method_not_allowed(allowed)))
-}
-
-fn get(path: &str) -> actix_web::Resource {
-    resource(path, "GET")
-}
-
-fn post(path: &str) -> actix_web::Resource {
-    resource(path, "POST")
-}
+pub use routes::service;
+pub(crate) use server::Parts;
+pub use server::Server;
 
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,7 @@
 //! `POST /sync/pull`.
 
-use super::{
-    bearer, body,
-    error::{HttpError, respond},
-    gzip, lines, wire,
-};
-use crate::{observe::PullEvent, server::Server};
+use super::{bearer, body, error::HttpError, gzip, lines, respond::respond, wire};
+use crate::{http::Server, observe::PullEvent};
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header::{CACHE_CONTROL, CONTENT_ENCODING, ContentType, VARY},

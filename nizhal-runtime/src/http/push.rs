@@ -2,15 +2,16 @@
 
 use super::{
     bearer, body,
-    error::{HttpError, respond},
+    error::HttpError,
     outcome::{outcome, told},
+    respond::respond,
     wire,
 };
 use crate::{
     counts::status_name,
     engine::PushReply,
+    http::Server,
     observe::{PushEvent, PushedMutation},
-    server::Server,
 };
 use actix_web::{
     HttpRequest, HttpResponse, rt,

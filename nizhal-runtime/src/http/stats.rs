@@ -1,12 +1,9 @@
 //! `GET /nizhal/stats`: what the server does right now, for its admin.
 
-use super::{
-    bearer,
-    error::{HttpError, respond},
-};
+use super::{bearer, error::HttpError, respond::respond};
 use crate::{
-    realtime::{Direction, Line},
-    server::Server,
+    cluster::{Direction, Line},
+    http::Server,
     store::{Holder, Horizon, JobCounts, StoreError},
 };
 use actix_web::{HttpRequest, HttpResponse, http::header::CACHE_CONTROL, web::Data};

@@ -2,11 +2,12 @@
 
 use super::{
     bearer,
-    error::{HttpError, respond},
+    error::HttpError,
+    respond::respond,
     socket::{PROTOCOL, Socket, Wanted},
     wire,
 };
-use crate::server::Server;
+use crate::http::Server;
 use actix_web::{
     HttpRequest, HttpResponse, rt,
     web::{Data, Payload, Query},

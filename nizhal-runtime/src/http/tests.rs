@@ -6,6 +6,7 @@ use actix_web::{
     dev::{Service, ServiceResponse},
     http::{Method, header},
     test::{self, TestRequest},
+    web,
 };
 use serde_json::{Value, json};
 use std::num::NonZeroU32;

@@ -11,6 +11,9 @@ pub use secret::Secret;
 
 use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
+/// The most buckets of an actor, unless the app says otherwise.
+pub const MAX_BUCKETS: usize = 10_000;
+
 /// Where the server runs: decides what it may do by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
@@ -134,7 +137,7 @@ impl Settings {
             job_workers: 2,
             audit_days: Some(90),
             audit_args: false,
-            max_buckets: crate::engine::MAX_BUCKETS,
+            max_buckets: MAX_BUCKETS,
             metrics_open: false,
             jwks: None,
             jwks_ca: None,

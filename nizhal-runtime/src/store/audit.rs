@@ -55,7 +55,7 @@ impl<'a> NewEntry<'a> {
     fn buckets(&self) -> Vec<String> {
         // A membership's key is nobody's bucket; its table is named all the same.
         let buckets = self.touched.iter().map(|touched| &touched.bucket).filter(|bucket| !bucket.is_membership());
-        buckets.map(crate::engine::Bucket::qualified).collect::<BTreeSet<_>>().into_iter().collect()
+        buckets.map(nizhal_core::Bucket::qualified).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     fn tables(&self) -> BTreeSet<&str> {

@@ -1,6 +1,7 @@
 //! The databases: the only room that names sqlx and sea-orm connections.
 
 mod admit;
+mod answer;
 mod audit;
 mod bucket_set;
 mod check;
@@ -26,6 +27,7 @@ mod turn;
 mod write;
 
 pub use admit::{Sequence, Standing};
+pub use answer::Answer;
 pub use audit::{Audit, AuditEntry, AuditPage, AuditQuery};
 pub use error::StoreError;
 pub(crate) use error::{Fault, fault};
@@ -35,7 +37,7 @@ pub use job::{ClaimedJob, FailedJob, JobCounts};
 pub use note::Touched;
 pub(crate) use number::Counters;
 pub(crate) use outside::{Heard, MESSAGE_ROOM, Outside};
-pub use read::{Answer, Ask, Body, Change, Client, Clock, Frame, Glance, Image, LaneRead, Position, ScopeArg, Tie};
+pub use read::{Ask, Body, Change, Client, Clock, Frame, Glance, Image, LaneRead, Position, ScopeArg, Tie};
 pub use settle::{Settle, Settled};
 pub use snapshot::Snapshot;
 pub use turn::Turn;

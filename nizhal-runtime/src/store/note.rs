@@ -10,7 +10,7 @@ use super::{
     StoreError,
     sql::{self, Dialect},
 };
-use crate::engine::{Bucket, MEMBERSHIP};
+use nizhal_core::{Bucket, bucket::MEMBERSHIP};
 use nizhal_core::{MemberFilter, ParamSource, Rule, RuleTable, TableDesc};
 
 /// One touched bucket.

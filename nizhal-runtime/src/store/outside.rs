@@ -1,7 +1,7 @@
 //! What is heard from the database: writes that this process did not make, and what other servers tell.
 
 use super::{Backend, Store, StoreError, note, postgres::SOMETHING};
-use crate::engine::Bucket;
+use nizhal_core::Bucket;
 use sea_orm::{DbErr, RuntimeErr};
 use sha2::{Digest, Sha256};
 use sqlx::postgres::PgListener;

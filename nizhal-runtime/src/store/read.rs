@@ -1,8 +1,6 @@
 //! What the engine asks a snapshot for, and what it gets.
 
-use super::{StoreError, postgres, sqlite};
-use crate::engine::Bucket;
-use nizhal_core::{Principal, SqlType, TableDesc};
+use nizhal_core::{Bucket, Principal, SqlType, TableDesc};
 use std::collections::BTreeSet;
 
 /// A place in a lane's order: `(version, slot, key)`.
@@ -232,69 +230,4 @@ pub struct Image {
     pub id: String,
     /// The row.
     pub change: Change,
-}
-
-/// An answer as it comes: the frame, then the lanes one after the other, then the images.
-pub struct Answer<'s> {
-    /// What came first.
-    pub frame: Frame,
-    rest: Rest<'s>,
-}
-
-enum Rest<'s> {
-    Nothing,
-    Postgres(postgres::Rows<'s>),
-    Sqlite(sqlite::Lanes<'s>),
-}
-
-impl<'s> Answer<'s> {
-    /// One with nothing but a frame.
-    pub(super) fn quiet(frame: Frame) -> Self {
-        Self { frame, rest: Rest::Nothing }
-    }
-
-    pub(super) fn postgres(frame: Frame, rows: postgres::Rows<'s>) -> Self {
-        Self { frame, rest: Rest::Postgres(rows) }
-    }
-
-    pub(super) fn sqlite(frame: Frame, lanes: sqlite::Lanes<'s>) -> Self {
-        Self { frame, rest: Rest::Sqlite(lanes) }
-    }
-
-    /// The version of the next change of this lane; lanes are asked for in turn, and what is left of earlier ones is dropped.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn next_in(&mut self, lane: usize) -> Result<Option<i64>, StoreError> {
-        match &mut self.rest {
-            Rest::Nothing => Ok(None),
-            Rest::Postgres(rows) => rows.next_in(lane).await,
-            Rest::Sqlite(lanes) => lanes.next_in(lane).await,
-        }
-    }
-
-    /// That change; `None` when it is past what was asked for and only known to be there.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub fn take(&mut self) -> Result<Option<Change>, StoreError> {
-        match &mut self.rest {
-            Rest::Nothing => Ok(None),
-            Rest::Postgres(rows) => rows.take(),
-            Rest::Sqlite(lanes) => Ok(lanes.take()),
-        }
-    }
-
-    /// After all lanes: the next living row of which some lane had a tombstone, once for each bucket that shows it. The bucket
-    /// may be another actor's, and the tombstone one that was not taken.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn image(&mut self) -> Result<Option<Image>, StoreError> {
-        match &mut self.rest {
-            Rest::Nothing => Ok(None),
-            Rest::Postgres(rows) => rows.image().await,
-            Rest::Sqlite(lanes) => lanes.image().await,
-        }
-    }
 }

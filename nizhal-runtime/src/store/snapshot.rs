@@ -1,6 +1,6 @@
 //! Where a pull reads: one moment of the database, whichever it is.
 
-use super::{Answer, Ask, Backend, Clock, Glance, LaneRead, Store, StoreError, postgres, sqlite};
+use super::{Ask, Backend, Clock, Glance, LaneRead, Store, StoreError, answer::Answer, postgres, sqlite};
 use std::sync::Arc;
 
 impl Store {
@@ -73,8 +73,8 @@ impl Snapshot<'_> {
     /// When the database fails.
     pub async fn ask(&mut self, ask: &Ask<'_>) -> Result<Answer<'_>, StoreError> {
         match &mut self.on {
-            SnapshotOn::Postgres(snapshot) => snapshot.ask(ask).await,
-            SnapshotOn::Sqlite(snapshot) => snapshot.ask(ask).await,
+            SnapshotOn::Postgres(snapshot) => Ok(Answer::postgres(snapshot.ask(ask).await?)),
+            SnapshotOn::Sqlite(snapshot) => Ok(Answer::sqlite(snapshot.ask(ask).await?)),
         }
     }
 

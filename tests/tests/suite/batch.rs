@@ -5,7 +5,7 @@ use nizhal::prelude::*;
 use nizhal::schema::Schema;
 use nizhal::store::{Audit, Store, StoreSettings};
 use nizhal::wire::{PushRequest, Wire};
-use nizhal::{NodeId, Principal, SystemEnvironment, realtime::Hub};
+use nizhal::{NodeId, Principal, SystemEnvironment, hub::Hub};
 use nizhal_tests::{Connection, Database, Kind};
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};

@@ -5,7 +5,7 @@ use nizhal::prelude::*;
 use nizhal::schema::{Schema, SchemaError};
 use nizhal::store::{Store, StoreSettings};
 use nizhal::wire::{PullRequest, PushRequest, Wire};
-use nizhal::{NodeId, Principal, Rules, realtime::Hub};
+use nizhal::{NodeId, Principal, Rules, hub::Hub};
 use nizhal_tests::{Database, Kind};
 use serde_json::{Value, json};
 use std::sync::Arc;

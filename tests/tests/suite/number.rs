@@ -5,7 +5,7 @@ use nizhal::prelude::*;
 use nizhal::schema::Schema;
 use nizhal::store::{Store, StoreSettings};
 use nizhal::wire::{PushRequest, Wire};
-use nizhal::{NodeId, Principal, realtime::Hub};
+use nizhal::{NodeId, Principal, hub::Hub};
 use nizhal_tests::{Database, Kind};
 use serde_json::json;
 use std::sync::Arc;

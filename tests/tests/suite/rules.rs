@@ -5,7 +5,7 @@ use nizhal::prelude::*;
 use nizhal::schema::Schema;
 use nizhal::store::{Store, StoreError, StoreSettings};
 use nizhal::wire::{PullRequest, Wire};
-use nizhal::{NodeId, Principal, Rules, TableDesc, realtime::Hub};
+use nizhal::{NodeId, Principal, Rules, TableDesc, hub::Hub};
 use nizhal_tests::{Address, Connection, Database, Device, Kind, Page};
 use serde_json::{Value, json};
 use std::sync::Arc;

@@ -5,7 +5,7 @@ use nizhal::prelude::*;
 use nizhal::schema::Schema;
 use nizhal::store::{Store, StoreSettings};
 use nizhal::wire::{PullRequest, PushRequest, Wire};
-use nizhal::{NodeId, Principal, realtime::Hub};
+use nizhal::{NodeId, Principal, hub::Hub};
 use nizhal_tests::{Address, Connection, Database, Device, Kind};
 use serde_json::{Value, json};
 use std::sync::Arc;

@@ -52,7 +52,7 @@ impl Drop for File {
 
 async fn ask(jwks: &Arc<Jwks>, token: &str) -> Result<(), AuthError> {
     let verifier = JwtJwks::<Claims>::new(jwks.clone(), Expected::default());
-    verifier.authenticate(token, crate::engine::Environment::now(&clock())).await.map(drop)
+    verifier.authenticate(token, crate::environment::Environment::now(&clock())).await.map(drop)
 }
 
 #[tokio::test]

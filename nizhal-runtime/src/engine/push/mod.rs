@@ -9,11 +9,11 @@ mod tests;
 
 pub use reply::{Answer, Ids, PushFailure, PushReply, Verdict};
 
-use super::{Bucket, Engine};
+use super::Engine;
 use crate::store::{Stored, Touched};
 use attempt::Outcome;
 use nizhal_core::{
-    Principal,
+    Bucket, Principal,
     wire::{Mutation, PushRequest, Wire},
 };
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,9 +1,11 @@
 //! A mutator's run on a transaction, what its outcome means, and whether what it wrote was its actor's to write.
 
 use super::{Engine, PushFailure};
-use crate::engine::scope::Choices;
-use crate::observe::ConflictEvent;
-use crate::store::{Conflict, Counters, Fault, Record, Settled, StoreError, Touched, fault};
+use crate::{
+    observe::ConflictEvent,
+    scope::Choices,
+    store::{Conflict, Counters, Fault, Record, Settled, StoreError, Touched, fault},
+};
 use futures_util::FutureExt;
 use nizhal_core::{
     Applied, CtxParts, Error, Hlc, MutatorEntry, NewJob, Principal, Random, ServerParts, wire::Mutation,

@@ -84,7 +84,7 @@ async fn an_upgrade_says_the_versions() {
 async fn a_panic_becomes_an_answer() {
     let server = crate::testing::server(crate::testing::app(&crate::testing::clock())).await;
     let request = actix_web::test::TestRequest::default().to_http_request();
-    let response = respond(&server, &request, async { panic!("hunter2") }).await;
+    let response = crate::http::respond::respond(&server, &request, async { panic!("hunter2") }).await;
     assert_eq!(server.counts().errors()["internal"], 1);
     assert_eq!(response.status(), 500);
 }

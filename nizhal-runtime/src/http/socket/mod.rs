@@ -1,22 +1,22 @@
 //! One WebSocket: pings and presence out, presence and `ping` in, until it must close.
 
 mod frame;
-mod limit;
+pub(super) mod limit;
 mod pulse;
 mod wanted;
 
-pub(crate) use limit::{Place, Sockets};
+use limit::Place;
 pub(crate) use wanted::Wanted;
 
 use crate::{
-    engine::{Bucket, ScopeError},
-    realtime::{Batch, Listener, Seat},
-    server::Server,
+    engine::ScopeError,
+    http::Server,
+    hub::{Batch, Listener, Seat},
 };
 use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReason, ProtocolError, Session};
 use frame::Frame;
 use limit::Meter;
-use nizhal_core::Principal;
+use nizhal_core::{Bucket, Principal};
 use pulse::{Due, Pulse};
 use rand::Rng;
 use serde_json::{Value, json};

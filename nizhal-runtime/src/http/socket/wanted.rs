@@ -1,6 +1,6 @@
 //! What a socket asked to hear: some names, or all that its actor holds.
 
-use crate::engine::Bucket;
+use nizhal_core::Bucket;
 use nizhal_core::wire::Wire;
 use std::{collections::BTreeSet, sync::Arc};
 

@@ -31,7 +31,7 @@
 //!
 //! Nobody waits: shared locks do not conflict, and a transaction that writes no synced row holds none.
 
-use crate::engine::MEMBERSHIP;
+use nizhal_core::bucket::MEMBERSHIP;
 
 /// Marks our advisory locks: the upper 16 bits of the key; the lower 48 are L.
 const LOCK_CLASS: u16 = 20_058;

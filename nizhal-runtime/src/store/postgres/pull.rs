@@ -5,12 +5,12 @@ use super::{
     rest::RestSql,
     statement::{KEY_PARTS, PullSql, kind},
 };
-use crate::engine::Bucket;
 use crate::store::{
     StoreError,
-    read::{Answer, Ask, Body, Change, Client, Clock, Frame, Glance, Image, LAST, LaneRead, START},
+    read::{Ask, Body, Change, Client, Clock, Frame, Glance, Image, LAST, LaneRead, START},
 };
 use futures_util::{TryStreamExt, stream::BoxStream};
+use nizhal_core::Bucket;
 use sqlx::{
     AssertSqlSafe, PgConnection, Postgres, Row, Transaction,
     pool::PoolConnection,
@@ -91,16 +91,16 @@ impl<'a> Snapshot<'a> {
         &self.store.rest
     }
 
-    /// All that an answer says.
-    pub(crate) async fn ask(&mut self, ask: &Ask<'_>) -> Result<Answer<'_>, StoreError> {
+    /// All that an answer says; nothing behind the frame where a glance gave it.
+    pub(crate) async fn ask(&mut self, ask: &Ask<'_>) -> Result<(Frame, Option<Rows<'_>>), StoreError> {
         if let Some(frame) = self.frame.take_if(|_| ask.is_quiet()) {
-            return Ok(Answer::quiet(frame));
+            return Ok((frame, None));
         }
         let pull = &self.store.sql;
         let query = bind(pull, ask, self.clock.horizon);
         let mut rows = Rows { sql: pull, rows: query.fetch(self.connection().await?), next: None, last: (0, 0, 0) };
         let frame = rows.frame().await?;
-        Ok(Answer::postgres(frame, rows))
+        Ok((frame, Some(rows)))
     }
 
     /// Ends the snapshot. Dropping it does so too, a little later.

@@ -1,11 +1,14 @@
 //! Pulls on SQLite: one read transaction is the snapshot; the clock's value in it is the horizon.
 
 use super::scan::{self, PullSql};
-use crate::engine::{Bucket, scope::Choices};
-use crate::store::{
-    StoreError,
-    read::{Answer, Ask, Body, Change, Client, Clock, Frame, Image, LaneRead, Position, START},
+use crate::{
+    scope::Choices,
+    store::{
+        StoreError,
+        read::{Ask, Body, Change, Client, Clock, Frame, Image, LaneRead, Position, START},
+    },
 };
+use nizhal_core::Bucket;
 use sqlx::{AssertSqlSafe, Row, Sqlite, SqliteConnection, SqlitePool, Transaction};
 use std::collections::{BTreeSet, VecDeque};
 
@@ -30,7 +33,7 @@ impl<'a> Snapshot<'a> {
     }
 
     /// The frame, and the lanes to be read as they are asked for.
-    pub(crate) async fn ask(&mut self, ask: &Ask<'_>) -> Result<Answer<'_>, StoreError> {
+    pub(crate) async fn ask(&mut self, ask: &Ask<'_>) -> Result<(Frame, Lanes<'_>), StoreError> {
         let mut query = sqlx::query(AssertSqlSafe(self.sql.scope.sql.as_str()));
         for arg in self.sql.scope.values(ask.principal) {
             query = match &arg.text {
@@ -64,7 +67,7 @@ impl<'a> Snapshot<'a> {
         let (read, gone) = (VecDeque::new(), BTreeSet::new());
         let lanes =
             Lanes { sql, db, horizon, lanes, max_bytes: ask.max_bytes, at: None, read, left: None, gone, images: None };
-        Ok(Answer::sqlite(frame, lanes))
+        Ok((frame, lanes))
     }
 
     /// The connection, for statements that both databases share.

@@ -1,7 +1,6 @@
 //! The statements of a pull on SQLite: one for each table of each rule, for one bucket at a time.
 
 use super::encode;
-use crate::engine::Bucket;
 use crate::schema::Schema;
 use crate::store::{
     StoreError,
@@ -9,6 +8,7 @@ use crate::store::{
     scope::ScopeSql,
     sql::{self, DELETED_AT, Dialect, VERSION, col, quote},
 };
+use nizhal_core::Bucket;
 use nizhal_core::{RuleTable, SqlType, TableDesc};
 use sqlx::{
     AssertSqlSafe, Row, Sqlite, SqliteConnection,

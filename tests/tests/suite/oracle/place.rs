@@ -4,7 +4,7 @@ use super::{declare::declare, shape::Shape};
 use nizhal::{
     DateTimeUtc, NodeId, Uuid,
     engine::{Engine, Environment},
-    realtime::Hub,
+    hub::Hub,
     schema::Schema,
     store::{Store, StoreSettings},
 };

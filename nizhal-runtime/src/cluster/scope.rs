@@ -10,68 +10,25 @@ mod proof;
 
 pub(crate) use proof::{FRESH, Proof};
 
-use crate::engine::{Bucket, Engine, ScopeError};
-use nizhal_core::Principal;
+use crate::{
+    engine::{Engine, ScopeError},
+    hub::{Held, Kept},
+};
+use nizhal_core::{Bucket, Principal};
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{
-            AtomicU64, AtomicUsize,
-            Ordering::{Relaxed, SeqCst},
-        },
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 use tokio::sync::Semaphore;
 
-/// A scope is read again after this time even when nothing speaks against it.
-const MAX_AGE: Duration = Duration::from_secs(600);
 /// Scopes that are read at once; the rest wait, so that sockets leave the database's connections to pulls and pushes.
 const READERS: usize = 4;
 /// Dead entries are swept out when there are twice as many as lived after the last time, or so many.
 const SWEEP_AT: usize = 1024;
-
-/// An actor's scope: shared by all sockets whose claims give them the same one.
-#[derive(Debug)]
-pub(crate) struct Held {
-    memberships: Vec<Bucket>,
-    /// Counts changes of its memberships.
-    changes: AtomicU64,
-    kept: Mutex<Option<Kept>>,
-    reading: tokio::sync::Mutex<()>,
-}
-
-#[derive(Clone, Debug)]
-struct Kept {
-    buckets: Arc<BTreeSet<Bucket>>,
-    /// When the database was asked.
-    asked: Instant,
-    /// The number of changes when the database was asked.
-    changes: u64,
-}
-
-impl Held {
-    /// The keys under which changes are pinged.
-    pub(crate) fn memberships(&self) -> &[Bucket] {
-        &self.memberships
-    }
-
-    /// One of its memberships changed.
-    pub(crate) fn changed(&self) {
-        self.changes.fetch_add(1, SeqCst);
-    }
-
-    /// What is kept, if nothing speaks against it.
-    fn kept(&self) -> Option<Kept> {
-        let kept = self.lock().clone();
-        kept.filter(|kept| kept.changes == self.changes.load(SeqCst) && kept.asked.elapsed() < MAX_AGE)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Kept>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// Every actor's scope who is connected; cheap to clone.
 #[derive(Clone)]
@@ -114,12 +71,7 @@ impl Scopes {
             all.retain(|_, held| held.strong_count() > 0);
             self.inner.sweep_at.store((all.len() * 2).max(SWEEP_AT), Relaxed);
         }
-        let held = Arc::new(Held {
-            memberships: self.inner.engine.memberships(principal),
-            changes: AtomicU64::new(0),
-            kept: Mutex::default(),
-            reading: tokio::sync::Mutex::default(),
-        });
+        let held = Arc::new(Held::new(self.inner.engine.memberships(principal)));
         all.insert(key, Arc::downgrade(&held));
         held
     }
@@ -154,9 +106,9 @@ impl Scopes {
         let _reader = self.inner.readers.acquire().await;
         self.inner.reads.fetch_add(1, Relaxed);
         // Before the database is asked: a change that comes meanwhile makes the answer stale.
-        let (asked, changes) = (Instant::now(), held.changes.load(SeqCst));
+        let (asked, changes) = (Instant::now(), held.changes());
         let buckets = Arc::new(self.inner.engine.scope(principal).await?);
-        *held.lock() = Some(Kept { buckets: buckets.clone(), asked, changes });
+        held.keep(Kept { buckets: buckets.clone(), asked, changes });
         Ok(buckets)
     }
 

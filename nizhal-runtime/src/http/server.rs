@@ -1,13 +1,15 @@
 //! A server: everything a request needs, behind one pointer.
 
+use super::{gate::VersionGate, limit::Limiter, socket::limit::Sockets};
 use crate::{
     auth::Authenticator,
+    cluster::{Realtime, Scopes},
     contract::Contract,
     counts::Counts,
-    engine::{Engine, Environment},
-    http::{Limiter, Sockets, VersionGate},
+    engine::Engine,
+    environment::Environment,
+    hub::{Hub, Presence},
     observe::{Observers, PullEvent},
-    realtime::{Hub, Presence, Realtime, Scopes},
     settings::{self, Settings},
 };
 use nizhal_core::DateTimeUtc;
@@ -123,7 +125,7 @@ impl Server {
         // None are written, or all are kept.
         let audit_days = settings.audit_days.filter(|days| *days > 0);
         if settings.tombstone_days.is_some() || audit_days.is_some() {
-            tokio::spawn(crate::collector::collect(engine, settings.tombstone_days, audit_days, self.stopping()));
+            tokio::spawn(crate::retention::collect(engine, settings.tombstone_days, audit_days, self.stopping()));
         }
     }
 
@@ -131,11 +133,6 @@ impl Server {
     pub(crate) fn start_workers(&self) {
         let started = crate::job::start(&self.inner.engine, self.inner.settings.job_workers, &self.stopping());
         self.inner.workers.lock().unwrap_or_else(PoisonError::into_inner).extend(started);
-    }
-
-    /// The routes, for `App::new().configure(server.routes())`; the same as [`service`](crate::service).
-    pub fn routes(&self) -> impl FnOnce(&mut actix_web::web::ServiceConfig) + Clone + Send + use<> {
-        crate::http::service(self)
     }
 
     /// Closes the sockets, waits for them and for jobs that run, then closes the database. Call it after your listener has stopped taking

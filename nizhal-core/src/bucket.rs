@@ -1,6 +1,6 @@
 //! Buckets: the unit of visibility, a rule and one value for each of its parameters.
 
-use nizhal_core::wire::Wire;
+use crate::wire::Wire;
 use std::fmt::Write;
 
 /// A bucket: a rule and the values of its parameters as text.
@@ -13,7 +13,8 @@ pub struct Bucket {
 }
 
 /// Stands before the rule's name in a membership's key; no rule's name begins so.
-pub(crate) const MEMBERSHIP: char = '@';
+#[doc(hidden)]
+pub const MEMBERSHIP: char = '@';
 
 impl Bucket {
     /// A bucket of this rule.
@@ -22,13 +23,15 @@ impl Bucket {
     }
 
     /// The key of those to whom a membership table gives a parameter's values: nobody's rows, but a place in the hub.
-    pub(crate) fn membership(rule: &str, param: usize, claims: impl IntoIterator<Item = String>) -> Self {
+    #[doc(hidden)]
+    pub fn membership(rule: &str, param: usize, claims: impl IntoIterator<Item = String>) -> Self {
         let params = std::iter::once(param.to_string()).chain(claims).collect();
         Self { rule: format!("{MEMBERSHIP}{rule}"), params }
     }
 
     /// Whether this is a membership's key.
-    pub(crate) fn is_membership(&self) -> bool {
+    #[doc(hidden)]
+    pub fn is_membership(&self) -> bool {
         self.rule.starts_with(MEMBERSHIP)
     }
 
@@ -72,9 +75,46 @@ fn percent_encode(text: &str) -> String {
     out
 }
 
+/// RFC 3986: what was percent-encoded; a percent sign that begins no code stays.
+#[doc(hidden)]
+pub fn percent_decode(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let (mut out, mut at) = (Vec::with_capacity(bytes.len()), 0);
+    while at < bytes.len() {
+        let hex = text.get(at + 1..at + 3).filter(|_| bytes[at] == b'%');
+        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                out.push(byte);
+                at += 3;
+            }
+            None => {
+                out.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_read_as_they_were_written() {
+        for (text, wanted) in [
+            ("a%2Fb", "a/b"),
+            ("%C3%BC%", "ü%"),
+            ("%ü", "%ü"),
+            ("a%40b", "a@b"),
+            ("%", "%"),
+            ("%zz%2", "%zz%2"),
+            ("%C3%BC", "ü"),
+            ("ü%25", "ü%"),
+        ] {
+            assert_eq!(percent_decode(text), wanted);
+        }
+    }
 
     #[test]
     fn names() {

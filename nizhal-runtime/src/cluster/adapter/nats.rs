@@ -4,6 +4,7 @@ use super::{Adapter, AdapterError, Ear};
 use crate::{settings::NatsSettings, store::Heard};
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr, Subscriber};
 use futures_util::{StreamExt, future::BoxFuture};
+use nizhal_core::bucket::percent_decode;
 use std::{
     sync::{
         Mutex, PoisonError,
@@ -97,8 +98,10 @@ impl Nats {
         let addresses = addresses.collect::<Result<Vec<_>, _>>().map_err(NatsError::Address)?;
         if let Some(first) = addresses.first() {
             options = match (first.username(), first.password()) {
-                (Some(user), Some(password)) => options.user_and_password(plain(user), plain(password)),
-                (Some(token), None) => options.token(plain(token)),
+                (Some(user), Some(password)) => {
+                    options.user_and_password(percent_decode(user), percent_decode(password))
+                }
+                (Some(token), None) => options.token(percent_decode(token)),
                 _ => options,
             };
         }
@@ -131,27 +134,6 @@ impl Nats {
         }
         client.flush().await.map_err(NatsError::Flush)
     }
-}
-
-/// A part of a URL, with its percent signs read.
-fn plain(part: &str) -> String {
-    let bytes = part.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let hex = part.get(at + 1..at + 3).filter(|_| bytes[at] == b'%');
-        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(byte) => {
-                out.push(byte);
-                at += 3;
-            }
-            None => {
-                out.push(bytes[at]);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 impl Adapter for Nats {
@@ -210,17 +192,5 @@ impl Drop for NatsEar {
         let client = self.client.clone();
         // Ends the connection's task, which would go on otherwise.
         tokio::spawn(async move { client.drain().await });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::plain;
-
-    #[test]
-    fn percent_signs_are_read() {
-        for (part, wanted) in [("a%40b", "a@b"), ("%", "%"), ("%zz%2", "%zz%2"), ("%C3%BC", "ü"), ("ü%25", "ü%")] {
-            assert_eq!(plain(part), wanted);
-        }
     }
 }

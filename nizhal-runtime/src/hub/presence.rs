@@ -3,12 +3,12 @@
 mod others;
 
 use super::{
-    Hub,
+    diff::{PresenceDiff, PresenceState},
     message::{self, Body, Change},
     outbox::Waiting,
+    pubsub::Hub,
 };
-use crate::engine::Bucket;
-use nizhal_core::Uuid;
+use nizhal_core::{Bucket, Uuid};
 use others::Others;
 use serde_json::{Map, Value};
 use std::{
@@ -17,20 +17,6 @@ use std::{
     time::Duration,
 };
 use tokio::time::Instant;
-
-/// `{"<userId>": [{"presence_ref", …payload}]}`.
-pub type PresenceState = Map<String, Value>;
-
-/// Who came to a bucket and who left it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PresenceDiff {
-    /// The bucket.
-    pub bucket: Bucket,
-    /// New entries.
-    pub joins: PresenceState,
-    /// Entries that are no more.
-    pub leaves: PresenceState,
-}
 
 /// Everyone's presence; cheap to clone.
 #[derive(Clone, Debug)]
@@ -88,7 +74,7 @@ impl Presence {
 
     /// Takes what waits for the other servers. Under the lock, so that the whole state and the number of its last change belong
     /// together.
-    pub(super) fn take_waiting(&self) -> (Waiting, Vec<Change>) {
+    pub(crate) fn take_waiting(&self) -> (Waiting, Vec<Change>) {
         let rooms = self.lock();
         let waiting = self.hub.outbox().take();
         let present = if waiting.state { rooms.of(self.me) } else { Vec::new() };
@@ -96,7 +82,7 @@ impl Presence {
     }
 
     /// What another server told of its presence; whether we lack something of it.
-    pub(super) fn heard(&self, from: Uuid, body: Body, now: Instant) -> bool {
+    pub(crate) fn heard(&self, from: Uuid, body: Body, now: Instant) -> bool {
         let mut rooms = self.lock();
         match body {
             Body::Changes { first, changes } => {
@@ -120,14 +106,14 @@ impl Presence {
     }
 
     /// Forgets a server that said goodbye.
-    pub(super) fn gone(&self, from: Uuid) {
+    pub(crate) fn gone(&self, from: Uuid) {
         let mut rooms = self.lock();
         rooms.others.forget(from);
         rooms.replace_all(&self.hub, from, Vec::new());
     }
 
     /// Forgets servers that were silent since before `silent_since`; tells which.
-    pub(super) fn sweep(&self, silent_since: Instant) -> Vec<Uuid> {
+    pub(crate) fn sweep(&self, silent_since: Instant) -> Vec<Uuid> {
         let silent = self.lock().others.silent(silent_since);
         silent.iter().for_each(|from| self.gone(*from));
         silent

@@ -1,7 +1,7 @@
 //! What waits for one socket: merged pings and a bounded number of presence changes.
 
-use super::{PresenceDiff, scope::Held};
-use crate::engine::Bucket;
+use super::{diff::PresenceDiff, held::Held};
+use nizhal_core::Bucket;
 use std::{
     collections::BTreeSet,
     mem,

@@ -1,5 +1,5 @@
 use super::*;
-use crate::realtime::link::bodies;
+use crate::hub::outbox::bodies;
 use serde_json::json;
 use std::collections::BTreeSet;
 
@@ -130,7 +130,7 @@ fn inv03_presence_converges_whatever_messages_are_lost() {
         let mut seats: Vec<(usize, Seat)> =
             (0..9).map(|n| (n % 3, world.servers[n % 3].1.seat(n as u64, ["u1", "u2"][n % 2]))).collect();
         let mut shown: BTreeSet<String> = BTreeSet::new();
-        let mut hear = |watcher: &super::super::Listener| {
+        let mut hear = |watcher: &crate::hub::Listener| {
             for diff in watcher.take().diffs {
                 let entries = |state: &PresenceState| -> Vec<String> {
                     let all = state.iter().flat_map(|(user, entries)| {

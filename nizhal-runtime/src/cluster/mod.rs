@@ -1,24 +1,18 @@
-//! Realtime: who listens to which bucket, the pings that tell them to pull, who else is there, and how servers hear of each other.
+//! The cluster: how servers hear of each other and of writers from outside, and the scopes that are kept for as long as they do.
 
 mod adapter;
 mod health;
-mod hub;
 mod link;
-mod message;
-mod outbox;
-mod presence;
-mod queue;
 mod scope;
 
 pub(crate) use adapter::Adapter;
 pub(crate) use health::{Direction, Health};
-pub use hub::{Hub, HubStats, Listener};
-pub use presence::{Presence, PresenceDiff, PresenceState, Seat};
-pub use queue::Batch;
 pub(crate) use scope::Scopes;
 
 use crate::{
-    engine::{Engine, Environment},
+    engine::Engine,
+    environment::Environment,
+    hub::{Hub, Presence},
     settings::{Realtime as Mode, Settings},
 };
 pub(crate) use link::Line;

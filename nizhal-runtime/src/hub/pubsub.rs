@@ -1,7 +1,12 @@
 //! The in-process hub: buckets to sockets.
 
-use super::{Batch, PresenceDiff, outbox::Outbox, queue::Queue, scope::Held};
-use crate::engine::Bucket;
+use super::{
+    diff::PresenceDiff,
+    held::Held,
+    outbox::Outbox,
+    queue::{Batch, Queue},
+};
+use nizhal_core::Bucket;
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{
@@ -77,7 +82,7 @@ impl Hub {
         }
     }
 
-    pub(super) fn outbox(&self) -> &Outbox {
+    pub(crate) fn outbox(&self) -> &Outbox {
         &self.inner.outbox
     }
 

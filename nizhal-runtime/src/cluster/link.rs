@@ -1,15 +1,18 @@
 //! The tasks beside the hub: one listens for each adapter, one tells the others, one keeps presence right.
 
 use super::{
-    Hub, Presence,
     adapter::{Adapter, AdapterError, Ear},
     health::{Direction, Health},
-    message::{self, Body, Message, Reader},
-    outbox::Waiting,
     scope::Scopes,
 };
 use crate::{
-    engine::{Engine, Environment},
+    engine::Engine,
+    environment::Environment,
+    hub::{
+        Hub, Presence,
+        message::{self, Body, Message, Reader},
+        outbox::bodies,
+    },
     store::Heard,
 };
 use nizhal_core::Uuid;
@@ -304,24 +307,4 @@ const LOST: &str = "others are not heard: what psql and other servers write ping
 /// Half of it or more, so that servers that lost the same thing do not all come back at once.
 fn jittered(wait: Duration) -> Duration {
     wait.mul_f64(rand::rng().random_range(0.5..1.0))
-}
-
-/// What waits, as messages.
-pub(super) fn bodies(waiting: &Waiting, present: Vec<message::Change>, room: usize) -> Vec<Body> {
-    let mut bodies = Vec::new();
-    bodies.extend(waiting.hello.then_some(Body::Hello));
-    if waiting.something {
-        bodies.push(Body::Something);
-    } else {
-        bodies.extend(message::wrote(waiting.wrote.iter().cloned(), room));
-    }
-    bodies.extend(waiting.wants.iter().map(|of| Body::Want { of: *of }));
-    if waiting.state {
-        bodies.push(Body::State { at: waiting.last_change, present });
-    } else {
-        let first = waiting.last_change + 1 - waiting.changes.len() as u64;
-        bodies.extend(message::changes(first, waiting.changes.clone(), room));
-    }
-    bodies.extend(waiting.beat.then_some(Body::Beat { at: waiting.last_change }));
-    bodies
 }

@@ -1,7 +1,6 @@
 //! What servers tell each other, as text, in pieces where a message has no room for it.
 
-use crate::engine::Bucket;
-use nizhal_core::Uuid;
+use nizhal_core::{Bucket, Uuid};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{collections::HashMap, fmt::Write};
@@ -13,17 +12,17 @@ const MOST: usize = 64 * 1024 * 1024;
 
 /// One message.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Message {
+pub(crate) struct Message {
     v: u8,
     /// The server that says it; each run has an id of its own.
-    pub(super) from: Uuid,
-    pub(super) body: Body,
+    pub(crate) from: Uuid,
+    pub(crate) body: Body,
 }
 
 /// What it says.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Body {
+pub(crate) enum Body {
     /// Somebody wrote here.
     Wrote(Vec<(String, Vec<String>)>),
     /// Somebody wrote, and it is not known where: all should pull.
@@ -44,26 +43,26 @@ pub(super) enum Body {
 
 /// One connection's presence in one bucket.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Change {
+pub(crate) struct Change {
     #[serde(rename = "b")]
-    pub(super) bucket: (String, Vec<String>),
+    pub(crate) bucket: (String, Vec<String>),
     #[serde(rename = "c")]
-    pub(super) connection: u64,
+    pub(crate) connection: u64,
     /// The user and what is shown; nothing when the connection left.
     #[serde(rename = "e")]
-    pub(super) entry: Option<(String, Value)>,
+    pub(crate) entry: Option<(String, Value)>,
 }
 
-pub(super) fn of(bucket: &Bucket) -> (String, Vec<String>) {
+pub(crate) fn of(bucket: &Bucket) -> (String, Vec<String>) {
     (bucket.rule.clone(), bucket.params.clone())
 }
 
-pub(super) fn bucket((rule, params): (String, Vec<String>)) -> Bucket {
+pub(crate) fn bucket((rule, params): (String, Vec<String>)) -> Bucket {
     Bucket { rule, params }
 }
 
 /// The texts to send for these bodies: each within `room`, a longer one in pieces.
-pub(super) fn write(from: Uuid, bodies: Vec<Body>, room: usize, pieces: &mut u64) -> Vec<String> {
+pub(crate) fn write(from: Uuid, bodies: Vec<Body>, room: usize, pieces: &mut u64) -> Vec<String> {
     let mut texts = Vec::new();
     for body in bodies {
         let text = serde_json::to_string(&Message { v: VERSION, from, body });
@@ -102,12 +101,12 @@ fn split(text: &str, from: Uuid, number: u64, room: usize, texts: &mut Vec<Strin
 }
 
 /// Splits buckets so that each body fits into `room`, where one bucket does.
-pub(super) fn wrote(buckets: impl IntoIterator<Item = Bucket>, room: usize) -> Vec<Body> {
+pub(crate) fn wrote(buckets: impl IntoIterator<Item = Bucket>, room: usize) -> Vec<Body> {
     chunks(buckets.into_iter().map(|bucket| (bucket.rule, bucket.params)), room).map(Body::Wrote).collect()
 }
 
 /// Splits changes likewise.
-pub(super) fn changes(first: u64, changes: Vec<Change>, room: usize) -> Vec<Body> {
+pub(crate) fn changes(first: u64, changes: Vec<Change>, room: usize) -> Vec<Body> {
     let mut next = first;
     let numbered = |changes: Vec<Change>| {
         let first = next;
@@ -137,7 +136,7 @@ fn chunks<T: Serialize>(items: impl Iterator<Item = T>, room: usize) -> impl Ite
 
 /// Puts pieces together; those of one sender come in order.
 #[derive(Debug, Default)]
-pub(super) struct Reader {
+pub(crate) struct Reader {
     halves: HashMap<Uuid, Half>,
 }
 
@@ -150,7 +149,7 @@ struct Half {
 
 impl Reader {
     /// The message, when this text is one or ends one. What does not read is nothing to us: another version's, or garbage.
-    pub(super) fn read(&mut self, text: &str) -> Option<Message> {
+    pub(crate) fn read(&mut self, text: &str) -> Option<Message> {
         let whole = match text.strip_prefix('#') {
             Some(piece) => self.piece(piece)?,
             None => text.to_owned(),
@@ -181,7 +180,7 @@ impl Reader {
     }
 
     /// Forgets what a server left unfinished.
-    pub(super) fn forget(&mut self, from: Uuid) {
+    pub(crate) fn forget(&mut self, from: Uuid) {
         self.halves.remove(&from);
     }
 }

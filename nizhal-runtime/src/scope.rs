@@ -1,12 +1,8 @@
 //! An actor's buckets: for each rule, every combination of its parameters' values.
 
-use super::Bucket;
-use crate::{schema::Schema, store::StoreError};
-use nizhal_core::{ClaimOf, MemberFilter, ParamDesc, ParamSource, Principal, Rule};
+use crate::schema::Schema;
+use nizhal_core::{Bucket, ClaimOf, MemberFilter, ParamDesc, ParamSource, Principal, Rule};
 use std::collections::BTreeSet;
-
-/// The most buckets of an actor, unless the app says otherwise.
-pub const MAX_BUCKETS: usize = 10_000;
 
 /// An actor's memberships multiply to more buckets than one may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,18 +20,6 @@ fn of(rule: Option<&'static str>) -> String {
 
 fn by(rule: Option<&'static str>) -> &'static str {
     if rule.is_some() { "the rule's #[max_buckets]" } else { "NIZHAL_MAX_BUCKETS" }
-}
-
-/// Why an actor's buckets cannot be told.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ScopeError {
-    /// The store failed.
-    #[error("the store failed")]
-    Store(#[from] StoreError),
-    /// There are too many.
-    #[error(transparent)]
-    TooManyBuckets(#[from] TooManyBuckets),
 }
 
 /// The values that each parameter of each rule has for an actor: what its buckets are made of.
@@ -97,7 +81,7 @@ impl<'a> Choices<'a> {
 }
 
 /// The keys of the actor's membership queries: what a change of a membership row that concerns the actor is pinged under.
-pub(super) fn memberships(schema: &Schema, principal: &Principal) -> Vec<Bucket> {
+pub(crate) fn memberships(schema: &Schema, principal: &Principal) -> Vec<Bucket> {
     let mut keys = Vec::new();
     for rule in schema.rules() {
         for (at, param) in rule.params.iter().enumerate() {
@@ -115,7 +99,7 @@ pub(super) fn memberships(schema: &Schema, principal: &Principal) -> Vec<Bucket>
 }
 
 /// Every claim that rules look at, in their order.
-pub(super) fn key(schema: &Schema, principal: &Principal) -> Vec<Option<String>> {
+pub(crate) fn key(schema: &Schema, principal: &Principal) -> Vec<Option<String>> {
     let value = |claim: &ClaimOf| claim.get(principal).map(|value| value.to_string());
     let of_param = |param: &ParamDesc| match &param.source {
         ParamSource::Claim(claim) => vec![value(claim)],
@@ -175,7 +159,7 @@ mod tests {
     fn principal() -> Principal {
         let clock = crate::testing::clock();
         let claims = crate::testing::Claims { user_id: "u".into(), owner_id: "o".into(), shop_id: "s".into() };
-        Principal::new(claims, Some(crate::engine::Environment::now(&clock)))
+        Principal::new(claims, Some(crate::environment::Environment::now(&clock)))
     }
 
     #[test]

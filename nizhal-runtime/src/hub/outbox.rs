@@ -1,8 +1,7 @@
 //! What waits to be told to other servers: merged, bounded, and never in the way of a push.
 
-use super::message::Change;
-use crate::engine::Bucket;
-use nizhal_core::Uuid;
+use super::message::{self, Body, Change};
+use nizhal_core::{Bucket, Uuid};
 use std::{
     collections::BTreeSet,
     mem,
@@ -23,7 +22,7 @@ const MAX_CHANGES: usize = 4_096;
 
 /// The queue between what happens here and the one task that tells the others; cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Outbox(Arc<Inner>);
+pub(crate) struct Outbox(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -37,25 +36,25 @@ struct Inner {
 
 /// What waits.
 #[derive(Debug, Default)]
-pub(super) struct Waiting {
-    pub(super) wrote: BTreeSet<Bucket>,
-    pub(super) something: bool,
-    pub(super) hello: bool,
-    pub(super) wants: BTreeSet<Uuid>,
-    pub(super) beat: bool,
+pub(crate) struct Waiting {
+    pub(crate) wrote: BTreeSet<Bucket>,
+    pub(crate) something: bool,
+    pub(crate) hello: bool,
+    pub(crate) wants: BTreeSet<Uuid>,
+    pub(crate) beat: bool,
     /// The whole presence of this server is to be told, in place of `changes`.
-    pub(super) state: bool,
-    pub(super) changes: Vec<Change>,
+    pub(crate) state: bool,
+    pub(crate) changes: Vec<Change>,
     /// The number of the last change, told or not.
-    pub(super) last_change: u64,
+    pub(crate) last_change: u64,
 }
 
 impl Outbox {
-    pub(super) fn open(&self) {
+    pub(crate) fn open(&self) {
         self.0.open.store(true, SeqCst);
     }
 
-    pub(super) fn wrote(&self, buckets: &[Bucket]) {
+    pub(crate) fn wrote(&self, buckets: &[Bucket]) {
         self.add(|waiting, dropped| {
             // All will pull anyway.
             if waiting.something {
@@ -70,14 +69,14 @@ impl Outbox {
         });
     }
 
-    pub(super) fn something(&self) {
+    pub(crate) fn something(&self) {
         self.add(|waiting, _| {
             waiting.wrote.clear();
             waiting.something = true;
         });
     }
 
-    pub(super) fn changed(&self, change: Change) {
+    pub(crate) fn changed(&self, change: Change) {
         self.add(|waiting, dropped| {
             waiting.last_change += 1;
             if waiting.state {
@@ -93,7 +92,7 @@ impl Outbox {
     }
 
     /// Asks for everybody's presence, and tells ours.
-    pub(super) fn hello(&self) {
+    pub(crate) fn hello(&self) {
         self.add(|waiting, _| {
             waiting.hello = true;
             waiting.state = true;
@@ -101,20 +100,20 @@ impl Outbox {
         });
     }
 
-    pub(super) fn state(&self) {
+    pub(crate) fn state(&self) {
         self.add(|waiting, _| {
             waiting.state = true;
             waiting.changes.clear();
         });
     }
 
-    pub(super) fn want(&self, of: Uuid) {
+    pub(crate) fn want(&self, of: Uuid) {
         self.add(|waiting, _| {
             waiting.wants.insert(of);
         });
     }
 
-    pub(super) fn beat(&self) {
+    pub(crate) fn beat(&self) {
         self.add(|waiting, _| waiting.beat = true);
     }
 
@@ -126,14 +125,14 @@ impl Outbox {
     }
 
     /// Takes what waits; the count of changes stays.
-    pub(super) fn take(&self) -> Waiting {
+    pub(crate) fn take(&self) -> Waiting {
         let mut waiting = self.lock();
         let last_change = waiting.last_change;
         mem::replace(&mut *waiting, Waiting { last_change, ..Waiting::default() })
     }
 
     /// Puts back what could not be told. Changes of presence are not put back: the whole state is told in their place.
-    pub(super) fn restore(&self, told: Waiting) {
+    pub(crate) fn restore(&self, told: Waiting) {
         let Waiting { wrote, something, hello, wants, beat, state, changes, last_change: _ } = told;
         self.wrote(&wrote.into_iter().collect::<Vec<_>>());
         self.add(|waiting, _| {
@@ -149,18 +148,38 @@ impl Outbox {
     }
 
     /// Resolves when something was put in since the last time.
-    pub(super) async fn filled(&self) {
+    pub(crate) async fn filled(&self) {
         self.0.filled.notified().await;
     }
 
     /// How many buckets wait, and how much was merged for want of room.
-    pub(super) fn counts(&self) -> (usize, u64) {
+    pub(crate) fn counts(&self) -> (usize, u64) {
         (self.lock().wrote.len(), self.0.dropped.load(Relaxed))
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What waits, as messages.
+pub(crate) fn bodies(waiting: &Waiting, present: Vec<Change>, room: usize) -> Vec<Body> {
+    let mut bodies = Vec::new();
+    bodies.extend(waiting.hello.then_some(Body::Hello));
+    if waiting.something {
+        bodies.push(Body::Something);
+    } else {
+        bodies.extend(message::wrote(waiting.wrote.iter().cloned(), room));
+    }
+    bodies.extend(waiting.wants.iter().map(|of| Body::Want { of: *of }));
+    if waiting.state {
+        bodies.push(Body::State { at: waiting.last_change, present });
+    } else {
+        let first = waiting.last_change + 1 - waiting.changes.len() as u64;
+        bodies.extend(message::changes(first, waiting.changes.clone(), room));
+    }
+    bodies.extend(waiting.beat.then_some(Body::Beat { at: waiting.last_change }));
+    bodies
 }
 
 #[cfg(test)]

@@ -1,0 +1,15 @@
+//! The hub: who listens to which bucket in this process, the pings that tell them to pull, and who else is there.
+
+mod diff;
+mod held;
+pub(crate) mod message;
+pub(crate) mod outbox;
+mod presence;
+mod pubsub;
+mod queue;
+
+pub use diff::{PresenceDiff, PresenceState};
+pub(crate) use held::{Held, Kept};
+pub use presence::{Presence, Seat};
+pub use pubsub::{Hub, HubStats, Listener};
+pub use queue::Batch;
