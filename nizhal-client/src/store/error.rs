@@ -25,6 +25,20 @@ pub enum StoreError {
     /// Another process works on a file that is to be made anew.
     #[error("the local database is broken, and another process still has it open: close it there, then open it again")]
     InUse,
+    /// SQLite rolled a transaction back by itself, as when the disk is full: nothing of it was written.
+    #[error("the local database rolled the transaction back")]
+    RolledBack,
+    /// A mutator ended the transaction that it ran in: nothing of it was written.
+    #[error(
+        "the mutator `{name}` ended its transaction: COMMIT and ROLLBACK are the engine's, and so is what rolls all back \
+         (`or rollback`, `raise(rollback, …)`, an error of a statement that the mutator passed over)"
+    )]
+    EndedByMutator {
+        /// The mutator.
+        name: &'static str,
+        /// The mutation's place in the outbox.
+        seq: i64,
+    },
     /// The store's own content makes no sense.
     #[error("the local database holds what this client never wrote: {0}")]
     Broken(String),
@@ -34,27 +48,38 @@ pub enum StoreError {
 /// now, or may not be: such a file is left alone.
 const LOST: [i64; 2] = [11, 26];
 
+/// The codes of trouble that passes, and that no mutator is to blame for: a lock, memory, an interrupt, the disk, its room.
+const TRANSIENT: [i64; 6] = [5, 6, 7, 9, 10, 13];
+
 /// Whether the file itself is broken or gone.
 pub(super) fn is_loss(error: &DbErr) -> bool {
+    primary_code(error).is_some_and(|code| LOST.contains(&code))
+}
+
+/// Whether the disk or the system is in trouble that passes.
+pub(super) fn is_transient(error: &DbErr) -> bool {
+    primary_code(error).is_some_and(|code| TRANSIENT.contains(&code))
+}
+
+/// Whether SQLite was told to stop in the middle of it.
+pub(super) fn is_interrupt(error: &DbErr) -> bool {
+    primary_code(error) == Some(9)
+}
+
+fn primary_code(error: &DbErr) -> Option<i64> {
     match error {
         DbErr::Exec(RuntimeErr::SqlxError(error))
         | DbErr::Query(RuntimeErr::SqlxError(error))
-        | DbErr::Conn(RuntimeErr::SqlxError(error)) => tells_of_loss(error),
-        _ => false,
+        | DbErr::Conn(RuntimeErr::SqlxError(error)) => sqlite_code(error),
+        _ => None,
     }
-}
-
-fn tells_of_loss(error: &sqlx::Error) -> bool {
-    // Extended codes carry the primary one in their lowest byte.
-    let primary = sqlite_code(error).and_then(|code| code.parse::<i64>().ok()).map(|code| code & 0xff);
-    primary.is_some_and(|code| LOST.contains(&code))
 }
 
 impl StoreError {
     /// Whether the file itself is broken or gone.
     pub fn is_lost(&self) -> bool {
         match self {
-            Self::Sqlx(error) => tells_of_loss(error),
+            Self::Sqlx(error) => sqlite_code(error).is_some_and(|code| LOST.contains(&code)),
             Self::Db(error) => is_loss(error),
             Self::Broken(_) => true,
             _ => false,
@@ -73,6 +98,8 @@ impl StoreError {
     }
 }
 
-fn sqlite_code(error: &sqlx::Error) -> Option<String> {
-    error.as_database_error().and_then(|error| error.code()).map(|code| code.into_owned())
+/// The primary code, which extended ones carry in their lowest byte.
+fn sqlite_code(error: &sqlx::Error) -> Option<i64> {
+    let code = error.as_database_error().and_then(|error| error.code())?;
+    code.parse::<i64>().ok().map(|code| code & 0xff)
 }

@@ -62,7 +62,17 @@ impl SqliteStore {
 
     async fn write_alone(&self, draft: Draft) -> Answer {
         let tx = self.begin().await?;
-        let shown = tx.write(draft).await?;
+        let shown = match tx.write(draft).await {
+            Ok(shown) => shown,
+            Err(MutateError::Store(StoreError::EndedByMutator { name, .. })) => {
+                return Err(MutateError::EndedTransaction(name));
+            }
+            Err(MutateError::Store(error)) => return Err(error.into()),
+            Err(refused) => {
+                tx.rollback().await;
+                return Err(refused);
+            }
+        };
         let memory = tx.meta().await?.memory();
         Ok(Written { shown, memory, touched: tx.commit().await? })
     }

@@ -4,8 +4,9 @@ mod cell;
 mod ddl;
 mod dead;
 mod error;
-mod fuse;
+mod failpoint;
 mod group;
+mod guard;
 mod lock;
 mod meta;
 mod migrate;
@@ -22,6 +23,8 @@ mod write;
 
 pub use dead::Parked;
 pub use error::StoreError;
+#[doc(hidden)]
+pub use failpoint::SqliteFault;
 pub use lock::Lock;
 pub use open::{Notice, OtherUser, Place};
 pub use salvage::Saved;
@@ -31,8 +34,9 @@ use crate::{
     schema::Schema,
     session::{Memory, PullStored, PushStored},
 };
-use fuse::Fuse;
+use failpoint::Failpoints;
 use group::Group;
+use guard::Guard;
 use nizhal_core::{
     __private::BoxFuture,
     Principal, Uuid,
@@ -116,9 +120,9 @@ pub struct SqliteStore {
     reads: DatabaseConnection,
     schema: Arc<Schema>,
     principal: Mutex<Principal>,
-    touched: Arc<Mutex<Touched>>,
+    guard: Arc<Guard>,
     path: Option<PathBuf>,
-    fuse: Fuse,
+    failpoints: Failpoints,
     group: Group,
     /// Keeps a database in memory alive, whatever becomes of the other connections.
     _anchor: Option<sqlx::SqliteConnection>,
@@ -193,9 +197,23 @@ impl SqliteStore {
         self.path.as_ref().is_none_or(|path| path.exists())
     }
 
-    /// Does it, and notes when the file turned out to be broken.
+    /// Does it, and notes when the file turned out to be broken, or a pending mutation to be one that cannot be run here.
     async fn noting<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        work.await.inspect_err(|error| self.note_loss(error))
+        let done = work.await;
+        match &done {
+            Err(StoreError::EndedByMutator { name, seq }) => {
+                tracing::error!(
+                    name,
+                    "a pending mutation ends its transaction when it is run again: only the server runs it"
+                );
+                let tx = self.begin().await?;
+                tx.leave_to_server(*seq).await?;
+                tx.commit().await?;
+            }
+            Err(error) => self.note_loss(error),
+            Ok(_) => {}
+        }
+        done
     }
 
     /// Marks a file that is broken: the next opening makes it anew.

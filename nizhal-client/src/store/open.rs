@@ -2,7 +2,7 @@
 
 use super::migrate::{Shape, shape};
 use super::salvage::{Salvaged, Saved};
-use super::{SqliteStore, StoreError, ddl, lock, rebuild, rebuild::Rebuild};
+use super::{Guard, SqliteStore, StoreError, ddl, lock, rebuild, rebuild::Rebuild};
 use crate::schema::Schema;
 use nizhal_core::{Principal, Uuid};
 use sea_orm::SqlxSqliteConnector;
@@ -11,7 +11,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Where a store is.
@@ -114,8 +114,8 @@ impl SqliteStore {
         new_id: &(dyn Fn() -> Uuid + Send + Sync),
         notices: &mut Vec<Notice>,
     ) -> Result<Self, StoreError> {
-        let touched = Arc::new(Mutex::default());
-        let (writer, readers, anchor) = connect(path, &touched).await?;
+        let guard = Arc::<Guard>::default();
+        let (writer, readers, anchor) = connect(path, &guard).await?;
         let store = Self {
             _anchor: anchor,
             db: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer.clone()),
@@ -124,16 +124,24 @@ impl SqliteStore {
             readers,
             schema: schema.clone(),
             principal: Mutex::new(principal.clone()),
-            touched,
+            guard,
             path: path.map(Path::to_owned),
-            fuse: super::fuse::Fuse::default(),
-            group: super::group::Group::default(),
+            failpoints: super::Failpoints::default(),
+            group: super::Group::default(),
         };
-        match store.fit(other, new_id, notices).await {
-            Ok(()) => Ok(store),
-            Err(error) => {
-                store.close().await;
-                Err(error)
+        loop {
+            let mut told = Vec::new();
+            match store.noting(store.fit(other, new_id, &mut told)).await {
+                Ok(()) => {
+                    notices.append(&mut told);
+                    return Ok(store);
+                }
+                // It is not run again the next time.
+                Err(StoreError::EndedByMutator { .. }) => {}
+                Err(error) => {
+                    store.close().await;
+                    return Err(error);
+                }
             }
         }
     }
@@ -189,7 +197,7 @@ impl SqliteStore {
 
 async fn connect(
     path: Option<&Path>,
-    touched: &Arc<Mutex<super::Touched>>,
+    guard: &Arc<Guard>,
 ) -> Result<(SqlitePool, SqlitePool, Option<SqliteConnection>), StoreError> {
     let options = match path {
         Some(path) => SqliteConnectOptions::new().filename(path).create_if_missing(true),
@@ -205,22 +213,8 @@ async fn connect(
         // So that `insert or replace` fires the delete triggers of the row it replaces.
         .pragma("recursive_triggers", "on");
     let one = SqlitePoolOptions::new().max_connections(1).min_connections(1).idle_timeout(None).max_lifetime(None);
-    let touched = touched.clone();
-    let writer = one
-        .after_connect(move |connection, _| {
-            let touched = touched.clone();
-            Box::pin(async move {
-                connection.lock_handle().await?.set_update_hook(move |change| {
-                    if !change.table.starts_with("_nizhal_") {
-                        let mut touched = touched.lock().unwrap_or_else(PoisonError::into_inner);
-                        if !touched.contains(change.table) {
-                            touched.insert(change.table.to_owned());
-                        }
-                    }
-                });
-                Ok(())
-            })
-        })
+    let writer = guard
+        .watch(one)
         .acquire_timeout(Duration::from_secs(60))
         // A first sync's indexes grow at any place: that they do so in memory spares writing them again and again.
         .connect_with(options.clone().pragma("cache_size", "-8000"))

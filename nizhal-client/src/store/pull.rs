@@ -42,6 +42,7 @@ impl SqliteStore {
         if asked.cursor != meta.position() || asked.client_id != meta.client_id {
             // It answers an older question: its acknowledgement would drop another write.
             let stored = PullStored { memory: meta.memory(), moved: true, ..PullStored::default() };
+            tx.rollback().await;
             return Ok((stored, Touched::new()));
         }
         let reset = page.cursor_reset || asked.cursor.is_empty();
@@ -200,7 +201,7 @@ impl Tx<'_> {
     /// Nothing of the answer is of use: the rows stay as they were, and all of them are asked for again.
     async fn start_over(self) -> Result<(PullStored, Touched), StoreError> {
         let store = self.store;
-        self.tx.rollback().await?;
+        self.rollback().await;
         let tx = store.begin().await?;
         tx.forget_position().await?;
         let memory = tx.meta().await?.memory();

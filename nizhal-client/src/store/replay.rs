@@ -1,11 +1,18 @@
 //! Mutators at work on the device: run when they are made, and again over fresh rows.
 
-use super::{StoreError, ddl, tx::Tx};
+use super::{
+    StoreError, ddl,
+    error::{is_loss, is_transient},
+    tx::Tx,
+};
 use futures_util::FutureExt as _;
 use nizhal_core::{CtxParts, DateTimeUtc, Error, Hlc, MutatorEntry, Random, Uuid};
-use sea_orm::{DbErr, RuntimeErr, TransactionTrait};
+use sea_orm::{DbErr, RuntimeErr};
 use serde_json::value::RawValue;
 use std::panic::AssertUnwindSafe;
+
+/// The savepoint around a mutator.
+const MUTATOR: &str = "_nizhal_mutator";
 
 /// A pending mutation.
 pub(super) struct Entry {
@@ -19,13 +26,18 @@ pub(super) struct Entry {
 
 impl Tx<'_> {
     /// Runs one mutation in a savepoint; when it fails, its effects are gone. The triggers keep what it touches.
+    ///
+    /// # Errors
+    /// When the store fails, or the mutator ended the store's transaction.
     pub(super) async fn play(&self, entry: &Entry) -> Result<Result<(), Error>, StoreError> {
+        // A savepoint that the driver does not know: whatever savepoints a mutator makes by raw SQL are inside of it.
+        self.run(&format!("savepoint {MUTATOR}"), []).await?;
         self.run("update _nizhal_meta set capture = 1, seq = $1", [entry.seq.into()]).await?;
         let Ok(args) = serde_json::from_str::<&RawValue>(&entry.args) else {
             return Ok(Err(Error::InvalidArgs("the arguments are no JSON".to_owned())));
         };
         let parts = CtxParts {
-            tx: self.tx.begin().await?,
+            tx: self.savepoint().await?,
             principal: self.store.principal(),
             now: entry.now,
             hlc: entry.hlc,
@@ -35,20 +47,20 @@ impl Tx<'_> {
             server: None,
         };
         let called = AssertUnwindSafe((entry.call.call)(parts, args)).catch_unwind().await;
-        // The savepoint went with the panic.
-        let Ok((parts, result)) = called else {
-            return Ok(Err(Error::internal(format!("the mutator `{}` panicked", entry.call.desc.name))));
-        };
-        match result {
-            Ok(_) => {
-                parts.tx.commit().await?;
-                Ok(Ok(()))
-            }
-            Err(error) => {
-                parts.tx.rollback().await?;
-                Ok(Err(error))
-            }
+        if self.is_lost() {
+            return Err(lost(entry, called.map(|(_, result)| result.map(drop)).unwrap_or(Ok(()))));
         }
+        let result = match called {
+            Ok((parts, Ok(_))) => self.release(parts.tx).await.map(Ok),
+            Ok((parts, Err(error))) => self.rollback_to(parts.tx).await.map(|()| Err(error)),
+            // The driver's savepoint went with the panic.
+            Err(_) => Ok(Err(Error::internal(format!("the mutator `{}` panicked", entry.call.desc.name)))),
+        }?;
+        if result.is_err() {
+            self.run(&format!("rollback to {MUTATOR}"), []).await?;
+        }
+        self.run(&format!("release {MUTATOR}"), []).await?;
+        Ok(result)
     }
 
     /// Whether only the server can run it: it says so, or it asks for a table that stays there.
@@ -81,6 +93,12 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Leaves a pending mutation to the server: it is not run here any more.
+    pub(super) async fn leave_to_server(&self, seq: i64) -> Result<(), StoreError> {
+        self.run("update _nizhal_outbox set shown = 2 where seq = $1", [seq.into()]).await?;
+        Ok(())
+    }
+
     /// Runs again, in order, all that the rows do not show yet. One that fails now stays queued without effect: the server decides.
     pub(super) async fn redo(&self) -> Result<(), StoreError> {
         let sql =
@@ -104,6 +122,8 @@ impl Tx<'_> {
             };
             match self.play(&entry).await? {
                 Ok(()) => shown.push(entry.seq),
+                // No fault of the mutation's: it would be without effect until the next replay.
+                Err(Error::Db(error)) if is_transient(&error) || is_loss(&error) => return Err(error.into()),
                 Err(error) => tracing::debug!(name, id = entry.id, %error, "a pending mutation has no effect for now"),
             }
         }
@@ -114,6 +134,14 @@ impl Tx<'_> {
         }
         self.run("update _nizhal_meta set capture = 0", []).await?;
         Ok(())
+    }
+}
+
+/// What a transaction that was lost while a mutator ran tells of: SQLite's own trouble, or the mutator's doing.
+fn lost(entry: &Entry, result: Result<(), Error>) -> StoreError {
+    match result {
+        Err(Error::Db(error)) if is_transient(&error) => error.into(),
+        _ => StoreError::EndedByMutator { name: entry.call.desc.name, seq: entry.seq },
     }
 }
 

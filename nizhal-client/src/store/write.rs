@@ -1,6 +1,11 @@
 //! A mutation of the app's own: its effect here and its place in the outbox, in one transaction.
 
-use super::{StoreError, Touched, error::is_loss, replay::Entry, tx::Tx};
+use super::{
+    StoreError, Touched,
+    error::{is_loss, is_transient},
+    replay::Entry,
+    tx::Tx,
+};
 use crate::session::Memory;
 use nizhal_core::{DateTimeUtc, Error, Hlc, HlcClock, NodeId};
 use sea_orm::Value;
@@ -48,6 +53,9 @@ pub enum MutateError {
     /// The app did not list the mutator.
     #[error("the mutator `{0}` is not listed: add it to .mutators(...)")]
     UnknownMutator(String),
+    /// The mutator ended the transaction that it ran in, which is the engine's to end.
+    #[error("the mutator `{0}` ended its transaction: leave COMMIT, ROLLBACK and `or rollback` out of it")]
+    EndedTransaction(&'static str),
     /// The mutator failed on the rows that are here.
     #[error("the mutator failed")]
     Failed(#[source] Error),
@@ -90,14 +98,20 @@ impl Tx<'_> {
             match self.play(&pending).await? {
                 Ok(()) => {
                     shown = true;
-                    self.run("update _nizhal_outbox set shown = 1 where seq = $1", [seq.into()]).await?;
+                    let sql = "update _nizhal_outbox set shown = 1 where seq = $1";
+                    if self.run(sql, [seq.into()]).await? != 1 {
+                        // It went back to before its own place in the outbox.
+                        return Err(StoreError::EndedByMutator { name: call.desc.name, seq }.into());
+                    }
                 }
                 Err(error) if self.is_servers(&error) => {
-                    self.run("update _nizhal_outbox set shown = 2 where seq = $1", [seq.into()]).await?;
+                    self.leave_to_server(seq).await?;
                 }
                 Err(Error::Rejected(reason)) => return Err(MutateError::Rejected(reason)),
                 Err(Error::InvalidArgs(reason)) => return Err(MutateError::InvalidArgs(reason)),
-                Err(Error::Db(error)) if is_loss(&error) => return Err(StoreError::from(error).into()),
+                Err(Error::Db(error)) if is_loss(&error) || is_transient(&error) => {
+                    return Err(StoreError::from(error).into());
+                }
                 Err(error) => return Err(MutateError::Failed(error)),
             }
             self.run("update _nizhal_meta set capture = 0", []).await?;

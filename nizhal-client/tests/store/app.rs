@@ -166,6 +166,40 @@ pub(crate) async fn faulty(_ctx: &mut Ctx<Claims>, _args: Of) -> Result<Applied>
 }
 
 #[nizhal::args]
+pub(crate) struct Raw {
+    /// Statements as they are, after an item of this id was made.
+    pub(crate) sql: Vec<String>,
+    pub(crate) id: String,
+    /// Whether it goes on after an error, …
+    pub(crate) pass_over: bool,
+    /// … and refuses in the end.
+    pub(crate) refuse: bool,
+}
+
+/// Does by raw SQL what no mutator should.
+#[mutator]
+pub(crate) async fn raw(ctx: &mut Ctx<Claims>, args: Raw) -> Result<Applied> {
+    let item = |id: String| ItemActive {
+        id: Set(id),
+        shop: Set("s1".to_owned()),
+        name: Set("raw".to_owned()),
+        count: Set(0),
+        code: Set(None),
+    };
+    item(args.id.clone()).insert(ctx.db()).await?;
+    for sql in &args.sql {
+        match ctx.db().execute_unprepared(sql).await {
+            Err(error) if !args.pass_over => return Err(error.into()),
+            _ => {}
+        }
+    }
+    if args.refuse {
+        return Err(reject!("it was asked to"));
+    }
+    Ok(Applied::done())
+}
+
+#[nizhal::args]
 pub(crate) struct Nothing {}
 
 /// A row under an id of its own making.
@@ -185,7 +219,7 @@ pub(crate) fn tables() -> Vec<&'static TableDesc> {
 }
 
 pub(crate) fn mutators() -> Vec<MutatorEntry> {
-    mutators![put, rename, bump, drop_item, rekey, careful, faulty, make]
+    mutators![put, rename, bump, drop_item, rekey, careful, faulty, raw, make]
 }
 
 static IDS: AtomicU64 = AtomicU64::new(1);
@@ -226,9 +260,13 @@ impl Device {
     }
 
     pub(crate) async fn try_mutate(&self, name: &str, args: Value) -> Result<Written, MutateError> {
+        self.try_mutate_as(&new_id().to_string(), name, args).await
+    }
+
+    pub(crate) async fn try_mutate_as(&self, id: &str, name: &str, args: Value) -> Result<Written, MutateError> {
         let now = "2026-11-21T10:00:00.123456Z".parse().expect("a time");
         let draft = Draft {
-            id: new_id().to_string(),
+            id: id.to_owned(),
             name: name.to_owned(),
             args: args.to_string(),
             now,

@@ -3,6 +3,9 @@
 mod app;
 mod broken;
 mod client;
+mod disk;
+mod fault;
+mod intruder;
 mod open;
 mod outbox;
 mod random;
