@@ -6,7 +6,7 @@
 macro_rules! __entity {
     (
         $vis:vis $Model:ident, $Entity:ident, $Column:ident, $Key:ident, $Active:ident, $Columns:ident;
-        desc { name: $table:literal, $($desc:tt)* }
+        desc { name: $table:literal, key: $key:expr, $($desc:tt)* }
         key ($keyty:ty) { $($keyvar:ident)* }
         columns { $($at:literal $field:ident $Var:ident $name:literal : $ty:ty { $($cd:tt)* })* }
         generated { $($gat:literal $gfield:ident $GVar:ident $gname:literal : $gty:ty { $sql:literal $($gcd:tt)* })* }
@@ -51,7 +51,7 @@ macro_rules! __entity {
                     ..$crate::ColumnDesc::of::<$gty>($gname)
                 }),*
             ];
-            const _: () = $crate::entity::check(COLUMNS);
+            const _: () = $crate::entity::check(COLUMNS, $key);
 
             impl $crate::Table for $Model
             where $(for<'__c> $ty: $crate::ColumnType,)* $(for<'__c> $gty: $crate::ColumnType,)* for<'__c> $keyty: __p::sea_orm::TryFromU64,
@@ -61,6 +61,7 @@ macro_rules! __entity {
                 const DESC: $crate::TableDesc = $crate::TableDesc {
                     name: $table,
                     columns: COLUMNS,
+                    key: $key,
                     $($desc)*
                 };
             }
@@ -256,7 +257,16 @@ impl sea_orm::Iterable for NoRelation {
 }
 
 /// Refuses, when the table is compiled, what only types tell: an alias hides them from the macro.
-pub const fn check(columns: &[ColumnDesc]) {
+pub const fn check(columns: &[ColumnDesc], key: &[usize]) {
+    let mut part = 0;
+    while part < key.len() {
+        assert!(
+            crate::key::has_text(columns[key[part]].sql),
+            "a float, bytes, JSON or a list has no one text that a deleted row could be named by, so it cannot be part of the primary \
+             key: give the rows an `id` of their own"
+        );
+        part += 1;
+    }
     let mut at = 0;
     while at < columns.len() {
         let column = &columns[at];
@@ -417,7 +427,13 @@ mod tests {
             unique: true,
             ..*Customer::DESC.columns.first().unwrap()
         };
-        super::check(&[COLUMN]);
+        super::check(&[COLUMN], &[]);
+    }
+
+    #[test]
+    #[should_panic(expected = "cannot be part of the primary key")]
+    fn inv40_an_alias_does_not_hide_a_key_without_a_text() {
+        super::check(&[crate::ColumnDesc::of::<f64>("weight")], &[0]);
     }
 
     #[test]
@@ -428,7 +444,7 @@ mod tests {
             default: Some(ColumnDefault::Text(default)),
             ..crate::ColumnDesc::of::<String>("status")
         };
-        let check = |default| super::check(&[column(default)]);
+        let check = |default| super::check(&[column(default)], &[]);
         check("closed");
         check("close");
     }

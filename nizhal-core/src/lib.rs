@@ -21,6 +21,7 @@ mod hlc;
 mod id;
 mod job;
 mod json;
+pub mod key;
 mod list;
 mod mutator;
 mod random;

@@ -134,7 +134,7 @@ catalogue! {
         121 UnknownMerge "a merge policy that does not exist" "There are `lww` and `field`.",
         122 KeyMerges "a key that merges" "A key names a row, so it must stay what it is.",
         123 UniqueMerges "a unique column that merges" "Merging two documents could break it, and neither writer would be wrong.",
-        124 KeyType "a key of a type that holds several values" "Rows are found by their key, in one index for both databases.",
+        124 KeyType "a key of a type that has no one text" "Rows and tombstones name a row by its key, in one spelling for both databases.",
         125 GeneratedNotExpression "a generated column that is no expression" "It becomes part of `create table`, between parentheses.",
         126 GeneratedKey "a generated key" "Devices make the keys of the rows that they write.",
         127 GeneratedDefault "a generated column with a default" "The database computes it at each write.",

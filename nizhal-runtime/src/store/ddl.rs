@@ -3,6 +3,7 @@
 use super::{
     StoreError, audit, field,
     sql::{DELETED_AT, Dialect, UPDATED_AT, VERSION, literal, quote, stamped},
+    text,
 };
 use crate::schema::Schema;
 use nizhal_core::{ColumnDefault, ColumnDesc, MemberFilter, ParamSource, SqlType, TableDesc, sql::sqlite_column};
@@ -268,6 +269,14 @@ pub(crate) fn indexes(dialect: Dialect, schema: &Schema) -> Vec<Index> {
             let parts: Vec<String> = claims.chain([*column]).map(|at| quote(table.columns[at].name)).collect();
             all.push(on(table.name, &parts));
         }
+    }
+    let is_spelled = |key: &ColumnDesc| dialect == Dialect::Sqlite && text::is_spelled(key.sql);
+    for table in schema.synced().into_iter().filter(|table| table.key_columns().any(is_spelled)) {
+        let by = |key: &ColumnDesc| match is_spelled(key) {
+            true => format!("({})", dialect.text_of(&quote(key.name), key.sql)),
+            false => quote(key.name),
+        };
+        all.push(on(table.name, &table.key_columns().map(by).collect::<Vec<_>>()));
     }
     let own = |table: &str, parts: &[&str]| on(table, &parts.iter().map(|&part| part.to_owned()).collect::<Vec<_>>());
     all.push(own("_nizhal_tombstones", &["rule", "bucket", "version", "tbl", "id"]));

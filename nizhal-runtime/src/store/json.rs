@@ -144,12 +144,12 @@ pub(crate) fn time(out: &mut Vec<u8>, time: NaiveTime) {
     out.push(b'"');
 }
 
-/// A year has at least four digits.
+/// A year has four digits; another than 0 to 9999 has a sign and six, as ECMAScript reads it (and `nizhal_core::key` spells it).
 fn day(out: &mut Vec<u8>, date: NaiveDate) {
     match u32::try_from(date.year()) {
         Ok(year @ 0..=9999) => digits(out, year, 4),
         _ => {
-            let _ = write!(out, "{:04}", date.year());
+            let _ = write!(out, "{:+07}", date.year());
         }
     }
     out.push(b'-');
@@ -336,7 +336,7 @@ mod tests {
         assert_eq!(written(|out| float64(out, f64::NAN)), "null");
         let year = |year| NaiveDate::from_ymd_opt(year, 1, 2).unwrap();
         assert_eq!(written(|out| date(out, year(7))), r#""0007-01-02""#);
-        assert_eq!(written(|out| date(out, year(12_345))), r#""12345-01-02""#);
-        assert_eq!(written(|out| date(out, year(-44))), r#""-044-01-02""#);
+        assert_eq!(written(|out| date(out, year(12_345))), r#""+012345-01-02""#);
+        assert_eq!(written(|out| date(out, year(-44))), r#""-000044-01-02""#);
     }
 }

@@ -23,6 +23,7 @@ mod settle;
 mod snapshot;
 mod sql;
 mod sqlite;
+mod text;
 mod turn;
 mod write;
 

@@ -37,25 +37,10 @@ impl Dialect {
         }
     }
 
-    /// A value as canonical text: what buckets, keys and tombstones are named by.
-    pub(crate) fn text_of(self, value: &str, sql: SqlType) -> String {
-        match (self, sql) {
-            (Self::Postgres, _) => format!("({value})::text"),
-            (Self::Sqlite, SqlType::Text | SqlType::Numeric) => value.to_owned(),
-            (Self::Sqlite, SqlType::Uuid) => {
-                let hex = format!("lower(hex({value}))");
-                let part = |from: u8, length: u8| format!("substr({hex},{from},{length})");
-                let joined = [part(1, 8), part(9, 4), part(13, 4), part(17, 4), part(21, 12)].join(" || '-' || ");
-                format!("case typeof({value}) when 'blob' then {joined} else {value} end")
-            }
-            (Self::Sqlite, _) => format!("cast({value} as text)"),
-        }
-    }
-
     /// A column as canonical text that sorts bytewise.
     pub(crate) fn sort_text(self, value: &str, sql: SqlType) -> String {
         match self {
-            Self::Postgres => format!("({value})::text collate \"C\""),
+            Self::Postgres => format!("{} collate \"C\"", self.text_of(value, sql)),
             Self::Sqlite => self.text_of(value, sql),
         }
     }

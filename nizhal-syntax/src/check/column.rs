@@ -122,12 +122,12 @@ fn plain(ty: &Type) -> String {
     text
 }
 
-/// A key that no index finds rows by.
+/// A key that no index finds rows by, or that has no one text to name a deleted row by.
 pub(super) fn check_key_type(column: &TableColumn, errors: &Errors) {
     let Some(key) = &column.primary_key else { return };
     let ty = ty::without_option(&column.ty);
-    let array = ty::argument_of(ty, "Vec").is_some_and(|item| ty::name(item).is_none_or(|item| item != "u8"));
-    if array || ty::name(ty).is_some_and(|name| name == "Json") {
+    let without_text = |name: String| matches!(name.as_str(), "Json" | "f32" | "f64");
+    if ty::argument_of(ty, "Vec").is_some() || ty::name(ty).is_some_and(without_text) {
         let help = "give the rows an `id` of their own";
         errors.push(Code::KeyType, key, format!("a `{}` cannot be part of the primary key", plain(ty)), help);
     }

@@ -6,6 +6,7 @@ mod crdt;
 mod embed;
 mod encoding;
 mod isomorphic;
+mod keys;
 mod number;
 mod observe;
 mod oracle;

@@ -8,7 +8,7 @@ use crate::store::{
     note,
     sql::{self, Dialect, col, quote},
 };
-use nizhal_core::{Rule, RuleTable, TableDesc};
+use nizhal_core::{ColumnDesc, Rule, RuleTable, SqlType, TableDesc};
 
 const DIALECT: Dialect = Dialect::Postgres;
 
@@ -99,9 +99,17 @@ fn no_longer(table: &TableDesc) -> String {
 
 /// Whether `o` and `n` are one row.
 fn same_key(table: &TableDesc) -> String {
-    let same: Vec<String> =
-        table.key_columns().map(|column| format!("{} = {}", col("o", column), col("n", column))).collect();
-    same.join(" and ")
+    let same = |column: &ColumnDesc| {
+        let (old, new) = (col("o", column), col("n", column));
+        match column.sql {
+            // 1.5 and 1.50 are equal, and two keys on devices.
+            SqlType::Numeric => {
+                format!("{} = {}", DIALECT.text_of(&old, column.sql), DIALECT.text_of(&new, column.sql))
+            }
+            _ => format!("{old} = {new}"),
+        }
+    };
+    table.key_columns().map(same).collect::<Vec<_>>().join(" and ")
 }
 
 const REPLACE: &str = "on conflict (rule, bucket, tbl, id) do update set client_key = excluded.client_key, \

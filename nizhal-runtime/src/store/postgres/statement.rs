@@ -13,7 +13,7 @@ use crate::store::{
     scope::{self, ScopeSql},
     sql::{self, DELETED_AT, Dialect, VERSION, col, quote},
 };
-use nizhal_core::{ClaimOf, ParamSource, Rule, RuleTable, TableDesc};
+use nizhal_core::{ClaimOf, ParamSource, Rule, RuleTable, SqlType, TableDesc};
 
 const DIALECT: Dialect = Dialect::Postgres;
 /// The most key parts a table may have; a lane carries as many a slot.
@@ -342,7 +342,12 @@ impl Writer<'_> {
             .enumerate()
             .map(|(part, column)| {
                 let id = if keys.len() == 1 { "g.id".to_owned() } else { format!("(g.id::jsonb ->> {part})") };
-                format!("{} = {id}::{}", col("c", column), column.sql.postgres())
+                let same = format!("{} = {}", col("c", column), Dialect::value_of(&id, column.sql));
+                match column.sql {
+                    // 1.5 and 1.50 are equal, and two keys on devices.
+                    SqlType::Numeric => format!("{same} and {} = {id}", DIALECT.text_of(&col("c", column), column.sql)),
+                    _ => same,
+                }
             })
             .collect();
         let parts: Vec<String> = keys.iter().map(|column| DIALECT.text_of(&col("c", column), column.sql)).collect();

@@ -1,8 +1,8 @@
 //! SQLite's values written as the same JSON bytes that Postgres' values get.
 
 use crate::store::json;
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
-use nizhal_core::SqlType;
+use chrono::{NaiveDate, NaiveTime};
+use nizhal_core::{SqlType, key};
 use sqlx::{Row, TypeInfo, ValueRef, sqlite::SqliteRow};
 
 /// Writes the columns from `first` on as one object.
@@ -48,7 +48,7 @@ fn value(out: &mut Vec<u8>, sql: SqlType, row: &SqliteRow, at: usize) -> Result<
         SqlType::Uuid => uuid(out, row, at)?,
         SqlType::Timestamptz => {
             let text: &str = row.try_get_unchecked(at)?;
-            parsed(out, text, timestamp(text), json::timestamp);
+            parsed(out, text, key::parse_timestamp(text), json::timestamp);
         }
         SqlType::Date => {
             let text: &str = row.try_get_unchecked(at)?;
@@ -68,14 +68,6 @@ fn parsed<T>(out: &mut Vec<u8>, text: &str, value: Option<T>, write: impl FnOnce
         Some(value) => write(out, value),
         None => json::text(out, text),
     }
-}
-
-/// The driver's RFC 3339, and what SQLite's own `datetime()` writes.
-fn timestamp(text: &str) -> Option<DateTime<Utc>> {
-    DateTime::parse_from_rfc3339(text)
-        .map(|time| time.to_utc())
-        .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f").map(|time| time.and_utc()))
-        .ok()
 }
 
 fn uuid(out: &mut Vec<u8>, row: &SqliteRow, at: usize) -> Result<(), sqlx::Error> {

@@ -7,9 +7,9 @@ use crate::store::{
     read::{Body, Change, Image, LAST, LaneRead},
     scope::ScopeSql,
     sql::{self, DELETED_AT, Dialect, VERSION, col, quote},
+    text,
 };
-use nizhal_core::Bucket;
-use nizhal_core::{RuleTable, SqlType, TableDesc};
+use nizhal_core::{Bucket, ColumnDesc, RuleTable, SqlType, TableDesc};
 use sqlx::{
     AssertSqlSafe, Row, Sqlite, SqliteConnection,
     query::Query,
@@ -78,7 +78,17 @@ fn scan(rule: &str, synced: &RuleTable, tables: &[&'static TableDesc]) -> Scan {
     conditions.push(format!("{version} <= $1"));
     conditions.push(format!("c.{} is null", quote(DELETED_AT)));
     conditions.extend(synced.filters.iter().map(|filter| DIALECT.filter(table, filter, "c")));
-    let selected: Vec<String> = columns.iter().map(|(name, _)| format!("c.{}", quote(name))).collect();
+    // A key that has other spellings comes as the text that its tombstone has.
+    let spelled = |name: &str| {
+        let key = table.key_columns().find(|key| key.name == name)?;
+        (text::is_spelled(key.sql) && key.sql != SqlType::Bool).then(|| DIALECT.text_of(&col("c", key), key.sql))
+    };
+    let selected: Vec<String> =
+        columns.iter().map(|(name, _)| spelled(name).unwrap_or_else(|| format!("c.{}", quote(name)))).collect();
+    let columns: Vec<(&'static str, SqlType)> = columns
+        .into_iter()
+        .map(|(name, sql)| (name, if spelled(name).is_some() { SqlType::Text } else { sql }))
+        .collect();
     let sql = format!(
         "select {version}, {}, {} from {} c where {} order by {version}, {} limit $2",
         keys.join(", "),
@@ -87,8 +97,11 @@ fn scan(rule: &str, synced: &RuleTable, tables: &[&'static TableDesc]) -> Scan {
         conditions.join(" and "),
         keys.join(", "),
     );
+    let found_by = |column: &ColumnDesc| {
+        if text::is_spelled(column.sql) { DIALECT.text_of(&col("c", column), column.sql) } else { col("c", column) }
+    };
     let same: Vec<String> =
-        table.key_columns().enumerate().map(|(at, column)| format!("{} = ${}", col("c", column), at + 1)).collect();
+        table.key_columns().enumerate().map(|(at, column)| format!("{} = ${}", found_by(column), at + 1)).collect();
     let image = format!(
         "select {}, {version}, {} from {} c where {} and {}",
         DIALECT.bucket_key(synced, "c"),
@@ -104,7 +117,10 @@ fn scan(rule: &str, synced: &RuleTable, tables: &[&'static TableDesc]) -> Scan {
         sql,
         columns,
         scope: synced.scope.iter().map(|&at| table.columns[at].sql).collect(),
-        keys: table.key_columns().map(|column| column.sql).collect(),
+        keys: table
+            .key_columns()
+            .map(|column| if text::is_spelled(column.sql) { SqlType::Text } else { column.sql })
+            .collect(),
     }
 }
 
@@ -170,7 +186,7 @@ pub(super) async fn tombstones(
     Ok(changes)
 }
 
-/// The living row of this key, if this rule shows it; by primary key.
+/// The living row of this key, if this rule shows it; by primary key, or by the index on the texts of a key that has other spellings.
 pub(super) async fn image(db: &mut SqliteConnection, scan: &Scan, id: &str) -> Result<Option<Image>, StoreError> {
     let key: Vec<String> = match scan.keys.len() {
         1 => vec![id.to_owned()],
