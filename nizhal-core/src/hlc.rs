@@ -2,6 +2,7 @@
 //!
 //! After Kulkarni et al., "Logical Physical Clocks and Consistent Snapshots in Globally Distributed Databases" (2014).
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{fmt, str::FromStr};
 
 /// The node part of a stamp: 128 bits, 32 hexadecimal digits as text.
@@ -27,11 +28,16 @@ pub struct Hlc {
 
 /// Why a text is no stamp.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected an HLC stamp like 2026-11-21T02:00:00.000Z-0000-0123456789abcdef0123456789abcdef")]
+#[error("expected an HLC timestamp like 2026-11-21T02:00:00.000Z-0000-0123456789abcdef0123456789abcdef")]
 pub struct HlcParseError;
 
 /// The earliest and the latest moment with a year of four digits, so that stamps compare as text.
 const MILLIS: std::ops::RangeInclusive<i64> = -62_167_219_200_000..=253_402_300_799_999;
+
+/// The length of a text whose node has 16 digits …
+const SHORT_BYTES: usize = 46;
+/// … and of one whose node has 32.
+const LONG_BYTES: usize = 62;
 
 impl fmt::Display for Hlc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -45,8 +51,9 @@ impl FromStr for Hlc {
     type Err = HlcParseError;
 
     fn from_str(text: &str) -> Result<Self, HlcParseError> {
-        // 24 characters of time, 4 of counter, 32 of node, two dashes; only the one canonical spelling.
-        if text.len() != 62 || !text.is_ascii() {
+        // 24 characters of time, 4 of counter, 32 of node, two dashes; only the one canonical spelling, but for nodes of 16
+        // digits, as clients of the first version have them.
+        if ![SHORT_BYTES, LONG_BYTES].contains(&text.len()) || !text.is_ascii() {
             return Err(HlcParseError);
         }
         let (time, counter, node) = (&text[..24], &text[25..29], &text[30..]);
@@ -54,7 +61,22 @@ impl FromStr for Hlc {
         let counter = u16::from_str_radix(counter, 16).map_err(|_| HlcParseError)?;
         let node = u128::from_str_radix(node, 16).map_err(|_| HlcParseError)?;
         let stamp = Self { millis, counter, node: NodeId(node) };
-        if stamp.to_string() == text { Ok(stamp) } else { Err(HlcParseError) }
+        let canonical = stamp.to_string();
+        let (head, node) = canonical.split_at(30);
+        let is_canonical = text.starts_with(head) && node.ends_with(&text[30..]);
+        if is_canonical { Ok(stamp) } else { Err(HlcParseError) }
+    }
+}
+
+impl Serialize for Hlc {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Hlc {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 
@@ -136,10 +158,21 @@ mod tests {
     }
 
     #[test]
+    fn a_node_of_sixteen_digits_is_padded() {
+        let short: Hlc = "2026-11-21T02:00:00.000Z-00ab-0123456789abcdef".parse().unwrap();
+        let long = "2026-11-21T02:00:00.000Z-00ab-00000000000000000123456789abcdef";
+        assert_eq!((short, short.to_string()), (long.parse().unwrap(), long.to_owned()));
+    }
+
+    #[test]
     fn only_the_canonical_text_is_read() {
         for text in [
             "",
             "x",
+            "2026-11-21T02:00:00.000Z-0000-0123456789ABCDEF",
+            "2026-11-21T02:00:00.000Z-0000-+123456789abcdef",
+            "2026-11-21T02:00:00.000Z-0000-0123456789abcde",
+            "2026-11-21T02:00:00.000Z_0000_0123456789abcdef",
             "2026-11-21T02:00:00.000Z-00AB-0123456789abcdef0123456789abcdef",
             "2026-11-21T02:00:00+00:00-0000-0123456789abcdef0123456789abcdef",
             "2026-13-21T02:00:00.000Z-0000-0123456789abcdef0123456789abcdef",

@@ -1,7 +1,9 @@
 //! The JSON of the wire, as `book/src/protocol.md` names it.
 
+use crate::Hlc;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use std::ops::Deref;
 
 /// Which form of the protocol a client speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -129,15 +131,65 @@ pub struct Mutation {
     pub mutation_id: Option<i64>,
     /// The device's hybrid logical clock stamp.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hlc: Option<String>,
-    /// `clientMutationId`s without which this makes no sense.
-    #[serde(default, deserialize_with = "list_or_null", skip_serializing_if = "Vec::is_empty")]
-    pub depends_on: Vec<String>,
+    pub hlc: Option<Hlc>,
+    /// `clientMutationId`s without which this makes no sense; wire 1 ignores them.
+    #[serde(default, skip_serializing_if = "DependsOn::is_none")]
+    pub depends_on: DependsOn,
 }
 
-/// Absent fields may be sent as null, this one too.
-fn list_or_null<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+/// The `dependsOn` of a mutation: a list of `clientMutationId`s, or null.
+///
+/// Clients of wire 1 send other things too, a single id among them. Wire 1 ignores the field, so what is no list is kept as such
+/// for wire 2 to refuse.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DependsOn {
+    ids: Vec<String>,
+    is_list: bool,
+}
+
+impl DependsOn {
+    /// Whether it was sent as a list of texts, as null, or not at all.
+    pub fn is_list(&self) -> bool {
+        self.is_list
+    }
+
+    fn is_none(&self) -> bool {
+        self.ids.is_empty()
+    }
+}
+
+impl Default for DependsOn {
+    fn default() -> Self {
+        Self { ids: Vec::new(), is_list: true }
+    }
+}
+
+impl From<Vec<String>> for DependsOn {
+    fn from(ids: Vec<String>) -> Self {
+        Self { ids, is_list: true }
+    }
+}
+
+impl Deref for DependsOn {
+    type Target = [String];
+
+    fn deref(&self) -> &[String] {
+        &self.ids
+    }
+}
+
+impl Serialize for DependsOn {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.ids.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for DependsOn {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let sent = serde_json::Value::deserialize(deserializer)?;
+        let ids = serde_json::from_value::<Option<Vec<String>>>(sent);
+        Ok(Self { is_list: ids.is_ok(), ids: ids.ok().flatten().unwrap_or_default() })
+    }
 }
 
 fn empty_object() -> Box<RawValue> {
@@ -201,6 +253,33 @@ mod tests {
     fn every_optional_field_may_be_null() {
         let text = r#"{"name": "n", "clientMutationId": "m", "clientID": null, "mutationID": null, "hlc": null, "dependsOn": null}"#;
         assert!(serde_json::from_str::<Mutation>(text).unwrap().depends_on.is_empty());
+    }
+
+    #[test]
+    fn inv32_what_a_mutation_depends_on_is_a_list() {
+        let sent = |depends_on: &str| {
+            let text = format!(r#"{{"name": "n", "clientMutationId": "m", "dependsOn": {depends_on}}}"#);
+            serde_json::from_str::<Mutation>(&text).unwrap().depends_on
+        };
+        assert_eq!(sent(r#"["a", "b"]"#), DependsOn::from(vec!["a".to_owned(), "b".to_owned()]));
+        for list in ["[]", "null"] {
+            assert_eq!(sent(list), DependsOn::default());
+        }
+        for other in [r#""a""#, "7", "[1]", r#"{"a": 1}"#] {
+            assert!(!sent(other).is_list() && sent(other).is_empty(), "{other}");
+        }
+    }
+
+    #[test]
+    fn inv32_a_timestamp_is_one_or_is_refused() {
+        let sent = |hlc: &str| {
+            serde_json::from_str::<Mutation>(&format!(r#"{{"name": "n", "clientMutationId": "m", "hlc": {hlc}}}"#))
+        };
+        let short = sent(r#""2026-11-21T02:00:00.000Z-0000-0123456789abcdef""#).unwrap().hlc.unwrap();
+        assert_eq!(short.to_string(), "2026-11-21T02:00:00.000Z-0000-00000000000000000123456789abcdef");
+        for other in [r#""""#, r#""now""#, "7", r#""2026-11-21T02:00:00.000Z-0000-0123456789abcde""#] {
+            assert!(sent(other).is_err(), "{other}");
+        }
     }
 
     #[test]

@@ -27,7 +27,7 @@ impl SqliteStore {
                 client_mutation_id: row.try_get("", "id")?,
                 client_id: Some(row.try_get("", "client_id")?),
                 mutation_id: Some(row.try_get("", "number")?),
-                hlc: Some(row.try_get("", "hlc")?),
+                hlc: row.try_get::<String>("", "hlc")?.parse().ok(),
                 depends_on: serde_json::from_str(&depends_on).unwrap_or_default(),
             });
         }

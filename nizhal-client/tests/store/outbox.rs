@@ -52,7 +52,7 @@ fn inv12_the_same_write_twice_is_one() {
         device.store.mutate(draft.clone()).await.unwrap();
         device.store.mutate(draft).await.unwrap();
         assert_eq!((device.items().await[0].2, device.outbox().await.len()), (1, 1));
-        assert_eq!(device.outbox().await[0].depends_on, ["m-0"]);
+        assert_eq!(*device.outbox().await[0].depends_on, ["m-0"]);
     });
 }
 
@@ -67,7 +67,7 @@ fn inv16_a_refusal_is_undone_and_parked_and_the_rest_goes_on() {
         device.mutate("dropItem", json!({"id": "b"})).await;
         let outbox = device.outbox().await;
         let first = vec![outbox[0].client_mutation_id.clone()];
-        let needs: Vec<_> = outbox.iter().map(|m| m.depends_on.clone()).collect();
+        let needs: Vec<_> = outbox.iter().map(|m| m.depends_on.to_vec()).collect();
         assert_eq!(needs, [vec![], vec![], first.clone(), first], "who writes to a row depends on who made it");
         device.answer(1, "rejected").await;
         assert_eq!(device.names().await, "a=kept");

@@ -15,6 +15,8 @@ use std::collections::BTreeMap;
 
 /// The longest cursor that a client must take, in bytes.
 pub(crate) const MAX_BYTES: usize = 8 * 1024;
+/// The longest number in a cursor of the TypeScript system: a `bigint`.
+const MAX_FOREIGN_DIGITS: usize = 19;
 const FORMAT: u8 = 3;
 /// 128 bits of the signature are plenty, and short.
 const SIGNATURE_BYTES: usize = 16;
@@ -174,6 +176,12 @@ impl Cursor {
         })
     }
 
+    /// Whether this is a cursor of the TypeScript system, base64 of a number, and so tells of another system's rows.
+    pub(crate) fn is_foreign(text: &str) -> bool {
+        let number = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).unwrap_or_default();
+        !number.is_empty() && number.len() <= MAX_FOREIGN_DIGITS && number.iter().all(u8::is_ascii_digit)
+    }
+
     /// Puts back the bucket lists that were kept elsewhere.
     pub(crate) fn with_buckets(mut self, lists: &str) -> Option<Self> {
         let lists: Vec<Vec<(String, Vec<String>)>> = serde_json::from_str(lists).ok()?;
@@ -232,6 +240,16 @@ mod tests {
     fn inv10_a_forged_cursor_is_no_cursor() {
         let (text, _) = cursor(1).encode("another database's");
         assert!(Cursor::decode(&text, "k").is_none());
+    }
+
+    #[test]
+    fn a_foreign_cursor_is_base64_of_a_number() {
+        for text in ["Mw", "Mw==", "MA==", "MTIzNDU2", "OTIyMzM3MjAzNjg1NDc3NTgwNw=="] {
+            assert!(Cursor::is_foreign(text), "{text}");
+        }
+        for text in ["", "3", "=", "bnVsbA", "LTM=", "My41", "OTIyMzM3MjAzNjg1NDc3NTgwNzE=", &cursor(1).encode("k").0] {
+            assert!(!Cursor::is_foreign(text), "{text}");
+        }
     }
 
     #[test]

@@ -60,7 +60,11 @@ impl Engine {
         page: &mut Page,
     ) -> Result<(Begun<'a>, bool), PullError> {
         let Asked { principal, wire, request, mut hold_s, .. } = asked;
-        let text = &request.cursor.0;
+        let text = match request.cursor.0.as_str() {
+            // A client that came from the TypeScript system begins anew; the first version cannot take a reset.
+            foreign if wire == Wire::One && Cursor::is_foreign(foreign) => "",
+            text => text,
+        };
         let mut keys = self.keys();
         let mut decoded = Cursor::decode(text, &keys.secret);
         let mut snapshot = self.open(asked, decoded.as_ref().map_or(&[], Decoded::lanes)).await?;

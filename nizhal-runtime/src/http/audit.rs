@@ -6,6 +6,7 @@ use crate::{
     store::{AuditEntry, AuditQuery},
 };
 use actix_web::{HttpRequest, HttpResponse, http::header::CACHE_CONTROL, web::Data};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// Entries in a page when the request does not say.
@@ -54,7 +55,7 @@ fn parse(query: &[(String, String)], rules: &[&str]) -> Result<AuditQuery, Strin
                     wanted.buckets.extend(buckets(value.trim(), rules)?);
                 }
             }
-            "actor" => wanted.actor = Some(value.clone()),
+            "actor" => (wanted.actor, wanted.actor_suffix) = actor(value)?,
             "sinceVersion" => wanted.since = version(name, value)?,
             "untilVersion" => wanted.until = Some(version(name, value)?),
             "limit" => {
@@ -85,6 +86,33 @@ fn buckets(name: &str, rules: &[&str]) -> Result<Vec<String>, String> {
     Ok(match name.split_once(':') {
         Some((rule, _)) if rules.contains(&rule) => vec![name.to_owned()],
         _ => rules.iter().map(|rule| format!("{rule}:{name}")).collect(),
+    })
+}
+
+/// The key of an actor, or the end of the keys of a user whose tenant is not given.
+fn actor(text: &str) -> Result<(Option<String>, Option<String>), String> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Named {
+        Key([String; 2]),
+        Claims(Claims),
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase", deny_unknown_fields)]
+    struct Claims {
+        user_id: String,
+        owner_id: Option<String>,
+    }
+    let named = serde_json::from_str(text).map_err(
+        |_| r#"`actor` is ["ownerId","userId"] as entries have it, or {"userId":"…"}, with "ownerId" or without"#,
+    )?;
+    Ok(match named {
+        Named::Key(key) => (Some(json!(key).to_string()), None),
+        Named::Claims(Claims { user_id, owner_id: Some(owner_id) }) => {
+            (Some(json!([owner_id, user_id]).to_string()), None)
+        }
+        // Quotes within a text are escaped, so that no other key ends so.
+        Named::Claims(Claims { user_id, owner_id: None }) => (None, Some(format!("\",{}]", json!(user_id)))),
     })
 }
 
@@ -136,13 +164,15 @@ mod tests {
     #[test]
     fn a_query_is_read() {
         let wanted =
-            parsed("bucket=a:1&bucket=&buckets=b:2, a:1&actor=x&sinceVersion=3&untilVersion=9&limit=7").unwrap();
+            parsed(r#"bucket=a:1&bucket=&buckets=b:2, a:1&actor=["o", "x"]&sinceVersion=3&untilVersion=9&limit=7"#)
+                .unwrap();
         assert_eq!(
             wanted,
             AuditQuery {
                 since: 3,
                 until: Some(9),
-                actor: Some("x".to_owned()),
+                actor: Some(r#"["o","x"]"#.to_owned()),
+                actor_suffix: None,
                 buckets: vec!["a:1".to_owned(), "b:2".to_owned()],
                 limit: 7,
             }
@@ -163,6 +193,10 @@ mod tests {
             ("limit=1001", "limit"),
             ("limit=1&limit=2", "twice"),
             ("actor=a%00", "U+0000"),
+            ("actor=ana", "userId"),
+            (r#"actor=["ana"]"#, "userId"),
+            (r#"actor={"ownerId":"o1"}"#, "userId"),
+            (r#"actor={"userId":"ana","shopId":"s1"}"#, "userId"),
             ("since=1", "no parameter"),
             (&many, "at most 100"),
         ] {

@@ -27,11 +27,13 @@ pub fn push_body(reply: PushReply) -> (Vec<u8>, Option<u16>) {
 fn one(reply: PushReply) -> (Map<String, Value>, Option<PushFailure>) {
     let (mut applied, mut sequences, mut failure) = (Vec::new(), Vec::<(String, i64)>::new(), reply.fault);
     for answer in reply.answers {
-        let is_over = !matches!(answer.verdict, Verdict::Barred(_));
-        if is_over && let Some((client, id)) = answer.sequence {
+        // Where a number was another mutation's, the client learns where its sequence stands, and renumbers.
+        let is_told = matches!(&answer.verdict, Verdict::Barred(PushFailure::NumberUsed(_)))
+            || !matches!(answer.verdict, Verdict::Barred(_));
+        if is_told && let (Some((client, _)), Some(now)) = (answer.sequence, answer.last) {
             match sequences.iter_mut().find(|(known, _)| *known == client) {
-                Some((_, last)) => *last = (*last).max(id),
-                None => sequences.push((client, id)),
+                Some((_, last)) => *last = (*last).max(now),
+                None => sequences.push((client, now)),
             }
         }
         match answer.verdict {
@@ -40,6 +42,7 @@ fn one(reply: PushReply) -> (Map<String, Value>, Option<PushFailure>) {
             Verdict::Refused(cancelled @ PushFailure::Cancelled(_)) => {
                 failure = Some(PushFailure::Rejected(cancelled.to_string()));
             }
+            Verdict::Barred(PushFailure::NumberUsed(_)) => {}
             Verdict::Refused(refused) | Verdict::Barred(refused) => failure = Some(refused),
         }
     }
@@ -128,6 +131,17 @@ mod tests {
         assert_eq!(body, json!({"applied": ["m1", "m2"], "clientSequences": {"a": 1, "b": 2}}));
         assert!(failure.is_none());
         assert_eq!(told(Wire::One, vec![]).0, json!({"applied": []}));
+    }
+
+    #[test]
+    fn inv13_wire_one_says_where_a_sequence_stands_and_not_what_was_asked() {
+        let used = || Verdict::Barred(PushFailure::NumberUsed(2));
+        let stands = |answer| Answer { last: Some(7), ..answer };
+        let (body, failure) = told(Wire::One, vec![stands(answer("m2", "a", 2, used()))]);
+        assert_eq!(body, json!({"applied": [], "lastMutationId": 7}));
+        assert!(failure.is_none());
+        let replay = stands(answer("m1", "a", 1, Verdict::Duplicate(Ids::default())));
+        assert_eq!(told(Wire::One, vec![replay]).0, json!({"applied": ["m1"], "lastMutationId": 7}));
     }
 
     #[test]

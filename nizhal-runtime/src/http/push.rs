@@ -17,7 +17,7 @@ use actix_web::{
     HttpRequest, HttpResponse, rt,
     web::{Data, Payload},
 };
-use nizhal_core::wire::{MutationStatus, PushRequest};
+use nizhal_core::wire::{Mutation, MutationStatus, PushRequest, Wire};
 use std::time::Instant;
 
 /// The most mutations in one batch.
@@ -35,6 +35,11 @@ async fn answer(request: HttpRequest, mut payload: Payload, server: Data<Server>
     let (begun, bytes) = (Instant::now(), body.len());
     let batch: PushRequest = body::parse(&body)?;
     drop(body);
+    let misfit = |mutation: &&Mutation| !mutation.depends_on.is_list();
+    if let (Wire::Two, Some(mutation)) = (wire, batch.mutations.iter().find(misfit)) {
+        let text = format!("`dependsOn` of `{}` is no list of clientMutationIds", mutation.client_mutation_id);
+        return Err(HttpError::BadRequest(text));
+    }
     let count = batch.mutations.len();
     if count > MAX_MUTATIONS {
         let text = format!("a push carries at most {MAX_MUTATIONS} mutations, this one {count}; send several");

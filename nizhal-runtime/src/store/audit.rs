@@ -188,8 +188,10 @@ pub struct AuditQuery {
     pub since: i64,
     /// Up to and with this one.
     pub until: Option<i64>,
-    /// Of this actor.
+    /// Of this actor, by its key.
     pub actor: Option<String>,
+    /// Of the actors whose key ends so: a user of any tenant.
+    pub actor_suffix: Option<String>,
     /// That touched one of these, named `rule:value`; any when there are none.
     pub buckets: Vec<String>,
     /// At most so many, but never a part of a version.
@@ -246,6 +248,14 @@ fn select(dialect: Dialect, wanted: &AuditQuery, limit: i64) -> (String, Vec<Val
         Dialect::Sqlite => "a.at",
     };
     let actor = wanted.actor.as_deref().map(|actor| format!(" and a.actor = {}", place(actor))).unwrap_or_default();
+    let suffix = wanted.actor_suffix.as_deref().map(|suffix| {
+        let suffix = place(suffix);
+        match dialect {
+            Dialect::Postgres => format!(" and right(a.actor, length({suffix}::text)) = {suffix}"),
+            Dialect::Sqlite => format!(" and substr(a.actor, -length({suffix})) = {suffix}"),
+        }
+    });
+    let actor = actor + &suffix.unwrap_or_default();
     let found = |alias: &str, more: &str| {
         format!("{alias}.version > $1 and {alias}.version <= $2{more} order by {alias}.version, {alias}.n limit $3")
     };

@@ -138,7 +138,15 @@ async fn entries_are_found_by_bucket_actor_and_version(mut app: App) {
     assert_eq!(found(&[("bucket", "myShops:nowhere")]).await, [0; 0]);
     // A value is a value, whatever is in it.
     assert_eq!(found(&[("bucket", "myShops:' or 1=1 --")]).await, [0; 0]);
-    assert_eq!(found(&[("actor", "%' or '1'='1")]).await, [0; 0]);
+    assert_eq!(found(&[("actor", r#"["o1","%' or '1'='1"]"#)]).await, [0; 0]);
+    // As the TypeScript system names an actor.
+    for actor in [r#"{"userId":"ana"}"#, r#"{"userId":"ana","ownerId":"o1"}"#, r#"["o1", "ana"]"#] {
+        assert_eq!(found(&[("actor", actor)]).await, [0, 3], "{actor}");
+    }
+    for actor in [r#"{"userId":"na"}"#, r#"{"userId":"ana","ownerId":"o2"}"#, r#"["o1", "an"]"#] {
+        assert_eq!(found(&[("actor", actor)]).await, [0; 0], "{actor}");
+    }
+    assert_eq!(found(&[("actor", r#"{"userId":"ana"}"#), ("bucket", "myShops:s1")]).await, [0]);
     let versions = entries(&app, &[]).await;
     let version = |at: usize| versions[at]["version"].to_string();
     assert_eq!(found(&[("sinceVersion", &version(0)), ("untilVersion", &version(2))]).await, [1, 2]);

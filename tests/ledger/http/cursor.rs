@@ -2,7 +2,7 @@
 
 use crate::fixture::{BINARY, add, customers, two_shops};
 use crate::oracle::assert_converged;
-use nizhal_tests::{App, Device, both};
+use nizhal_tests::{App, Device, Reply, both};
 use serde_json::{Value, json};
 
 both![
@@ -91,10 +91,19 @@ async fn the_first_cursor_has_many_spellings(app: App) {
         r#"{"cursor": 0}"#,
         r#"{"cursor": "0"}"#,
         r#"{"cursor": null}"#,
+        // Those of the TypeScript system.
+        r#"{"cursor": "Mw"}"#,
+        r#"{"cursor": "Mw=="}"#,
+        r#"{"cursor": "MTIzNDU2Nzg5"}"#,
         r#"{"cursor": "", "limit": null, "deviceId": null, "syncRule": "myShops", "unknown": [1]}"#,
     ] {
         let reply = app.post("/sync/pull", &token, body).await.expect(200);
         let mut device = app.device("d", "ana", "s1");
-        assert_eq!(device.apply(&reply.json()).changed.len(), 4, "{body}");
+        let page = device.apply(&reply.json());
+        assert_eq!((page.changed.len(), page.reset), (4, false), "{body}");
     }
+    // A client of ours never had one.
+    let request = app.request(reqwest::Method::POST, "/sync/pull").bearer_auth(token).header("x-nizhal-wire", "2");
+    let reply = Reply::of(request.header("content-type", "application/json").body(r#"{"cursor": "Mw"}"#)).await;
+    assert_eq!(reply.expect(200).json()["cursorReset"], true);
 }

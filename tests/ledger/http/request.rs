@@ -10,6 +10,7 @@ both![
     inv32_large_bodies_are_refused,
     inv32_unknown_mutators_are_refused,
     unknown_fields_are_ignored,
+    wire_one_ignores_what_a_mutation_depends_on,
     only_the_documented_methods_are_served,
 ];
 
@@ -52,13 +53,21 @@ async fn inv32_json_of_the_wrong_shape_is_a_bad_request(app: App) {
         ("clientID", json!({})),
         ("mutationID", json!("one")),
         ("mutationID", json!(1.5)),
-        ("dependsOn", json!("x")),
+        ("hlc", json!("")),
+        ("hlc", json!("yesterday")),
+        ("hlc", json!(7)),
+        ("hlc", json!("2026-11-21T02:00:00.000Z-0000-0123456789abcde")),
     ] {
         let mut wrong = fine.clone();
         wrong[field] = value;
         let other = json!({"name": "addCustomer", "args": {"clientId": "d", "name": "D"}, "clientMutationId": "y"});
         app.push(&ana(), &[other, wrong]).await.refused(400, "bad_request");
     }
+    let wire_two = app.request(reqwest::Method::POST, "/sync/push").bearer_auth(ana()).header("x-nizhal-wire", "2");
+    let mut depends = fine.clone();
+    depends["dependsOn"] = json!("x");
+    let body = json!({"mutations": [depends]}).to_string();
+    Reply::of(wire_two.header("content-type", "application/json").body(body)).await.refused(400, "bad_request");
     for body in [
         "",
         "{}",
@@ -96,6 +105,18 @@ async fn inv32_unknown_mutators_are_refused(app: App) {
     let reply = app.push(&ana(), &[good, loose("nothing", "bad", &json!({}))]).await.refused(400, "unknown_mutator");
     assert_eq!(reply.json()["applied"], json!(["good"]));
     assert_eq!(db.count("customers").await, 1);
+}
+
+async fn wire_one_ignores_what_a_mutation_depends_on(app: App) {
+    let mut db = two_shops(&app).await;
+    for (at, depends_on) in
+        [json!("nothing"), json!(["nothing"]), json!([]), json!(""), json!({"a": 1})].iter().enumerate()
+    {
+        let mut mutation = loose("addCustomer", &format!("m{at}"), &json!({"clientId": format!("c{at}"), "name": "C"}));
+        mutation["dependsOn"] = depends_on.clone();
+        app.push(&ana(), &[mutation]).await.expect(200);
+    }
+    assert_eq!(db.count("customers").await, 5);
 }
 
 async fn unknown_fields_are_ignored(app: App) {

@@ -6,7 +6,8 @@ use serde_json::json;
 
 both![
     inv15_a_gap_is_out_of_order,
-    inv15_an_old_number_runs_nothing,
+    inv13_a_new_mutation_under_a_used_number_is_renumbered,
+    inv12_a_replay_says_where_the_sequence_stands,
     inv16_a_rejection_burns_its_number_and_repeats_its_answer,
     inv16_unfit_arguments_burn_their_number,
     inv11_a_pull_says_which_mutations_it_holds,
@@ -29,14 +30,47 @@ async fn inv15_a_gap_is_out_of_order(app: App) {
     assert_eq!(db.count("customers").await, 2);
 }
 
-async fn inv15_an_old_number_runs_nothing(app: App) {
+async fn inv13_a_new_mutation_under_a_used_number_is_renumbered(app: App) {
     let mut db = two_shops(&app).await;
     let mut phone = app.device("phone", "ana", "s1");
     add(&mut phone, "c1").await;
-    let mut old = phone.mutation("addCustomer", &json!({"clientId": "c2", "name": "Arul"}));
+    add(&mut phone, "c2").await;
+    // A copy of the device whose outbox survived and whose counter did not.
+    let mut old = phone.mutation("addCustomer", &json!({"clientId": "c3", "name": "Arul"}));
     old["mutationID"] = json!(1);
-    phone.push(&[old]).await;
-    assert_eq!(db.count("customers").await, 1);
+    let mut behind = phone.mutation("addCustomer", &json!({"clientId": "c4", "name": "Ravi"}));
+    behind["mutationID"] = json!(3);
+    for _ in 0..2 {
+        let reply = phone.push(&[old.clone(), behind.clone()]).await.expect(200);
+        assert_eq!(
+            reply.json(),
+            json!({"applied": [], "lastMutationId": 2}),
+            "neither runs before the other is renumbered"
+        );
+    }
+    assert_eq!(db.count("customers").await, 2);
+    assert_eq!(db.count("_nizhal_mutations").await, 2, "nothing is stored");
+    (old["mutationID"], behind["mutationID"]) = (json!(3), json!(4));
+    let reply = phone.push(&[old, behind]).await.expect(200);
+    assert_eq!(reply.json()["lastMutationId"], 4);
+    assert_eq!(db.count("customers").await, 4);
+}
+
+async fn inv12_a_replay_says_where_the_sequence_stands(app: App) {
+    two_shops(&app).await;
+    let mut phone = app.device("phone", "ana", "s1");
+    let first = phone.mutation("addCustomer", &json!({"clientId": "c1", "name": "Sunil"}));
+    let poison = phone.mutation("recordCredit", &json!({"clientId": "e1", "customerId": "nobody", "amount": 5}));
+    phone.push(&[first.clone(), poison.clone()]).await.refused(422, "rejected");
+    add(&mut phone, "c3").await;
+    let replay = phone.push(&[first]).await.expect(200).json();
+    assert_eq!(replay, json!({"applied": [phone_id(1)], "lastMutationId": 3}));
+    let refused = phone.push(&[poison]).await.refused(422, "rejected").json();
+    assert_eq!((&refused["applied"], &refused["lastMutationId"]), (&json!([]), &json!(3)));
+}
+
+fn phone_id(number: usize) -> String {
+    format!("phone-{number}")
 }
 
 async fn inv16_a_rejection_burns_its_number_and_repeats_its_answer(app: App) {

@@ -249,7 +249,7 @@ impl Engine {
     pub(super) fn stamp(&self, mutation: &Mutation) -> (Hlc, Option<String>) {
         let now = self.environment.now().timestamp_millis();
         let mut clock = self.hlc.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        match mutation.hlc.as_deref().and_then(|text| text.parse().ok()) {
+        match mutation.hlc {
             Some(stamp) => {
                 let (stamp, clamped) = clock.receive(stamp, now);
                 if clamped {

@@ -140,6 +140,8 @@ fn seen(wire: Wire, stored: Option<Stored>, id: Option<i64>) -> Verdict {
         (Some(stored), ..) => verdict_of(stored),
         // Its number is used up and nothing is known of it: it was another's. Called a duplicate, it would be lost in silence.
         (None, Wire::Two, Some(id)) => Verdict::Refused(PushFailure::NumberUsed(id)),
+        // A client of wire 1 gives it another number when it hears where its sequence stands.
+        (None, Wire::One, Some(id)) => Verdict::Barred(PushFailure::NumberUsed(id)),
         (None, ..) => Verdict::Duplicate(Ids::default()),
     }
 }

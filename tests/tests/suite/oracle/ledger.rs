@@ -81,7 +81,7 @@ impl Ledger {
             if *number <= last {
                 return match (stored, wire) {
                     (Some(stored), _) => Admission::Answered(again(&stored)),
-                    (None, Wire::One) => answer("duplicate"),
+                    (None, Wire::One) => answer("barred NumberUsed"),
                     (None, Wire::Two) => answer("refused NumberUsed"),
                 };
             }

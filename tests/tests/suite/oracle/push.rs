@@ -26,7 +26,7 @@ pub(super) fn request(batch: &[Sent]) -> PushRequest {
             client_id,
             mutation_id,
             hlc: None,
-            depends_on: sent.depends_on.clone(),
+            depends_on: sent.depends_on.clone().into(),
         }
     };
     PushRequest { mutations: batch.iter().map(mutation).collect() }
