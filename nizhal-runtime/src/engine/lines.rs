@@ -6,7 +6,7 @@ use super::{
     page,
     pull::Begun,
 };
-use crate::store::{LaneRead, Position};
+use crate::store::{LaneRead, Position, StoreError};
 use nizhal_core::{
     Principal, TableDesc,
     wire::{PullRequest, Wire},
@@ -63,6 +63,10 @@ impl Engine {
             Ok(()) => return,
             Err(failure) => failure,
         };
+        if let PullError::Store(StoreError::StalePlan(_)) = failure {
+            // The next one finds none; half of this one may have been sent.
+            self.store.renew_connections();
+        }
         tracing::warn!(error = &failure as &dyn std::error::Error, "a streamed pull ended early");
         if let PullError::Store(_) | PullError::TooManyBuckets(_) = failure {
             // The snapshot is gone; a reader that does not want to know is left alone.

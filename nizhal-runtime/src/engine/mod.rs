@@ -49,6 +49,8 @@ pub struct Engine {
     repeats: Vec<bool>,
     /// Whether the stamps of mutations matter to some table.
     merges_columns: bool,
+    /// Whether answers name the constraint that a mutation broke.
+    names_violations: bool,
     /// Changes when the rules do.
     fingerprint: String,
     /// The same of each rule, by name.
@@ -96,6 +98,7 @@ impl Engine {
             tables,
             repeats,
             merges_columns,
+            names_violations: false,
             fingerprint,
             rules,
             keys: Mutex::default(),
@@ -114,6 +117,13 @@ impl Engine {
     #[must_use]
     pub fn with_max_buckets(mut self, most: usize) -> Self {
         self.max_buckets = most;
+        self
+    }
+
+    /// The same, where answers name the constraint that a mutation broke, its column and its table, as in development they may.
+    #[must_use]
+    pub fn with_named_violations(mut self, named: bool) -> Self {
+        self.names_violations = named;
         self
     }
 

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     scope::Choices,
-    store::{Clock, Frame, Glance, Position, Snapshot, life},
+    store::{Clock, Frame, Glance, Position, Snapshot, StoreError, life},
 };
 use nizhal_core::{
     Bucket, Principal, Rule, RuleTable,
@@ -36,11 +36,21 @@ impl Engine {
     /// # Errors
     /// [`PullError::Store`] when the database fails.
     pub async fn pull(&self, principal: &Principal, wire: Wire, request: PullRequest) -> Result<PullPage, PullError> {
+        match self.pull_page(principal, wire, &request).await {
+            Err(PullError::Store(StoreError::StalePlan(_))) => {
+                self.store.renew_connections();
+                self.pull_page(principal, wire, &request).await
+            }
+            answered => answered,
+        }
+    }
+
+    async fn pull_page(&self, principal: &Principal, wire: Wire, request: &PullRequest) -> Result<PullPage, PullError> {
         let limit = request.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
         let limit = usize::try_from(limit).unwrap_or(1);
         let mut page = self.page();
         let room = Room { rows: limit, bytes: MAX_PAGE_BYTES, whole_versions: wire == Wire::Two };
-        let asked = Asked { principal, max_buckets: self.max_buckets, wire, request: &request, hold_s: None };
+        let asked = Asked { principal, max_buckets: self.max_buckets, wire, request, hold_s: None };
         let (begun, has_more) = self.begin(asked, room, &mut page).await?;
         let ending = self.end(begun, has_more).await?;
         let reset = ending.reset;

@@ -183,7 +183,7 @@ fn internal() -> Answer {
 
 fn store(error: &StoreError) -> Answer {
     match error {
-        StoreError::Unavailable(_) | StoreError::Overtaken | StoreError::Pooler(..) => {
+        StoreError::Unavailable(_) | StoreError::StalePlan(_) | StoreError::Overtaken | StoreError::Pooler(..) => {
             answer(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the database is unavailable; try again")
         }
         StoreError::OtherRules => answer(
@@ -207,8 +207,15 @@ fn push(failure: &PushFailure) -> Answer {
         PushFailure::Cancelled(_) => answer(StatusCode::UNPROCESSABLE_ENTITY, "cancelled", shown),
         PushFailure::Rejected(_) => answer(StatusCode::UNPROCESSABLE_ENTITY, "rejected", shown),
         PushFailure::InvalidArgs(_) => answer(StatusCode::UNPROCESSABLE_ENTITY, "invalid_args", shown),
+        PushFailure::MutatorPanicked => answer(StatusCode::UNPROCESSABLE_ENTITY, "mutator_panicked", shown),
         PushFailure::Store(error) => store(error),
-        PushFailure::Internal(_) => internal(),
+        PushFailure::Schema { told: Some(told), .. } => {
+            let text = format!(
+                "a mutation breaks {told}, which the app's tables do not declare: mend the table or the struct"
+            );
+            answer(StatusCode::INTERNAL_SERVER_ERROR, "internal", text)
+        }
+        PushFailure::Schema { told: None, .. } | PushFailure::Internal(_) => internal(),
     }
 }
 

@@ -113,7 +113,7 @@ async fn a_push_answers_as_wire_1_says() {
     let (status, body) = call(&server, push(&clock, &[foreign])).await;
     assert_eq!((status, &body["code"]), (403, &json!("forbidden")));
     let (status, body) = call(&server, push(&clock, &[mutation(6, "panic")])).await;
-    assert_eq!((status, &body["code"]), (500, &json!("internal")));
+    assert_eq!((status, &body["code"]), (422, &json!("mutator_panicked")));
     assert!(!body.to_string().contains("own fault"));
 }
 

@@ -27,8 +27,9 @@ impl Failure {
             Error::Rejected(reason) => Self::Final(reason.clone()),
             Error::InvalidArgs(reason) => Self::Again(format!("the arguments do not fit: {reason}")),
             Error::Db(cause) => match fault(cause) {
-                Fault::Retry | Fault::Unavailable | Fault::Pooler => Self::Transient,
-                Fault::Constraint => Self::Again("the data breaks a constraint of the database".to_owned()),
+                Fault::Retry | Fault::Unavailable | Fault::StalePlan | Fault::Pooler => Self::Transient,
+                Fault::Final => Self::Again("the data breaks a constraint of the database".to_owned()),
+                Fault::Aborted => Self::Again("it went on after a statement failed".to_owned()),
                 Fault::Bug => Self::Again("the database refused a statement".to_owned()),
             },
             _ => Self::Again("internal fault".to_owned()),

@@ -7,7 +7,7 @@
 use super::failure::{Failure, pause};
 use crate::{
     engine::{Engine, EnqueueError},
-    store::{ClaimedJob, StoreError},
+    store::{ClaimedJob, Fault, StoreError, fault},
 };
 use chrono::TimeDelta;
 use futures_util::FutureExt;
@@ -120,6 +120,11 @@ async fn attempt(
     match result {
         Ok(()) => parts.tx.commit().await?,
         Err(error) => {
+            if let Error::Db(cause) = &error
+                && fault(cause) == Fault::StalePlan
+            {
+                engine.store.renew_connections();
+            }
             // The cause is for the log; the row gets a text that is safe.
             tracing::warn!(job = %job.name, id = %job.id, error = &error as &dyn std::error::Error, "a job's handler failed");
             let failure = Failure::of(&error);

@@ -7,6 +7,7 @@ mod bucket_set;
 mod check;
 mod ddl;
 mod error;
+mod fault;
 mod field;
 mod health;
 mod job;
@@ -25,13 +26,14 @@ mod sql;
 mod sqlite;
 mod text;
 mod turn;
+mod violation;
 mod write;
 
 pub use admit::{Sequence, Standing};
 pub use answer::Answer;
 pub use audit::{Audit, AuditEntry, AuditPage, AuditQuery};
 pub use error::StoreError;
-pub(crate) use error::{Fault, fault};
+pub(crate) use fault::{Fault, fault};
 pub use field::Conflict;
 pub use health::{Holder, Horizon, PoolUse};
 pub use job::{ClaimedJob, FailedJob, JobCounts};
@@ -42,6 +44,7 @@ pub use read::{Ask, Body, Change, Client, Clock, Frame, Glance, Image, LaneRead,
 pub use settle::{Settle, Settled};
 pub use snapshot::Snapshot;
 pub use turn::Turn;
+pub(crate) use violation::Violation;
 pub use write::{Claim, Record, Stored, WriteTx, Written};
 
 use crate::schema::Schema;
@@ -180,6 +183,15 @@ impl Store {
     /// Whether a transaction that writes keeps all others waiting.
     pub fn has_one_writer(&self) -> bool {
         matches!(self.backend, Backend::Sqlite(_))
+    }
+
+    /// Gives up the connections that are open now, each before it is used again: their prepared statements are older than a table.
+    pub fn renew_connections(&self) {
+        match &self.backend {
+            Backend::Postgres(store) => store.renew_connections(),
+            // SQLite prepares anew by itself.
+            Backend::Sqlite(_) => {}
+        }
     }
 
     /// Closes every connection, after what runs on them.

@@ -5,6 +5,7 @@ mod column;
 mod crdt;
 mod embed;
 mod encoding;
+mod finality;
 mod isomorphic;
 mod keys;
 mod number;

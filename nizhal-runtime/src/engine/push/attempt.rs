@@ -27,6 +27,16 @@ pub(super) enum Outcome {
     Barred(PushFailure),
 }
 
+/// What a mutation's tries came to until now.
+#[derive(Debug, Default)]
+struct Tries {
+    count: usize,
+    /// Whether it has a connection without stale plans.
+    is_renewed: bool,
+    /// Whether each of its statements has a savepoint, so that it may go on after one that failed, as it may on SQLite.
+    savepoints: bool,
+}
+
 /// Why a mutation has no outcome.
 enum Undone {
     /// It may have one when it is tried again.
@@ -41,7 +51,9 @@ impl<E: Into<PushFailure>> From<E> for Undone {
             PushFailure::Store(StoreError::Unavailable(error)) if fault(&error) == Fault::Retry => {
                 Self::Again(StoreError::Unavailable(error).into())
             }
-            PushFailure::Store(StoreError::Overtaken) => Self::Again(StoreError::Overtaken.into()),
+            PushFailure::Store(again @ (StoreError::Overtaken | StoreError::StalePlan(_) | StoreError::Aborted)) => {
+                Self::Again(again.into())
+            }
             failure => Self::Failed(failure),
         }
     }
@@ -57,9 +69,9 @@ impl Engine {
     ) -> Result<Outcome, PushFailure> {
         let (hlc, stamp) = self.stamp(mutation);
         let claim = claim_of(principal, mutation);
-        let mut tried = 0;
+        let mut tries = Tries::default();
         loop {
-            tried += 1;
+            tries.count += 1;
             let unknown = || PushFailure::UnknownMutator(mutation.name.clone());
             let outcome = match (self.schema.mutator(&mutation.name), wire) {
                 (Some(entry), _) => {
@@ -69,11 +81,36 @@ impl Engine {
                 (None, Wire::One) => Ok(Outcome::Barred(unknown())),
                 (None, Wire::Two) => self.refuse(principal, &claim, unknown()).await,
             };
-            match outcome {
+            let refusal = match outcome {
                 Ok(outcome) => return Ok(outcome),
-                Err(Undone::Again(_)) if tried < ATTEMPTS => tokio::task::yield_now().await,
+                Err(Undone::Again(failure)) if self.may_try_again(&mut tries, &failure) => {
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+                Err(Undone::Again(failure) | Undone::Failed(failure)) => self.judge_last(&mutation.name, failure),
+            };
+            if !refusal.is_final() {
+                return Err(refusal);
+            }
+            match self.refuse(principal, &claim, refusal).await {
+                Ok(outcome) => return Ok(outcome),
+                Err(Undone::Again(failure)) if self.may_try_again(&mut tries, &failure) => {
+                    tokio::task::yield_now().await;
+                }
                 Err(Undone::Again(failure) | Undone::Failed(failure)) => return Err(failure),
             }
+        }
+    }
+
+    /// Whether a mutation is tried again after such a failure, and what is to be other then.
+    fn may_try_again(&self, tries: &mut Tries, failure: &PushFailure) -> bool {
+        match failure {
+            PushFailure::Store(StoreError::StalePlan(_)) => {
+                self.store.renew_connections();
+                !std::mem::replace(&mut tries.is_renewed, true)
+            }
+            PushFailure::Store(StoreError::Aborted) => !std::mem::replace(&mut tries.savepoints, true),
+            _ => tries.count < ATTEMPTS,
         }
     }
 
@@ -298,6 +335,7 @@ pub(super) fn refused(refusal: &PushFailure) -> Record {
         PushFailure::InvalidArgs(reason) => ("invalid_args", Some(reason.clone())),
         PushFailure::Cancelled(on) => ("cancelled", Some(on.clone())),
         PushFailure::UnknownMutator(name) => ("unknown_mutator", Some(name.clone())),
+        PushFailure::MutatorPanicked => ("mutator_panicked", None),
         _ => ("forbidden", None),
     };
     Record { status, reason, ..Record::default() }

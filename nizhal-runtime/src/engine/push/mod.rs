@@ -2,6 +2,7 @@
 
 mod attempt;
 mod batch;
+mod judge;
 mod reply;
 mod run;
 #[cfg(test)]
@@ -154,6 +155,7 @@ fn verdict_of(stored: Stored) -> Verdict {
         "forbidden" => PushFailure::Forbidden,
         "cancelled" => PushFailure::Cancelled(reason),
         "unknown_mutator" => PushFailure::UnknownMutator(reason),
+        "mutator_panicked" => PushFailure::MutatorPanicked,
         _ => return Verdict::Duplicate(Ids { client_ref: stored.client_ref, server_id: stored.server_id }),
     })
 }

@@ -105,10 +105,43 @@ pub enum PushFailure {
     /// 422 `invalid_args`.
     #[error("{0}")]
     InvalidArgs(String),
+    /// 422 `mutator_panicked`: it would again; the log has what it said.
+    #[error("the mutator panicked; what it said is in the server's log")]
+    MutatorPanicked,
     /// 503 when the database could not be reached or stayed busy, else 500.
     #[error("the store failed")]
     Store(#[from] StoreError),
+    /// 500 `internal`: the database demands what the app's tables lack, which a programmer must mend.
+    #[error("the database is not what the app declares")]
+    Schema {
+        /// The constraint, the column and the table, where the answer may name them.
+        told: Option<String>,
+        /// What the database said.
+        #[source]
+        cause: StoreError,
+    },
     /// 500 `internal`: a mutator's own fault.
     #[error("internal fault")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl PushFailure {
+    /// Whether the same mutation would be refused again: then its answer is stored.
+    pub(super) fn is_final(&self) -> bool {
+        match self {
+            Self::UnknownMutator(_)
+            | Self::Forbidden
+            | Self::Cancelled(_)
+            | Self::Rejected(_)
+            | Self::InvalidArgs(_)
+            | Self::MutatorPanicked => true,
+            Self::ClientIdTaken
+            | Self::OutOfOrder { .. }
+            | Self::Waits(_)
+            | Self::NumberUsed(_)
+            | Self::Store(_)
+            | Self::Schema { .. }
+            | Self::Internal(_) => false,
+        }
+    }
 }

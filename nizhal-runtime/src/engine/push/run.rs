@@ -4,7 +4,7 @@ use super::{Engine, PushFailure};
 use crate::{
     observe::ConflictEvent,
     scope::Choices,
-    store::{Conflict, Counters, Fault, Record, Settled, StoreError, Touched, fault},
+    store::{Conflict, Counters, Record, Settled, StoreError, Touched},
 };
 use futures_util::FutureExt;
 use nizhal_core::{
@@ -48,19 +48,19 @@ impl Engine {
             server: Some(ServerParts { numbers: &Counters }),
         };
         let called = AssertUnwindSafe((entry.call)(parts, &mutation.args)).catch_unwind().await;
-        let (CtxParts { tx, jobs, .. }, result) =
-            called.map_err(|panic| PushFailure::Internal(panic_text(&panic).into()))?;
+        let (CtxParts { tx, jobs, .. }, result) = called.map_err(|panic| {
+            let (mutator, panic) = (entry.desc.name, panic_text(&*panic));
+            tracing::error!(mutator, mutation = mutation.client_mutation_id, panic, "a mutator panicked");
+            PushFailure::MutatorPanicked
+        })?;
         let result = match result {
             Ok(applied) => Ok(record_of(&applied, mutation)),
             // A reason may quote what the device sent, and Postgres cannot keep U+0000.
             Err(Error::Rejected(reason)) => Err(PushFailure::Rejected(reason.replace('\0', ""))),
             Err(Error::InvalidArgs(reason)) => Err(PushFailure::InvalidArgs(reason.replace('\0', ""))),
-            Err(Error::Db(error)) => match fault(&error) {
-                Fault::Constraint => {
-                    Err(PushFailure::Rejected("the data breaks a constraint of the database".to_owned()))
-                }
-                Fault::Retry | Fault::Unavailable | Fault::Pooler => return Err(StoreError::from(error).into()),
-                Fault::Bug => return Err(PushFailure::Internal(error.into())),
+            Err(Error::Db(error)) => match self.judge(entry.desc.name, StoreError::from(error)) {
+                refusal if refusal.is_final() => Err(refusal),
+                failure => return Err(failure),
             },
             Err(Error::Internal(cause)) => return Err(PushFailure::Internal(cause)),
             Err(other) => return Err(PushFailure::Internal(other.into())),
@@ -118,8 +118,7 @@ fn record_of(applied: &Applied, mutation: &Mutation) -> Record {
     }
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    format!("a mutator panicked: {}", text.unwrap_or_default())
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or_default()
 }

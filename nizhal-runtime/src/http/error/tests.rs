@@ -51,7 +51,10 @@ async fn every_error_has_its_status_and_code() {
         (pushed(PushFailure::Cancelled("m0".to_owned())), 422, "cancelled"),
         (pushed(PushFailure::Rejected("no".to_owned())), 422, "rejected"),
         (pushed(PushFailure::InvalidArgs("no".to_owned())), 422, "invalid_args"),
+        (pushed(PushFailure::MutatorPanicked), 422, "mutator_panicked"),
         (pushed(PushFailure::Store(StoreError::Unavailable(secret()))), 503, "unavailable"),
+        (pushed(PushFailure::Store(StoreError::StalePlan(secret()))), 503, "unavailable"),
+        (pushed(PushFailure::Schema { told: None, cause: StoreError::Statement(secret()) }), 500, "internal"),
         (pushed(PushFailure::Store(StoreError::Statement(secret()))), 500, "internal"),
         (pushed(PushFailure::Internal("hunter2".into())), 500, "internal"),
     ];

@@ -11,6 +11,7 @@ mod horizon;
 mod pooler;
 mod provision;
 mod pull;
+mod renewal;
 mod rest;
 mod statement;
 
@@ -21,6 +22,7 @@ pub(super) use pull::{Rows, Snapshot};
 use super::{Glance, StoreError, StoreSettings, ddl::Seed, scope::ScopeSql, settle::SettleSql};
 use crate::schema::Schema;
 use horizon::Flights;
+use renewal::Renewal;
 use rest::RestSql;
 use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
 use sqlx::{
@@ -41,6 +43,7 @@ pub(super) struct PostgresStore {
     settle: SettleSql,
     rest: RestSql,
     flights: Flights,
+    renewal: Renewal,
 }
 
 /// Serialises provisioning among servers that start together; any constant of ours will do.
@@ -56,16 +59,21 @@ impl PostgresStore {
             .options([("nizhal.local", "on"), ("jit", "off")])
             .options(pooler::TIME_OUTS);
         pooler::look(&options).await?;
+        let renewal = Renewal::default();
         let pool = PgPoolOptions::new()
             .max_connections(settings.pool)
             .acquire_timeout(Duration::from_secs(10))
             .test_before_acquire(false)
+            .before_acquire({
+                let renewal = renewal.clone();
+                move |_, connection| Box::pin(std::future::ready(Ok(renewal.allows(connection.age))))
+            })
             .connect_with(options)
             .await?;
         let db = SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone());
         let (sql, settle, rest) = (PullSql::new(schema), SettleSql::new(schema.rules()), RestSql::new(schema));
         let (listen_url, channel) = (settings.url.clone(), OnceLock::new());
-        Ok(Self { listen_url, channel, pool, db, sql, settle, rest, flights: Flights::default() })
+        Ok(Self { listen_url, channel, pool, db, sql, settle, rest, flights: Flights::default(), renewal })
     }
 
     pub(super) async fn plan(&self, schema: &Schema, seed: &Seed) -> Result<Vec<String>, StoreError> {
@@ -131,6 +139,10 @@ impl PostgresStore {
 
     pub(super) fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    pub(super) fn renew_connections(&self) {
+        self.renewal.renew();
     }
 
     pub(super) async fn close(&self) {

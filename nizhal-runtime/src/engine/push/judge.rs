@@ -1,0 +1,52 @@
+//! What a database's error makes of a mutation: whether it is refused for good, and what its device and the log hear of it.
+
+use super::{Engine, PushFailure};
+use crate::store::{Fault, StoreError, Violation, fault};
+
+/// What a device hears of data that the database refuses.
+const REFUSED: &str = "the data breaks a constraint of the database";
+/// What a device hears of a mutator that went on where no more could be done.
+const WENT_ON: &str =
+    "a statement of the mutator failed and it went on: a part that may fail needs a transaction of its own";
+
+impl Engine {
+    /// The refusal that a database's error comes to, where the same mutation would fail again; else the failure as it is. A
+    /// constraint that only a programmer can have broken is no refusal: the mutation waits until it is mended.
+    pub(super) fn judge(&self, mutator: &str, error: StoreError) -> PushFailure {
+        let StoreError::Statement(cause) = error else { return error.into() };
+        if fault(&cause) != Fault::Final {
+            return StoreError::Statement(cause).into();
+        }
+        let violation = Violation::of(&cause);
+        let is_a_programmers = violation.as_ref().is_some_and(|violation| violation.is_a_programmers(&self.schema));
+        let violation = violation.map(|violation| violation.to_string());
+        let (broken, error) = (violation.as_deref().unwrap_or_default(), &cause as &dyn std::error::Error);
+        if is_a_programmers {
+            tracing::error!(
+                mutator,
+                broken,
+                error,
+                "the database demands what the app's tables lack; `migrate` says what to run"
+            );
+        } else {
+            tracing::warn!(mutator, broken, error, "the database refused a mutation for good");
+        }
+        let told = violation.filter(|_| self.names_violations);
+        if is_a_programmers {
+            return PushFailure::Schema { told, cause: StoreError::Statement(cause) };
+        }
+        PushFailure::Rejected(told.map_or_else(|| REFUSED.to_owned(), |broken| format!("the data breaks {broken}")))
+    }
+
+    /// The same for a failure that is the last of a mutation's tries.
+    pub(super) fn judge_last(&self, mutator: &str, failure: PushFailure) -> PushFailure {
+        match failure {
+            PushFailure::Store(StoreError::Aborted) => {
+                tracing::warn!(mutator, "a mutator went on after a statement failed");
+                PushFailure::Rejected(WENT_ON.to_owned())
+            }
+            PushFailure::Store(error) => self.judge(mutator, error),
+            failure => failure,
+        }
+    }
+}

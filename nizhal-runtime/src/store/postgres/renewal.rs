@@ -1,0 +1,40 @@
+//! Which connections may still be used: those that were made after the tables last changed under them.
+//!
+//! Postgres refuses a prepared statement whose columns changed their types, each time and on each connection that prepared it
+//! before. One refusal tells of all connections that are open then, so they are closed as they come to be used again.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// The moment before which no connection may have been made; shared with the pool.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Renewal(Arc<Mutex<Option<Instant>>>);
+
+impl Renewal {
+    /// Gives up the connections of now.
+    pub(super) fn renew(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Whether a connection of this age may be used.
+    pub(super) fn allows(&self, age: Duration) -> bool {
+        let renewed = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        renewed.is_none_or(|renewed| age < renewed.elapsed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_of_before_are_given_up() {
+        let renewal = Renewal::default();
+        assert!(renewal.allows(Duration::from_secs(3600)));
+        renewal.renew();
+        assert!(!renewal.allows(Duration::from_secs(3600)));
+        assert!(renewal.allows(Duration::ZERO));
+    }
+}
