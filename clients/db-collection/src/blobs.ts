@@ -1,5 +1,7 @@
 // Blobs: bytes go straight to where they are kept, rows carry their key.
 import type { Auth } from './engine/transport'
+import { request } from './platform'
+import { addressOf } from './protocol/url'
 
 /** A file that was sent. */
 export interface UploadedBlob {
@@ -27,9 +29,9 @@ export class BlobError extends Error {
 }
 
 /** The server's blob endpoints. */
-export function createNizhalBlobs({ server, auth, fetch = globalThis.fetch }: { server: string; auth: Auth; fetch?: typeof globalThis.fetch }): NizhalBlobs {
+export function createNizhalBlobs({ server, auth, fetch = request as typeof globalThis.fetch }: { server: string; auth: Auth; fetch?: typeof globalThis.fetch }): NizhalBlobs {
   const ask = async (path: string, init: RequestInit = {}): Promise<unknown> => {
-    const send = async () => fetch(new URL(path, server).href, { ...init, headers: { ...(await auth.getHeaders()), ...init.headers } })
+    const send = async () => fetch(addressOf(server, path), { ...init, headers: { ...(await auth.getHeaders()), ...init.headers } })
     let answer = await send()
     if (answer.status === 401 && auth.refresh) {
       await auth.refresh()
@@ -44,13 +46,13 @@ export function createNizhalBlobs({ server, auth, fetch = globalThis.fetch }: { 
       const headers = { 'content-type': 'application/json' }
       const signed = (await ask('/nizhal/blob/presign-upload', { method: 'POST', body, headers })) as { url: string; method: string; headers: Record<string, string>; key: string }
       // No token of ours here: the URL itself says what is allowed, and it may be another company's.
-      const sent = await fetch(new URL(signed.url, server).href, { method: signed.method, headers: signed.headers, body: data, ...(signal && { signal }) })
+      const sent = await fetch(addressOf(server, signed.url), { method: signed.method, headers: signed.headers, body: data, ...(signal && { signal }) })
       if (!sent.ok) await refuse(sent)
       return { key: signed.key }
     },
     async url(key) {
       const { url } = (await ask(`/nizhal/blob/${encodeURIComponent(key)}/url`)) as { url: string }
-      return new URL(url, server).href
+      return addressOf(server, url)
     },
   }
 }

@@ -4,9 +4,12 @@ import type { Op } from './engine/op'
 import type { PresenceEvent, PresenceState } from './engine/presence'
 import type { Draft, Wanted } from './engine/replica'
 import type { SyncState } from './engine/session'
-import { webSocketSource, type SubscribeSource } from './engine/source'
+import type { SubscribeSource } from './engine/source'
+import { confirmation } from './confirm'
 import { Holder } from './holder'
-import type { NizhalClientOptions } from './options'
+import { defaultSourceOf, intervalOf, reconnectOf, timeoutOf, type NizhalClientOptions } from './options'
+import { every, later, newId, onNetwork, openChannel, report, saysOffline, tabLocks, type Timer } from './platform'
+import { bounded } from './protocol/number'
 import type { Schema } from './protocol/schema'
 import type { Json, Row } from './protocol/wire'
 import { writeOf, type NizhalStatus, type NizhalWrite } from './status'
@@ -14,13 +17,11 @@ import type { BackendEvent } from './tab/backend'
 import { TabChannel } from './tab/channel'
 import { elect } from './tab/leader'
 
-/** A write that the server refused, as an error. */
-export class WriteRejected extends Error {
-  override name = 'WriteRejected'
-  constructor(readonly write: NizhalWrite) {
-    super(write.refusal?.error || `${write.name} was refused`)
-  }
-}
+export { WriteRejected, WriteUnknown } from './confirm'
+
+const BEGIN: SyncState = { phase: 'offline', error: undefined, lastSyncedAt: undefined, streaming: false }
+/** How long the tab that leads may be silent at most. */
+const MAX_SILENCE_MS = 10_000
 
 /** One table's listener: first all rows as a `reset`, then what changes. */
 export type WatchListener = (event: { reset: boolean; changes: { key: string; row: Row | undefined }[] }) => void
@@ -37,9 +38,11 @@ export class NizhalClient {
   #counts = { pending: 0, rejected: 0 }
   #cursor = ''
   #schema: Schema | undefined
-  #state: SyncState = { phase: 'offline', error: undefined, lastSyncedAt: undefined, streaming: false }
-  #storageLost: { unsynced: number } | undefined
+  #state = BEGIN
+  #storage: { lost: { unsynced: number } | undefined; volatile: string | undefined } = { lost: undefined, volatile: undefined }
   #online: boolean
+  #leaderless: Timer | undefined
+  #probe: Timer | undefined
   #source: SubscribeSource | undefined
   #presences: Record<string, PresenceState> = {}
   #changes = new Emitter<Changes>()
@@ -47,57 +50,96 @@ export class NizhalClient {
   #statuses = new Emitter<NizhalStatus>()
   #writes = new Emitter<NizhalWrite[]>()
   #presenceEvents = new Emitter<PresenceEvent>()
+  #closes = new Emitter<void>()
   #rules = new Map<string, number>()
   #election: { resign(): Promise<void> }
   #stops: (() => void)[] = []
 
   constructor(options: NizhalClientOptions) {
     this.options = options
-    this.environment = options.environment ?? { nowMs: () => Date.now(), newId: () => crypto.randomUUID() }
-    this.#online = options.online ?? (typeof navigator === 'undefined' || navigator.onLine !== false)
-    this.#source = this.#defaultSource()
+    this.environment = options.environment ?? { nowMs: () => Date.now(), newId }
+    this.#online = options.online ?? !saysOffline()
+    this.#source = defaultSourceOf(options)
+    if (options.status) this.#statuses.on(options.status)
     const name = `nizhal:${options.name ?? 'default'}`
-    const locks = options.locks === undefined ? (options.store ? globalThis.navigator?.locks : undefined) : options.locks
-    const makeChannel = options.channel === undefined ? (name: string) => new BroadcastChannel(name) : options.channel
+    const locks = (options.locks === undefined ? options.store && tabLocks() : options.locks) ?? undefined
     let settle: { resolve(): void; reject(error: unknown): void } = { resolve: () => undefined, reject: () => undefined }
     this.ready = new Promise((resolve, reject) => (settle = { resolve, reject }))
     this.ready.catch(() => undefined)
+    const patienceMs = Math.min(timeoutOf(options), MAX_SILENCE_MS)
     const hear = {
       event: (event: BackendEvent) => this.#hear(event),
       leader: () => {
+        this.#led()
         settle.resolve()
         this.#rescans.emit()
       },
       hello: () => this.#holder?.announce(),
+      silence: () => this.#silence(),
     }
     // A memory store is this tab's alone: there is nobody to talk to.
-    this.#channel = new TabChannel(name, this.environment.newId(), hear, locks && makeChannel ? makeChannel : undefined)
-    this.#election = elect(locks ?? undefined, name, async () => {
+    this.#channel = new TabChannel(name, this.environment.newId(), hear, locks && ((name) => this.#makeChannel(name)), patienceMs)
+    this.#leaderless = later(patienceMs, () => this.#silence())
+    this.#election = elect(locks, name, async () => {
       try {
-        const holder = await Holder.open(this, name, (event) => {
-          this.#hear(event)
-          this.#channel.tell(event)
-        })
-        this.#holder = holder
-        this.#storageLost = holder.storageLost
-        this.#channel.lead(holder)
-        holder.announce()
-        holder.setSource(this.#source)
-        holder.setOnline(this.#online)
-        this.#rescans.emit()
+        const stop = await this.#lead(name)
         settle.resolve()
         this.#say()
-        return () => holder.close()
+        return stop
       } catch (error) {
+        this.#leaderless?.stop()
+        this.#state = { ...this.#state, phase: 'stuck', error: { kind: 'store', code: 'store', message: error instanceof Error ? error.message : String(error) } }
         settle.reject(error)
+        this.#say()
         throw error
       }
     })
     this.#watchBrowser()
   }
 
+  /** Holds the store from now on. */
+  async #lead(name: string): Promise<() => Promise<void>> {
+    const host = { options: this.options, environment: this.environment, wantedBuckets: () => this.wantedBuckets() }
+    const holder = await Holder.open(host, name, (event) => {
+      this.#hear(event)
+      this.#channel.tell(event)
+    })
+    this.#led()
+    this.#holder = holder
+    this.#channel.lead(holder)
+    holder.announce()
+    holder.setSource(this.#source)
+    holder.setOnline(this.#online)
+    this.#rescans.emit()
+    return () => holder.close()
+  }
+
+  #makeChannel(name: string): BroadcastChannel | undefined {
+    const { channel } = this.options
+    try {
+      return channel ? channel(name) : channel === undefined ? openChannel(name) : undefined
+    } catch (error) {
+      report(error)
+      return undefined
+    }
+  }
+
+  /** Somebody leads. */
+  #led(): void {
+    this.#leaderless?.stop()
+    if (this.#state.error?.code === 'no_leader') this.#state = BEGIN
+  }
+
+  /** Nobody answers: another tab has the store and is frozen, or tabs cannot talk here. */
+  #silence(): void {
+    if (this.#holder) return
+    const message = 'another tab of this app holds the data and does not answer: close it or bring it to the front'
+    this.#state = { ...this.#state, phase: 'stuck', error: { kind: 'no_leader', code: 'no_leader', message } }
+    this.#say()
+  }
+
   get status(): NizhalStatus {
-    return { ...this.#state, ...this.#counts, online: this.#online, leader: this.#holder !== undefined, storageLost: this.#storageLost }
+    return { ...this.#state, ...this.#counts, online: this.#online, leader: this.#holder !== undefined, storageLost: this.#storage.lost, volatile: this.#storage.volatile }
   }
 
   onStatus(listener: (status: NizhalStatus) => void): () => void {
@@ -190,18 +232,16 @@ export class NizhalClient {
     return writeOf(await this.#channel.mutate({ ...draft, id: draft.id ?? this.environment.newId() }))
   }
 
-  /** Resolves when the server applied the write and the rows show it; rejects with `WriteRejected` when it was refused. */
+  /**
+   * Resolves when the server applied the write and the rows show it. Rejects with `WriteRejected` when it was refused or parked, and with
+   * `WriteUnknown` when this device does not know it (any more).
+   */
   confirmed(id: string): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const look = () => {
-        const op = this.#ops.find((one) => one.id === id)
-        if (op && op.state !== 'rejected') return false
-        if (op) reject(new WriteRejected(writeOf(op)))
-        else resolve()
-        return true
-      }
-      const stop = this.#writes.on(() => look() && stop())
-      if (look()) stop()
+    return confirmation(id, {
+      op: (id) => this.#ops.find((one) => one.id === id),
+      outcome: (id) => this.#channel.outcome(id),
+      news: [this.#writes, this.#rescans],
+      closed: this.#closes,
     })
   }
 
@@ -233,13 +273,13 @@ export class NizhalClient {
     return () => {
       if (left) return
       left = true
-      const timer = setTimeout(() => {
+      const timer = later(bounded(this.options.ttl, 30_000, 0, 24 * 3600_000), () => {
         const count = (this.#rules.get(rule) ?? 1) - 1
         if (count > 0) this.#rules.set(rule, count)
         else this.#rules.delete(rule)
         this.#holder?.relisten()
-      }, this.options.ttl ?? 30_000)
-      this.#stops.push(() => clearTimeout(timer))
+      })
+      this.#stops.push(() => timer?.stop())
     }
   }
 
@@ -268,6 +308,7 @@ export class NizhalClient {
 
   /** Lets traffic flow or stops it, whatever the network is. */
   setOnline(online: boolean): void {
+    this.#probe?.stop()
     this.#online = online
     this.#holder?.setOnline(online)
     this.#say()
@@ -275,12 +316,15 @@ export class NizhalClient {
 
   /** Where pings come from from now on: `undefined` for the server's WebSocket, `null` for polling alone. */
   setSource(source: SubscribeSource | null | undefined, intervalMs?: number): void {
-    this.#source = source === undefined ? this.#defaultSource() : (source ?? undefined)
-    this.#holder?.setSource(this.#source, intervalMs)
+    this.#source = source === undefined ? defaultSourceOf(this.options) : (source ?? undefined)
+    this.#holder?.setSource(this.#source, intervalMs === undefined ? undefined : intervalOf(intervalMs))
   }
 
   async close(): Promise<void> {
     for (const stop of this.#stops) stop()
+    this.#probe?.stop()
+    this.#leaderless?.stop()
+    this.#closes.emit()
     await this.#election.resign()
     this.#channel.close()
     this.#holder = undefined
@@ -303,6 +347,9 @@ export class NizhalClient {
       case 'schema':
         this.#schema = event.schema
         return
+      case 'storage':
+        this.#storage = event.storage
+        return this.#say()
       case 'state':
         this.#state = event.state
         return this.#say()
@@ -317,34 +364,23 @@ export class NizhalClient {
   }
 
   #say(): void {
-    const { status } = this
-    this.options.status?.(status)
-    this.#statuses.emit(status)
-  }
-
-  #defaultSource(): SubscribeSource | undefined {
-    const { subscribeSource, WebSocket: Socket = globalThis.WebSocket, mode, server } = this.options
-    if (subscribeSource !== undefined) return subscribeSource ?? undefined
-    if (mode === 'local' || !server || !Socket) return undefined
-    return webSocketSource(reconnectOf(this.options), Socket)
+    this.#statuses.emit(this.status)
   }
 
   #watchBrowser(): void {
-    if (this.options.online !== undefined || typeof addEventListener !== 'function') return
-    const online = () => this.setOnline(true)
-    const offline = () => this.setOnline(false)
-    addEventListener('online', online)
-    addEventListener('offline', offline)
-    this.#stops.push(() => {
-      removeEventListener('online', online)
-      removeEventListener('offline', offline)
+    if (this.options.online !== undefined) return
+    this.#stops.push(onNetwork((online) => this.#believe(online)))
+    if (!this.#online) this.#believe(false)
+  }
+
+  /** Takes the browser's word for the network. That there is none may be wrong, or never be taken back: now and then it is tried. */
+  #believe(online: boolean): void {
+    this.setOnline(online)
+    if (online) return
+    this.#probe = every(reconnectOf(this.options).maxMs, () => {
+      this.#holder?.pull().then(() => this.#believe(true), () => undefined)
     })
   }
-}
-
-/** The waits between tries, with what the app left out. */
-export function reconnectOf({ reconnect }: NizhalClientOptions) {
-  return { minMs: 500, maxMs: 30_000, jitter: 0.5, ...reconnect }
 }
 
 /** Makes a client. Reading works when `ready` resolves; syncing begins by itself. */

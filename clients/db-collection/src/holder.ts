@@ -1,34 +1,50 @@
 // The tab that holds the store: replica and session, and what they tell put into events for all tabs.
 import type { Sizes } from './engine/exchange'
-import { Replica, type Draft, type Wanted } from './engine/replica'
+import { Replica, type Draft, type Environment, type Wanted } from './engine/replica'
 import { Session } from './engine/session'
 import type { SubscribeSource } from './engine/source'
 import { HttpTransport, SyncError, userOf, type Auth, type Transport } from './engine/transport'
-import { reconnectOf, type NizhalClient } from './client'
+import { intervalOf, pageSizeOf, reconnectOf, timeoutOf, type NizhalClientOptions } from './options'
+import { harmless, localWitness, soon, within, type Witness } from './platform'
+import { countOf } from './protocol/number'
 import { schemaOf } from './protocol/schema'
+import { socketAddressOf } from './protocol/url'
 import type { Json, Row } from './protocol/wire'
 import { MemoryStore } from './store/memory'
 import type { Backend, BackendEvent } from './tab/backend'
 
 const NOBODY: Auth = { getHeaders: () => ({}) }
+/** How long the rows wait for a token before they are shown. */
+const MAX_TOKEN_MS = 5000
+
+/** Whose store it is. */
+export interface Host {
+  readonly options: NizhalClientOptions
+  readonly environment: Environment
+  /** The buckets to name to the stream; none means all. */
+  wantedBuckets(): string[]
+}
 
 /** Holds the store and talks to the server, for every tab. */
 export class Holder implements Backend {
   /** Set when the store is new although the witness remembers one. */
-  readonly storageLost: { unsynced: number } | undefined
+  readonly #lost: { unsynced: number } | undefined
+  readonly #witness: Witness | undefined
   #stops: (() => void)[] = []
   #saying = false
 
   private constructor(
     private readonly replica: Replica,
     private readonly session: Session | undefined,
-    private readonly client: NizhalClient,
+    private readonly host: Host,
     private readonly name: string,
     private readonly tell: (event: BackendEvent) => void,
   ) {
-    const witness = this.#witness()
-    const before = replica.isNew ? witness?.getItem(name) : null
-    this.storageLost = before ? { unsynced: Number(before) } : undefined
+    this.#witness = witnessOf(host.options)
+    const before = replica.isNew ? this.#witness?.getItem(name) : null
+    const unsynced = countOf(Number(before))
+    // A store that does not outlast its page is new each time: only what went with it is news.
+    if (before && (unsynced > 0 || !replica.volatile)) this.#lost = { unsynced }
     this.#stops.push(replica.changes.on((changes) => tell({ type: 'changes', changes })), replica.outbox.on(() => this.#sayOps()), replica.learnt.on((schema) => tell({ type: 'schema', schema })))
     if (session) {
       this.#stops.push(session.states.on((state) => tell({ type: 'state', state })))
@@ -36,8 +52,8 @@ export class Holder implements Backend {
     }
   }
 
-  static async open(client: NizhalClient, name: string, tell: (event: BackendEvent) => void): Promise<Holder> {
-    const { options, environment } = client
+  static async open(host: Host, name: string, tell: (event: BackendEvent) => void): Promise<Holder> {
+    const { options, environment } = host
     const replica = await Replica.open(options.store ?? new MemoryStore(), environment, options.schema)
     const auth = options.auth ?? NOBODY
     const check = async (headers: Record<string, string>) => {
@@ -48,13 +64,14 @@ export class Holder implements Backend {
     }
     try {
       // Before a row is shown. A token that cannot be had now is looked at before the first request.
-      await check(await Promise.resolve(auth.getHeaders()).catch(() => ({})))
+      const given = within(Math.min(timeoutOf(options), MAX_TOKEN_MS), Promise.resolve().then(() => auth.getHeaders()), () => new Error('no token yet'))
+      await check(await given.catch(() => ({})))
     } catch (error) {
       await replica.close()
       throw error
     }
-    const session = options.mode === 'local' ? undefined : sessionOf(client, replica, auth, check)
-    return new Holder(replica, session, client, name, tell)
+    const session = options.mode === 'local' ? undefined : sessionOf(host, replica, auth, check)
+    return new Holder(replica, session, host, name, tell)
   }
 
   mutate = async (draft: Draft & { id: string }) => {
@@ -71,6 +88,7 @@ export class Holder implements Backend {
     return op
   }
 
+  outcome = async (id: string) => this.replica.outcome(id)
   get = (table: string, key: string) => this.replica.get(table, key)
   rows = (table: string, deliver: (rows: Map<string, Row>) => void) => this.replica.rows(table, deliver)
   find = (table: string, wanted: Wanted, deliver: (rows: Map<string, Row>) => void) => this.replica.find(table, wanted, deliver)
@@ -102,6 +120,7 @@ export class Holder implements Backend {
   /** Tells everything once, for a tab that has just come. */
   announce(): void {
     if (this.replica.described) this.tell({ type: 'schema', schema: this.replica.described })
+    this.tell({ type: 'storage', storage: { lost: this.#lost, volatile: this.replica.volatile } })
     this.#sayOps()
     if (!this.session) return
     this.tell({ type: 'state', state: this.session.state })
@@ -115,7 +134,7 @@ export class Holder implements Backend {
   }
 
   #presence(bucket: string): void {
-    const { presence } = this.client.options
+    const { presence } = this.host.options
     const known = this.session!.presence
     // The server has named a bucket of ours: be seen there, once a connection.
     if (presence && known.buckets.includes(bucket) && !known.isTracked(bucket)) this.session!.track(bucket, presence)
@@ -131,30 +150,30 @@ export class Holder implements Backend {
   #sayOps(): void {
     if (this.#saying) return
     this.#saying = true
-    queueMicrotask(() => {
+    soon(() => {
       this.#saying = false
-      this.#witness()?.setItem(this.name, String(this.replica.pending.length))
       this.tell({ type: 'ops', ops: [...this.replica.ops], cursor: this.replica.device.cursor })
+      this.#witness?.setItem(this.name, String(this.replica.pending.length))
     })
-  }
-
-  #witness() {
-    const { witness, store } = this.client.options
-    if (witness !== undefined) return witness ?? undefined
-    // A memory store is expected to vanish.
-    return store && !(store instanceof MemoryStore) ? (globalThis as { localStorage?: Storage }).localStorage : undefined
   }
 }
 
-function sessionOf(client: NizhalClient, replica: Replica, auth: Auth, check: (headers: Record<string, string>) => Promise<void>): Session {
-  const { options, environment } = client
-  const sizes: Sizes = { pageRows: options.pull?.pageSize ?? 2000, batchOps: 200, batchBytes: 512 * 1024 }
+/** What remembers the store outside it; it may forget, and stops nothing. */
+function witnessOf({ witness, store }: NizhalClientOptions): Witness | undefined {
+  if (witness !== undefined) return harmless(witness ?? undefined)
+  // A memory store is expected to vanish.
+  return store && !(store instanceof MemoryStore) ? harmless(localWitness()) : undefined
+}
+
+function sessionOf(host: Host, replica: Replica, auth: Auth, check: (headers: Record<string, string>) => Promise<void>): Session {
+  const { options, environment } = host
+  const sizes: Sizes = { pageRows: pageSizeOf(options), batchOps: 200, batchBytes: 512 * 1024 }
   let described = options.syncTarget !== undefined
-  const transport: Transport = options.syncTarget ?? httpOf(client, replica, auth, check)
+  const transport: Transport = options.syncTarget ?? httpOf(host, replica, auth, check)
   return new Session(replica, transport, {
     sizes,
     streams: { wanted: options.pull?.stream ?? true, cut: false },
-    intervalMs: options.pull?.intervalMs ?? 30_000,
+    intervalMs: intervalOf(options.pull?.intervalMs),
     reconnect: reconnectOf(options),
     source: undefined,
     nowMs: environment.nowMs,
@@ -168,25 +187,22 @@ function sessionOf(client: NizhalClient, replica: Replica, auth: Auth, check: (h
     async streamUrl() {
       const headers = await auth.getHeaders()
       await check(headers)
-      const url = new URL('/sync/stream', options.server)
-      url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:'
-      url.searchParams.set('wire', '2')
       // A browser cannot give a WebSocket headers.
       const [, value] = Object.entries(headers).find(([name]) => name.toLowerCase() === 'authorization') ?? []
-      if (value) url.searchParams.set('authorization', value)
-      for (const bucket of client.wantedBuckets()) url.searchParams.append('bucket', bucket)
-      return url.href
+      const params: [string, string][] = [['wire', '2'], ...(value ? [['authorization', value] as [string, string]] : [])]
+      return socketAddressOf(options.server ?? '', '/sync/stream', [...params, ...host.wantedBuckets().map((bucket): [string, string] => ['bucket', bucket])])
     },
   })
 }
 
-function httpOf({ options }: NizhalClient, replica: Replica, auth: Auth, check: (headers: Record<string, string>) => Promise<void>): Transport {
+function httpOf({ options, environment }: Host, replica: Replica, auth: Auth, check: (headers: Record<string, string>) => Promise<void>): Transport {
   if (!options.server) throw new TypeError('createNizhalClient needs `server`, a `syncTarget`, or `mode: "local"`')
   return new HttpTransport({
     server: options.server,
     auth,
-    fetch: options.fetch ?? globalThis.fetch.bind(globalThis),
-    timeoutMs: options.timeoutMs ?? 30_000,
+    fetch: options.fetch,
+    timeoutMs: timeoutOf(options),
+    nowMs: environment.nowMs,
     contractVersion: () => replica.described?.version ?? options.schema?.version ?? '0.0.0',
     check,
   })

@@ -1,7 +1,10 @@
 // Optimistic bodies beside the server's mutators: what a write will probably do, shown until the server says what it did.
 import type { NizhalClient } from './client'
 import type { Effect } from './engine/op'
-import { keyOf, type Schema } from './protocol/schema'
+import { keyFrom, keyOf } from './protocol/key'
+import { MAX_MS } from './protocol/hlc'
+import { bounded } from './protocol/number'
+import type { Schema } from './protocol/schema'
 import type { Json, Row } from './protocol/wire'
 import type { NizhalWrite } from './status'
 
@@ -84,6 +87,11 @@ export function plain(value: unknown, at = 'args'): Json {
   throw new TypeError(`${at} is a ${typeof value} that JSON cannot say; bytes go as base64`)
 }
 
+/** A time as rows show it: RFC 3339, also where a device's clock is out of its mind. */
+export function timeText(ms: number): string {
+  return new Date(bounded(ms, 0, 0, MAX_MS)).toISOString()
+}
+
 /** The row that an insert will probably make: columns left out as the table's declaration says. */
 export function completed(schema: Schema | undefined, table: string, row: Row, now: string): Row {
   const whole: Row = { updated_at: now, deleted_at: null }
@@ -102,11 +110,12 @@ class Recorder implements MutatorTx {
   readonly newId: () => string
 
   constructor(private readonly client: NizhalClient) {
-    this.now = new Date(client.environment.nowMs()).toISOString()
+    this.now = timeText(client.environment.nowMs())
     this.newId = client.environment.newId
   }
 
-  async get(table: string, key: string): Promise<Row | undefined> {
+  async get(table: string, named: string): Promise<Row | undefined> {
+    const key = this.#key(table, named)
     for (const write of this.client.writes) {
       if (write.state === 'pending' && write.rows.some((row) => row.table === table && row.key === key && row.isNew)) this.readFrom.add(write.id)
     }
@@ -125,10 +134,14 @@ class Recorder implements MutatorTx {
   }
 
   update(table: string, key: string, patch: Row): void {
-    this.effects.push({ table, key, kind: 'update', patch: plain({ updated_at: this.now, ...patch }, table) as Row })
+    this.effects.push({ table, key: this.#key(table, key), kind: 'update', patch: plain({ updated_at: this.now, ...patch }, table) as Row })
   }
 
   delete(table: string, key: string): void {
-    this.effects.push({ table, key, kind: 'delete' })
+    this.effects.push({ table, key: this.#key(table, key), kind: 'delete' })
+  }
+
+  #key(table: string, key: string): string {
+    return keyFrom(this.client.schema?.tables[table], key)
   }
 }

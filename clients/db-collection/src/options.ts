@@ -1,10 +1,11 @@
 // What an app says when it makes a client.
 import type { Environment } from './engine/replica'
-import type { Reconnect, SubscribeSource } from './engine/source'
+import { webSocketSource, type Reconnect, type SubscribeSource } from './engine/source'
 import type { Auth, Transport } from './engine/transport'
+import type { Locks, Witness } from './platform'
+import { bounded } from './protocol/number'
 import type { Schema } from './protocol/schema'
 import type { Store } from './store/store'
-import type { Locks } from './tab/leader'
 import type { NizhalStatus } from './status'
 
 /** Options of `createNizhalClient`. */
@@ -54,6 +55,36 @@ export interface NizhalClientOptions {
   locks?: Locks | null
   channel?: ((name: string) => BroadcastChannel) | null
   /** Remembers outside the store that there is one, so that its loss is noticed; `localStorage` by default. */
-  witness?: Pick<Storage, 'getItem' | 'setItem' | 'removeItem'> | null
+  witness?: Witness | null
   environment?: Environment
+}
+
+const DAY_MS = 24 * 3600_000
+
+/** The waits between tries: what the app left out, and what it cannot mean. */
+export function reconnectOf({ reconnect = {} }: NizhalClientOptions): Reconnect {
+  const minMs = bounded(reconnect.minMs, 500, 10, DAY_MS)
+  return { minMs, maxMs: Math.max(minMs, bounded(reconnect.maxMs, 30_000, 10, DAY_MS)), jitter: bounded(reconnect.jitter, 0.5, 0, 1) }
+}
+
+/** How long one request may take. */
+export function timeoutOf({ timeoutMs }: NizhalClientOptions): number {
+  return bounded(timeoutMs, 30_000, 1, DAY_MS)
+}
+
+/** How often to ask when nothing pings. */
+export function intervalOf(intervalMs: number | undefined): number {
+  return bounded(intervalMs, 30_000, 10, DAY_MS)
+}
+
+/** Rows in a page. */
+export function pageSizeOf({ pull }: NizhalClientOptions): number {
+  return Math.floor(bounded(pull?.pageSize, 2000, 1, 10_000))
+}
+
+/** Where pings come from when the app says nothing else. */
+export function defaultSourceOf(options: NizhalClientOptions): SubscribeSource | undefined {
+  const { subscribeSource, WebSocket: given, mode, server } = options
+  if (subscribeSource !== undefined) return subscribeSource ?? undefined
+  return mode === 'local' || !server ? undefined : webSocketSource(reconnectOf(options), given)
 }

@@ -1,5 +1,5 @@
 // What a screen may say about syncing, put together from session, outbox and storage.
-import type { Op } from './engine/op'
+import type { Op, Refusal } from './engine/op'
 import type { SyncState } from './engine/session'
 
 /** Everything a status line needs. */
@@ -9,10 +9,12 @@ export interface NizhalStatus extends SyncState {
   leader: boolean
   /** Writes whose answer is still to come. */
   pending: number
-  /** Writes that the server refused, parked until somebody decides. */
+  /** Writes that the server refused or never decided, parked until somebody does. */
   rejected: number
   /** The device's storage was taken away, and with it this many writes that no server had. */
   storageLost: { unsynced: number } | undefined
+  /** Why what is kept here is gone when the page is; `undefined` where it lasts, and where the app asked for no more. */
+  volatile: string | undefined
 }
 
 /** A write as the app sees it. */
@@ -24,7 +26,8 @@ export interface NizhalWrite {
   /** When it was made, by the device's never-retreating clock. */
   madeAt: string
   dependsOn: readonly string[]
-  refusal?: { status: 'rejected' | 'forbidden' | 'cancelled'; code: string; error: string }
+  /** `undecided`: no answer ever said what became of it, so that it may have been applied. */
+  refusal?: Refusal
   /** The rows that it writes. */
   rows: readonly { table: string; key: string; isNew: boolean }[]
 }

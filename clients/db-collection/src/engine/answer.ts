@@ -1,5 +1,6 @@
 // What a push's answers make of the outbox.
 import type { MutationResult } from '../protocol/wire'
+import { proven } from './doubt'
 import { isPending, type Op } from './op'
 
 /** The ops as answered, and whether the server's sequence and ours have parted. */
@@ -12,7 +13,7 @@ export function answered(before: readonly Op[], results: readonly MutationResult
     switch (result?.status) {
       case 'applied':
       case 'duplicate':
-        return { ...op, state: 'applied', ...(result.serverId !== undefined && { serverId: result.serverId }) }
+        return { ...decided(op), state: 'applied', ...(result.serverId !== undefined && { serverId: result.serverId }) }
       case 'rejected':
       case 'forbidden':
       case 'cancelled': {
@@ -21,8 +22,10 @@ export function answered(before: readonly Op[], results: readonly MutationResult
           parted = true
           return op
         }
+        // Its answer is too old to be known; that it was applied, the server has said before.
+        if (result.code === 'expired' && op.wasApplied) return { ...decided(op), state: 'applied' }
         const refusal = { status: result.status, code: result.code ?? result.status, error: result.error ?? '' }
-        return { ...op, state: 'rejected', refusal }
+        return { ...decided(op), state: 'rejected', refusal }
       }
       case 'outOfOrder':
         // Behind another of the batch is no news; a gap before the first is: the server knows less than we were told.
@@ -32,5 +35,10 @@ export function answered(before: readonly Op[], results: readonly MutationResult
         return op
     }
   })
-  return { ops, parted }
+  return { ops: proven(before, ops), parted }
+}
+
+/** There is no more doubt about it. */
+function decided({ doubt: _, ...op }: Op): Op {
+  return op
 }

@@ -1,4 +1,5 @@
 // What the engine tells those who show rows.
+import { report } from '../platform'
 import type { Row } from '../protocol/wire'
 
 /** One row as it is now; no row: it is gone. */
@@ -35,9 +36,7 @@ export class Emitter<Event> {
       try {
         listener(event)
       } catch (error) {
-        queueMicrotask(() => {
-          throw error
-        })
+        report(error)
       }
     }
   }

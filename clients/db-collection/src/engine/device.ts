@@ -1,4 +1,6 @@
 // What a device remembers beside rows and outbox, and the names under which the store keeps it.
+import { newId as uuid } from '../platform'
+import { countOf } from '../protocol/number'
 import type { Batch } from '../store/store'
 
 /** The layout of the store; another one is emptied of rows, its outbox kept. */
@@ -29,10 +31,10 @@ export function readDevice(meta: Record<string, string>, newId: () => string): D
     cursor: meta['cursor'] ?? '',
     epoch: meta['epoch'],
     clientID: meta['clientID'] ?? newId(),
-    nextNumber: Number(meta['nextNumber'] ?? 1),
-    nextSeq: Number(meta['nextSeq'] ?? 1),
+    nextNumber: countOf(Number(meta['nextNumber'])) || 1,
+    nextSeq: countOf(Number(meta['nextSeq'])) || 1,
     hlc: meta['hlc'],
-    node: meta['node'] ?? newId().replaceAll('-', ''),
+    node: [meta['node'], newId().replaceAll('-', '')].find(isNode) ?? uuid().replaceAll('-', ''),
     user: meta['user'],
     schemaHash: meta['schemaHash'],
     complete: meta['complete'] === '1',
@@ -54,4 +56,9 @@ export function writeDevice(device: Device): NonNullable<Batch['meta']> {
     schemaHash: device.schemaHash ?? null,
     complete: device.complete ? '1' : '0',
   }
+}
+
+/** What a server takes for a clock's node; a stamp with another would be refused with its mutation. */
+function isNode(text: string | undefined): boolean {
+  return text !== undefined && /^[0-9a-f]{32}$/.test(text)
 }

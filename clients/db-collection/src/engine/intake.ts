@@ -1,7 +1,9 @@
 // A pull that comes as a stream: its rows are staged as they arrive, and count when its last line does.
-import { keyOf, type Schema } from '../protocol/schema'
+import { keyOf } from '../protocol/key'
+import type { Schema } from '../protocol/schema'
 import type { Row } from '../protocol/wire'
 import type { RowKey } from '../store/store'
+import { isKeyed } from './keyed'
 import { Unshown } from './unshown'
 
 /** Rows that are staged in one transaction. */
@@ -27,7 +29,7 @@ export class Intake {
 
   async take(table: string, rows: readonly Row[]): Promise<void> {
     const described = this.schema?.tables[table]
-    for (const row of rows) this.#rows.push({ table, key: keyOf(described, row), row })
+    for (const row of rows) if (isKeyed(table, described, row)) this.#rows.push({ table, key: keyOf(described, row), row })
     if (this.#rows.length >= ROWS) await this.flush()
   }
 

@@ -25,14 +25,37 @@ export interface Op {
   state: 'waiting' | 'applied' | 'rejected'
   /** Whether the rows that this device holds show its effects already. */
   covered: boolean
-  /** Why it was refused. */
-  refusal?: { status: 'rejected' | 'forbidden' | 'cancelled'; code: string; error: string }
+  /** Why it was parked. */
+  refusal?: Refusal
   serverId?: string
+  /** Set while the server's answers decide nothing about it. */
+  doubt?: Doubt
+  /** The server once said that it applied it: a replay whose answer is forgotten is no news. */
+  wasApplied?: boolean
+}
+
+/** Why a mutation is parked: `undecided` when no answer ever said what became of it, so that it may have been applied. */
+export interface Refusal {
+  status: 'rejected' | 'forbidden' | 'cancelled' | 'undecided'
+  code: string
+  error: string
+}
+
+/** What is known of a mutation that the server answers with failures. */
+export interface Doubt {
+  /** Failures in a row when it was sent alone. */
+  tries: number
+  /** Others go before it. */
+  aside: boolean
+  /** The server has decided others since: the fault is not the server's as a whole. */
+  proven: boolean
+  code: string
+  error: string
 }
 
 /** Whether the op's effects are laid over the rows. */
 export function isShown(op: Op): boolean {
-  return op.state !== 'rejected' && !op.covered
+  return op.state !== 'rejected' && !(op.state === 'applied' && op.covered)
 }
 
 /** Whether the server's final answer is still to come. */

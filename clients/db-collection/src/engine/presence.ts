@@ -20,18 +20,15 @@ export class Presence {
   #states = new Map<string, PresenceState>()
   #tracked = new Map<string, Record<string, Json>>()
 
-  /** Reads a frame; false when it is none of presence. */
+  /** Reads a frame; false when it is none of presence, or says nothing that can be read. */
   receive(frame: string): boolean {
     const kind = /^presence:(state|diff):/.exec(frame)?.[1]
     if (!kind) return false
-    const body = JSON.parse(frame.slice(`presence:${kind}:`.length)) as {
-      bucket: string
-      state?: PresenceState
-      joins?: PresenceState
-      leaves?: PresenceState
-    }
-    this.#states.set(body.bucket, kind === 'state' ? (body.state ?? {}) : merged(this.#states.get(body.bucket) ?? {}, body))
-    this.events.emit({ bucket: body.bucket, state: this.state(body.bucket) })
+    const { bucket, state, joins, leaves } = bodyOf(frame.slice(`presence:${kind}:`.length))
+    if (typeof bucket !== 'string') return false
+    const changed = kind === 'state' ? stateOf(state) : merged(this.state(bucket), stateOf(joins), stateOf(leaves))
+    this.#states.set(bucket, changed)
+    this.events.emit({ bucket, state: changed })
     return true
   }
 
@@ -76,7 +73,23 @@ export class Presence {
   }
 }
 
-function merged(state: PresenceState, { joins = {}, leaves = {} }: { joins?: PresenceState; leaves?: PresenceState }): PresenceState {
+function bodyOf(text: string): Record<string, unknown> {
+  try {
+    const body: unknown = JSON.parse(text)
+    return typeof body === 'object' && body !== null ? (body as Record<string, unknown>) : {}
+  } catch {
+    return {}
+  }
+}
+
+/** What can be read of a state. */
+function stateOf(said: unknown): PresenceState {
+  if (typeof said !== 'object' || said === null) return {}
+  const isEntry = (entry: unknown): entry is PresenceEntry => typeof (entry as PresenceEntry | null)?.presence_ref === 'string'
+  return Object.fromEntries(Object.entries(said).flatMap(([user, entries]) => (Array.isArray(entries) ? [[user, entries.filter(isEntry)]] : [])))
+}
+
+function merged(state: PresenceState, joins: PresenceState, leaves: PresenceState): PresenceState {
   const next: PresenceState = {}
   const left = new Set(Object.values(leaves).flatMap((entries) => entries.map((entry) => entry.presence_ref)))
   for (const users of [state, joins]) {

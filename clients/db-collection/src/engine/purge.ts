@@ -1,5 +1,6 @@
 // What a lost bucket takes along.
-import { bucketsOf, type Schema } from '../protocol/schema'
+import { bucketsOf } from '../protocol/key'
+import type { Schema } from '../protocol/schema'
 import type { RowKey, Store } from '../store/store'
 
 /** The rows of lost buckets, and whether some of them may be in a bucket that is still held. */

@@ -1,15 +1,19 @@
 // The device's copy: rows, cursor, acknowledgement and outbox, each step one transaction. No network in here.
 import { tick } from '../protocol/hlc'
-import { keyOf, type Schema } from '../protocol/schema'
+import { keyFrom, keyOf } from '../protocol/key'
+import type { Schema } from '../protocol/schema'
 import type { Json, MutationResult, Page, Row } from '../protocol/wire'
 import { matches } from '../store/predicate'
-import type { Batch, Store } from '../store/store'
+import type { Batch, Opened, Store } from '../store/store'
 import type { Subset } from '../store/subset'
 import { answered } from './answer'
 import { Emitter, type Changes, type RowChange } from './change'
 import { FORMAT, readDevice, writeDevice, type Device } from './device'
+import { aside, dependants, doubted, isOutOfOrder, type Failure } from './doubt'
+import { Fates, type Outcome } from './fate'
 import { Intake } from './intake'
-import { isPending, isShown, type Effect, type Op } from './op'
+import { isKeyed } from './keyed'
+import { isPending, isShown, type Effect, type Op, type Refusal } from './op'
 import { Overlay } from './overlay'
 import { purged } from './purge'
 import { Queue } from './queue'
@@ -55,6 +59,8 @@ export class Replica {
   readonly learnt = new Emitter<Schema>()
   /** The store was empty: a new device, or one whose storage was taken away. */
   readonly isNew: boolean
+  /** Why the store is gone when its page is, where it is. */
+  readonly volatile: string | undefined
   #device: Device
   #ops: Op[]
   #overlay: Overlay
@@ -62,6 +68,7 @@ export class Replica {
   #whole = new Set<string>()
   #unshown = new Unshown(this.#whole)
   #intake: Intake | undefined
+  readonly #fates: Fates
   /** What ops let go of meanwhile. */
   #uncovered: Effect[] = []
   readonly #queue = new Queue()
@@ -70,19 +77,20 @@ export class Replica {
     private readonly store: Store,
     private readonly environment: Environment,
     private schema: Schema | undefined,
-    opened: { meta: Record<string, string>; ops: Op[] },
+    opened: Opened,
   ) {
+    this.volatile = opened.volatile
     this.isNew = opened.meta['clientID'] === undefined
     this.#device = readDevice(opened.meta, environment.newId)
     this.#ops = opened.ops
     this.#overlay = new Overlay(opened.ops)
+    this.#fates = new Fates(opened.meta)
   }
 
   /** Opens a store. Rows of another layout or schema are kept until the first page that replaces them. */
   static async open(store: Store, environment: Environment, schema?: Schema): Promise<Replica> {
     const opened = await store.open()
-    const kept = opened.meta['schema']
-    const replica = new Replica(store, environment, schema ?? (kept === undefined ? undefined : (JSON.parse(kept) as Schema)), opened)
+    const replica = new Replica(store, environment, schema ?? keptSchema(opened.meta['schema']), opened)
     const other = opened.meta['format'] !== undefined && opened.meta['format'] !== FORMAT
     if (other) replica.#device = { ...replica.#device, cursor: '' }
     // Written at once, so that a crash before the first page does not make another device of this one.
@@ -101,6 +109,13 @@ export class Replica {
 
   get pending(): Op[] {
     return this.#ops.filter(isPending)
+  }
+
+  /** What became of a write, as far as this device knows. */
+  outcome(id: string): Outcome {
+    const op = this.#ops.find((one) => one.id === id)
+    if (!op) return this.#fates.of(id)
+    return op.state === 'rejected' ? { state: 'rejected', op } : { state: 'pending' }
   }
 
   get rejected(): Op[] {
@@ -147,7 +162,7 @@ export class Replica {
         args: draft.args,
         hlc,
         dependsOn: this.#dependencies(draft),
-        effects: draft.effects,
+        effects: draft.effects.map((effect) => ({ ...effect, key: this.#key(effect.table, effect.key) })),
         clientID: device.clientID,
         number: device.nextNumber,
         state: 'waiting',
@@ -182,7 +197,7 @@ export class Replica {
       if (this.#isStale(asked) || (intake && intake !== this.#intake)) return 'stale'
       this.#intake = undefined
       const reset = page.cursorReset || asked.cursor === ''
-      const batch: Batch = { reset, put: [], drop: [...page.tombstoned, ...page.removed].map(({ table, id }) => ({ table, key: id })) }
+      const batch: Batch = { reset, put: [], drop: [...page.tombstoned, ...page.removed].map(({ table, id }) => ({ table, key: this.#key(table, id) })) }
       if (intake?.begun) batch.staged = 'take'
       let cursor = page.cursor
       if (!reset && page.removedBuckets.length > 0) {
@@ -193,7 +208,7 @@ export class Replica {
       }
       for (const { table, rows } of page.changed) {
         const described = this.schema?.tables[table]
-        for (const row of rows) batch.put!.push({ table, key: keyOf(described, row), row })
+        for (const row of rows) if (isKeyed(table, described, row)) batch.put!.push({ table, key: keyOf(described, row), row })
       }
       let device: Device = { ...this.#device, cursor, epoch: page.epoch, complete: !page.hasMore }
       let ops = this.#ops.map((op) => (op.clientID === asked.clientID && op.number <= page.lastMutationId ? { ...op, covered: true } : op))
@@ -231,13 +246,34 @@ export class Replica {
     })
   }
 
-  /** Parks one op without the server's word, because it can never be sent. */
-  async park(id: string, code: string, error: string): Promise<void> {
-    await this.#queue.run(async () => {
-      const ops = this.#ops.map((op): Op => (op.id === id && isPending(op) ? { ...op, state: 'rejected', refusal: { status: 'rejected', code, error } } : op))
-      // Its number was never used: those behind it move up, in a sequence of their own.
+  /** Parks one op without the server's word, because it can never be sent; those that depend on it are cancelled. */
+  async park(id: string, code: string, error: string, status: Refusal['status'] = 'rejected'): Promise<void> {
+    await this.#queue.run(() => this.#park(id, { status, code, error }))
+  }
+
+  /** Notes that a server's failure was the answer to this op alone. True when it is parked now, since others come through. */
+  async doubt(id: string, failure: Failure): Promise<boolean> {
+    return this.#queue.run(async () => {
+      const { ops, parks } = doubted(this.#ops, id, failure)
+      if (parks) await this.#park(id, { status: 'undecided', code: failure.code, error: failure.message })
+      else await this.#settle({}, this.#device, ops)
+      return parks
+    })
+  }
+
+  /** Whether something waits that can go before what is in doubt. */
+  get canGoAround(): boolean {
+    return isOutOfOrder(aside(this.#ops))
+  }
+
+  /** Lets others go before what is in doubt, in a sequence of their own. True when the order is another now. */
+  async makeWay(): Promise<boolean> {
+    return this.#queue.run(async () => {
+      const ops = aside(this.#ops)
+      if (!isOutOfOrder(ops)) return false
       const again = rotated(this.#device, ops, this.environment.newId())
       await this.#show(await this.#settle({}, again.device, again.ops))
+      return true
     })
   }
 
@@ -246,15 +282,17 @@ export class Replica {
     return this.#queue.run(async () => {
       const op = this.#ops.find((one) => one.id === id && one.state === 'rejected')
       if (!op) return false
-      await this.#commit({ dropOps: [op.seq] }, this.#device, this.#ops.filter((one) => one !== op))
+      const fates = this.#fates.leaving([], [op])
+      await this.#commit({ dropOps: [op.seq], meta: fates.meta }, this.#device, this.#ops.filter((one) => one !== op), undefined, fates.remember)
       return true
     })
   }
 
-  /** Sends a parked op again, as a new mutation at the end of the queue. */
+  /** Sends a parked op again, at the end of the queue: as a new mutation, or as the same one when nobody knows what became of it. */
   async retry(id: string): Promise<Op | undefined> {
     const parked = this.#ops.find((op) => op.id === id && op.state === 'rejected')
     if (!parked) return undefined
+    if (parked.refusal?.status === 'undecided') return this.#requeue(id)
     const { name, args, effects } = parked
     const again = await this.mutate({ name, args, effects, dependsOn: [] })
     await this.discard(id)
@@ -263,7 +301,10 @@ export class Replica {
 
   /** A row as the screen shows it. */
   async get(table: string, key: string): Promise<Row | undefined> {
-    return this.#queue.run(async () => this.#overlay.view(table, key, (await this.store.get(table, [key])).get(key)))
+    return this.#queue.run(async () => {
+      const canonical = this.#key(table, key)
+      return this.#overlay.view(table, canonical, (await this.store.get(table, [canonical])).get(canonical))
+    })
   }
 
   /** Hands over all rows of a table, as the screen shows them, before any later change is told of. */
@@ -309,6 +350,38 @@ export class Replica {
     return rows
   }
 
+  #key(table: string, id: string): string {
+    return keyFrom(this.schema?.tables[table], id)
+  }
+
+  async #park(id: string, refusal: Refusal): Promise<void> {
+    const op = this.#ops.find((one) => one.id === id && isPending(one))
+    if (!op) return
+    const with_ = dependants(this.#ops, [op])
+    const cancelled: Refusal = { status: 'cancelled', code: 'cancelled', error: `it depends on ${op.name}, which is parked: ${refusal.error}` }
+    const ops = this.#ops.map((one): Op => {
+      if (!with_.has(one.id) || !isPending(one)) return one
+      const { doubt: _, ...rest } = one
+      return { ...rest, state: 'rejected', refusal: one === op ? refusal : cancelled }
+    })
+    // Their numbers were never used: those behind them move up, in a sequence of their own.
+    const again = rotated(this.#device, ops, this.environment.newId())
+    await this.#show(await this.#settle({}, again.device, again.ops))
+  }
+
+  async #requeue(id: string): Promise<Op | undefined> {
+    return this.#queue.run(async () => {
+      const { clientID, nextNumber } = this.#device
+      const again = (op: Op): Op => {
+        const { refusal: _, ...rest } = op
+        return { ...rest, state: 'waiting', covered: false, dependsOn: [], clientID, number: nextNumber }
+      }
+      const ops = this.#ops.map((op) => (op.id === id && op.state === 'rejected' ? again(op) : op))
+      await this.#show(await this.#settle({}, { ...this.#device, nextNumber: nextNumber + 1 }, ops))
+      return this.#ops.find((op) => op.id === id)
+    })
+  }
+
   /** The earlier ops that made the rows this one writes to: when one is refused, this one has nothing to stand on. */
   #dependencies({ effects, dependsOn }: Draft): string[] {
     const on = new Set(dependsOn)
@@ -328,14 +401,16 @@ export class Replica {
     batch.putOps = kept.filter((op) => before.get(op.seq) !== op)
     batch.dropOps = done.map(({ seq }) => seq)
     const turned = ops.filter((op) => isShown(op) !== isShown(before.get(op.seq) ?? op))
-    await this.#commit(batch, device, kept)
+    const fates = this.#fates.leaving(done)
+    await this.#commit({ ...batch, meta: { ...batch.meta, ...fates.meta } }, device, kept, undefined, fates.remember)
     return turned.flatMap(({ effects }) => effects)
   }
 
-  async #commit(batch: Batch, device: Device, ops: Op[] = this.#ops, added?: Op): Promise<void> {
+  async #commit(batch: Batch, device: Device, ops: Op[] = this.#ops, added?: Op, committed?: () => void): Promise<void> {
     await this.store.commit({ ...batch, meta: { ...batch.meta, ...writeDevice(device) } })
     // Only now: a commit that failed must leave memory as the store is.
     this.#device = device
+    committed?.()
     if (ops !== this.#ops) {
       this.#ops = ops
       // A long outbox must not be gone through for each new write.
@@ -383,5 +458,14 @@ export class Replica {
       for (const key of wanted) changes.push({ table, key, row: this.#overlay.view(table, key, base.get(key)) })
     }
     return changes
+  }
+}
+
+/** The tables as the store remembers them; what cannot be read is asked for again. */
+function keptSchema(kept: string | undefined): Schema | undefined {
+  try {
+    return kept === undefined ? undefined : (JSON.parse(kept) as Schema)
+  } catch {
+    return undefined
   }
 }

@@ -1,18 +1,21 @@
 // A new identity for the device's sequence, when the server's memory of the old one is lost or another's.
 import type { Device } from './device'
+import { inOrder } from './doubt'
 import type { Op } from './op'
 
 /**
- * Gives the device a fresh `clientID` and numbers all that the rows do not show yet from 1, in order.
+ * Gives the device a fresh `clientID` and numbers all that the rows do not show yet from 1, in the order to send them in.
  *
  * What an earlier sequence delivered is delivered again: its `clientMutationId` makes that harmless where the server remembers,
  * and necessary where it was restored from a backup. Parked ops need no number.
  */
 export function rotated(device: Device, ops: readonly Op[], clientID: string): { device: Device; ops: Op[] } {
-  let number = 1
+  const sent = ops.filter(({ state }) => state !== 'rejected').map((op): Op => (op.state === 'applied' ? { ...op, state: 'waiting', covered: false, wasApplied: true } : { ...op, covered: false }))
+  const numbers = new Map(inOrder(sent).map(({ seq }, at) => [seq, at + 1]))
+  const bySeq = new Map(sent.map((op) => [op.seq, op]))
   const renumbered = ops.map((op): Op => {
-    if (op.state === 'rejected') return op
-    return { ...op, clientID, number: number++, state: 'waiting', covered: false }
+    const one = bySeq.get(op.seq)
+    return one ? { ...one, clientID, number: numbers.get(op.seq)! } : op
   })
-  return { device: { ...device, clientID, nextNumber: number }, ops: renumbered }
+  return { device: { ...device, clientID, nextNumber: sent.length + 1 }, ops: renumbered }
 }

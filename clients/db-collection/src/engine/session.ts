@@ -1,18 +1,24 @@
 // When to pull and push: at a write, a ping, an interval, a way back online; and how long to wait after a failure.
 import type { Json } from '../protocol/wire'
+import { elapsedMs, every, later, type Timer } from '../platform'
 import { Emitter } from './change'
-import { pull, push, type Sizes, type Streams } from './exchange'
+import { isStuck } from './doubt'
+import { pull, push, Suspicion, type Sizes, type Streams } from './exchange'
+import { isPending } from './op'
+import { Pace, waitAfter } from './pace'
 import { Presence } from './presence'
+import { isUndecided } from './push'
 import { Queue } from './queue'
 import type { Replica } from './replica'
-import { backoffMs, type LiveSource, type Reconnect, type SourceOptions, type SubscribeSource } from './source'
+import type { LiveSource, Reconnect, SourceOptions, SubscribeSource } from './source'
 import { SyncError, type Transport } from './transport'
 
 /** What a screen may want to say about syncing. */
 export interface SyncState {
-  phase: 'idle' | 'syncing' | 'waiting' | 'offline'
-  /** The last failure, until something succeeds. */
-  error: { kind: string; code: string; message: string } | undefined
+  /** `waiting`: it failed, and is tried again. `stuck`: it fails again and again, for a reason that waiting alone does not mend. */
+  phase: 'idle' | 'syncing' | 'waiting' | 'stuck' | 'offline'
+  /** The last failure, until something succeeds; `write` is the one that does not come through, where it is one. */
+  error: { kind: string; code: string; message: string; write?: string } | undefined
   /** ms since 1970; of the last pull that reached a snapshot's end. */
   lastSyncedAt: number | undefined
   /** Whether pings come in. */
@@ -36,6 +42,8 @@ export interface SessionOptions {
 
 /** The server drops entries that are silent for 30 s. */
 const HEARTBEAT_MS = 10_000
+/** Answers in a row that bring a device nowhere, before it says that it is stuck. */
+const STUCK_AFTER = 5
 
 /** One device's traffic with its server. */
 export class Session {
@@ -50,9 +58,15 @@ export class Session {
   #online = false
   #closed = false
   #failures = 0
+  /** Failures in a row that the server answered with. */
+  #stalled = 0
+  /** The server asked to be left alone until then. */
+  #notBeforeMs = 0
+  readonly #pace = new Pace()
+  readonly #suspicion = new Suspicion()
   #away = true
-  #timer: ReturnType<typeof setTimeout> | undefined
-  #heart: ReturnType<typeof setInterval> | undefined
+  #timer: Timer | undefined
+  #heart: Timer | undefined
   #live: LiveSource | undefined
 
   constructor(
@@ -71,6 +85,7 @@ export class Session {
     this.#online = online
     if (online) {
       this.#failures = 0
+      this.#stalled = 0
       this.#listen()
       this.want({ pull: true, push: true })
     } else {
@@ -93,7 +108,8 @@ export class Session {
   want(what: { pull?: boolean; push?: boolean }): void {
     this.#wanted.pull ||= what.pull ?? false
     this.#wanted.push ||= what.push ?? false
-    if (this.#online && !this.#running && this.#failures === 0) void this.#cycle()
+    // Where no timer can be set, nobody else would try again; and what fails must not keep a write from going around it.
+    if (this.#failures === 0 || !this.#timer || (what.push && this.replica.canGoAround)) this.#begin()
   }
 
   /** Pulls now, whatever the schedule says. */
@@ -107,7 +123,7 @@ export class Session {
 
   /** Pushes now. */
   async push(): Promise<void> {
-    await this.#pushes.run(() => push(this.replica, this.transport, this.options.sizes, () => this.pull()))
+    await this.#pushes.run(() => push(this.replica, this.transport, this.options.sizes, () => this.pull(), this.#suspicion))
   }
 
   track(bucket: string, payload: Record<string, Json>): void {
@@ -125,50 +141,89 @@ export class Session {
     this.#closed = true
   }
 
+  #begin(): void {
+    if (this.#online && !this.#running && elapsedMs() >= this.#notBeforeMs) void this.#cycle()
+  }
+
   async #cycle(): Promise<void> {
     this.#running = true
-    clearTimeout(this.#timer)
-    let wait: number | undefined = this.options.intervalMs
+    this.#timer?.stop()
+    const pending = this.replica.pending.map(({ id }) => id)
+    let wait = this.options.intervalMs
     try {
       while (this.#online && (this.#wanted.pull || this.#wanted.push)) {
+        if (!(await this.#paced())) break
         this.#say({ phase: 'syncing' })
-        // Taken down first: a write that comes meanwhile asks again.
-        const wanted = this.#wanted
-        this.#wanted = { pull: false, push: false }
-        try {
-          if (wanted.push && this.replica.pending.length > 0) {
-            // After an absence a pull comes first: a server restored meanwhile is known by our cursor, until writes have moved its clock.
-            if (this.#away) await this.pull()
-            this.#away = false
-            await this.push()
-            wanted.pull = true
-          }
-          if (wanted.pull) await this.pull()
-        } catch (error) {
-          this.#wanted = { pull: this.#wanted.pull || wanted.pull, push: this.#wanted.push || wanted.push }
-          // A push that fails must not keep the others' rows away.
-          if (wanted.push && !(error instanceof SyncError && error.kind === 'offline')) await this.pull().catch(() => undefined)
-          throw error
-        }
+        await this.#exchange()
       }
       this.#failures = 0
+      this.#stalled = 0
       this.#say({ phase: this.#online ? 'idle' : 'offline', error: undefined })
     } catch (error) {
-      this.#failures += 1
-      this.#away = true
-      const failure = error instanceof SyncError ? error : new SyncError('refused', 'fault', error instanceof Error ? error.message : String(error))
-      wait = failure.retryAfterMs ?? backoffMs(this.options.reconnect, this.#failures, Math.random)
-      this.#say({ phase: this.#online ? 'waiting' : 'offline', error: { kind: failure.kind, code: failure.code, message: failure.message } })
+      wait = this.#failed(error, pending)
     } finally {
       this.#running = false
     }
     if (!this.#online) return
-    clearTimeout(this.#timer)
-    this.#timer = setTimeout(() => {
+    this.#timer?.stop()
+    this.#timer = later(wait, () => {
       this.#wanted.pull = true
       this.#wanted.push ||= this.replica.pending.length > 0
       void this.#cycle()
-    }, wait)
+    })
+  }
+
+  /** Waits as long as must be; false where nothing can be waited for. */
+  async #paced(): Promise<boolean> {
+    const ms = this.#pace.take()
+    return ms === 0 || new Promise((resolve) => later(ms, () => resolve(true)) ?? resolve(false))
+  }
+
+  async #exchange(): Promise<void> {
+    // Taken down first: a write that comes meanwhile asks again.
+    const wanted = this.#wanted
+    this.#wanted = { pull: false, push: false }
+    let isPushing = false
+    try {
+      if (wanted.push && this.replica.pending.length > 0) {
+        // After an absence a pull comes first: a server restored meanwhile is known by our cursor, until writes have moved its clock.
+        if (this.#away) await this.pull()
+        this.#away = false
+        isPushing = true
+        await this.push()
+        isPushing = false
+        wanted.pull = true
+      }
+      if (wanted.pull) await this.pull()
+    } catch (error) {
+      this.#wanted = { pull: this.#wanted.pull || wanted.pull, push: this.#wanted.push || wanted.push }
+      if (isPushing) await this.#pullBeside(error)
+      throw error
+    }
+  }
+
+  /** A push that fails must not keep the others' rows away; and where a pull goes well, it is not the network that breaks. */
+  async #pullBeside(error: unknown): Promise<void> {
+    const broken = error instanceof SyncError && error.kind === 'offline'
+    this.#suspicion.reachable = (!broken || this.#failures > 0) && (await this.pull().then(() => true, () => false))
+  }
+
+  /** Notes a failure; the ms to wait. */
+  #failed(error: unknown, pending: readonly string[]): number {
+    const failure = error instanceof SyncError ? error : new SyncError('refused', 'fault', error instanceof Error ? error.message : String(error))
+    const waiting = this.replica.ops.filter(isPending)
+    // What was decided on the way is progress: the next try need not wait as if there had been none.
+    const came = pending.some((id) => !waiting.some((op) => op.id === id))
+    this.#failures = came ? 1 : this.#failures + 1
+    this.#stalled = isUndecided(failure) ? (came ? 1 : this.#stalled + 1) : 0
+    this.#away = true
+    const stuck = waiting.find(isStuck)
+    const { reconnect } = this.options
+    const wait = waitAfter(reconnect, this.#failures, failure.retryAfterMs, Math.random)
+    this.#notBeforeMs = failure.retryAfterMs === undefined ? 0 : elapsedMs() + wait
+    const phase = !this.#online ? 'offline' : stuck || this.#stalled >= STUCK_AFTER ? 'stuck' : 'waiting'
+    this.#say({ phase, error: { kind: failure.kind, code: failure.code, message: failure.message, ...(stuck && { write: stuck.id }) } })
+    return wait
   }
 
   #listen(): void {
@@ -179,9 +234,9 @@ export class Session {
       onOpen: () => {
         this.#say({ streaming: true })
         for (const frame of this.presence.tracking()) this.#live?.send(frame)
-        // Pings that came while nobody listened are made up for.
-        this.#retryNow()
-        this.want({ pull: true, push: true })
+        // Pings that came while nobody listened are made up for; and a server that is back need not be waited for.
+        this.#wanted = { pull: true, push: true }
+        this.#begin()
       },
       onMessage: (text) => {
         if (text.startsWith('repull:')) this.want({ pull: true })
@@ -194,19 +249,14 @@ export class Session {
       },
     }
     this.#live = source(options)
-    this.#heart = setInterval(() => {
-      const beats = this.presence.heartbeats()
-      for (const frame of beats.length > 0 ? beats : ['ping']) this.#live?.send(frame)
-    }, HEARTBEAT_MS)
-  }
-
-  #retryNow(): void {
-    this.#failures = 0
+    // The ping is for its answer: by that a connection is known to live.
+    this.#heart = every(HEARTBEAT_MS, () => ['ping', ...this.presence.heartbeats()].forEach((frame) => this.#live?.send(frame)))
   }
 
   #silence(): void {
-    clearTimeout(this.#timer)
-    clearInterval(this.#heart)
+    this.#timer?.stop()
+    this.#timer = undefined
+    this.#heart?.stop()
     this.#live?.close()
     this.#live = undefined
     this.presence.forget()

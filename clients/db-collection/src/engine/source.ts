@@ -1,4 +1,5 @@
 // Where pings come from: a WebSocket that comes back by itself, or what the app plugs in instead.
+import { elapsedMs, later, socketClass, within, type Timer } from '../platform'
 
 /** What a source is given. */
 export interface SourceOptions {
@@ -27,6 +28,13 @@ export interface Reconnect {
   jitter: number
 }
 
+/** How long a connection may take to open. */
+const OPEN_MS = 30_000
+/** An open connection that brought nothing for so long, not even the answer to a ping, is dead. */
+const SILENT_MS = 45_000
+/** What a connection is closed with that broke. */
+const BROKEN = 1006
+
 /** The wait before try number `failures` (from 1). */
 export function backoffMs({ minMs, maxMs, jitter }: Reconnect, failures: number, random: () => number): number {
   const full = Math.min(maxMs, minMs * 2 ** Math.min(failures - 1, 30))
@@ -35,52 +43,104 @@ export function backoffMs({ minMs, maxMs, jitter }: Reconnect, failures: number,
 }
 
 /** The standard WebSocket, with pings of our own and backoff. */
-export function webSocketSource(reconnect: Reconnect, Socket: typeof WebSocket = globalThis.WebSocket): SubscribeSource {
+export function webSocketSource(reconnect: Reconnect, given?: typeof WebSocket): SubscribeSource {
   return (options) => {
-    let socket: WebSocket | undefined
-    let timer: ReturnType<typeof setTimeout> | undefined
-    let failures = 0
-    let closed = false
-    const again = () => {
-      if (closed) return
-      failures += 1
-      timer = setTimeout(connect, backoffMs(reconnect, failures, Math.random))
+    const source = new ReconnectingSocket(options, reconnect, given)
+    void source.connect()
+    return source
+  }
+}
+
+class ReconnectingSocket implements LiveSource {
+  #socket: WebSocket | undefined
+  #timer: Timer | undefined
+  #failures = 0
+  #closed = false
+  #isOpen = false
+  #openedMs = 0
+  #heardMs = 0
+
+  constructor(
+    private readonly options: SourceOptions,
+    private readonly reconnect: Reconnect,
+    private readonly given: typeof WebSocket | undefined,
+  ) {}
+
+  async connect(): Promise<void> {
+    try {
+      // Looked up each time: it may come late.
+      const Socket = this.given ?? socketClass()
+      if (!Socket) throw new Error('no WebSocket')
+      const url = await within(OPEN_MS, this.options.url(), () => new Error('no address'))
+      if (this.#closed) return
+      this.#attend(new Socket(url))
+    } catch {
+      this.#again()
     }
-    const connect = async () => {
-      try {
-        const url = await options.url()
-        if (closed) return
-        const opened = new Socket(url)
-        socket = opened
-        opened.onopen = () => {
-          failures = 0
-          options.onOpen()
-        }
-        opened.onmessage = ({ data }) => typeof data === 'string' && options.onMessage(data)
-        opened.onclose = ({ code }) => {
-          if (socket !== opened) return
-          socket = undefined
-          options.onClose(code)
-          again()
-        }
-        // `onclose` follows and does the work; without a listener Node prints the error.
-        opened.onerror = () => undefined
-      } catch {
-        again()
-      }
+  }
+
+  send(text: string): void {
+    if (!this.#isOpen || this.#socket?.readyState !== 1) return
+    if (elapsedMs() - this.#heardMs > SILENT_MS) return this.#lost(BROKEN)
+    try {
+      this.#socket.send(text)
+    } catch {
+      this.#lost(BROKEN)
     }
-    void connect()
-    return {
-      send(text) {
-        if (socket?.readyState === 1) socket.send(text)
-      },
-      close() {
-        closed = true
-        clearTimeout(timer)
-        const open = socket
-        socket = undefined
-        open?.close(1000)
-      },
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#timer?.stop()
+    this.#drop()
+  }
+
+  #attend(socket: WebSocket): void {
+    this.#socket = socket
+    const isCurrent = () => this.#socket === socket
+    this.#timer = later(OPEN_MS, () => isCurrent() && !this.#isOpen && this.#lost(BROKEN))
+    socket.onopen = () => {
+      if (!isCurrent()) return
+      this.#timer?.stop()
+      this.#isOpen = true
+      this.#openedMs = this.#heardMs = elapsedMs()
+      this.options.onOpen()
     }
+    socket.onmessage = ({ data }) => {
+      if (!isCurrent()) return
+      this.#heardMs = elapsedMs()
+      if (typeof data === 'string') this.options.onMessage(data)
+    }
+    socket.onclose = ({ code }) => isCurrent() && this.#lost(code)
+    // `onclose` follows and does the work; without a listener Node prints the error.
+    socket.onerror = () => undefined
+  }
+
+  /** The connection is gone, or as good as gone. */
+  #lost(code: number): void {
+    // One that opens and closes at once has failed; one that held for a while begins anew.
+    if (this.#isOpen && elapsedMs() - this.#openedMs >= this.reconnect.maxMs) this.#failures = 0
+    const wasOpen = this.#isOpen
+    this.#drop()
+    if (wasOpen) this.options.onClose(code)
+    this.#again()
+  }
+
+  #drop(): void {
+    const socket = this.#socket
+    this.#socket = undefined
+    this.#isOpen = false
+    try {
+      socket?.close(1000)
+    } catch {
+      // It was none.
+    }
+  }
+
+  #again(): void {
+    if (this.#closed) return
+    this.#failures += 1
+    this.#timer?.stop()
+    this.#timer = later(backoffMs(this.reconnect, this.#failures, Math.random), () => void this.connect())
   }
 }

@@ -1,5 +1,9 @@
 // Requests to the server: authorised, timed, and every failure sorted into what may be done about it.
-import { MalformedAnswer, readLine, readPage, readResults, type Mutation, type MutationResult, type Page, type Row } from '../protocol/wire'
+import { canceller, later, readsStreams, request, within, type Timer } from '../platform'
+import { fromBase64, textOf } from '../protocol/base64'
+import { retryAfterMs } from '../protocol/number'
+import { addressOf } from '../protocol/url'
+import { MalformedAnswer, readLine, readPage, readPush, readRefusal, type Mutation, type MutationResult, type Page, type Row } from '../protocol/wire'
 import { linesOf, type Patience } from './lines'
 
 /** How the app signs its requests. */
@@ -20,6 +24,8 @@ export class SyncError extends Error {
     readonly retryAfterMs?: number,
     /** What a push had answered before it failed. */
     readonly results: MutationResult[] = [],
+    /** HTTP's, where there was an answer. */
+    readonly status?: number,
   ) {
     super(message)
   }
@@ -41,8 +47,10 @@ export interface Transport {
 export interface HttpOptions {
   server: string
   auth: Auth
-  fetch: typeof fetch
+  /** The page's own when left out, looked up at each request. */
+  fetch?: typeof fetch | undefined
   timeoutMs: number
+  nowMs?(): number
   contractVersion(): string
   /** Looks at the headers before they are used; throws when they are another user's. */
   check?(headers: Record<string, string>): Promise<void>
@@ -52,7 +60,7 @@ const LINES = 'application/x-ndjson'
 
 /** Speaks wire 2 over HTTP. */
 export class HttpTransport implements Transport {
-  #canStream = typeof Response === 'undefined' || 'body' in Response.prototype
+  #canStream = true
 
   constructor(private readonly options: HttpOptions) {}
 
@@ -62,7 +70,7 @@ export class HttpTransport implements Transport {
 
   async lines(asked: { cursor: string; deviceId: string }, take: (table: string, rows: Row[]) => Promise<void>): Promise<Page | undefined> {
     // React Native's answers have no body to read from; all of one in memory is what pages are for.
-    if (!this.#canStream) return undefined
+    if (!this.#canStream || !readsStreams()) return undefined
     const read = async (response: Response, patience: Patience): Promise<Page | undefined> => {
       if (!response.headers.get('content-type')?.includes(LINES)) return readPage(JSON.parse(await response.text()))
       if (!response.body) {
@@ -85,32 +93,35 @@ export class HttpTransport implements Transport {
   }
 
   async push(mutations: Mutation[]): Promise<MutationResult[]> {
-    return this.#request('POST', '/sync/push', { mutations }, readResults)
+    return this.#request('POST', '/sync/push', { mutations }, (body) => readPush(body, mutations), (body) => readRefusal(body, mutations))
   }
 
   async contract(): Promise<unknown> {
     return this.#request('GET', '/nizhal/contract', undefined, (body) => body)
   }
 
-  async #request<Answer>(method: string, path: string, body: unknown, read: (body: unknown) => Answer): Promise<Answer> {
-    return this.#taken(await this.#authorised(method, path, body, undefined, async (response) => read(JSON.parse(await response.text()))))
+  async #request<Answer>(method: string, path: string, body: unknown, read: (body: unknown) => Answer, refused?: ReadRefusal<Answer>): Promise<Answer> {
+    return this.#taken(await this.#authorised(method, path, body, undefined, async (response) => read(JSON.parse(await response.text()))), refused)
   }
 
-  #taken<Answer>(answer: Answered<Answer>): Answer {
+  /** The answer; a refusal is thrown, unless it is one in wire 1 and says finally what became of a mutation. */
+  #taken<Answer>(answer: Answered<Answer>, refused?: ReadRefusal<Answer>): Answer {
     if ('value' in answer) return answer.value
-    throw refusal(answer)
+    const error = this.#refusal(answer, refused)
+    if (refused && error.kind === 'refused' && error.results.some(({ status }) => status !== 'applied' && status !== 'duplicate')) return error.results as Answer
+    throw error
   }
 
   async #authorised<Answer>(method: string, path: string, body: unknown, accept: string | undefined, read: Read<Answer>): Promise<Answered<Answer>> {
     const first = await this.#send(method, path, body, accept, read)
     if (first.status !== 401 || !this.options.auth.refresh) return first
-    await this.options.auth.refresh()
+    await this.#inTime(this.options.auth.refresh())
     return this.#send(method, path, body, accept, read)
   }
 
   async #headers(): Promise<Record<string, string>> {
     try {
-      return await this.options.auth.getHeaders()
+      return await this.#inTime(this.options.auth.getHeaders())
     } catch (error) {
       // Whoever gives out tokens is out of reach, as the server may be.
       throw new SyncError('offline', 'no_credentials', error instanceof Error ? error.message : String(error))
@@ -120,19 +131,30 @@ export class HttpTransport implements Transport {
   async #send<Answer>(method: string, path: string, body: unknown, accept: string | undefined, read: Read<Answer>): Promise<Answered<Answer>> {
     const given = await this.#headers()
     await this.options.check?.(given)
-    const stop = new AbortController()
-    let timer: ReturnType<typeof setTimeout> | undefined
+    const stop = canceller()
+    let timer: Timer | undefined
+    let giveUp: (error: Error) => void = () => undefined
+    // Not left to `fetch`: one that takes no signal, or heeds none, must not keep us for ever.
+    const late = new Promise<never>((_, reject) => (giveUp = reject))
+    late.catch(() => undefined)
     // A server may fall silent in the middle of a body; a store that takes its time over a batch is not the server's silence.
     const patience: Patience = {
-      wait: () => (timer ??= setTimeout(() => stop.abort(), this.options.timeoutMs)),
-      rest: () => (timer = void clearTimeout(timer)),
+      wait: () => {
+        timer ??= later(this.options.timeoutMs, () => {
+          giveUp(new Error(`the server did not answer within ${this.options.timeoutMs} ms`))
+          stop.abort()
+        })
+      },
+      rest: () => {
+        timer?.stop()
+        timer = undefined
+      },
     }
     let answered = false
-    patience.wait()
-    try {
-      const response = await this.options.fetch(new URL(path, this.options.server).href, {
+    const exchange = async (): Promise<Answered<Answer>> => {
+      const response = await (this.options.fetch ?? request)(addressOf(this.options.server, path), {
         method,
-        signal: stop.signal,
+        ...(stop.signal && { signal: stop.signal }),
         headers: {
           ...given,
           ...(body !== undefined && { 'content-type': 'application/json' }),
@@ -144,7 +166,12 @@ export class HttpTransport implements Transport {
       })
       answered = true
       if (response.status === 200) return { status: 200, value: await read(response, patience) }
-      return { status: response.status, text: await response.text(), retryAfter: response.headers.get('retry-after') }
+      const { headers } = response
+      return { status: response.status, text: await response.text(), retryAfter: headers.get('retry-after'), date: headers.get('date') }
+    }
+    patience.wait()
+    try {
+      return await Promise.race([exchange(), late])
     } catch (error) {
       if (error instanceof NotTaken) throw error.cause
       // Cut on its way, or a portal's page instead of our server's: time will tell, nothing is lost.
@@ -155,6 +182,25 @@ export class HttpTransport implements Transport {
       // What is left of a stream is not wanted; an answer that was read is past caring.
       stop.abort()
     }
+  }
+
+  #inTime<Value>(given: Value | Promise<Value>): Promise<Value> {
+    return within(this.options.timeoutMs, given, () => new Error(`the app did not give credentials within ${this.options.timeoutMs} ms`))
+  }
+
+  #refusal<Answer>({ status, text, retryAfter, date }: Refused, read?: ReadRefusal<Answer>): SyncError {
+    let said: { code?: unknown; error?: unknown } = {}
+    let results: MutationResult[] = []
+    try {
+      const body: unknown = JSON.parse(text)
+      if (typeof body === 'object' && body !== null) said = body
+      results = read?.(body) ?? []
+    } catch {
+      // A body that is not ours says no more than its status.
+    }
+    const code = typeof said.code === 'string' ? said.code : `http_${status}`
+    const message = typeof said.error === 'string' ? said.error : `the server answered ${status}`
+    return new SyncError(kindOf(status), code, message, retryAfterMs(retryAfter, date, (this.options.nowMs ?? Date.now)()), results, status)
   }
 }
 
@@ -167,25 +213,21 @@ type Read<Answer> = (response: Response, patience: Patience) => Promise<Answer>
 
 type Answered<Answer> = { status: 200; value: Answer } | Refused
 
+/** Reads what the body of a refused push says of its mutations. */
+type ReadRefusal<Answer> = (body: unknown) => Answer & MutationResult[]
+
 interface Refused {
   status: number
   text: string
   retryAfter: string | null
+  date: string | null
 }
 
-function refusal({ status, text, retryAfter }: Refused): SyncError {
-  let body: { code?: string; error?: string } = {}
-  let results: MutationResult[] = []
-  try {
-    body = JSON.parse(text)
-    results = readResults(body)
-  } catch {
-    // A body that is not ours says no more than its status.
-  }
-  const kind = status === 401 ? 'unauthorized' : status === 413 ? 'too_large' : status === 426 ? 'upgrade_required' : status === 429 || status >= 500 ? 'busy' : 'refused'
-  const seconds = Number(retryAfter)
-  const wait = retryAfter !== null && Number.isFinite(seconds) ? seconds * 1000 : undefined
-  return new SyncError(kind, body.code ?? `http_${status}`, body.error ?? `the server answered ${status}`, wait, results)
+function kindOf(status: number): SyncError['kind'] {
+  if (status === 401) return 'unauthorized'
+  if (status === 413) return 'too_large'
+  if (status === 426) return 'upgrade_required'
+  return status === 429 || status >= 500 ? 'busy' : 'refused'
 }
 
 /** Whom a bearer token speaks for, if it is a JWT that says so. Not verified: the server does that. */
@@ -194,8 +236,7 @@ export function userOf(headers: Record<string, string>): string | undefined {
   const payload = value?.replace(/^bearer\s+/i, '').split('.')[1]
   if (!payload) return undefined
   try {
-    const bytes = Uint8Array.from(atob(payload.replaceAll('-', '+').replaceAll('_', '/')), (char) => char.charCodeAt(0))
-    const { ownerId, userId } = JSON.parse(new TextDecoder().decode(bytes)) as { ownerId?: unknown; userId?: unknown }
+    const { ownerId, userId } = JSON.parse(textOf(fromBase64(payload))) as { ownerId?: unknown; userId?: unknown }
     return typeof userId === 'string' ? JSON.stringify([ownerId ?? null, userId]) : undefined
   } catch {
     return undefined

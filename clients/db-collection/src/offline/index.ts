@@ -3,7 +3,7 @@ import type { NizhalClient } from '../client'
 import { WriteRejected } from '../client'
 import type { Effect } from '../engine/op'
 import { plain, pendingOf } from '../mutators'
-import { keyOf } from '../protocol/schema'
+import { keyOf } from '../protocol/key'
 import type { Row } from '../protocol/wire'
 
 /** A mutation of a transaction, as far as the bridge reads it. */

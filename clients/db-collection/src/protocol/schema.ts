@@ -1,5 +1,5 @@
 // What the client has to know of the server's tables: their keys, and the buckets that their rows are in.
-import type { Json, Row } from './wire'
+import type { Json } from './wire'
 
 /** One column, as the contract describes it. */
 export interface ColumnSchema {
@@ -42,28 +42,4 @@ export function schemaOf(contract: unknown): Schema {
   }
   const mutators = Object.keys(described.mutators ?? {})
   return { version: document.info?.version ?? '0.0.0', hash: described.hash, tables, mutators }
-}
-
-/** A value as keys and bucket names write it. */
-export function keyText(value: Json | undefined): string {
-  return typeof value === 'string' ? value : JSON.stringify(value ?? null)
-}
-
-/** A row's key as text, spelled like the `id` of a tombstone. */
-export function keyOf(table: TableSchema | undefined, row: Row): string {
-  const columns = table?.primaryKey ?? ['id']
-  const [only] = columns
-  if (columns.length === 1 && only !== undefined) return keyText(row[only])
-  return JSON.stringify(columns.map((column) => keyText(row[column])))
-}
-
-/** The buckets that a row is in, named `rule:value`; `undefined` when a column that would tell is not the device's to see. */
-export function bucketsOf(table: TableSchema, row: Row): string[] | undefined {
-  const names = new Set<string>()
-  for (const { rule, columns } of table.buckets) {
-    if (columns.some((column) => row[column] === undefined)) return undefined
-    const values = columns.map((column) => keyText(row[column]))
-    names.add(`${rule}:${values.length === 0 ? '*' : values.length === 1 ? values[0] : values.map(encodeURIComponent).join('/')}`)
-  }
-  return [...names]
 }

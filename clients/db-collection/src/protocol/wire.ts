@@ -1,4 +1,6 @@
 // Wire 2 as this client reads it: the shapes of the wire protocol, and a door that lets nothing else in.
+import { countOf } from './number'
+
 
 /** What JSON can say. */
 export type Json = null | boolean | number | string | Json[] | { [name: string]: Json }
@@ -81,7 +83,7 @@ function rest(page: Record<string, unknown>): Page {
     epoch: text(page['epoch'], 'epoch'),
     cursorReset: page['cursorReset'] === true,
     hasMore: page['hasMore'] === true,
-    lastMutationId: typeof page['lastMutationId'] === 'number' ? page['lastMutationId'] : 0,
+    lastMutationId: countOf(page['lastMutationId']),
   }
 }
 
@@ -90,10 +92,61 @@ export function readResults(body: unknown): MutationResult[] {
   const { results } = object(body, 'a push answers with an object')
   return list(results, 'results').map((item) => {
     const result = object(item, 'a result is an object')
-    text(result['clientMutationId'], 'clientMutationId')
-    if (!STATUSES.has(text(result['status'], 'status'))) throw new MalformedAnswer(`no result is called ${String(result['status'])}`)
-    return result as unknown as MutationResult
+    const status = text(result['status'], 'status')
+    if (!STATUSES.has(status)) throw new MalformedAnswer(`no result is called ${status}`)
+    const words = (['code', 'error', 'clientId', 'serverId'] as const).filter((name) => typeof result[name] === 'string')
+    return {
+      clientMutationId: text(result['clientMutationId'], 'clientMutationId'),
+      status: status as MutationResult['status'],
+      ...Object.fromEntries(words.map((name) => [name, result[name]])),
+      ...(result['lastMutationId'] !== undefined && { lastMutationId: countOf(result['lastMutationId']) }),
+    }
   })
+}
+
+/**
+ * Reads the answer to a push of these mutations. A server, or a proxy that drops headers, may speak wire 1: what it lists is applied,
+ * and the first that it does not list and whose number is used up never ran.
+ */
+export function readPush(body: unknown, sent: readonly Mutation[]): MutationResult[] {
+  const answer = object(body, 'a push answers with an object')
+  if (answer['results'] !== undefined || !Array.isArray(answer['applied'])) return readResults(answer)
+  const [results, rest] = appliedOf(answer, sent)
+  const [next] = rest
+  const sequences = answer['clientSequences'] as Record<string, unknown> | undefined
+  const last = countOf(answer['lastMutationId'] ?? (next && sequences?.[next.clientID]))
+  if (next && next.mutationID <= last) results.push({ clientMutationId: next.clientMutationId, status: 'rejected', code: 'number_used', lastMutationId: last })
+  return results
+}
+
+/** What wire 1 says finally of one mutation, by code: the first that was not applied. */
+const FINAL: Record<string, MutationResult['status']> = {
+  rejected: 'rejected',
+  invalid_args: 'rejected',
+  expired: 'rejected',
+  number_used: 'rejected',
+  unknown_mutator: 'rejected',
+  client_id_taken: 'forbidden',
+  forbidden: 'forbidden',
+  out_of_order: 'outOfOrder',
+}
+
+/** Reads the refusal of a push: in wire 2 the results before it, in wire 1 also what it is about. Empty when it says nothing of either. */
+export function readRefusal(body: unknown, sent: readonly Mutation[]): MutationResult[] {
+  const answer = object(body, 'a refusal is an object')
+  if (answer['results'] !== undefined) return readResults(answer)
+  const [results, [next]] = appliedOf(answer, sent)
+  const { code, error } = answer
+  const status = typeof code === 'string' ? FINAL[code] : undefined
+  if (!next || !status) return results
+  const last = answer['lastMutationId'] !== undefined && { lastMutationId: countOf(answer['lastMutationId']) }
+  return [...results, { clientMutationId: next.clientMutationId, status, code: code as string, ...(typeof error === 'string' && { error }), ...last }]
+}
+
+function appliedOf(answer: Record<string, unknown>, sent: readonly Mutation[]): [results: MutationResult[], rest: Mutation[]] {
+  const applied = new Set(Array.isArray(answer['applied']) ? answer['applied'] : [])
+  const results = sent.filter(({ clientMutationId }) => applied.has(clientMutationId))
+  return [results.map(({ clientMutationId }) => ({ clientMutationId, status: 'applied' })), sent.filter((one) => !results.includes(one))]
 }
 
 function gone(item: unknown): Gone {

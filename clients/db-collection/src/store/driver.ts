@@ -15,6 +15,8 @@ export interface SqlDriver {
   /** Runs all of them in one transaction; when one fails, none happened. */
   transaction(statements: readonly Statement[]): Promise<void>
   close(): Promise<void>
+  /** Why it does not outlast its page, where it was meant to. */
+  volatile?(): string | undefined
   /** Removes the database's files, where the driver knows how. */
   destroy?(): Promise<void>
 }

@@ -15,7 +15,7 @@ export class MemoryStore implements Store {
   async open(): Promise<Opened> {
     this.#staged.clear()
     const ops = [...this.#ops.values()].sort((a, b) => a.seq - b.seq)
-    return { meta: Object.fromEntries(this.#meta), ops: structuredClone(ops) }
+    return { meta: Object.fromEntries(this.#meta), ops: copied(ops) }
   }
 
   async get(table: string, keys: readonly string[]): Promise<Map<string, Row>> {
@@ -63,7 +63,7 @@ export class MemoryStore implements Store {
       else this.#meta.set(name, value)
     }
     for (const seq of batch.dropOps ?? []) this.#ops.delete(seq)
-    for (const op of batch.putOps ?? []) this.#ops.set(op.seq, structuredClone(op))
+    for (const op of batch.putOps ?? []) this.#ops.set(op.seq, copied(op))
   }
 
   async close(): Promise<void> {}
@@ -82,4 +82,9 @@ function put(into: Map<string, Map<string, Row>>, rows: readonly (RowKey & { row
     if (!of) into.set(table, (of = new Map()))
     of.set(key, row)
   }
+}
+
+/** A copy, as a database would give back; an outbox is JSON. */
+function copied<Value>(value: Value): Value {
+  return JSON.parse(JSON.stringify(value)) as Value
 }

@@ -7,20 +7,26 @@ import { WaDatabase, WorkerDriver, type WaApi } from './wa-sqlite'
 /** A store whose driver is opened with it. */
 export function lazyStore(open: () => Promise<SqlDriver>): Store {
   let opening: Promise<SqlDriver> | undefined
-  const driver = () => (opening ??= open())
+  let opened: SqlDriver | undefined
+  const driver = async () => (opened = await (opening ??= open()))
   const sql = new SqlStore({
+    volatile: () => opened?.volatile?.(),
     all: async (text, params) => (await driver()).all(text, params),
     transaction: async (statements) => (await driver()).transaction(statements),
     close: async () => {
-      const opened = opening
+      const last = opening
       opening = undefined
-      await (await opened)?.close()
+      await (await last)?.close()
     },
   })
   return sql
 }
 
-/** Browsers: wa-sqlite on OPFS, in a worker that the app's bundler makes from `@nizhal/db-collection/store/wa-worker`. */
+/**
+ * Browsers: wa-sqlite on OPFS, in a worker that the app's bundler makes from `@nizhal/db-collection/store/wa-worker`.
+ *
+ * Where the page has no private file system (plain http, some private windows), it is kept in memory, and `status.volatile` says why.
+ */
 export function waSqlitePersistence(options: { name: string; worker: () => Worker }): Store {
   return lazyStore(() => WorkerDriver.open(options.worker(), options.name))
 }

@@ -1,11 +1,12 @@
 // The store on SQLite: four tables, bulk writes by `json_each`, one transaction a batch.
 import type { Op } from '../engine/op'
-import type { Row } from '../protocol/wire'
+import { report } from '../platform'
+import type { Json, Row } from '../protocol/wire'
 import type { SqlDriver, SqlValue, Statement } from './driver'
 import { judged, matches } from './predicate'
 import type { Batch, Opened, RowKey, Store } from './store'
 import { First, type Subset } from './subset'
-import { extractOf, whereOf } from './where'
+import { extractOf, whereOf, type Piece } from './where'
 
 const rowTable = (name: string): Statement => ({
   // Rows are small and read by table: clustered by key, a scan is one range.
@@ -18,6 +19,9 @@ const TABLES: Statement[] = [
   rowTable('nizhal_rows'),
   rowTable('nizhal_staged'),
 ]
+
+/** In place of a row that cannot be written; no JSON of a row looks so. */
+const UNSPEAKABLE = ''
 
 /** Rows in one statement: a bound text of a few MB at most, whatever the page's size. */
 const CHUNK = 2000
@@ -33,8 +37,9 @@ export class SqlStore implements Store {
     await this.driver.transaction([...TABLES, { sql: 'delete from nizhal_staged' }])
     const meta: Record<string, string> = {}
     for (const { name, value } of await this.driver.all('select name, value from nizhal_meta')) meta[String(name)] = String(value)
-    const ops = await this.driver.all('select op from nizhal_ops order by seq')
-    return { meta, ops: ops.map(({ op }) => JSON.parse(String(op)) as Op) }
+    const ops = await this.driver.all('select seq, op from nizhal_ops order by seq')
+    const volatile = this.driver.volatile?.()
+    return { meta, ops: ops.flatMap(({ seq, op }) => parsed<Op>(op, `write ${seq}`) ?? []), ...(volatile !== undefined && { volatile }) }
   }
 
   async get(table: string, keys: readonly string[]): Promise<Map<string, Row>> {
@@ -46,23 +51,35 @@ export class SqlStore implements Store {
     return rows(await this.driver.all('select key, row from nizhal_rows where tbl = ?', [table]))
   }
 
-  async find(table: string, { where, orderBy, most }: Subset): Promise<[string, Row][]> {
-    const { sql, params, exact } = whereOf(where)
+  async find(table: string, subset: Subset): Promise<[string, Row][]> {
+    const condition = whereOf(subset.where)
+    try {
+      return await this.#found(table, subset, condition, condition.exact)
+    } catch {
+      // A value that SQL cannot read, in one row, must not make the others unreadable: each is looked at outside.
+      return this.#found(table, subset, { sql: '1', params: [] }, false, true)
+    }
+  }
+
+  async #found(table: string, { where, orderBy, most }: Subset, { sql, params }: Piece, exact: boolean, outside = false): Promise<[string, Row][]> {
     if (!orderBy || most === undefined) {
       const found: [string, Row][] = []
       await this.#look(table, 'row', [], sql, params, (key, { row }) => {
-        const parsed = JSON.parse(String(row)) as Row
-        if (exact || matches(where, parsed)) found.push([key, parsed])
+        const read = parsed<Row>(row, `row ${key} of ${table}`)
+        if (read && (exact || matches(where, read))) found.push([key, read])
       })
       return found
     }
     // Only keys and the columns of the order leave the database, as long as SQL can tell by itself which rows match.
-    const columns = orderBy.map(({ column }) => extractOf(column))
-    const names = columns.map(({ sql }, at) => `${sql} as s${at}`).join(', ') + (exact ? '' : ', row')
+    const columns = outside ? [] : orderBy.map(({ column }) => extractOf(column))
+    const names = [...columns.map(({ sql }, at) => `${sql} as s${at}`), ...(exact ? [] : ['row'])].join(', ')
     const first = new First<string>(orderBy, most)
     await this.#look(table, names, columns.flatMap(({ params }) => params), sql, params, (key, found) => {
-      const is = exact ? 'yes' : judged(where, JSON.parse(String(found['row'])) as Row)
-      if (is === 'yes') first.add(orderBy.map((_, at) => found[`s${at}`] ?? null), key)
+      const row = exact ? undefined : parsed<Row>(found['row'], `row ${key} of ${table}`)
+      if (!exact && !row) return
+      const is = row ? judged(where, row) : 'yes'
+      const values = orderBy.map(({ column }, at): Json => (outside ? (row![column] ?? null) : (found[`s${at}`] ?? null)))
+      if (is === 'yes') first.add(values, key)
       else if (is === 'maybe') first.addMaybe(key)
     })
     return [...(await this.get(table, first.items()))]
@@ -130,9 +147,14 @@ export class SqlStore implements Store {
 
 function puts(into: string, items: readonly (RowKey & { row: Row })[]): Statement[] {
   const statements: Statement[] = []
-  for (const [table, pairs] of grouped(items, ({ key, row }) => [key, row] as const)) {
+  const texts = items.flatMap(({ table, key, row }) => {
+    const text = spelled(row, `row ${key} of ${table}`)
+    return text === UNSPEAKABLE ? [] : [{ table, key, text }]
+  })
+  for (const [table, pairs] of grouped(texts, ({ key, text }) => [key, text] as const)) {
     for (let at = 0; at < pairs.length; at += CHUNK) {
-      // `where true`: without it SQLite reads `on` as part of the join.
+      // By the primary key alone: no other column of a row can take another row's place. A row goes in as a text, since SQLite
+      // refuses all of a JSON of which one part is nested too deep. `where true`: without it SQLite reads `on` as part of the join.
       const sql =
         `insert into ${into} (tbl, key, row) select ?, json_extract(value, '$[0]'), json_extract(value, '$[1]') ` +
         'from json_each(?) where true on conflict (tbl, key) do update set row = excluded.row'
@@ -143,7 +165,29 @@ function puts(into: string, items: readonly (RowKey & { row: Row })[]): Statemen
 }
 
 function rows(found: Record<string, unknown>[]): [string, Row][] {
-  return found.map(({ key, row }) => [String(key), JSON.parse(String(row)) as Row])
+  return found.flatMap(({ key, row }): [string, Row][] => {
+    const read = parsed<Row>(row, `row ${String(key)}`)
+    return read ? [[String(key), read]] : []
+  })
+}
+
+/** What a text says; one that says nothing is told of, and is nobody else's trouble. */
+function parsed<Value>(text: unknown, what: string): Value | undefined {
+  try {
+    return JSON.parse(String(text)) as Value
+  } catch {
+    report(new Error(`${what} cannot be read from this device's store; it is left out`))
+    return undefined
+  }
+}
+
+function spelled(row: Row, what: string): string {
+  try {
+    return JSON.stringify(row)
+  } catch {
+    report(new Error(`${what} is nested too deep to be kept; it is left out`))
+    return UNSPEAKABLE
+  }
 }
 
 function grouped<Item extends { table: string }, Value>(items: readonly Item[], of: (item: Item) => Value): Map<string, Value[]> {

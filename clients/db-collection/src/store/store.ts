@@ -31,6 +31,8 @@ export interface Opened {
   meta: Record<string, string>
   /** In order. */
   ops: Op[]
+  /** Why what is kept here is gone when the page is, in a store that was meant to last. */
+  volatile?: string
 }
 
 /** A place that keeps rows, cursor and outbox together. */

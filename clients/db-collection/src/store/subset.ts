@@ -1,4 +1,5 @@
 // A part of a table, as a query asks for it: data that can go to another tab or into SQL.
+import { collator } from '../platform'
 import type { Json } from '../protocol/wire'
 
 /** A condition. What is not understood is true: whoever asked filters again. */
@@ -40,9 +41,9 @@ export function comparer(orderBy: readonly Order[]): (a: readonly Json[], b: rea
 }
 
 function comparison({ descending, nulls, locale }: Order): (a: Json, b: Json) => number {
-  const collator = locale && new Intl.Collator(locale.name, locale.options as Intl.CollatorOptions)
+  const compare = locale && collator(locale.name, locale.options)
   const compared = (a: Json, b: Json): number => {
-    if (collator && typeof a === 'string' && typeof b === 'string') return collator.compare(a, b)
+    if (compare && typeof a === 'string' && typeof b === 'string') return compare(a, b)
     return a! < b! ? -1 : a! > b! ? 1 : 0
   }
   return (a, b) => {

@@ -1,4 +1,5 @@
 // wa-sqlite as a driver: in this thread for memory, in a worker on OPFS for browsers.
+import { within } from '../platform'
 import type { SqlDriver, SqlValue, Statement } from './driver'
 
 /** The part of wa-sqlite's API that is used. */
@@ -13,6 +14,8 @@ export interface WaApi {
 }
 
 const ROW = 100
+/** How long a worker may take to open its database. */
+const OPEN_MS = 60_000
 
 /** One open database of wa-sqlite; calls must come one after the other, as the engine's do. */
 export class WaDatabase implements SqlDriver {
@@ -57,6 +60,7 @@ export class WaDatabase implements SqlDriver {
 
 /** What goes to the worker. */
 export type WorkerRequest = { id: number } & (
+  /** Answers with one row where it does not last: `volatile` says why. */
   | { kind: 'open'; name: string }
   | { kind: 'all'; sql: string; params: readonly SqlValue[] }
   | { kind: 'transaction'; statements: readonly Statement[] }
@@ -71,6 +75,7 @@ type Body = WorkerRequest extends infer Request ? (Request extends { id: number 
 /** A database in a worker: one message a statement list, not one a row. */
 export class WorkerDriver implements SqlDriver {
   #next = 1
+  #volatile: string | undefined
   #waiting = new Map<number, { resolve(value: Record<string, SqlValue>[]): void; reject(error: Error): void }>()
 
   private constructor(private readonly worker: Worker) {
@@ -88,8 +93,18 @@ export class WorkerDriver implements SqlDriver {
 
   static async open(worker: Worker, name: string): Promise<WorkerDriver> {
     const driver = new WorkerDriver(worker)
-    await driver.#ask({ kind: 'open', name })
-    return driver
+    try {
+      const [opened] = await within(OPEN_MS, driver.#ask({ kind: 'open', name }), () => new Error('the SQLite worker does not answer'))
+      driver.#volatile = opened?.['volatile'] === undefined ? undefined : String(opened['volatile'])
+      return driver
+    } catch (error) {
+      worker.terminate()
+      throw error
+    }
+  }
+
+  volatile(): string | undefined {
+    return this.#volatile
   }
 
   all(sql: string, params: readonly SqlValue[] = []): Promise<Record<string, SqlValue>[]> {

@@ -3,13 +3,18 @@ import * as SQLite from '@journeyapps/wa-sqlite'
 import SQLiteESMFactory from '@journeyapps/wa-sqlite/dist/wa-sqlite.mjs'
 // @ts-expect-error: the package ships no types for its file systems
 import { OPFSCoopSyncVFS } from '@journeyapps/wa-sqlite/src/examples/OPFSCoopSyncVFS.js'
+import { whyNoPrivateFiles, workerPort } from '../platform'
 import { WaDatabase, type WaApi, type WorkerReply, type WorkerRequest } from './wa-sqlite'
 
 let database: WaDatabase | undefined
 // One request at a time: a read must not fall into another request's transaction.
 let tail: Promise<unknown> = Promise.resolve()
 
-self.onmessage = ({ data }: MessageEvent<WorkerRequest>) => {
+/** How long the private file system may take to be there. */
+const FILES_MS = 20_000
+
+const port = workerPort<WorkerRequest, WorkerReply>()
+port.listen((data) => {
   tail = tail.then(async () => {
     const reply: WorkerReply = { id: data.id }
     try {
@@ -18,14 +23,19 @@ self.onmessage = ({ data }: MessageEvent<WorkerRequest>) => {
     } catch (error) {
       reply.error = error instanceof Error ? error.message : String(error)
     }
-    self.postMessage(reply)
+    port.send(reply)
   })
-}
+})
 
 async function answer(request: WorkerRequest) {
   if (request.kind === 'open') {
     const module = await SQLiteESMFactory()
     const api = SQLite.Factory(module)
+    const volatile = await whyNoPrivateFiles(FILES_MS)
+    if (volatile !== undefined) {
+      database = await WaDatabase.open(api as unknown as WaApi, ':memory:')
+      return [{ volatile }]
+    }
     const vfs = await OPFSCoopSyncVFS.create('nizhal', module)
     api.vfs_register(vfs, true)
     database = await WaDatabase.open(api as unknown as WaApi, request.name, 'nizhal')

@@ -1,5 +1,6 @@
 // What a client can ask of the tab that holds the store, and what it is told; the same from inside and from another tab.
 import type { Changes } from '../engine/change'
+import type { Outcome } from '../engine/fate'
 import type { Op } from '../engine/op'
 import type { PresenceState } from '../engine/presence'
 import type { Draft, Wanted } from '../engine/replica'
@@ -12,6 +13,7 @@ export type BackendEvent =
   | { type: 'changes'; changes: Changes }
   | { type: 'ops'; ops: Op[]; cursor: string }
   | { type: 'schema'; schema: Schema }
+  | { type: 'storage'; storage: { lost: { unsynced: number } | undefined; volatile: string | undefined } }
   | { type: 'state'; state: SyncState }
   | { type: 'presence'; states: Record<string, PresenceState> }
 
@@ -20,6 +22,8 @@ export interface Calls {
   mutate(draft: Draft & { id: string }): Promise<Op>
   discard(id: string): Promise<boolean>
   retry(id: string): Promise<Op | undefined>
+  /** What became of a write: only who holds the store knows. */
+  outcome(id: string): Promise<Outcome>
   get(table: string, key: string): Promise<Row | undefined>
   pull(): Promise<void>
   push(): Promise<void>
@@ -34,4 +38,4 @@ export interface Backend extends Calls {
 }
 
 /** The names in `Calls`, for the door between tabs. */
-export const CALLS = ['mutate', 'discard', 'retry', 'get', 'pull', 'push', 'track', 'untrack'] as const
+export const CALLS = ['mutate', 'discard', 'retry', 'outcome', 'get', 'pull', 'push', 'track', 'untrack'] as const

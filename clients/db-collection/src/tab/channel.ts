@@ -1,5 +1,6 @@
 // The talk between tabs: requests to whoever leads, answers to who asked, news to all.
 import type { Wanted } from '../engine/replica'
+import { later, report, type Timer } from '../platform'
 import type { Row } from '../protocol/wire'
 import { CALLS, type Backend, type BackendEvent, type Calls } from './backend'
 
@@ -16,9 +17,14 @@ type Message =
   | { kind: 'hello'; from: string }
   | { kind: 'here' }
 
+/** These take as long as the network does; whoever leads answers everything else at once. */
+const SLOW: readonly Method[] = ['pull', 'push']
+
 interface Waiting {
   method: Method
   args: unknown[]
+  /** Says that nobody answers. */
+  silence: Timer | undefined
   resolve(value: never): void
   reject(error: Error): void
 }
@@ -34,8 +40,10 @@ export class TabChannel implements Backend {
   constructor(
     name: string,
     private readonly tab: string,
-    private readonly hear: { event(event: BackendEvent): void; leader(): void; hello(): void },
-    make: ((name: string) => BroadcastChannel) | undefined,
+    private readonly hear: { event(event: BackendEvent): void; leader(): void; hello(): void; silence(): void },
+    make: ((name: string) => BroadcastChannel | undefined) | undefined,
+    /** How long a leader may be silent. */
+    private readonly patienceMs: number,
   ) {
     this.#channel = make?.(name)
     if (this.#channel) {
@@ -49,6 +57,7 @@ export class TabChannel implements Backend {
     this.#leading = backend
     const asked = [...this.#waiting.values()]
     this.#waiting.clear()
+    for (const { silence } of asked) silence?.stop()
     for (const { method, args, resolve, reject } of asked) this.#here(method, args).then(resolve as (value: unknown) => void, reject)
     this.#post({ kind: 'leading' })
   }
@@ -61,13 +70,17 @@ export class TabChannel implements Backend {
   close(): void {
     this.#channel?.close()
     this.#channel = undefined
-    for (const { reject } of this.#waiting.values()) reject(new Error('the client was closed'))
+    for (const { reject, silence } of this.#waiting.values()) {
+      silence?.stop()
+      reject(new Error('the client was closed'))
+    }
     this.#waiting.clear()
   }
 
   mutate: Backend['mutate'] = (draft) => this.#ask('mutate', [draft])
   discard: Backend['discard'] = (id) => this.#ask('discard', [id])
   retry: Backend['retry'] = (id) => this.#ask('retry', [id])
+  outcome: Backend['outcome'] = (id) => this.#ask('outcome', [id])
   get: Backend['get'] = (table, key) => this.#ask('get', [table, key])
   pull: Backend['pull'] = () => this.#ask('pull', [])
   push: Backend['push'] = () => this.#ask('push', [])
@@ -86,7 +99,8 @@ export class TabChannel implements Backend {
     if (this.#leading) return this.#here(method, args) as Promise<Result>
     const id = this.#next++
     return new Promise((resolve, reject) => {
-      this.#waiting.set(id, { method, args, resolve, reject })
+      const silence = SLOW.includes(method) ? undefined : later(this.patienceMs, () => this.hear.silence())
+      this.#waiting.set(id, { method, args, silence, resolve, reject })
       this.#send(id)
     })
   }
@@ -98,7 +112,7 @@ export class TabChannel implements Backend {
 
   #send(id: number): void {
     const { method, args } = this.#waiting.get(id)!
-    // A function cannot travel: rows come as the answer.
+    // A function cannot travel: rows come as the answer. What cannot be sent is asked again of the next leader.
     this.#post({ kind: 'ask', from: this.tab, id, method, args: delivers(method) ? args.slice(0, -1) : args })
   }
 
@@ -131,6 +145,7 @@ export class TabChannel implements Backend {
         const waiting = message.to === this.tab ? this.#waiting.get(message.id) : undefined
         if (!waiting) return
         this.#waiting.delete(message.id)
+        waiting.silence?.stop()
         if (message.error !== undefined) return waiting.reject(new Error(message.error))
         // Within this very message: the next one may be a change to these rows.
         if (delivers(waiting.method)) (waiting.args.at(-1) as (rows: unknown) => void)(message.value)
@@ -150,7 +165,12 @@ export class TabChannel implements Backend {
     }
   }
 
+  /** A channel that fails is one that says nothing: this tab's own work goes on. */
   #post(message: Message): void {
-    this.#channel?.postMessage(message)
+    try {
+      this.#channel?.postMessage(message)
+    } catch (error) {
+      report(error)
+    }
   }
 }

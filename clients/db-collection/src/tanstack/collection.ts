@@ -2,8 +2,8 @@
 import type { CollectionConfig, LoadSubsetOptions, SyncConfig } from '@tanstack/db'
 import type { NizhalClient } from '../client'
 import type { Effect } from '../engine/op'
-import { completed, pendingOf, plain, type Pending } from '../mutators'
-import { keyOf } from '../protocol/schema'
+import { completed, pendingOf, plain, timeText, type Pending } from '../mutators'
+import { keyOf } from '../protocol/key'
 import type { Row } from '../protocol/wire'
 import { Some, Whole, type Run } from './stage'
 
@@ -80,7 +80,7 @@ export function nizhalCollectionOptions<T extends object>(config: NizhalCollecti
     if (config.writes === 'ack') await pending.confirmed
   }
 
-  const now = () => new Date(client.environment.nowMs()).toISOString()
+  const now = () => timeText(client.environment.nowMs())
   return {
     id: config.id ?? `nizhal:${client.options.name ?? 'default'}:${table}`,
     getKey: key,

@@ -1,5 +1,6 @@
 // CRDT columns on yjs: a column is one document, kept in rows as the base64 of an update, never as a live object.
 import * as Y from 'yjs'
+import { fromBase64, toBase64 } from '../protocol/base64'
 
 /** A text that several may edit at once; its document's root is called `text`. */
 export interface CrdtText {
@@ -85,15 +86,4 @@ function document(value: string | null | undefined) {
     return updates.length > 0 ? toBase64(Y.mergeUpdates(updates)) : undefined
   }
   return { doc, apply, takeUpdate, encode: () => encodeCrdtUpdate(doc) }
-}
-
-function toBase64(bytes: Uint8Array): string {
-  let text = ''
-  // In pieces: a spread of a large document overflows the stack.
-  for (let at = 0; at < bytes.length; at += 0x8000) text += String.fromCharCode(...bytes.subarray(at, at + 0x8000))
-  return btoa(text)
-}
-
-function fromBase64(text: string): Uint8Array {
-  return Uint8Array.from(atob(text), (char) => char.charCodeAt(0))
 }

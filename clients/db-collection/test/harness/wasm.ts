@@ -24,6 +24,11 @@ export class Disk {
     return new Disk(await WaDatabase.open(await (shared ??= waApi()), ':memory:'))
   }
 
+  /** Runs SQL beside the stores. */
+  async run(sql: string): Promise<void> {
+    await this.database.all(sql)
+  }
+
   /** A store on it; after `left` statements the power is gone: what was not committed is as if it never was. */
   store(left = Number.POSITIVE_INFINITY): SqlStore & { used(): number } {
     let used = 0

@@ -1,5 +1,5 @@
 // The app on one phone.
-import { createNizhalStatus } from '@nizhal/db-collection'
+import { createNizhalStatus, newId } from '@nizhal/db-collection'
 import { useLiveQuery } from '@tanstack/react-db'
 import { useMemo, useState, useSyncExternalStore } from 'react'
 import { CustomerPage } from './customer'
@@ -64,7 +64,7 @@ function NewCustomer({ ledger }: { ledger: Ledger }) {
   const add = async () => {
     if (!name.trim()) return
     setName('')
-    await ledger.mutators.addCustomer({ clientId: crypto.randomUUID(), name: name.trim() })
+    await ledger.mutators.addCustomer({ clientId: newId(), name: name.trim() })
   }
   return (
     <form className="row" onSubmit={(event) => (event.preventDefault(), void add())}>

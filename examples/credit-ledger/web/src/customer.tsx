@@ -1,4 +1,5 @@
 // One customer: the entries, their sum, and two ways to add one.
+import { newId } from '@nizhal/db-collection'
 import { useState } from 'react'
 import type { Ledger } from './ledger'
 import { cents, money } from './money'
@@ -48,7 +49,7 @@ function Record({ ledger, customerId }: { ledger: Ledger; customerId: string }) 
   const good = /^\d+(\.\d{1,2})?$/.test(amount) && Number(amount) > 0
   const record = async (name: 'recordCredit' | 'recordPayment') => {
     setAmount('')
-    await ledger.mutators[name]({ clientId: crypto.randomUUID(), customerId, amount })
+    await ledger.mutators[name]({ clientId: newId(), customerId, amount })
   }
   return (
     <form className="row" onSubmit={(event) => event.preventDefault()}>

@@ -16,7 +16,7 @@ export interface Switches {
 
 /** Opens the phone of this person. */
 export async function open(who: string) {
-  const switches = { ...{ online: true, live: true }, ...(JSON.parse(localStorage.getItem(`switches:${who}`) ?? '{}') as Partial<Switches>) }
+  const switches = { ...{ online: true, live: true }, ...remembered(who) }
   const client = createClient({
     server: location.origin,
     name: `ledger-${who}`,
@@ -41,10 +41,27 @@ export async function open(who: string) {
     switches,
     flip(change: Partial<Switches>) {
       Object.assign(switches, change)
-      localStorage.setItem(`switches:${who}`, JSON.stringify(switches))
+      remember(who, switches)
       if (change.live !== undefined) client.setSource(change.live ? undefined : null)
       if (change.online !== undefined) client.setOnline(change.online)
     },
+  }
+}
+
+/** The switches as they were; a browser that forbids to keep anything has none. */
+function remembered(who: string): Partial<Switches> {
+  try {
+    return JSON.parse(localStorage.getItem(`switches:${who}`) ?? '{}') as Partial<Switches>
+  } catch {
+    return {}
+  }
+}
+
+function remember(who: string, switches: Switches): void {
+  try {
+    localStorage.setItem(`switches:${who}`, JSON.stringify(switches))
+  } catch {
+    // Then the next start has them as they are at first.
   }
 }
 

@@ -18,7 +18,7 @@ export function Outbox({ ledger, writes, nameOfCustomer }: Props) {
       {refused.map((write) => (
         <div key={write.id} className="refused" data-testid="refused">
           <p>
-            <b>Refused:</b> {told(write, nameOfCustomer)}
+            <b>{write.refusal?.status === 'undecided' ? 'Not answered:' : 'Refused:'}</b> {told(write, nameOfCustomer)}
             <small>{write.refusal?.error}</small>
           </p>
           <button onClick={() => void ledger.client.retry(write.id)}>Try again</button>

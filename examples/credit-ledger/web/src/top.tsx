@@ -62,11 +62,13 @@ function dot({ online, phase, pending, error }: NizhalStatus): string {
   return !online ? 'dot grey' : error ? 'dot red' : pending > 0 || phase === 'syncing' ? 'dot amber' : 'dot green'
 }
 
-function said({ online, phase, pending, error, storageLost }: NizhalStatus): string {
+function said({ online, phase, pending, error, storageLost, volatile }: NizhalStatus): string {
   if (storageLost) return `The browser emptied this phone; ${storageLost.unsynced} unsent writes went with it`
+  if (phase === 'stuck' && error) return `Stuck: ${error.message}`
   const waiting = pending === 1 ? '1 write waits' : `${pending} writes wait`
   if (!online) return pending > 0 ? `${waiting} on this phone` : 'Working on this phone’s copy'
   if (error) return error.kind === 'offline' ? 'The server is out of reach; trying again' : error.message
   if (pending > 0) return `Sending: ${waiting}`
-  return phase === 'syncing' ? 'Syncing…' : 'In sync'
+  if (phase === 'syncing') return 'Syncing…'
+  return volatile ? 'In sync; nothing is kept when this page goes' : 'In sync'
 }

@@ -1,0 +1,206 @@
+// What the client takes from where it runs, and the only place that names a global. Each may be absent, throw, or come late: it is
+// looked up when it is needed, never kept, and whoever asks gets an answer that it can live with.
+
+/** The part of Web Locks that is used. */
+export interface Locks {
+  request<Result>(name: string, options: { signal?: AbortSignal }, held: () => Promise<Result>): Promise<Result>
+}
+
+/** A place outside the store that may remember a few words. */
+export type Witness = Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>
+
+/** The longest time that a timer can hold; browsers take a longer one for none at all, and fire at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
+
+/** The answer of a global that may throw. */
+function tried<Value>(ask: () => Value | undefined): Value | undefined {
+  try {
+    return ask() ?? undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** A global of this name, where there is one. */
+function global<Value>(name: string): Value | undefined {
+  return tried(() => (globalThis as unknown as Record<string, Value>)[name])
+}
+
+function callable<Value extends (...args: never[]) => unknown>(name: string): Value | undefined {
+  const found = global<Value>(name)
+  return typeof found === 'function' ? found : undefined
+}
+
+/** A new random UUID; plain http has no `randomUUID`, and some engines no `crypto` at all. */
+export function newId(): string {
+  const crypto = global<Crypto>('crypto')
+  const made = tried(() => crypto?.randomUUID())
+  if (typeof made === 'string' && UUID.test(made)) return made
+  const bytes = new Uint8Array(16)
+  tried(() => crypto?.getRandomValues(bytes))
+  // Mixed in any case: a generator that is there and fills nothing must not give two devices the same name.
+  for (let at = 0; at < 16; at++) bytes[at]! ^= Math.floor(Math.random() * 256)
+  bytes[6] = (bytes[6]! & 0x0f) | 0x40
+  bytes[8] = (bytes[8]! & 0x3f) | 0x80
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')
+}
+
+/** ms of a clock that nobody sets, where there is one. */
+export function elapsedMs(): number {
+  const now = tried(() => global<Performance>('performance')?.now())
+  return typeof now === 'number' && Number.isFinite(now) ? now : Date.now()
+}
+
+/** A timer that was set. */
+export interface Timer {
+  stop(): void
+}
+
+/** Runs something later; `undefined` where no timer can be set. A wait that is no number is the longest: never a hot loop. */
+export function later(ms: number, run: () => void): Timer | undefined {
+  const wait = ms >= 0 ? Math.min(ms, MAX_TIMER_MS) : MAX_TIMER_MS
+  let stopped = false
+  const set = callable<typeof setTimeout>('setTimeout')
+  const id = tried(() => set?.(() => void (!stopped && run()), wait))
+  if (id === undefined) return undefined
+  return {
+    stop() {
+      stopped = true
+      tried(() => callable<typeof clearTimeout>('clearTimeout')?.(id))
+    },
+  }
+}
+
+/** Runs something again and again until it is stopped. */
+export function every(ms: number, run: () => void): Timer {
+  let timer: Timer | undefined
+  const arm = () => {
+    timer = later(ms, () => {
+      arm()
+      run()
+    })
+  }
+  arm()
+  return { stop: () => timer?.stop() }
+}
+
+/** The same promise, or `late()`'s error when it takes longer than this. */
+export async function within<Value>(ms: number, promise: PromiseLike<Value> | Value, late: () => Error): Promise<Value> {
+  let timer: Timer | undefined
+  const deadline = new Promise<never>((_, reject) => (timer = later(ms, () => reject(late()))))
+  try {
+    return await Promise.race([promise, deadline])
+  } finally {
+    timer?.stop()
+  }
+}
+
+/** Runs something after the current step, before anything else of the outside. */
+export function soon(run: () => void): void {
+  void Promise.resolve().then(run).catch(report)
+}
+
+/** Tells the app's developers of an error that stops nothing here. */
+export function report(error: unknown): void {
+  const tell = callable<(error: unknown) => void>('reportError')
+  tried(() => (tell ? tell(error) : global<Console>('console')?.error(error)))
+}
+
+/** A request. Rejects where the page cannot make one. */
+export async function request(url: string, init: RequestInit): Promise<Response> {
+  const fetch = callable<typeof globalThis.fetch>('fetch')
+  if (!fetch) throw new TypeError('there is no fetch here: give the client one with the option `fetch`')
+  return fetch(url, init)
+}
+
+/** A way to break a request off; where it cannot be broken off, its answer is not waited for. */
+export function canceller(): { signal?: AbortSignal; abort(): void } {
+  const controller = tried(() => new (global<typeof AbortController>('AbortController')!)())
+  const signal = controller?.signal
+  return { ...(signal && { signal }), abort: () => void tried(() => controller?.abort()) }
+}
+
+/** Decodes UTF-8 that comes in pieces; `undefined` where that cannot be done. */
+export function decoder(): ((bytes: Uint8Array) => string) | undefined {
+  const made = tried(() => new (global<typeof TextDecoder>('TextDecoder')!)())
+  // One that decodes to nothing would make a whole pull an empty one.
+  const works = tried(() => made?.decode(new Uint8Array([0x6f, 0x6b]), { stream: true }) === 'ok')
+  return made && works ? (bytes) => made.decode(bytes, { stream: true }) : undefined
+}
+
+/** Whether answers can be read piece by piece. React Native's have no body. */
+export function readsStreams(): boolean {
+  const prototype = tried(() => global<typeof Response>('Response')?.prototype)
+  return prototype !== undefined && 'body' in prototype && decoder() !== undefined
+}
+
+/** How a language compares texts; by their code units where languages are not known. */
+export function collator(name?: string, options?: object): (a: string, b: string) => number {
+  const intl = global<typeof Intl>('Intl')
+  const made = tried(() => new intl!.Collator(name, options as Intl.CollatorOptions))
+  return made ? (a, b) => made.compare(a, b) : (a, b) => (a < b ? -1 : a > b ? 1 : 0)
+}
+
+/** The class of WebSockets, where there is one. */
+export function socketClass(): typeof WebSocket | undefined {
+  return callable('WebSocket') as typeof WebSocket | undefined
+}
+
+/** What remembers a store's existence outside it, where the page may. */
+export function localWitness(): Witness | undefined {
+  return global<Storage>('localStorage')
+}
+
+/** A witness that cannot fail: what it does not remember is not known. */
+export function harmless(witness: Witness | undefined): Witness | undefined {
+  return witness && { getItem: (name) => tried(() => witness.getItem(name)) ?? null, setItem: (name, value) => void tried(() => witness.setItem(name, value)), removeItem: (name) => void tried(() => witness.removeItem(name)) }
+}
+
+/** The tabs' locks; plain http has none. */
+export function tabLocks(): Locks | undefined {
+  return tried(() => {
+    const locks = global<Navigator>('navigator')?.locks
+    return typeof locks?.request === 'function' ? (locks as unknown as Locks) : undefined
+  })
+}
+
+/** A channel between tabs, where there can be one. */
+export function openChannel(name: string): BroadcastChannel | undefined {
+  return tried(() => new (global<typeof BroadcastChannel>('BroadcastChannel')!)(name))
+}
+
+/** What the browser believes of the network; it may be wrong. */
+export function saysOffline(): boolean {
+  return tried(() => global<Navigator>('navigator')?.onLine) === false
+}
+
+/** Hears of the network from the browser; returns how to stop. */
+export function onNetwork(hear: (online: boolean) => void): () => void {
+  const [online, offline] = [() => hear(true), () => hear(false)]
+  tried(() => callable<typeof addEventListener>('addEventListener')?.('online', online))
+  tried(() => callable<typeof addEventListener>('addEventListener')?.('offline', offline))
+  return () => {
+    tried(() => callable<typeof removeEventListener>('removeEventListener')?.('online', online))
+    tried(() => callable<typeof removeEventListener>('removeEventListener')?.('offline', offline))
+  }
+}
+
+/** The end of a worker that talks to its page. */
+export function workerPort<Request, Reply>(): { listen(hear: (request: Request) => void): void; send(reply: Reply): void } {
+  const scope = globalThis as unknown as { onmessage: (event: { data: Request }) => void; postMessage(reply: Reply): void }
+  return { listen: (hear) => void (scope.onmessage = ({ data }) => hear(data)), send: (reply) => scope.postMessage(reply) }
+}
+
+/** Why this worker has no private file system, or `undefined` where it has one. */
+export async function whyNoPrivateFiles(waitMs: number): Promise<string | undefined> {
+  const storage = tried(() => global<Navigator>('navigator')?.storage)
+  if (typeof storage?.getDirectory !== 'function') return 'this page has no private file system: browsers give one to https and localhost alone'
+  try {
+    await within(waitMs, storage.getDirectory(), () => new Error('it does not answer'))
+    return undefined
+  } catch (error) {
+    return `the private file system is not for this page: ${error instanceof Error ? error.message : String(error)}`
+  }
+}
