@@ -93,7 +93,7 @@ export class HttpTransport implements Transport {
   }
 
   async push(mutations: Mutation[]): Promise<MutationResult[]> {
-    return this.#request('POST', '/sync/push', { mutations }, (body) => readPush(body, mutations), (body) => readRefusal(body, mutations))
+    return this.#request('POST', '/sync/push', { mutations }, (body) => readPush(body, mutations), (status, body) => readRefusal(status, body, mutations))
   }
 
   async contract(): Promise<unknown> {
@@ -194,7 +194,7 @@ export class HttpTransport implements Transport {
     try {
       const body: unknown = JSON.parse(text)
       if (typeof body === 'object' && body !== null) said = body
-      results = read?.(body) ?? []
+      results = read?.(status, body) ?? []
     } catch {
       // A body that is not ours says no more than its status.
     }
@@ -214,7 +214,7 @@ type Read<Answer> = (response: Response, patience: Patience) => Promise<Answer>
 type Answered<Answer> = { status: 200; value: Answer } | Refused
 
 /** Reads what the body of a refused push says of its mutations. */
-type ReadRefusal<Answer> = (body: unknown) => Answer & MutationResult[]
+type ReadRefusal<Answer> = (status: number, body: unknown) => Answer & MutationResult[]
 
 interface Refused {
   status: number

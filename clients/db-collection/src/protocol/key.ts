@@ -8,6 +8,12 @@ export function keyText(value: Json | undefined, type?: string): string {
   switch (type) {
     case 'boolean':
       return /^(true|t|1)$/i.test(text) ? 'true' : /^(false|f|0)$/i.test(text) ? 'false' : text
+    case 'smallint':
+    case 'integer':
+    case 'bigint':
+      return text.replace(/^(-?)0+(?=\d)/, '$1').replace(/^-0$/, '0')
+    case 'date':
+      return text.replace(/^([+-])(\d{4,6})(?=-)/, (_, sign: string, year: string) => sign + year.padStart(6, '0'))
     case 'uuid':
       return uuidText(text)
     case 'timestamptz':
@@ -74,20 +80,19 @@ function uuidText(text: string): string {
   return /^[0-9a-f]{32}$/.test(hex) ? hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5') : text
 }
 
-const INSTANT = /^(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(Z|[+-]\d\d(?::?\d\d)?)$/i
+const INSTANT = /^(\d{4}|[+-]\d{4,6})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(Z|[+-]\d\d(?::?\d\d)?)?$/i
 
-/** An instant in UTC with six digits of fraction; what is none, or lies beyond the year 9999, stays as it is. */
+/** An instant in UTC with six digits of fraction, a year beyond 9999 with a sign and six; what is none stays as it is. */
 function instantText(text: string): string {
-  const [, year, month, day, hour, minute, second, fraction = '', offset = ''] = INSTANT.exec(text) ?? []
+  const [, year, month, day, hour, minute, second, fraction = '', offset = 'Z'] = INSTANT.exec(text) ?? []
   if (year === undefined) return text
-  const [sign, hours = '0', minutes = '0'] = /z/i.test(offset) ? ['+'] : [offset[0], offset.slice(1, 3), offset.slice(3).replace(':', '') || '0']
+  const [sign, hours, minutes] = /z/i.test(offset) ? ['+', '0', '0'] : [offset[0], offset.slice(1, 3), offset.slice(3).replace(':', '') || '0']
   const shift = (Number(hours) * 60 + Number(minutes)) * (sign === '-' ? 1 : -1)
   const at = new Date(0)
   // Not `Date.UTC`: it takes the first hundred years for others.
   at.setUTCFullYear(Number(year), Number(month) - 1, Number(day))
   at.setUTCHours(Number(hour), Number(minute) + shift, Number(second))
-  const spelled = Number.isNaN(at.getTime()) ? '' : at.toISOString()
-  return spelled.length === 24 ? `${spelled.slice(0, 19)}.${fraction.slice(0, 6).padEnd(6, '0')}Z` : text
+  return Number.isNaN(at.getTime()) ? text : `${at.toISOString().slice(0, -5)}.${fraction.slice(0, 6).padEnd(6, '0')}Z`
 }
 
 /** RFC 3986: everything but the unreserved characters. */

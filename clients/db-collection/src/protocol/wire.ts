@@ -1,7 +1,6 @@
 // Wire 2 as this client reads it: the shapes of the wire protocol, and a door that lets nothing else in.
 import { countOf } from './number'
 
-
 /** What JSON can say. */
 export type Json = null | boolean | number | string | Json[] | { [name: string]: Json }
 
@@ -119,12 +118,8 @@ export function readPush(body: unknown, sent: readonly Mutation[]): MutationResu
   return results
 }
 
-/** What wire 1 says finally of one mutation, by code: the first that was not applied. */
+/** What wire 1 says finally of one mutation, by code, beside every 422: the first that was not applied. */
 const FINAL: Record<string, MutationResult['status']> = {
-  rejected: 'rejected',
-  invalid_args: 'rejected',
-  expired: 'rejected',
-  number_used: 'rejected',
   unknown_mutator: 'rejected',
   client_id_taken: 'forbidden',
   forbidden: 'forbidden',
@@ -132,15 +127,15 @@ const FINAL: Record<string, MutationResult['status']> = {
 }
 
 /** Reads the refusal of a push: in wire 2 the results before it, in wire 1 also what it is about. Empty when it says nothing of either. */
-export function readRefusal(body: unknown, sent: readonly Mutation[]): MutationResult[] {
+export function readRefusal(status: number, body: unknown, sent: readonly Mutation[]): MutationResult[] {
   const answer = object(body, 'a refusal is an object')
   if (answer['results'] !== undefined) return readResults(answer)
   const [results, [next]] = appliedOf(answer, sent)
   const { code, error } = answer
-  const status = typeof code === 'string' ? FINAL[code] : undefined
-  if (!next || !status) return results
+  const final = typeof code !== 'string' ? undefined : status === 422 ? 'rejected' : FINAL[code]
+  if (!next || !final) return results
   const last = answer['lastMutationId'] !== undefined && { lastMutationId: countOf(answer['lastMutationId']) }
-  return [...results, { clientMutationId: next.clientMutationId, status, code: code as string, ...(typeof error === 'string' && { error }), ...last }]
+  return [...results, { clientMutationId: next.clientMutationId, status: final, code: code as string, ...(typeof error === 'string' && { error }), ...last }]
 }
 
 function appliedOf(answer: Record<string, unknown>, sent: readonly Mutation[]): [results: MutationResult[], rest: Mutation[]] {
