@@ -29,7 +29,7 @@ pub use environment::SystemEnvironment;
 pub use http::{Server, service};
 // What a simulator needs in the place of HTTP.
 #[doc(hidden)]
-pub use http::push_body;
+pub use http::{Lines, push_body};
 pub use observe::{ConflictEvent, ErrorEvent, Observer, Observers, PullEvent, PushEvent, PushedMutation};
 pub use settings::{
     Cors, JwksSource, Mode, NatsSettings, RateLimit, Realtime, RealtimeSettings, Settings, SocketSettings,

@@ -1,6 +1,6 @@
 //! From the builder to a server: settings, schema, database, engine.
 
-use super::{DevToken, Nizhal, Seed, StartError, contract::guard, token};
+use super::{DevToken, Nizhal, StartError, builder::Seed, contract::guard, token};
 use crate::{
     auth::{Expected, Jwks, READ_KEYS_EVERY},
     contract::Contract,

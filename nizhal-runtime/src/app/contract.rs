@@ -1,6 +1,6 @@
 //! The guard: a contract that installed clients could not survive is not served by accident.
 
-use super::{Nizhal, StartError, verb::say};
+use super::{Nizhal, StartError, print::say};
 use crate::{
     contract::Contract,
     http::{Version, VersionGate},

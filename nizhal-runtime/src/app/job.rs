@@ -1,6 +1,6 @@
 //! The verb `jobs run-once`: what is due now, for cron.
 
-use super::{Nizhal, StartError, build::connect, verb::say};
+use super::{Nizhal, StartError, build::connect, print::say};
 use crate::{
     engine::Engine,
     hub::Hub,

@@ -1,21 +1,11 @@
 //! The `serve` verb: start, say where, serve, stop cleanly.
 
-use super::{Nizhal, StartError, build::Built, verb::say};
+use super::{DevToken, Nizhal, StartError, build::Built, print::say};
 use crate::{
     http::{Listening, Server},
     settings::{Mode, Settings},
 };
 use std::fmt::Write;
-
-/// A token that a development start signed.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct DevToken {
-    /// What `.dev_token` called it.
-    pub label: String,
-    /// The token.
-    pub token: String,
-}
 
 impl Nizhal {
     pub(super) async fn serve(mut self, settings: Settings) -> Result<(), StartError> {

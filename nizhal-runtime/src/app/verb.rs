@@ -4,6 +4,7 @@ use super::{
     Nizhal, StartError,
     build::{connect, provision},
     contract::FileVerb,
+    print::say,
 };
 use crate::contract::Contract;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -162,11 +163,6 @@ impl Nizhal {
             }
         }
     }
-}
-
-/// Prints a line; a reader that has gone away is no fault of ours.
-pub(super) fn say(text: &str) {
-    let _ = writeln!(io::stdout().lock(), "{text}");
 }
 
 /// Logs to stderr by `RUST_LOG`; ours from info and others' from warn by default.

@@ -11,8 +11,6 @@ use nizhal_core::{
     Principal, TableDesc,
     wire::{PullRequest, Wire},
 };
-use std::time::Duration;
-use tokio::{sync::mpsc, time::timeout};
 
 /// What is read from the database at a time.
 const ROOM: Room = Room { rows: 1_000, bytes: 1024 * 1024, whole_versions: true };
@@ -37,28 +35,21 @@ pub enum Line {
     },
 }
 
-/// Where lines go, and how long one may wait for the reader.
-#[derive(Clone, Debug)]
-pub struct Lines {
-    to: mpsc::Sender<Result<Line, PullError>>,
-    patience: Duration,
-}
+/// Who takes the lines of a pull.
+pub trait LineReader: Sync {
+    /// How long one line may wait for it, in seconds: for so long the snapshot is held between two statements.
+    fn patience_s(&self) -> u64;
 
-impl Lines {
-    /// Lines for the reader of this channel, which should be short: what is in it is in memory.
-    pub fn new(to: mpsc::Sender<Result<Line, PullError>>, patience: Duration) -> Self {
-        Self { to, patience }
-    }
-
-    async fn send(&self, line: Result<Line, PullError>) -> Result<(), PullError> {
-        let sending = timeout(self.patience, self.to.send(line)).await;
-        sending.map_err(|_| PullError::SlowReader)?.map_err(|_| PullError::ReaderGone)
-    }
+    /// Takes a line.
+    ///
+    /// # Errors
+    /// [`PullError::SlowReader`] when it waited too long, [`PullError::ReaderGone`] when nobody takes it.
+    fn take(&self, line: Result<Line, PullError>) -> impl Future<Output = Result<(), PullError>> + Send;
 }
 
 impl Engine {
     /// Answers a wire-2 pull with lines; a failure is the last of them, unless the reader is the cause.
-    pub async fn pull_lines(&self, principal: &Principal, request: &PullRequest, lines: &Lines) {
+    pub async fn pull_lines(&self, principal: &Principal, request: &PullRequest, lines: &impl LineReader) {
         let failure = match self.send_lines(principal, request, lines).await {
             Ok(()) => return,
             Err(failure) => failure,
@@ -70,12 +61,12 @@ impl Engine {
         tracing::warn!(error = &failure as &dyn std::error::Error, "a streamed pull ended early");
         if let PullError::Store(_) | PullError::TooManyBuckets(_) = failure {
             // The snapshot is gone; a reader that does not want to know is left alone.
-            let _ = lines.send(Err(failure)).await;
+            let _ = lines.take(Err(failure)).await;
         }
     }
 
     /// Sends all that is left in lanes that need no tombstones, as first syncs do; true when other lanes have more.
-    async fn rest(&self, begun: &mut Begun<'_>, lines: &Lines, rows: &mut usize) -> Result<bool, PullError> {
+    async fn rest(&self, begun: &mut Begun<'_>, lines: &impl LineReader, rows: &mut usize) -> Result<bool, PullError> {
         let horizon = begun.snapshot.clock().horizon;
         let head = |table: &&'static TableDesc| {
             let mut head = Vec::new();
@@ -88,7 +79,7 @@ impl Engine {
             let sent = begun.snapshot.rest(&read, &heads, async |mut line: Vec<u8>, count: usize| {
                 *rows += count;
                 page::end_line(&mut line);
-                lines.send(Ok(Line::Rows(line))).await
+                lines.take(Ok(Line::Rows(line))).await
             });
             if sent.await? {
                 lane.position = Position::after(horizon);
@@ -98,8 +89,13 @@ impl Engine {
         Ok(begun.lanes.iter().any(|lane| !lane.is_done(horizon)))
     }
 
-    async fn send_lines(&self, principal: &Principal, request: &PullRequest, lines: &Lines) -> Result<(), PullError> {
-        let hold_s = Some(lines.patience.as_secs() + SLACK_S);
+    async fn send_lines(
+        &self,
+        principal: &Principal,
+        request: &PullRequest,
+        lines: &impl LineReader,
+    ) -> Result<(), PullError> {
+        let hold_s = Some(lines.patience_s() + SLACK_S);
         let asked = Asked { principal, max_buckets: self.max_buckets, wire: Wire::Two, request, hold_s };
         let (mut all, mut page) = (self.page(), self.page());
         let (mut begun, mut has_more) = self.begin(asked, ROOM, &mut page).await?;
@@ -108,7 +104,7 @@ impl Engine {
             // What was read with the cursor comes first.
             rows += page.row_count();
             for line in page.lines() {
-                lines.send(Ok(Line::Rows(line))).await?;
+                lines.take(Ok(Line::Rows(line))).await?;
             }
             all.take_gone(&mut page);
             page = self.page();
@@ -120,7 +116,7 @@ impl Engine {
         loop {
             rows += page.row_count();
             for line in page.lines() {
-                lines.send(Ok(Line::Rows(line))).await?;
+                lines.take(Ok(Line::Rows(line))).await?;
             }
             // In one snapshot a row that some page shows is gone from none: all the actor's buckets are asked.
             all.take_gone(&mut page);
@@ -132,16 +128,21 @@ impl Engine {
         }
         let ending = self.end(begun, has_more).await?;
         let reset = ending.reset;
-        lines.send(Ok(Line::Last { line: all.last_line(ending), reset, rows })).await
+        lines.take(Ok(Line::Last { line: all.last_line(ending), reset, rows })).await
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{self, Claims};
+    use crate::{
+        Lines,
+        testing::{self, Claims},
+    };
     use nizhal_core::wire::CursorText;
     use sea_orm::ConnectionTrait as _;
+    use std::time::Duration;
+    use tokio::sync::mpsc;
 
     #[actix_web::test]
     async fn inv05_a_reader_that_takes_nothing_is_left_without_the_last_line() {

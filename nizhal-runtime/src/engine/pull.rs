@@ -1,7 +1,7 @@
 //! A pull: the cursor against the buckets of now, then each lane's changes up to the horizon.
 
 use super::{
-    Engine, Keys, PullError, PullPage,
+    Engine, Keys, PullError,
     cursor::{Cursor, Decoded, Lane},
     lane::{Asked, Room, ask, cover, keep_rows_still_shown, merge, read},
     page::{Ending, Page},
@@ -29,6 +29,17 @@ const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
 const MAX_LANES: usize = 8;
 /// How long a snapshot that is asked a second time may stay open.
 const SECOND_LOOK_S: u64 = 15;
+
+/// One answer of a pull: the JSON body, ready to send.
+#[derive(Debug)]
+pub struct PullPage {
+    /// The response body.
+    pub body: Vec<u8>,
+    /// Whether it carries `cursorReset`.
+    pub reset: bool,
+    /// How many live rows are in it.
+    pub rows: usize,
+}
 
 impl Engine {
     /// Answers a pull with one page.

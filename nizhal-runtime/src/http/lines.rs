@@ -2,7 +2,7 @@
 
 use super::{error::HttpError, gzip::Packer};
 use crate::{
-    engine::{Line, Lines, PullError},
+    engine::{Line, LineReader, PullError},
     http::Server,
     observe::PullEvent,
 };
@@ -15,13 +15,38 @@ use actix_web::{
 use futures_util::{Stream, stream};
 use nizhal_core::{Principal, wire::PullRequest};
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 
 const NDJSON: &str = "application/x-ndjson";
 /// How long a slow reader may hold the snapshot for each line.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Lines that are ready while one is being sent.
 const READY: usize = 1;
+
+/// Where a pull's lines go, and how long one may wait for the reader.
+#[derive(Clone, Debug)]
+pub struct Lines {
+    to: mpsc::Sender<Result<Line, PullError>>,
+    patience: Duration,
+}
+
+impl Lines {
+    /// Lines for the reader of this channel, which should be short: what is in it is in memory.
+    pub fn new(to: mpsc::Sender<Result<Line, PullError>>, patience: Duration) -> Self {
+        Self { to, patience }
+    }
+}
+
+impl LineReader for Lines {
+    fn patience_s(&self) -> u64 {
+        self.patience.as_secs()
+    }
+
+    async fn take(&self, line: Result<Line, PullError>) -> Result<(), PullError> {
+        let sending = timeout(self.patience, self.to.send(line)).await;
+        sending.map_err(|_| PullError::SlowReader)?.map_err(|_| PullError::ReaderGone)
+    }
+}
 
 /// Whether the client asks for lines.
 pub(super) fn asked(request: &HttpRequest) -> bool {

@@ -27,6 +27,7 @@ mod stream;
 mod wire;
 
 pub(crate) use gate::{Version, VersionError, VersionGate};
+pub use lines::Lines;
 pub use listen::block_on;
 pub(crate) use listen::{ListenError, Listening};
 pub use outcome::push_body;

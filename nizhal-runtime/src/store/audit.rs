@@ -4,22 +4,9 @@
 //! entry has a place of its own in the order of commits and a reader that pages by version skips nothing. A job's entry rides in
 //! the statement that ends it on Postgres; on SQLite a trigger files an entry's buckets.
 
-use super::{Claim, Store, StoreError, Touched, WriteTx, sql::Dialect};
+use super::{Claim, Store, StoreError, Touched, WriteTx, ddl::BUCKET_KEY, settings::Audit, sql::Dialect};
 use sea_orm::{ConnectionTrait, Statement, Value};
 use std::{collections::BTreeSet, sync::atomic::Ordering::Relaxed};
-
-/// Whether entries are written, and with what.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Audit {
-    /// None are.
-    #[default]
-    Off,
-    /// One for each mutation and job.
-    On {
-        /// Whether a mutation's arguments are kept.
-        args: bool,
-    },
-}
 
 /// An entry to be written.
 pub(super) struct NewEntry<'a> {
@@ -88,13 +75,6 @@ impl<'a> NewEntry<'a> {
 fn in_json(names: &impl serde::Serialize) -> String {
     serde_json::json!(names).to_string()
 }
-
-/// What a bucket is looked up by: short enough for an index, whatever the name.
-pub(super) const BUCKET_KEY: &str = "substr(bucket, 1, 500)";
-
-/// The trigger that files an entry's buckets on SQLite.
-pub(super) const FILE_BUCKETS: &str = "after insert on _nizhal_audit begin\n  insert into _nizhal_audit_buckets \
-    (bucket, version, n) select value, new.version, new.n from json_each(new.buckets);\nend";
 
 /// The columns of an entry but for its place.
 const COLUMNS: &str = "kind, actor, id, client_id, mutation_id, name, status, buckets, tables, args";

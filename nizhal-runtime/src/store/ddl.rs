@@ -1,12 +1,15 @@
 //! `create table` and `create index`, for users' tables and the engine's, in both dialects.
 
 use super::{
-    StoreError, audit, field,
+    StoreError, field,
     sql::{DELETED_AT, Dialect, UPDATED_AT, VERSION, literal, quote, stamped},
     text,
 };
 use crate::schema::Schema;
 use nizhal_core::{ColumnDefault, ColumnDesc, MemberFilter, ParamSource, SqlType, TableDesc, sql::sqlite_column};
+
+/// What a bucket is looked up by: short enough for an index, whatever the name.
+pub(super) const BUCKET_KEY: &str = "substr(bucket, 1, 500)";
 
 /// The engine's own tables, each with its `create` statement.
 pub(crate) fn engine_tables(dialect: Dialect) -> Vec<(&'static str, String)> {
@@ -283,7 +286,7 @@ pub(crate) fn indexes(dialect: Dialect, schema: &Schema) -> Vec<Index> {
     all.push(own("_nizhal_mutations", &["client_id", "mutation_id"]));
     all.push(own("_nizhal_audit", &["actor", "version", "n"]));
     all.push(own("_nizhal_audit", &["at"]));
-    let filed = format!("\"_nizhal_audit_buckets\" ({}, version, n)", audit::BUCKET_KEY);
+    let filed = format!("\"_nizhal_audit_buckets\" ({}, version, n)", BUCKET_KEY);
     all.push(Index { unique: false, definition: filed });
     // What waits, by when it is due; and one of a key among those that wait.
     let due = "\"_nizhal_jobs\" (run_at) where status <> 'dead'";

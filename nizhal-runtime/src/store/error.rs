@@ -1,11 +1,12 @@
 //! What can go wrong with a database, sorted by what the caller can do about it.
 
-use super::{
-    fault::{Fault, fault},
-    postgres::MIXES,
-};
+use super::fault::{Fault, fault};
 use sea_orm::{DbErr, RuntimeErr};
 use std::sync::Arc;
+
+/// What to do where prepared statements get mixed up.
+pub(super) const MIXES: &str = "the pooler that DATABASE_URL leads to mixes up the prepared statements of its clients: set \
+    max_prepared_statements = 200 there (pgbouncer from 1.21 on), or let DATABASE_URL lead to the database itself";
 
 /// Why the database did not do what it was asked.
 #[derive(Debug, thiserror::Error)]

@@ -1,6 +1,10 @@
 //! How the database does: how far its horizon lags and who holds it back, and how busy the pool is.
 
-use super::{Backend, Store, StoreError, postgres};
+use super::{
+    StoreError,
+    database::{Backend, Store},
+    postgres,
+};
 use sea_orm::{ConnectionTrait, Statement};
 
 /// Where deliveries stand.

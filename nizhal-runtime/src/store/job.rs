@@ -4,7 +4,13 @@
 //! holds the row locked until it ends; a `running` row that nobody holds is one whose server died, and `run_at` says from when on
 //! it may be taken again. Success deletes the row in the handler's own transaction.
 
-use super::{Audit, Backend, Store, StoreError, Touched, WriteTx, audit::NewEntry, sql::Dialect};
+use super::{
+    StoreError, Touched, WriteTx,
+    audit::NewEntry,
+    database::{Backend, Store},
+    settings::Audit,
+    sql::Dialect,
+};
 use nizhal_core::{DateTimeUtc, NewJob};
 use sea_orm::{ConnectionTrait, Statement, Value};
 

@@ -1,6 +1,11 @@
 //! What is heard from the database: writes that this process did not make, and what other servers tell.
 
-use super::{Backend, Store, StoreError, note, postgres::SOMETHING};
+use super::{
+    StoreError,
+    database::{Backend, Store},
+    note,
+    postgres::SOMETHING,
+};
 use nizhal_core::Bucket;
 use sea_orm::{DbErr, RuntimeErr};
 use sha2::{Digest, Sha256};

@@ -1,6 +1,11 @@
 //! Where a pull reads: one moment of the database, whichever it is.
 
-use super::{Ask, Backend, Clock, Glance, LaneRead, Store, StoreError, answer::Answer, postgres, sqlite};
+use super::{
+    Ask, Clock, Glance, LaneRead, StoreError,
+    answer::Answer,
+    database::{Backend, Store},
+    postgres, sqlite,
+};
 use std::sync::Arc;
 
 impl Store {

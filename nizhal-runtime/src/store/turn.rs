@@ -1,6 +1,10 @@
 //! A push's transaction: its own on Postgres, shared with whoever waits on SQLite.
 
-use super::{Backend, Store, StoreError, sqlite};
+use super::{
+    StoreError,
+    database::{Backend, Store},
+    sqlite,
+};
 use sea_orm::{DatabaseTransaction, TransactionTrait};
 
 /// What ends a transaction of [`Store::begin_push`].

@@ -1,11 +1,14 @@
 //! The statements of a push; one text for both databases.
 
 use super::{
-    Audit, Store, StoreError,
+    database::Store,
+    error::StoreError,
     field::{self, Conflict},
     note::{self, Touched},
-    read::Frame,
+    read::{Frame, ScopeArg},
+    settings::Audit,
     sql::Dialect,
+    sqlite,
 };
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Statement, Value};
 
@@ -100,8 +103,15 @@ pub struct WriteTx<'a> {
     store: &'a Store,
 }
 
+impl Store {
+    /// The engine's statements on a transaction of [`begin`](Self::begin).
+    pub fn on<'a>(&'a self, tx: &'a DatabaseTransaction) -> WriteTx<'a> {
+        WriteTx::new(tx, self)
+    }
+}
+
 impl<'a> WriteTx<'a> {
-    pub(super) fn new(tx: &'a DatabaseTransaction, store: &'a Store) -> Self {
+    fn new(tx: &'a DatabaseTransaction, store: &'a Store) -> Self {
         Self { tx, store }
     }
 
@@ -230,7 +240,7 @@ impl<'a> WriteTx<'a> {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn frame(&self, args: &[super::read::ScopeArg]) -> Result<Frame, StoreError> {
+    pub async fn frame(&self, args: &[ScopeArg]) -> Result<Frame, StoreError> {
         let values = args.iter().map(|arg| self.store.scope_value(arg));
         let mut frame = Frame::default();
         for row in self.all(&self.store.scope_sql().sql, values).await? {
@@ -247,7 +257,7 @@ impl<'a> WriteTx<'a> {
     pub async fn finish(&self) -> Result<(), StoreError> {
         match self.dialect() {
             Dialect::Postgres => Ok(()),
-            Dialect::Sqlite => super::sqlite::settled(self.tx).await,
+            Dialect::Sqlite => sqlite::settled(self.tx).await,
         }
     }
 

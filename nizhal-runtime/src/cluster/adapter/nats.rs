@@ -1,8 +1,8 @@
 //! The adapter over NATS, for many servers. Core NATS: what is said while a connection is away is lost, and healed by a pull.
 
-use super::{Adapter, AdapterError, Ear};
+use super::{Adapter, AdapterError, Ear, error::NatsError};
 use crate::{settings::NatsSettings, store::Heard};
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr, Subscriber};
+use async_nats::{Client, ConnectOptions, Event, ServerAddr, Subscriber};
 use futures_util::{StreamExt, future::BoxFuture};
 use nizhal_core::bucket::percent_decode;
 use std::{
@@ -20,43 +20,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const PING_EVERY: Duration = Duration::from_secs(5);
 /// The most bytes of one message, where the server allows as many.
 const ROOM: usize = 256 * 1024;
-
-/// What went wrong with NATS.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum NatsError {
-    #[error("{0} does not read (NIZHAL_NATS_CREDENTIALS)")]
-    Credentials(String, #[source] std::io::Error),
-    #[error("{0} does not read (NIZHAL_NATS_CA)")]
-    Ca(String, #[source] std::io::Error),
-    #[error("the NATS server's address does not read (NIZHAL_NATS_URL)")]
-    Address(#[source] std::io::Error),
-    #[error("the NATS server cannot be reached (NIZHAL_NATS_URL)")]
-    Connect(#[source] async_nats::ConnectError),
-    #[error(
-        "the NATS server does not let us in: it wants another token, or user and password (NIZHAL_NATS_URL), or another \
-         .creds file (NIZHAL_NATS_CREDENTIALS)"
-    )]
-    Refused(#[source] async_nats::ConnectError),
-    #[error("the subject cannot be subscribed to")]
-    Subscribe(#[from] async_nats::SubscribeError),
-    #[error("a message was not taken")]
-    Publish(#[from] async_nats::PublishError),
-    #[error("the messages did not go out")]
-    Flush(#[source] async_nats::client::FlushError),
-    #[error("{0}")]
-    Said(String),
-    #[error("there is no connection")]
-    Away,
-}
-
-impl From<async_nats::ConnectError> for NatsError {
-    fn from(error: async_nats::ConnectError) -> Self {
-        match error.kind() {
-            ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => Self::Refused(error),
-            _ => Self::Connect(error),
-        }
-    }
-}
 
 /// Several servers on one NATS server or cluster.
 pub(crate) struct Nats {

@@ -1,10 +1,13 @@
 //! One mutation: in one transaction of its own, applied exactly once, answered the same for ever.
 
 use super::{
-    Engine, Ids, PushFailure, numbered,
+    reply::{Ids, PushFailure, numbered},
     run::{Ran, Run},
 };
-use crate::store::{Claim, Conflict, Fault, Record, Settle, Settled, StoreError, Stored, Touched, Written, fault};
+use crate::{
+    engine::Engine,
+    store::{Claim, Conflict, Fault, Record, Settle, Settled, StoreError, Stored, Touched, Written, fault},
+};
 use nizhal_core::{
     Hlc, NewJob, Principal,
     wire::{Mutation, Wire},

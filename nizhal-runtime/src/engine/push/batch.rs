@@ -7,12 +7,14 @@
 //! the mutations are taken one at a time. Nothing is answered or pinged before the commit, so a crash leaves all or none.
 
 use super::{
-    Engine, PushFailure, Verdict,
     attempt::{claim_of, ids_of, refused},
-    numbered,
+    reply::{PushFailure, Verdict, numbered},
     run::{Ran, Run},
 };
-use crate::store::{Claim, Record, Settle, StoreError, Written};
+use crate::{
+    engine::Engine,
+    store::{Claim, Record, Settle, StoreError, Written},
+};
 use chrono::TimeDelta;
 use nizhal_core::{
     MutatorEntry, NewJob, Principal,

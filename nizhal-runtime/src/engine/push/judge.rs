@@ -1,7 +1,10 @@
 //! What a database's error makes of a mutation: whether it is refused for good, and what its device and the log hear of it.
 
-use super::{Engine, PushFailure};
-use crate::store::{Fault, StoreError, Violation, fault};
+use super::reply::PushFailure;
+use crate::{
+    engine::Engine,
+    store::{Fault, StoreError, Violation, fault},
+};
 
 /// What a device hears of data that the database refuses.
 const REFUSED: &str = "the data breaks a constraint of the database";

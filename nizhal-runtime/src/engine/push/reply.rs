@@ -1,6 +1,5 @@
 //! What a push says: an answer for each mutation, from which both wires read theirs.
 
-use super::numbered;
 use crate::store::StoreError;
 use nizhal_core::wire::{Mutation, Wire};
 
@@ -144,4 +143,9 @@ impl PushFailure {
             | Self::Internal(_) => false,
         }
     }
+}
+
+/// The mutation's place in its client's sequence; only places from 1 count.
+pub(super) fn numbered(mutation: &Mutation) -> Option<i64> {
+    mutation.mutation_id.filter(|id| *id >= 1)
 }

@@ -1,7 +1,8 @@
 //! A mutator's run on a transaction, what its outcome means, and whether what it wrote was its actor's to write.
 
-use super::{Engine, PushFailure};
+use super::reply::PushFailure;
 use crate::{
+    engine::Engine,
     observe::ConflictEvent,
     scope::Choices,
     store::{Conflict, Counters, Record, Settled, StoreError, Touched},

@@ -3,14 +3,11 @@
 //! Such a pooler hands each statement to whichever connection is free, so statements that are prepared once and run by name must be
 //! kept apart by the pooler. One that does not may run another client's statement in place of ours; the start refuses it.
 
-use crate::store::StoreError;
+use crate::store::error::{MIXES, StoreError};
 use sea_orm::{DbErr, RuntimeErr};
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use std::{sync::Arc, time::Duration};
 
-/// What to do where prepared statements get mixed up.
-pub(in crate::store) const MIXES: &str = "the pooler that DATABASE_URL leads to mixes up the prepared statements of its clients: set \
-    max_prepared_statements = 200 there (pgbouncer from 1.21 on), or let DATABASE_URL lead to the database itself";
 /// What to do where the connection's settings are refused.
 const REFUSES: &str = "the pooler that DATABASE_URL leads to refuses the settings of Nizhal's connections: set \
     ignore_startup_parameters = options there";

@@ -2,7 +2,6 @@
 
 use super::{
     PostgresStore, encode,
-    rest::RestSql,
     statement::{KEY_PARTS, PullSql, kind},
 };
 use crate::store::{
@@ -32,6 +31,13 @@ enum On {
     Each(Option<PoolConnection<Postgres>>),
     /// All in one moment.
     Held(Transaction<'static, Postgres>),
+}
+
+impl PostgresStore {
+    /// Where a pull reads.
+    pub(in crate::store) async fn snapshot(&self, glance: Option<Glance<'_>>) -> Result<Snapshot<'_>, StoreError> {
+        Snapshot::open(self, glance).await
+    }
 }
 
 impl<'a> Snapshot<'a> {
@@ -87,8 +93,19 @@ impl<'a> Snapshot<'a> {
         }
     }
 
-    pub(super) fn rest_sql(&self) -> &'a RestSql {
-        &self.store.rest
+    /// Gives every row that is left in a lane that needs no tombstones, as [`RestSql::stream`] says.
+    pub(crate) async fn rest<E: From<StoreError>>(
+        &mut self,
+        lane: &LaneRead<'_>,
+        heads: &[Vec<u8>],
+        give: impl AsyncFnMut(Vec<u8>, usize) -> Result<(), E>,
+    ) -> Result<bool, E> {
+        let (horizon, sql) = (self.clock.horizon, &self.store.rest);
+        if sql.is_empty() {
+            return Ok(false);
+        }
+        sql.stream(self.connection().await?, horizon, lane, heads, give).await?;
+        Ok(true)
     }
 
     /// All that an answer says; nothing behind the frame where a glance gave it.

@@ -7,7 +7,6 @@
 
 use super::{
     encode,
-    pull::Snapshot,
     statement::{KEY_PARTS, before, in_bucket},
 };
 use crate::schema::Schema;
@@ -102,26 +101,28 @@ fn declare(name: &str, rule: &Rule, synced: &RuleTable) -> String {
     format!("declare {name} no scroll cursor for {select}")
 }
 
-impl Snapshot<'_> {
+impl RestSql {
+    /// Whether there are no statements, because rows could come twice.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Gives every row that is left in a lane that needs no tombstones: a line's worth of JSON objects with commas between,
-    /// after what their slot's lines begin with, and how many. False, and nothing is given, where rows could come twice.
-    pub(crate) async fn rest<E: From<StoreError>>(
-        &mut self,
+    /// after what their slot's lines begin with, and how many.
+    pub(super) async fn stream<E: From<StoreError>>(
+        &self,
+        db: &mut PgConnection,
+        horizon: i64,
         lane: &LaneRead<'_>,
         heads: &[Vec<u8>],
         mut give: impl AsyncFnMut(Vec<u8>, usize) -> Result<(), E>,
-    ) -> Result<bool, E> {
-        let (horizon, sql) = (self.clock().horizon, self.rest_sql());
-        if sql.0.is_empty() {
-            return Ok(false);
-        }
-        let db = self.connection().await?;
+    ) -> Result<(), E> {
         // While it waits for the reader the statement waits too; the reader's patience bounds that.
         sqlx::raw_sql("set local statement_timeout = 0").execute(&mut *db).await.map_err(StoreError::from)?;
-        for table in &sql.0 {
+        for table in &self.0 {
             table.rest(db, horizon, lane, &heads[table.slot], &mut give).await?;
         }
-        Ok(true)
+        Ok(())
     }
 }
 

@@ -4,7 +4,10 @@
 //! rows advances the clock. The stamp is itself an update; it ends the recursion by changing the version, or by matching
 //! no row when the row has this transaction's version already.
 
-use super::field;
+use super::{
+    field,
+    txn::{NOW, TIME},
+};
 use crate::store::{
     field::merges,
     note,
@@ -13,8 +16,6 @@ use crate::store::{
 use nizhal_core::{Rule, RuleTable, TableDesc};
 
 const DIALECT: Dialect = Dialect::Sqlite;
-pub(super) const NOW: &str = "coalesce((select txn from _nizhal_control), (select clock from _nizhal_control))";
-pub(super) const TIME: &str = "strftime('%Y-%m-%dT%H:%M:%f', 'now') || '+00:00'";
 
 /// The bodies of a table's triggers: what follows `create trigger <name>`.
 pub(super) fn triggers(table: &TableDesc, rules: &[Rule]) -> [(&'static str, String); 3] {

@@ -3,7 +3,7 @@
 //! SQLite's triggers cannot change the row that fires them, so the merge is an update of its own, after the user's. It takes the
 //! version through its negative, so that it always changes it: that is how the update trigger knows its own work.
 
-use super::capture::{NOW, TIME};
+use super::txn::{NOW, TIME};
 use crate::store::{
     field::{self, BASE, META, NOBODY, SIGN},
     sql::{DELETED_AT, Dialect, VERSION, literal, quote},

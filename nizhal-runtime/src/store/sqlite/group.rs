@@ -6,6 +6,7 @@
 //! wait behind waits for those alone that came before its own end. What goes wrong in a turn is rolled back to its savepoint; when
 //! the transaction itself is lost, all in it are told to try again.
 
+use super::txn::settled;
 use crate::store::StoreError;
 use sea_orm::{DatabaseTransaction, TransactionTrait};
 use tokio::sync::{Mutex, MutexGuard, oneshot};
@@ -90,7 +91,7 @@ impl Turn<'_> {
 
 impl Open {
     async fn commit(self) -> Result<(), StoreError> {
-        super::settled(&self.tx).await?;
+        settled(&self.tx).await?;
         self.tx.commit().await?;
         for done in self.done {
             // Who does not wait any more has no need to know.

@@ -3,7 +3,7 @@
 use super::capture;
 use crate::schema::Schema;
 use crate::store::{
-    StoreError, audit, check,
+    StoreError, check,
     ddl::{self, Seed},
     note, rules,
     sql::{Dialect, UPDATED_AT, literal, quote, stamped},
@@ -13,6 +13,14 @@ use sqlx::{Row, SqliteConnection};
 use std::collections::{BTreeMap, BTreeSet};
 
 const DIALECT: Dialect = Dialect::Sqlite;
+
+/// Where the database lives: a file moves without a trace, so there is nothing to compare. Each time that it is opened is a life of
+/// its own, and has a name that was never used before.
+pub(super) const HOME: &str = "file";
+
+/// The trigger that files an entry's buckets on SQLite.
+const FILE_BUCKETS: &str = "after insert on _nizhal_audit begin\n  insert into _nizhal_audit_buckets \
+    (bucket, version, n) select value, new.version, new.n from json_each(new.buckets);\nend";
 
 /// The statements that make the file fit the schema; none when it does. `seed` is used when there is no control row yet.
 pub(super) async fn plan(db: &mut SqliteConnection, schema: &Schema, seed: &Seed) -> Result<Vec<String>, StoreError> {
@@ -41,7 +49,7 @@ pub(super) async fn plan(db: &mut SqliteConnection, schema: &Schema, seed: &Seed
         }
     }
     if !has_epoch {
-        plan.push(seed.insert(&literal(super::HOME)));
+        plan.push(seed.insert(&literal(HOME)));
     }
     let synced = schema.synced();
     let mut backfill = Vec::new();
@@ -115,7 +123,7 @@ fn missing_columns(
 }
 
 fn triggers(schema: &Schema, made: &BTreeSet<String>, plan: &mut Vec<String>) {
-    let mut wanted = vec![(stamped("_nizhal_file", audit::FILE_BUCKETS), audit::FILE_BUCKETS.to_owned())];
+    let mut wanted = vec![(stamped("_nizhal_file", FILE_BUCKETS), FILE_BUCKETS.to_owned())];
     for table in schema.synced() {
         for (verb, body) in capture::triggers(table, schema.rules()) {
             let name = stamped(&format!("_nizhal_{verb}"), &format!("{}\n{body}", table.name));

@@ -231,7 +231,7 @@ pub(super) fn bind<'q>(
 mod tests {
     use super::*;
     use crate::{
-        store::{Backend, Store, StoreSettings},
+        store::{Store, StoreSettings, database::Backend},
         testing,
     };
 

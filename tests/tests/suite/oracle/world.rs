@@ -10,8 +10,8 @@ use super::{
     shape::{Actor, STAMP_AT},
 };
 use nizhal::{
-    Principal,
-    engine::{Engine, Line, Lines},
+    Lines, Principal,
+    engine::{Engine, Line},
     schema::Schema,
     store::{Store, StoreSettings},
     wire::{CursorText, PullRequest, Wire},

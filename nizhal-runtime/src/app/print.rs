@@ -1,0 +1,8 @@
+//! What a verb prints.
+
+use std::io::{self, Write};
+
+/// Prints a line; a reader that has gone away is no fault of ours.
+pub(super) fn say(text: &str) {
+    let _ = writeln!(io::stdout().lock(), "{text}");
+}

@@ -1,0 +1,142 @@
+//! The engine's state: one app over one store, and what it has learnt of it.
+
+use super::{ScopeError, guess::Guess, page};
+use crate::{
+    environment::Environment,
+    hub::Hub,
+    observe::Observers,
+    schema::Schema,
+    scope::{self, Choices},
+    settings::MAX_BUCKETS,
+    store::{Store, StoreError},
+};
+use nizhal_core::{Bucket, HlcClock, NodeId, Principal, TableDesc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex},
+};
+use tokio::sync::Notify;
+
+/// One app's engine over one store.
+pub struct Engine {
+    pub(crate) schema: Arc<Schema>,
+    pub(crate) store: Store,
+    pub(crate) hub: Hub,
+    pub(crate) environment: Arc<dyn Environment>,
+    pub(crate) hlc: Mutex<HlcClock>,
+    pub(in crate::engine) observers: Observers,
+    pub(in crate::engine) max_buckets: usize,
+    /// Wakes a worker of this process.
+    pub(crate) job_wake: Notify,
+    /// The synced tables; a table's place is its slot.
+    pub(in crate::engine) tables: Vec<&'static TableDesc>,
+    /// Whether a row of it may come twice in an answer; by slot.
+    pub(in crate::engine) repeats: Vec<bool>,
+    /// Whether the stamps of mutations matter to some table.
+    pub(in crate::engine) merges_columns: bool,
+    /// Whether answers name the constraint that a mutation broke.
+    pub(in crate::engine) names_violations: bool,
+    /// Changes when the rules do.
+    pub(in crate::engine) fingerprint: String,
+    /// The same of each rule, by name.
+    pub(in crate::engine) rules: BTreeMap<String, String>,
+    /// The epoch and the secret that were read last; each answer shows whether they still hold.
+    pub(in crate::engine) keys: Mutex<Keys>,
+    /// Whether the next pull will find something new.
+    pub(in crate::engine) guess: Mutex<Guess>,
+}
+
+/// What cursors are read by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Keys {
+    pub(crate) epoch: String,
+    pub(crate) secret: String,
+}
+
+impl Engine {
+    /// An engine over a provisioned store.
+    pub fn new(schema: Arc<Schema>, store: Store, hub: Hub, environment: Arc<dyn Environment>, node: NodeId) -> Self {
+        let (tables, fingerprint, rules) = (schema.synced(), schema.fingerprint(), schema.fingerprints());
+        let (repeats, merges_columns) = (page::repeats(&tables, schema.rules()), schema.merges_columns());
+        let (hlc, job_wake) = (Mutex::new(HlcClock::new(node)), Notify::new());
+        let (observers, max_buckets) = (Observers::default(), MAX_BUCKETS);
+        Self {
+            schema,
+            store,
+            hub,
+            environment,
+            hlc,
+            observers,
+            max_buckets,
+            job_wake,
+            tables,
+            repeats,
+            merges_columns,
+            names_violations: false,
+            fingerprint,
+            rules,
+            keys: Mutex::default(),
+            guess: Mutex::default(),
+        }
+    }
+
+    /// The same, with these observers.
+    #[must_use]
+    pub fn with_observers(mut self, observers: Observers) -> Self {
+        self.observers = observers;
+        self
+    }
+
+    /// The same, where an actor may hold so many buckets.
+    #[must_use]
+    pub fn with_max_buckets(mut self, most: usize) -> Self {
+        self.max_buckets = most;
+        self
+    }
+
+    /// The same, where answers name the constraint that a mutation broke, its column and its table, as in development they may.
+    #[must_use]
+    pub fn with_named_violations(mut self, named: bool) -> Self {
+        self.names_violations = named;
+        self
+    }
+
+    /// Who hears of what happens.
+    pub fn observers(&self) -> &Observers {
+        &self.observers
+    }
+
+    /// The actor's buckets now.
+    ///
+    /// # Errors
+    /// When the database fails, or there are too many.
+    pub async fn scope(&self, principal: &Principal) -> Result<BTreeSet<Bucket>, ScopeError> {
+        let frame = self.store.frame(principal).await?;
+        Ok(Choices::new(&self.schema, principal, &frame.members).buckets(self.max_buckets)?)
+    }
+
+    /// Whether the database is still provisioned for the rules that this server knows. Another server may have changed them:
+    /// triggers then note other buckets than ours, and exits of our rules go unnoticed.
+    pub(in crate::engine) fn same_rules(&self, rules: &str) -> Result<(), StoreError> {
+        if rules == self.fingerprint { Ok(()) } else { Err(StoreError::OtherRules) }
+    }
+
+    /// All of the actor's claims that its buckets depend on: who has the same ones holds the same buckets.
+    pub(crate) fn scope_key(&self, principal: &Principal) -> Vec<Option<String>> {
+        scope::key(&self.schema, principal)
+    }
+
+    /// The keys under which changes of the actor's memberships are pinged.
+    pub(crate) fn memberships(&self, principal: &Principal) -> Vec<Bucket> {
+        scope::memberships(&self.schema, principal)
+    }
+
+    /// Whether the database answers and is provisioned.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ready(&self) -> Result<(), StoreError> {
+        // Taking it asks for the clock, so it fails where they are absent.
+        self.store.snapshot().await?.close().await
+    }
+}

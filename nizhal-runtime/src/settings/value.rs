@@ -1,0 +1,56 @@
+//! The values of settings that are more than a number or a text.
+
+use std::{num::NonZeroU32, path::PathBuf, time::Duration};
+
+/// The most buckets of an actor, unless the app says otherwise.
+pub const MAX_BUCKETS: usize = 10_000;
+
+/// Where the server runs: decides what it may do by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Provisions and seeds at start, and makes a secret of its own when none is given.
+    #[default]
+    Development,
+    /// Touches no schema at start and refuses to run without a secret.
+    Production,
+}
+
+impl Mode {
+    /// The name that `NIZHAL_ENV` uses.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Development => "development",
+            Self::Production => "production",
+        }
+    }
+}
+
+/// How many requests one actor may make in a period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// The requests.
+    pub requests: NonZeroU32,
+    /// The period.
+    pub period: Duration,
+}
+
+/// Which origins a browser may call from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Cors {
+    /// None but the server's own.
+    #[default]
+    Off,
+    /// Any.
+    Any,
+    /// These.
+    Origins(Vec<String>),
+}
+
+/// Where a set of public keys is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JwksSource {
+    /// A file.
+    File(PathBuf),
+    /// `https://…`, or `http://…` inside a network of one's own.
+    Url(String),
+}

@@ -1,0 +1,335 @@
+//! One app's database: how it is opened, brought to the schema, asked and closed.
+
+use super::{
+    bucket_set::BucketSets,
+    ddl,
+    error::StoreError,
+    postgres::PostgresStore,
+    read::{Frame, ScopeArg},
+    scope::ScopeSql,
+    settings::{Audit, StoreSettings},
+    sql::{self, Dialect},
+    sqlite::SqliteStore,
+};
+use crate::schema::Schema;
+use nizhal_core::Principal;
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, Statement, TransactionTrait, Value};
+use std::sync::{Arc, atomic::AtomicU64};
+
+/// One app's database.
+pub struct Store {
+    schema: Arc<Schema>,
+    pub(super) backend: Backend,
+    pub(super) audit: Audit,
+    /// Entries that this process wrote.
+    pub(super) audited: AtomicU64,
+    pub(super) bucket_sets: BucketSets,
+}
+
+pub(super) enum Backend {
+    Postgres(PostgresStore),
+    Sqlite(SqliteStore),
+}
+
+impl Store {
+    /// Connects; makes a SQLite file that is absent.
+    ///
+    /// # Errors
+    /// When the URL names no database of a known kind, or it cannot be reached.
+    pub async fn connect(settings: &StoreSettings, schema: Arc<Schema>) -> Result<Self, StoreError> {
+        let backend = match settings.url.split(':').next() {
+            Some("postgres" | "postgresql") => Backend::Postgres(PostgresStore::connect(settings, &schema).await?),
+            Some("sqlite") => Backend::Sqlite(SqliteStore::connect(settings, &schema).await?),
+            _ => {
+                return Err(StoreError::Schema(
+                    "the database URL must begin with postgres:// or sqlite:// (DATABASE_URL)".to_owned(),
+                ));
+            }
+        };
+        let (audited, bucket_sets) = (AtomicU64::new(0), BucketSets::default());
+        Ok(Self { schema, backend, audit: Audit::Off, audited, bucket_sets })
+    }
+
+    /// The same, writing an audit log or none.
+    #[must_use]
+    pub fn with_audit(mut self, audit: Audit) -> Self {
+        self.audit = audit;
+        self
+    }
+
+    /// The same, listening to Postgres at this URL: one that leads past a pooler.
+    #[must_use]
+    pub fn with_listen_url(mut self, url: Option<String>) -> Self {
+        if let (Backend::Postgres(store), Some(url)) = (&mut self.backend, url) {
+            store.listen_at(url);
+        }
+        self
+    }
+
+    /// The SQL that provisioning would run now, statement by statement; empty when all is in place.
+    ///
+    /// # Errors
+    /// When the database fails or holds something that does not fit.
+    pub async fn plan(&self) -> Result<Vec<String>, StoreError> {
+        let seed = seed();
+        match &self.backend {
+            Backend::Postgres(store) => store.plan(&self.schema, &seed).await,
+            Backend::Sqlite(store) => store.plan(&self.schema, &seed).await,
+        }
+    }
+
+    /// Runs what [`plan`](Self::plan) lists, in one transaction.
+    ///
+    /// # Errors
+    /// As for [`plan`](Self::plan).
+    pub async fn provision(&self) -> Result<(), StoreError> {
+        let seed = seed();
+        match &self.backend {
+            Backend::Postgres(store) => store.provision(&self.schema, &seed).await,
+            Backend::Sqlite(store) => store.provision(&self.schema, &seed).await,
+        }
+    }
+
+    /// Drops the app's tables and the engine's, and makes them anew: everything is lost, and the epoch is another.
+    ///
+    /// # Errors
+    /// As for [`plan`](Self::plan).
+    pub async fn reset(&self) -> Result<(), StoreError> {
+        let dialect = self.dialect();
+        let own = ddl::engine_tables(dialect).into_iter().map(|(name, _)| name);
+        let tables: Vec<String> =
+            own.chain(self.schema.tables().iter().map(|table| table.name)).map(sql::quote).collect();
+        match &self.backend {
+            Backend::Postgres(store) => store.drop_all(&tables).await?,
+            Backend::Sqlite(store) => store.drop_all(&tables).await?,
+        }
+        self.provision().await
+    }
+
+    /// A sea-orm connection that writes, for seeds.
+    pub fn connection(&self) -> &DatabaseConnection {
+        match &self.backend {
+            Backend::Postgres(store) => store.db(),
+            Backend::Sqlite(store) => store.db(),
+        }
+    }
+
+    /// A sea-orm connection for reads that should keep no writer waiting.
+    pub(super) fn reads(&self) -> &DatabaseConnection {
+        match &self.backend {
+            Backend::Postgres(store) => store.db(),
+            Backend::Sqlite(store) => store.reads(),
+        }
+    }
+
+    /// How its SQL is written.
+    pub(crate) fn dialect(&self) -> Dialect {
+        match &self.backend {
+            Backend::Postgres(_) => Dialect::Postgres,
+            Backend::Sqlite(_) => Dialect::Sqlite,
+        }
+    }
+
+    /// `Postgres` or `SQLite`.
+    pub fn kind(&self) -> &'static str {
+        match &self.backend {
+            Backend::Postgres(_) => "Postgres",
+            Backend::Sqlite(_) => "SQLite",
+        }
+    }
+
+    /// Whether a transaction that writes keeps all others waiting.
+    pub fn has_one_writer(&self) -> bool {
+        matches!(self.backend, Backend::Sqlite(_))
+    }
+
+    /// Gives up the connections that are open now, each before it is used again: their prepared statements are older than a table.
+    pub fn renew_connections(&self) {
+        match &self.backend {
+            Backend::Postgres(store) => store.renew_connections(),
+            // SQLite prepares anew by itself.
+            Backend::Sqlite(_) => {}
+        }
+    }
+
+    /// Closes every connection, after what runs on them.
+    pub async fn close(&self) {
+        match &self.backend {
+            Backend::Postgres(store) => store.close().await,
+            Backend::Sqlite(store) => store.close().await,
+        }
+    }
+
+    /// Begins a transaction that writes.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
+        match &self.backend {
+            Backend::Postgres(store) => Ok(store.db().begin().await?),
+            Backend::Sqlite(store) => store.begin().await,
+        }
+    }
+
+    /// The claims that membership queries compare with, in the order they are bound.
+    pub fn scope_args(&self, principal: &Principal) -> Vec<ScopeArg> {
+        self.scope_sql().values(principal)
+    }
+
+    /// Remembers a set of buckets by the hash of its content; the same set has the same place for everybody.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn remember_buckets(&self, id: &str, buckets: String) -> Result<(), StoreError> {
+        if self.bucket_sets.was_told(id) {
+            return Ok(());
+        }
+        // Seen again, it is kept longer; once a day is enough to say so.
+        let (now, stale) = match self.dialect() {
+            Dialect::Postgres => ("now()", "now() - interval '1 day'"),
+            Dialect::Sqlite => {
+                ("strftime('%Y-%m-%dT%H:%M:%fZ', 'now')", "strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-1 day')")
+            }
+        };
+        let sql = format!(
+            "insert into _nizhal_bucket_sets (id, buckets) values ($1, $2) \
+             on conflict (id) do update set at = {now} where _nizhal_bucket_sets.at < {stale}"
+        );
+        self.run(&sql, [id.into(), buckets.as_str().into()]).await?;
+        self.bucket_sets.told(id, buckets.into());
+        Ok(())
+    }
+
+    /// Forgets the copies of remembered sets, because another epoch's database may not have them.
+    pub fn forget_buckets(&self) {
+        self.bucket_sets.clear();
+    }
+
+    /// The contract that was kept last, as JSON; `None` before the first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn kept_contract(&self) -> Result<Option<String>, StoreError> {
+        let db = self.connection();
+        let one = |sql: &str| db.query_one_raw(Statement::from_string(db.get_database_backend(), sql));
+        let kept = match self.dialect() {
+            Dialect::Postgres => {
+                "select 1 as found from information_schema.columns where table_schema = current_schema() \
+                 and table_name = '_nizhal_control' and column_name = 'contract'"
+            }
+            Dialect::Sqlite => "select 1 as found from pragma_table_info('_nizhal_control') where name = 'contract'",
+        };
+        if one(kept).await?.is_none() {
+            return Ok(None);
+        }
+        let row = one("select contract from _nizhal_control where id = 1").await?;
+        let text: Option<String> = row.map(|row| row.try_get("", "contract")).transpose()?;
+        Ok(text.filter(|text| !text.is_empty()))
+    }
+
+    /// Keeps the contract, for the next one to be compared with.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn keep_contract(&self, contract: &str) -> Result<(), StoreError> {
+        let sql = "update _nizhal_control set contract = $1 where id = 1";
+        self.run(sql, [contract.into()]).await.map(drop)
+    }
+
+    /// Gives the database a new epoch in place of `old`, at the place where it lives now: every device starts again. When
+    /// several servers find the same fault, the first one's epoch stands.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn mint_epoch(&self, old: &str, lives: &str) -> Result<(), StoreError> {
+        let sql = "update _nizhal_control set epoch = $1, home = $2 where id = 1 and epoch = $3";
+        self.run(sql, [seed().epoch.into(), lives.into(), old.into()]).await.map(drop)
+    }
+
+    /// Gives the database a new epoch, whatever it has, and returns it.
+    ///
+    /// # Errors
+    /// When the database fails or is not provisioned.
+    pub async fn new_epoch(&self) -> Result<String, StoreError> {
+        let snapshot = self.snapshot().await?;
+        let lives = snapshot.clock().lives.clone();
+        snapshot.close().await?;
+        let old = self.epoch().await?;
+        self.mint_epoch(&old, &lives).await?;
+        self.epoch().await
+    }
+
+    async fn epoch(&self) -> Result<String, StoreError> {
+        self.control("epoch").await
+    }
+
+    /// A column of the control row.
+    pub(super) async fn control(&self, column: &str) -> Result<String, StoreError> {
+        let db = self.connection();
+        let sql = format!("select {column} from _nizhal_control where id = 1");
+        let row = db.query_one_raw(Statement::from_string(db.get_database_backend(), sql)).await?;
+        let row = row.ok_or_else(|| StoreError::Schema("the database has no epoch: run `migrate`".to_owned()))?;
+        Ok(row.try_get("", column)?)
+    }
+
+    /// Forgets tombstones, stamps of deletes and unused sets of buckets that are older than this many days, and notes up to which
+    /// version in the same statement; a cursor that would have needed them is answered with a reset. Gives the number of tombstones.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn collect_tombstones(&self, days: u32) -> Result<u64, StoreError> {
+        match &self.backend {
+            Backend::Postgres(store) => store.collect_tombstones(days).await,
+            Backend::Sqlite(store) => store.collect_tombstones(days).await,
+        }
+    }
+
+    pub(super) async fn run(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Result<u64, StoreError> {
+        let db = self.connection();
+        let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
+        Ok(db.execute_raw(statement).await?.rows_affected())
+    }
+
+    pub(super) fn scope_sql(&self) -> &ScopeSql {
+        match &self.backend {
+            Backend::Postgres(store) => store.scope_sql(),
+            Backend::Sqlite(store) => store.scope_sql(),
+        }
+    }
+
+    /// The frame and the actor's memberships now; it knows nothing of the clock.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn frame(&self, principal: &Principal) -> Result<Frame, StoreError> {
+        let args = self.scope_args(principal);
+        let values = args.iter().map(|arg| self.scope_value(arg));
+        let db = self.reads();
+        let sql = Statement::from_sql_and_values(db.get_database_backend(), &self.scope_sql().sql, values);
+        let mut frame = Frame::default();
+        for row in db.query_all_raw(sql).await? {
+            let (rule, param): (i32, i32) = (row.try_get("", "rule")?, row.try_get("", "param")?);
+            frame.take(rule.into(), param.into(), row.try_get("", "value")?, row.try_get("", "collected")?);
+        }
+        Ok(frame)
+    }
+
+    /// A membership argument as a sea-orm value of the type that the dialect compares with.
+    pub(super) fn scope_value(&self, arg: &ScopeArg) -> Value {
+        use nizhal_core::SqlType;
+        let Some(text) = &arg.text else { return Value::String(None) };
+        match (self.dialect(), arg.sql) {
+            (Dialect::Sqlite, SqlType::Int2 | SqlType::Int4 | SqlType::Int8) => {
+                text.parse::<i64>().unwrap_or_default().into()
+            }
+            (Dialect::Sqlite, SqlType::Uuid) => text.parse::<uuid::Uuid>().unwrap_or_default().into(),
+            _ => text.clone().into(),
+        }
+    }
+}
+
+/// A fresh epoch and secret.
+fn seed() -> ddl::Seed {
+    let secret = [uuid::Uuid::new_v4(), uuid::Uuid::new_v4()].map(|part| part.simple().to_string()).concat();
+    ddl::Seed { epoch: uuid::Uuid::new_v4().to_string(), secret }
+}

@@ -1,0 +1,78 @@
+//! The statement that ends mutations on Postgres: it files, advances, and gives the note and the memberships at once.
+
+use crate::store::{scope, sql::Dialect};
+use nizhal_core::Rule;
+
+/// The statements of `WriteTx::settle`.
+#[derive(Debug)]
+pub(in crate::store) struct SettleSql {
+    /// For one answer.
+    pub(in crate::store) one: String,
+    /// For several, as JSON.
+    pub(in crate::store) many: String,
+}
+
+/// The columns of an answer, each with its type.
+const COLUMNS: [(&str, &str); 8] = [
+    ("id", "text"),
+    ("number", "int8"),
+    ("name", "text"),
+    ("status", "text"),
+    ("reason", "text"),
+    ("result", "text"),
+    ("client_ref", "text"),
+    ("server_id", "text"),
+];
+/// The parameters before those of the answers: actor, client, last number, version before, what was looked at.
+const FIRST: usize = 5;
+
+/// Rows of the answer that are no memberships.
+pub(in crate::store) mod kind {
+    pub(in crate::store) const WRITTEN: i32 = -1;
+    pub(in crate::store) const FILED: i32 = -2;
+}
+
+impl SettleSql {
+    /// Relies on the membership tables' indexes on their claim columns, and on primary keys.
+    pub(in crate::store) fn new(rules: &[Rule]) -> Self {
+        let places: Vec<String> =
+            (FIRST + 1..).zip(COLUMNS).map(|(at, (name, sql))| format!("${at}::{sql} as {name}")).collect();
+        let columns: Vec<String> = COLUMNS.iter().map(|(name, sql)| format!("{name} {sql}")).collect();
+        let one = format!("(select {}) r", places.join(", "));
+        let many = format!("json_to_recordset(${}::json) as r({})", FIRST + 1, columns.join(", "));
+        Self { one: text(&one, rules, FIRST + COLUMNS.len()), many: text(&many, rules, FIRST + 1) }
+    }
+}
+
+fn text(answers: &str, rules: &[Rule], before: usize) -> String {
+    // Through a CTE, as those of a pull's statement are: in plain sight they would be planned for at every push.
+    let (members, claims) = scope::members(Dialect::Postgres, rules, |at| format!("(select a{at} from args)"));
+    let args: Vec<String> = (1..=claims.len()).map(|at| format!("${}::text as a{at}", before + at)).collect();
+    let args = match args.as_slice() {
+        [] => String::new(),
+        args => format!("args as materialized (select {}), ", args.join(", ")),
+    };
+    let members: String = members
+        .iter()
+        .map(|member| {
+            format!(
+                "\nunion all select m.rule, m.param, m.value, null from ({member}) m, look \
+                 where strpos(look.note, to_json(m.value)::text) > 0"
+            )
+        })
+        .collect();
+    format!(
+        "with look as materialized (select coalesce(current_setting('nizhal.touched', true), '') as fresh, \
+         $5::text || coalesce(current_setting('nizhal.touched', true), '') as note, \
+         coalesce(nullif(current_setting('nizhal.version', true), '')::int8, $4::int8) as version), {args}\
+         filed as (insert into _nizhal_mutations (actor, client_mutation_id, client_id, mutation_id, name, status, reason, result, \
+         client_ref, server_id, version) select $1, r.id, $2, r.number, r.name, r.status, r.reason, r.result, r.client_ref, \
+         r.server_id, look.version from look, {answers} on conflict (actor, client_mutation_id) do nothing returning 1), \
+         advanced as (update _nizhal_clients set last_mutation_id = $3, last_version = look.version, seen_at = now() from look \
+         where client_id = $2)\n\
+         select {} as rule, 0 as param, fresh as value, version as number from look union all \
+         select {}, 0, rules, (select count(*) from filed) from _nizhal_control where id = 1{members}",
+        kind::WRITTEN,
+        kind::FILED,
+    )
+}

@@ -1,0 +1,199 @@
+//! One app's SQLite file: its one writer, and the readers beside it.
+
+use super::{
+    group::{Group, Turn},
+    provision::{self, HOME},
+    pull::Snapshot,
+    scan::PullSql,
+};
+use crate::{
+    schema::Schema,
+    store::{ddl::Seed, error::StoreError, life::LIFE, scope::ScopeSql, settings::StoreSettings},
+};
+use nizhal_core::DateTimeUtc;
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, SqlxSqliteConnector, Statement};
+use sea_orm::{SqliteTransactionMode, TransactionOptions, TransactionTrait};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions, SqliteConnection, SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use std::{
+    str::FromStr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+/// One app's SQLite file.
+pub(in crate::store) struct SqliteStore {
+    pub(super) writer: SqlitePool,
+    readers: SqlitePool,
+    /// Keeps what is in memory when the one connection is given up half way and made anew.
+    _anchor: Option<SqliteConnection>,
+    db: DatabaseConnection,
+    reads: DatabaseConnection,
+    /// Notes of writers from outside that our own transactions came upon.
+    heard: Mutex<Vec<String>>,
+    /// The pushes that share a transaction.
+    group: Group,
+    pub(super) sql: PullSql,
+    lives: String,
+}
+
+impl SqliteStore {
+    pub(in crate::store) async fn connect(settings: &StoreSettings, schema: &Arc<Schema>) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::from_str(&settings.url)?
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // An acknowledged write survives a power cut, not only a crash of ours.
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(10))
+            // So that `insert or replace` fires the delete triggers of the row it replaces.
+            .pragma("recursive_triggers", "on");
+        let one =
+            || SqlitePoolOptions::new().max_connections(1).min_connections(1).idle_timeout(None).max_lifetime(None);
+        let writer = one().acquire_timeout(Duration::from_secs(30)).connect_with(options.clone()).await?;
+        let (readers, anchor) = if settings.url.contains(":memory:") {
+            (writer.clone(), Some(options.connect().await?))
+        } else {
+            let many = SqlitePoolOptions::new().max_connections(settings.pool).acquire_timeout(Duration::from_secs(10));
+            (many.connect_with(options.pragma("query_only", "on")).await?, None)
+        };
+        let db = SqlxSqliteConnector::from_sqlx_sqlite_pool(writer.clone());
+        let reads = SqlxSqliteConnector::from_sqlx_sqlite_pool(readers.clone());
+        let lives = format!("{HOME}{LIFE}{}", uuid::Uuid::new_v4());
+        let (sql, group) = (PullSql::new(schema), Group::default());
+        Ok(Self { writer, readers, _anchor: anchor, db, reads, heard: Mutex::default(), group, sql, lives })
+    }
+
+    pub(in crate::store) async fn plan(&self, schema: &Schema, seed: &Seed) -> Result<Vec<String>, StoreError> {
+        let mut db = self.writer.acquire().await?;
+        provision::plan(&mut db, schema, seed).await
+    }
+
+    pub(in crate::store) async fn provision(&self, schema: &Schema, seed: &Seed) -> Result<(), StoreError> {
+        let mut tx = self.writer.begin_with("begin immediate").await?;
+        for statement in provision::plan(&mut tx, schema, seed).await? {
+            sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *tx).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// Begins a write transaction: takes the one writer's place and advances the clock.
+    pub(in crate::store) async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        let tx = self.db.begin_with_options(options).await?;
+        // What a writer from outside left in the note is not ours; it is pinged all the same.
+        let sql = "delete from _nizhal_touched returning note";
+        let left = tx.query_all_raw(Statement::from_string(tx.get_database_backend(), sql)).await?;
+        let left = left.iter().map(|row| row.try_get("", "note")).collect::<Result<Vec<String>, _>>()?;
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).extend(left);
+        tx.execute_unprepared("update _nizhal_control set clock = clock + 1, txn = clock + 1 where id = 1").await?;
+        Ok(tx)
+    }
+
+    /// A savepoint in a write transaction that others may be in.
+    pub(in crate::store) async fn begin_push(&self) -> Result<(DatabaseTransaction, Turn<'_>), StoreError> {
+        self.group.turn(async || self.begin().await).await
+    }
+
+    /// Drops these tables, and with them their triggers and indexes.
+    pub(in crate::store) async fn drop_all(&self, tables: &[String]) -> Result<(), StoreError> {
+        let mut db = self.writer.acquire().await?;
+        // Foreign keys between users' tables would want an order; a pragma works outside transactions only.
+        sqlx::raw_sql("pragma foreign_keys = off").execute(&mut *db).await?;
+        let mut dropping = "begin immediate;".to_owned();
+        for table in tables {
+            dropping.push_str(&format!("drop table if exists {table};"));
+        }
+        dropping.push_str("commit; pragma foreign_keys = on;");
+        sqlx::raw_sql(AssertSqlSafe(dropping)).execute(&mut *db).await?;
+        Ok(())
+    }
+
+    pub(in crate::store) async fn collect_tombstones(&self, days: u32) -> Result<u64, StoreError> {
+        let before = format!("-{days} days");
+        let mut tx = self.writer.begin_with("begin immediate").await?;
+        let noted = "update _nizhal_control set collected = max(collected, coalesce((select max(version) from \
+            _nizhal_tombstones where at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', $1)), 0)) where id = 1";
+        sqlx::query(noted).bind(&before).execute(&mut *tx).await?;
+        let forgotten = "delete from _nizhal_tombstones where at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', $1)";
+        let count = sqlx::query(forgotten).bind(&before).execute(&mut *tx).await?.rows_affected();
+        for sql in [
+            "delete from _nizhal_deletes where at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', $1)",
+            "delete from _nizhal_bucket_sets where at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', $1)",
+        ] {
+            sqlx::query(sql).bind(&before).execute(&mut *tx).await?;
+        }
+        tx.commit().await?;
+        Ok(count)
+    }
+
+    /// What writers from outside noted since the last call.
+    pub(in crate::store) async fn outside_notes(&self) -> Result<Vec<String>, StoreError> {
+        let waiting: bool =
+            sqlx::query_scalar("select exists (select 1 from _nizhal_touched)").fetch_one(&self.readers).await?;
+        let mut notes = std::mem::take(&mut *self.heard.lock().unwrap_or_else(PoisonError::into_inner));
+        if waiting {
+            let mut tx = self.writer.begin_with("begin immediate").await?;
+            let sql = "delete from _nizhal_touched returning note";
+            notes.extend(sqlx::query_scalar::<_, String>(sql).fetch_all(&mut *tx).await?);
+            tx.commit().await?;
+        }
+        Ok(notes)
+    }
+
+    /// Whether some job is due.
+    pub(in crate::store) async fn has_due_job(&self, now: DateTimeUtc) -> Result<bool, StoreError> {
+        let sql = "select exists (select 1 from _nizhal_jobs where status <> 'dead' and run_at <= $1)";
+        Ok(sqlx::query_scalar(sql).bind(now).fetch_one(&self.readers).await?)
+    }
+
+    pub(in crate::store) async fn snapshot(&self) -> Result<Snapshot<'_>, StoreError> {
+        Snapshot::open(&self.readers, &self.sql, &self.lives).await
+    }
+
+    pub(in crate::store) fn scope_sql(&self) -> &ScopeSql {
+        &self.sql.scope
+    }
+
+    pub(in crate::store) fn db(&self) -> &DatabaseConnection {
+        &self.db
+    }
+
+    /// Beside the one writer.
+    pub(in crate::store) fn reads(&self) -> &DatabaseConnection {
+        &self.reads
+    }
+
+    pub(in crate::store) fn pool(&self) -> &SqlitePool {
+        &self.readers
+    }
+
+    pub(in crate::store) async fn close(&self) {
+        self.group.close().await;
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[tokio::test]
+    async fn inv13_what_is_in_memory_outlives_its_connection() {
+        let schema = Arc::new(testing::schema());
+        let settings = StoreSettings { url: "sqlite::memory:".to_owned(), pool: 1 };
+        let store = SqliteStore::connect(&settings, &schema).await.unwrap();
+        store.provision(&schema, &Seed { epoch: "e".to_owned(), secret: "s".to_owned() }).await.unwrap();
+        // As the pool does with one that was given up in the middle of a statement.
+        store.writer.acquire().await.unwrap().close().await.unwrap();
+        let sql = "select epoch from _nizhal_control";
+        assert_eq!(sqlx::query_scalar::<_, String>(sql).fetch_one(&store.writer).await.unwrap(), "e");
+    }
+}

@@ -1,0 +1,56 @@
+//! The start of a database's life, written down before anything is written in it (`life.rs` says why).
+
+use super::{
+    database::Store,
+    error::StoreError,
+    life::{is_next, name},
+    sql::Dialect,
+};
+use sea_orm::{ConnectionTrait, Statement, TransactionTrait};
+
+impl Store {
+    /// Writes down that the life `before` ended, and that `now` is another; once, whoever else finds the same.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn begin_life(&self, before: &str, now: &str) -> Result<(), StoreError> {
+        let reached = match self.dialect() {
+            // The end of the log when it started, for starting ends with a checkpoint there.
+            Dialect::Postgres => "(select (redo_lsn - '0/0'::pg_lsn)::bigint from pg_control_checkpoint())",
+            Dialect::Sqlite => "clock",
+        };
+        let ended = format!(
+            "insert into _nizhal_lives (life, reached) select $1, {reached} from _nizhal_control where id = 1 and home = $2 \
+             on conflict (life) do update set reached = excluded.reached"
+        );
+        let tx = self.connection().begin().await?;
+        let run = async |sql: &str, values: [&str; 2]| {
+            let values = values.map(sea_orm::Value::from);
+            tx.execute_raw(Statement::from_sql_and_values(tx.get_database_backend(), sql, values)).await
+        };
+        // Taken first, so that others who find the same wait, and then find it done.
+        let moved =
+            run("update _nizhal_control set home = home where id = 1 and home = $1 and home <> $2", [before, now]);
+        if moved.await?.rows_affected() > 0 {
+            run(&ended, [&name(before), before]).await?;
+            run("update _nizhal_control set home = $1 where id = 1 and home = $2", [now, before]).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// Begins a life where a new one has begun. At the start, before anything is written: what is written before a life is
+    /// on record counts as kept from the one before.
+    ///
+    /// # Errors
+    /// When the database fails or is not provisioned.
+    pub async fn settle(&self) -> Result<(), StoreError> {
+        let snapshot = self.snapshot().await?;
+        let now = snapshot.clock().lives.clone();
+        snapshot.close().await?;
+        let before = self.control("home").await?;
+        if is_next(&before, &now) && before != now {
+            self.begin_life(&before, &now).await?;
+        }
+        Ok(())
+    }
+}
