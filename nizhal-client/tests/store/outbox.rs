@@ -115,7 +115,7 @@ fn inv15_stamps_and_order_survive_a_clock_that_goes_back() {
             device.store.mutate(draft).await.unwrap();
         }
         let outbox = device.outbox().await;
-        let stamps: Vec<_> = outbox.iter().map(|m| m.hlc.clone().unwrap()).collect();
+        let stamps: Vec<_> = outbox.iter().map(|m| m.hlc.unwrap()).collect();
         assert!(stamps.is_sorted() && stamps[0] < stamps[1], "{stamps:?}");
         assert_eq!(outbox.iter().map(|m| &*m.client_mutation_id).collect::<Vec<_>>(), ["a", "b", "c"]);
     });
