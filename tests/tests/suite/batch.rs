@@ -5,7 +5,7 @@ use nizhal::prelude::*;
 use nizhal::schema::Schema;
 use nizhal::store::{Audit, Store, StoreSettings};
 use nizhal::wire::{PushRequest, Wire};
-use nizhal::{NodeId, Principal, SystemEnvironment, hub::Hub};
+use nizhal::{DateTimeUtc, NodeId, Principal, Uuid, engine::Environment, hub::Hub};
 use nizhal_tests::{Connection, Database, Kind};
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
@@ -122,7 +122,7 @@ impl World {
         store.provision().await.expect("provisioned");
         let mut db = database.connect().await;
         db.execute("insert into members (shop, user_id) values ('s1', 'ann'), ('s9', 'ben')").await;
-        let environment = Arc::new(SystemEnvironment);
+        let environment = Arc::new(StoppedClock);
         let engine = Arc::new(Engine::new(schema, store, Hub::default(), environment, NodeId(1)));
         Self { engine, db, _database: database }
     }
@@ -139,6 +139,18 @@ impl World {
     async fn ids(&mut self, table: &str) -> Vec<String> {
         let rows = self.db.rows(&format!("select id from {table} t order by t.id")).await;
         rows.into_iter().flatten().flatten().collect()
+    }
+}
+
+/// A clock that stands: a batch takes no more mutations after a time that a busy machine needs for a few.
+struct StoppedClock;
+
+impl Environment for StoppedClock {
+    fn now(&self) -> DateTimeUtc {
+        DateTimeUtc::UNIX_EPOCH
+    }
+    fn new_id(&self) -> Uuid {
+        Uuid::now_v7()
     }
 }
 
