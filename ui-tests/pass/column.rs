@@ -1,6 +1,6 @@
 //! Columns of the app's own types, with names taken that the expansions use.
 #![deny(warnings)]
-#![allow(dead_code, non_snake_case)]
+#![allow(dead_code, missing_docs, non_snake_case, unreachable_pub)]
 
 mod shadow {
     pub struct Result;
@@ -79,7 +79,8 @@ mod rule {
     }
 }
 
-fn main() {
+#[test]
+fn columns_hold_types_of_the_app() {
     use nizhal::TextEnum;
     #[nizhal::id]
     struct Local(nizhal::Uuid);

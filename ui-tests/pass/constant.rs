@@ -1,5 +1,6 @@
 //! Constants in rules by their paths: variants of enums, `const`s, associated ones; and a private column beside the bucket.
 #![deny(warnings)]
+#![allow(missing_docs, unreachable_pub)]
 
 #[allow(unused_imports)]
 #[path = "../app/mod.rs"]
@@ -60,7 +61,8 @@ sync_rules! {
     }
 }
 
-fn main() {
+#[test]
+fn constants_are_named_by_their_paths() {
     let rules = rules().into_inner();
     let filters = &rules[0].tables[0].filters;
     let compared: Vec<_> = filters.iter().flat_map(Condition::comparisons).collect();
@@ -68,5 +70,8 @@ fn main() {
     let text = ConstValue::Text;
     let wanted = [text("done"), text("open"), ConstValue::Int(3), text("kind"), text("kind"), ConstValue::Bool(true)];
     assert_eq!(values, wanted.iter().collect::<Vec<_>>());
-    assert_eq!(compared.iter().map(|filter| filter.negated).collect::<Vec<_>>(), [false, true, false, false, true, true]);
+    assert_eq!(
+        compared.iter().map(|filter| filter.negated).collect::<Vec<_>>(),
+        [false, true, false, false, true, true]
+    );
 }

@@ -1,6 +1,6 @@
 //! Names that the expansions use, taken by the user.
 #![deny(warnings)]
-#![allow(dead_code, non_snake_case)]
+#![allow(dead_code, missing_docs, non_snake_case, unreachable_pub)]
 
 mod shadow {
     pub struct Result;
@@ -23,8 +23,8 @@ mod shadow {
 mod app {
     #[allow(unused_imports)]
     use crate::shadow::*;
-    use nizhal::{Applied, Ctx, Json as Payload};
     use ::std::{option::Option as Maybe, string::String as Text};
+    use nizhal::{Applied, Ctx, Json as Payload};
 
     #[nizhal::table]
     pub struct Record {
@@ -77,7 +77,8 @@ struct Value {
     value: Option<Vec<u8>>,
 }
 
-fn main() {
+#[test]
+fn names_that_the_expansions_use_may_be_taken() {
     #[nizhal::table(server_only)]
     struct Local {
         #[nizhal(primary_key)]

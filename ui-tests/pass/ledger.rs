@@ -1,5 +1,6 @@
 //! The credit ledger's tables, rule and two of its mutators.
 #![deny(warnings, missing_docs)]
+#![allow(unreachable_pub)]
 
 use nizhal::prelude::*;
 
@@ -151,7 +152,9 @@ pub struct SmsReminder {
 pub async fn sms_reminder(ctx: &mut JobCtx, args: SmsReminder) -> Result<()> {
     let SmsReminder { entry_id } = args;
     let id = ctx.new_id().to_string();
-    LedgerEntryActive { id: Set(id), reference: Set(Some(entry_id.clone())), ..Default::default() }.insert(ctx.db()).await?;
+    LedgerEntryActive { id: Set(id), reference: Set(Some(entry_id.clone())), ..Default::default() }
+        .insert(ctx.db())
+        .await?;
     let tomorrow = ctx.now() + TimeDelta::days(1);
     ctx.jobs().enqueue(sms_reminder, SmsReminder { entry_id })?.at(tomorrow).unique("tomorrow");
     Ok(())
@@ -177,7 +180,8 @@ sync_rules! {
     }
 }
 
-fn main() {
+#[test]
+fn the_ledger_is_described() {
     let tables = tables![Customer, LedgerEntry, crate::Shop, ShopMember];
     assert_eq!(tables.map_names(), ["customers", "ledger_entries", "shops", "shop_members"]);
     assert_eq!(tables[0].doc, "A shop's customer.");

@@ -1,5 +1,6 @@
 //! Everything that rules may say.
 #![deny(warnings)]
+#![allow(missing_docs, unreachable_pub)]
 
 #[allow(unused_imports)]
 #[path = "../app/mod.rs"]
@@ -69,7 +70,8 @@ sync_rules! {
     }
 }
 
-fn main() {
+#[test]
+fn rules_are_described() {
     let rules = rules().into_inner();
     assert_eq!((rules[0].max_buckets, rules[0].public), (Some(200), false));
     assert_eq!((rules[4].max_buckets, rules[4].public, rules[4].params.len()), (None, true, 0));
