@@ -1,7 +1,7 @@
 //! Stamps of hybrid logical clocks, by random input: section 5 of the wire protocol, invariants 20 and 32.
 
 use nizhal_core::{Hlc, HlcClock, NodeId};
-use proptest::prelude::*;
+use proptest::{prelude::*, test_runner::RngSeed};
 
 /// The moments whose years have four digits.
 fn stamp() -> impl Strategy<Value = Hlc> {
@@ -10,8 +10,17 @@ fn stamp() -> impl Strategy<Value = Hlc> {
     (millis, any::<u16>(), node).prop_map(|(millis, counter, node)| Hlc { millis, counter, node: NodeId(node) })
 }
 
+fn config() -> ProptestConfig {
+    ProptestConfig {
+        cases: u32::try_from(nizhal_seeds::count(500)).unwrap_or(u32::MAX),
+        rng_seed: RngSeed::Fixed(nizhal_seeds::first()),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn inv20_a_stamp_is_read_back(stamp in stamp()) {

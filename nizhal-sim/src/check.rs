@@ -19,8 +19,8 @@ use tokio::runtime::Runtime;
 const CUTS: usize = 400;
 /// Only a script that hangs takes as long.
 const DEADLINE: Duration = Duration::from_secs(60);
-/// How many seeds run when nobody says.
-const SEEDS: u64 = 2_000;
+/// How many seeds a quick run tries.
+const SEEDS: u64 = 200;
 
 /// What a run came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,8 +36,8 @@ pub struct Report {
 
 /// Runs an app through the disasters of many seeds, on all cores.
 ///
-/// `NIZHAL_SIM_SEEDS=n` says how many (2,000) and `NIZHAL_SIM_SEEDS=m..n` which, for many machines that share the work;
-/// `NIZHAL_SIM_SEED=n` runs one again and prints what happens.
+/// These are 200 times `NIZHAL_THOROUGH` (1), from `NIZHAL_SEED` (0) on. `NIZHAL_SIM_SEEDS=n` says how many and
+/// `NIZHAL_SIM_SEEDS=m..n` which, for many machines that share the work; `NIZHAL_SIM_SEED=n` runs one again and prints what happens.
 ///
 /// # Panics
 /// With the first seed that breaks a promise, what it broke, and the shortest script found that does so too, as a test to paste.
@@ -46,12 +46,15 @@ pub fn check<A: App>(app: A) -> Report {
     let told = |name| std::env::var(name).ok().map(|text| (name, text));
     let seed = told("NIZHAL_SIM_SEED").map(|(name, text)| number(name, &text));
     let seeds = match (seed, told("NIZHAL_SIM_SEEDS")) {
-        (Some(seed), _) => seed..seed + 1,
+        (Some(seed), _) => seed..seed.saturating_add(1),
         (None, Some((name, text))) => match text.split_once("..") {
             Some((first, end)) => number(name, first)..number(name, end),
-            None => 0..number(name, &text),
+            None => {
+                let first = nizhal_seeds::first();
+                first..first.saturating_add(number(name, &text))
+            }
         },
-        (None, None) => 0..SEEDS,
+        (None, None) => nizhal_seeds::range(SEEDS),
     };
     check_seeds(&app, seeds, seed.is_some())
 }
@@ -120,7 +123,7 @@ impl Report {
     fn take(&mut self, seed: u64, trace: &Trace) {
         self.seeds += 1;
         // A sum, since seeds end in any order.
-        self.trace = self.trace.wrapping_add(trace.hash().wrapping_mul(2 * seed + 1));
+        self.trace = self.trace.wrapping_add(trace.hash().wrapping_mul(seed.wrapping_mul(2).wrapping_add(1)));
         for (kind, count) in &trace.counts {
             *self.counts.entry(kind).or_default() += count;
         }

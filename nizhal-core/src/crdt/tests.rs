@@ -257,15 +257,15 @@ fn mangled_updates_do_no_harm() {
     bob.read(&ann.0.transact().encode_state_as_update_v1(&StateVector::default()));
     seeds.push(bob.insert(4, "x"));
     seeds.push(update(&bob.0.transact().encode_state_as_update_v1(&StateVector::default())).unwrap());
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut state = nizhal_seeds::state("mangled updates");
     let mut random = |below: usize| {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
         (state % below as u64) as usize
     };
-    let rounds = std::env::var("NIZHAL_CRDT_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(4_000);
-    let (mut text, mut map, mut taken) = (CrdtText::new(), CrdtMap::new(), 0);
+    let rounds = nizhal_seeds::count(2_000);
+    let (mut text, mut map, mut taken) = (CrdtText::new(), CrdtMap::new(), 0_u64);
     for round in 0..rounds {
         if round % 50 == 0 {
             (text, map) = (CrdtText::new(), CrdtMap::new());
@@ -284,7 +284,7 @@ fn mangled_updates_do_no_harm() {
             }
         }
         let Ok(update) = update(&bytes) else { continue };
-        taken += usize::from(text.merge(&update).is_ok()) + usize::from(map.merge(&update).is_ok());
+        taken += u64::from(text.merge(&update).is_ok()) + u64::from(map.merge(&update).is_ok());
         text = CrdtText::stored(text.0).unwrap();
         map = CrdtMap::stored(map.0).unwrap();
         text.text().unwrap();

@@ -5,24 +5,23 @@ use crate::process::Process;
 use nizhal_tests::{App, Connection, TempDir, both, until};
 use std::collections::BTreeSet;
 
-both![inv22_an_app_killed_two_hundred_times_loses_and_doubles_nothing, inv13_a_server_killed_under_two_devices];
+both![inv22_an_app_killed_many_times_loses_and_doubles_nothing, inv13_a_server_killed_under_two_devices];
 
-const KILLS: u64 = 200;
-
-async fn inv22_an_app_killed_two_hundred_times_loses_and_doubles_nothing(app: App) {
+async fn inv22_an_app_killed_many_times_loses_and_doubles_nothing(app: App) {
     let mut db = shop(&app).await;
     db.execute("insert into customers (id, shop_id, name) values ('c1', 's1', 'Sunil')").await;
     let dir = TempDir::in_memory("device");
     let file = dir.path().join("app.db");
     let url = app.address.at("");
-    let mut random = nizhal::Random::of("kills");
+    let kills = nizhal_seeds::count(20);
+    let mut random = nizhal::Random::of(&format!("kills {}", nizhal_seeds::first()));
     let mut written = BTreeSet::new();
     // Its first rows, so that mutators find the customer.
     let first =
         Box::pin(setup("ana").file(&file).server(url.clone(), crate::fixture::bearer("ana")).open()).await.unwrap();
     settled(&first).await;
     first.close().await;
-    for round in 0..KILLS {
+    for round in 0..kills {
         let mut process = Process::start(&file, &url, round);
         // Some are killed before they wrote anything, some in the middle of a pull or push; when, is the machine's chance.
         for _ in 0..random.below(6) {
@@ -42,7 +41,12 @@ async fn inv22_an_app_killed_two_hundred_times_loses_and_doubles_nothing(app: Ap
     assert_eq!(ids.len(), here.len());
     let lost: Vec<_> = written.difference(&ids).collect();
     assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
-    assert!(written.len() > 200, "the app was killed too early to have written anything: {}", written.len());
+    // Too few kills say nothing of how often it was killed early.
+    assert!(
+        written.len() as u64 > kills || kills < 20,
+        "the app was killed too early to have written anything: {}",
+        written.len()
+    );
     assert_eq!(last.parked().await.unwrap(), [], "nothing was sent twice under two names");
 }
 
@@ -57,7 +61,7 @@ pub(crate) async fn on_server(db: &mut Connection) -> Vec<(String, String)> {
 async fn inv13_a_server_killed_under_two_devices(mut app: App) {
     let mut db = shop(&app).await;
     // Where it listens must outlive it.
-    let proxy = nizhal_tests::Proxy::start(&app.address, 7).await;
+    let proxy = nizhal_tests::Proxy::start(&app.address, nizhal_seeds::state("server kills")).await;
     let open = async |user: &str| {
         let setup = setup(user).server(proxy.address().at(""), crate::fixture::bearer(user));
         Box::pin(setup.open()).await.unwrap()

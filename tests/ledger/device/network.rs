@@ -16,7 +16,7 @@ async fn behind(proxy: &Proxy, user: &str) -> Client {
 
 async fn inv05_connections_cut_at_any_byte(app: App) {
     let mut db = shop(&app).await;
-    let proxy = Proxy::start(&app.address, 0x5eed).await;
+    let proxy = Proxy::start(&app.address, nizhal_seeds::state("cuts")).await;
     let (ana, ben) = (behind(&proxy, "ana").await, behind(&proxy, "ben").await);
     add(&ana, "c1").await;
     until("ben knows the customer", async || names(&ben).await.len() == 1).await;
@@ -51,7 +51,7 @@ async fn inv05_a_first_sync_that_is_cut_goes_on_in_pages(app: App) {
         "{count} insert into customers (id, shop_id, name, note) select 'c' || i, 's1', 'Name ' || i, '{note}' from n"
     ))
     .await;
-    let proxy = Proxy::start(&app.address, 3).await;
+    let proxy = Proxy::start(&app.address, nizhal_seeds::state("first sync")).await;
     proxy.set(Weather::Cuts(8_000_000));
     let ana = behind(&proxy, "ana").await;
     until("some of it was cut", async || proxy.cuts() > 3).await;
@@ -67,7 +67,7 @@ async fn inv05_a_first_sync_that_is_cut_goes_on_in_pages(app: App) {
 
 async fn inv10_a_new_epoch_is_recognised_and_the_outbox_replayed(app: App) {
     let mut db = shop(&app).await;
-    let proxy = Proxy::start(&app.address, 5).await;
+    let proxy = Proxy::start(&app.address, nizhal_seeds::state("new epoch")).await;
     let ana = behind(&proxy, "ana").await;
     add(&ana, "c1").await;
     settled(&ana).await;

@@ -62,8 +62,8 @@ pub(crate) async fn inv03_devices_converge_after_a_random_walk(app: App) {
         customers(&mut db, of, prefix, 9).await;
     }
     let mut devices = [("ana", app.device("d1", "ana", "s1")), ("ben", app.device("d2", "ben", "s1"))];
-    let mut dice = Dice(0x6e69_7a68_616c);
-    for step in 0..240 {
+    let mut dice = Dice::of("random walk");
+    for step in 0..nizhal_seeds::count(240) {
         let (user, device) = &mut devices[usize::from(dice.roll(2) == 0)];
         walk(&mut db, &mut dice, device, user, step).await;
     }
@@ -76,7 +76,7 @@ pub(crate) async fn inv03_devices_converge_after_a_random_walk(app: App) {
     }
 }
 
-async fn walk(db: &mut Connection, dice: &mut Dice, device: &mut Device, user: &str, step: u32) {
+async fn walk(db: &mut Connection, dice: &mut Dice, device: &mut Device, user: &str, step: u64) {
     let shop = format!("s{}", 1 + dice.roll(3));
     let row = format!("{}{}", ["a", "b", "c"][usize::try_from(dice.roll(3)).expect("small")], 1 + dice.roll(9));
     match dice.roll(12) {

@@ -86,10 +86,10 @@ impl Outboxes {
             let device = app.device(&format!("box{number}"), ["ana", "ben"][number % 2], "s1");
             let told = watch::Sender::new(0);
             acknowledged.push((device.id.clone(), told.clone()));
-            let dice = Dice(0x6e69_7a68 + 7919 * (number as u64 + 1));
+            let dice = Dice::of(&format!("outbox {number}"));
             running.push(tokio::spawn(Outbox { device, dice, load: load.clone(), acknowledged: told }.run()));
         }
-        Self { load, acknowledged, running, dice: Dice(0x6b69_6c6c) }
+        Self { load, acknowledged, running, dice: Dice::of("kills") }
     }
 
     /// Until some more pushes are acknowledged, and then a few more are sent; an instant with pushes on their way.
@@ -156,7 +156,7 @@ impl Outboxes {
 /// After the last kill: every outbox drains, and every device holds what the database holds.
 async fn drains(app: &App, db: &mut Connection, outboxes: Outboxes) -> Load {
     let acknowledged = outboxes.acknowledged.clone();
-    let checker = Outboxes { running: Vec::new(), acknowledged, load: outboxes.load.clone(), dice: Dice(1) };
+    let checker = Outboxes { running: Vec::new(), acknowledged, load: outboxes.load.clone(), dice: Dice::of("none") };
     let (devices, load) = outboxes.end().await;
     checker.check(db, &checker.told()).await;
     let told: u64 = checker.told().iter().sum();
@@ -173,7 +173,7 @@ pub(crate) async fn inv13_the_server_killed_under_four_outboxes(mut app: App) {
     let mut db = two_shops(&app).await;
     customers(&mut db, "s1", "c", 1).await;
     let mut outboxes = Outboxes::begin(&app);
-    for _ in 0..25 {
+    for _ in 0..nizhal_seeds::count(6) {
         outboxes.some_load().await;
         app.server.kill();
         // The kill takes a moment; what was acknowledged meanwhile counts too.
@@ -191,7 +191,7 @@ async fn inv13_postgres_killed_under_four_outboxes(_: App) {
     let mut db = two_shops(&app).await;
     customers(&mut db, "s1", "c", 1).await;
     let (server, mut outboxes) = (app.server.id(), Outboxes::begin(&app));
-    for _ in 0..20 {
+    for _ in 0..nizhal_seeds::count(5) {
         outboxes.some_load().await;
         cluster.kill();
         // The kill takes a moment; what was acknowledged meanwhile counts too.

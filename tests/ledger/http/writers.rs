@@ -159,7 +159,7 @@ async fn inv01_nothing_is_skipped_beside_sixteen_writers(app: App) {
     }
     let mut writers = Vec::new();
     for number in 0..WRITERS {
-        let (db, dice) = (app.sql().await, Dice(0x6e69_7a68_616c + 7919 * (number + 1)));
+        let (db, dice) = (app.sql().await, Dice::of(&format!("writer {number}")));
         let writer = Writer { db, dice, number, made: 0, progress: progress.clone(), committed: BTreeSet::new() };
         writers.push(tokio::spawn(writer.work()));
     }

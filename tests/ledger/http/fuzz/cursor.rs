@@ -67,7 +67,7 @@ async fn inv32_no_cursor_breaks_a_pull(app: App) {
     let mut device = app.device("d", "ana", "s1");
     device.pull().await;
     let good = device.cursor.clone();
-    try_all(900, &(sent(), any::<Option<i64>>(), any::<bool>()), async |(sent, limit, two)| {
+    try_all(300, &(sent(), any::<Option<i64>>(), any::<bool>()), async |(sent, limit, two)| {
         let cursor = match sent {
             Sent::Any(value) => value,
             Sent::Spoilt(spoil, at, byte) => Value::from(spoilt(&good, spoil, at, byte)),

@@ -141,7 +141,7 @@ async fn inv32_no_push_body_breaks_the_server(app: App) {
     let mut db = two_shops(&app).await;
     let token = token::signed(&token::claims("ana", Some("s1")));
     let db = tokio::sync::Mutex::new(&mut db);
-    try_all(900, &(body(), 0..3_u8), async |(body, wire)| {
+    try_all(300, &(body(), 0..3_u8), async |(body, wire)| {
         let mut db = db.lock().await;
         let before = rows(&mut db).await;
         let request = app.request(reqwest::Method::POST, "/sync/push").bearer_auth(&token).body(body.clone());
@@ -173,7 +173,7 @@ async fn inv32_no_bytes_break_the_server(app: App) {
     let deep = (100..40_000_usize, "[\\[{\"a:]{1,5}").prop_map(|(depth, open)| open.repeat(depth).into_bytes());
     let bytes = prop_oneof![6 => spoilt, 2 => prop::collection::vec(any::<u8>(), 0..200), 1 => deep];
     let db = tokio::sync::Mutex::new(&mut db);
-    try_all(600, &(bytes, types, "[0-9a-z]{0,2}", any::<bool>()), async |(bytes, kind, wire, pull)| {
+    try_all(200, &(bytes, types, "[0-9a-z]{0,2}", any::<bool>()), async |(bytes, kind, wire, pull)| {
         let mut db = db.lock().await;
         let before = rows(&mut db).await;
         let path = if pull { "/sync/pull" } else { "/sync/push" };

@@ -34,7 +34,7 @@ async fn inv32_no_query_breaks_the_server(app: App) {
     let token = app.device("d", "ana", "s1").token;
     let address = app.address.host();
     let paths = prop_oneof![Just("/sync/realtime/authorize"), Just("/sync/stream")];
-    try_all(1200, &(paths, query(), any::<bool>()), async |(path, query, named)| {
+    try_all(300, &(paths, query(), any::<bool>()), async |(path, query, named)| {
         let mut request = format!("GET {path}?").into_bytes();
         request.extend_from_slice(&query);
         let who = if named { format!("Authorization: Bearer {token}\r\n") } else { String::new() };

@@ -40,7 +40,7 @@ async fn inv32_no_frame_breaks_the_stream(app: App) {
     let (ana, ben) = (app.device("a", "ana", "s1").token, app.device("b", "ben", "s1").token);
     let mut bystander = app.stream("", Some(&ben)).await.expect("ben may listen");
     bystander.ready().await;
-    try_all(500, &prop::collection::vec(sent(), 1..5), async |frames| {
+    try_all(150, &prop::collection::vec(sent(), 1..5), async |frames| {
         let mut socket = app.stream("", Some(&ana)).await.expect("ana may listen");
         for frame in frames {
             let is_open = match frame {
@@ -79,7 +79,7 @@ async fn inv32_no_bytes_break_the_stream(app: App) {
     let mut bystander = app.stream("", Some(&ben)).await.expect("ben may listen");
     bystander.ready().await;
     let address = app.address.host();
-    try_all(200, &prop::collection::vec(any::<u8>(), 0..300), async |bytes| {
+    try_all(80, &prop::collection::vec(any::<u8>(), 0..300), async |bytes| {
         let mut stream = std::net::TcpStream::connect(&address).expect("it listens");
         let upgrade = format!(
             "GET /sync/stream HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {ana}\r\nConnection: Upgrade\r\n\
