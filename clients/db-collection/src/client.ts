@@ -20,6 +20,8 @@ import { elect } from './tab/leader'
 export { WriteRejected, WriteUnknown } from './confirm'
 
 const BEGIN: SyncState = { phase: 'offline', error: undefined, lastSyncedAt: undefined, streaming: false }
+const NO_LEADER = { kind: 'no_leader', code: 'no_leader', message: 'another tab of this app holds the data and does not answer: close it or bring it to the front' }
+const SILENT_STORE = { kind: 'store', code: 'store_silent', message: 'this device’s storage does not answer; it is waited for' }
 /** How long the tab that leads may be silent at most. */
 const MAX_SILENCE_MS = 10_000
 
@@ -42,6 +44,7 @@ export class NizhalClient {
   #storage: { lost: { unsynced: number } | undefined; volatile: string | undefined } = { lost: undefined, volatile: undefined }
   #online: boolean
   #leaderless: Timer | undefined
+  #isOpening = false
   #probe: Timer | undefined
   #source: SubscribeSource | undefined
   #presences: Record<string, PresenceState> = {}
@@ -99,6 +102,7 @@ export class NizhalClient {
 
   /** Holds the store from now on. */
   async #lead(name: string): Promise<() => Promise<void>> {
+    this.#isOpening = true
     const host = { options: this.options, environment: this.environment, wantedBuckets: () => this.wantedBuckets() }
     const holder = await Holder.open(host, name, (event) => {
       this.#hear(event)
@@ -127,14 +131,13 @@ export class NizhalClient {
   /** Somebody leads. */
   #led(): void {
     this.#leaderless?.stop()
-    if (this.#state.error?.code === 'no_leader') this.#state = BEGIN
+    if (this.#state.error === NO_LEADER || this.#state.error === SILENT_STORE) this.#state = BEGIN
   }
 
   /** Nobody answers: another tab has the store and is frozen, or tabs cannot talk here. */
   #silence(): void {
     if (this.#holder) return
-    const message = 'another tab of this app holds the data and does not answer: close it or bring it to the front'
-    this.#state = { ...this.#state, phase: 'stuck', error: { kind: 'no_leader', code: 'no_leader', message } }
+    this.#state = { ...this.#state, phase: 'stuck', error: this.#isOpening ? SILENT_STORE : NO_LEADER }
     this.#say()
   }
 

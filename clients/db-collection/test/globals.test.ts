@@ -192,6 +192,19 @@ describe('a page without private files', () => {
     await follower.close()
   })
 
+  test('inv04: a worker that fails later is told of at once', async () => {
+    const worker = await workerOf([])
+    const store = waSqlitePersistence({ name: 'x', worker: () => worker })
+    await store.open()
+    worker.onerror!({ message: 'out of memory' } as ErrorEvent)
+    await expect(store.scan('t')).rejects.toThrow('out of memory')
+  })
+
+  test('inv04: a store that does not answer says so in the status', async () => {
+    client = await open({ store: { ...(await Disk.make()).store(), open: never } })
+    await until('it says so', () => client!.status.phase === 'stuck' && client!.status.error?.code === 'store_silent')
+  })
+
   test('inv27: a store that cannot be opened says so in the status', async () => {
     const worker = () => { throw new ReferenceError('Worker is not defined') }
     client = await open({ store: waSqlitePersistence({ name: 'x', worker }) })

@@ -192,6 +192,18 @@ describe('numbers that no server should send', () => {
     expect(await requests(300)).toBe(0)
   })
 
+  test('inv04: a stream that is opened anew, or a network that comes back, during a wait does not end the tries', async () => {
+    server.script = () => ({ status: 503, headers: { 'retry-after': '0.3' } })
+    const client = await device({ ...usual, reconnect: { minMs: 10, maxMs: 60_000 } })
+    await until('it was asked', () => client.status.phase === 'waiting')
+    client.setSource(null)
+    client.setOnline(false)
+    client.setOnline(true)
+    client.setSource(null)
+    server.script = () => undefined
+    await until('it came through', () => client.status.phase === 'idle')
+  })
+
   const endless: [string, () => object][] = [
     ['pages that say nothing but “more”', () => ({ changed: [], cursor: `c${Math.random()}`, hasMore: true })],
     ['the same rows for ever', () => ({ cursor: `c${Math.random()}`, hasMore: true })],

@@ -93,7 +93,7 @@ async function afterFailure(replica: Replica, left: readonly Op[], error: SyncEr
 export function isUndecided({ kind, code, status, retryAfterMs }: SyncError): boolean {
   if (kind === 'offline') return code === 'malformed' || code === 'cut'
   // Who is asked to come back later is asked by a server that is busy, whatever the mutation.
-  if (kind === 'busy') return status !== 429 && !(status === 503 && retryAfterMs !== undefined)
+  if (kind === 'busy') return status !== 429 && !(status === 503 && (retryAfterMs !== undefined || code === 'unavailable'))
   return kind === 'refused'
 }
 

@@ -141,13 +141,28 @@ export class Session {
     this.#closed = true
   }
 
+  /** Begins a cycle, at once or as soon as the server wants to be asked. */
   #begin(): void {
-    if (this.#online && !this.#running && elapsedMs() >= this.#notBeforeMs) void this.#cycle()
+    if (!this.#online || this.#running) return
+    const wait = this.#notBeforeMs - elapsedMs()
+    if (wait <= 0) void this.#cycle()
+    else if (!this.#timer) this.#arm(wait)
+  }
+
+  #arm(ms: number): void {
+    this.#timer?.stop()
+    this.#timer = later(ms, () => {
+      this.#timer = undefined
+      this.#wanted.pull = true
+      this.#wanted.push ||= this.replica.pending.length > 0
+      void this.#cycle()
+    })
   }
 
   async #cycle(): Promise<void> {
     this.#running = true
     this.#timer?.stop()
+    this.#timer = undefined
     const pending = this.replica.pending.map(({ id }) => id)
     let wait = this.options.intervalMs
     try {
@@ -164,13 +179,7 @@ export class Session {
     } finally {
       this.#running = false
     }
-    if (!this.#online) return
-    this.#timer?.stop()
-    this.#timer = later(wait, () => {
-      this.#wanted.pull = true
-      this.#wanted.push ||= this.replica.pending.length > 0
-      void this.#cycle()
-    })
+    if (this.#online) this.#arm(wait)
   }
 
   /** Waits as long as must be; false where nothing can be waited for. */

@@ -76,6 +76,8 @@ type Body = WorkerRequest extends infer Request ? (Request extends { id: number 
 export class WorkerDriver implements SqlDriver {
   #next = 1
   #volatile: string | undefined
+  /** It answers nothing any more: who asks is told at once. */
+  #broken: Error | undefined
   #waiting = new Map<number, { resolve(value: Record<string, SqlValue>[]): void; reject(error: Error): void }>()
 
   private constructor(private readonly worker: Worker) {
@@ -86,7 +88,8 @@ export class WorkerDriver implements SqlDriver {
       else waiting?.resolve(data.value ?? [])
     }
     worker.onerror = (event) => {
-      for (const { reject } of this.#waiting.values()) reject(new Error(`the SQLite worker failed: ${event.message ?? 'it did not load'}`))
+      this.#broken = new Error(`the SQLite worker failed: ${event.message ?? 'it did not load'}`)
+      for (const { reject } of this.#waiting.values()) reject(this.#broken)
       this.#waiting.clear()
     }
   }
@@ -122,6 +125,7 @@ export class WorkerDriver implements SqlDriver {
 
   #ask(request: Body): Promise<Record<string, SqlValue>[]> {
     return new Promise((resolve, reject) => {
+      if (this.#broken) return reject(this.#broken)
       const id = this.#next++
       this.#waiting.set(id, { resolve, reject })
       this.worker.postMessage({ ...request, id })

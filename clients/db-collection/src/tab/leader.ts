@@ -1,6 +1,9 @@
 // One leader among the tabs of a store: a lock decides, and it is free the moment its holder is gone, however that happened.
 
-import { canceller, type Locks } from '../platform'
+import { canceller, within, type Locks } from '../platform'
+
+/** How long a store may take to close. */
+const CLOSE_MS = 5000
 
 /** How an election ends for a tab. */
 export interface Election {
@@ -39,8 +42,8 @@ export function elect(locks: Locks | undefined, name: string, lead: () => Promis
       isResigned = true
       resigned()
       waiting.abort()
-      // One that never answers is not waited for.
-      if (isHeld) await ended
+      // Locks that never answer are not waited for, and a store that does not open or close is not for ever.
+      if (isHeld) await within(CLOSE_MS, ended, () => new Error('it does not close')).catch(() => undefined)
     },
   }
 }
