@@ -205,6 +205,52 @@ describe('crashes and reloads', () => {
   })
 })
 
+describe('behind a proxy that drops our headers, so that the server speaks wire 1', () => {
+  const fetch = ((url: string, init: RequestInit) => {
+    const { 'x-nizhal-wire': _, ...headers } = init.headers as Record<string, string>
+    return globalThis.fetch(url, { ...init, headers })
+  }) as typeof globalThis.fetch
+
+  test('inv15, inv16: writes go out, a refused one is parked, the rest goes on', async () => {
+    await server.customers('s1', 'a', 3)
+    const ana = await device(server, 'ana', 's1', { fetch })
+    await drain(ana)
+    await ana.mutate(addCustomer('c1', 'One', 's1'))
+    const refused = await ana.mutate(pay('e1', 'nobody', '1', 's1'))
+    await ana.mutate(addCustomer('c2', 'Two', 's1'))
+    await drain(ana)
+    expect(ana.writes.map(({ id, refusal }) => [id, refusal?.status])).toEqual([[refused.id, 'rejected']])
+    expect((await server.sql('select id from customers order by id')).flat()).toEqual(['a1', 'a2', 'a3', 'c1', 'c2'])
+  })
+
+  test('inv12, inv23: a store that was copied does not lose its writes to the copy', async () => {
+    const store = new MemoryStore()
+    const first = await device(server, 'ana', 's1', { store, fetch })
+    await first.pull()
+    const copy = new MemoryStore()
+    await copy.commit({ meta: (await store.open()).meta })
+    const second = await device(server, 'ana', 's1', { store: copy, fetch })
+    await first.mutate(addCustomer('c1', 'One', 's1'))
+    await second.mutate(addCustomer('c2', 'Two', 's1'))
+    await second.mutate(rename('c2', 'Three'))
+    for (const one of [first, second, first]) await drain(one)
+    expect(await server.sql('select id, name from customers order by id')).toEqual([['c1', 'One'], ['c2', 'Three']])
+    expect(await shown(first, 'customers', ['id'])).toEqual([['c1'], ['c2']])
+  })
+
+  test('inv07: a lost bucket, named by its bare value, is purged', async () => {
+    await server.shop('s2', ['ana'])
+    await server.customers('s1', 'a', 2)
+    await server.customers('s2', 'b', 2)
+    const ana = await device(server, 'ana', 's1', { fetch })
+    await ana.pull()
+    expect((await shown(ana, 'customers', ['id'])).length).toBe(4)
+    await server.leave('s2', 'ana')
+    await ana.pull()
+    expect((await shown(ana, 'customers', ['id'])).flat()).toEqual(['a1', 'a2'])
+  })
+})
+
 test('a mutation that is too large for any request is parked, and the rest goes on', async () => {
   const ana = await device(server, 'ana', 's1')
   await ana.mutate(addCustomer('big', 'x'.repeat(1_200_000), 's1'))

@@ -4,9 +4,13 @@ import type { Schema } from '../protocol/schema'
 import type { RowKey, Store } from '../store/store'
 
 /** The rows of lost buckets, and whether some of them may be in a bucket that is still held. */
-export async function purged(store: Store, schema: Schema | undefined, lost: ReadonlySet<string>): Promise<{ gone: RowKey[]; ambiguous: boolean }> {
+export async function purged(store: Store, schema: Schema | undefined, names: readonly string[]): Promise<{ gone: RowKey[]; ambiguous: boolean }> {
   const gone: RowKey[] = []
-  let ambiguous = schema === undefined
+  const rules = new Set(Object.values(schema?.tables ?? {}).flatMap(({ buckets }) => buckets.map(({ rule }) => rule)))
+  // Wire 1 gives a bucket's bare value: it may be any rule's.
+  const bare = names.filter((name) => ![...rules].some((rule) => name.startsWith(`${rule}:`)))
+  const lost = new Set([...names, ...bare.flatMap((value) => [...rules].map((rule) => `${rule}:${value}`))])
+  let ambiguous = schema === undefined || bare.length > 0
   for (const [table, described] of Object.entries(schema?.tables ?? {})) {
     if (!described.buckets.some(({ rule }) => [...lost].some((name) => name.startsWith(`${rule}:`)))) continue
     for (const [key, row] of await store.scan(table)) {

@@ -3,23 +3,20 @@ import { tick } from '../protocol/hlc'
 import { keyFrom, keyOf } from '../protocol/key'
 import type { Schema } from '../protocol/schema'
 import type { Json, MutationResult, Page, Row } from '../protocol/wire'
-import { matches } from '../store/predicate'
 import type { Batch, Opened, Store } from '../store/store'
-import type { Subset } from '../store/subset'
 import { answered } from './answer'
-import { Emitter, type Changes, type RowChange } from './change'
+import { Emitter, type Changes } from './change'
 import { FORMAT, readDevice, writeDevice, type Device } from './device'
 import { aside, dependants, doubted, isOutOfOrder, type Failure } from './doubt'
 import { Fates, type Outcome } from './fate'
 import { Intake } from './intake'
 import { isKeyed } from './keyed'
 import { isPending, isShown, type Effect, type Op, type Refusal } from './op'
-import { Overlay } from './overlay'
 import { purged } from './purge'
 import { Queue } from './queue'
 import { rotated } from './rotate'
+import { Screen, type Wanted } from './screen'
 import { SyncError } from './transport'
-import { Unshown } from './unshown'
 
 /** What the engine takes from outside, so that tests can turn it. */
 export interface Environment {
@@ -37,22 +34,18 @@ export interface Draft {
   dependsOn?: string[]
 }
 
+export type { Wanted } from './screen'
+
 /** What a page was asked with: an answer to an older question is not applied. */
 export interface Asked {
   cursor: string
   clientID: string
 }
 
-/** Which rows somebody wants to see. */
-export interface Wanted {
-  subsets: readonly Subset[]
-  keys: readonly string[]
-}
-
 /** Rows and outbox of one user on one device. */
 export class Replica {
   /** Rows as the screen shows them; emitted when a snapshot is complete, and at every local write. */
-  readonly changes = new Emitter<Changes>()
+  readonly changes: Emitter<Changes>
   /** The outbox changed. */
   readonly outbox = new Emitter<void>()
   /** The tables became known. */
@@ -63,14 +56,9 @@ export class Replica {
   readonly volatile: string | undefined
   #device: Device
   #ops: Op[]
-  #overlay: Overlay
-  /** The tables that somebody has been given whole, and is told every change of. */
-  #whole = new Set<string>()
-  #unshown = new Unshown(this.#whole)
+  readonly #screen: Screen
   #intake: Intake | undefined
   readonly #fates: Fates
-  /** What ops let go of meanwhile. */
-  #uncovered: Effect[] = []
   readonly #queue = new Queue()
 
   private constructor(
@@ -83,7 +71,8 @@ export class Replica {
     this.isNew = opened.meta['clientID'] === undefined
     this.#device = readDevice(opened.meta, environment.newId)
     this.#ops = opened.ops
-    this.#overlay = new Overlay(opened.ops)
+    this.#screen = new Screen(store, opened.ops)
+    this.changes = this.#screen.changes
     this.#fates = new Fates(opened.meta)
   }
 
@@ -170,7 +159,7 @@ export class Replica {
       }
       const next = { ...device, hlc, nextSeq: op.seq + 1, nextNumber: op.number + 1 }
       await this.#commit({ putOps: [op] }, next, [...this.#ops, op], op)
-      await this.#show(op.effects)
+      await this.#screen.show(op.effects)
       return op
     })
   }
@@ -184,7 +173,7 @@ export class Replica {
           await this.store.commit({ stage, ...(first && { staged: 'forget' }) })
         }),
       this.schema,
-      this.#whole,
+      this.#screen.whole,
       asked.cursor === '',
     )
     this.#intake = intake
@@ -201,7 +190,7 @@ export class Replica {
       if (intake?.begun) batch.staged = 'take'
       let cursor = page.cursor
       if (!reset && page.removedBuckets.length > 0) {
-        const { gone, ambiguous } = await purged(this.store, this.schema, new Set(page.removedBuckets))
+        const { gone, ambiguous } = await purged(this.store, this.schema, page.removedBuckets)
         batch.drop!.push(...gone)
         // What another held bucket may still show cannot be told from here: all of it is asked for again.
         if (ambiguous) cursor = ''
@@ -219,11 +208,9 @@ export class Replica {
         ops = again.ops
       }
       if (cursor === '') device = { ...device, complete: false }
-      this.#uncovered.push(...(await this.#settle(batch, device, ops)))
-      this.#unshown.note(batch)
-      if (intake) this.#unshown.take(intake.unshown)
+      this.#screen.note(batch, await this.#settle(batch, device, ops), intake)
       if (!device.complete) return 'more'
-      await this.#showAll()
+      await this.#screen.showAll()
       return 'complete'
     })
   }
@@ -233,7 +220,7 @@ export class Replica {
     return this.#queue.run(async () => {
       const { ops, parted } = answered(this.#ops, results)
       const touched = await this.#settle({}, this.#device, ops)
-      await this.#show(touched)
+      await this.#screen.show(touched)
       return { parted }
     })
   }
@@ -242,7 +229,7 @@ export class Replica {
   async rotate(): Promise<void> {
     await this.#queue.run(async () => {
       const { device, ops } = rotated(this.#device, this.#ops, this.environment.newId())
-      await this.#show(await this.#settle({}, device, ops))
+      await this.#screen.show(await this.#settle({}, device, ops))
     })
   }
 
@@ -272,7 +259,7 @@ export class Replica {
       const ops = aside(this.#ops)
       if (!isOutOfOrder(ops)) return false
       const again = rotated(this.#device, ops, this.environment.newId())
-      await this.#show(await this.#settle({}, again.device, again.ops))
+      await this.#screen.show(await this.#settle({}, again.device, again.ops))
       return true
     })
   }
@@ -301,53 +288,21 @@ export class Replica {
 
   /** A row as the screen shows it. */
   async get(table: string, key: string): Promise<Row | undefined> {
-    return this.#queue.run(async () => {
-      const canonical = this.#key(table, key)
-      return this.#overlay.view(table, canonical, (await this.store.get(table, [canonical])).get(canonical))
-    })
+    return this.#queue.run(() => this.#screen.get(table, this.#key(table, key)))
   }
 
   /** Hands over all rows of a table, as the screen shows them, before any later change is told of. */
   async rows(table: string, deliver: (rows: Map<string, Row>) => void): Promise<void> {
-    await this.#queue.run(async () => {
-      const rows = await this.#rows(table)
-      this.#whole.add(table)
-      deliver(rows)
-    })
+    await this.#queue.run(() => this.#screen.rows(table, deliver))
   }
 
   /** Hands over the rows that may belong to one of the subsets, and those under the keys, as `rows` does; a key without a row has none. */
-  async find(table: string, { subsets, keys }: Wanted, deliver: (rows: Map<string, Row>) => void): Promise<void> {
-    await this.#queue.run(async () => {
-      const over = this.#overlay.keys(table)
-      const rows = await this.store.get(table, [...keys, ...over])
-      for (const subset of subsets) {
-        // What lies over the rows may take as many of the first away.
-        const most = subset.most !== undefined && { most: subset.most + over.length }
-        for (const [key, row] of await this.store.find(table, { ...subset, ...most })) rows.set(key, row)
-      }
-      const asked = new Set(keys)
-      for (const key of over) {
-        const row = this.#overlay.view(table, key, rows.get(key))
-        if (row && (asked.has(key) || subsets.some(({ where }) => matches(where, row)))) rows.set(key, row)
-        else rows.delete(key)
-      }
-      deliver(rows)
-    })
+  async find(table: string, wanted: Wanted, deliver: (rows: Map<string, Row>) => void): Promise<void> {
+    await this.#queue.run(() => this.#screen.find(table, wanted, deliver))
   }
 
   async close(): Promise<void> {
     await this.#queue.run(() => this.store.close())
-  }
-
-  async #rows(table: string): Promise<Map<string, Row>> {
-    const rows = new Map(await this.store.scan(table))
-    for (const key of this.#overlay.keys(table)) {
-      const row = this.#overlay.view(table, key, rows.get(key))
-      if (row) rows.set(key, row)
-      else rows.delete(key)
-    }
-    return rows
   }
 
   #key(table: string, id: string): string {
@@ -366,7 +321,7 @@ export class Replica {
     })
     // Their numbers were never used: those behind them move up, in a sequence of their own.
     const again = rotated(this.#device, ops, this.environment.newId())
-    await this.#show(await this.#settle({}, again.device, again.ops))
+    await this.#screen.show(await this.#settle({}, again.device, again.ops))
   }
 
   async #requeue(id: string): Promise<Op | undefined> {
@@ -377,7 +332,7 @@ export class Replica {
         return { ...rest, state: 'waiting', covered: false, dependsOn: [], clientID, number: nextNumber }
       }
       const ops = this.#ops.map((op) => (op.id === id && op.state === 'rejected' ? again(op) : op))
-      await this.#show(await this.#settle({}, { ...this.#device, nextNumber: nextNumber + 1 }, ops))
+      await this.#screen.show(await this.#settle({}, { ...this.#device, nextNumber: nextNumber + 1 }, ops))
       return this.#ops.find((op) => op.id === id)
     })
   }
@@ -386,7 +341,7 @@ export class Replica {
   #dependencies({ effects, dependsOn }: Draft): string[] {
     const on = new Set(dependsOn)
     for (const { table, key } of effects) {
-      for (const op of this.#overlay.over(table, key)) {
+      for (const op of this.#screen.over(table, key)) {
         if (isPending(op) && op.effects.some((it) => it.kind === 'insert' && it.table === table && it.key === key)) on.add(op.id)
       }
     }
@@ -413,51 +368,13 @@ export class Replica {
     committed?.()
     if (ops !== this.#ops) {
       this.#ops = ops
-      // A long outbox must not be gone through for each new write.
-      if (added) this.#overlay.add(added)
-      else this.#overlay = new Overlay(ops)
+      this.#screen.lay(ops, added)
       this.outbox.emit()
     }
   }
 
   #isStale({ cursor, clientID }: Asked): boolean {
     return cursor !== this.#device.cursor || clientID !== this.#device.clientID
-  }
-
-  /** Shows a complete snapshot. */
-  async #showAll(): Promise<void> {
-    const unshown = this.#unshown
-    const changes: RowChange[] = []
-    if (unshown.reset) {
-      for (const table of this.#whole) {
-        for (const [key, row] of await this.#rows(table)) changes.push({ table, key, row })
-      }
-    } else {
-      for (const [table, rows] of unshown.rows()) {
-        for (const [key, base] of rows) changes.push({ table, key, row: this.#overlay.view(table, key, base) })
-      }
-      changes.push(...(await this.#viewed(this.#uncovered.filter(({ table, key }) => !unshown.has(table, key)))))
-    }
-    this.#unshown = new Unshown(this.#whole)
-    this.#uncovered = []
-    const many = unshown.many()
-    if (unshown.reset || changes.length > 0 || many.length > 0) this.changes.emit({ reset: unshown.reset, changes, many })
-  }
-
-  async #show(effects: readonly Effect[]): Promise<void> {
-    const changes = await this.#viewed(effects)
-    if (changes.length > 0) this.changes.emit({ reset: false, changes, many: [] })
-  }
-
-  async #viewed(effects: readonly Effect[]): Promise<RowChange[]> {
-    const keys = new Map<string, Set<string>>()
-    for (const { table, key } of effects) keys.set(table, (keys.get(table) ?? new Set()).add(key))
-    const changes: RowChange[] = []
-    for (const [table, wanted] of keys) {
-      const base = await this.store.get(table, [...wanted])
-      for (const key of wanted) changes.push({ table, key, row: this.#overlay.view(table, key, base.get(key)) })
-    }
-    return changes
   }
 }
 

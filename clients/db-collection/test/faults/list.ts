@@ -17,9 +17,9 @@ export const FAULTS: Record<string, Fault> = {
     tests: 'tanstack',
   },
   'no buffering during the initial load': {
-    file: 'engine/replica.ts',
-    from: 'const rows = await this.#rows(table)\n      this.#whole.add(table)\n      deliver(rows)',
-    to: 'const rows = await this.#rows(table)\n      this.#whole.add(table)\n      setTimeout(() => deliver(rows), 20)',
+    file: 'engine/screen.ts',
+    from: 'this.whole.add(table)\n    deliver(rows)',
+    to: 'this.whole.add(table)\n    setTimeout(() => deliver(rows), 20)',
     tests: 'tanstack',
   },
   'ignoring where': {
