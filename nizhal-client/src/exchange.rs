@@ -156,7 +156,9 @@ async fn refusal(mut response: Response) -> (Failure, Vec<MutationResult>) {
         (413, _) => FailureKind::TooLarge,
         (426, _) => FailureKind::UpgradeRequired,
         (400, Some(_)) => FailureKind::BadRequest,
-        (429 | 500.., _) => FailureKind::Busy,
+        // Of gateways too, whose server is away for now.
+        (429 | 502..=504, _) => FailureKind::Busy,
+        (500.., _) => FailureKind::ServerError,
         _ => FailureKind::Refused,
     };
     let code = code.unwrap_or_else(|| format!("http_{status}"));

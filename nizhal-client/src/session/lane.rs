@@ -3,6 +3,9 @@
 use super::{Failure, FailureKind, Millis, Settings};
 use nizhal_core::Random;
 
+/// How often in a row a server may fail before that is told of: once or twice is a restart.
+const FAULTS_UNTIL_STUCK: u32 = 3;
+
 /// Pulling, or pushing.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lane {
@@ -14,6 +17,8 @@ pub(super) struct Lane {
     pub(super) error: Option<Failure>,
     /// Since when something is wanted and nothing moves.
     pub(super) since: Option<Millis>,
+    /// How often in a row the server itself failed.
+    pub(super) faults: u32,
     /// The watchdog has tried to mend it, to no avail until now.
     pub(super) repaired: bool,
 }
@@ -31,6 +36,7 @@ impl Lane {
     /// It went wrong; wait, longer each time, but no longer than the limit or the server's wish.
     pub(super) fn failed(&mut self, failure: Failure, now: Millis, settings: &Settings, random: &mut Random) {
         self.failures = self.failures.saturating_add(1);
+        self.faults = if failure.kind == FailureKind::ServerError { self.faults.saturating_add(1) } else { 0 };
         let asked = failure.retry_after_ms.map(|wait| wait.clamp(0, settings.longest_wait_ms));
         let wait = asked.unwrap_or(0).max(backoff_ms(settings, self.failures, random));
         self.at = Some(now.saturating_add(wait));
@@ -46,10 +52,20 @@ impl Lane {
         }
     }
 
+    /// Whether it waits for a server that is away, busy or broken: nothing that could be mended here.
+    pub(super) fn is_failed_by_server(&self) -> bool {
+        let theirs = |kind| matches!(kind, FailureKind::Busy | FailureKind::ServerError);
+        self.error.as_ref().is_some_and(|error| !error.is_reached() || theirs(error.kind))
+    }
+
+    /// What to tell of, when repair did not help or the server fails again and again.
+    pub(super) fn is_stuck(&self) -> Option<&Failure> {
+        self.error.as_ref().filter(|_| self.repaired || self.faults >= FAULTS_UNTIL_STUCK)
+    }
+
     /// Whether it stands still for so long that something must be wrong with us rather than with the network.
     pub(super) fn is_stalled(&self, now: Millis, settings: &Settings) -> bool {
-        let ours = self.error.as_ref().is_none_or(|error| error.is_reached() && error.kind != FailureKind::Busy);
-        ours && self.since.is_some_and(|since| now - since >= settings.stall_ms)
+        !self.is_failed_by_server() && self.since.is_some_and(|since| now - since >= settings.stall_ms)
     }
 }
 

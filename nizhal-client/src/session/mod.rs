@@ -36,6 +36,8 @@ pub struct Settings {
     pub stall_ms: Millis,
     /// The most mutations in one push.
     pub batch: usize,
+    /// How often a mutation is sent at which the server fails, before it is parked and those behind it go on.
+    pub fault_tries: u32,
 }
 
 impl Default for Settings {
@@ -49,6 +51,7 @@ impl Default for Settings {
             heartbeat_ms: 10_000,
             stall_ms: 90_000,
             batch: 500,
+            fault_tries: 8,
         }
     }
 }
@@ -120,6 +123,10 @@ pub struct Session {
     push: Lane,
     /// How many mutations the next push carries at most.
     most: usize,
+    /// How often the server failed at the first waiting mutation when it was sent alone, and did answer a pull since.
+    faults: u32,
+    /// Whether the server answered a pull since it last failed at a push.
+    pulled_since_fault: bool,
     parting: Parting,
     partings: u32,
     /// Since when whole snapshots lack what the server said it applied.
@@ -166,6 +173,8 @@ impl Session {
             pull: Lane::default(),
             push: Lane::default(),
             most,
+            faults: 0,
+            pulled_since_fault: true,
             parting: Parting::None,
             partings: 0,
             unseen_since: None,

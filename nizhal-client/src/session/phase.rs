@@ -37,8 +37,7 @@ impl Session {
         if let Some(failure) = &self.upgrade {
             return Phase::UpgradeRequired(failure.clone());
         }
-        let stuck = [&self.push, &self.pull].into_iter().filter(|lane| lane.repaired);
-        if let Some(failure) = stuck.filter_map(|lane| lane.error.as_ref()).next() {
+        if let Some(failure) = [&self.push, &self.pull].into_iter().find_map(|lane| lane.is_stuck()) {
             return Phase::Stuck(failure.clone());
         }
         if !self.reached {

@@ -53,9 +53,15 @@ impl Session {
         }
     }
 
+    /// Whether a push waits for a pull to come first, and that for the server.
+    fn push_waits_for_server(&self) -> bool {
+        self.away && self.pull.is_failed_by_server()
+    }
+
     /// The watchdog: what stands still is mended once, then told of. Whether it began something.
     fn mend(&mut self, now: Millis, actions: &mut Vec<Action>) -> bool {
-        for lane in [&mut self.pull, &mut self.push] {
+        let waits = self.push_waits_for_server();
+        for lane in [Some(&mut self.pull), Some(&mut self.push).filter(|_| !waits)].into_iter().flatten() {
             if lane.is_stalled(now, &self.settings) && !lane.repaired {
                 let text = "nothing moves, and nobody says why";
                 let unknown = || Failure::new(FailureKind::Refused, "no_progress", text);
@@ -98,7 +104,8 @@ impl Session {
                     if let (true, Some(at)) = (wanted, lane.at.filter(|&at| at > now)) {
                         sooner(at);
                     }
-                    if let (false, Some(since)) = (lane.repaired, lane.since) {
+                    let mends = !lane.repaired && !lane.is_failed_by_server() && !self.push_waits_for_server();
+                    if let (true, Some(since)) = (mends, lane.since) {
                         sooner((since + self.settings.stall_ms).max(now + 1));
                     }
                 }

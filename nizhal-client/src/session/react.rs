@@ -168,6 +168,7 @@ impl Session {
         self.exchange = None;
         self.memory = stored.memory;
         self.contact();
+        self.pulled_since_fault = true;
         if !stored.moved && !stored.complete {
             let text = "the server says that more waits, but its cursor does not move";
             let failure = Failure::new(FailureKind::Refused, "cursor_stands_still", text);
@@ -204,6 +205,7 @@ impl Session {
         self.contact();
         if stored.answered > 0 {
             self.push.moved();
+            self.faults = 0;
             self.progress.sent += stored.answered as u64;
             self.most = self.settings.batch;
             // Our own writes come back as rows.
@@ -227,6 +229,9 @@ impl Session {
     }
 
     fn push_failed(&mut self, failure: Failure, now: Millis, actions: &mut Vec<Action>) {
+        if failure.kind == FailureKind::ServerError {
+            return self.server_failed(failure, now, actions);
+        }
         let too_much = matches!(failure.kind, FailureKind::TooLarge | FailureKind::BadRequest);
         if !too_much {
             return self.failed(failure, now, actions);
@@ -240,6 +245,24 @@ impl Session {
             self.exchange = Some(Exchange::Mending);
             actions.push(Action::Park(failure));
         }
+    }
+
+    /// The server failed at a push. When it does so each time, and is well otherwise, the first mutation is at fault: nothing
+    /// waits behind it for ever.
+    fn server_failed(&mut self, failure: Failure, now: Millis, actions: &mut Vec<Action>) {
+        let alone = self.most.min(self.memory.waiting) <= 1;
+        self.most = 1;
+        if alone && std::mem::take(&mut self.pulled_since_fault) {
+            self.faults += 1;
+        }
+        if self.faults < self.settings.fault_tries {
+            return self.failed(failure, now, actions);
+        }
+        self.contact();
+        let message = format!("the server failed at it {} times: {}", self.faults, failure.message);
+        (self.faults, self.push.faults, self.push.error) = (0, 0, None);
+        self.exchange = Some(Exchange::Mending);
+        actions.push(Action::Park(Failure { message, ..failure }));
     }
 
     /// The exchange under way failed.

@@ -14,6 +14,8 @@ pub enum FailureKind {
     Malformed,
     /// The server says: later.
     Busy,
+    /// The server failed at the request, and may fail at it again.
+    ServerError,
     /// The credentials are not good.
     Unauthorized,
     /// This app is older than the server supports.
@@ -99,7 +101,7 @@ pub enum Phase {
     CatchingUp(Progress),
     /// All that the server had when last asked is here, and nothing waits.
     Live,
-    /// The server is reached and still nothing moves, repair did not help; sync goes on trying.
+    /// The server is reached and still nothing moves: repair did not help, or the server fails each time. Sync goes on trying.
     Stuck(Failure),
     /// The app is too old for the server: writes are kept and wait for its update.
     UpgradeRequired(Failure),

@@ -2,7 +2,7 @@
 
 mod model;
 
-use super::{Action, Event, FailureKind, Memory, Phase, PushStored, Session, Settings};
+use super::{Action, Event, Failure, FailureKind, Memory, Phase, PushStored, Session, Settings};
 use model::{Due, World, failure};
 
 fn memory(waiting: usize, has_cursor: bool) -> Memory {
@@ -168,6 +168,68 @@ fn inv16_a_mutation_that_no_request_can_carry_is_found_and_parked() {
 }
 
 #[test]
+fn inv41_a_mutation_at_which_the_server_fails_each_time_is_parked_and_the_rest_goes_on() {
+    for has_cursor in [false, true] {
+        let mut world = working(memory(5, has_cursor));
+        world.poison = Some(FailureKind::ServerError);
+        let (mut sent, mut alone, mut stuck) = (0, 0, false);
+        while world.memory.parked == 0 {
+            assert!(sent < 40, "it is sent without end: {world:#?}");
+            sent += usize::from(matches!(world.due.first(), Some(Due::Push(_))));
+            alone += usize::from(world.due.first() == Some(&Due::Push(1)));
+            world.heal();
+            stuck |= matches!(&world.status.phase, Phase::Stuck(failure) if failure.kind == FailureKind::ServerError);
+        }
+        assert!(alone >= 8 && stuck, "sent {sent} times, {alone} alone, told of: {stuck}");
+        settle(&mut world);
+        assert_eq!((world.memory.parked, world.memory.waiting, world.status.repairs), (1, 0, 0));
+        assert_eq!((&world.status.phase, &world.status.error), (&Phase::Live, &None));
+    }
+}
+
+#[test]
+fn inv17_a_server_that_fails_at_everything_or_is_busy_has_nothing_parked() {
+    for (kind, pulls_fail) in [(FailureKind::ServerError, true), (FailureKind::Busy, false), (FailureKind::Busy, true)]
+    {
+        let mut world = working(memory(2, true));
+        world.poison = Some(kind);
+        for _ in 0..400 {
+            match world.due.first().cloned() {
+                Some(Due::Pull) if pulls_fail => {
+                    world.due.remove(0);
+                    world.tell(Event::PullFailed(failure(kind)));
+                }
+                _ => world.heal(),
+            }
+        }
+        let told = matches!(&world.status.phase, Phase::Stuck(failure) if failure.kind == FailureKind::ServerError);
+        assert_eq!(told, kind == FailureKind::ServerError, "{:?}", world.status);
+        assert_eq!((world.memory.parked, world.memory.waiting, world.status.repairs), (0, 2, 0));
+        world.poison = None;
+        settle(&mut world);
+    }
+}
+
+#[test]
+fn inv31_what_a_server_asks_to_wait_is_clamped() {
+    for (asked, least, most) in [(i64::MAX, 60_000, 60_000), (-7, 1, 500), (0, 1, 500), (2_000, 2_000, 2_000)] {
+        let settings = Settings { realtime: false, poll_ms: (300_000, 300_000), ..Settings::default() };
+        let mut session = Session::new(settings, "seed");
+        for event in [Event::Started(memory(0, true)), Event::Online, Event::Leads(true)] {
+            session.handle(event, 1_000);
+        }
+        let busy = Failure { retry_after_ms: Some(asked), ..failure(FailureKind::Busy) };
+        let actions = session.handle(Event::PullFailed(busy), 1_000);
+        let timer = actions.iter().find_map(|action| match action {
+            Action::SetTimer(at) => *at,
+            _ => None,
+        });
+        let waits = timer.expect("it tries again") - 1_000;
+        assert!((least..=most).contains(&waits), "asked to wait {asked}, waits {waits}");
+    }
+}
+
+#[test]
 fn inv04_what_stands_still_is_repaired_once_then_told_of() {
     let mut world = working(memory(0, true));
     let (mut repairs, mut stuck) = (0, false);
@@ -203,6 +265,7 @@ fn inv04_a_network_that_is_away_is_no_reason_to_repair() {
         world.tell(Event::PullFailed(failure(FailureKind::Network)));
     }
     assert_eq!((world.status.repairs, &world.status.phase), (0, &Phase::Connecting));
+    assert!(world.now > 1_000_000, "it wakes all the time: after {} ms", world.now);
 }
 
 #[test]

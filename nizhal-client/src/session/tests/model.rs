@@ -32,6 +32,8 @@ pub(super) struct World {
     pub(super) parted: bool,
     /// The first waiting mutation is larger than any request.
     pub(super) huge: bool,
+    /// The server fails at the first waiting mutation, each time, in this way.
+    pub(super) poison: Option<FailureKind>,
     pub(super) online: bool,
     pub(super) actions: Vec<Action>,
 }
@@ -54,6 +56,7 @@ impl World {
             aborted: false,
             parted: false,
             huge: false,
+            poison: None,
             online: false,
             actions: Vec::new(),
         };
@@ -125,12 +128,14 @@ impl World {
             }
             return all;
         }
-        use FailureKind::{Busy, Network, OutOfOrder, Refused, Store, TooLarge, Unauthorized, UpgradeRequired};
+        use FailureKind::{
+            Busy, Network, OutOfOrder, Refused, ServerError, Store, TooLarge, Unauthorized, UpgradeRequired,
+        };
         for due in &self.due {
             then(&|world| world.well(due));
             let failures: &[FailureKind] = match due {
-                Due::Pull => &[Network, Unauthorized, Busy, UpgradeRequired, Refused],
-                Due::Push(_) => &[Network, Unauthorized, TooLarge, Refused],
+                Due::Pull => &[Network, Unauthorized, Busy, ServerError, UpgradeRequired, Refused],
+                Due::Push(_) => &[Network, Unauthorized, TooLarge, ServerError, Refused],
                 Due::StorePull | Due::StorePush(_) | Due::Mend(_) => &[Store],
                 Due::Refresh => &[Network, Unauthorized],
                 Due::Lead => &[OutOfOrder],
@@ -220,6 +225,9 @@ impl World {
             }
             Due::Push(1) if self.huge => Event::PushFailed(failure(FailureKind::TooLarge)),
             Due::Push(_) if self.huge => Event::PushFailed(failure(FailureKind::BadRequest)),
+            Due::Push(_) if self.poison.is_some() => {
+                Event::PushFailed(Failure { retry_after_ms: Some(1), ..failure(self.poison.expect("there is one")) })
+            }
             Due::Push(_) => Event::PushAnswered,
             Due::StorePush(_) if self.parted => {
                 Event::PushStored(PushStored { memory: self.memory, answered: 0, parted: true })
@@ -234,7 +242,7 @@ impl World {
                     Action::Park(_) => {
                         self.memory.waiting -= 1;
                         self.memory.parked += 1;
-                        self.huge = false;
+                        (self.huge, self.poison) = (false, None);
                     }
                     Action::Repair => {
                         (self.memory.has_cursor, self.memory.staging, self.parted) = (false, false, false);
