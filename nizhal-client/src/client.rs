@@ -4,7 +4,7 @@ use crate::driver::Message;
 use crate::environment::{Clock, Ids, Switch};
 use crate::session::{Event, Status};
 use crate::setup::Setup;
-use crate::store::{Draft, MutateError, Notice, Parked, SqliteStore, Store, StoreError};
+use crate::store::{Draft, MutateError, Notice, Parked, SqliteStore, Store, StoreError, Unreadable};
 use crate::watch::Changes;
 use futures_util::stream::BoxStream;
 use nizhal_core::{Actor, Mutator, Principal, sql::quote, wire::MutationResult, wire::MutationStatus};
@@ -216,6 +216,15 @@ impl Client {
     /// When the store cannot be read.
     pub async fn parked(&self) -> Result<Vec<Parked>, StoreError> {
         self.inner.store.parked().await
+    }
+
+    /// The rows of the server's that are left out here, since the app's types cannot read a cell of them: NULL in a column that is
+    /// declared without `Option`, a number that does not fit. The rest of their table shows; they do too when they are mended.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn unreadable(&self) -> Result<Vec<Unreadable>, StoreError> {
+        self.inner.store.unreadable().await
     }
 
     /// Sends a refused mutation again as a new one, at the end of the queue; `None` when there is none of this id.

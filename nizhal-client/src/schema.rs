@@ -47,6 +47,8 @@ pub(crate) struct LocalColumn {
     pub(crate) nullable: bool,
     /// Nobody writes it.
     pub(crate) generated: bool,
+    /// Whether the app declares its values unique; an index says so, which a server's rows may lack.
+    pub(crate) unique: bool,
     /// Its definition in `create table`.
     pub(crate) definition: String,
 }
@@ -132,6 +134,7 @@ impl LocalTable {
             sql: column.sql,
             nullable: column.nullable,
             generated: column.generated.is_some(),
+            unique: column.unique,
             definition: definition(column),
         });
         // What every row carries beside what the app declares.
@@ -141,6 +144,7 @@ impl LocalTable {
             sql: SqlType::Timestamptz,
             nullable: true,
             generated: false,
+            unique: false,
             definition: format!("{} {}", sql::quote(name), SqlType::Timestamptz.sqlite()),
         });
         Self { desc, columns: own.chain(engine).collect(), key: desc.key.to_vec() }
@@ -160,6 +164,12 @@ impl LocalTable {
         self.columns.iter().filter(|column| !column.generated)
     }
 
+    /// The columns that are unique beside the key, with the names of their indexes.
+    pub(crate) fn uniques(&self) -> impl Iterator<Item = (&LocalColumn, String)> {
+        let index = |column: &LocalColumn| sql::quote(&format!("_nizhal_unique_{}_{}", self.desc.name, column.name));
+        self.columns.iter().filter(|column| column.unique).map(move |column| (column, index(column)))
+    }
+
     pub(crate) fn keys(&self) -> impl ExactSizeIterator<Item = &LocalColumn> {
         self.key.iter().map(|&at| &self.columns[at])
     }
@@ -167,7 +177,7 @@ impl LocalTable {
 
 /// A column that no rule lists never arrives, so it needs something that the app's type can read.
 fn definition(column: &ColumnDesc) -> String {
-    let mut sql = sql::sqlite_column(column);
+    let mut sql = sql::sqlite_column(&ColumnDesc { unique: false, ..*column });
     if column.private && !column.nullable && column.default.is_none() && column.generated.is_none() {
         sql.push_str(&format!(" default {}", nothing(column)));
     }

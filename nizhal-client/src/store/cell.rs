@@ -3,8 +3,8 @@
 use super::StoreError;
 use crate::schema::{LocalColumn, LocalTable};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use chrono::{DateTime, NaiveDate, NaiveTime};
-use nizhal_core::{SqlType, Uuid};
+use chrono::{NaiveDate, NaiveTime};
+use nizhal_core::{Decimal, SqlType, Uuid, key};
 use sea_orm::Value;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -18,11 +18,28 @@ pub(super) struct Rows {
     pub(super) values: Vec<Value>,
 }
 
-/// Reads an array of rows. All rows of one array carry the same columns; what the table does not know is passed over.
+/// A row of which the app's types could not read a cell. It is left out, and the rest is laid.
+#[derive(Debug)]
+pub(super) struct UnreadableRow {
+    /// The values of its key; `None` where it is the key that cannot be read.
+    pub(super) key: Option<Vec<Value>>,
+    pub(super) column: &'static str,
+    pub(super) reason: String,
+}
+
+/// What an array of rows holds.
+#[derive(Debug, Default)]
+pub(super) struct ReadRows {
+    /// One group as long as the rows look alike, which those of one server do.
+    pub(super) groups: Vec<Rows>,
+    pub(super) unreadable: Vec<UnreadableRow>,
+}
+
+/// Reads an array of rows. What the table does not know is passed over.
 ///
 /// # Errors
 /// When it is not what the protocol says.
-pub(super) fn rows(table: &LocalTable, json: &RawValue) -> Result<Vec<Rows>, StoreError> {
+pub(super) fn rows(table: &LocalTable, json: &RawValue) -> Result<ReadRows, StoreError> {
     let mut reader = serde_json::Deserializer::from_str(json.get());
     let rows = reader.deserialize_seq(RowsVisitor { table });
     rows.map_err(|error| StoreError::Malformed(format!("a row of `{}`: {error}", table.desc.name)))
@@ -33,25 +50,34 @@ struct RowsVisitor<'a> {
 }
 
 impl<'de> Visitor<'de> for RowsVisitor<'_> {
-    type Value = Vec<Rows>;
+    type Value = ReadRows;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list of rows")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Vec<Rows>, A::Error> {
-        // One group as long as the rows look alike, which those of one server do.
-        let mut groups: Vec<Rows> = Vec::new();
+    fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<ReadRows, A::Error> {
+        let mut read = ReadRows::default();
         let mut row = Row { table: self.table, columns: Vec::new(), values: Vec::new() };
-        while rows.next_element_seed(&mut row)?.is_some() {
-            match groups.last_mut() {
+        while let Some(fault) = rows.next_element_seed(&mut row)? {
+            if let Some((column, reason)) = fault {
+                read.unreadable.push(row.unreadable(column, reason));
+                continue;
+            }
+            match read.groups.last_mut() {
                 Some(group) if group.columns == row.columns => group.values.append(&mut row.values),
-                _ => groups.push(Rows { columns: row.columns.clone(), values: std::mem::take(&mut row.values) }),
+                _ => {
+                    let (columns, values) = (row.columns.clone(), std::mem::take(&mut row.values));
+                    read.groups.push(Rows { columns, values });
+                }
             }
         }
-        Ok(groups)
+        Ok(read)
     }
 }
+
+/// The column of a cell that cannot be read, and why.
+type Fault = (usize, String);
 
 struct Row<'a> {
     table: &'a LocalTable,
@@ -59,37 +85,52 @@ struct Row<'a> {
     values: Vec<Value>,
 }
 
+impl Row<'_> {
+    fn unreadable(&self, column: usize, reason: String) -> UnreadableRow {
+        let value = |key: &usize| self.columns.iter().position(|at| at == key).map(|at| self.values[at].clone());
+        let key = self.table.key.iter().map(value).collect::<Option<Vec<_>>>();
+        let key = key.filter(|_| !self.table.key.contains(&column));
+        UnreadableRow { key, column: self.table.columns[column].name, reason }
+    }
+}
+
 impl<'de> DeserializeSeed<'de> for &mut Row<'_> {
-    type Value = ();
-    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
+    type Value = Option<Fault>;
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Option<Fault>, D::Error> {
         reader.deserialize_map(self)
     }
 }
 
 impl<'de> Visitor<'de> for &mut Row<'_> {
-    type Value = ();
+    type Value = Option<Fault>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a row")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Option<Fault>, A::Error> {
         self.columns.clear();
         self.values.clear();
-        let mut guess = 0;
+        let (mut guess, mut fault) = (0, None);
         while let Some(at) = members.next_key_seed(Name { columns: &self.table.columns, guess })? {
             let Some(at) = at.filter(|&at| !self.table.columns[at].generated) else {
                 members.next_value::<IgnoredAny>()?;
                 continue;
             };
-            self.values.push(members.next_value_seed(Cell(&self.table.columns[at]))?);
+            match members.next_value_seed(Cell(&self.table.columns[at]))? {
+                Ok(value) => self.values.push(value),
+                Err(reason) => {
+                    fault = fault.or(Some((at, reason)));
+                    self.values.push(Value::String(None));
+                }
+            }
             self.columns.push(at);
             guess = at + 1;
         }
         if self.table.key.iter().any(|key| !self.columns.contains(key)) {
             return Err(A::Error::custom("a row without its key"));
         }
-        Ok(())
+        Ok(fault)
     }
 }
 
@@ -123,78 +164,139 @@ impl Visitor<'_> for Name<'_> {
 
 struct Cell<'a>(&'a LocalColumn);
 
+/// A value, or why it is none that the column's type can hold.
+type Read = Result<Value, String>;
+
 impl<'de> DeserializeSeed<'de> for Cell<'_> {
-    type Value = Value;
-    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Value, D::Error> {
+    type Value = Read;
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Read, D::Error> {
         if !matches!(self.0.sql, SqlType::Json | SqlType::Array(_)) {
             return reader.deserialize_any(self);
         }
         let json: &RawValue = serde::Deserialize::deserialize(reader)?;
         let absent = json.get() == "null" && self.0.nullable;
-        Ok(Value::String((!absent).then(|| json.get().to_owned())))
+        Ok(Ok(Value::String((!absent).then(|| json.get().to_owned()))))
     }
 }
 
-impl Visitor<'_> for Cell<'_> {
-    type Value = Value;
+impl Cell<'_> {
+    fn integer(&self, value: i64) -> Read {
+        let fits = match self.0.sql {
+            SqlType::Int2 => i16::try_from(value).is_ok(),
+            SqlType::Int4 => i32::try_from(value).is_ok(),
+            SqlType::Bool => matches!(value, 0 | 1),
+            _ => true,
+        };
+        match self.0.sql {
+            _ if !fits => Err(format!("{value} does not fit")),
+            #[expect(clippy::cast_precision_loss, reason = "a float that has no fraction is written without one")]
+            SqlType::Float4 | SqlType::Float8 => Ok(Value::Double(Some(value as f64))),
+            SqlType::Int2 | SqlType::Int4 | SqlType::Int8 | SqlType::Bool => Ok(Value::BigInt(Some(value))),
+            sql => of_text(sql, &value.to_string()),
+        }
+    }
+}
+
+impl<'de> Visitor<'de> for Cell<'_> {
+    type Value = Read;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "a value for the column `{}`", self.0.name)
     }
 
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::String(None))
+    fn visit_unit<E>(self) -> Result<Read, E> {
+        let absent = || "it is NULL, and the app declares that it never is".to_owned();
+        Ok(if self.0.nullable { Ok(Value::String(None)) } else { Err(absent()) })
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(Some(value)))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+    fn visit_bool<E>(self, value: bool) -> Result<Read, E> {
         Ok(match self.0.sql {
-            #[expect(clippy::cast_precision_loss, reason = "a float that has no fraction is written without one")]
-            SqlType::Float4 | SqlType::Float8 => Value::Double(Some(value as f64)),
-            _ => Value::BigInt(Some(value)),
+            SqlType::Bool => Ok(Value::Bool(Some(value))),
+            sql => of_text(sql, &value.to_string()),
         })
     }
 
-    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Value, E> {
-        match (self.0.sql, i64::try_from(value)) {
+    fn visit_i64<E>(self, value: i64) -> Result<Read, E> {
+        Ok(self.integer(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Read, E> {
+        Ok(match (self.0.sql, i64::try_from(value)) {
             #[expect(clippy::cast_precision_loss, reason = "as above")]
             (SqlType::Float4 | SqlType::Float8, _) => Ok(Value::Double(Some(value as f64))),
-            (_, Ok(value)) => Ok(Value::BigInt(Some(value))),
-            (_, Err(_)) => Err(E::custom(format!("{value} does not fit `{}`", self.0.name))),
-        }
+            (_, Ok(value)) => self.integer(value),
+            (_, Err(_)) => Err(format!("{value} does not fit")),
+        })
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(Value::Double(Some(value)))
+    fn visit_f64<E>(self, value: f64) -> Result<Read, E> {
+        Ok(match self.0.sql {
+            SqlType::Float4 | SqlType::Float8 => Ok(Value::Double(Some(value))),
+            sql => of_text(sql, &value.to_string()),
+        })
     }
 
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Value, E> {
-        of_text(self.0.sql, text).map_err(|reason| E::custom(format!("{reason} in `{}`", self.0.name)))
+    fn visit_str<E>(self, text: &str) -> Result<Read, E> {
+        let read = of_text(self.0.sql, text);
+        Ok(match (self.0.sql, &read) {
+            (SqlType::Int2 | SqlType::Int4, Ok(Value::BigInt(Some(value)))) => self.integer(*value),
+            _ => read,
+        })
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Read, A::Error> {
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Err("it is a list".to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Read, A::Error> {
+        while members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Err("it is an object".to_owned()))
     }
 }
 
 /// A value from its text: as rows carry it, or as keys and buckets are named by it.
-pub(super) fn of_text(sql: SqlType, text: &str) -> Result<Value, String> {
+///
+/// In the driver's own spelling, so that it compares with those that mutators wrote here.
+pub(super) fn of_text(sql: SqlType, text: &str) -> Read {
     let wrong = |what: &str| format!("{text:?} is no {what}");
     let kept = || Value::String(Some(text.to_owned()));
     Ok(match sql {
-        SqlType::Bool => Value::Bool(Some(matches!(text, "true" | "1"))),
+        SqlType::Bool => match text {
+            "true" | "t" | "1" => Value::Bool(Some(true)),
+            "false" | "f" | "0" => Value::Bool(Some(false)),
+            _ => return Err(wrong("boolean")),
+        },
         SqlType::Int2 | SqlType::Int4 | SqlType::Int8 => {
             Value::BigInt(Some(text.parse().map_err(|_| wrong("whole number"))?))
         }
         SqlType::Float4 | SqlType::Float8 => Value::Double(Some(text.parse().map_err(|_| wrong("number"))?)),
         SqlType::Uuid => Value::Uuid(Some(Uuid::parse_str(text).map_err(|_| wrong("UUID"))?)),
         SqlType::Bytes => Value::Bytes(Some(STANDARD.decode(text).map_err(|_| wrong("base64"))?)),
-        // In the driver's own spelling, so that they compare with those that mutators wrote here. What cannot be read (an outside
-        // writer's doing) the server passes on as it is, and so do we.
-        SqlType::Timestamptz => DateTime::parse_from_rfc3339(text)
-            .or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f%#z"))
-            .map_or_else(|_| kept(), |time| Value::ChronoDateTimeUtc(Some(time.to_utc()))),
-        SqlType::Date => text.parse::<NaiveDate>().map_or_else(|_| kept(), |date| Value::ChronoDate(Some(date))),
-        SqlType::Time => text.parse::<NaiveTime>().map_or_else(|_| kept(), |time| Value::ChronoTime(Some(time))),
-        SqlType::Text | SqlType::Numeric | SqlType::Json | SqlType::Array(_) => kept(),
+        SqlType::Timestamptz => {
+            Value::ChronoDateTimeUtc(Some(key::parse_timestamp(text).ok_or_else(|| wrong("moment"))?))
+        }
+        SqlType::Date => Value::ChronoDate(Some(text.parse::<NaiveDate>().map_err(|_| wrong("date"))?)),
+        SqlType::Time => Value::ChronoTime(Some(text.parse::<NaiveTime>().map_err(|_| wrong("time of day"))?)),
+        SqlType::Numeric => {
+            text.parse::<Decimal>().map_err(|_| wrong("decimal number"))?;
+            kept()
+        }
+        SqlType::Text | SqlType::Json | SqlType::Array(_) => kept(),
     })
+}
+
+/// The text by which the server names a row of this key; see [`nizhal_core::key`].
+pub(super) fn key_text(values: &[Value]) -> String {
+    let part = |value: &Value| match value {
+        Value::String(Some(text)) => text.clone(),
+        Value::Bool(Some(flag)) => flag.to_string(),
+        Value::BigInt(Some(number)) => number.to_string(),
+        Value::Uuid(Some(id)) => id.hyphenated().to_string(),
+        Value::ChronoDateTimeUtc(Some(time)) => key::timestamp(*time),
+        Value::ChronoDate(Some(date)) => key::date(*date),
+        Value::ChronoTime(Some(time)) => key::time(*time),
+        other => format!("{other:?}"),
+    };
+    key::join(&values.iter().map(part).collect::<Vec<_>>())
 }

@@ -26,6 +26,9 @@ pub(super) const ENGINE: &[&str] = &[
     // Pages of a snapshot that has not come whole yet. kind: 0 rows, 1 a page. loose: of an answer that has not ended.
     "create table if not exists _nizhal_stage (n integer primary key, kind integer not null, loose integer not null, \
      body blob not null)",
+    // Rows that the app's types cannot read, and why.
+    "create table if not exists _nizhal_unreadable (tbl text not null, id text not null, col text not null, \
+     reason text not null, primary key (tbl, id)) without rowid",
     // Which pending mutation made a row, and which build on those.
     "create table if not exists _nizhal_made (tbl text not null, id text not null, seq integer not null, \
      primary key (tbl, id)) without rowid",
@@ -49,6 +52,13 @@ pub(super) fn create(table: &LocalTable) -> String {
     let mut parts: Vec<String> = table.columns.iter().map(|column| column.definition.clone()).collect();
     parts.push(format!("primary key ({})", names(table.keys())));
     format!("create table {} (\n  {}\n)", table.name(), parts.join(",\n  "))
+}
+
+/// The indexes of its unique columns.
+pub(super) fn unique_indexes(table: &LocalTable) -> impl Iterator<Item = (String, &LocalColumn)> {
+    table.uniques().map(|(column, index)| {
+        (format!("create unique index if not exists {index} on {} ({})", table.name(), quote(column.name)), column)
+    })
 }
 
 /// The table of base images: what the server last said of rows that a pending mutation touched.

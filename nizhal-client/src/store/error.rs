@@ -61,6 +61,16 @@ pub(super) fn is_transient(error: &DbErr) -> bool {
     primary_code(error).is_some_and(|code| TRANSIENT.contains(&code))
 }
 
+/// Whether a value is there already that a unique index keeps single.
+pub(super) fn is_duplicate(error: &DbErr) -> bool {
+    match error {
+        DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => {
+            error.as_database_error().is_some_and(|error| error.is_unique_violation())
+        }
+        _ => false,
+    }
+}
+
 /// Whether SQLite was told to stop in the middle of it.
 pub(super) fn is_interrupt(error: &DbErr) -> bool {
     primary_code(error) == Some(9)

@@ -1,7 +1,7 @@
 //! Fitting the file's tables to the app's.
 
 use super::{StoreError, ddl, tx::Tx};
-use crate::schema::{LocalTable, Schema};
+use crate::schema::{LocalColumn, LocalTable, Schema};
 use nizhal_core::sql::quote;
 use std::collections::BTreeMap;
 
@@ -44,6 +44,10 @@ impl Tx<'_> {
                     emptied = true;
                 }
             }
+            for (_, index) in table.uniques() {
+                self.run(&format!("drop index if exists {index}"), []).await?;
+            }
+            self.index_uniques(table).await?;
             self.run(&ddl::create_base(table), []).await?;
             for (_, create) in ddl::triggers(table) {
                 self.run(&create, []).await?;
@@ -81,7 +85,7 @@ impl Tx<'_> {
             self.run(&format!("drop table if exists {}", quote(&format!("_nizhal_base_{name}"))), []).await?;
             self.run(&format!("drop table if exists {}", quote(name)), []).await?;
         }
-        for table in ["outbox", "dead", "stage", "made", "needs", "meta"] {
+        for table in ["outbox", "dead", "stage", "made", "needs", "unreadable", "meta"] {
             self.run(&format!("delete from _nizhal_{table}"), []).await?;
         }
         Ok(())
@@ -100,18 +104,24 @@ fn added<'a>(
         return None;
     }
     let new = table.columns.iter().filter(|column| !columns.contains_key(column.name));
-    // SQLite adds columns whose rows it can leave alone: nullable ones and constants, but nothing unique or stored.
+    // SQLite adds columns whose rows it can leave alone: nullable ones and constants, but nothing stored.
     let addable = |definition: &str| {
-        let (unique, generated) = (definition.ends_with(" unique"), definition.contains(" generated always as "));
+        let generated = definition.contains(" generated always as ");
         let constant = definition.contains(" default ") && !definition.contains(" default (");
-        !unique && !generated && (constant || !definition.contains(" not null"))
+        !generated && (constant || !definition.contains(" not null"))
     };
     new.map(|column| addable(&column.definition).then_some(column.definition.as_str())).collect()
 }
 
 pub(super) fn shape(schema: &Schema) -> Shape {
     let of = |table: &LocalTable| {
-        let columns = table.columns.iter().map(|column| (column.name.to_owned(), column.definition.clone())).collect();
+        // The mark of an index: a file whose tables had the constraint is made anew.
+        let mark = |column: &LocalColumn| if column.unique { " (unique index)" } else { "" };
+        let columns = table
+            .columns
+            .iter()
+            .map(|column| (column.name.to_owned(), format!("{}{}", column.definition, mark(column))));
+        let columns = columns.collect();
         (columns, table.keys().map(|key| key.name.to_owned()).collect())
     };
     schema.tables().iter().map(|table| (table.desc.name.to_owned(), of(table))).collect()

@@ -19,6 +19,7 @@ mod replay;
 mod rows;
 mod salvage;
 mod tx;
+mod unreadable;
 mod write;
 
 pub use dead::Parked;
@@ -28,6 +29,7 @@ pub use failpoint::SqliteFault;
 pub use lock::Lock;
 pub use open::{Notice, OtherUser, Place};
 pub use salvage::Saved;
+pub use unreadable::Unreadable;
 pub use write::{Draft, MutateError, Written};
 
 use crate::{
@@ -46,6 +48,7 @@ use sea_orm::DatabaseConnection;
 use sqlx::SqlitePool;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Where a pull begins; an answer to an older question is not applied.
@@ -108,6 +111,8 @@ pub trait Store: Send + Sync + 'static {
     fn repair<'a>(&'a self, new_id: NewId<'a>) -> BoxFuture<'a, Result<Memory, StoreError>>;
     /// What was refused.
     fn parked(&self) -> BoxFuture<'_, Result<Vec<Parked>, StoreError>>;
+    /// The rows that were left out, since the app's types cannot read them.
+    fn unreadable(&self) -> BoxFuture<'_, Result<Vec<Unreadable>, StoreError>>;
     /// Forgets a refused mutation; false when there is none of this id.
     fn discard<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<bool, StoreError>>;
 }
@@ -123,6 +128,8 @@ pub struct SqliteStore {
     guard: Arc<Guard>,
     path: Option<PathBuf>,
     failpoints: Failpoints,
+    /// Whether indexes of unique columns were dropped that rows of the server's were in the way of.
+    uniques_dropped: AtomicBool,
     group: Group,
     /// Keeps a database in memory alive, whatever becomes of the other connections.
     _anchor: Option<sqlx::SqliteConnection>,
@@ -287,6 +294,9 @@ impl Store for SqliteStore {
     }
     fn parked(&self) -> BoxFuture<'_, Result<Vec<Parked>, StoreError>> {
         Box::pin(self.noting(self.dead()))
+    }
+    fn unreadable(&self) -> BoxFuture<'_, Result<Vec<Unreadable>, StoreError>> {
+        Box::pin(self.noting(self.left_out()))
     }
     fn discard<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<bool, StoreError>> {
         Box::pin(self.noting(self.forget_dead(id)))

@@ -11,6 +11,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -127,6 +128,7 @@ impl SqliteStore {
             guard,
             path: path.map(Path::to_owned),
             failpoints: super::Failpoints::default(),
+            uniques_dropped: AtomicBool::new(false),
             group: super::Group::default(),
         };
         loop {
@@ -187,6 +189,9 @@ impl SqliteStore {
             if !made.is_empty() {
                 notices.push(Notice::Migrated);
             }
+        }
+        for table in self.schema.tables() {
+            tx.index_uniques(table).await?;
         }
         // An answer that was cut, or a mutation that was at work when the device died, left nothing but this.
         tx.run("delete from _nizhal_stage where loose = 1", []).await?;

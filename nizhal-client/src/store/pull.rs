@@ -5,6 +5,7 @@ use crate::schema::LocalTable;
 use crate::session::{Memory, PullStored};
 use crate::wire::{Batch, Page};
 use sea_orm::Value;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// What `kind` says in `_nizhal_stage`.
 const ROWS: i64 = 0;
@@ -82,12 +83,19 @@ impl SqliteStore {
             for table in self.schema.tables() {
                 tx.run(&format!("delete from {}", table.name()), []).await?;
             }
+            tx.run("delete from _nizhal_unreadable", []).await?;
         }
         let mut unclear = tx.lay_staged().await?;
         tx.lay_lines(lines).await?;
         unclear |= tx.lay_page(&page).await?;
         if unclear {
             return tx.start_over().await;
+        }
+        tx.forget_readable().await?;
+        if self.uniques_dropped.swap(false, Relaxed) || reset {
+            for table in self.schema.tables() {
+                tx.index_uniques(table).await?;
+            }
         }
         let sql = "update _nizhal_meta set cursor = $1, epoch = $2, complete = 1, staged = null, staged_reset = 0";
         tx.run(sql, [page.cursor.as_str().into(), page.epoch.as_str().into()]).await?;
@@ -169,11 +177,11 @@ impl Tx<'_> {
         self.lay_rows(table, cell::rows(table, batch.rows)?).await
     }
 
-    async fn lay_rows(&self, table: &LocalTable, groups: Vec<cell::Rows>) -> Result<(), StoreError> {
-        for rows in groups {
+    async fn lay_rows(&self, table: &LocalTable, read: cell::ReadRows) -> Result<(), StoreError> {
+        for rows in read.groups {
             self.put(table, rows).await?;
         }
-        Ok(())
+        self.leave_out(table, read.unreadable).await
     }
 
     /// Lays lines of rows. The next is read while SQLite works on the one before: a first sync is bound by the two of them.

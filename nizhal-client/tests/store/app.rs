@@ -47,6 +47,34 @@ pub(crate) struct Stock {
     pub(crate) amount: i64,
 }
 
+/// With its `Tag`, a key of every type that a key can have.
+#[nizhal::table(name = "slots")]
+pub(crate) struct Slot {
+    #[nizhal(primary_key)]
+    pub(crate) day: Date,
+    #[nizhal(primary_key)]
+    pub(crate) moment: DateTimeUtc,
+    #[nizhal(primary_key)]
+    pub(crate) time: Time,
+    #[nizhal(primary_key)]
+    pub(crate) open: bool,
+    pub(crate) shop: String,
+    pub(crate) note: String,
+    pub(crate) small: i32,
+}
+
+#[nizhal::table(name = "tags")]
+pub(crate) struct Tag {
+    #[nizhal(primary_key)]
+    pub(crate) of: Uuid,
+    #[nizhal(primary_key)]
+    pub(crate) price: Decimal,
+    #[nizhal(primary_key)]
+    pub(crate) number: i64,
+    pub(crate) shop: String,
+    pub(crate) note: String,
+}
+
 #[nizhal::table(name = "members", server_only)]
 pub(crate) struct Member {
     #[nizhal(primary_key)]
@@ -62,6 +90,8 @@ sync_rules! {
         shop in Member.shop where Member.user_id == actor.user_id;
         Item where Item.shop == shop;
         Stock where Stock.shop == shop;
+        Slot where Slot.shop == shop;
+        Tag where Tag.shop == shop;
     }
 
     rule sent(shop) {
@@ -152,6 +182,38 @@ pub(crate) async fn rekey(ctx: &mut Ctx<Claims>, args: Named) -> Result<Applied>
     Ok(Applied::done())
 }
 
+#[nizhal::args]
+pub(crate) struct Book {
+    pub(crate) day: Date,
+    pub(crate) moment: DateTimeUtc,
+    pub(crate) time: Time,
+    pub(crate) open: bool,
+    pub(crate) of: Uuid,
+    pub(crate) price: Decimal,
+    pub(crate) number: i64,
+}
+
+/// Makes a row with a key of every type.
+#[mutator]
+pub(crate) async fn book(ctx: &mut Ctx<Claims>, args: Book) -> Result<Applied> {
+    let (shop, note) = ("s1".to_owned(), "mine".to_owned());
+    SlotActive {
+        day: Set(args.day),
+        moment: Set(args.moment),
+        time: Set(args.time),
+        open: Set(args.open),
+        shop: Set(shop.clone()),
+        note: Set(note.clone()),
+        small: Set(0),
+    }
+    .insert(ctx.db())
+    .await?;
+    TagActive { of: Set(args.of), price: Set(args.price), number: Set(args.number), shop: Set(shop), note: Set(note) }
+        .insert(ctx.db())
+        .await?;
+    Ok(Applied::done())
+}
+
 /// Asks a table that stays on the server.
 #[mutator]
 pub(crate) async fn careful(ctx: &mut Ctx<Claims>, args: Named) -> Result<Applied> {
@@ -215,11 +277,11 @@ pub(crate) async fn make(ctx: &mut Ctx<Claims>, _args: Nothing) -> Result<Applie
 }
 
 pub(crate) fn tables() -> Vec<&'static TableDesc> {
-    tables![Item, Transfer, Stock, Member]
+    tables![Item, Transfer, Stock, Slot, Tag, Member]
 }
 
 pub(crate) fn mutators() -> Vec<MutatorEntry> {
-    mutators![put, rename, bump, drop_item, rekey, careful, faulty, raw, make]
+    mutators![put, rename, bump, book, drop_item, rekey, careful, faulty, raw, make]
 }
 
 static IDS: AtomicU64 = AtomicU64::new(1);

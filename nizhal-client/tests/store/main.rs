@@ -2,6 +2,7 @@
 
 mod app;
 mod broken;
+mod cells;
 mod client;
 mod disk;
 mod fault;

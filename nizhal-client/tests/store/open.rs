@@ -1,6 +1,6 @@
 //! Opening again: after a crash, as somebody else, with other tables, where a file vanished.
 
-use crate::app::{Device, Item, Member, Stock, Transfer, item, page, rules};
+use crate::app::{Device, Item, Member, Slot, Stock, Tag, Transfer, item, page, rules};
 use crate::run;
 use nizhal::client::StoreError;
 use nizhal::client::store::{Notice, OtherUser, Place, Store as _};
@@ -132,7 +132,8 @@ async fn with(dir: &TempDir, items: &'static TableDesc) -> Device {
     for line in rules.iter_mut().flat_map(|rule| &mut rule.tables).filter(|line| line.table.name == "items") {
         line.table = items;
     }
-    let tables = vec![items, &<Transfer as Table>::DESC, &<Stock as Table>::DESC, &<Member as Table>::DESC];
+    let [transfers, stock] = [&<Transfer as Table>::DESC, &<Stock as Table>::DESC];
+    let tables = vec![items, transfers, stock, &<Slot as Table>::DESC, &<Tag as Table>::DESC, &<Member as Table>::DESC];
     Device::with(&place(dir), OtherUser::Apart, "ana", tables, rules).await.unwrap()
 }
 
