@@ -9,7 +9,7 @@ pub struct CtxParts {
     pub tx: DatabaseTransaction,
     /// Who asks.
     pub principal: Principal,
-    /// The server's time when the mutation began.
+    /// When the mutation was made.
     pub now: DateTimeUtc,
     /// The mutation's stamp.
     pub hlc: Hlc,
@@ -67,12 +67,15 @@ impl<A: Actor> Ctx<A> {
         &self.actor
     }
 
-    /// The server's time when this mutation began, in UTC with microseconds; it does not move while it runs.
+    /// When this mutation was made: the time of its stamp, the same on the device and on the server; a stamp that is far ahead of the
+    /// server's clock counts there as the server's time, and so does one that is absent. It does not move while the mutator runs.
+    ///
+    /// It is what the device says. Where it matters what time it really is, ask [`ServerSide::now`] of [`server`](Self::server).
     pub fn now(&self) -> DateTimeUtc {
         self.parts.now
     }
 
-    /// A fresh UUID v7.
+    /// A fresh UUID v7, the same on the device and on the server; see [`MutationIds`](crate::MutationIds).
     pub fn new_id(&mut self) -> Uuid {
         (self.parts.ids)()
     }
@@ -110,8 +113,10 @@ impl<A: Actor> Ctx<A> {
 
     /// Work for the server to do after this mutation: committed with it, or not at all. A device leaves it to the server.
     pub fn jobs(&mut self) -> Jobs<'_> {
-        let CtxParts { now, ids, jobs, .. } = &mut self.parts;
-        Jobs::new(jobs, ids.as_mut(), *now)
+        let CtxParts { now, ids, jobs, server, .. } = &mut self.parts;
+        // Workers go by the server's time.
+        let now = server.map_or(*now, |server| server.now);
+        Jobs::new(jobs, ids.as_mut(), now)
     }
 
     /// The mutation's hybrid logical clock stamp, never far ahead of the server's clock.

@@ -1,6 +1,6 @@
 //! What only a server has: a mutator that runs on a device too asks for it and goes on without.
 
-use crate::{__private::BoxFuture, Result};
+use crate::{__private::BoxFuture, DateTimeUtc, Result};
 use sea_orm::DatabaseTransaction;
 
 /// Where a mutator's numbers come from.
@@ -14,6 +14,8 @@ pub trait Numbers: Send + Sync {
 pub struct ServerParts {
     /// Where numbers come from.
     pub numbers: &'static dyn Numbers,
+    /// Its own time when the mutation began.
+    pub now: DateTimeUtc,
 }
 
 /// The server that a mutator runs on; see [`Ctx::server`](crate::Ctx::server).
@@ -24,6 +26,11 @@ pub struct ServerSide<'a> {
 }
 
 impl ServerSide<'_> {
+    /// The server's own time when the mutation began, in UTC with microseconds: [`Ctx::now`](crate::Ctx::now) is the device's word.
+    pub fn now(self) -> DateTimeUtc {
+        self.parts.now
+    }
+
     /// The next number of a series within a bucket, from 1 and without a gap: for receipts and invoices.
     ///
     /// `series` says what is counted, `bucket` whose: a shop's id, for one. Until the mutation ends, others that want a number of the

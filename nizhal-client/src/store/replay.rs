@@ -6,7 +6,7 @@ use super::{
     tx::Tx,
 };
 use futures_util::FutureExt as _;
-use nizhal_core::{CtxParts, DateTimeUtc, Error, Hlc, MutatorEntry, Random, Uuid};
+use nizhal_core::{CtxParts, DateTimeUtc, Error, Hlc, MutationIds, MutatorEntry, Random};
 use sea_orm::{DbErr, RuntimeErr};
 use serde_json::value::RawValue;
 use std::panic::AssertUnwindSafe;
@@ -21,7 +21,6 @@ pub(super) struct Entry {
     pub(super) call: MutatorEntry,
     pub(super) args: String,
     pub(super) hlc: Hlc,
-    pub(super) now: DateTimeUtc,
 }
 
 impl Tx<'_> {
@@ -36,12 +35,15 @@ impl Tx<'_> {
         let Ok(args) = serde_json::from_str::<&RawValue>(&entry.args) else {
             return Ok(Err(Error::InvalidArgs("the arguments are no JSON".to_owned())));
         };
+        let principal = self.store.principal();
+        let mut ids = MutationIds::of(principal.key(), &entry.id, entry.hlc.millis);
         let parts = CtxParts {
             tx: self.savepoint().await?,
-            principal: self.store.principal(),
-            now: entry.now,
+            principal,
+            // Of the stamp, which the server has too.
+            now: DateTimeUtc::from_timestamp_millis(entry.hlc.millis).unwrap_or_default(),
             hlc: entry.hlc,
-            ids: ids(&entry.id, entry.now),
+            ids: Box::new(move || ids.next_id()),
             jobs: Vec::new(),
             random: Random::of(&entry.id),
             server: None,
@@ -102,23 +104,20 @@ impl Tx<'_> {
     /// Runs again, in order, all that the rows do not show yet. One that fails now stays queued without effect: the server decides.
     pub(super) async fn redo(&self) -> Result<(), StoreError> {
         let sql =
-            "select seq, id, name, args, hlc, now from _nizhal_outbox where covered = 0 and shown = 0 order by seq";
+            "select seq, id, name, args, hlc from _nizhal_outbox where covered = 0 and shown = 0 order by seq";
         let mut shown: Vec<i64> = Vec::new();
         for row in self.all(sql, []).await? {
             let name: String = row.try_get("", "name")?;
-            let (hlc, now): (String, String) = (row.try_get("", "hlc")?, row.try_get("", "now")?);
+            let hlc: String = row.try_get("", "hlc")?;
             // A mutator that an update of the app took away is the server's to judge.
             let Some(call) = self.store.schema().mutator(&name).copied() else { continue };
-            let broken = |what: &str| StoreError::Broken(format!("the outbox has a {what} that is none"));
-            let now = DateTimeUtc::from(chrono::DateTime::parse_from_rfc3339(&now).map_err(|_| broken("time"))?);
-            let hlc = hlc.parse().map_err(|_| broken("stamp"))?;
+            let hlc = hlc.parse().map_err(|_| StoreError::Broken("the outbox has a stamp that is none".to_owned()))?;
             let entry = Entry {
                 seq: row.try_get("", "seq")?,
                 id: row.try_get("", "id")?,
                 call,
                 args: row.try_get("", "args")?,
                 hlc,
-                now,
             };
             match self.play(&entry).await? {
                 Ok(()) => shown.push(entry.seq),
@@ -143,17 +142,4 @@ fn lost(entry: &Entry, result: Result<(), Error>) -> StoreError {
         Err(Error::Db(error)) if is_transient(&error) => error.into(),
         _ => StoreError::EndedByMutator { name: entry.call.desc.name, seq: entry.seq },
     }
-}
-
-/// Ids that follow from the mutation, so that running it again makes the same rows: UUIDs of version 7.
-fn ids(id: &str, now: DateTimeUtc) -> Box<dyn FnMut() -> Uuid + Send + Sync> {
-    let mut random = Random::of(&format!("{id} ids"));
-    let millis = u64::try_from(now.timestamp_millis()).unwrap_or(0);
-    Box::new(move || {
-        let (high, low) = (random.next_u64(), random.next_u64());
-        let mut bytes = [0; 10];
-        bytes[..2].copy_from_slice(&high.to_be_bytes()[..2]);
-        bytes[2..].copy_from_slice(&low.to_be_bytes());
-        uuid::Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid()
-    })
 }

@@ -19,7 +19,7 @@ pub struct Draft {
     pub name: String,
     /// Its arguments as JSON.
     pub args: String,
-    /// When it is made; it keeps this time whenever it is run again.
+    /// When it is made: its stamp is of this time, or just after the one before, and its mutator is run at the time of its stamp.
     pub now: DateTimeUtc,
     /// Whether its effect shows at once, before the server has said anything.
     pub local: bool,
@@ -94,7 +94,7 @@ impl Tx<'_> {
         self.run(sql, [hlc.to_string().into()]).await?;
         let mut shown = false;
         if draft.local {
-            let pending = Entry { seq, id: draft.id, call, args: draft.args, hlc, now: draft.now };
+            let pending = Entry { seq, id: draft.id, call, args: draft.args, hlc };
             match self.play(&pending).await? {
                 Ok(()) => {
                     shown = true;

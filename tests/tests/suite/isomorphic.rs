@@ -5,7 +5,7 @@ use nizhal::prelude::*;
 use nizhal::schema::Schema;
 use nizhal::store::{Store, StoreSettings};
 use nizhal::wire::{PushRequest, Wire};
-use nizhal::{CtxParts, Error, Hlc, NodeId, Principal, Random, hub::Hub};
+use nizhal::{CtxParts, Error, Hlc, MutationIds, NodeId, Principal, Random, hub::Hub};
 use nizhal_tests::{Database, Kind};
 use serde_json::json;
 use std::sync::Arc;
@@ -22,7 +22,11 @@ struct Sale {
     id: String,
     owner: String,
     lucky: i64,
+    made: Uuid,
+    also: Uuid,
+    at: DateTimeUtc,
     number: Option<i64>,
+    heard_at: Option<DateTimeUtc>,
 }
 
 sync_rules! {
@@ -42,16 +46,28 @@ struct Sell {
 /// Runs anywhere: the number is the server's to give.
 #[mutator]
 async fn sell(ctx: &mut Ctx<Claims>, args: Sell) -> Result<Applied> {
-    let mut number = None;
+    let (mut number, mut heard_at) = (None, None);
     if let Some(server) = ctx.server() {
+        heard_at = Some(server.now());
         number = Some(server.next_in_bucket("sale", &ctx.actor().user_id).await?);
     }
+    let made = ctx.new_id();
     ctx.jobs().enqueue(print, Print {})?;
+    let (also, at) = (ctx.new_id(), ctx.now());
     let lucky = i64::try_from(ctx.random().below(1 << 60)).map_err(Error::internal)?;
     let owner = ctx.actor().user_id.clone();
-    SaleActive { id: Set(args.client_id), owner: Set(owner), lucky: Set(lucky), number: Set(number) }
-        .insert(ctx.db())
-        .await?;
+    SaleActive {
+        id: Set(args.client_id),
+        owner: Set(owner),
+        lucky: Set(lucky),
+        made: Set(made),
+        also: Set(also),
+        at: Set(at),
+        number: Set(number),
+        heard_at: Set(heard_at),
+    }
+    .insert(ctx.db())
+    .await?;
     Ok(Applied::done())
 }
 
@@ -81,14 +97,19 @@ fn ann() -> Principal {
     Principal::new(Claims { user_id: "ann".to_owned(), owner_id: "o".to_owned() }, None)
 }
 
+/// When the device made it: long before the server heard of it.
+const STAMP: &str = "2026-11-20T09:08:07.654Z-0001-0123456789abcdef0123456789abcdef";
+
 /// What a device puts into a context: everything but the server.
 async fn on_a_device(name: &str, db: &sea_orm::DatabaseConnection) -> (CtxParts, Result<Applied>) {
+    let hlc: Hlc = STAMP.parse().expect("a stamp");
+    let mut ids = MutationIds::of(ann().key(), "m1", hlc.millis);
     let parts = CtxParts {
         tx: sea_orm::TransactionTrait::begin(db).await.expect("a transaction"),
         principal: ann(),
-        now: DateTimeUtc::UNIX_EPOCH,
-        hlc: Hlc { millis: 0, counter: 0, node: NodeId(1) },
-        ids: Box::new(Uuid::nil),
+        now: DateTimeUtc::from_timestamp_millis(hlc.millis).expect("a time"),
+        hlc,
+        ids: Box::new(move || ids.next_id()),
         jobs: Vec::new(),
         random: Random::of("m1"),
         server: None,
@@ -101,7 +122,8 @@ async fn on_a_device(name: &str, db: &sea_orm::DatabaseConnection) -> (CtxParts,
 
 async fn device() -> sea_orm::DatabaseConnection {
     let db = sea_orm::Database::connect("sqlite::memory:").await.expect("a database");
-    let table = "create table sales (id text primary key, owner text not null, lucky bigint not null, number bigint)";
+    let table = "create table sales (id text primary key, owner text not null, lucky bigint not null, made uuid_text not null, \
+        also uuid_text not null, at timestamp_with_timezone_text not null, number bigint, heard_at timestamp_with_timezone_text)";
     db.execute_unprepared(table).await.expect("a table");
     db
 }
@@ -113,7 +135,9 @@ async fn a_device_runs_what_the_server_runs() {
     result.expect("applied");
     assert_eq!(parts.jobs.len(), 1, "the job is noted, for the server to do");
     let local = Sale::find_by_id("s1").one(&parts.tx).await.expect("a query").expect("a row");
-    assert_eq!(local.number, None);
+    assert_eq!((local.number, local.heard_at), (None, None));
+    assert_eq!(local.at.to_rfc3339(), "2026-11-20T09:08:07.654+00:00");
+    assert_ne!(local.made, local.also);
 
     for kind in [Kind::Postgres, Kind::Sqlite] {
         let database = Database::new(kind).await;
@@ -124,17 +148,24 @@ async fn a_device_runs_what_the_server_runs() {
         store.provision().await.expect("provisioned");
         let engine = Engine::new(schema, store, Hub::default(), Arc::new(Clock), NodeId(1));
         let push = |name: &str| -> PushRequest {
-            let mutation = json!({"name": name, "args": {"clientId": "s1"}, "clientMutationId": "m1"});
+            let mutation = json!({"name": name, "args": {"clientId": "s1"}, "clientMutationId": "m1", "hlc": STAMP});
             serde_json::from_str(&json!({"mutations": [mutation]}).to_string()).expect("a push")
         };
         let reply = engine.push(&ann(), Wire::One, push("sell")).await;
         assert!(matches!(reply.answers[0].verdict, Verdict::Applied(_)), "{:?}", reply.answers[0].verdict);
-        let row = database.connect().await.rows("select cast(lucky as text), cast(number as text) from sales").await;
-        assert_eq!(
-            row,
-            [[Some(local.lucky.to_string()), Some("1".to_owned())]],
-            "{kind:?}: the same draw, and a number"
-        );
+        let db = sea_orm::Database::connect(database.url()).await.expect("a database");
+        let row = Sale::find_by_id("s1").one(&db).await.expect("a query").expect("a row");
+        let same = |sale: &Sale| (sale.lucky, sale.made, sale.also, sale.at);
+        assert_eq!(same(&row), same(&local), "{kind:?}: the same draw, ids and time");
+        let heard_at = row.heard_at.expect("the server's own time").to_rfc3339();
+        assert_eq!((row.number, &*heard_at), (Some(1), "2026-11-21T10:00:00.123456+00:00"), "{kind:?}");
+
+        // One without a stamp has the server's time.
+        let mutation = json!({"name": "sell", "args": {"clientId": "s2"}, "clientMutationId": "m2"});
+        let push = serde_json::from_value(json!({"mutations": [mutation]})).expect("a push");
+        engine.push(&ann(), Wire::One, push).await;
+        let row = Sale::find_by_id("s2").one(&db).await.expect("a query").expect("a row");
+        assert_eq!(Some(row.at), row.heard_at, "{kind:?}");
     }
 }
 
@@ -153,9 +184,9 @@ struct Clock;
 
 impl Environment for Clock {
     fn now(&self) -> DateTimeUtc {
-        DateTimeUtc::UNIX_EPOCH
+        "2026-11-21T10:00:00.123456Z".parse().expect("a time")
     }
     fn new_id(&self) -> Uuid {
-        Uuid::nil()
+        Uuid::now_v7()
     }
 }

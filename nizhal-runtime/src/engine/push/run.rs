@@ -9,7 +9,7 @@ use crate::{
 };
 use futures_util::FutureExt;
 use nizhal_core::{
-    Applied, CtxParts, Error, Hlc, MutatorEntry, NewJob, Principal, Random, ServerParts, wire::Mutation,
+    Applied, CtxParts, DateTimeUtc, Error, Hlc, MutationIds, MutatorEntry, NewJob, Principal, Random, ServerParts, wire::Mutation,
 };
 use sea_orm::DatabaseTransaction;
 use std::panic::AssertUnwindSafe;
@@ -37,16 +37,21 @@ impl Engine {
     /// Calls the mutator. Where it fails without an answer, the transaction is gone.
     pub(super) async fn run(&self, run: Run<'_>, tx: DatabaseTransaction) -> Result<Ran, PushFailure> {
         let Run { principal, entry, mutation, hlc } = run;
-        let environment = self.environment.clone();
+        let now = self.environment.now();
+        // A device runs the same mutator with the same time and the same ids. It does not know where we clamp its stamp, so ids
+        // follow from the stamp as it was sent.
+        let made = mutation.hlc.and_then(|_| DateTimeUtc::from_timestamp_millis(hlc.millis)).unwrap_or(now);
+        let sent = mutation.hlc.map_or(now.timestamp_millis(), |stamp| stamp.millis);
+        let mut ids = MutationIds::of(principal.key(), &mutation.client_mutation_id, sent);
         let parts = CtxParts {
             tx,
             principal: principal.clone(),
-            now: self.environment.now(),
+            now: made,
             hlc,
-            ids: Box::new(move || environment.new_id()),
+            ids: Box::new(move || ids.next_id()),
             jobs: Vec::new(),
             random: Random::of(&mutation.client_mutation_id),
-            server: Some(ServerParts { numbers: &Counters }),
+            server: Some(ServerParts { numbers: &Counters, now }),
         };
         let called = AssertUnwindSafe((entry.call)(parts, &mutation.args)).catch_unwind().await;
         let (CtxParts { tx, jobs, .. }, result) = called.map_err(|panic| {
