@@ -4,7 +4,7 @@ use crate::driver::Message;
 use crate::environment::{Clock, Ids, Switch};
 use crate::session::{Event, Status};
 use crate::setup::Setup;
-use crate::store::{Draft, MutateError, Notice, Parked, SqliteStore, Store, StoreError, Unreadable};
+use crate::store::{Draft, Effect, MutateError, Notice, Parked, SqliteStore, Store, StoreError, Unreadable};
 use crate::watch::Changes;
 use futures_util::stream::BoxStream;
 use nizhal_core::{Actor, Mutator, Principal, sql::quote, wire::MutationResult, wire::MutationStatus};
@@ -28,8 +28,10 @@ pub enum Mode {
 pub struct Receipt {
     /// Its `clientMutationId`.
     pub id: String,
-    /// Whether its effect shows already; else only the server can run it.
+    /// Whether its effect shows already, …
     pub shown: bool,
+    /// … and why it does not.
+    pub effect: Effect,
 }
 
 pub(crate) type Waiters = Arc<Mutex<HashMap<String, oneshot::Sender<MutationResult>>>>;
@@ -129,18 +131,22 @@ impl Client {
             let written = inner.store.mutate(draft).await?;
             inner.changes.tell(&written.touched);
             inner.wrote().await;
-            Ok::<_, MutateError>(written.shown)
+            Ok::<_, MutateError>(written.effect)
         });
         let panicked = |_| MutateError::Failed(nizhal_core::Error::internal("the mutator panicked"));
         let written = writing.await.map_err(panicked).and_then(|written| written);
         if written.is_err() {
             self.waiters().remove(&id);
         }
-        let shown = written?;
-        let Some(waiting) = waiting else { return Ok(Receipt { id, shown }) };
+        let effect = written?;
+        let Some(waiting) = waiting else {
+            return Ok(Receipt { id, shown: effect == Effect::Shown, effect });
+        };
         let answer = waiting.await.map_err(|_| MutateError::Closed)?;
         match answer.status {
-            MutationStatus::Applied | MutationStatus::Duplicate => Ok(Receipt { id, shown: true }),
+            MutationStatus::Applied | MutationStatus::Duplicate => {
+                Ok(Receipt { id, shown: true, effect: Effect::Shown })
+            }
             // Who waited has heard it: there is nothing to park for a person.
             _ => {
                 self.inner.store.discard(&id).await?;

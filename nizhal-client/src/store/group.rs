@@ -1,6 +1,6 @@
 //! Mutations that are made at the same time share one commit: it is the disk that a write waits for.
 
-use super::{Draft, MutateError, SqliteStore, StoreError, Touched, Written};
+use super::{Draft, Effect, MutateError, SqliteStore, StoreError, Touched, Written};
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::oneshot;
@@ -62,8 +62,8 @@ impl SqliteStore {
 
     async fn write_alone(&self, draft: Draft) -> Answer {
         let tx = self.begin().await?;
-        let shown = match tx.write(draft).await {
-            Ok(shown) => shown,
+        let effect = match tx.write(draft).await {
+            Ok(effect) => effect,
             Err(MutateError::Store(StoreError::EndedByMutator { name, .. })) => {
                 return Err(MutateError::EndedTransaction(name));
             }
@@ -74,7 +74,7 @@ impl SqliteStore {
             }
         };
         let memory = tx.meta().await?.memory();
-        Ok(Written { shown, memory, touched: tx.commit().await? })
+        Ok(Written { effect, memory, touched: tx.commit().await? })
     }
 
     /// Each in a savepoint, so that one that is refused leaves no trace; all in one commit.
@@ -87,14 +87,14 @@ impl SqliteStore {
         for draft in drafts {
             let part = tx.part().await?;
             outcomes.push(match part.write(draft.clone()).await {
-                Ok(shown) => part.keep().await.map(|()| Ok(shown))?,
+                Ok(effect) => part.keep().await.map(|()| Ok(effect))?,
                 Err(MutateError::Store(error)) => return Err(error),
                 Err(refused) => part.revoke().await.map(|()| Err(refused))?,
             });
         }
         let memory = tx.meta().await?.memory();
         let touched: Touched = tx.commit().await?;
-        let written = |shown| Written { shown, memory, touched: touched.clone() };
-        Ok(outcomes.into_iter().map(|outcome: Result<bool, MutateError>| outcome.map(written)).collect())
+        let written = |effect| Written { effect, memory, touched: touched.clone() };
+        Ok(outcomes.into_iter().map(|outcome: Result<Effect, MutateError>| outcome.map(written)).collect())
     }
 }

@@ -30,7 +30,7 @@ pub use lock::Lock;
 pub use open::{Notice, OtherUser, Place};
 pub use salvage::Saved;
 pub use unreadable::Unreadable;
-pub use write::{Draft, MutateError, Written};
+pub use write::{Draft, Effect, MutateError, Written};
 
 use crate::{
     schema::Schema,

@@ -103,8 +103,7 @@ impl Tx<'_> {
 
     /// Runs again, in order, all that the rows do not show yet. One that fails now stays queued without effect: the server decides.
     pub(super) async fn redo(&self) -> Result<(), StoreError> {
-        let sql =
-            "select seq, id, name, args, hlc from _nizhal_outbox where covered = 0 and shown = 0 order by seq";
+        let sql = "select seq, id, name, args, hlc from _nizhal_outbox where covered = 0 and shown = 0 order by seq";
         let mut shown: Vec<i64> = Vec::new();
         for row in self.all(sql, []).await? {
             let name: String = row.try_get("", "name")?;

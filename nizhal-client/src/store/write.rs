@@ -8,7 +8,7 @@ use super::{
 };
 use crate::session::Memory;
 use nizhal_core::{DateTimeUtc, Error, Hlc, HlcClock, NodeId};
-use sea_orm::Value;
+use sea_orm::{DbErr, Value};
 
 /// A mutation as it is wanted.
 #[derive(Clone, Debug)]
@@ -29,11 +29,26 @@ pub struct Draft {
     pub replaces: Option<String>,
 }
 
+/// What of a mutation shows on the device that made it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Effect {
+    /// All of it.
+    Shown,
+    /// Nothing before the server has answered, as was asked for; or it had been written before.
+    Later,
+    /// Nothing: only the server can run it.
+    ServerOnly,
+    /// Nothing: it changes a row that is not here, because its user may not see it or it was not pulled yet. It is run again over
+    /// fresh rows.
+    RowAbsent,
+}
+
 /// What became of it.
 #[derive(Clone, Debug)]
 pub struct Written {
-    /// Whether its effect shows; else the server alone can run it.
-    pub shown: bool,
+    /// What of it shows.
+    pub effect: Effect,
     /// What the store holds now.
     pub memory: Memory,
     /// The tables that changed.
@@ -68,9 +83,9 @@ pub enum MutateError {
 }
 
 impl Tx<'_> {
-    /// Puts a mutation into the outbox and runs it; whether its effect shows. What an error leaves behind is for the caller to
+    /// Puts a mutation into the outbox and runs it; what of it shows. What an error leaves behind is for the caller to
     /// roll back.
-    pub(super) async fn write(&self, draft: Draft) -> Result<bool, MutateError> {
+    pub(super) async fn write(&self, draft: Draft) -> Result<Effect, MutateError> {
         let call = self.store.schema().mutator(&draft.name).copied();
         let call = call.ok_or_else(|| MutateError::UnknownMutator(draft.name.clone()))?;
         let meta = self.meta().await?;
@@ -88,16 +103,16 @@ impl Tx<'_> {
             (if draft.local { 0 } else { 2 }).into(),
         ];
         // It is there already.
-        let Some(row) = self.one(sql, values).await? else { return Ok(false) };
+        let Some(row) = self.one(sql, values).await? else { return Ok(Effect::Later) };
         let seq: i64 = row.try_get("", "seq").map_err(StoreError::from)?;
         let sql = "update _nizhal_meta set next_number = next_number + 1, hlc = $1";
         self.run(sql, [hlc.to_string().into()]).await?;
-        let mut shown = false;
+        let mut effect = Effect::Later;
         if draft.local {
             let pending = Entry { seq, id: draft.id, call, args: draft.args, hlc };
             match self.play(&pending).await? {
                 Ok(()) => {
-                    shown = true;
+                    effect = Effect::Shown;
                     let sql = "update _nizhal_outbox set shown = 1 where seq = $1";
                     if self.run(sql, [seq.into()]).await? != 1 {
                         // It went back to before its own place in the outbox.
@@ -105,8 +120,10 @@ impl Tx<'_> {
                     }
                 }
                 Err(error) if self.is_servers(&error) => {
+                    effect = Effect::ServerOnly;
                     self.leave_to_server(seq).await?;
                 }
+                Err(Error::Db(DbErr::RecordNotUpdated | DbErr::RecordNotFound(_))) => effect = Effect::RowAbsent,
                 Err(Error::Rejected(reason)) => return Err(MutateError::Rejected(reason)),
                 Err(Error::InvalidArgs(reason)) => return Err(MutateError::InvalidArgs(reason)),
                 Err(Error::Db(error)) if is_loss(&error) || is_transient(&error) => {
@@ -120,7 +137,7 @@ impl Tx<'_> {
         if let Some(parked) = draft.replaces {
             self.run("delete from _nizhal_dead where id = $1", [parked.into()]).await?;
         }
-        Ok(shown)
+        Ok(effect)
     }
 
     /// Notes what a mutation builds upon: the pending ones that made rows it wrote to, and those its caller named. When one of

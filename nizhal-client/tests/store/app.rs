@@ -151,6 +151,13 @@ pub(crate) struct Of {
     pub(crate) id: String,
 }
 
+/// Renames an item without a look at it.
+#[mutator]
+pub(crate) async fn relabel(ctx: &mut Ctx<Claims>, args: Named) -> Result<Applied> {
+    ItemActive { id: Set(args.id), name: Set(args.name), ..Default::default() }.update(ctx.db()).await?;
+    Ok(Applied::done())
+}
+
 /// Counts one more.
 #[mutator]
 pub(crate) async fn bump(ctx: &mut Ctx<Claims>, args: Of) -> Result<Applied> {
@@ -281,7 +288,7 @@ pub(crate) fn tables() -> Vec<&'static TableDesc> {
 }
 
 pub(crate) fn mutators() -> Vec<MutatorEntry> {
-    mutators![put, rename, bump, book, drop_item, rekey, careful, faulty, raw, make]
+    mutators![put, rename, relabel, bump, book, drop_item, rekey, careful, faulty, raw, make]
 }
 
 static IDS: AtomicU64 = AtomicU64::new(1);

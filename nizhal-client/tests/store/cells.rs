@@ -13,7 +13,7 @@ fn coded(id: &str, code: &str) -> Value {
     row
 }
 
-fn rows(cursor: &str, items: Vec<Value>, more: Value) -> Value {
+fn rows(cursor: &str, items: &[Value], more: Value) -> Value {
     page(cursor, json!({"items": items}), more)
 }
 
@@ -24,18 +24,18 @@ fn inv40_a_row_never_gives_way_for_another_column_than_its_key() {
         let dir = TempDir::in_memory("device");
         let place = Place::File(dir.path().join("app.db"));
         let device = Device::open(&place, OtherUser::Refuse, "ana").await.unwrap();
-        device.pull(rows("c1", vec![coded("a", "1"), coded("b", "2")], json!({}))).await;
-        device.pull(rows("c2", vec![coded("c", "1"), coded("d", "1"), coded("e", "2")], json!({}))).await;
+        device.pull(rows("c1", &[coded("a", "1"), coded("b", "2")], json!({}))).await;
+        device.pull(rows("c2", &[coded("c", "1"), coded("d", "1"), coded("e", "2")], json!({}))).await;
         assert_eq!(device.names().await, "a=a b=b c=c d=d e=e");
         // A mutation on one of them, a page after it, and a restart leave all there.
         device.mutate("rename", json!({"id": "a", "name": "A"})).await;
-        device.pull(rows("c3", vec![coded("f", "1")], json!({}))).await;
+        device.pull(rows("c3", &[coded("f", "1")], json!({}))).await;
         device.store.close().await;
         let device = Device::open(&place, OtherUser::Refuse, "ana").await.unwrap();
         assert_eq!(device.names().await, "a=A b=b c=c d=d e=e f=f");
         // Put right on the server, it is kept unique here again, so that mutators see it.
-        let right = ["a", "b", "c", "d", "e", "f"].map(|id| coded(id, id)).to_vec();
-        device.pull(rows("c4", right, json!({"cursorReset": true, "lastMutationId": 1}))).await;
+        let right = ["a", "b", "c", "d", "e", "f"].map(|id| coded(id, id));
+        device.pull(rows("c4", &right, json!({"cursorReset": true, "lastMutationId": 1}))).await;
         let twice = device.try_mutate("put", json!({"id": "x", "name": "x", "code": "a"})).await;
         assert!(twice.is_err(), "{twice:?}");
         assert_eq!(device.items().await.len(), 6);
@@ -46,7 +46,7 @@ fn inv40_a_row_never_gives_way_for_another_column_than_its_key() {
 fn inv40_a_cell_that_cannot_be_read_is_its_rows_trouble_alone() {
     run(async {
         let device = Device::new().await;
-        device.pull(rows("c1", vec![item("a", "A"), item("b", "B")], json!({}))).await;
+        device.pull(rows("c1", &[item("a", "A"), item("b", "B")], json!({}))).await;
         let mut troubled = Vec::new();
         for (id, column, value) in [
             ("a", "name", json!(null)),
@@ -59,7 +59,7 @@ fn inv40_a_cell_that_cannot_be_read_is_its_rows_trouble_alone() {
             troubled.push(row);
         }
         troubled.push(item("c", "C"));
-        device.pull(rows("c2", troubled, json!({}))).await;
+        device.pull(rows("c2", &troubled, json!({}))).await;
         assert_eq!(device.names().await, "b=B c=C");
         let told = device.store.unreadable().await.unwrap();
         let told: Vec<_> = told.iter().map(|row| (&*row.table, &*row.key, &*row.column)).collect();
@@ -69,10 +69,10 @@ fn inv40_a_cell_that_cannot_be_read_is_its_rows_trouble_alone() {
         );
         // Mended, deleted, and asked for anew.
         let gone = json!({"tombstoned": [{"table": "items", "id": "t1"}]});
-        device.pull(rows("c3", vec![item("a", "mended")], gone)).await;
+        device.pull(rows("c3", &[item("a", "mended")], gone)).await;
         assert_eq!(device.names().await, "a=mended b=B c=C");
         assert_eq!(device.store.unreadable().await.unwrap().len(), 2);
-        device.pull(rows("c4", vec![item("z", "Z")], json!({"cursorReset": true}))).await;
+        device.pull(rows("c4", &[item("z", "Z")], json!({"cursorReset": true}))).await;
         assert_eq!((device.names().await, device.store.unreadable().await.unwrap().len()), ("z=Z".to_owned(), 0));
     });
 }

@@ -2,8 +2,8 @@
 
 use crate::app::{Device, item, page};
 use crate::run;
-use nizhal::client::MutateError;
 use nizhal::client::store::Store as _;
+use nizhal::client::{Effect, MutateError};
 use serde_json::json;
 
 #[test]
@@ -29,9 +29,27 @@ fn what_only_the_server_can_run_is_queued_without_effect() {
     run(async {
         let device = Device::new().await;
         let written = device.try_mutate("careful", json!({"id": "s1", "name": "x"})).await.unwrap();
-        assert!(!written.shown);
+        assert_eq!(written.effect, Effect::ServerOnly);
         device.pull(page("c1", json!({"items": [item("a", "A")]}), json!({}))).await;
         assert_eq!((device.names().await, device.outbox().await.len()), ("a=A".to_owned(), 1));
+    });
+}
+
+#[test]
+fn what_changes_a_row_that_is_not_here_is_queued_without_effect() {
+    run(async {
+        let device = Device::new().await;
+        let written = device.try_mutate("relabel", json!({"id": "unseen", "name": "new"})).await.unwrap();
+        assert_eq!(
+            (written.effect, device.names().await, device.outbox().await.len()),
+            (Effect::RowAbsent, String::new(), 1)
+        );
+        // Whoever refuses is refused.
+        let refused = device.try_mutate("rename", json!({"id": "unseen", "name": "new"})).await;
+        assert!(matches!(refused, Err(MutateError::Rejected(_))), "{refused:?}");
+        // When the row comes, the change shows over it.
+        device.pull(page("c1", json!({"items": [item("unseen", "old")]}), json!({}))).await;
+        assert_eq!(device.names().await, "unseen=new");
     });
 }
 

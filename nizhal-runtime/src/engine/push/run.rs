@@ -9,7 +9,8 @@ use crate::{
 };
 use futures_util::FutureExt;
 use nizhal_core::{
-    Applied, CtxParts, DateTimeUtc, Error, Hlc, MutationIds, MutatorEntry, NewJob, Principal, Random, ServerParts, wire::Mutation,
+    Applied, CtxParts, DateTimeUtc, Error, Hlc, MutationIds, MutatorEntry, NewJob, Principal, Random, ServerParts,
+    wire::Mutation,
 };
 use sea_orm::DatabaseTransaction;
 use std::panic::AssertUnwindSafe;
