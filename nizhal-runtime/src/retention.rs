@@ -32,6 +32,13 @@ pub(crate) async fn collect(
                     Err(error) => not_now(&error, "audit entries"),
                 }
             }
+            match engine.store.check_partitions().await {
+                Ok(false) => {}
+                Ok(true) => {
+                    tracing::warn!("a partition of a synced table was detached or dropped; every device starts again")
+                }
+                Err(error) => not_now(&error, "partitions"),
+            }
             tokio::time::sleep(EVERY).await;
         }
     };
@@ -43,5 +50,5 @@ pub(crate) async fn collect(
 
 fn not_now(error: &StoreError, what: &str) {
     let error = error as &dyn std::error::Error;
-    tracing::warn!(error, what, "what is old could not be forgotten; trying again in an hour");
+    tracing::warn!(error, what, "this could not be done; trying again in an hour");
 }

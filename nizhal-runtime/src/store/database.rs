@@ -272,6 +272,18 @@ impl Store {
         Ok(row.try_get("", column)?)
     }
 
+    /// Looks whether a partition of a synced table was detached or dropped since the last look; when one was, every device starts
+    /// again, because no trigger told what rows it took along.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn check_partitions(&self) -> Result<bool, StoreError> {
+        match &self.backend {
+            Backend::Postgres(store) => store.check_partitions(&self.schema).await,
+            Backend::Sqlite(_) => Ok(false),
+        }
+    }
+
     /// Forgets tombstones, stamps of deletes and unused sets of buckets that are older than this many days, and notes up to which
     /// version in the same statement; a cursor that would have needed them is answered with a reset. Gives the number of tombstones.
     ///

@@ -107,6 +107,13 @@ pub(crate) fn engine_tables(dialect: Dialect) -> Vec<(&'static str, String)> {
             ),
         ),
     ];
+    if dialect == Dialect::Postgres {
+        // The partitions that were there when it was looked last.
+        let create = format!(
+            "create table _nizhal_partitions (tbl {text} not null, part {int} not null, primary key (tbl, part))"
+        );
+        tables.push(("_nizhal_partitions", create));
+    }
     if dialect == Dialect::Sqlite {
         tables
             .push(("_nizhal_touched", "create table _nizhal_touched (note text primary key) without rowid".to_owned()));

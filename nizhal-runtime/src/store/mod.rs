@@ -7,6 +7,7 @@ mod bucket_set;
 mod check;
 mod database;
 mod ddl;
+mod drift;
 mod error;
 mod fault;
 mod field;

@@ -24,6 +24,12 @@ pub struct Touched {
     pub shown: bool,
 }
 
+/// What the transaction's writes touched so far, as SQL on Postgres: in nearly all of them one setting.
+pub(crate) const WRITTEN: &str = "case when coalesce(current_setting('nizhal.spilled', true), '') = '' \
+    then coalesce(current_setting('nizhal.touched', true), '') else _nizhal_written() end";
+/// Forgets what [`WRITTEN`] says, as SQL expressions.
+pub(crate) const CLEAR: &str = "set_config('nizhal.touched', '', true), set_config('nizhal.spilled', '', true)";
+
 /// The SQL expression of the line for `row`; NULL when the row is in no bucket.
 pub(crate) fn line(dialect: Dialect, rule: &str, synced: &RuleTable, row: &str) -> String {
     format!(

@@ -1,5 +1,6 @@
 //! The statements of a push; one text for both databases.
 
+use super::note::{CLEAR, WRITTEN};
 use super::{
     database::Store,
     error::StoreError,
@@ -210,9 +211,9 @@ impl<'a> WriteTx<'a> {
         match self.store.dialect() {
             Dialect::Postgres => {
                 // What is read comes first; a setting is text from its beginning on.
-                let clear = if clear { ", set_config('nizhal.touched', '', true)" } else { "" };
+                let clear = if clear { format!(", {CLEAR}") } else { String::new() };
                 let sql = format!(
-                    "select coalesce(current_setting('nizhal.touched', true), '') as touched, \
+                    "select {WRITTEN} as touched, \
                      nullif(current_setting('nizhal.version', true), '')::bigint as version{clear}"
                 );
                 let Some(row) = self.one(&sql, []).await? else { return Ok(Written::default()) };

@@ -70,6 +70,7 @@ struct NewTicket {
     id: TicketId,
     shop: ShopId,
     status: NewStatus,
+    lines: Json<Vec<Line>>,
     quantity: i64,
     #[nizhal(generated = "quantity * 3")]
     total: i64,

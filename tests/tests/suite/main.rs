@@ -11,5 +11,6 @@ mod keys;
 mod number;
 mod observe;
 mod oracle;
+mod own_database;
 mod rules;
 mod shapes;

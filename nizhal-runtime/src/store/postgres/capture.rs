@@ -2,7 +2,7 @@
 //!
 //! What a line of the note says is told in `store/note.rs`.
 
-use super::field;
+use super::{clock::definer, field};
 use crate::store::{
     field::merges,
     note,
@@ -12,8 +12,37 @@ use nizhal_core::{ColumnDesc, Rule, RuleTable, SqlType, TableDesc};
 
 const DIALECT: Dialect = Dialect::Postgres;
 
+/// How the triggers of a table see its writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Level {
+    /// Once a statement, from its transition tables.
+    Statement,
+    /// Once a row: what a partitioned table hands down to each of its partitions, also to those that are made or attached later,
+    /// so that a write straight into one is seen.
+    Row,
+}
+
+impl Level {
+    fn old_rows(self) -> &'static str {
+        if self == Self::Row { "(select old.*)" } else { "old_rows" }
+    }
+
+    fn new_rows(self) -> &'static str {
+        if self == Self::Row { "(select new.*)" } else { "new_rows" }
+    }
+
+    /// What the function says of itself. The plan of a join over transition tables is kept from the session's first statement; were
+    /// that a small one, a nested loop would be kept for an update of any size.
+    fn attributes(self, schema: &str) -> String {
+        format!("returns trigger language plpgsql volatile {} set enable_nestloop = off", definer(schema))
+    }
+}
+
 /// The body of a table's capture function.
-pub(super) fn function_body(schema: &str, table: &TableDesc, rules: &[Rule]) -> String {
+///
+/// `relation` is the table or the partition of it that a truncate empties.
+pub(super) fn function_body(schema: &str, table: &TableDesc, rules: &[Rule], level: Level, relation: &str) -> String {
+    let (old_rows, new_rows) = (level.old_rows(), level.new_rows());
     let synced: Vec<(&str, &RuleTable)> = rules
         .iter()
         .flat_map(|rule| rule.tables.iter().map(|synced| (rule.name, synced)))
@@ -25,10 +54,10 @@ pub(super) fn function_body(schema: &str, table: &TableDesc, rules: &[Rule]) -> 
     let lines = |rows: &str| -> String {
         synced.iter().map(|(rule, synced)| note_lines(rule, synced, rows)).collect::<Vec<_>>().join(" union all ")
     };
-    let table_rows = format!("{schema}.{}", quote(table.name));
+    let table_rows = format!("{schema}.{}", quote(relation));
     let remembered = |rows: &str| if merges(table) { field::deletes(schema, table, rows) } else { String::new() };
     format!(
-        "returns trigger language plpgsql volatile as $nizhal$
+        "{attributes} as $nizhal$
 begin
   if tg_op = 'INSERT' then
     perform {schema}._nizhal_note((select string_agg(distinct line, E'\\n') from ({inserted}) l));
@@ -46,20 +75,21 @@ begin
   end if;
   return null;
 end $nizhal$",
-        inserted = lines("new_rows"),
-        old = lines("old_rows"),
-        new = lines("new_rows"),
+        attributes = level.attributes(schema),
+        inserted = lines(new_rows),
+        old = lines(old_rows),
+        new = lines(new_rows),
         truncated = lines(&table_rows),
-        exits = all(&|rule, synced| exits(schema, rule, synced)),
-        deletes = all(&|rule, synced| deletes(schema, rule, synced, "old_rows")),
-        moved = remembered(&format!("old_rows o where {}", no_longer(table))),
-        deleted = remembered("old_rows o"),
+        exits = all(&|rule, synced| exits(schema, rule, synced, level)),
+        deletes = all(&|rule, synced| deletes(schema, rule, synced, old_rows)),
+        moved = remembered(&format!("{old_rows} o where {}", no_longer(table, level))),
+        deleted = remembered(&format!("{old_rows} o")),
         truncates = all(&|rule, synced| deletes(schema, rule, synced, &table_rows)),
     )
 }
 
 /// The body of a membership table's function: whom a change concerns, before and after.
-pub(super) fn membership_body(schema: &str, table: &TableDesc, rules: &[Rule]) -> String {
+pub(super) fn membership_body(schema: &str, table: &TableDesc, rules: &[Rule], level: Level) -> String {
     let lines = |rows: &str| -> String {
         note::memberships(rules, table)
             .map(|source| note::membership_line(DIALECT, source, table, "r"))
@@ -68,7 +98,7 @@ pub(super) fn membership_body(schema: &str, table: &TableDesc, rules: &[Rule]) -
             .join(" union all ")
     };
     format!(
-        "returns trigger language plpgsql volatile as $nizhal$
+        "{} as $nizhal$
 begin
   if tg_op = 'TRUNCATE' then
     perform {schema}._nizhal_note((select string_agg(distinct line, E'\\n') from ({}) l));
@@ -82,9 +112,10 @@ begin
   end if;
   return null;
 end $nizhal$",
+        level.attributes(schema),
         lines(&format!("{schema}.{}", quote(table.name))),
-        lines("new_rows"),
-        lines("old_rows"),
+        lines(level.new_rows()),
+        lines(level.old_rows()),
     )
 }
 
@@ -93,8 +124,8 @@ fn note_lines(rule: &str, synced: &RuleTable, rows: &str) -> String {
 }
 
 /// Whether no row has the key of `o` any more.
-fn no_longer(table: &TableDesc) -> String {
-    format!("not exists (select 1 from new_rows n where {})", same_key(table))
+fn no_longer(table: &TableDesc, level: Level) -> String {
+    format!("not exists (select 1 from {} n where {})", level.new_rows(), same_key(table))
 }
 
 /// Whether `o` and `n` are one row.
@@ -116,7 +147,7 @@ const REPLACE: &str = "on conflict (rule, bucket, tbl, id) do update set client_
     kind = excluded.kind, version = excluded.version, at = now()";
 
 /// Rows that showed in a bucket and do not any more.
-fn exits(schema: &str, rule: &str, synced: &RuleTable) -> String {
+fn exits(schema: &str, rule: &str, synced: &RuleTable, level: Level) -> String {
     let table = synced.table;
     let key = table.columns[table.key[0]];
     let moved: Vec<String> = synced
@@ -127,13 +158,15 @@ fn exits(schema: &str, rule: &str, synced: &RuleTable) -> String {
         .collect();
     format!(
         "insert into {schema}._nizhal_tombstones (rule, bucket, tbl, id, client_key, kind, version) select {}, {}, {}, {}, {}, case when {n_key} is null or n.deleted_at is not null then 'delete' \
-         else 'exit' end, {schema}._nizhal_version() from old_rows o left join new_rows n on {} where {} and ({n_key} is null \
+         else 'exit' end, {schema}._nizhal_version() from {} o left join {} n on {} where {} and ({n_key} is null \
          or not ({}) or {}) and {} is not null {REPLACE};",
         sql::literal(rule),
         DIALECT.bucket_key(synced, "o"),
         sql::literal(table.name),
         DIALECT.key_text(table, "o"),
         DIALECT.client_key(table, "o"),
+        level.old_rows(),
+        level.new_rows(),
         same_key(table),
         DIALECT.visible(synced, "o"),
         DIALECT.visible(synced, "n"),

@@ -53,16 +53,18 @@ const LIFE: &str = "'-' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) \
 /// `_nizhal_version()`: this transaction's version, drawn at the first call.
 pub(super) fn version_function(schema: &str) -> String {
     format!(
-        "create or replace function {schema}._nizhal_version() returns bigint language plpgsql volatile as $nizhal$
+        "create or replace function {schema}._nizhal_version() returns bigint language plpgsql volatile {} as $nizhal$
 declare noted text := current_setting('nizhal.version', true); last bigint; drawn bigint;
 begin
   if noted is not null and noted <> '' then return noted::bigint; end if;
   select last_value into last from {schema}._nizhal_clock;
   perform pg_advisory_xact_lock_shared(({LOCK_CLASS}::bigint << 48) | last);
-  drawn := nextval('{schema}._nizhal_clock');
+  drawn := nextval({clock});
   perform set_config('nizhal.version', drawn::text, true);
   return drawn;
-end $nizhal$"
+end $nizhal$",
+        definer(schema),
+        clock = crate::store::sql::literal(&format!("{schema}._nizhal_clock")),
     )
 }
 
@@ -116,7 +118,20 @@ pub(in crate::store) const SOMETHING: &str = "*";
 /// What our sessions are called.
 pub(super) const OURS: &str = "nizhal";
 
+/// A transaction that touched more than these bytes of buckets spills what comes then into settings by its hash.
+const MAX_NOTE: usize = 32 * 1024;
+
+/// How functions run that need what only their owner may do, for whoever writes: with a `search_path` that nobody can put a
+/// function of his own into.
+pub(super) fn definer(schema: &str) -> String {
+    format!("security definer set search_path = pg_catalog, {schema}, pg_temp")
+}
+
 /// `_nizhal_note(lines)`: adds touched buckets to the transaction's note; a savepoint rolled back takes its part away.
+///
+/// A setting is searched and copied as a whole at each statement, so the work of an import over n buckets would grow with n
+/// squared. Hence one setting holds the first 32 KB, and further lines go to one of 256 by their hash; `nizhal.spilled` names
+/// those in use.
 ///
 /// Our own sessions say so (`nizhal.local`) and ping from their process. Everybody else's writes are notified: it costs
 /// them a queue at commit, which our hot path is spared. Behind a pooler that drops the setting our name does, which poolers
@@ -127,14 +142,38 @@ pub(super) fn note_function(schema: &str) -> String {
         "create or replace function {schema}._nizhal_note(lines text) returns void language plpgsql volatile as $nizhal$
 declare
   noted text := coalesce(current_setting('nizhal.touched', true), '');
+  spilled text := coalesce(current_setting('nizhal.spilled', true), '');
   local text := nullif(current_setting('nizhal.local', true), '');
+  fresh text;
+  node text;
+  part text;
+  have text;
   line text;
 begin
   if lines is null or position(E'\\n' || lines || E'\\n' in E'\\n' || noted) > 0 then return; end if;
-  perform set_config('nizhal.touched', noted || lines || E'\\n', true);
+  if spilled = '' and octet_length(noted) + octet_length(lines) <= {MAX_NOTE} then
+    perform set_config('nizhal.touched', noted || lines || E'\\n', true);
+    fresh := lines;
+  else
+    for node, part in select left(md5(l), 2), string_agg(l, E'\\n') from unnest(string_to_array(lines, E'\\n')) l group by 1 loop
+      have := '';
+      if position(node || ',' in spilled) > 0 then have := current_setting('nizhal.touched_' || node); end if;
+      if position(E'\\n' in part) = 0 then
+        continue when position(E'\\n' || part || E'\\n' in E'\\n' || have) > 0;
+      elsif have <> '' then
+        part := (select string_agg(l, E'\\n') from (select unnest(string_to_array(part, E'\\n')) except select unnest(string_to_array(have, E'\\n'))) n(l));
+        continue when part is null;
+      end if;
+      if have = '' then spilled := spilled || node || ','; end if;
+      perform set_config('nizhal.touched_' || node, have || part || E'\\n', true);
+      fresh := concat_ws(E'\\n', fresh, part);
+    end loop;
+    if fresh is null then return; end if;
+    perform set_config('nizhal.spilled', spilled, true);
+  end if;
   if local is null and current_setting('application_name') = '{OURS}' then local := 'on'; end if;
-  if local is distinct from 'on' or position('{MEMBERSHIP}' in lines) = 1 then
-    foreach line in array string_to_array(lines, E'\\n') loop
+  if local is distinct from 'on' or position('{MEMBERSHIP}' in fresh) = 1 then
+    foreach line in array string_to_array(fresh, E'\\n') loop
       perform pg_notify('_nizhal_' || md5({literal}), case when octet_length(line) > 7000 then '{SOMETHING}' else line end);
     end loop;
   end if;
@@ -143,12 +182,23 @@ end $nizhal$",
     )
 }
 
-/// `_nizhal_stamp()`: gives each written row the transaction's version and time.
+/// `_nizhal_written()`: the whole note of a transaction that spilled.
+pub(super) fn written_function(schema: &str) -> String {
+    format!(
+        "create or replace function {schema}._nizhal_written() returns text language sql volatile as $nizhal$
+  select coalesce(current_setting('nizhal.touched', true), '') || coalesce(string_agg(current_setting('nizhal.touched_' || node), ''), '')
+    from unnest(string_to_array(rtrim(current_setting('nizhal.spilled'), ','), ',')) node
+$nizhal$"
+    )
+}
+
+/// `_nizhal_stamp()`: gives each written row the transaction's version and time. It runs for each row, so it asks for the version
+/// as its own owner only where there is none yet.
 pub(super) fn stamp_function(schema: &str) -> String {
     format!(
         "create or replace function {schema}._nizhal_stamp() returns trigger language plpgsql volatile as $nizhal$
 begin
-  new._nizhal_version := {schema}._nizhal_version();
+  new._nizhal_version := coalesce(nullif(current_setting('nizhal.version', true), '')::bigint, {schema}._nizhal_version());
   new.updated_at := now();
   return new;
 end $nizhal$"

@@ -1,5 +1,6 @@
 //! The row trigger of tables that merge column by column; what it promises is told in `store/field.rs`.
 
+use super::clock::definer;
 use crate::store::{
     field::{self, BASE, META, NOBODY, SIGN},
     sql::{DELETED_AT, Dialect, VERSION, literal, quote},
@@ -7,19 +8,18 @@ use crate::store::{
 use nizhal_core::TableDesc;
 
 const DIALECT: Dialect = Dialect::Postgres;
-/// A note longer than this takes no more conflicts: they are for people to read, and each one copies the note.
-const MAX_NOTE: usize = 64 * 1024;
 
 /// The time as a stamp begins with it.
 const NOW: &str = "to_char(clock_timestamp() at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')";
 
-/// The body of the function that runs before each row is written.
+/// The body of the function that runs before each row is written. A note that spilled takes no more conflicts: they are for people
+/// to read.
 pub(super) fn function_body(schema: &str, table: &TableDesc) -> String {
     let name = literal(table.name);
     let key = |row: &str| DIALECT.key_text(table, row);
     let conflict = |row: &str, column: &str| {
         format!(
-            "if length(coalesce(current_setting('nizhal.touched', true), '')) < {MAX_NOTE} then
+            "if coalesce(current_setting('nizhal.spilled', true), '') = '' then
           perform {schema}._nizhal_note('{SIGN}' || jsonb_build_array({name}, {}, {}, late, mine)::text);
         end if;",
             key(row),
@@ -46,7 +46,7 @@ pub(super) fn function_body(schema: &str, table: &TableDesc) -> String {
         })
         .collect();
     format!(
-        "returns trigger language plpgsql volatile as $nizhal$
+        "returns trigger language plpgsql volatile {definer} as $nizhal$
 declare
   mine text collate \"C\" := nullif(current_setting('nizhal.hlc', true), '');
   nobody text collate \"C\" := {NOW} || '{NOBODY}';
@@ -71,6 +71,7 @@ begin
   new.updated_at := now();
   return new;
 end $nizhal$",
+        definer = definer(schema),
         new_key = key("new"),
         deleted_at = quote(DELETED_AT),
         dead = conflict("new", DELETED_AT),

@@ -5,6 +5,7 @@ mod channel;
 mod clock;
 #[cfg(test)]
 mod clock_model;
+mod drift;
 mod encode;
 mod field;
 mod horizon;

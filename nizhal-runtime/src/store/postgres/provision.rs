@@ -1,6 +1,6 @@
 //! What Postgres lacks: tables, engine columns, functions, triggers and indexes, as statements.
 
-use super::{capture, clock, field};
+use super::{capture, capture::Level, clock, drift, field};
 use crate::schema::Schema;
 use crate::store::{
     StoreError, check,
@@ -23,6 +23,9 @@ struct Found {
     indexes: BTreeSet<String>,
     functions: BTreeSet<String>,
     triggers: BTreeSet<(String, String)>,
+    /// Triggers of ours that somebody switched off.
+    disabled: Vec<(String, String)>,
+    relations: drift::Relations,
     checks: BTreeSet<(String, String)>,
     sequences: BTreeSet<String>,
     epoch: bool,
@@ -52,22 +55,30 @@ async fn look(db: &mut PgConnection) -> Result<Found, StoreError> {
     let indexes = names(db, "select indexname::text from pg_indexes where schemaname = current_schema()").await?;
     let functions = names(
         db,
-        "select proname::text from pg_proc where pronamespace = current_schema()::regnamespace and proname like '\\_nizhal\\_%'",
+        "select proname::text from pg_proc where pronamespace = quote_ident(current_schema())::regnamespace and proname like '\\_nizhal\\_%'",
     )
     .await?;
     let sequences =
         names(db, "select sequencename::text from pg_sequences where schemaname = current_schema()").await?;
     let triggers = sqlx::query_as(
         "select c.relname::text, t.tgname::text from pg_trigger t join pg_class c on c.oid = t.tgrelid \
-         where c.relnamespace = current_schema()::regnamespace and t.tgname like '\\_nizhal\\_%'",
+         where c.relnamespace = quote_ident(current_schema())::regnamespace and t.tgparentid = 0 and t.tgname like '\\_nizhal\\_%'",
     )
     .fetch_all(&mut *db)
     .await?
     .into_iter()
     .collect();
+    let disabled = sqlx::query_as(
+        "select c.relname::text, t.tgname::text from pg_trigger t join pg_class c on c.oid = t.tgrelid \
+         where c.relnamespace = quote_ident(current_schema())::regnamespace and t.tgparentid = 0 and t.tgenabled = 'D' \
+         and t.tgname like '\\_nizhal\\_%'",
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let relations = drift::introspect(db).await?;
     let checks = sqlx::query_as(
         "select c.relname::text, k.conname::text from pg_constraint k join pg_class c on c.oid = k.conrelid \
-         where c.relnamespace = current_schema()::regnamespace and k.contype = 'c' and k.conname like '\\_nizhal\\_enum\\_%'",
+         where c.relnamespace = quote_ident(current_schema())::regnamespace and k.conislocal and k.contype = 'c' and k.conname like '\\_nizhal\\_enum\\_%'",
     )
     .fetch_all(&mut *db)
     .await?
@@ -77,8 +88,20 @@ async fn look(db: &mut PgConnection) -> Result<Found, StoreError> {
         && sqlx::query("select 1 from _nizhal_control where id = 1").fetch_optional(&mut *db).await?.is_some();
     let schema = quote(&schema);
     let (rules, fingerprint) = (Vec::new(), None);
-    let mut found =
-        Found { schema, columns, indexes, functions, triggers, checks, sequences, epoch, rules, fingerprint };
+    let mut found = Found {
+        schema,
+        columns,
+        indexes,
+        functions,
+        triggers,
+        disabled,
+        relations,
+        checks,
+        sequences,
+        epoch,
+        rules,
+        fingerprint,
+    };
     if found.columns.contains_key("_nizhal_rules") {
         let rows = sqlx::query_as::<_, rules::Stored>(rules::READ).fetch_all(&mut *db).await?;
         found.rules = rows.into_iter().map(rules::Branch::from).collect();
@@ -93,6 +116,7 @@ async fn look(db: &mut PgConnection) -> Result<Found, StoreError> {
 /// The statements that make the database fit the schema; none when it does. `seed` is used when there is no control row yet.
 pub(super) async fn plan(db: &mut PgConnection, schema: &Schema, seed: &Seed) -> Result<Vec<String>, StoreError> {
     let found = look(db).await?;
+    drift::check(schema, &found.relations)?;
     let mut plan = Vec::new();
     if !found.sequences.contains("_nizhal_clock") {
         plan.push("create sequence _nizhal_clock".to_owned());
@@ -137,6 +161,7 @@ pub(super) async fn plan(db: &mut PgConnection, schema: &Schema, seed: &Seed) ->
         }
     }
     functions_and_triggers(schema, &found, &mut plan);
+    plan.extend(found.relations.remember(schema));
     plan.extend(rules::changes(DIALECT, schema, &found.rules, found.fingerprint.as_deref(), &|table, column| {
         found.has(table, column)
     }));
@@ -159,12 +184,24 @@ fn missing_columns(table: &TableDesc, found: &BTreeSet<String>, synced: bool) ->
     Ok(plan)
 }
 
+/// When a trigger of this verb runs.
+fn after(verb: &str, on: &str, level: Level) -> String {
+    let rows = match (level, verb) {
+        (Level::Row, _) => return format!("after {verb} on {on} for each row"),
+        (Level::Statement, "insert") => "new table as new_rows",
+        (Level::Statement, "update") => "old table as old_rows new table as new_rows",
+        (Level::Statement, _) => "old table as old_rows",
+    };
+    format!("after {verb} on {on} referencing {rows} for each statement")
+}
+
 fn functions_and_triggers(schema: &Schema, found: &Found, plan: &mut Vec<String>) {
     let mut functions = vec![];
     for (base, definition) in [
         ("_nizhal_version", clock::version_function(&found.schema)),
         ("_nizhal_horizon", clock::horizon_function(&found.schema)),
         ("_nizhal_note", clock::note_function(&found.schema)),
+        ("_nizhal_written", clock::written_function(&found.schema)),
         ("_nizhal_stamp", clock::stamp_function(&found.schema)),
     ] {
         // A marker function carries the hash of the definition, whose own name must stay.
@@ -175,10 +212,14 @@ fn functions_and_triggers(schema: &Schema, found: &Found, plan: &mut Vec<String>
         }
         functions.extend([base.to_owned(), marker]);
     }
+    for (table, trigger) in &found.disabled {
+        plan.push(format!("alter table {} enable trigger {}", quote(table), quote(trigger)));
+    }
     let mut triggers: BTreeSet<(String, String)> = BTreeSet::new();
     let mut creates = Vec::new();
     for table in schema.synced() {
-        let body = capture::function_body(&found.schema, table, schema.rules());
+        let level = found.relations.level(table.name);
+        let body = capture::function_body(&found.schema, table, schema.rules(), level, table.name);
         let function = stamped("_nizhal_capture", &format!("{}\n{body}", table.name));
         if !found.functions.contains(&function) {
             plan.push(format!("create function {function}() {body}"));
@@ -200,21 +241,15 @@ fn functions_and_triggers(schema: &Schema, found: &Found, plan: &mut Vec<String>
             (stamp.clone(), format!("before insert or update on {on} for each row execute function {stamp}()")),
             (
                 format!("_nizhal_insert{suffix}"),
-                format!(
-                    "after insert on {on} referencing new table as new_rows for each statement execute function {function}()"
-                ),
+                format!("{} execute function {function}()", after("insert", &on, level)),
             ),
             (
                 format!("_nizhal_update{suffix}"),
-                format!(
-                    "after update on {on} referencing old table as old_rows new table as new_rows for each statement execute function {function}()"
-                ),
+                format!("{} execute function {function}()", after("update", &on, level)),
             ),
             (
                 format!("_nizhal_delete{suffix}"),
-                format!(
-                    "after delete on {on} referencing old table as old_rows for each statement execute function {function}()"
-                ),
+                format!("{} execute function {function}()", after("delete", &on, level)),
             ),
             (
                 format!("_nizhal_truncate{suffix}"),
@@ -227,28 +262,41 @@ fn functions_and_triggers(schema: &Schema, found: &Found, plan: &mut Vec<String>
             triggers.insert((table.name.to_owned(), name));
         }
         functions.push(function);
+        // A partition hands rows up to its parent's triggers, and not that it is emptied.
+        for partition in found.relations.partitions(table.name) {
+            let body = capture::function_body(&found.schema, table, schema.rules(), level, partition);
+            let function = stamped("_nizhal_capture", &format!("{partition}\n{body}"));
+            if !found.functions.contains(&function) {
+                plan.push(format!("create function {function}() {body}"));
+            }
+            let name = format!("_nizhal_truncate{}", function.trim_start_matches("_nizhal_capture"));
+            if !found.triggers.contains(&(partition.to_owned(), name.clone())) {
+                let on = quote(partition);
+                creates.push(format!(
+                    "create trigger {name} before truncate on {on} for each statement execute function {function}()"
+                ));
+            }
+            triggers.insert((partition.to_owned(), name));
+            functions.push(function);
+        }
     }
     for table in schema.tables().iter().filter(|table| note::memberships(schema.rules(), table).next().is_some()) {
-        let body = capture::membership_body(&found.schema, table, schema.rules());
+        let level = found.relations.level(table.name);
+        let body = capture::membership_body(&found.schema, table, schema.rules(), level);
         let function = stamped("_nizhal_member", &format!("{}\n{body}", table.name));
         if !found.functions.contains(&function) {
             plan.push(format!("create function {function}() {body}"));
         }
-        for (verb, rows) in [
-            ("insert", "new table as new_rows"),
-            ("update", "old table as old_rows new table as new_rows"),
-            ("delete", "old table as old_rows"),
-            ("truncate", ""),
-        ] {
+        for verb in ["insert", "update", "delete", "truncate"] {
             let name = format!("{function}_{verb}");
             if !found.triggers.contains(&(table.name.to_owned(), name.clone())) {
                 let on = quote(table.name);
                 // Only before a truncate are the rows still there.
                 let when = match verb {
-                    "truncate" => format!("before truncate on {on}"),
-                    _ => format!("after {verb} on {on} referencing {rows}"),
+                    "truncate" => format!("before truncate on {on} for each statement"),
+                    _ => after(verb, &on, level),
                 };
-                creates.push(format!("create trigger {name} {when} for each statement execute function {function}()"));
+                creates.push(format!("create trigger {name} {when} execute function {function}()"));
             }
             triggers.insert((table.name.to_owned(), name));
         }

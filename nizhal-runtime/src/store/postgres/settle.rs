@@ -1,5 +1,6 @@
 //! The statement that ends mutations on Postgres: it files, advances, and gives the note and the memberships at once.
 
+use crate::store::note::WRITTEN;
 use crate::store::{scope, sql::Dialect};
 use nizhal_core::Rule;
 
@@ -62,9 +63,8 @@ fn text(answers: &str, rules: &[Rule], before: usize) -> String {
         })
         .collect();
     format!(
-        "with look as materialized (select coalesce(current_setting('nizhal.touched', true), '') as fresh, \
-         $5::text || coalesce(current_setting('nizhal.touched', true), '') as note, \
-         coalesce(nullif(current_setting('nizhal.version', true), '')::int8, $4::int8) as version), {args}\
+        "with look as materialized (select fresh, $5::text || fresh as note, \
+         coalesce(nullif(current_setting('nizhal.version', true), '')::int8, $4::int8) as version from (select {WRITTEN} as fresh) w), {args}\
          filed as (insert into _nizhal_mutations (actor, client_mutation_id, client_id, mutation_id, name, status, reason, result, \
          client_ref, server_id, version) select $1, r.id, $2, r.number, r.name, r.status, r.reason, r.result, r.client_ref, \
          r.server_id, look.version from look, {answers} on conflict (actor, client_mutation_id) do nothing returning 1), \

@@ -372,9 +372,11 @@ fn members(rule: &Rule) -> impl Iterator<Item = (usize, &ParamSource)> {
     sources.filter(|(_, source)| matches!(source, ParamSource::Member { .. }))
 }
 
-/// The columns that a device sees as one value.
+/// The columns that a device sees as one value, each of its declared type: a record names a domain's own type, which nobody can
+/// encode, and not the one below it.
 fn record(table: &TableDesc) -> String {
-    let columns: Vec<String> = sql::wire_columns(table).iter().map(|(name, _)| format!("c.{}", quote(name))).collect();
+    let column = |(name, sql): &(&str, SqlType)| format!("c.{}::{}", quote(name), sql.postgres());
+    let columns: Vec<String> = sql::wire_columns(table).iter().map(column).collect();
     format!("row({})", columns.join(", "))
 }
 

@@ -1,7 +1,8 @@
 //! One app's Postgres: its connections, and the statements that are written once.
 
 use super::{
-    clock, horizon::Flights, pooler, provision, renewal::Renewal, rest::RestSql, settle::SettleSql, statement::PullSql,
+    clock, drift, horizon::Flights, pooler, provision, renewal::Renewal, rest::RestSql, settle::SettleSql,
+    statement::PullSql,
 };
 use crate::{
     schema::Schema,
@@ -80,7 +81,7 @@ impl PostgresStore {
         sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut *tx).await?;
         sqlx::raw_sql("drop sequence if exists _nizhal_clock").execute(&mut *tx).await?;
         let functions: Vec<String> = sqlx::query_scalar(
-            "select oid::regprocedure::text from pg_proc where pronamespace = current_schema()::regnamespace \
+            "select oid::regprocedure::text from pg_proc where pronamespace = quote_ident(current_schema())::regnamespace \
              and proname like '\\_nizhal\\_%'",
         )
         .fetch_all(&mut *tx)
@@ -89,6 +90,19 @@ impl PostgresStore {
             sqlx::raw_sql(AssertSqlSafe(format!("drop function {function}"))).execute(&mut *tx).await?;
         }
         Ok(tx.commit().await?)
+    }
+
+    /// Looks whether a partition of a synced table is gone, and has all devices start again when one is.
+    pub(in crate::store) async fn check_partitions(&self, schema: &Schema) -> Result<bool, StoreError> {
+        let mut tx = self.pool.begin().await?;
+        sqlx::query("select pg_advisory_xact_lock($1)").bind(PROVISION_LOCK).execute(&mut *tx).await?;
+        let plan = drift::introspect(&mut tx).await?.remember(schema);
+        let gone = plan.iter().any(|statement| statement.starts_with("update"));
+        for statement in plan {
+            sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *tx).await?;
+        }
+        tx.commit().await?;
+        Ok(gone)
     }
 
     /// By the number of tombstones, which is small beside the rows; runs rarely.

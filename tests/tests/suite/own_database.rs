@@ -1,0 +1,368 @@
+//! A database that others made and others write: it is checked as it is, and what it holds is delivered as it is declared.
+
+use nizhal::engine::{Engine, Environment};
+use nizhal::prelude::*;
+use nizhal::schema::Schema;
+use nizhal::store::{Store, StoreSettings};
+use nizhal::wire::{PullRequest, PushRequest, Wire};
+use nizhal::{NodeId, Principal, hub::Hub};
+use nizhal_tests::{Address, Connection, Database, Device, Kind};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+#[nizhal::claims]
+struct Claims {
+    user_id: String,
+    owner_id: String,
+}
+
+#[nizhal::table(name = "things")]
+struct Thing {
+    #[nizhal(primary_key)]
+    id: String,
+    owner: String,
+    count: i32,
+    due: Option<DateTimeUtc>,
+    #[nizhal(unique)]
+    code: Option<String>,
+}
+
+sync_rules! {
+    rules for Claims;
+    rule mine(owner) { owner = actor.user_id; Thing where Thing.owner == owner; }
+}
+
+#[nizhal::table(name = "events")]
+struct Event {
+    #[nizhal(primary_key)]
+    id: String,
+    #[nizhal(primary_key)]
+    year: i32,
+    owner: String,
+}
+
+sync_rules! {
+    event_rules for Claims;
+    rule mine(owner) { owner = actor.user_id; Event where Event.owner == owner; }
+}
+
+/// What to run.
+#[nizhal::args]
+struct Sql {
+    sql: String,
+}
+
+#[mutator]
+async fn run(ctx: &mut Ctx<Claims>, args: Sql) -> Result<Applied> {
+    ctx.db().execute_unprepared(&args.sql).await?;
+    Ok(Applied::done())
+}
+
+struct Clock;
+
+impl Environment for Clock {
+    fn now(&self) -> DateTimeUtc {
+        DateTimeUtc::UNIX_EPOCH
+    }
+    fn new_id(&self) -> Uuid {
+        Uuid::now_v7()
+    }
+}
+
+fn things() -> Schema {
+    Schema::new(tables![Thing], rules().into_inner(), mutators![run]).expect("a sound schema")
+}
+
+fn events() -> Schema {
+    Schema::new(tables![Event], event_rules().into_inner(), mutators![run]).expect("a sound schema")
+}
+
+async fn store(database: &Database, schema: &Arc<Schema>) -> Store {
+    let settings = StoreSettings { url: database.url().to_owned(), pool: 2 };
+    Store::connect(&settings, schema.clone()).await.expect("a database")
+}
+
+async fn engine(database: &Database, schema: Schema) -> Engine {
+    let schema = Arc::new(schema);
+    let store = store(database, &schema).await;
+    store.provision().await.expect("provisioned");
+    assert_eq!(store.plan().await.expect("a plan"), Vec::<String>::new(), "a second time does nothing");
+    Engine::new(schema, store, Hub::default(), Arc::new(Clock), NodeId(1))
+}
+
+fn ann() -> Principal {
+    Principal::new(Claims { user_id: "ann".to_owned(), owner_id: "o".to_owned() }, None)
+}
+
+fn device() -> Device {
+    Device::new(&Address::default(), "d", "t").wire_two().key("events", &["id", "year"])
+}
+
+async fn pull(engine: &Engine, device: &mut Device) {
+    loop {
+        let request: PullRequest =
+            serde_json::from_value(json!({"cursor": device.cursor, "limit": 3})).expect("a pull");
+        let page = engine.pull(&ann(), Wire::Two, request).await.expect("an answer");
+        if !device.apply(&serde_json::from_slice::<Value>(&page.body).expect("JSON")).has_more {
+            return;
+        }
+    }
+}
+
+async fn push(engine: &Engine, sql: &str) -> String {
+    let push = json!({"mutations": [{"name": "run", "args": {"sql": sql}, "clientMutationId": Uuid::now_v7()}]});
+    let push: PushRequest = serde_json::from_value(push).expect("a push");
+    format!("{:?}", engine.push(&ann(), Wire::Two, push).await)
+}
+
+/// What the start says of a table that was made so.
+async fn told(kind: Kind, before: &str) -> String {
+    let database = Database::new(kind).await;
+    database.connect().await.execute(before).await;
+    let error = store(&database, &Arc::new(things())).await.plan().await.expect_err("refused");
+    error.to_string()
+}
+
+fn made(columns: &str) -> String {
+    format!("create table things ({columns})")
+}
+
+const SOUND: &str =
+    "id text primary key, owner text not null, count integer not null, due timestamptz, code text unique";
+
+#[tokio::test]
+async fn inv40_what_postgres_does_not_hold_is_named_at_the_start() {
+    let with = |from: &str, to: &str| made(&SOUND.replace(from, to));
+    for (before, wanted) in [
+        (with("count integer", "count bigint"), "column `count` is of type bigint, and declared as integer"),
+        (with("count integer", "count money"), "column `count` is of type money, and declared as integer"),
+        (with("due timestamptz", "due timestamp"), "column `due` is of type timestamp without time zone"),
+        (with("owner text", "owner char(9)"), "column `owner` is of type character(9), and declared as text"),
+        (
+            format!("create domain odd as point; {}", with("count integer", "count odd")),
+            "column `count` is of type odd, and declared as integer",
+        ),
+        (
+            with("owner text not null", "owner text"),
+            "column `owner` may be NULL, and the field is no Option: alter table",
+        ),
+        (with("due timestamptz", "due timestamptz not null"), "column `due` is not null, and the field is an Option"),
+        (with("code text unique", "code text"), "nothing keeps (\"code\") unique, as is declared: create unique index"),
+        (with("id text primary key", "id text not null"), "nothing keeps (\"id\") unique"),
+        (
+            with("count integer not null", "count integer not null generated always as identity"),
+            "column `count` cannot be written, since the database numbers it always",
+        ),
+        (
+            with("count integer not null", "count integer not null generated always as (1) stored"),
+            "column `count` cannot be written, since the database generates it",
+        ),
+        (
+            format!("{}, old_name text not null)", made(SOUND).trim_end_matches(')')),
+            "column `old_name` is not null and has no default, and no field stands for it",
+        ),
+        (
+            format!(
+                "create collation ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false); {}",
+                with("owner text", "owner text collate ci")
+            ),
+            "column `owner` is part of a key or names buckets, and its type or collation takes different texts for equal",
+        ),
+        (made(SOUND).replace("create table", "create unlogged table"), "it is unlogged"),
+        (
+            format!("{}; alter table things rename to t; create view things as select * from t", made(SOUND)),
+            "it is a view",
+        ),
+        (format!("{}; create table more () inherits (things)", made(SOUND)), "other tables inherit from it"),
+    ] {
+        let error = told(Kind::Postgres, &before).await;
+        assert!(error.contains(wanted) && error.contains("table `things`"), "{before}\n{error}");
+    }
+    // All together.
+    let error = told(Kind::Postgres, &with("owner text not null, count integer", "owner text, count money")).await;
+    assert!(error.contains("`owner` may be NULL") && error.contains("money"), "{error}");
+}
+
+#[tokio::test]
+async fn inv40_domains_are_delivered_as_what_they_are_made_of() {
+    let database = Database::new(Kind::Postgres).await;
+    let mut db = database.connect().await;
+    db.execute(
+        "create domain amount as integer check (value >= 0); create domain small_amount as amount; create domain moment as timestamptz; \
+         create domain label as text not null",
+    )
+    .await;
+    db.execute(&made(
+        "id label primary key, owner varchar(40) not null, count small_amount not null, due moment, code text unique",
+    ))
+    .await;
+    let engine = engine(&database, things()).await;
+    let applied = push(&engine, "insert into things values ('a', 'ann', 65, '2026-01-02T03:04:05Z', null)").await;
+    assert!(applied.contains("Applied"), "{applied}");
+    let mut device = device();
+    pull(&engine, &mut device).await;
+    let row = &device.rows[&("things".to_owned(), "a".to_owned())];
+    assert_eq!((&row["count"], &row["due"]), (&json!(65), &json!("2026-01-02T03:04:05.000000Z")), "{row}");
+    db.execute("delete from things").await;
+    pull(&engine, &mut device).await;
+    assert_eq!(device.ids("things"), Vec::<String>::new());
+}
+
+/// Partitions are written through their parent and straight, and made, attached and moved between while the server runs.
+#[tokio::test]
+async fn inv01_inv18_rows_are_watched_where_they_live() {
+    let database = Database::new(Kind::Postgres).await;
+    let mut db = database.connect().await;
+    db.execute(
+        "create table events (id text, year integer, owner text not null, primary key (id, year)) partition by list (year); \
+         create table events_1 partition of events for values in (1); \
+         create table events_2 partition of events for values in (2) partition by list (id); \
+         create table events_2_rest partition of events_2 default",
+    )
+    .await;
+    let engine = engine(&database, events()).await;
+    db.execute("insert into events values ('a', 1, 'ann'), ('b', 2, 'ann'), ('c', 1, 'ben')").await;
+    db.execute("insert into events_1 values ('d', 1, 'ann'); insert into events_2_rest values ('e', 2, 'ann')").await;
+    db.execute(
+        "create table events_3 partition of events for values in (3); insert into events_3 values ('f', 3, 'ann')",
+    )
+    .await;
+    db.execute("create table other (like events including all)").await;
+    db.execute("alter table events attach partition other for values in (4)").await;
+    db.execute("insert into other (id, year, owner) values ('g', 4, 'ann')").await;
+    let mut device = device();
+    pull(&engine, &mut device).await;
+    let ids = |ids: &[(&str, i32)]| -> Vec<String> {
+        ids.iter().map(|(id, year)| json!([id, year.to_string()]).to_string()).collect()
+    };
+    let all = [("a", 1), ("b", 2), ("d", 1), ("e", 2), ("f", 3), ("g", 4)];
+    assert_eq!(device.ids("events"), ids(&all));
+
+    db.execute("delete from events_1 where id = 'd'; update events_2_rest set owner = 'ben' where id = 'e'").await;
+    db.execute(
+        "delete from events_3; update events set year = 1 where id = 'b'; update other set id = 'h' where id = 'g'",
+    )
+    .await;
+    pull(&engine, &mut device).await;
+    assert_eq!(device.ids("events"), ids(&[("a", 1), ("b", 1), ("h", 4)]));
+
+    for sql in [
+        "update events_1 set owner = 'ann' where id = 'c'",
+        "insert into other (id, year, owner) values ('x', 4, 'ben')",
+    ] {
+        let refused = push(&engine, sql).await;
+        assert!(refused.contains("Forbidden"), "{sql}: {refused}");
+    }
+    let applied = push(&engine, "insert into other (id, year, owner) values ('i', 4, 'ann')").await;
+    assert!(applied.contains("Applied"), "{applied}");
+
+    let other = store(&database, &Arc::new(events())).await;
+    other.provision().await.expect("provisioned");
+    assert!(!other.check_partitions().await.expect("checked"), "all are there");
+    db.execute("insert into events_3 values ('t', 3, 'ann')").await;
+    pull(&engine, &mut device).await;
+    db.execute("truncate events_3").await;
+    pull(&engine, &mut device).await;
+    assert_eq!(device.ids("events"), ids(&[("a", 1), ("b", 1), ("h", 4), ("i", 4)]));
+    // What a partition takes along when it goes, the next check tells: devices start again.
+    db.execute("alter table events detach partition other").await;
+    assert!(other.check_partitions().await.expect("checked"), "one is gone");
+    pull(&engine, &mut device).await;
+    assert_eq!(device.ids("events"), ids(&[("a", 1), ("b", 1)]));
+    db.execute("drop table events_1").await;
+    assert!(other.check_partitions().await.expect("checked"), "another is gone");
+    assert!(!other.check_partitions().await.expect("checked"), "told once");
+    pull(&engine, &mut device).await;
+    assert_eq!(device.ids("events"), Vec::<String>::new());
+}
+
+/// As a role that was granted the table alone.
+async fn as_writer(database: &Database, db: &mut Connection, table: &str) -> Connection {
+    let role = format!("writer_{}", Uuid::now_v7().simple());
+    db.execute(&format!(
+        "create role {role}; grant usage on schema public to {role}; grant select, insert, update, delete, truncate on {table} to {role}"
+    ))
+    .await;
+    let mut writer = database.connect().await;
+    writer.execute(&format!("set role {role}")).await;
+    writer
+}
+
+#[tokio::test]
+async fn inv01_every_role_that_may_write_a_table_is_heard() {
+    let database = Database::new(Kind::Postgres).await;
+    let engine = engine(&database, things()).await;
+    let mut db = database.connect().await;
+    let mut writer = as_writer(&database, &mut db, "things").await;
+    // Nothing of its own stands in for a function of ours.
+    writer.execute("set search_path = pg_temp, public; create function pg_temp.now() returns timestamptz language sql as 'select null::timestamptz'").await;
+    writer
+        .execute(
+            "insert into public.things (id, owner, count) values ('a', 'ann', 1), ('b', 'ann', 1), ('c', 'ben', 1)",
+        )
+        .await;
+    writer
+        .execute("update public.things set owner = 'ann' where id = 'c'; delete from public.things where id = 'a'")
+        .await;
+    let mut device = device();
+    pull(&engine, &mut device).await;
+    assert_eq!(device.ids("things"), ["b", "c"]);
+    writer.execute("truncate public.things").await;
+    pull(&engine, &mut device).await;
+    assert_eq!(device.ids("things"), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn inv40_a_schema_may_be_called_anything() {
+    let database = Database::new(Kind::Postgres).await;
+    let mut db = database.connect().await;
+    let name = db.text("select current_database()::text").await;
+    db.execute(r#"create schema "My ""App'$nizhal""#).await;
+    db.execute(&format!(r#"alter database {name} set search_path = "My ""App'$nizhal""#)).await;
+    let engine = engine(&database, things()).await;
+    let mut db = database.connect().await;
+    db.execute("insert into things (id, owner, count) values ('a', 'ann', 1), ('b', 'ann', 2); delete from things where id = 'a'").await;
+    let mut device = device();
+    pull(&engine, &mut device).await;
+    assert_eq!(device.ids("things"), ["b"]);
+}
+
+#[tokio::test]
+async fn inv40_a_trigger_that_was_switched_off_is_switched_on() {
+    let database = Database::new(Kind::Postgres).await;
+    engine(&database, things()).await;
+    database.connect().await.execute("alter table things disable trigger all").await;
+    let other = store(&database, &Arc::new(things())).await;
+    assert!(!other.plan().await.expect("a plan").is_empty(), "it is told");
+    other.provision().await.expect("provisioned");
+    assert_eq!(other.plan().await.expect("a plan"), Vec::<String>::new());
+}
+
+/// Buckets by the thousand in one transaction, in one statement and row by row, with savepoints: the write set is whole.
+#[tokio::test]
+async fn inv18_a_write_set_of_any_size_is_whole() {
+    let database = Database::new(Kind::Postgres).await;
+    let engine = engine(&database, things()).await;
+    let many = "insert into things (id, owner, count) select 'x' || i, 'ann', 1 from generate_series(1, 3000) i; \
+        update things set owner = 'bucket ' || id where owner = 'ann'";
+    let refused = push(&engine, many).await;
+    assert!(refused.contains("Forbidden"), "{refused}");
+    let one_by_one = |last: &str| {
+        format!(
+            "do $$ begin for i in 1..3000 loop insert into things (id, owner, count) values ('y' || i, 'zed ' || i, 1); \
+             begin insert into things (id, owner, count) values ('s' || i, 'gone ' || i, 1); raise exception 'no'; exception when others then null; end; \
+             delete from things where id = 'y' || i; end loop; {last} end $$"
+        )
+    };
+    let refused = push(&engine, &one_by_one("")).await;
+    assert!(refused.contains("Forbidden"), "{refused}");
+
+    let mut db = database.connect().await;
+    db.execute("begin").await;
+    db.execute(&one_by_one("update things set count = 2;")).await;
+    let mut lines =
+        db.rows("select unnest(string_to_array(rtrim(_nizhal_written(), E'\\n'), E'\\n')) order by 1").await;
+    lines.dedup();
+    assert_eq!(lines.len(), 3000, "what a savepoint took back is not in it: {:?}", lines.first());
+    db.execute("rollback").await;
+}
