@@ -3,10 +3,11 @@
 //! Starts a private Postgres (fsync on), seeds it, and prints tables of medians and ratios; then the same on SQLite. What counts
 //! are the ratios: both sides of one were measured in turn, within seconds of each other. Writes `benches/RESULTS.md`. With
 //! `-- --quick` everything is small and short, nothing is written, and the numbers mean nothing: it shows that all of it runs.
-//! Words after that name the sections to run (`push`, `sync`, `sqlite`, `sockets`); then nothing is written either.
+//! Words after that name the sections to run (`push`, `sync`, `growth`, `sqlite`, `sockets`); then nothing is written either.
 
 mod app;
 mod first_sync;
+mod growth;
 mod http;
 mod limit;
 mod load;
@@ -85,6 +86,10 @@ async fn measured(size: Size, wanted: impl Fn(&str) -> bool) -> Report {
     if wanted("sync") {
         let cluster = Cluster::start_with(Durability::Synced, "-c shared_buffers=512MB -c max_wal_size=4GB");
         sync::postgres(&mut report, &cluster.url("postgres"), size).await;
+    }
+    if wanted("growth") {
+        let cluster = Cluster::start_with(Durability::Synced, "-c shared_buffers=512MB -c max_wal_size=4GB");
+        growth::postgres(&mut report, &cluster.url("postgres"), size).await;
     }
     if wanted("sqlite") {
         sqlite::all(&mut report, size).await;
