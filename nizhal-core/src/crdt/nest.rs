@@ -1,7 +1,9 @@
 //! How deeply shared types stand in one another: yrs and Yjs recurse into them when they are deleted or read.
 
-use super::scan::Id;
 use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// An element's name: who wrote it, and as which of theirs.
+pub(super) type Id = (u64, u64);
 
 /// How deeply shared types may be nested in a map.
 const MAX_NESTING: usize = 32;

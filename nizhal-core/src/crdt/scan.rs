@@ -3,7 +3,7 @@
 //! yrs trusts lengths and clocks, recurses into values, and keeps some contents only nearly; a hostile update could
 //! make it reserve gigabytes or overflow the stack, which no `catch_unwind` catches. So every byte is looked at first.
 
-use super::nest::Nest;
+use super::nest::{Id, Nest};
 use super::{Kind, MAX_STRUCTS};
 
 /// How deeply a plain value inside a map may be nested.
@@ -12,9 +12,6 @@ const MAX_VALUE_DEPTH: usize = 64;
 const MAX_CLOCK: u64 = i32::MAX as u64;
 /// Client ids have 53 bits, as many as a JavaScript number holds.
 const MAX_CLIENT: u64 = (1 << 53) - 1;
-
-/// An element's name: who wrote it, and as which of theirs.
-pub(super) type Id = (u64, u64);
 
 /// Why bytes are no update.
 type Refused = String;

@@ -32,18 +32,6 @@ pub fn check_rules(set: &RuleSet, errors: &Errors) {
     }
 }
 
-/// The parameters that a table line may name.
-pub(super) fn declared(rule: &Rule) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
-    for ident in rule.header.iter().chain(rule.params.iter().map(|param| &param.ident)) {
-        let name = name::plain(ident);
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    names
-}
-
 fn check_rule_names(set: &RuleSet, errors: &Errors) {
     let mut seen: HashMap<String, &Ident> = HashMap::new();
     for rule in &set.rules {

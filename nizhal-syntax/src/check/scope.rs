@@ -1,7 +1,6 @@
 //! Judges table lines: every row must be in a bucket of every parameter, the heart of the no-leak check.
 
 use super::condition::{check_constants, check_size, check_tears};
-use super::rules::declared;
 use crate::model::{Condition, Filter, Rule, TableLine, Value};
 use crate::{Code, Errors, name};
 use proc_macro2::Ident;
@@ -125,4 +124,16 @@ fn is_constant(name: &str) -> bool {
 fn is_unknown(rule: &Rule, filter: &Filter) -> bool {
     matches!(&filter.value, Value::Param(ident) if !declared(rule).contains(&name::plain(ident)))
         || matches!(filter.value, Value::Claim(_))
+}
+
+/// The parameters that a table line may name.
+fn declared(rule: &Rule) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for ident in rule.header.iter().chain(rule.params.iter().map(|param| &param.ident)) {
+        let name = name::plain(ident);
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
 }
