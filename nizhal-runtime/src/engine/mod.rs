@@ -9,6 +9,7 @@ mod lines;
 mod page;
 mod pull;
 mod push;
+mod start;
 mod state;
 
 pub use crate::environment::Environment;

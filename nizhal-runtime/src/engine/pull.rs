@@ -5,19 +5,17 @@ use super::{
     cursor::{Cursor, Decoded, Lane},
     lane::{Asked, Room, ask, cover, keep_rows_still_shown, merge, read},
     page::{Ending, Page},
+    start::{Known, Sent, Start, decide},
 };
 use crate::{
     scope::Choices,
-    store::{Clock, Frame, Glance, Position, Snapshot, StoreError, life},
+    store::{Clock, Frame, Glance, Snapshot, StoreError, life},
 };
 use nizhal_core::{
-    Bucket, Principal, Rule, RuleTable,
+    Bucket, Principal,
     wire::{PullRequest, Wire},
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::PoisonError,
-};
+use std::{collections::BTreeSet, sync::PoisonError};
 
 /// Rows in a page when the client does not say.
 const DEFAULT_LIMIT: i64 = 1_000;
@@ -25,8 +23,6 @@ const DEFAULT_LIMIT: i64 = 1_000;
 const MAX_LIMIT: i64 = 10_000;
 /// A page ends after this many bytes of rows.
 const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
-/// More lanes than this and a gained bucket joins the last one, which then starts again.
-const MAX_LANES: usize = 8;
 /// How long a snapshot that is asked a second time may stay open.
 const SECOND_LOOK_S: u64 = 15;
 
@@ -81,11 +77,7 @@ impl Engine {
         page: &mut Page,
     ) -> Result<(Begun<'a>, bool), PullError> {
         let Asked { principal, wire, request, mut hold_s, .. } = asked;
-        let text = match request.cursor.0.as_str() {
-            // A client that came from the TypeScript system begins anew; the first version cannot take a reset.
-            foreign if wire == Wire::One && Cursor::is_foreign(foreign) => "",
-            text => text,
-        };
+        let text = text_of(wire, request);
         let mut keys = self.keys();
         let mut decoded = Cursor::decode(text, &keys.secret);
         let mut snapshot = self.open(asked, decoded.as_ref().map_or(&[], Decoded::lanes)).await?;
@@ -94,65 +86,62 @@ impl Engine {
             // Another time the keys may be others.
             let cursor = decoded.take().or_else(|| Cursor::decode(text, &keys.secret));
             let held = held(&mut snapshot, cursor, &keys).await?;
-            let mut lanes = match other.take() {
-                Some(lanes) => lanes,
-                None => held.as_ref().map(|held| held.lanes.clone()).unwrap_or_default(),
-            };
+            let of_cursor = || held.as_ref().map(|held| held.lanes.clone());
+            let mut lanes = other.take().or_else(of_cursor).unwrap_or_default();
             let clock = snapshot.clock().clone();
             let quiet = snapshot.has_frame() && are_done(&lanes, clock.horizon);
             if let Some(seconds) = hold_s.filter(|_| !quiet) {
                 snapshot.hold(seconds).await?;
             }
-            let life = life::name(&clock.lives);
-            // Before anything else is read, for the answer keeps the snapshot; once a device and life.
-            let of_lost_life = match &held {
-                Some(held) if held.life != life => !snapshot.has_lived(&held.life, held.place).await?,
-                _ => false,
-            };
+            let is_of_lost_life = is_of_lost_life(&mut snapshot, held.as_ref(), &clock).await?;
             let ask = ask(asked, &lanes, clock.horizon, room, if quiet { 0 } else { room.rows });
             let mut answer = snapshot.ask(&ask).await?;
             let frame = answer.frame.clone();
             self.same_rules(&frame.rules)?;
-            if keys.epoch != frame.epoch || keys.secret != frame.secret {
-                keys = self.learn(&frame);
-                if !text.is_empty() {
-                    continue;
+            let scope = Choices::new(&self.schema, principal, &frame.members).buckets(self.max_buckets);
+            let sent = self.sent(text, &mut keys, &frame, held.map(|held| (held, is_of_lost_life)));
+            let known = Known { wire, rules: self.schema.rules(), fingerprints: &self.rules, scope: &scope };
+            match decide(&frame, &clock, sent, &known)? {
+                Start::ReadAgain => {}
+                start @ (Start::NewLife | Start::Rewound) => {
+                    drop(answer);
+                    snapshot.close().await?;
+                    self.note_life(&frame, &clock, start == Start::Rewound).await?;
+                    snapshot = self.store.snapshot().await?;
+                }
+                Start::From { lanes: begin, lost, reset } => {
+                    let scope = scope?;
+                    let covered = ask.covered(scope.clone());
+                    cover(&mut lanes, covered, clock.horizon);
+                    if lanes == begin {
+                        let has_more = read(&mut answer, &mut lanes, clock.horizon, room, page).await?;
+                        keep_rows_still_shown(&mut answer, &scope, page).await?;
+                        drop(answer);
+                        return Ok((
+                            Begun { asked, snapshot, frame, scope, lanes: merge(lanes), lost, reset },
+                            has_more,
+                        ));
+                    }
+                    drop(answer);
+                    // In one moment with what comes next, so that the second time it must fit.
+                    hold_s = hold_s.or(Some(SECOND_LOOK_S));
+                    other = Some(begin);
                 }
             }
-            let is_elsewhere = !life::is_next(&frame.home, &clock.lives);
-            let is_born = !is_elsewhere && frame.home != clock.lives;
-            let is_lost = of_lost_life || held.as_ref().is_some_and(|held| held.is_ahead_of(clock.last));
-            if is_elsewhere || is_born || is_lost {
-                drop(answer);
-                snapshot.close().await?;
-                if is_born {
-                    self.store.begin_life(&frame.home, &clock.lives).await?;
-                } else {
-                    self.rewound(&frame, &clock).await?;
-                }
-                snapshot = self.store.snapshot().await?;
-                continue;
-            }
-            let scope = Choices::new(&self.schema, principal, &frame.members).buckets(self.max_buckets)?;
-            // No delete that it needs may have been forgotten.
-            let remembered = |lane: &Lane| lane.needs_tombstones_after() >= frame.collected;
-            let held = held.filter(|held| held.lanes.iter().all(remembered));
-            let known = Known { rules: self.schema.rules(), fingerprints: &self.rules };
-            let start = start(wire, held, scope.clone(), clock.horizon, &known, !text.is_empty());
-            let covered = ask.covered(scope.clone());
-            cover(&mut lanes, covered, clock.horizon);
-            if lanes != start.lanes {
-                drop(answer);
-                // In one moment with what comes next, so that the second time it must fit.
-                hold_s = hold_s.or(Some(SECOND_LOOK_S));
-                other = Some(start.lanes);
-                continue;
-            }
-            let has_more = read(&mut answer, &mut lanes, clock.horizon, room, page).await?;
-            keep_rows_still_shown(&mut answer, &scope, page).await?;
-            drop(answer);
-            let Start { lost, reset, .. } = start;
-            return Ok((Begun { asked, snapshot, frame, scope, lanes: merge(lanes), lost, reset }, has_more));
+        }
+    }
+
+    /// What the cursor of this text is, now that the keys of now are known; they are learnt.
+    fn sent(&self, text: &str, keys: &mut Keys, frame: &Frame, held: Option<(Cursor, bool)>) -> Sent {
+        let are_others = keys.epoch != frame.epoch || keys.secret != frame.secret;
+        if are_others {
+            *keys = self.learn(frame);
+        }
+        match held {
+            _ if text.is_empty() => Sent::Nothing,
+            _ if are_others => Sent::ByOtherKeys,
+            Some((cursor, is_of_lost_life)) => Sent::Ours(cursor, is_of_lost_life),
+            None => Sent::Unknown,
         }
     }
 
@@ -218,10 +207,15 @@ impl Engine {
         Ok(Ending { removed_buckets, cursor, epoch: frame.epoch, reset, has_more, complete, last_mutation_id })
     }
 
-    /// The database lives elsewhere than before, or a cursor is ahead of the clock or of a life that was lost: the clock went back,
-    /// by a restore or a failover to a replica that had less. Versions will be drawn a second time, so no cursor of this epoch is any
-    /// good, also those that are not ahead; the epoch is replaced.
-    async fn rewound(&self, frame: &Frame, clock: &Clock) -> Result<(), PullError> {
+    /// Writes down that the database began another life; or, where its clock went back, gives it a new epoch.
+    ///
+    /// It went back where the database lives elsewhere than before, or a cursor is ahead of the clock or of a life that was lost: by a
+    /// restore or a failover to a replica that had less. Versions will be drawn a second time, so no cursor of this epoch is any good,
+    /// also those that are not ahead.
+    async fn note_life(&self, frame: &Frame, clock: &Clock, is_rewound: bool) -> Result<(), PullError> {
+        if !is_rewound {
+            return Ok(self.store.begin_life(&frame.home, &clock.lives).await?);
+        }
         tracing::warn!(
             home = frame.home,
             lives = clock.lives,
@@ -252,6 +246,28 @@ fn are_done(lanes: &[Lane], horizon: i64) -> bool {
     !lanes.is_empty() && lanes.iter().all(|lane| lane.is_done(horizon))
 }
 
+/// The cursor that the client sent; nothing in the place of one of another system, with which a client begins anew: the first
+/// version of the wire cannot take a reset.
+fn text_of(wire: Wire, request: &PullRequest) -> &str {
+    match request.cursor.0.as_str() {
+        foreign if wire == Wire::One && Cursor::is_foreign(foreign) => "",
+        text => text,
+    }
+}
+
+/// Whether the cursor was made in a life of the database that was lost. To be asked before anything else is read, for the answer
+/// keeps the snapshot; it is asked once a device and life.
+async fn is_of_lost_life(
+    snapshot: &mut Snapshot<'_>,
+    held: Option<&Cursor>,
+    clock: &Clock,
+) -> Result<bool, StoreError> {
+    match held {
+        Some(held) if held.life != life::name(&clock.lives) => Ok(!snapshot.has_lived(&held.life, held.place).await?),
+        _ => Ok(false),
+    }
+}
+
 /// The cursor, when it is one of ours and of this epoch.
 async fn held(snapshot: &mut Snapshot<'_>, decoded: Option<Decoded>, keys: &Keys) -> Result<Option<Cursor>, PullError> {
     let cursor = match decoded {
@@ -273,125 +289,4 @@ pub(super) struct Begun<'a> {
     pub(super) lanes: Vec<Lane>,
     lost: Vec<Bucket>,
     reset: bool,
-}
-
-/// Where a pull begins.
-#[derive(Debug)]
-struct Start {
-    lanes: Vec<Lane>,
-    lost: Vec<Bucket>,
-    reset: bool,
-}
-
-/// Compares what the client holds with the buckets of now.
-fn start(
-    wire: Wire,
-    held: Option<Cursor>,
-    mut scope: BTreeSet<Bucket>,
-    horizon: i64,
-    known: &Known<'_>,
-    sent: bool,
-) -> Start {
-    let all = scope.clone();
-    let fresh = |reset: bool, all: BTreeSet<Bucket>| Start {
-        lanes: vec![Lane::fresh(all.into_iter().collect(), horizon)],
-        lost: Vec::new(),
-        reset,
-    };
-    let Some(cursor) = held else { return fresh(sent, scope) };
-    let mut lost = Vec::new();
-    let changed: BTreeSet<&str> = known.changed(&cursor.rules);
-    let mut lanes = cursor.lanes;
-    if &cursor.rules != known.fingerprints {
-        if lanes.iter().flat_map(|lane| &lane.buckets).any(|bucket| !known.fits(bucket)) {
-            return fresh(true, all);
-        }
-        // Slots are counted among the tables of the rules, so a place inside a version means another one now.
-        lanes.iter_mut().for_each(|lane| lane.position = Position::after(lane.position.done()));
-    }
-    for lane in &mut lanes {
-        let (kept, gone): (Vec<_>, Vec<_>) = lane.buckets.drain(..).partition(|bucket| scope.remove(bucket));
-        lane.buckets = kept;
-        lost.extend(gone);
-    }
-    if lost.iter().any(|lost| all.iter().any(|kept| confusable(wire, known.rules, lost, kept))) {
-        return fresh(true, all);
-    }
-    refill(&mut lanes, &changed);
-    if !scope.is_empty() {
-        let gained: Vec<Bucket> = scope.into_iter().collect();
-        add_lane(&mut lanes, Lane::fresh(gained, horizon));
-    }
-    Start { lanes, lost, reset: false }
-}
-
-/// The rules of now.
-struct Known<'a> {
-    rules: &'a [Rule],
-    fingerprints: &'a BTreeMap<String, String>,
-}
-
-impl Known<'_> {
-    /// The rules that show something else than they did under `then`.
-    fn changed(&self, then: &BTreeMap<String, String>) -> BTreeSet<&str> {
-        let differs = |(name, now): &(&String, &String)| then.get(*name).is_some_and(|then| then != *now);
-        self.fingerprints.iter().filter(differs).map(|(name, _)| name.as_str()).collect()
-    }
-
-    /// Whether a bucket of this name can be one of its rule's.
-    fn fits(&self, bucket: &Bucket) -> bool {
-        self.rules.iter().any(|rule| rule.name == bucket.rule && rule.params.len() == bucket.params.len())
-    }
-}
-
-/// Reads the buckets of changed rules again, from the beginning. The client keeps what it has of them: provisioning left the
-/// exits of what they show no longer, so their tombstones count from where the client was.
-fn refill(lanes: &mut Vec<Lane>, changed: &BTreeSet<&str>) {
-    let mut again: Option<Lane> = None;
-    for lane in lanes.iter_mut() {
-        let (out, kept): (Vec<_>, Vec<_>) =
-            lane.buckets.drain(..).partition(|bucket| changed.contains(bucket.rule.as_str()));
-        lane.buckets = kept;
-        if !out.is_empty() {
-            let floor = lane.needs_tombstones_after();
-            let again = again.get_or_insert_with(|| Lane::fresh(Vec::new(), floor));
-            again.floor = again.floor.min(floor);
-            again.buckets.extend(out);
-        }
-    }
-    if let Some(lane) = again {
-        add_lane(lanes, lane);
-    }
-}
-
-/// Adds a lane that begins at the beginning; where there are too many, the last one begins again with it.
-fn add_lane(lanes: &mut Vec<Lane>, lane: Lane) {
-    let full = lanes.len() >= MAX_LANES;
-    match lanes.last_mut() {
-        Some(last) if full => {
-            last.buckets.extend(lane.buckets);
-            last.floor = last.needs_tombstones_after().min(lane.floor);
-            last.position = Position::default();
-        }
-        _ => lanes.push(lane),
-    }
-}
-
-/// Whether a client that is told to purge `lost` could purge what `kept` still shows.
-///
-/// A wire-1 client hears bare values, so equal names confuse it, also that of a bucket which it never held but which a third rule
-/// would put a kept row in; wire 2 names the rule. In both a client cannot know which
-/// rule gave it a row, for the other rule may tell rows apart by a constant or by a column that devices never see; so a table
-/// in both rules confuses. Such a client starts again, which is dear and safe.
-fn confusable(wire: Wire, rules: &[Rule], lost: &Bucket, kept: &Bucket) -> bool {
-    if wire == Wire::One && lost.name() == kept.name() {
-        return true;
-    }
-    let Some(keeps) = rules.iter().find(|rule| rule.name == kept.rule) else { return false };
-    let mut others = rules.iter().filter(|rule| rule.name != kept.rule);
-    others.any(|rule| {
-        let may_name = wire == Wire::One && rule.params.len() == lost.params.len();
-        let shares = |synced: &RuleTable| keeps.tables.iter().any(|kept| kept.table.name == synced.table.name);
-        (rule.name == lost.rule || may_name) && rule.tables.iter().any(shares)
-    })
 }

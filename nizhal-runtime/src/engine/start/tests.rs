@@ -1,0 +1,74 @@
+//! Every way a pull may begin, as a table, without a database.
+
+use super::*;
+use crate::testing;
+
+/// A cursor that read these buckets up to version 7, where deletes matter from version 3 on.
+fn cursor(buckets: &[&str], fingerprint: &str) -> Cursor {
+    let lane =
+        Lane { position: Position::after(7), floor: 3, buckets: buckets.iter().map(|name| bucket(name)).collect() };
+    let rules = [("myShop".to_owned(), fingerprint.to_owned()), ("mine".to_owned(), "m".to_owned())].into();
+    Cursor { epoch: "e".to_owned(), rules, life: "l".to_owned(), place: 1, lanes: vec![lane] }
+}
+
+/// `rule:value`, or `rule` where there is no value.
+fn bucket(name: &str) -> Bucket {
+    let (rule, params) = name.split_once(':').map_or((name, vec![]), |(rule, value)| (rule, vec![value.to_owned()]));
+    Bucket::new(rule, params)
+}
+
+/// Each lane as its buckets, its version and its floor; then what is lost, and whether the client forgets all.
+fn shown(start: Result<Start, TooManyBuckets>) -> String {
+    let names = |buckets: &[Bucket]| buckets.iter().map(Bucket::qualified).collect::<Vec<_>>().join(" ");
+    match start {
+        Err(_) => "too many".to_owned(),
+        Ok(Start::From { lanes, lost, reset }) => {
+            let lane = |lane: &Lane| format!("[{} @{}/{}]", names(&lane.buckets), lane.position.version, lane.floor);
+            let lanes = lanes.iter().map(lane).collect::<String>();
+            format!("{lanes} -[{}]{}", names(&lost), if reset { " reset" } else { "" })
+        }
+        Ok(other) => format!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_pull_begins_where_header_clock_and_cursor_say() {
+    let held = |buckets: &[&str]| Sent::Ours(cursor(buckets, "s"), false);
+    let (shop, user) = ("myShop:s1", "mine:u1");
+    let many = || Err::<Vec<&str>, _>(TooManyBuckets { most: 1, rule: None });
+    let (here, now) = ("pg@1", "pg@1");
+    // Where the database lived, the last version drawn, up to where tombstones were collected; the cursor; the actor's buckets; the start.
+    let table = [
+        ((here, 9, 0), Sent::Nothing, Ok(vec![shop]), "[myShop:s1 @0/9] -[]"),
+        ((here, 9, 0), Sent::Nothing, many(), "too many"),
+        ((here, 9, 0), Sent::Unknown, Ok(vec![shop]), "[myShop:s1 @0/9] -[] reset"),
+        ((here, 9, 0), Sent::ByOtherKeys, many(), "ReadAgain"),
+        (("other@1", 9, 0), Sent::ByOtherKeys, Ok(vec![shop]), "ReadAgain"),
+        (("other@1", 9, 0), Sent::Nothing, many(), "Rewound"),
+        (("pg@0", 9, 0), Sent::Nothing, Ok(vec![shop]), "NewLife"),
+        (("pg@0", 5, 0), held(&[shop]), Ok(vec![shop]), "NewLife"),
+        ((here, 5, 0), held(&[shop]), Ok(vec![shop]), "Rewound"),
+        ((here, 9, 0), Sent::Ours(cursor(&[shop], "s"), true), Ok(vec![shop]), "Rewound"),
+        ((here, 9, 7), held(&[shop]), Ok(vec![shop]), "[myShop:s1 @7/3] -[]"),
+        ((here, 9, 8), held(&[shop]), Ok(vec![shop]), "[myShop:s1 @0/9] -[] reset"),
+        ((here, 9, 0), held(&[shop]), many(), "too many"),
+        ((here, 9, 0), held(&[shop]), Ok(vec![shop, user]), "[myShop:s1 @7/3][mine:u1 @0/9] -[]"),
+        ((here, 9, 0), held(&[shop, user]), Ok(vec![shop]), "[myShop:s1 @7/3] -[mine:u1]"),
+        (
+            (here, 9, 0),
+            Sent::Ours(cursor(&[shop, user], "old"), false),
+            Ok(vec![shop, user]),
+            "[mine:u1 @7/3][myShop:s1 @0/7] -[]",
+        ),
+        ((here, 9, 0), Sent::Ours(cursor(&["gone:x"], "old"), false), Ok(vec![shop]), "[myShop:s1 @0/9] -[] reset"),
+    ];
+    let (rules, fingerprints) = (testing::rules(), cursor(&[], "s").rules);
+    for ((home, last, collected), sent, scope, wanted) in table {
+        let frame = Frame { home: home.to_owned(), collected, ..Frame::default() };
+        let clock = Clock { last, horizon: last, lives: now.to_owned(), place: 1 };
+        let scope = scope.map(|names| names.into_iter().map(bucket).collect());
+        let known = Known { wire: Wire::Two, rules: &rules, fingerprints: &fingerprints, scope: &scope };
+        let case = format!("{home} {last} {collected} {sent:?}");
+        assert_eq!(shown(decide(&frame, &clock, sent, &known)), wanted, "{case}");
+    }
+}
