@@ -45,7 +45,7 @@ export const FAULTS: Record<string, Fault> = {
   'a search in SQL sees a number where a text is': { file: 'store/where.ts', from: '(${other} or ${sql}', to: '(${other} and 0 or ${sql}', tests: 'find' },
   'what may belong in takes the place of what does': { file: 'store/subset.ts', from: 'this.#maybe.push(item)', to: 'this.add([], item)', tests: 'find' },
   'gone from the outbox is taken for applied': { file: 'confirm.ts', from: 'const told = op(id)', to: 'const told = op(id)\n      if (!told) return end()', tests: 'globals' },
-  'a witness that throws keeps tabs from hearing': { file: 'platform.ts', from: 'setItem: (name, value) => void tried(() => witness.setItem(name, value))', to: 'setItem: (name, value) => witness.setItem(name, value)', tests: 'globals' },
+  'a full localStorage keeps tabs from hearing': { file: 'holder.ts', from: "this.tell({ type: 'ops', ops:", to: "localStorage.setItem(this.name, '')\n      this.tell({ type: 'ops', ops:", tests: 'globals' },
   'an id needs a secure page': { file: 'platform.ts', from: 'const made = tried(() => crypto?.randomUUID())', to: 'const made = crypto!.randomUUID()', tests: 'globals' },
   'a failure is never the mutation’s': { file: 'engine/doubt.ts', from: 'parks = answered &&', to: 'parks = false &&', tests: 'hostile' },
   'a failure is always the mutation’s': { file: 'engine/doubt.ts', from: 'parks = answered && aside && proven &&', to: 'parks =', tests: 'hostile' },

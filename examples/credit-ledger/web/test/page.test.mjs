@@ -19,7 +19,8 @@ let server, browser, page, phones
 const faults = []
 
 before(async () => {
-  server = await preview({ root, preview: { port: 0 }, logLevel: 'silent' })
+  // On all addresses: one that is not this machine's own is no secure context to a browser.
+  server = await preview({ root, preview: { port: 0, host: '0.0.0.0' }, logLevel: 'silent' })
   const executablePath = process.env.CHROMIUM ?? ['/usr/bin/chromium', '/usr/bin/chromium-browser'].find(existsSync)
   browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] })
   page = await (await browser.newContext({ viewport: { width: 1320, height: 980 } })).newPage()
@@ -161,4 +162,22 @@ test('two tabs on one phone: when the leader is closed the other goes on', async
   await phones.kamala.getByText('Rs 59.00').waitFor()
   await third.close()
   assert.deepEqual(faults, [])
+})
+
+test('on plain http in a LAN the phone starts, writes and syncs, and says that nothing is kept', async (context) => {
+  const [address] = server.resolvedUrls.network
+  if (!address) return context.skip('this machine has no address but its own')
+  const other = await (await browser.newContext()).newPage()
+  other.setDefaultTimeout(20_000)
+  const broken = []
+  other.on('pageerror', (error) => broken.push(error.message))
+  await other.goto(`${address}?phone=kamala`)
+  assert.equal(await other.evaluate(() => isSecureContext || 'randomUUID' in crypto || 'locks' in navigator), false)
+  await status(other, 'In sync; nothing is kept when this page goes')
+  await other.getByPlaceholder('New customer').fill('On the LAN')
+  await other.keyboard.press('Enter')
+  await other.getByTestId('customers').getByText('On the LAN').waitFor()
+  await status(other, 'In sync; nothing is kept when this page goes')
+  assert.equal(await other.getByTestId('waiting').count(), 0)
+  assert.deepEqual(broken, [])
 })
