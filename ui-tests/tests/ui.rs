@@ -4,5 +4,7 @@
 
 #[test]
 fn mistakes_are_explained_where_they_are() {
-    trybuild::TestCases::new().compile_fail("fail/*/*.rs");
+    let cases = trybuild::TestCases::new();
+    cases.compile_fail("fail/*/*.rs");
+    cases.compile_fail("fail/*/*/*.rs");
 }

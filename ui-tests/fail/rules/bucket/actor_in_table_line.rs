@@ -1,0 +1,16 @@
+//! The actor in a table line.
+#![allow(unused_imports)]
+#[path = "../../../app/mod.rs"]
+mod app;
+use app::*;
+
+nizhal::sync_rules! {
+    pub rules for Claims;
+
+    rule my_shops(shop_id) {
+        shop_id in ShopMember.shop_id where ShopMember.user_id == actor.user_id;
+        Customer where Customer.shop_id == actor.owner_id;
+    }
+}
+
+fn main() {}

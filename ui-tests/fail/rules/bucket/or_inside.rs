@@ -1,0 +1,16 @@
+//! A predicate in one branch, deep inside.
+#![allow(unused_imports)]
+#[path = "../../../app/mod.rs"]
+mod app;
+use app::*;
+
+nizhal::sync_rules! {
+    pub rules for Claims;
+
+    rule my_shops(shop_id) {
+        shop_id in ShopMember.shop_id where ShopMember.user_id == actor.user_id;
+        Customer where Customer.points != 0 && (Customer.hidden == false || Customer.shop_id == shop_id && Customer.points == 1);
+    }
+}
+
+fn main() {}

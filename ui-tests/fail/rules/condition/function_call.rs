@@ -1,0 +1,16 @@
+//! What cannot be checked.
+#![allow(unused_imports)]
+#[path = "../../../app/mod.rs"]
+mod app;
+use app::*;
+
+nizhal::sync_rules! {
+    pub rules for Claims;
+
+    rule my_shops(shop_id) {
+        shop_id in ShopMember.shop_id where ShopMember.user_id == actor.user_id;
+        Customer where Customer.shop_id == shop_id && visible(Customer.hidden) && Customer.id == format!("x");
+    }
+}
+
+fn main() {}

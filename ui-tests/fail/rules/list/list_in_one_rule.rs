@@ -1,0 +1,21 @@
+//! A list in one rule, all columns in another.
+#![allow(unused_imports)]
+#[path = "../../../app/mod.rs"]
+mod app;
+use app::*;
+
+nizhal::sync_rules! {
+    pub rules for Claims;
+
+    rule my_shops(shop_id) {
+        shop_id in ShopMember.shop_id where ShopMember.user_id == actor.user_id;
+        Customer where Customer.shop_id == shop_id;
+    }
+
+    rule owned(owner) {
+        owner = actor.owner_id;
+        Customer { id, phone } where Customer.shop_id == owner;
+    }
+}
+
+fn main() {}

@@ -1,0 +1,16 @@
+//! A membership's values that may be NULL.
+#![allow(unused_imports)]
+#[path = "../../../app/mod.rs"]
+mod app;
+use app::*;
+
+nizhal::sync_rules! {
+    pub rules for Claims;
+
+    rule my_shops(shop_id) {
+        shop_id in Customer.phone where Customer.id == actor.user_id;
+        Customer where Customer.shop_id == shop_id;
+    }
+}
+
+fn main() {}

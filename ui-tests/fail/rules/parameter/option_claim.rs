@@ -1,0 +1,16 @@
+//! A claim that may be missing.
+#![allow(unused_imports)]
+#[path = "../../../app/mod.rs"]
+mod app;
+use app::*;
+
+nizhal::sync_rules! {
+    pub rules for Claims;
+
+    rule my_shops(shop_id) {
+        shop_id = actor.shop_id;
+        Customer where Customer.shop_id == shop_id;
+    }
+}
+
+fn main() {}

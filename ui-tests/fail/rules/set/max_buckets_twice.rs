@@ -1,0 +1,18 @@
+//! Two bounds.
+#![allow(unused_imports)]
+#[path = "../../../app/mod.rs"]
+mod app;
+use app::*;
+
+nizhal::sync_rules! {
+    pub rules for Claims;
+
+    #[max_buckets = 2]
+    #[max_buckets = 3]
+    rule my_shops(shop_id) {
+        shop_id in ShopMember.shop_id where ShopMember.user_id == actor.user_id;
+        Customer where Customer.shop_id == shop_id;
+    }
+}
+
+fn main() {}
