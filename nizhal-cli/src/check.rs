@@ -81,7 +81,7 @@ impl Found {
         match noun.as_str() {
             "table" => self.judge(|errors| {
                 if let Some(ast) = ast::parse_table(arguments, item, errors) {
-                    check::check_table(&model::lower_table(ast, errors), errors);
+                    check::check_table(&model::lower_table(ast), errors);
                 }
             }),
             "mutator" => self.judge(|errors| {

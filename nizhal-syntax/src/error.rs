@@ -81,6 +81,11 @@ impl Code {
     pub fn error(self, span: Span, what: impl Display, help: impl Display) -> syn::Error {
         syn::Error::new(span, message(self, what, help))
     }
+
+    /// The same at a piece of syntax, from its first token to its last.
+    pub fn error_at(self, at: impl ToTokens, what: impl Display, help: impl Display) -> syn::Error {
+        syn::Error::new_spanned(at, message(self, what, help))
+    }
 }
 
 fn message(code: Code, what: impl Display, help: impl Display) -> String {

@@ -1,9 +1,9 @@
 //! A table: the struct, one `__entity!` call with a line a column, and the mark of a synced table.
 
 use crate::report::{report, strip};
-use nizhal_syntax::ast::{Default, parse_table};
+use nizhal_syntax::ast::{Default, Merge, parse_table};
 use nizhal_syntax::check::check_table;
-use nizhal_syntax::model::{Derives, Merge, Table, TableColumn, lower_table};
+use nizhal_syntax::model::{Derives, Table, TableColumn, lower_table};
 use nizhal_syntax::{Errors, name};
 use proc_macro2::{Literal, TokenStream};
 use quote::{format_ident, quote};
@@ -12,7 +12,7 @@ use syn::ItemStruct;
 pub(crate) fn expand_table(attr: TokenStream, item: TokenStream) -> TokenStream {
     let errors = Errors::new();
     let Some(ast) = parse_table(attr, item.clone(), &errors) else { return report(errors, strip(item)) };
-    let table = lower_table(ast, &errors);
+    let table = lower_table(ast);
     let understood = errors.count();
     check_table(&table, &errors);
     let expanded = if errors.count() == understood { expand(&table) } else { expand_struct(&table.item) };

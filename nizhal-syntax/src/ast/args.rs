@@ -1,6 +1,7 @@
 //! `#[nizhal::args]` as written.
 
-use super::attr::{keyword, parse_words};
+use super::attr::keyword;
+use super::word::parse_no_words;
 use crate::{Code, Errors};
 use proc_macro2::{Ident, TokenStream};
 use syn::{Attribute, Item};
@@ -18,7 +19,7 @@ pub struct Args {
 
 /// Reads the attribute and its item; `None` when the item is neither a struct nor an enum.
 pub fn parse_args(attr: TokenStream, item: TokenStream, errors: &Errors) -> Option<Args> {
-    parse_words(attr, "`#[nizhal::args]`", &[], errors);
+    parse_no_words(attr, "`#[nizhal::args]`", errors);
     match syn::parse2::<Item>(item) {
         Ok(Item::Struct(item)) => {
             return Some(Args { ident: item.ident.clone(), attrs: item.attrs.clone(), item: Item::Struct(item) });

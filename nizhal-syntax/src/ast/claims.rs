@@ -1,6 +1,7 @@
 //! `#[nizhal::claims]` as written.
 
-use super::attr::{keyword, parse_words};
+use super::attr::keyword;
+use super::word::parse_no_words;
 use crate::{Code, Errors};
 use proc_macro2::TokenStream;
 use syn::{Item, ItemStruct};
@@ -14,7 +15,7 @@ pub struct Claims {
 
 /// Reads the attribute and its item; `None` when the item is not a struct.
 pub fn parse_claims(attr: TokenStream, item: TokenStream, errors: &Errors) -> Option<Claims> {
-    parse_words(attr, "`#[nizhal::claims]`", &[], errors);
+    parse_no_words(attr, "`#[nizhal::claims]`", errors);
     match syn::parse2::<Item>(item) {
         Ok(Item::Struct(item)) => return Some(Claims { item }),
         Ok(other) => {

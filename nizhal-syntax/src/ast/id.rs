@@ -1,6 +1,7 @@
 //! `#[nizhal::id]` as written.
 
-use super::attr::{keyword, parse_words};
+use super::attr::keyword;
+use super::word::parse_no_words;
 use crate::{Code, Errors};
 use proc_macro2::TokenStream;
 use syn::{Item, ItemStruct};
@@ -16,7 +17,7 @@ pub struct Id {
 
 /// Reads the attribute and its item; `None` when the item is not a struct.
 pub fn parse_id(attr: TokenStream, item: TokenStream, errors: &Errors) -> Option<Id> {
-    parse_words(attr, "`#[nizhal::id]`", &[], errors);
+    parse_no_words(attr, "`#[nizhal::id]`", errors);
     match syn::parse2::<Item>(item) {
         Ok(Item::Struct(item)) => return Some(Id { item }),
         Ok(other) => errors.push_span(Code::IdKind, keyword(&other), "an id is a struct around one value", SHAPE),

@@ -1,7 +1,9 @@
 //! `#[nizhal::job]` as written.
 
-use super::attr::{parse_function, parse_words};
+use super::attr::parse_function;
+use super::word::{Rest, Said, parse_words};
 use crate::{Errors, symbol};
+use darling::FromMeta;
 use proc_macro2::TokenStream;
 use syn::{ItemFn, LitInt, LitStr};
 
@@ -16,22 +18,25 @@ pub struct Job {
     pub attempts: Option<LitInt>,
 }
 
+#[derive(FromMeta)]
+struct JobWords {
+    #[darling(multiple)]
+    name: Said<LitStr>,
+    #[darling(multiple)]
+    attempts: Said<LitInt>,
+    #[darling(flatten)]
+    rest: Rest,
+}
+
 /// Reads the attribute and its item; `None` when the item is not a function.
 pub fn parse_job(attr: TokenStream, item: TokenStream, errors: &Errors) -> Option<Job> {
-    let words = parse_words(attr, "`#[nizhal::job]`", symbol::JOB_WORDS, errors);
+    let words: JobWords = parse_words(attr, errors)?;
+    errors.unknown(words.rest, "`#[nizhal::job]`", symbol::JOB_WORDS);
     let item = parse_function(
         item,
         "a job is a function",
         "write `async fn name(ctx: &mut JobCtx, args: Args) -> Result<()> { … }`",
         errors,
     )?;
-    let mut job = Job { item, name: None, attempts: None };
-    for word in words {
-        if word.is(symbol::NAME) {
-            job.name = word.text(errors);
-        } else {
-            job.attempts = word.number(errors);
-        }
-    }
-    Some(job)
+    Some(Job { item, name: errors.value(words.name), attempts: errors.value(words.attempts) })
 }

@@ -9,6 +9,7 @@ pub mod mutator;
 pub mod rules;
 pub mod table;
 pub mod text_enum;
+mod word;
 
 pub use args::{Args, parse_args};
 pub use claims::{Claims, parse_claims};
@@ -16,5 +17,5 @@ pub use id::{Id, parse_id};
 pub use job::{Job, parse_job};
 pub use mutator::{Mutator, parse_mutator};
 pub use rules::{Rule, RuleSet, Stmt, parse_rules};
-pub use table::{Default, Field, Table, parse_table};
+pub use table::{Default, Field, Merge, Table, parse_table};
 pub use text_enum::{TextEnum, parse_text_enum};

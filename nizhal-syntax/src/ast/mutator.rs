@@ -1,7 +1,9 @@
 //! `#[mutator]` as written.
 
-use super::attr::{parse_function, parse_words};
+use super::attr::parse_function;
+use super::word::{Rest, Said, parse_words};
 use crate::{Errors, symbol};
+use darling::FromMeta;
 use proc_macro2::TokenStream;
 use syn::{Ident, ItemFn, LitStr, Path};
 
@@ -18,24 +20,28 @@ pub struct Mutator {
     pub server: Option<Ident>,
 }
 
+#[derive(FromMeta)]
+struct MutatorWords {
+    #[darling(multiple)]
+    name: Said<LitStr>,
+    #[darling(multiple)]
+    privileged: Said<Vec<Path>>,
+    #[darling(multiple)]
+    server: Said<()>,
+    #[darling(flatten)]
+    rest: Rest,
+}
+
 /// Reads the attribute and its item; `None` when the item is not a function.
 pub fn parse_mutator(attr: TokenStream, item: TokenStream, errors: &Errors) -> Option<Mutator> {
-    let words = parse_words(attr, "`#[mutator]`", symbol::MUTATOR_WORDS, errors);
+    let words: MutatorWords = parse_words(attr, errors)?;
+    errors.unknown(words.rest, "`#[mutator]`", symbol::MUTATOR_WORDS);
     let item = parse_function(
         item,
         "a mutator is a function",
         "write `async fn name(ctx: &mut Ctx<Claims>, args: Args) -> Result<Applied> { … }`",
         errors,
     )?;
-    let mut mutator = Mutator { item, name: None, privileged: Vec::new(), server: None };
-    for word in words {
-        if word.is(symbol::NAME) {
-            mutator.name = word.text(errors);
-        } else if word.is(symbol::SERVER) {
-            mutator.server = word.flag(errors);
-        } else {
-            mutator.privileged = word.paths(errors);
-        }
-    }
-    Some(mutator)
+    let privileged = errors.value(words.privileged).unwrap_or_default();
+    Some(Mutator { item, name: errors.value(words.name), privileged, server: errors.flag(words.server) })
 }

@@ -1,9 +1,11 @@
 //! `#[nizhal::table]` as written.
 
-use super::attr::{Value, Word, keyword, parse_words, take_words};
+use super::attr::keyword;
+use super::word::{Rest, Said, Value, parse_words, take_words};
 use crate::{Code, Errors, symbol};
+use darling::FromMeta;
 use proc_macro2::{Ident, TokenStream};
-use syn::{Expr, ExprLit, ExprUnary, Fields, Item, ItemStruct, Lit, LitBool, LitInt, LitStr, Type, UnOp};
+use syn::{Expr, ExprLit, ExprUnary, Fields, Item, ItemStruct, Lit, LitBool, LitInt, LitStr, Meta, Type, UnOp};
 
 /// A table.
 #[derive(Debug)]
@@ -13,7 +15,7 @@ pub struct Table {
     /// `name = "…"`
     pub name: Option<LitStr>,
     /// `merge = "…"`
-    pub merge: Option<LitStr>,
+    pub merge: Option<Merge>,
     /// `server_only`
     pub server_only: Option<Ident>,
     /// The fields, in order.
@@ -43,6 +45,15 @@ pub struct Field {
     pub generated: Option<LitStr>,
 }
 
+/// How concurrent writes are merged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Merge {
+    /// The last commit wins.
+    Lww,
+    /// Each column by its stamp.
+    Field,
+}
+
 /// A default.
 #[derive(Clone, Debug)]
 pub enum Default {
@@ -56,9 +67,40 @@ pub enum Default {
     Bool(LitBool),
 }
 
+#[derive(FromMeta)]
+struct TableWords {
+    #[darling(multiple)]
+    name: Said<LitStr>,
+    #[darling(multiple)]
+    merge: Said<Merge>,
+    #[darling(multiple)]
+    server_only: Said<()>,
+    #[darling(flatten)]
+    rest: Rest,
+}
+
+#[derive(FromMeta)]
+struct FieldWords {
+    #[darling(multiple)]
+    primary_key: Said<()>,
+    #[darling(multiple)]
+    unique: Said<()>,
+    #[darling(multiple)]
+    private: Said<()>,
+    #[darling(multiple)]
+    default: Said<Default>,
+    #[darling(multiple)]
+    rename: Said<LitStr>,
+    #[darling(multiple)]
+    generated: Said<LitStr>,
+    #[darling(flatten)]
+    rest: Rest,
+}
+
 /// Reads the attribute and its item; `None` when the item is not a struct with named fields.
 pub fn parse_table(attr: TokenStream, item: TokenStream, errors: &Errors) -> Option<Table> {
-    let words = parse_words(attr, "`#[nizhal::table]`", symbol::TABLE_WORDS, errors);
+    let words: TableWords = parse_words(attr, errors)?;
+    errors.unknown(words.rest, "`#[nizhal::table]`", symbol::TABLE_WORDS);
     let mut item = match syn::parse2::<Item>(item) {
         Ok(Item::Struct(item)) => item,
         Ok(other) => {
@@ -85,68 +127,67 @@ pub fn parse_table(attr: TokenStream, item: TokenStream, errors: &Errors) -> Opt
         return None;
     };
     let fields = named.named.iter_mut().filter_map(|field| parse_field(field, errors)).collect();
-    let mut table = Table { item, name: None, merge: None, server_only: None, fields };
-    for word in words {
-        if word.is(symbol::NAME) {
-            table.name = word.text(errors);
-        } else if word.is(symbol::MERGE) {
-            table.merge = word.text(errors);
-        } else {
-            table.server_only = word.flag(errors);
-        }
-    }
-    Some(table)
+    Some(Table {
+        item,
+        name: errors.value(words.name),
+        merge: errors.value(words.merge),
+        server_only: errors.flag(words.server_only),
+        fields,
+    })
 }
 
 fn parse_field(field: &mut syn::Field, errors: &Errors) -> Option<Field> {
-    let words = take_words(&mut field.attrs, "a field", symbol::FIELD_WORDS, errors);
-    let mut parsed = Field {
+    let words: FieldWords = take_words(&mut field.attrs, symbol::PRIMARY_KEY, errors)?;
+    errors.unknown(words.rest, "`#[nizhal(…)]` on a field", symbol::FIELD_WORDS);
+    Some(Field {
         ident: field.ident.clone()?,
         ty: field.ty.clone(),
         attrs: field.attrs.clone(),
-        primary_key: None,
-        unique: None,
-        private: None,
-        default: None,
-        rename: None,
-        generated: None,
-    };
-    for word in words {
-        if word.is(symbol::PRIMARY_KEY) {
-            parsed.primary_key = word.flag(errors);
-        } else if word.is(symbol::UNIQUE) {
-            parsed.unique = word.flag(errors);
-        } else if word.is(symbol::PRIVATE) {
-            parsed.private = word.flag(errors);
-        } else if word.is(symbol::DEFAULT) {
-            parsed.default = parse_default(word, errors);
-        } else if word.is(symbol::GENERATED) {
-            parsed.generated = word.text(errors);
-        } else {
-            parsed.rename = word.text(errors);
-        }
-    }
-    Some(parsed)
+        primary_key: errors.flag(words.primary_key),
+        unique: errors.flag(words.unique),
+        private: errors.flag(words.private),
+        default: errors.value(words.default),
+        rename: errors.value(words.rename),
+        generated: errors.value(words.generated),
+    })
 }
 
-fn parse_default(word: Word, errors: &Errors) -> Option<Default> {
-    const HELP: &str = "write `default = now`, `default = \"text\"`, `default = 1` or `default = true`";
-    let Value::Eq(value) = word.value else {
-        errors.push(Code::DefaultWithoutValue, word.ident, "`default` needs a value", HELP);
-        return None;
-    };
-    match &*value {
-        Expr::Path(path) if path.path.is_ident("now") => return path.path.get_ident().cloned().map(Default::Now),
-        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => return Some(Default::Text(text.clone())),
-        Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => return Some(Default::Int(number.clone(), false)),
-        Expr::Lit(ExprLit { lit: Lit::Bool(flag), .. }) => return Some(Default::Bool(flag.clone())),
-        Expr::Unary(ExprUnary { op: UnOp::Neg(_), expr, .. }) => {
-            if let Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) = &**expr {
-                return Some(Default::Int(number.clone(), true));
+impl Value for Merge {
+    fn read(word: &Ident, meta: &Meta) -> syn::Result<Self> {
+        let text = LitStr::read(word, meta)?;
+        match text.value().as_str() {
+            "lww" => Ok(Self::Lww),
+            "field" => Ok(Self::Field),
+            other => {
+                let help = "write \"lww\" (the last commit wins) or \"field\" (each column by its own clock)";
+                Err(Code::UnknownMerge.error_at(text, format!("there is no merge policy \"{other}\""), help))
             }
         }
-        _ => {}
     }
-    errors.push(Code::DefaultUnreadable, &value, "this cannot be a default", HELP);
-    None
+}
+
+impl Value for Default {
+    fn read(word: &Ident, meta: &Meta) -> syn::Result<Self> {
+        const HELP: &str = "write `default = now`, `default = \"text\"`, `default = 1` or `default = true`";
+        let Meta::NameValue(pair) = meta else {
+            return Err(Code::DefaultWithoutValue.error_at(word, "`default` needs a value", HELP));
+        };
+        match &pair.value {
+            Expr::Path(path) if path.path.is_ident("now") => {
+                if let Some(now) = path.path.get_ident() {
+                    return Ok(Self::Now(now.clone()));
+                }
+            }
+            Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => return Ok(Self::Text(text.clone())),
+            Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => return Ok(Self::Int(number.clone(), false)),
+            Expr::Lit(ExprLit { lit: Lit::Bool(flag), .. }) => return Ok(Self::Bool(flag.clone())),
+            Expr::Unary(ExprUnary { op: UnOp::Neg(_), expr, .. }) => {
+                if let Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) = &**expr {
+                    return Ok(Self::Int(number.clone(), true));
+                }
+            }
+            _ => {}
+        }
+        Err(Code::DefaultUnreadable.error_at(&pair.value, "this cannot be a default", HELP))
+    }
 }

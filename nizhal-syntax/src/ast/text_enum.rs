@@ -1,7 +1,9 @@
 //! `#[nizhal::text_enum]` as written.
 
-use super::attr::{keyword, parse_words, take_words};
+use super::attr::keyword;
+use super::word::{Rest, Said, parse_no_words, take_words};
 use crate::{Code, Errors, symbol};
+use darling::FromMeta;
 use proc_macro2::{Ident, TokenStream};
 use syn::{Item, ItemEnum, LitStr};
 
@@ -14,9 +16,17 @@ pub struct TextEnum {
     pub variants: Vec<(Ident, Option<LitStr>)>,
 }
 
+#[derive(FromMeta)]
+struct VariantWords {
+    #[darling(multiple)]
+    rename: Said<LitStr>,
+    #[darling(flatten)]
+    rest: Rest,
+}
+
 /// Reads the attribute and its item; `None` when the item is not an enum.
 pub fn parse_text_enum(attr: TokenStream, item: TokenStream, errors: &Errors) -> Option<TextEnum> {
-    parse_words(attr, "`#[nizhal::text_enum]`", &[], errors);
+    parse_no_words(attr, "`#[nizhal::text_enum]`", errors);
     let mut item = match syn::parse2::<Item>(item) {
         Ok(Item::Enum(item)) => item,
         Ok(other) => {
@@ -35,9 +45,9 @@ pub fn parse_text_enum(attr: TokenStream, item: TokenStream, errors: &Errors) ->
     };
     let mut variants = Vec::new();
     for variant in &mut item.variants {
-        let words = take_words(&mut variant.attrs, "a variant", symbol::VARIANT_WORDS, errors);
-        let rename = words.into_iter().find_map(|word| word.text(errors));
-        variants.push((variant.ident.clone(), rename));
+        let words: VariantWords = take_words(&mut variant.attrs, symbol::RENAME, errors)?;
+        errors.unknown(words.rest, "`#[nizhal(…)]` on a variant", symbol::VARIANT_WORDS);
+        variants.push((variant.ident.clone(), errors.value(words.rename)));
     }
     Some(TextEnum { item, variants })
 }

@@ -23,6 +23,6 @@ pub use id::{Id, lower_id};
 pub use job::{Job, lower_job};
 pub use mutator::{Mutator, lower_mutator};
 pub use rules::{Param, Rule, RuleSet, Source, TableLine, lower_rules};
-pub use table::{Merge, Table, TableColumn, lower_table};
+pub use table::{Table, TableColumn, lower_table};
 pub use terms::{Tear, Terms};
 pub use text_enum::{TextEnum, lower_text_enum};

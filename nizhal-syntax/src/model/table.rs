@@ -1,7 +1,7 @@
 //! A table: its names, its key and its columns.
 
-use crate::ast::{self, Default, attr};
-use crate::{Code, Errors, name};
+use crate::ast::{self, Default, Merge, attr};
+use crate::name;
 use proc_macro2::{Ident, Span};
 use quote::{ToTokens, format_ident};
 use syn::{Attribute, ItemStruct, LitStr, Type};
@@ -23,15 +23,6 @@ pub struct Table {
     pub columns: Vec<TableColumn>,
     /// Indexes of the primary key's columns.
     pub key: Vec<usize>,
-}
-
-/// How concurrent writes are merged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Merge {
-    /// The last commit wins.
-    Lww,
-    /// Each column by its stamp.
-    Field,
 }
 
 /// A column.
@@ -76,13 +67,13 @@ impl TableColumn {
 }
 
 /// Applies the defaults.
-pub fn lower_table(mut table: ast::Table, errors: &Errors) -> Table {
+pub fn lower_table(mut table: ast::Table) -> Table {
     table.fields.sort_by_key(|field| field.generated.is_some());
     let ident = &table.item.ident;
     let default_name = || LitStr::new(&name::snake(&name::plain(ident)), ident.span());
     Table {
         name: table.name.unwrap_or_else(default_name),
-        merge: lower_merge(table.merge.as_ref(), errors),
+        merge: table.merge.unwrap_or(Merge::Lww),
         server_only: table.server_only.is_some(),
         doc: attr::doc(&table.item.attrs),
         key: table
@@ -94,18 +85,6 @@ pub fn lower_table(mut table: ast::Table, errors: &Errors) -> Table {
             .collect(),
         columns: table.fields.into_iter().map(lower_field).collect(),
         item: table.item,
-    }
-}
-
-fn lower_merge(merge: Option<&LitStr>, errors: &Errors) -> Merge {
-    match merge.map(LitStr::value).as_deref() {
-        None | Some("lww") => Merge::Lww,
-        Some("field") => Merge::Field,
-        Some(other) => {
-            let help = "write \"lww\" (the last commit wins) or \"field\" (each column by its own clock)";
-            errors.push(Code::UnknownMerge, merge, format!("there is no merge policy \"{other}\""), help);
-            Merge::Lww
-        }
     }
 }
 

@@ -5,6 +5,7 @@ mod job;
 mod mutator;
 mod rules;
 mod table;
+mod word;
 
 use nizhal_syntax::Errors;
 use proc_macro2::TokenStream;

@@ -3,13 +3,13 @@
 use crate::{mistakes, tokens};
 use nizhal_syntax::ast::parse_table;
 use nizhal_syntax::check::check_table;
-use nizhal_syntax::model::{Merge, Table, lower_table};
-use nizhal_syntax::{Errors, ast};
+use nizhal_syntax::model::{Table, lower_table};
+use nizhal_syntax::{Errors, ast, ast::Merge};
 
 fn read(attr: &str, fields: &str) -> (Option<Table>, Vec<String>) {
     let errors = Errors::new();
     let item = tokens(&format!("pub struct LedgerEntry {{ {fields} }}"));
-    let table = parse_table(tokens(attr), item, &errors).map(|ast| lower_table(ast, &errors));
+    let table = parse_table(tokens(attr), item, &errors).map(lower_table);
     if let Some(table) = &table {
         check_table(table, &errors);
     }
