@@ -81,7 +81,13 @@ pub trait Mutator: 'static {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __mutator {
-    ($vis:vis $Mutator:ident($Actor:ty, $Args:ty) { $($desc:tt)* } |$ctx:ident, $args:ident| $call:expr) => {
+    (
+        mutator: $vis:vis $Mutator:ident,
+        actor: $Actor:ty,
+        args: $Args:ty,
+        desc: { $($desc:tt)* },
+        call: |$ctx:ident, $args:ident| $call:expr,
+    ) => {
         #[doc(hidden)]
         #[allow(non_camel_case_types, dead_code)]
         $vis struct $Mutator {}

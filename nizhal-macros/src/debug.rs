@@ -1,5 +1,6 @@
 //! Shows an expansion when `NIZHAL_DEBUG_MACRO` names its item.
 
+use crate::pretty::pretty;
 use proc_macro2::{TokenStream, TokenTree};
 
 /// Gives the tokens back, printed to stderr when they define the item that the variable names.
@@ -10,11 +11,6 @@ pub(crate) fn show(tokens: TokenStream) -> TokenStream {
         eprintln!("{}", pretty(&tokens));
     }
     tokens
-}
-
-/// The tokens as rustfmt would have them, or as they are when they do not parse.
-pub(crate) fn pretty(tokens: &TokenStream) -> String {
-    syn::parse2(tokens.clone()).map_or_else(|_| tokens.to_string(), |file| prettyplease::unparse(&file))
 }
 
 fn defines(tokens: &TokenStream, name: &str) -> bool {

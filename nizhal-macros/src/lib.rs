@@ -5,7 +5,8 @@
 
 mod debug;
 mod expand;
-mod report;
+mod pretty;
+mod stages;
 
 use proc_macro::TokenStream;
 

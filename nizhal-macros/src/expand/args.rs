@@ -1,24 +1,29 @@
 //! A mutator's arguments: the type with its derives.
 
-use crate::report::{report, strip};
-use nizhal_syntax::Errors;
+use crate::stages::{expand_with, strip};
 use nizhal_syntax::ast::parse_args;
 use nizhal_syntax::check::check_args;
-use nizhal_syntax::model::{Derives, lower_args};
+use nizhal_syntax::model::{Args, Derives, lower_args};
 use proc_macro2::TokenStream;
 use quote::quote;
+use syn::Item;
 
 pub(crate) fn expand_args(attr: TokenStream, item: TokenStream) -> TokenStream {
-    let errors = Errors::new();
-    let Some(ast) = parse_args(attr, item.clone(), &errors) else { return report(errors, strip(item)) };
-    let args = lower_args(ast);
-    check_args(&args, &errors);
+    let parse = |errors: &_| parse_args(attr, item.clone(), errors).ok_or_else(|| strip(item));
+    expand_with(parse, |ast, _| lower_args(ast), check_args, expand, expand_type)
+}
+
+fn expand(args: &Args) -> TokenStream {
+    let (item, ident) = (expand_type(args), &args.ident);
+    quote!(#item impl ::nizhal::Args for #ident {})
+}
+
+/// The type with its derives.
+fn expand_type(args: &Args) -> TokenStream {
     let (item, derives) = (&args.item, expand_derives(&args.derives, args.rename_all));
     // serde renames the variants of an enum, and their fields only when told.
-    let fields = matches!(args.item, syn::Item::Enum(_)).then(|| quote!(#[serde(rename_all_fields = "camelCase")]));
-    let ident = &args.ident;
-    let marked = (errors.count() == 0).then(|| quote!(impl ::nizhal::Args for #ident {}));
-    report(errors, quote!(#derives #fields #item #marked))
+    let fields = matches!(item, Item::Enum(_)).then(|| quote!(#[serde(rename_all_fields = "camelCase")]));
+    quote!(#derives #fields #item)
 }
 
 /// The derives, with the paths through which their output finds its crates.

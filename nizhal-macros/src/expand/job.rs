@@ -1,7 +1,6 @@
 //! A job: a value of the function's name that describes it, with the function inside.
 
-use crate::report::{report, strip};
-use nizhal_syntax::Errors;
+use crate::stages::{expand_with, strip};
 use nizhal_syntax::ast::parse_job;
 use nizhal_syntax::check::check_job;
 use nizhal_syntax::model::{Job, lower_job};
@@ -10,20 +9,12 @@ use quote::{ToTokens, quote, quote_spanned};
 use syn::{Ident, ReturnType, Visibility, spanned::Spanned};
 
 pub(crate) fn expand_job(attr: TokenStream, item: TokenStream) -> TokenStream {
-    let errors = Errors::new();
-    let Some(ast) = parse_job(attr, item.clone(), &errors) else { return report(errors, strip(item)) };
-    let parsed = errors.count();
-    let job = lower_job(ast, &errors);
-    check_job(&job, &errors);
-    let expanded = match &job.function.args {
-        Some(args) if errors.count() == parsed => expand(&job, args),
-        _ => expand_fallback(&job),
-    };
-    report(errors, expanded)
+    let parse = |errors: &_| parse_job(attr, item.clone(), errors).ok_or_else(|| strip(item));
+    expand_with(parse, lower_job, check_job, expand, expand_fallback)
 }
 
-fn expand(job: &Job, args: &impl ToTokens) -> TokenStream {
-    let (ident, cfgs) = (job.function.ident(), job.function.cfgs());
+fn expand(job: &Job) -> TokenStream {
+    let (ident, args, cfgs) = (job.function.ident(), &job.function.args, job.function.cfgs());
     let (name, doc, attempts) = (&job.function.name, &job.function.doc, &job.attempts);
     let (tag, function) = (expand_tag(job), expand_function(job));
     let span = match &job.function.item.sig.output {

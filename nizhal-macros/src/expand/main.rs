@@ -1,49 +1,19 @@
 //! `#[nizhal::main]`: a sync `main` that runs the async one.
 
-use crate::report::report;
-use nizhal_syntax::{Code, Errors};
+use crate::stages::expand_with;
+use nizhal_syntax::ast::{Main, parse_main};
+use nizhal_syntax::check::check_main;
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::ItemFn;
 
 pub(crate) fn expand_main(attr: TokenStream, item: TokenStream) -> TokenStream {
-    let errors = Errors::new();
-    if !attr.is_empty() {
-        errors.push(Code::MainTakesNothing, attr, "`#[nizhal::main]` takes nothing", "write `#[nizhal::main]` alone");
-    }
-    let main = match syn::parse2::<ItemFn>(item) {
-        Ok(main) => main,
-        Err(error) => {
-            errors.syntax(error);
-            return report(
-                errors,
-                quote!(
-                    fn main() {}
-                ),
-            );
-        }
-    };
-    let sig = &main.sig;
-    const HELP: &str = "write `async fn main() -> nizhal::Result<()>`";
-    if sig.asyncness.is_none() {
-        errors.push(Code::MainNotAsync, sig.fn_token, "this `main` must be async", HELP);
-    }
-    if let Some(input) = sig.inputs.first() {
-        errors.push(Code::MainArguments, input, "`main` takes no arguments", HELP);
-    }
-    if errors.count() > 0 {
-        return report(
-            errors,
-            quote!(
-                fn main() {}
-            ),
-        );
-    }
-    report(errors, expand(&main))
+    let parse = |errors: &_| parse_main(attr, item, errors).ok_or_else(empty);
+    expand_with(parse, |main, _| main, check_main, expand, |_| empty())
 }
 
-fn expand(main: &ItemFn) -> TokenStream {
-    let ItemFn { attrs, vis, sig, block, .. } = main;
+fn expand(main: &Main) -> TokenStream {
+    let ItemFn { attrs, vis, sig, block, .. } = &main.item;
     let (ident, output) = (&sig.ident, &sig.output);
     // Kept as a function, not as an async block: `?` then knows the error type.
     quote! {
@@ -53,4 +23,10 @@ fn expand(main: &ItemFn) -> TokenStream {
             ::nizhal::__private_server::block_on(body())
         }
     }
+}
+
+/// A `main`, so that rustc does not miss one.
+#[rustfmt::skip]
+fn empty() -> TokenStream {
+    quote!(fn main() {})
 }

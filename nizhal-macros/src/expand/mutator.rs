@@ -1,31 +1,22 @@
 //! A mutator: the function as it is, and a type of the same name that describes and calls it.
 
-use crate::report::{report, strip};
-use nizhal_syntax::Errors;
+use crate::stages::{expand_with, strip};
 use nizhal_syntax::ast::parse_mutator;
 use nizhal_syntax::check::check_mutator;
 use nizhal_syntax::model::{Function, Mutator, lower_mutator};
 use proc_macro2::TokenStream;
-use quote::{ToTokens, quote, quote_spanned};
+use quote::{quote, quote_spanned};
 use syn::{ReturnType, spanned::Spanned};
 
 pub(crate) fn expand_mutator(attr: TokenStream, item: TokenStream) -> TokenStream {
-    let errors = Errors::new();
-    let Some(ast) = parse_mutator(attr, item.clone(), &errors) else { return report(errors, strip(item)) };
-    let parsed = errors.count();
-    let mutator = lower_mutator(ast, &errors);
-    check_mutator(&mutator, &errors);
-    let expanded = match (&mutator.actor, &mutator.function.args) {
-        (Some(actor), Some(args)) if errors.count() == parsed => expand(&mutator, actor, args),
-        _ => expand_fallback(&mutator),
-    };
-    report(errors, expanded)
+    let parse = |errors: &_| parse_mutator(attr, item.clone(), errors).ok_or_else(|| strip(item));
+    expand_with(parse, lower_mutator, check_mutator, expand, expand_fallback)
 }
 
-fn expand(mutator: &Mutator, actor: &impl ToTokens, args: &impl ToTokens) -> TokenStream {
-    let Mutator { function, privileged, .. } = mutator;
+fn expand(mutator: &Mutator) -> TokenStream {
+    let Mutator { function, actor, privileged, .. } = mutator;
     let (ident, vis, cfgs) = (function.ident(), function.vis(), function.cfgs());
-    let Function { item, name, doc, .. } = function;
+    let Function { item, name, doc, args } = function;
     let privileged =
         (!privileged.is_empty()).then(|| quote!(privileged: &[#(<#privileged as ::nizhal::Table>::DESC.name),*],));
     let server = mutator.server.then(|| quote!(server: true,));
@@ -40,7 +31,11 @@ fn expand(mutator: &Mutator, actor: &impl ToTokens, args: &impl ToTokens) -> Tok
         #item
         #(#cfgs)*
         ::nizhal::__mutator! {
-            #vis #ident(#actor, #args) { name: #name, #privileged #server #doc } |ctx, args| #call
+            mutator: #vis #ident,
+            actor: #actor,
+            args: #args,
+            desc: { name: #name, #privileged #server #doc },
+            call: |ctx, args| #call,
         }
     }
 }

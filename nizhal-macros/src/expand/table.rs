@@ -1,22 +1,17 @@
 //! A table: the struct, one `__entity!` call with a line a column, and the mark of a synced table.
 
-use crate::report::{report, strip};
+use crate::stages::{expand_with, strip};
 use nizhal_syntax::ast::{Default, Merge, parse_table};
 use nizhal_syntax::check::check_table;
 use nizhal_syntax::model::{Derives, Table, TableColumn, lower_table};
-use nizhal_syntax::{Errors, name};
-use proc_macro2::{Literal, TokenStream};
+use nizhal_syntax::name;
+use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 use syn::ItemStruct;
 
 pub(crate) fn expand_table(attr: TokenStream, item: TokenStream) -> TokenStream {
-    let errors = Errors::new();
-    let Some(ast) = parse_table(attr, item.clone(), &errors) else { return report(errors, strip(item)) };
-    let table = lower_table(ast);
-    let understood = errors.count();
-    check_table(&table, &errors);
-    let expanded = if errors.count() == understood { expand(&table) } else { expand_struct(&table.item) };
-    report(errors, expanded)
+    let parse = |errors: &_| parse_table(attr, item.clone(), errors).ok_or_else(|| strip(item));
+    expand_with(parse, |ast, _| lower_table(ast), check_table, expand, |table| expand_struct(&table.item))
 }
 
 fn expand(table: &Table) -> TokenStream {
@@ -47,25 +42,29 @@ fn expand_entity(table: &Table) -> TokenStream {
     let Table { name, doc, server_only, .. } = table;
     let (vis, ident) = (&table.item.vis, &table.item.ident);
     let plain = name::plain(ident);
-    let beside = ["Entity", "Column", "Key", "Active", "Columns"]
+    let [entity, column, key, active, handles] = ["Entity", "Column", "Key", "Active", "Columns"]
         .map(|suffix| format_ident!("{plain}{suffix}", span = ident.span()));
-    let key = table.key.iter().map(|&at| Literal::usize_unsuffixed(at));
     let key_type = expand_key_type(table);
-    let key_variants = table.key_columns().map(|column| &column.variant);
-    let all = table.columns.iter().enumerate();
-    let columns = all.clone().filter(|(_, column)| column.generated.is_none()).map(expand_column);
-    let generated = all.filter(|(_, column)| column.generated.is_some()).map(expand_column);
+    let key_columns = table.key_columns().map(|column| &column.variant);
+    let columns = table.columns.iter().filter(|column| column.generated.is_none()).map(expand_column);
+    let generated = table.columns.iter().filter(|column| column.generated.is_some()).map(expand_column);
     let merge = match table.merge {
         Merge::Lww => quote!(::nizhal::Merge::Lww),
         Merge::Field => quote!(::nizhal::Merge::Field),
     };
     quote! {
         ::nizhal::__entity! {
-            #vis #ident, #(#beside),*;
-            desc { name: #name, key: &[#(#key),*], merge: #merge, server_only: #server_only, doc: #doc }
-            key (#key_type) { #(#key_variants)* }
-            columns { #(#columns)* }
-            generated { #(#generated)* }
+            model: #vis #ident,
+            entity: #entity,
+            column: #column,
+            key: #key,
+            active: #active,
+            handles: #handles,
+            table: { name: #name, merge: #merge, server_only: #server_only, doc: #doc },
+            key_type: #key_type,
+            key_columns: [#(#key_columns),*],
+            columns: [#(#columns),*],
+            generated: [#(#generated),*],
         }
     }
 }
@@ -79,18 +78,18 @@ fn expand_key_type(table: &Table) -> TokenStream {
     }
 }
 
-/// The column's names and type, and what is said of it beyond them.
-fn expand_column((at, column): (usize, &TableColumn)) -> TokenStream {
+/// The column's field and type, its other names, and what is said of it beyond them.
+fn expand_column(column: &TableColumn) -> TokenStream {
     let TableColumn { field, variant, name, ty, doc, generated, .. } = column;
-    let at = Literal::usize_unsuffixed(at);
     let default = column.default.as_ref().map(|default| {
         let default = expand_default(default);
-        quote!(default: ::nizhal::__private::Option::Some(::nizhal::ColumnDefault::#default),)
+        quote!(, default: ::nizhal::__private::Option::Some(::nizhal::ColumnDefault::#default))
     });
-    let unique = column.unique.as_ref().map(|_| quote!(unique: true,));
-    let private = column.private.as_ref().map(|_| quote!(private: true,));
-    let doc = (!doc.is_empty()).then(|| quote!(doc: #doc,));
-    quote!(#at #field #variant #name: #ty { #generated #default #unique #private #doc })
+    let sql = generated.as_ref().map(|sql| quote!(, sql: #sql));
+    let unique = column.unique.as_ref().map(|_| quote!(, unique: true));
+    let private = column.private.as_ref().map(|_| quote!(, private: true));
+    let doc = (!doc.is_empty()).then(|| quote!(, doc: #doc));
+    quote!(#field: #ty = { variant: #variant, name: #name #sql #default #unique #private #doc })
 }
 
 fn expand_default(default: &Default) -> TokenStream {

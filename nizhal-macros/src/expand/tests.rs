@@ -4,7 +4,7 @@ use super::{
     expand_args, expand_claims, expand_id, expand_job, expand_main, expand_mutator, expand_rules, expand_table,
     expand_text_enum,
 };
-use crate::debug::pretty;
+use crate::pretty::pretty;
 use proc_macro2::TokenStream;
 use quote::quote;
 

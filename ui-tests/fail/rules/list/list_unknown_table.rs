@@ -1,0 +1,16 @@
+//! A list of columns of a table that does not exist.
+#![allow(unused_imports)]
+#[path = "../../../app/mod.rs"]
+mod app;
+use app::*;
+
+nizhal::sync_rules! {
+    pub rules for Claims;
+
+    rule my_shops(shop_id) {
+        shop_id in ShopMember.shop_id where ShopMember.user_id == actor.user_id;
+        Custommer { id, shop_id } where Custommer.shop_id == shop_id;
+    }
+}
+
+fn main() {}
