@@ -4,6 +4,7 @@
 
 use nizhal_syntax::{Errors, ast, check, model};
 use proc_macro2::TokenStream;
+use quote::ToTokens;
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -65,45 +66,57 @@ struct Found {
 }
 
 impl Found {
-    fn judge(&mut self, judge: impl FnOnce(&Errors)) {
+    /// One item through the front end.
+    fn judge<Ast, Model>(
+        &mut self,
+        parse: impl FnOnce(&Errors) -> Option<Ast>,
+        lower: impl FnOnce(Ast, &Errors) -> Model,
+        check: impl FnOnce(&Model, &Errors),
+    ) {
         let errors = Errors::new();
-        judge(&errors);
+        if let Some(ast) = parse(&errors) {
+            check(&lower(ast, &errors), &errors);
+        }
         self.items += 1;
         self.mistakes.extend(errors.finish().err());
     }
 
     fn item(&mut self, attribute: &Attribute, item: TokenStream) {
-        let arguments = match &attribute.meta {
+        let words = match &attribute.meta {
             Meta::List(list) => list.tokens.clone(),
             _ => TokenStream::new(),
         };
-        let Some(noun) = noun(attribute) else { return };
-        match noun.as_str() {
-            "table" => self.judge(|errors| {
-                if let Some(ast) = ast::parse_table(arguments, item, errors) {
-                    check::check_table(&model::lower_table(ast), errors);
-                }
-            }),
-            "mutator" => self.judge(|errors| {
-                if let Some(ast) = ast::parse_mutator(arguments, item, errors) {
-                    check::check_mutator(&model::lower_mutator(ast, errors), errors);
-                }
-            }),
-            "job" => self.judge(|errors| {
-                if let Some(ast) = ast::parse_job(arguments, item, errors) {
-                    check::check_job(&model::lower_job(ast, errors), errors);
-                }
-            }),
-            "claims" => self.judge(|errors| {
-                if let Some(ast) = ast::parse_claims(arguments, item, errors) {
-                    check::check_claims(&model::lower_claims(ast, errors), errors);
-                }
-            }),
-            "args" => self.judge(|errors| {
-                if let Some(ast) = ast::parse_args(arguments, item, errors) {
-                    check::check_args(&model::lower_args(ast), errors);
-                }
-            }),
+        match noun(attribute).as_deref() {
+            Some("table") => self.judge(
+                |errors| ast::parse_table(words, item, errors),
+                |ast, _| model::lower_table(ast),
+                check::check_table,
+            ),
+            Some("mutator") => {
+                self.judge(
+                    |errors| ast::parse_mutator(words, item, errors),
+                    model::lower_mutator,
+                    check::check_mutator,
+                );
+            }
+            Some("job") => self.judge(|errors| ast::parse_job(words, item, errors), model::lower_job, check::check_job),
+            Some("claims") => {
+                self.judge(|errors| ast::parse_claims(words, item, errors), model::lower_claims, check::check_claims);
+            }
+            Some("args") => self.judge(
+                |errors| ast::parse_args(words, item, errors),
+                |ast, _| model::lower_args(ast),
+                check::check_args,
+            ),
+            Some("id") => self.judge(|errors| ast::parse_id(words, item, errors), model::lower_id, check::check_id),
+            Some("text_enum") => self.judge(
+                |errors| ast::parse_text_enum(words, item, errors),
+                |ast, _| model::lower_text_enum(ast),
+                check::check_text_enum,
+            ),
+            Some("main") => {
+                self.judge(|errors| ast::parse_main(words, item, errors), |main, _| main, check::check_main);
+            }
             _ => {}
         }
     }
@@ -120,35 +133,37 @@ fn noun(attribute: &Attribute) -> Option<String> {
     ours.then_some(last)
 }
 
+/// The attributes of an item that may be ours; the macros say of each other kind what it should have been.
+fn attributes(item: &mut Item) -> Option<&mut Vec<Attribute>> {
+    match item {
+        Item::Enum(item) => Some(&mut item.attrs),
+        Item::Fn(item) => Some(&mut item.attrs),
+        Item::Impl(item) => Some(&mut item.attrs),
+        Item::Mod(item) => Some(&mut item.attrs),
+        Item::Struct(item) => Some(&mut item.attrs),
+        Item::Trait(item) => Some(&mut item.attrs),
+        Item::Type(item) => Some(&mut item.attrs),
+        Item::Union(item) => Some(&mut item.attrs),
+        _ => None,
+    }
+}
+
 impl<'ast> Visit<'ast> for Found {
     fn visit_item(&mut self, item: &'ast Item) {
-        let attributes = match item {
-            Item::Struct(item) => &item.attrs,
-            Item::Enum(item) => &item.attrs,
-            Item::Fn(item) => &item.attrs,
-            _ => return visit::visit_item(self, item),
-        };
-        if let Some(at) = attributes.iter().position(|attribute| noun(attribute).is_some()) {
-            let attribute = attributes[at].clone();
-            let mut bare = item.clone();
-            match &mut bare {
-                Item::Struct(item) => drop(item.attrs.remove(at)),
-                Item::Enum(item) => drop(item.attrs.remove(at)),
-                Item::Fn(item) => drop(item.attrs.remove(at)),
-                _ => {}
-            }
-            self.item(&attribute, quote::ToTokens::to_token_stream(&bare));
+        let mut bare = item.clone();
+        if let Some(attributes) = attributes(&mut bare)
+            && let Some(at) = attributes.iter().position(|attribute| noun(attribute).is_some())
+        {
+            let attribute = attributes.remove(at);
+            self.item(&attribute, bare.to_token_stream());
         }
         visit::visit_item(self, item);
     }
 
     fn visit_macro(&mut self, macro_call: &'ast Macro) {
         if macro_call.path.segments.last().is_some_and(|last| last.ident == "sync_rules") {
-            self.judge(|errors| {
-                if let Some(ast) = ast::parse_rules(macro_call.tokens.clone(), errors) {
-                    check::check_rules(&model::lower_rules(ast, errors), errors);
-                }
-            });
+            let tokens = macro_call.tokens.clone();
+            self.judge(|errors| ast::parse_rules(tokens, errors), model::lower_rules, check::check_rules);
         }
     }
 }
@@ -156,6 +171,7 @@ impl<'ast> Visit<'ast> for Found {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nizhal_syntax::Code;
 
     fn output(source: &str) -> (bool, String) {
         let dir = std::env::temp_dir().join(format!("nizhal-check-{}-{:p}", std::process::id(), source));
@@ -184,5 +200,38 @@ mod tests {
         let source = "#[nizhal::table]\npub struct Customer { #[nizhal(primary_key)] pub id: String }\n";
         let (clean, text) = output(source);
         assert!(clean, "{text}");
+    }
+
+    /// Where an example of the catalogue stands: it is an item, a rule, or lines of one.
+    fn placed(example: &str) -> String {
+        let starts = |words: &[&str]| words.iter().any(|word| example.starts_with(word));
+        if starts(&["sync_rules!", "#[nizhal::", "#[mutator"]) {
+            return example.to_owned();
+        }
+        if starts(&["#[", "rule ", "public rule "]) {
+            return format!("sync_rules! {{ pub app_rules for Claims; {example} }}");
+        }
+        let member = "shop_id in ShopMember.shop_id where ShopMember.user_id == actor.user_id;";
+        format!("sync_rules! {{ pub app_rules for Claims; rule my_shops(shop_id) {{ {member} {example} }} }}")
+    }
+
+    /// The codes of what is said of an example.
+    fn codes(example: &str) -> Vec<String> {
+        let file = syn::parse_file(&placed(example)).unwrap_or_else(|error| panic!("{error}:\n{example}"));
+        let mut found = Found::default();
+        found.visit_file(&file);
+        assert_eq!(found.items, file.items.len(), "not all of it is judged:\n{example}");
+        let said = |error: syn::Error| error.to_string();
+        let code = |text: String| text.split_once(']').map_or(text.clone(), |(code, _)| code.replace('[', ""));
+        found.mistakes.into_iter().flatten().map(said).map(code).collect()
+    }
+
+    #[test]
+    fn every_code_has_an_example_that_it_is_said_of_and_one_that_passes() {
+        for code in Code::all() {
+            let example = code.example();
+            assert_eq!(codes(&example.wrong), [code.to_string()], "{code}, wrong:\n{}", example.wrong);
+            assert_eq!(codes(&example.right), [""; 0], "{code}, right:\n{}", example.right);
+        }
     }
 }

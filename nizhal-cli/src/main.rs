@@ -1,6 +1,7 @@
 //! The `nizhal` command: what can be done to an app without running it.
 
 mod check;
+mod explain;
 mod r#gen;
 
 use clap::{Parser, Subcommand};
@@ -24,6 +25,11 @@ enum Verb {
         /// Files, or folders that are searched for `.rs` files.
         #[arg(default_value = "src")]
         paths: Vec<PathBuf>,
+    },
+    /// Explains a message's code, `NZ041`, with an example; without a code, lists all.
+    Explain {
+        /// The code: `NZ041`, or `41`.
+        code: Option<String>,
     },
     /// Writes typed clients from an app's contract.
     Gen {
@@ -51,6 +57,7 @@ enum Language {
 fn main() -> ExitCode {
     let done = match Command::parse().verb {
         Verb::Check { paths } => check::run(&paths, &mut std::io::stdout().lock()).map_err(|error| error.to_string()),
+        Verb::Explain { code } => explain::run(code.as_deref(), &mut std::io::stdout().lock()).map(|()| true),
         Verb::Gen { language: Language::Ts { from, out, check } } => gen_ts(&from, out.as_deref(), check),
     };
     match done {

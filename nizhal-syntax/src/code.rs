@@ -1,5 +1,9 @@
 //! The catalogue of messages: each has a code that stands in its first line, and a page of the book that lists it.
 
+mod example;
+
+pub use example::Example;
+
 use std::fmt;
 
 macro_rules! catalogue {
@@ -79,7 +83,7 @@ catalogue! {
         52 ListNotNames "a list of something else than columns" "What is listed leaves the server as it is.",
     }
     "Conditions" {
-        60 UnknownOperator "an operator that no condition has|`==`, `!=`, `&&` and `|" "` can be checked, captured and indexed on both databases.",
+        60 UnknownOperator "an operator that no condition has" "`==`, `!=`, `&&` and `||` can be checked, captured and indexed on both databases.",
         61 Negation "a `!`" "A negated condition could turn a scope into its opposite.",
         62 SqlText "SQL in a text" "What cannot be read cannot be checked.",
         63 ConstantCondition "a condition that is a constant" "It would hold for all rows, or for none.",
@@ -211,8 +215,20 @@ catalogue! {
     }
 }
 
+impl Code {
+    /// All codes, in the order of the catalogue.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::PARTS.iter().flat_map(|(_, codes)| codes.iter().copied())
+    }
+
+    /// The number, `41` of `NZ041`.
+    pub const fn number(self) -> u16 {
+        self as u16
+    }
+}
+
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "NZ{:03}", *self as u16)
+        write!(f, "NZ{:03}", self.number())
     }
 }

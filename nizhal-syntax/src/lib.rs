@@ -11,5 +11,5 @@ pub mod model;
 pub mod name;
 pub mod symbol;
 
-pub use code::Code;
+pub use code::{Code, Example};
 pub use error::Errors;
