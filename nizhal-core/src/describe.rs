@@ -188,6 +188,8 @@ pub struct ColumnDesc {
     pub nullable: bool,
     /// What it is, when concurrent writes to it merge as Yjs documents do, whatever the table's policy.
     pub crdt: Option<Crdt>,
+    /// The name of the shared type in its documents, when it is not the usual one.
+    pub crdt_root: Option<&'static str>,
     /// The only texts it can hold; empty when it is no enum.
     pub texts: &'static [&'static str],
     /// The JSON Schema of its values, where the SQL type does not say enough.
@@ -212,6 +214,7 @@ impl ColumnDesc {
             sql: T::SQL,
             nullable: T::NULLABLE,
             crdt: T::CRDT,
+            crdt_root: None,
             texts: T::TEXTS,
             schema: T::SCHEMA,
             generated: None,

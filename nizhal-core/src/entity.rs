@@ -164,6 +164,10 @@ pub const fn check(columns: &[ColumnDesc], key: &[usize]) {
     while at < columns.len() {
         let column = &columns[at];
         assert!(column.crdt.is_none() || !column.unique, "a CRDT column cannot be unique: take `unique` away");
+        assert!(
+            column.crdt.is_some() || column.crdt_root.is_none(),
+            "`crdt_root` is for CRDT columns alone: take it away, or make the field a CrdtText or a CrdtMap"
+        );
         if let Some(ColumnDefault::Text(text)) = column.default {
             assert!(
                 column.texts.is_empty() || contains(column.texts, text),

@@ -1,17 +1,17 @@
 //! Documents as columns: `bytea` in Postgres, `blob` in SQLite.
 
-use super::{CrdtError, CrdtMap, CrdtText, CrdtUpdate};
+use super::{CrdtError, CrdtMap, CrdtText, CrdtUpdate, Kind};
 use crate::{ColumnType, Crdt, SqlType};
 use sea_orm::sea_query::{ArrayType, ColumnType as SeaType, Nullable, ValueType, ValueTypeErr};
 use sea_orm::{ActiveValue, ColIdx, DbErr, IntoActiveValue, QueryResult, TryGetError, TryGetable, Value};
 
 /// [`CrdtText`] or [`CrdtMap`].
 pub trait CrdtDocument: Default + Send {
-    /// Merges an update; answers whether it told anything new.
+    /// Merges an update into the shared type of this name, or of the usual one; answers whether it told anything new.
     ///
     /// # Errors
-    /// [`CrdtError::Update`] when the update is not for this column.
-    fn merge(&mut self, update: &CrdtUpdate) -> Result<bool, CrdtError>;
+    /// [`CrdtError::Update`] when the update is not for this column, [`CrdtError::State`] when the document has another type.
+    fn merge(&mut self, root: Option<&str>, update: &CrdtUpdate) -> Result<bool, CrdtError>;
 }
 
 /// A column that `ctx.merge` can merge into: a document, or an `Option` of one, whose NULL is an empty document.
@@ -37,8 +37,8 @@ macro_rules! columns {
         }
 
         impl CrdtDocument for $Document {
-            fn merge(&mut self, update: &CrdtUpdate) -> Result<bool, CrdtError> {
-                $Document::merge(self, update)
+            fn merge(&mut self, root: Option<&str>, update: &CrdtUpdate) -> Result<bool, CrdtError> {
+                self.merge_in(root.unwrap_or(Kind::$kind.root()), update)
             }
         }
 
@@ -65,7 +65,7 @@ macro_rules! columns {
 
         impl From<$Document> for Value {
             fn from(document: $Document) -> Self {
-                document.0.into()
+                document.state.into()
             }
         }
 

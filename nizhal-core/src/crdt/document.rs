@@ -1,6 +1,6 @@
 //! The work on documents themselves, by yrs: loading, merging, compacting, reading.
 
-use super::scan::scan;
+use super::scan::{Expected, scan};
 use super::{CrdtError, Kind, MAX_STATE_BYTES, Nest};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::Value as Json;
@@ -8,16 +8,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use yrs::updates::decoder::Decode;
 use yrs::{Any, Doc, GetString, Map, Options, Out, ReadTxn, StateVector, Transact, Update, WriteTxn};
 
-/// Checks bytes that claim to be a document's state.
-pub(super) fn check(kind: Kind, state: &[u8]) -> Result<(), CrdtError> {
-    scan(state, Some(kind), &mut Nest::default()).map_err(CrdtError::State)
+/// Checks bytes that claim to be a document's state; answers the name of its root, when it has one.
+pub(super) fn check(kind: Kind, state: &[u8]) -> Result<Option<String>, CrdtError> {
+    let root = scan(state, Expected::Document(kind), &mut Nest::default()).map_err(CrdtError::State)?;
+    Ok(root.map(str::to_owned))
 }
 
 /// The state with the update in it, compacted; `None` when the update tells nothing new.
-pub(super) fn merge(kind: Kind, state: &[u8], update: &[u8]) -> Result<Option<Vec<u8>>, CrdtError> {
-    let mut nest = Nest::default();
-    scan(state, Some(kind), &mut nest).map_err(CrdtError::State)?;
-    scan(update, Some(kind), &mut nest).map_err(CrdtError::Update)?;
+pub(super) fn merge(kind: Kind, root: &str, state: &[u8], update: &[u8]) -> Result<Option<Vec<u8>>, CrdtError> {
+    let (mut nest, expected) = (Nest::default(), Expected::Root(kind, root));
+    scan(state, expected, &mut nest).map_err(CrdtError::State)?;
+    scan(update, expected, &mut nest).map_err(CrdtError::Update)?;
     if !nest.is_shallow() {
         return Err(CrdtError::Update("its types are nested too deeply".to_owned()));
     }
@@ -30,7 +31,7 @@ pub(super) fn merge(kind: Kind, state: &[u8], update: &[u8]) -> Result<Option<Ve
     });
     let Some(merged) = merged.map_err(CrdtError::Update)? else { return Ok(None) };
     // Whatever is stored must be readable again.
-    scan(&merged, Some(kind), &mut Nest::default()).map_err(CrdtError::Update)?;
+    scan(&merged, expected, &mut Nest::default()).map_err(CrdtError::Update)?;
     if merged.len() > MAX_STATE_BYTES {
         return Err(CrdtError::Update(format!("the document would have more than {MAX_STATE_BYTES} bytes")));
     }
@@ -52,23 +53,23 @@ pub(super) fn made(client: u64, fill: impl FnOnce(&mut yrs::TransactionMut<'_>))
     doc.transact().encode_state_as_update_v1(&StateVector::default())
 }
 
-/// The text of a state.
-pub(super) fn text(state: &[u8]) -> Result<String, CrdtError> {
+/// The text of a state under this root.
+pub(super) fn text(root: &str, state: &[u8]) -> Result<String, CrdtError> {
     let doc = load(state)?;
     let read = guarded(|| {
         let mut tx = doc.transact_mut();
-        let text = tx.get_or_insert_text(Kind::Text.root());
+        let text = tx.get_or_insert_text(root);
         Ok(text.get_string(&tx))
     });
     read.map_err(CrdtError::State)
 }
 
-/// The map of a state, or what one of its keys holds.
-pub(super) fn map(state: &[u8], key: Option<&str>) -> Result<Option<Json>, CrdtError> {
+/// The map of a state under this root, or what one of its keys holds.
+pub(super) fn map(root: &str, state: &[u8], key: Option<&str>) -> Result<Option<Json>, CrdtError> {
     let doc = load(state)?;
     let read = guarded(|| {
         let mut tx = doc.transact_mut();
-        let map = tx.get_or_insert_map(Kind::Map.root());
+        let map = tx.get_or_insert_map(root);
         Ok(match key {
             Some(key) => map.get(&tx, key).map(|value| out(&value, &tx)),
             None => Some(out(&Out::YMap(map), &tx)),

@@ -27,6 +27,7 @@ impl<A: Actor> Ctx<A> {
         key: impl Into<KeyOf<T>>,
         update: &CrdtUpdate,
     ) -> Result<C::Document> {
+        let root = T::DESC.columns.get(column.index()).and_then(|desc| desc.crdt_root);
         let nth = <T::Entity as EntityTrait>::Column::iter().nth(column.index());
         let column = nth.ok_or_else(|| Error::internal("a column handle is not of its table"))?;
         let mut keys = <T::Entity as EntityTrait>::PrimaryKey::iter();
@@ -41,7 +42,7 @@ impl<A: Actor> Ctx<A> {
             return Err(Error::rejected(format!("there is no row with this key in {}", T::DESC.name)));
         };
         let mut document = found.into_document();
-        if document.merge(update)? {
+        if document.merge(root, update)? {
             let state = Expr::value(C::of(&document));
             T::update_many().col_expr(column, state).filter(row).exec(self.db()).await?;
         }

@@ -55,7 +55,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// The name of the shared type in the document.
+    /// The name of the shared type in a document whose column names no other.
     const fn root(self) -> &'static str {
         match self {
             Self::Text => "text",
@@ -66,8 +66,8 @@ impl Kind {
     /// How JavaScript reaches it.
     const fn getter(self) -> &'static str {
         match self {
-            Self::Text => "getText(\"text\")",
-            Self::Map => "getMap(\"map\")",
+            Self::Text => "getText",
+            Self::Map => "getMap",
         }
     }
 }
@@ -76,12 +76,16 @@ macro_rules! documents {
     ($($(#[$doc:meta])* $Document:ident => $kind:expr;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq)]
-        pub struct $Document(Vec<u8>);
+        pub struct $Document {
+            state: Vec<u8>,
+            /// The name of the shared type that it keeps; nothing when nothing was written yet.
+            root: Option<String>,
+        }
 
         impl $Document {
             /// A document that nothing was written to.
             pub fn new() -> Self {
-                Self(yrs::Update::EMPTY_V1.to_vec())
+                Self { state: yrs::Update::EMPTY_V1.to_vec(), root: None }
             }
 
             /// The document that an update alone makes: how a device hands a new one over.
@@ -89,8 +93,16 @@ macro_rules! documents {
             /// # Errors
             /// [`CrdtError::Update`] when the update is not for a column of this type.
             pub fn from_update(update: &CrdtUpdate) -> Result<Self, CrdtError> {
+                Self::from_update_in($kind.root(), update)
+            }
+
+            /// The same for a column with `#[nizhal(crdt_root = "…")]`, whose shared type has that name.
+            ///
+            /// # Errors
+            /// As for [`from_update`](Self::from_update).
+            pub fn from_update_in(root: &str, update: &CrdtUpdate) -> Result<Self, CrdtError> {
                 let mut document = Self::new();
-                document.merge(update)?;
+                document.merge_in(root, update)?;
                 Ok(document)
             }
 
@@ -103,19 +115,30 @@ macro_rules! documents {
             /// [`CrdtError::Update`] when the update is not for this column or the document would grow too large, in
             /// which case nothing was changed.
             pub fn merge(&mut self, update: &CrdtUpdate) -> Result<bool, CrdtError> {
-                let merged = document::merge($kind, &self.0, update.as_bytes())?;
-                Ok(merged.map(|state| self.0 = state).is_some())
+                let root = self.root().to_owned();
+                self.merge_in(&root, update)
+            }
+
+            /// The same where the shared type has this name.
+            fn merge_in(&mut self, root: &str, update: &CrdtUpdate) -> Result<bool, CrdtError> {
+                let Some(state) = document::merge($kind, root, &self.state, update.as_bytes())? else { return Ok(false) };
+                *self = Self { root: document::check($kind, &state)?, state };
+                Ok(true)
             }
 
             /// The state as one Yjs update, version 1: what the column stores.
             pub fn as_bytes(&self) -> &[u8] {
-                &self.0
+                &self.state
             }
 
             /// A stored state.
             fn stored(state: Vec<u8>) -> Result<Self, CrdtError> {
-                document::check($kind, &state)?;
-                Ok(Self(state))
+                Ok(Self { root: document::check($kind, &state)?, state })
+            }
+
+            /// The name of the shared type.
+            fn root(&self) -> &str {
+                self.root.as_deref().unwrap_or($kind.root())
             }
         }
 
@@ -127,7 +150,7 @@ macro_rules! documents {
 
         impl fmt::Debug for $Document {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, concat!(stringify!($Document), "({} bytes)"), self.0.len())
+                write!(f, concat!(stringify!($Document), "({} bytes)"), self.state.len())
             }
         }
     )*};
@@ -161,12 +184,18 @@ documents! {
 impl CrdtText {
     /// A document that holds this text. The same text makes the same document, on a device as on the server.
     pub fn from_text(text: &str) -> Self {
+        Self::from_text_in(Kind::Text.root(), text)
+    }
+
+    /// The same for a column with `#[nizhal(crdt_root = "…")]`, whose shared type has that name.
+    pub fn from_text_in(root: &str, text: &str) -> Self {
         if text.is_empty() {
             return Self::new();
         }
-        Self(document::made(writer(text.as_bytes()), |tx| {
-            tx.get_or_insert_text(Kind::Text.root()).insert(tx, 0, text);
-        }))
+        let state = document::made(writer(text.as_bytes()), |tx| {
+            tx.get_or_insert_text(root).insert(tx, 0, text);
+        });
+        Self { state, root: Some(root.to_owned()) }
     }
 
     /// The text.
@@ -174,7 +203,7 @@ impl CrdtText {
     /// # Errors
     /// [`CrdtError::State`] when the database holds something that no merge wrote.
     pub fn text(&self) -> Result<String, CrdtError> {
-        document::text(&self.0)
+        document::text(self.root(), &self.state)
     }
 }
 
@@ -185,6 +214,14 @@ impl CrdtMap {
     /// # Errors
     /// [`CrdtError::Update`] when a value is nested more than 64 deep.
     pub fn from_json(values: &serde_json::Map<String, Json>) -> Result<Self, CrdtError> {
+        Self::from_json_in(Kind::Map.root(), values)
+    }
+
+    /// The same for a column with `#[nizhal(crdt_root = "…")]`, whose shared type has that name.
+    ///
+    /// # Errors
+    /// As for [`from_json`](Self::from_json).
+    pub fn from_json_in(root: &str, values: &serde_json::Map<String, Json>) -> Result<Self, CrdtError> {
         let mut members: Vec<(&String, String)> = values.iter().map(|(key, value)| (key, value.to_string())).collect();
         members.sort();
         let told: Vec<u8> =
@@ -197,13 +234,13 @@ impl CrdtMap {
             read.push((key.as_str(), Any::from_json(value).map_err(|error| CrdtError::Update(error.to_string()))?));
         }
         let state = document::made(writer(&told), |tx| {
-            let map = tx.get_or_insert_map(Kind::Map.root());
+            let map = tx.get_or_insert_map(root);
             for (key, value) in read {
                 map.insert(tx, key, value);
             }
         });
-        scan::scan(&state, Some(Kind::Map), &mut Nest::default()).map_err(CrdtError::Update)?;
-        Ok(Self(state))
+        scan::scan(&state, scan::Expected::Root(Kind::Map, root), &mut Nest::default()).map_err(CrdtError::Update)?;
+        Ok(Self { state, root: Some(root.to_owned()) })
     }
 
     /// What this key holds; shared types as their JSON.
@@ -211,7 +248,7 @@ impl CrdtMap {
     /// # Errors
     /// As for [`to_json`](Self::to_json).
     pub fn get(&self, key: &str) -> Result<Option<Json>, CrdtError> {
-        document::map(&self.0, Some(key))
+        document::map(self.root(), &self.state, Some(key))
     }
 
     /// The whole map as a JSON object, bytes in base64.
@@ -219,7 +256,7 @@ impl CrdtMap {
     /// # Errors
     /// [`CrdtError::State`] when the database holds something that no merge wrote.
     pub fn to_json(&self) -> Result<Json, CrdtError> {
-        Ok(document::map(&self.0, None)?.unwrap_or_default())
+        Ok(document::map(self.root(), &self.state, None)?.unwrap_or_default())
     }
 }
 

@@ -16,19 +16,42 @@ const MAX_CLIENT: u64 = (1 << 53) - 1;
 /// Why bytes are no update.
 type Refused = String;
 
-/// Reads one update; `kind` is that of the column, when it is known already.
-pub(super) fn scan(bytes: &[u8], kind: Option<Kind>, nest: &mut Nest) -> Result<(), Refused> {
-    let mut reader = Reader { bytes, at: 0, structs: 0, kind, nest };
+/// What a column takes, as far as it is known already.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Expected<'a> {
+    /// Any update.
+    Anything,
+    /// A document of this kind, whatever its one root is called.
+    Document(Kind),
+    /// An update of the root of this name, for a document of this kind.
+    Root(Kind, &'a str),
+}
+
+impl<'a> Expected<'a> {
+    fn kind(self) -> Option<Kind> {
+        match self {
+            Self::Anything => None,
+            Self::Document(kind) | Self::Root(kind, _) => Some(kind),
+        }
+    }
+}
+
+/// Reads one update; answers the name of the root that it writes to, if it is for a document and names one.
+pub(super) fn scan<'a>(bytes: &'a [u8], expected: Expected<'_>, nest: &mut Nest) -> Result<Option<&'a str>, Refused> {
+    let mut reader = Reader { bytes, at: 0, structs: 0, expected, kind: expected.kind(), root: None, nest };
     reader.structs()?;
     reader.delete_set()?;
-    if reader.at == bytes.len() { Ok(()) } else { Err("there are bytes after its end".to_owned()) }
+    if reader.at == bytes.len() { Ok(reader.root) } else { Err("there are bytes after its end".to_owned()) }
 }
 
 struct Reader<'a, 'n> {
     bytes: &'a [u8],
     at: usize,
     structs: usize,
+    expected: Expected<'n>,
     kind: Option<Kind>,
+    /// The root that was named.
+    root: Option<&'a str>,
     nest: &'n mut Nest,
 }
 
@@ -87,14 +110,21 @@ impl<'a> Reader<'a, '_> {
         Ok(len)
     }
 
-    fn root(&self, root: &str) -> Result<(), Refused> {
-        match self.kind {
-            Some(kind) if root != kind.root() => {
-                let (wanted, named) = (kind.getter(), root.escape_debug());
-                Err(format!("it writes to the type named \"{named}\", and the column keeps `doc.{wanted}` alone"))
-            }
-            _ => Ok(()),
+    fn root(&mut self, root: &'a str) -> Result<(), Refused> {
+        let (kind, wanted) = match self.expected {
+            Expected::Anything => return Ok(()),
+            Expected::Document(kind) => (kind, self.root.unwrap_or(root)),
+            Expected::Root(kind, wanted) => (kind, wanted),
+        };
+        if root != wanted {
+            let (getter, named) = (kind.getter(), root.escape_debug());
+            let wanted = wanted.escape_debug();
+            return Err(format!(
+                "it writes to the type named \"{named}\", and the column keeps `doc.{getter}(\"{wanted}\")` alone"
+            ));
         }
+        self.root = Some(root);
+        Ok(())
     }
 
     fn content(&mut self, content: u8) -> Result<u64, Refused> {

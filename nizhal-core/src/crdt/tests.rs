@@ -86,7 +86,7 @@ fn what_builds_on_what_is_missing_is_kept() {
     assert!(!note.merge(&second).unwrap(), "it waits already");
     assert!(note.merge(&first).unwrap());
     assert_eq!(note.text().unwrap(), "ello world");
-    assert_eq!(CrdtText::stored(note.0.clone()).unwrap(), note);
+    assert_eq!(CrdtText::stored(note.state.clone()).unwrap(), note);
 }
 
 #[test]
@@ -125,14 +125,14 @@ fn first_contents_are_the_same_everywhere() {
     assert_eq!(CrdtText::from_text("same"), CrdtText::from_text("same"));
     let other = CrdtText::from_text("other");
     let mut text = CrdtText::from_text("same");
-    text.merge(&CrdtUpdate::from_bytes(other.0).unwrap()).unwrap();
+    text.merge(&CrdtUpdate::from_bytes(other.state).unwrap()).unwrap();
     assert_eq!(text.text().unwrap().len(), 9, "two contents never have one id");
     assert_eq!(CrdtText::from_text(""), CrdtText::default());
 }
 
 #[test]
 fn updates_for_another_column_are_refused() {
-    let text = CrdtUpdate::from_bytes(CrdtText::from_text("x").0).unwrap();
+    let text = CrdtUpdate::from_bytes(CrdtText::from_text("x").state).unwrap();
     let error = CrdtMap::new().merge(&text).unwrap_err();
     assert!(
         error
@@ -285,10 +285,30 @@ fn mangled_updates_do_no_harm() {
         }
         let Ok(update) = update(&bytes) else { continue };
         taken += u64::from(text.merge(&update).is_ok()) + u64::from(map.merge(&update).is_ok());
-        text = CrdtText::stored(text.0).unwrap();
-        map = CrdtMap::stored(map.0).unwrap();
+        text = CrdtText::stored(text.state).unwrap();
+        map = CrdtMap::stored(map.state).unwrap();
         text.text().unwrap();
         map.to_json().unwrap();
     }
     assert!(taken > rounds / 10, "{taken} of {rounds}");
+}
+
+#[test]
+fn a_document_keeps_the_root_that_its_column_names() {
+    let update = |text: &CrdtText| CrdtUpdate::from_bytes(text.as_bytes().to_vec()).unwrap();
+    let first = CrdtText::from_text_in("echo:text", "taken over");
+    let mut stored = CrdtText::stored(first.as_bytes().to_vec()).unwrap();
+    assert_eq!((stored.text().unwrap(), &stored), ("taken over".to_owned(), &first));
+    assert!(stored.merge(&update(&CrdtText::from_text_in("echo:text", ", and more"))).unwrap());
+    assert_eq!(stored.text().unwrap().len(), "taken over, and more".len());
+    // Another type's update is refused, under any of the names.
+    let error = stored.merge(&update(&CrdtText::from_text("x"))).unwrap_err().to_string();
+    assert!(error.contains(r#"the type named "text""#) && error.contains(r#"doc.getText("echo:text")"#), "{error}");
+    assert!(CrdtText::from_update(&update(&first)).is_err());
+    assert_eq!(CrdtText::from_update_in("echo:text", &update(&first)).unwrap(), first);
+    // A column that names another root than its document has says so, and changes nothing.
+    assert!(matches!(stored.merge_in("text", &update(&CrdtText::from_text("x"))), Err(CrdtError::State(_))));
+    let json = serde_json::json!({"colour": "red"});
+    let map = CrdtMap::from_json_in("echo:map", json.as_object().unwrap()).unwrap();
+    assert_eq!(CrdtMap::stored(map.as_bytes().to_vec()).unwrap().to_json().unwrap(), json);
 }

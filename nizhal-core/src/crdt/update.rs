@@ -1,6 +1,6 @@
 //! A Yjs update as an argument of a mutator: looked through at the door.
 
-use super::scan::scan;
+use super::scan::{Expected, scan};
 use super::{CrdtError, MAX_UPDATE_BYTES, Nest};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -28,7 +28,7 @@ impl CrdtUpdate {
         if bytes.len() > MAX_UPDATE_BYTES {
             return Err(CrdtError::Update(format!("it has more than {MAX_UPDATE_BYTES} bytes: send several")));
         }
-        scan(&bytes, None, &mut Nest::default()).map_err(CrdtError::Update)?;
+        scan(&bytes, Expected::Anything, &mut Nest::default()).map_err(CrdtError::Update)?;
         Ok(Self(bytes))
     }
 

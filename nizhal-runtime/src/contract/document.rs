@@ -152,6 +152,9 @@ fn column_part(column: &'static ColumnDesc) -> Value {
     if let Some(kind) = column.crdt {
         part["merge"] = "crdt".into();
         part["crdt"] = kind.as_str().into();
+        if let Some(root) = column.crdt_root {
+            part["crdtRoot"] = root.into();
+        }
     }
     if !column.texts.is_empty() {
         part["values"] = json!(column.texts);
