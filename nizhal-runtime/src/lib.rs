@@ -32,7 +32,8 @@ pub use http::{Server, service};
 pub use http::{Lines, push_body};
 pub use observe::{ConflictEvent, ErrorEvent, Observer, Observers, PullEvent, PushEvent, PushedMutation};
 pub use settings::{
-    Cors, JwksSource, Mode, NatsSettings, RateLimit, Realtime, RealtimeSettings, Settings, SocketSettings,
+    ConnectionSettings, Cors, JwksSource, Mode, NatsSettings, RateLimit, Realtime, RealtimeSettings, Settings,
+    SocketSettings,
 };
 
 // What `#[nizhal::main]` calls.

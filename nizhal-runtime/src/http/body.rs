@@ -9,13 +9,27 @@ use actix_web::{
 use futures_util::StreamExt;
 use serde::{Deserialize, de::DeserializeOwned, de::IgnoredAny};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How much of a refused body is read and dropped, so that its sender reads the answer instead of a reset.
 const DRAIN_BYTES: usize = 8 * 1024 * 1024;
 const DRAIN_TIME: Duration = Duration::from_secs(2);
 
+/// How many bytes of a body earn its sender a second more.
+const BYTES_PER_SECOND: usize = 1024;
+
+/// The limits of a body.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// The most bytes.
+    pub(crate) bytes: usize,
+    /// How long it may keep the server waiting, beside what its length earns.
+    pub(crate) time: Duration,
+}
+
 /// Reads the body.
-pub(crate) async fn read(request: &HttpRequest, payload: &mut Payload, limit: usize) -> Result<BytesMut, HttpError> {
+pub(crate) async fn read(request: &HttpRequest, payload: &mut Payload, limits: Limits) -> Result<BytesMut, HttpError> {
+    let Limits { bytes: limit, time } = limits;
     let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     let declared: Option<usize> = declared.and_then(|value| value.parse().ok());
     if declared.is_some_and(|length| length > limit) {
@@ -23,7 +37,12 @@ pub(crate) async fn read(request: &HttpRequest, payload: &mut Payload, limit: us
         return Err(HttpError::TooLarge { limit });
     }
     let mut body = BytesMut::with_capacity(declared.unwrap_or(0));
-    while let Some(chunk) = payload.next().await {
+    let begun = Instant::now();
+    loop {
+        // By its whole length, so that a sender who gives a byte now and then is given up as well as one who stops.
+        let earned = Duration::from_secs((body.len() / BYTES_PER_SECOND) as u64);
+        let next = tokio::time::timeout_at(begun + time + earned, payload.next()).await;
+        let Some(chunk) = next.map_err(|_| HttpError::BodyTooSlow)? else { break };
         let chunk = chunk.map_err(|_| HttpError::BadRequest("the body ended early".to_owned()))?;
         if body.len() + chunk.len() > limit {
             drain(payload).await;
@@ -78,7 +97,23 @@ mod tests {
         }
         let (request, mut payload) = request.to_http_parts();
         let mut payload = Payload::from_request(&request, &mut payload).await.unwrap();
-        read(&request, &mut payload, limit).await
+        read(&request, &mut payload, Limits { bytes: limit, time: Duration::from_secs(60) }).await
+    }
+
+    #[actix_web::test]
+    async fn inv28_a_body_that_stops_or_trickles_is_given_up() {
+        let limits = Limits { bytes: 1 << 20, time: Duration::from_millis(100) };
+        // Nothing at all, and a byte now and then, for ever.
+        for bytes in [0, 1] {
+            let chunks = futures_util::stream::unfold((), move |()| async move {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                Some((Ok::<_, actix_web::error::PayloadError>(actix_web::web::Bytes::from(vec![b'x'; bytes])), ()))
+            });
+            let (request, _) = TestRequest::post().to_http_parts();
+            let mut payload = actix_web::dev::Payload::from(chunks.boxed_local());
+            let mut payload = Payload::from_request(&request, &mut payload).await.unwrap();
+            assert!(matches!(read(&request, &mut payload, limits).await, Err(HttpError::BodyTooSlow)), "{bytes}");
+        }
     }
 
     #[actix_web::test]

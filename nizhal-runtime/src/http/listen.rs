@@ -1,24 +1,20 @@
 //! Our own listener: the routes alone, compressed, with CORS, until a signal stops it.
 
-use super::{cors, error, service};
+use super::{cors, error, peer::Peers, service, unread};
 use crate::http::Server;
 use actix_web::{
     App, HttpServer,
     dev::ServerHandle,
-    middleware::Compress,
+    middleware::{Compress, from_fn},
     rt::{self, task::JoinHandle},
     web,
 };
-use std::{any::Any, io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr};
 
 /// How long requests in flight may take to finish, in seconds.
 const FINISH_S: u64 = 30;
 /// How many connections may wait to be taken: after a cut all devices come back at once. The system may allow fewer.
 const BACKLOG: u32 = 8192;
-/// How long a peer may take nothing of what is sent before its connection is dropped. Longer than a streamed pull waits for its
-/// reader; without it who never reads would hold a connection for ever.
-const STUCK_TIME: Duration = Duration::from_secs(90);
-
 /// Why the server cannot listen.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {host}:{port}; is another server there? Choose another with PORT or HOST")]
@@ -41,15 +37,17 @@ impl Listening {
         let settings = server.settings();
         let (host, port) = (settings.host.clone(), settings.port);
         let failed = |cause| ListenError { host: host.clone(), port, cause };
+        let peers = Peers::new(settings.connections.max_per_peer);
         let server = server.clone();
         let http = HttpServer::new(move || {
             App::new()
                 .wrap(Compress::default())
                 .wrap(cors::middleware(&server.settings().cors))
+                .wrap(from_fn(unread::end_with_answer))
                 .configure(service(&server))
                 .default_service(web::to(error::not_found))
         })
-        .on_connect(|connection, _| drop_when_stuck(connection))
+        .on_connect(move |connection, data| peers.admit(connection, data))
         .backlog(BACKLOG)
         .disable_signals()
         .shutdown_timeout(FINISH_S)
@@ -76,16 +74,6 @@ impl Listening {
         self.handle.stop(true).await;
         server.shutdown().await;
     }
-}
-
-fn drop_when_stuck(connection: &dyn Any) {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    if let Some(connection) = connection.downcast_ref::<actix_web::rt::net::TcpStream>() {
-        // Where it cannot be had, there is nothing else to do about it.
-        let _ = socket2::SockRef::from(connection).set_tcp_user_timeout(Some(STUCK_TIME));
-    }
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    let _ = (connection, STUCK_TIME);
 }
 
 /// Resolves at the first signal to stop.

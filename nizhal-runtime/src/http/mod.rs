@@ -16,6 +16,7 @@ mod lines;
 mod listen;
 mod metrics;
 mod outcome;
+mod peer;
 mod pull;
 mod push;
 mod respond;
@@ -24,6 +25,7 @@ mod server;
 mod socket;
 mod stats;
 mod stream;
+mod unread;
 mod wire;
 
 pub(crate) use gate::{Version, VersionError, VersionGate};

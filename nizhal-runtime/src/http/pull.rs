@@ -18,7 +18,7 @@ async fn answer(request: HttpRequest, mut payload: Payload, server: Data<Server>
     let principal = bearer::actor(&server, &request).await?;
     let wire = wire::of(&request)?;
     server.gate().check(&request)?;
-    let body = body::read(&request, &mut payload, server.settings().max_body_bytes).await?;
+    let body = body::read(&request, &mut payload, server.body_limits()).await?;
     let begun = Instant::now();
     let wanted: PullRequest = body::parse(&body)?;
     if wire == Wire::Two && lines::asked(&request) {

@@ -1,6 +1,6 @@
 //! A server: everything a request needs, behind one pointer.
 
-use super::{gate::VersionGate, limit::Limiter, socket::limit::Sockets};
+use super::{body::Limits, gate::VersionGate, limit::Limiter, socket::limit::Sockets};
 use crate::{
     auth::Authenticator,
     cluster::{Realtime, Scopes},
@@ -168,6 +168,12 @@ impl Server {
     /// The settings it runs with.
     pub fn settings(&self) -> &Settings {
         &self.inner.settings
+    }
+
+    /// The limits of a request's body.
+    pub(crate) fn body_limits(&self) -> Limits {
+        let settings = self.settings();
+        Limits { bytes: settings.max_body_bytes, time: settings.connections.body_time }
     }
 
     /// The engine, for work beside HTTP.

@@ -1,11 +1,13 @@
 //! Settings: what the environment and the builder say, parsed once at the door.
 
+mod connection;
 mod error;
 mod parse;
 mod realtime;
 mod secret;
 mod value;
 
+pub use connection::ConnectionSettings;
 pub use error::SettingsError;
 pub use realtime::{NatsSettings, Realtime, RealtimeSettings, SocketSettings};
 pub use secret::Secret;
@@ -62,6 +64,8 @@ pub struct Settings {
     pub realtime: RealtimeSettings,
     /// Limits of WebSockets.
     pub sockets: SocketSettings,
+    /// Limits of connections.
+    pub connections: ConnectionSettings,
 }
 
 /// The shortest secret that production takes, in bytes: the length of an HS256 digest.
@@ -94,6 +98,7 @@ impl Settings {
             jwt_issuer: None,
             realtime: RealtimeSettings::default(),
             sockets: SocketSettings::default(),
+            connections: ConnectionSettings::default(),
         }
     }
 
@@ -160,6 +165,7 @@ impl Settings {
         }
         settings.realtime = RealtimeSettings::read(said)?;
         settings.sockets = SocketSettings::read(said)?;
+        settings.connections = ConnectionSettings::read(said)?;
         settings.jwt_issuer = said("NIZHAL_JWT_ISSUER").map(|issuer| issuer.trim().to_owned());
         Ok(settings)
     }
