@@ -66,8 +66,20 @@ pub enum StartError {
         cause: std::io::Error,
     },
     /// `reset` without `--yes`.
-    #[error("`reset` drops every table of the app and loses all that is in them: write `reset --yes` if you mean it")]
+    #[error(
+        "`reset` makes the engine's parts anew and lets every device start again; the app's rows stay: write `reset --yes` if you mean it"
+    )]
     NotConfirmed,
+    /// `drop-tables` without the app's name.
+    #[error(
+        "`drop-tables` drops {tables} and loses all that is in them: write `drop-tables --confirm {app}` if you mean it"
+    )]
+    DropNotConfirmed {
+        /// The tables.
+        tables: String,
+        /// The app.
+        app: String,
+    },
     /// The seed failed.
     #[error("the seed failed")]
     Seed(#[source] nizhal_core::Error),

@@ -10,7 +10,7 @@ use crate::contract::Contract;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::{
     ffi::OsString,
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     path::PathBuf,
     time::Duration,
 };
@@ -48,11 +48,17 @@ enum Verb {
         #[command(subcommand)]
         what: EpochVerb,
     },
-    /// Drop every table of the app and make them anew, empty. Everything is lost, and every device starts again.
+    /// Make the engine's parts anew around the app's rows, which stay. Every device starts again.
     Reset {
         /// Say that you mean it.
         #[arg(long)]
         yes: bool,
+    },
+    /// Drop every table of the app, with all that is in them; `migrate` makes them anew, empty. Asks first.
+    DropTables {
+        /// Say that you mean it by the app's name, where nobody can be asked.
+        #[arg(long, value_name = "APP")]
+        confirm: Option<String>,
     },
     /// Run jobs from elsewhere than a server, such as cron.
     Jobs {
@@ -84,7 +90,7 @@ enum JobsVerb {
 
 impl Nizhal {
     /// Runs the verb on the command line: `serve` (default), `migrate`, `plan`, `contract`, `jobs run-once`, `epoch new`,
-    /// `reset` or `token`.
+    /// `reset`, `drop-tables` or `token`.
     ///
     /// What goes wrong is printed to stderr as one sentence and ends the process with status 1, so that `main` shows
     /// no `Debug` text; [`try_run`](Self::try_run) returns it instead.
@@ -152,7 +158,21 @@ impl Nizhal {
                 let store = connect(&settings, self.schema()?).await?;
                 store.reset().await.map_err(StartError::Provision)?;
                 store.close().await;
-                say("every table of the app was dropped and made anew");
+                say("the engine's parts were made anew: every device starts again at its next pull");
+                Ok(())
+            }
+            Verb::DropTables { confirm } => {
+                let schema = self.schema()?;
+                let tables: Vec<String> = schema.tables().iter().map(|table| format!("`{}`", table.name)).collect();
+                let tables = tables.join(", ");
+                let confirmed = confirm.or_else(|| ask(&self.name, &tables, &settings.database_for_people()));
+                if confirmed.as_deref() != Some(&*self.name) {
+                    return Err(StartError::DropNotConfirmed { tables, app: self.name.clone() });
+                }
+                let store = connect(&settings, schema).await?;
+                store.drop_tables().await.map_err(StartError::Provision)?;
+                store.close().await;
+                say(&format!("{tables} were dropped, and the engine's parts with them"));
                 Ok(())
             }
             Verb::Jobs { verb: JobsVerb::RunOnce } => Box::pin(self.run_jobs_once(settings)).await,
@@ -163,6 +183,18 @@ impl Nizhal {
             }
         }
     }
+}
+
+/// Asks at the terminal for the app's name; nothing where there is none.
+fn ask(app: &str, tables: &str, database: &str) -> Option<String> {
+    if !io::stdin().is_terminal() {
+        return None;
+    }
+    let _ =
+        write!(io::stderr(), "This drops {tables} of {database}, with all that is in them.\nWrite `{app}` to go on: ");
+    let mut line = String::new();
+    io::stdin().read_line(&mut line).ok()?;
+    Some(line.trim().to_owned())
 }
 
 /// Logs to stderr by `RUST_LOG`; ours from info and others' from warn by default.
@@ -193,6 +225,9 @@ mod tests {
         assert!(matches!(line(&["epoch", "new"]).unwrap().verb, Some(Verb::Epoch { what: EpochVerb::New })));
         assert!(line(&["epoch"]).is_err());
         assert!(matches!(line(&["reset"]).unwrap().verb, Some(Verb::Reset { yes: false })));
+        let drop = line(&["drop-tables", "--confirm", "ledger"]).unwrap().verb;
+        assert!(matches!(drop, Some(Verb::DropTables { confirm: Some(app) }) if app == "ledger"));
+        assert!(matches!(line(&["drop-tables"]).unwrap().verb, Some(Verb::DropTables { confirm: None })));
         assert!(line(&["fly"]).is_err());
     }
 }

@@ -8,7 +8,7 @@ use super::{
     read::{Frame, ScopeArg},
     scope::ScopeSql,
     settings::{Audit, StoreSettings},
-    sql::{self, Dialect},
+    sql::Dialect,
     sqlite::SqliteStore,
 };
 use crate::schema::Schema;
@@ -18,7 +18,7 @@ use std::sync::{Arc, atomic::AtomicU64};
 
 /// One app's database.
 pub struct Store {
-    schema: Arc<Schema>,
+    pub(super) schema: Arc<Schema>,
     pub(super) backend: Backend,
     pub(super) audit: Audit,
     /// Entries that this process wrote.
@@ -88,22 +88,6 @@ impl Store {
             Backend::Postgres(store) => store.provision(&self.schema, &seed).await,
             Backend::Sqlite(store) => store.provision(&self.schema, &seed).await,
         }
-    }
-
-    /// Drops the app's tables and the engine's, and makes them anew: everything is lost, and the epoch is another.
-    ///
-    /// # Errors
-    /// As for [`plan`](Self::plan).
-    pub async fn reset(&self) -> Result<(), StoreError> {
-        let dialect = self.dialect();
-        let own = ddl::engine_tables(dialect).into_iter().map(|(name, _)| name);
-        let tables: Vec<String> =
-            own.chain(self.schema.tables().iter().map(|table| table.name)).map(sql::quote).collect();
-        match &self.backend {
-            Backend::Postgres(store) => store.drop_all(&tables).await?,
-            Backend::Sqlite(store) => store.drop_all(&tables).await?,
-        }
-        self.provision().await
     }
 
     /// A sea-orm connection that writes, for seeds.

@@ -1,13 +1,16 @@
 //! Invariants 9 and 10: forgotten deletes, clocks that went back, and databases made anew are noticed, and devices start again.
 
-use crate::fixture::{add, customers, join, two_shops};
+use crate::fixture::{add, customers, two_shops};
+use crate::oracle::assert_converged;
 use nizhal_tests::{App, Kind, both, until, verb};
+use serde_json::json;
 
 both![
     inv09_a_cursor_older_than_the_forgotten_deletes_resets,
     inv10_a_new_epoch_resets_every_device,
     inv10_a_clock_that_went_back_resets_every_device,
-    inv10_a_reset_database_is_empty_and_of_another_epoch,
+    inv10_a_reset_keeps_the_rows_and_starts_every_device_again,
+    dropping_the_apps_tables_names_them_and_asks,
 ];
 
 async fn inv09_a_cursor_older_than_the_forgotten_deletes_resets(mut app: App) {
@@ -79,11 +82,17 @@ async fn inv10_a_clock_that_went_back_resets_every_device(app: App) {
     }
 }
 
-async fn inv10_a_reset_database_is_empty_and_of_another_epoch(mut app: App) {
+async fn inv10_a_reset_keeps_the_rows_and_starts_every_device_again(mut app: App) {
     let mut db = two_shops(&app).await;
     customers(&mut db, "s1", "c", 3).await;
     let mut device = app.device("d", "ana", "s1");
     device.pull().await;
+    let pending = device.mutation("addCustomer", &json!({"clientId": "n1", "name": "New"}));
+    device.push(std::slice::from_ref(&pending)).await.expect(200);
+    // What stands beside the app's tables is nobody's to drop.
+    db.execute("create table others (id text primary key)").await;
+    db.execute("create view seen as select id, name from customers").await;
+    let rows = db.rows("select * from customers order by id").await;
     app.server.kill();
     drop(db);
     let refused = verb(&app.set_up, &["reset"]);
@@ -93,9 +102,41 @@ async fn inv10_a_reset_database_is_empty_and_of_another_epoch(mut app: App) {
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
     app.restart();
     let mut db = app.sql().await;
-    assert_eq!(db.count("customers").await, 0);
-    join(&mut db, "s1", "ana").await;
+    assert_eq!(db.rows("select * from customers order by id").await, rows, "rows are as they were");
+    assert_eq!((db.count("others").await, db.count("seen").await), (0, 4));
     let pages = device.pull().await;
     assert!(pages[0].reset);
-    assert!(device.ids("customers").is_empty());
+    assert_eq!(device.ids("customers"), ["c1", "c2", "c3", "n1"]);
+    // What was answered stays answered, and what comes next is seen.
+    assert_eq!(device.push(&[pending]).await.expect(200).json()["lastMutationId"], 1);
+    add(&mut device, "n2").await;
+    db.execute("delete from customers where id = 'c1'").await;
+    assert!(device.pull().await.iter().all(|page| !page.reset));
+    assert_eq!(device.ids("customers"), ["c2", "c3", "n1", "n2"]);
+    assert_converged(&app, &device, "ana").await;
+}
+
+async fn dropping_the_apps_tables_names_them_and_asks(mut app: App) {
+    let mut db = two_shops(&app).await;
+    app.server.kill();
+    for args in [&["drop-tables"][..], &["drop-tables", "--confirm", "another"]] {
+        let refused = verb(&app.set_up, args);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success());
+        assert!(said.contains("`customers`") && said.contains("--confirm credit-ledger"), "{said}");
+    }
+    assert_eq!(db.count("shops").await, 2);
+    if app.database.kind() == Kind::Postgres {
+        db.execute("create view seen as select id from customers").await;
+        let refused = verb(&app.set_up, &["drop-tables", "--confirm", "credit-ledger"]);
+        assert!(!refused.status.success(), "something else depends on it");
+        db.execute("drop view seen").await;
+    }
+    drop(db);
+    let ended = verb(&app.set_up, &["drop-tables", "--confirm", "credit-ledger"]);
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    let mut db = app.sql().await;
+    db.try_execute("select 1 from customers").await.expect_err("it is gone");
+    assert!(verb(&app.set_up, &["migrate"]).status.success());
+    assert_eq!(db.count("shops").await, 0);
 }

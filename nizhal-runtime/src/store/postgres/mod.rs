@@ -13,6 +13,7 @@ mod pooler;
 mod provision;
 mod pull;
 mod renewal;
+mod reset;
 mod rest;
 mod settle;
 mod statement;

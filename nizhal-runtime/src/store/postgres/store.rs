@@ -30,7 +30,7 @@ pub(in crate::store) struct PostgresStore {
 }
 
 /// Serialises provisioning among servers that start together; any constant of ours will do.
-const PROVISION_LOCK: i64 = 20_058;
+pub(super) const PROVISION_LOCK: i64 = 20_058;
 
 impl PostgresStore {
     pub(in crate::store) async fn connect(settings: &StoreSettings, schema: &Schema) -> Result<Self, StoreError> {
@@ -69,25 +69,6 @@ impl PostgresStore {
         sqlx::query("select pg_advisory_xact_lock($1)").bind(PROVISION_LOCK).execute(&mut *tx).await?;
         for statement in provision::plan(&mut tx, schema, seed).await? {
             sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *tx).await?;
-        }
-        Ok(tx.commit().await?)
-    }
-
-    /// Drops these tables, and the engine's sequence and functions.
-    pub(in crate::store) async fn drop_all(&self, tables: &[String]) -> Result<(), StoreError> {
-        let mut tx = self.pool.begin().await?;
-        sqlx::query("select pg_advisory_xact_lock($1)").bind(PROVISION_LOCK).execute(&mut *tx).await?;
-        let drop = format!("drop table if exists {} cascade", tables.join(", "));
-        sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut *tx).await?;
-        sqlx::raw_sql("drop sequence if exists _nizhal_clock").execute(&mut *tx).await?;
-        let functions: Vec<String> = sqlx::query_scalar(
-            "select oid::regprocedure::text from pg_proc where pronamespace = quote_ident(current_schema())::regnamespace \
-             and proname like '\\_nizhal\\_%'",
-        )
-        .fetch_all(&mut *tx)
-        .await?;
-        for function in functions {
-            sqlx::raw_sql(AssertSqlSafe(format!("drop function {function}"))).execute(&mut *tx).await?;
         }
         Ok(tx.commit().await?)
     }

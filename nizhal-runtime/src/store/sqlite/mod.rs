@@ -6,6 +6,7 @@ mod field;
 mod group;
 mod provision;
 mod pull;
+mod reset;
 mod scan;
 mod store;
 mod txn;

@@ -26,7 +26,7 @@ use std::{
 /// One app's SQLite file.
 pub(in crate::store) struct SqliteStore {
     pub(super) writer: SqlitePool,
-    readers: SqlitePool,
+    pub(super) readers: SqlitePool,
     /// Keeps what is in memory when the one connection is given up half way and made anew.
     _anchor: Option<SqliteConnection>,
     db: DatabaseConnection,
@@ -98,20 +98,6 @@ impl SqliteStore {
     /// A savepoint in a write transaction that others may be in.
     pub(in crate::store) async fn begin_push(&self) -> Result<(DatabaseTransaction, Turn<'_>), StoreError> {
         self.group.turn(async || self.begin().await).await
-    }
-
-    /// Drops these tables, and with them their triggers and indexes.
-    pub(in crate::store) async fn drop_all(&self, tables: &[String]) -> Result<(), StoreError> {
-        let mut db = self.writer.acquire().await?;
-        // Foreign keys between users' tables would want an order; a pragma works outside transactions only.
-        sqlx::raw_sql("pragma foreign_keys = off").execute(&mut *db).await?;
-        let mut dropping = "begin immediate;".to_owned();
-        for table in tables {
-            dropping.push_str(&format!("drop table if exists {table};"));
-        }
-        dropping.push_str("commit; pragma foreign_keys = on;");
-        sqlx::raw_sql(AssertSqlSafe(dropping)).execute(&mut *db).await?;
-        Ok(())
     }
 
     pub(in crate::store) async fn collect_tombstones(&self, days: u32) -> Result<u64, StoreError> {
