@@ -1,12 +1,13 @@
 //! Tables that merge column by column (`merge = "field"`).
 //!
-//! Each row keeps in [`META`] the stamp of its columns: under [`BASE`] that of its insert, and under a column's name that of
-//! its last change where that is another. A mutation that carries its device's stamp changes a column only when that stamp is
+//! Each row keeps in [`META`] the stamp of its columns: under [`BASE`] that of its insert, where a device made it, and under a
+//! column's name that of its last change where that is another. A mutation that carries its device's stamp changes a column only when that stamp is
 //! not older than the column's; the others keep what they have, and the loss is noted as a [`Conflict`]. `deleted_at` is a
 //! column like the others, so a soft delete that was made later than another write stands.
 //!
-//! A writer without a stamp (an older device, a job, psql) saw what it replaces: its change stands, and is stamped with the
-//! database's time, or with the column's own stamp where that is ahead.
+//! A writer without a stamp (an older device, a job, psql) saw what it replaces: its change of a column that a device has stamped
+//! stands, and is stamped with the database's time, or with the column's own stamp where that is ahead. A column that no device
+//! has stamped yet stays without one, and yields to the first device's, however slow its clock: no write of a device is older.
 //!
 //! A hard delete leaves its stamp in `_nizhal_deletes`. An insert that was made before it arrives as a row that is softly
 //! deleted already: the mutator goes on, and the delete does not rise again.

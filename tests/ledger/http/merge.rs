@@ -2,7 +2,7 @@
 
 use crate::fixture::{add, two_shops};
 use crate::oracle::assert_converged;
-use nizhal_tests::{App, Connection, Device, Kind, both};
+use nizhal_tests::{App, Connection, Device, Kind, Reply, both};
 use serde_json::{Value, json};
 
 both![
@@ -13,6 +13,9 @@ both![
     inv09_a_late_write_does_not_undo_a_soft_delete,
     inv20_a_clock_years_ahead_wins_no_merge_and_stops_nobody,
     writers_without_a_stamp_are_never_late,
+    inv20_a_row_that_sql_made_yields_to_a_device_whose_clock_is_slow,
+    inv20_a_node_of_sixteen_digits_merges_as_any_other,
+    a_device_hears_that_its_write_lost,
 ];
 
 /// A stamp of the day, `minutes` after noon.
@@ -201,4 +204,70 @@ async fn writers_without_a_stamp_are_never_late(app: App) {
     late.replace_range(..4, "2020");
     stamped(&mut ana, &late, "updateCustomerName", name("Late")).await;
     assert_eq!(kept(&mut db).await[0].as_deref(), Some("No stamp"));
+}
+
+async fn inv20_a_row_that_sql_made_yields_to_a_device_whose_clock_is_slow(app: App) {
+    let mut db = two_shops(&app).await;
+    let (mut ana, mut ben) = (app.device("a", "ana", "s1"), app.device("b", "ben", "s1"));
+    db.execute("insert into customers (id, shop_id, name, phone) values ('c1', 's1', 'Seeded', '0')").await;
+    db.execute("update customers set phone = '1' where id = 'c1'").await;
+    // An hour behind, and then some.
+    at(&mut ana, 20, "updateCustomerName", name("Ana's")).await;
+    at(&mut ana, 20, "updateCustomerPhone", name("2")).await;
+    assert_eq!(kept(&mut db).await, texts(["Ana's", "2", "s1", "there"]));
+    // From then on it is a device's, and later is later.
+    at(&mut ben, 10, "updateCustomerName", name("Ben's")).await;
+    assert_eq!(kept(&mut db).await, texts(["Ana's", "2", "s1", "there"]));
+    db.execute("update customers set name = 'By hand' where id = 'c1'").await;
+    at(&mut ben, 30, "updateCustomerName", name("Late")).await;
+    assert_eq!(kept(&mut db).await, texts(["By hand", "2", "s1", "there"]));
+    // As a database of before has it.
+    let meta = r#"{"*": "2999-01-01T00:00:00.000Z-0000-00000000000000000000000000000000"}"#;
+    db.execute(&format!("update customers set _meta = '{meta}'")).await;
+    at(&mut ben, 31, "updateCustomerPhone", name("3")).await;
+    assert_eq!(kept(&mut db).await[1].as_deref(), Some("3"));
+    ana.pull().await;
+    assert_converged(&app, &ana, "ana").await;
+}
+
+async fn inv20_a_node_of_sixteen_digits_merges_as_any_other(app: App) {
+    let mut db = two_shops(&app).await;
+    let mut ana = app.device("a", "ana", "s1");
+    let short = |minutes: u32| stamp(minutes).replace("-0000000000000000", "-");
+    assert_eq!(short(0).len(), 46);
+    stamped(&mut ana, &short(0), "addCustomer", json!({"clientId": "c1", "name": "Old", "phone": "0"})).await;
+    stamped(&mut ana, &short(20), "updateCustomerName", name("Newer")).await;
+    stamped(&mut ana, &short(10), "updateCustomerName", name("Late")).await;
+    assert_eq!(kept(&mut db).await[0].as_deref(), Some("Newer"));
+}
+
+async fn a_device_hears_that_its_write_lost(app: App) {
+    two_shops(&app).await;
+    let (mut ana, ben) = (app.device("a", "ana", "s1"), app.device("b", "ben", "s1"));
+    at(&mut ana, 0, "addCustomer", json!({"clientId": "c1", "name": "Old", "phone": "0"})).await;
+    at(&mut ana, 20, "updateCustomerName", name("Ana's")).await;
+    let late = |number: u32, call: &str| {
+        json!({"name": call, "args": name("Ben's"), "clientMutationId": format!("b{number}"), "clientID": "b",
+            "mutationID": number, "hlc": stamp(10)})
+    };
+    let lost = json!([{"table": "customers", "id": "c1", "column": "name"}]);
+    // Alone, in a batch, and asked again.
+    let alone = [late(1, "updateCustomerName")];
+    let batch = [late(2, "updateCustomerPhone"), late(3, "updateCustomerName")];
+    for status in ["applied", "duplicate"] {
+        let results = in_wire_two(&app, &ben, &alone).await;
+        assert_eq!((&results[0]["status"], &results[0]["lost"]), (&json!(status), &lost));
+        let results = in_wire_two(&app, &ben, &batch).await;
+        assert_eq!((&results[0]["status"], results[0].get("lost")), (&json!(status), None));
+        assert_eq!((&results[1]["status"], &results[1]["lost"]), (&json!(status), &lost));
+    }
+}
+
+/// The results of a push in wire 2.
+async fn in_wire_two(app: &App, device: &Device, mutations: &[Value]) -> Vec<Value> {
+    let request =
+        app.request(reqwest::Method::POST, "/sync/push").bearer_auth(&device.token).header("x-nizhal-wire", "2");
+    let body = json!({"mutations": mutations}).to_string();
+    let reply = Reply::of(request.header("content-type", "application/json").body(body)).await.expect(200);
+    reply.json()["results"].as_array().expect("results").clone()
 }

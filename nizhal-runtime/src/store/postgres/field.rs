@@ -32,11 +32,11 @@ pub(super) fn function_body(schema: &str, table: &TableDesc) -> String {
             let (text, quoted) = (literal(column), quote(column));
             format!(
                 "    if new.{quoted} is distinct from old.{quoted} then
-      late := coalesce(stamps ->> {text}, stamps ->> '{BASE}', '') collate \"C\";
+      late := coalesce(stamps ->> {text}, base, '') collate \"C\";
       if mine < late then
         new.{quoted} := old.{quoted};
         {}
-      else
+      elsif mine is not null or late <> '' then
         stamps := stamps || jsonb_build_object({text}, coalesce(mine, greatest(late, nobody)));
       end if;
     end if;
@@ -51,10 +51,11 @@ declare
   mine text collate \"C\" := nullif(current_setting('nizhal.hlc', true), '');
   nobody text collate \"C\" := {NOW} || '{NOBODY}';
   late text collate \"C\";
+  base text;
   stamps jsonb;
 begin
   if tg_op = 'INSERT' then
-    stamps := jsonb_build_object('{BASE}', coalesce(mine, nobody));
+    stamps := case when mine is null then '{{}}' else jsonb_build_object('{BASE}', mine) end;
     if mine is not null then
       select d.stamp into late from {schema}._nizhal_deletes d where d.tbl = {name} and d.id = {new_key};
       if late > mine then
@@ -65,6 +66,11 @@ begin
     end if;
   else
     stamps := old.{meta};
+    base := stamps ->> '{BASE}';
+    -- As databases of before have it: no device's.
+    if base like '%{NOBODY}' then
+      base := null;
+    end if;
 {columns}  end if;
   new.{meta} := stamps;
   new.{version} := {schema}._nizhal_version();

@@ -19,10 +19,11 @@ fn nobody() -> String {
     format!("strftime('%Y-%m-%dT%H:%M:%fZ', 'now') || '{NOBODY}'")
 }
 
-/// A column's stamp before the write.
+/// A column's stamp before the write; empty when no device has stamped it yet. (Databases of before have a stamp of nobody's there.)
 fn stamp(column: &str) -> String {
     let own = format!("$.\"{}\"", column.replace('"', "\"\""));
-    format!("coalesce(old.{META} ->> {}, old.{META} ->> '$.\"{BASE}\"', '')", literal(&own))
+    let base = format!("old.{META} ->> '$.\"{BASE}\"'");
+    format!("coalesce(old.{META} ->> {}, case when {base} not like '%{NOBODY}' then {base} end, '')", literal(&own))
 }
 
 fn changed(column: &str) -> String {
@@ -52,9 +53,8 @@ pub(super) fn inserted(table: &TableDesc) -> String {
     );
     let conflict = noted(table, "new", DELETED_AT, &late, &format!("{late} is not null"));
     let sets = format!(
-        "{meta} = json_patch(json_object('{BASE}', coalesce({MINE}, {})), json_object('{DELETED_AT}', {late})), \
+        "{meta} = json_patch('{{}}', json_object('{BASE}', {MINE}, '{DELETED_AT}', {late})), \
          {deleted} = coalesce(substr({late}, 1, 23) || '+00:00', new.{deleted})",
-        nobody(),
         meta = quote(META),
         deleted = quote(DELETED_AT),
     );
@@ -71,7 +71,8 @@ pub(super) fn updated(table: &TableDesc) -> String {
         .map(|column| {
             let was = stamp(column);
             format!(
-                "{}, case when {} and not {} then coalesce({MINE}, max({was}, {})) else old.{META} ->> {} end",
+                "{}, case when {} and not {} then coalesce({MINE}, case when {was} <> '' then max({was}, {}) end) \
+                 else old.{META} ->> {} end",
                 literal(column),
                 changed(column),
                 loses(column),
