@@ -67,6 +67,20 @@ pub struct MutationResult {
     /// Where the client's sequence stands.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub last_mutation_id: Option<i64>,
+    /// The columns that it did not get, though it applied: a later write is there.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub lost: Vec<LostColumn>,
+}
+
+/// A column that kept the value of a later write.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostColumn {
+    /// The table.
+    pub table: String,
+    /// The row's key as text.
+    pub id: String,
+    /// The column.
+    pub column: String,
 }
 
 /// The body of `POST /sync/pull`.

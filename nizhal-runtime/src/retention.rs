@@ -1,13 +1,16 @@
-//! The task that forgets old tombstones and audit entries, so that history does not cost for ever.
+//! The task that forgets old tombstones, answers, dead jobs and audit entries, so that history does not cost for ever.
 
-use crate::{engine::Engine, store::StoreError};
+use crate::{
+    engine::Engine,
+    store::{Forgotten, StoreError},
+};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 /// How often it looks; what it forgets is days old.
 const EVERY: Duration = Duration::from_secs(60 * 60);
 
-/// Forgets tombstones and audit entries older than these days, at once and then every hour, until told to stop.
+/// Forgets tombstones, acknowledged answers, dead jobs and audit entries older than these days, at once and then every hour, until told to stop.
 pub(crate) async fn collect(
     engine: Arc<Engine>,
     tombstone_days: Option<u32>,
@@ -23,6 +26,19 @@ pub(crate) async fn collect(
                         tracing::info!(count, days, "old tombstones are forgotten; cursors older than they start again")
                     }
                     Err(error) => not_now(&error, "tombstones"),
+                }
+                match engine.store.forget_answers(days).await {
+                    Ok(Forgotten { answers: 0, clients: 0, jobs: 0 }) => {}
+                    Ok(Forgotten { answers, clients, jobs }) => {
+                        tracing::info!(
+                            answers,
+                            clients,
+                            jobs,
+                            days,
+                            "old answers of mutations, silent clients and dead jobs are forgotten"
+                        );
+                    }
+                    Err(error) => not_now(&error, "answers"),
                 }
             }
             if let Some(days) = audit_days {

@@ -203,6 +203,14 @@ fn push_response() -> Value {
             "clientId": text,
             "serverId": text,
             "lastMutationId": {"type": "integer"},
+            "lost": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["table", "id", "column"],
+                    "properties": {"table": text, "id": text, "column": text},
+                },
+            },
         },
     });
     let two = json!({

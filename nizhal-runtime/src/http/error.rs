@@ -41,6 +41,8 @@ pub(crate) enum HttpError {
     BadRequest(String),
     #[error("the body is larger than {limit} bytes")]
     TooLarge { limit: usize },
+    #[error("the body came too slowly; send it again")]
+    BodyTooSlow,
     #[error("too many requests; wait before the next")]
     RateLimited { retry_after_s: u64 },
     #[error("the actor has as many open sockets as it may (NIZHAL_MAX_SOCKETS_PER_ACTOR); close one, or wait")]
@@ -113,6 +115,7 @@ impl HttpError {
             Self::BadJson => answer(StatusCode::BAD_REQUEST, "bad_json", shown),
             Self::BadRequest(_) => answer(StatusCode::BAD_REQUEST, "bad_request", shown),
             Self::TooLarge { .. } => answer(StatusCode::PAYLOAD_TOO_LARGE, "too_large", shown),
+            Self::BodyTooSlow => answer(StatusCode::REQUEST_TIMEOUT, "body_too_slow", shown),
             Self::RateLimited { .. } => answer(StatusCode::TOO_MANY_REQUESTS, "rate_limited", shown),
             Self::TooManySockets { .. } => answer(StatusCode::TOO_MANY_REQUESTS, "too_many_sockets", shown),
             Self::UpgradeRequired { .. } => answer(StatusCode::UPGRADE_REQUIRED, "upgrade_required", shown),
@@ -154,6 +157,10 @@ impl HttpError {
             Self::UpgradeRequired { contract_version, min_client_version } => {
                 body.insert("contractVersion".to_owned(), contract_version.into());
                 body.insert("minClientVersion".to_owned(), min_client_version.into());
+            }
+            // What is left of the body may never come.
+            Self::BodyTooSlow => {
+                response.force_close();
             }
             Self::Push { outcome, .. } => body.extend(outcome),
             _ => {}
@@ -207,6 +214,7 @@ fn push(failure: &PushFailure) -> Answer {
         PushFailure::Cancelled(_) => answer(StatusCode::UNPROCESSABLE_ENTITY, "cancelled", shown),
         PushFailure::Rejected(_) => answer(StatusCode::UNPROCESSABLE_ENTITY, "rejected", shown),
         PushFailure::InvalidArgs(_) => answer(StatusCode::UNPROCESSABLE_ENTITY, "invalid_args", shown),
+        PushFailure::Expired => answer(StatusCode::UNPROCESSABLE_ENTITY, "expired", shown),
         PushFailure::MutatorPanicked => answer(StatusCode::UNPROCESSABLE_ENTITY, "mutator_panicked", shown),
         PushFailure::Store(error) => store(error),
         PushFailure::Schema { told: Some(told), .. } => {

@@ -94,6 +94,7 @@ fn result(answer: Answer) -> MutationResult {
         client_id: ids.client_ref,
         server_id: ids.server_id,
         last_mutation_id: answer.sequence.and(answer.last),
+        lost: ids.lost,
     }
 }
 
@@ -161,7 +162,7 @@ mod tests {
 
     #[test]
     fn wire_two_answers_each() {
-        let ids = Ids { client_ref: Some("c".to_owned()), server_id: Some("s".to_owned()) };
+        let ids = Ids { client_ref: Some("c".to_owned()), server_id: Some("s".to_owned()), ..Ids::default() };
         let refused = |failure| Verdict::Refused(failure);
         let (body, failure) = told(
             Wire::Two,

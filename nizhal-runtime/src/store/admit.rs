@@ -16,6 +16,12 @@ pub struct Sequence {
     pub last: i64,
     /// The version that the last mutation with an effect drew.
     pub last_version: i64,
+    /// The last mutation whose answer was forgotten; 0 when none was.
+    pub expired: i64,
+    /// When that one was answered, in milliseconds since the Unix epoch.
+    pub expired_at_ms: i64,
+    /// When a client that this one may have been was last heard, in milliseconds since the Unix epoch; 0 when none was forgotten.
+    pub forgotten_ms: i64,
 }
 
 /// What is known of mutations that want to run.
@@ -28,7 +34,7 @@ pub struct Standing {
 }
 
 /// The statement for a client that is known. By the primary keys of both tables.
-const SEQUENCED: &str = "select c.actor, c.last_mutation_id, c.last_version, {known} as known{stamp} \
+const SEQUENCED: &str = "select c.actor, c.last_mutation_id, c.last_version, c.expired, c.expired_at_ms, c.forgotten_ms, {known} as known{stamp} \
     from _nizhal_clients c where c.client_id = $1{lock}";
 const UNSEQUENCED: &str = "select {known} as known{stamp}";
 
@@ -60,12 +66,15 @@ impl WriteTx<'_> {
                     actor: row.try_get("", "actor")?,
                     last: row.try_get("", "last_mutation_id")?,
                     last_version: row.try_get("", "last_version")?,
+                    expired: row.try_get("", "expired")?,
+                    expired_at_ms: row.try_get("", "expired_at_ms")?,
+                    forgotten_ms: row.try_get("", "forgotten_ms")?,
                 };
                 return Ok(Standing { sequence: Some(sequence), known: row.try_get("", "known")? });
             }
-            // It waits for whoever makes the same client now, and then leaves theirs; nobody deletes clients.
-            let made =
-                "insert into _nizhal_clients (client_id, actor) values ($1, $2) on conflict (client_id) do nothing";
+            // It waits for whoever makes the same client now, and then leaves theirs.
+            let made = "insert into _nizhal_clients (client_id, actor, forgotten_ms) select $1, $2, forgotten_ms \
+                from _nizhal_control where id = 1 on conflict (client_id) do nothing";
             self.run(made, [client_id.into(), actor.into()]).await?;
         }
     }

@@ -25,7 +25,7 @@ pub(super) struct NewEntry<'a> {
 
 impl<'a> NewEntry<'a> {
     fn of(claim: &Claim<'a>, status: &'a str, touched: &'a [Touched]) -> Self {
-        let Claim { actor, client_mutation_id: id, sequence, name, args } = *claim;
+        let Claim { actor, client_mutation_id: id, sequence, name, args, .. } = *claim;
         Self { kind: "mutation", actor, id, sequence, name, status, touched, args }
     }
 

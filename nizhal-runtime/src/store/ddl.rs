@@ -128,6 +128,16 @@ pub(crate) fn engine_additions(dialect: Dialect) -> Vec<(&'static str, &'static 
         ("_nizhal_control", "rules", "rules text not null default ''"),
         // The contract that clients may have been built against.
         ("_nizhal_control", "contract", "contract text not null default ''"),
+        // The number up to which a client has its answers; the one up to which they were forgotten, and when the last of those
+        // was given, in milliseconds.
+        ("_nizhal_clients", "acknowledged", "acknowledged bigint not null default 0"),
+        ("_nizhal_clients", "expired", "expired bigint not null default 0"),
+        ("_nizhal_clients", "expired_at_ms", "expired_at_ms bigint not null default 0"),
+        // When the last client that was forgotten was last heard, in milliseconds; and that moment as it was when a client was made.
+        ("_nizhal_control", "forgotten_ms", "forgotten_ms bigint not null default 0"),
+        ("_nizhal_clients", "forgotten_ms", "forgotten_ms bigint not null default 0"),
+        // The columns that a mutation did not get, as JSON.
+        ("_nizhal_mutations", "lost", "lost text"),
     ];
     if dialect == Dialect::Sqlite {
         // The stamp of the mutation under way.

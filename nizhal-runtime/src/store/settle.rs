@@ -26,6 +26,13 @@ pub struct Settle<'a> {
     pub looked: &'a str,
 }
 
+impl Settle<'_> {
+    /// The number up to which their client has its answers.
+    fn acknowledged(&self) -> i64 {
+        self.answers.iter().map(|(claim, _)| claim.acknowledged).max().unwrap_or_default()
+    }
+}
+
 /// What the database says when they ended.
 #[derive(Debug, Default)]
 pub struct Settled {
@@ -62,6 +69,7 @@ impl WriteTx<'_> {
             last.into(),
             settle.before.into(),
             settle.looked.into(),
+            settle.acknowledged().into(),
         ];
         let text = match settle.answers {
             [(claim, record)] => {
@@ -110,7 +118,7 @@ impl WriteTx<'_> {
         let mut settled =
             Settled { version: written.version.unwrap_or(settle.before), filed: true, ..Settled::default() };
         let sql = "insert into _nizhal_mutations (actor, client_id, version, client_mutation_id, mutation_id, name, status, \
-            reason, result, client_ref, server_id) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+            reason, result, client_ref, server_id, lost) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
             on conflict (actor, client_mutation_id) do nothing";
         let client_id = settle.sequence.map(|(client_id, _)| client_id.to_owned());
         for (claim, record) in settle.answers {
@@ -119,6 +127,8 @@ impl WriteTx<'_> {
         }
         if let Some((client_id, last)) = settle.sequence {
             self.advance(client_id, last, settled.version).await?;
+            let sql = "update _nizhal_clients set acknowledged = max(acknowledged, $2) where client_id = $1";
+            self.run(sql, [client_id.into(), settle.acknowledged().into()]).await?;
         }
         if !written.touched.is_empty() || !settle.looked.is_empty() {
             let frame = self.frame(&self.store().scope_args(settle.principal)).await?;
@@ -139,7 +149,7 @@ impl WriteTx<'_> {
 }
 
 /// In the order of the columns of [`SettleSql`].
-fn answer(claim: &Claim<'_>, record: &Record) -> [Value; 8] {
+fn answer(claim: &Claim<'_>, record: &Record) -> [Value; 9] {
     [
         claim.client_mutation_id.into(),
         claim.sequence.map(|(_, number)| number).into(),
@@ -149,6 +159,7 @@ fn answer(claim: &Claim<'_>, record: &Record) -> [Value; 8] {
         record.result.clone().into(),
         record.client_ref.clone().into(),
         record.server_id.clone().into(),
+        record.lost.clone().into(),
     ]
 }
 
@@ -162,6 +173,7 @@ fn as_json(claim: &Claim<'_>, record: &Record) -> serde_json::Value {
         "result": record.result,
         "client_ref": record.client_ref,
         "server_id": record.server_id,
+        "lost": record.lost,
     })
 }
 

@@ -29,6 +29,16 @@ pub struct Stored {
     pub server_id: Option<String>,
     /// The version that its writes drew.
     pub version: i64,
+    /// The columns that it did not get, as JSON.
+    pub lost: Option<String>,
+}
+
+impl Stored {
+    /// The answer to a mutation whose own was forgotten.
+    pub fn expired() -> Self {
+        let (reason, client_ref, server_id, lost) = Default::default();
+        Self { status: "expired".to_owned(), reason, client_ref, server_id, version: 0, lost }
+    }
 }
 
 /// What names a mutation.
@@ -44,6 +54,10 @@ pub struct Claim<'a> {
     pub name: &'a str,
     /// Its arguments as sent.
     pub args: &'a str,
+    /// The number up to which its client has its answers: the one before the first of the request.
+    pub acknowledged: i64,
+    /// When its device made it, by the device's clock, in milliseconds since the Unix epoch.
+    pub made_ms: Option<i64>,
 }
 
 /// The final answer to a mutation.
@@ -59,6 +73,8 @@ pub struct Record {
     pub client_ref: Option<String>,
     /// The id that the server gave.
     pub server_id: Option<String>,
+    /// The columns that it did not get, as JSON.
+    pub lost: Option<String>,
 }
 
 /// What a transaction wrote.
@@ -157,7 +173,7 @@ impl<'a> WriteTx<'a> {
     /// # Errors
     /// When the database fails.
     pub async fn stored(&self, actor: &str, client_mutation_id: &str) -> Result<Option<Stored>, StoreError> {
-        let sql = "select status, reason, client_ref, server_id, version from _nizhal_mutations \
+        let sql = "select status, reason, client_ref, server_id, version, lost from _nizhal_mutations \
             where actor = $1 and client_mutation_id = $2";
         let Some(row) = self.one(sql, [actor.into(), client_mutation_id.into()]).await? else { return Ok(None) };
         Ok(Some(Stored {
@@ -166,7 +182,17 @@ impl<'a> WriteTx<'a> {
             client_ref: row.try_get("", "client_ref")?,
             server_id: row.try_get("", "server_id")?,
             version: row.try_get("", "version")?,
+            lost: row.try_get("", "lost")?,
         }))
+    }
+
+    /// Adds to a stored answer the columns that the mutation did not get, as JSON; by the table's primary key.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn record_lost(&self, actor: &str, client_mutation_id: &str, lost: &str) -> Result<(), StoreError> {
+        let sql = "update _nizhal_mutations set lost = $3 where actor = $1 and client_mutation_id = $2";
+        self.run(sql, [actor.into(), client_mutation_id.into(), lost.into()]).await.map(drop)
     }
 
     /// One of these mutations of the actor's that was refused for good, by the table's primary key.

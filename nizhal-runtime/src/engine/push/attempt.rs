@@ -1,16 +1,17 @@
 //! One mutation: in one transaction of its own, applied exactly once, answered the same for ever.
 
 use super::{
+    acknowledged::Acknowledged,
     reply::{Ids, PushFailure, numbered},
     run::{Ran, Run},
 };
 use crate::{
     engine::Engine,
-    store::{Claim, Conflict, Fault, Record, Settle, Settled, StoreError, Stored, Touched, Written, fault},
+    store::{Claim, Conflict, Fault, Record, Sequence, Settle, Settled, StoreError, Stored, Touched, Written, fault},
 };
 use nizhal_core::{
     Hlc, NewJob, Principal,
-    wire::{Mutation, Wire},
+    wire::{LostColumn, Mutation, Wire},
 };
 use sea_orm::DatabaseTransaction;
 
@@ -69,9 +70,10 @@ impl Engine {
         principal: &Principal,
         wire: Wire,
         mutation: &Mutation,
+        known: &Acknowledged,
     ) -> Result<Outcome, PushFailure> {
         let (hlc, stamp) = self.stamp(mutation);
-        let claim = claim_of(principal, mutation);
+        let claim = claim_of(principal, mutation, known);
         let mut tries = Tries::default();
         loop {
             tries.count += 1;
@@ -158,6 +160,7 @@ impl Engine {
         let Run { principal, entry, mutation, .. } = run;
         let before = match self.admit(&tx, claim, stamp).await? {
             Admission::Run { last_version } => last_version,
+            Admission::Expired { .. } => return gone(tx, Err(PushFailure::Expired)).await,
             Admission::Seen { stored, last } => return self.kept(tx, Outcome::Seen { stored, last }).await,
             Admission::Barred(failure) => return gone(tx, Ok(Outcome::Barred(failure))).await,
         };
@@ -171,7 +174,7 @@ impl Engine {
             Ok(record) => record,
             Err(refusal) => return gone(tx, Err(refusal)).await,
         };
-        let ids = ids_of(&record);
+        let mut ids = ids_of(&record);
         let answers = [(*claim, record)];
         let settled = self.settle(&tx, principal, before, &answers).await?;
         if !self.may_write(principal, entry, &settled.written.touched, &settled)? {
@@ -179,6 +182,11 @@ impl Engine {
         }
         let Written { touched, conflicts, .. } = settled.written;
         let write = self.store.on(&tx);
+        if let Some(lost) = self.lost(entry, &conflicts) {
+            // The device hears of it again when it asks again.
+            write.record_lost(claim.actor, claim.client_mutation_id, &lost).await?;
+            ids.lost = lost_of(&lost);
+        }
         write.log(&[(claim, answers[0].1.status, &touched)]).await?;
         self.enqueue(&tx, &jobs).await?;
         write.end_push().await?;
@@ -200,14 +208,17 @@ impl Engine {
         let write = self.store.on(tx);
         let client_id = claim.sequence.map(|(client_id, _)| client_id);
         let standing = write.admit(claim.actor, client_id, &[claim.client_mutation_id], stamp).await?;
-        let mut last_version = 0;
+        let (mut last_version, mut forgotten_ms) = (0, 0);
         if let (Some((_, id)), Some(sequence)) = (claim.sequence, standing.sequence) {
             if sequence.actor != claim.actor {
                 return Ok(Admission::Barred(PushFailure::ClientIdTaken));
             }
-            last_version = sequence.last_version;
+            (last_version, forgotten_ms) = (sequence.last_version, sequence.forgotten_ms);
             if id <= sequence.last {
-                let stored = write.stored(claim.actor, claim.client_mutation_id).await?;
+                let mut stored = write.stored(claim.actor, claim.client_mutation_id).await?;
+                if stored.is_none() && self.is_forgotten(claim, id, &sequence) {
+                    stored = Some(Stored::expired());
+                }
                 return Ok(Admission::Seen { stored, last: Some(sequence.last) });
             }
             if id > sequence.last + 1 {
@@ -215,6 +226,10 @@ impl Engine {
             }
         }
         if !standing.known {
+            // A client that is not known may be one that was forgotten, and this what it sent then.
+            if forgotten_ms > 0 && claim.made_ms.is_some_and(|made| !self.is_since(made, forgotten_ms)) {
+                return Ok(Admission::Expired { last_version });
+            }
             return Ok(Admission::Run { last_version });
         }
         // The same mutation under a new number: the number is used up, the answer is that of then. It is acknowledged when what
@@ -225,6 +240,18 @@ impl Engine {
             write.advance(client_id, id, last_version.max(version)).await?;
         }
         Ok(Admission::Seen { stored, last: claim.sequence.map(|(_, id)| id) })
+    }
+
+    /// Whether a mutation under a used number is one whose answer was forgotten, and no new one of a client that begins its
+    /// numbers again: by when its device made it, nearer to the last forgotten answer or to now.
+    fn is_forgotten(&self, claim: &Claim<'_>, number: i64, sequence: &Sequence) -> bool {
+        number <= sequence.expired && !claim.made_ms.is_some_and(|made| self.is_since(made, sequence.expired_at_ms))
+    }
+
+    /// Whether what a device made at this moment, by its own clock, is nearer to now than to that other one.
+    pub(super) fn is_since(&self, made_ms: i64, other_ms: i64) -> bool {
+        let now_ms = self.environment.now().timestamp_millis();
+        now_ms.saturating_sub(made_ms) < made_ms.saturating_sub(other_ms)
     }
 
     /// Files the answer, for now: what it wrote is yet to be judged.
@@ -272,7 +299,7 @@ impl Engine {
         refusal: PushFailure,
     ) -> Result<Attempted, Undone> {
         match self.admit(&tx, claim, None).await? {
-            Admission::Run { last_version } => {
+            Admission::Run { last_version } | Admission::Expired { last_version } => {
                 let answers = [(*claim, refused(&refusal))];
                 self.settle(&tx, principal, last_version, &answers).await?;
                 self.store.on(&tx).log(&[(claim, answers[0].1.status, &[])]).await?;
@@ -316,19 +343,27 @@ async fn gone(tx: DatabaseTransaction, ended: Result<Outcome, PushFailure>) -> R
 }
 
 /// What names the mutation.
-pub(super) fn claim_of<'a>(principal: &'a Principal, mutation: &'a Mutation) -> Claim<'a> {
+pub(super) fn claim_of<'a>(principal: &'a Principal, mutation: &'a Mutation, known: &Acknowledged) -> Claim<'a> {
     Claim {
         actor: principal.key(),
         client_mutation_id: &mutation.client_mutation_id,
         sequence: mutation.client_id.as_deref().zip(numbered(mutation)),
         name: &mutation.name,
         args: mutation.args.get(),
+        acknowledged: known.by(mutation),
+        made_ms: mutation.hlc.map(|hlc| hlc.millis),
     }
 }
 
 /// The pair that a client reconciles by.
 pub(super) fn ids_of(record: &Record) -> Ids {
-    Ids { client_ref: record.client_ref.clone(), server_id: record.server_id.clone() }
+    let lost = record.lost.as_deref().map(lost_of).unwrap_or_default();
+    Ids { client_ref: record.client_ref.clone(), server_id: record.server_id.clone(), lost }
+}
+
+/// The columns that a stored answer names as lost.
+pub(super) fn lost_of(stored: &str) -> Vec<LostColumn> {
+    serde_json::from_str(stored).unwrap_or_default()
 }
 
 /// A refusal as it is stored.
@@ -339,6 +374,7 @@ pub(super) fn refused(refusal: &PushFailure) -> Record {
         PushFailure::Cancelled(on) => ("cancelled", Some(on.clone())),
         PushFailure::UnknownMutator(name) => ("unknown_mutator", Some(name.clone())),
         PushFailure::MutatorPanicked => ("mutator_panicked", None),
+        PushFailure::Expired => ("expired", None),
         _ => ("forbidden", None),
     };
     Record { status, reason, ..Record::default() }
@@ -346,7 +382,16 @@ pub(super) fn refused(refusal: &PushFailure) -> Record {
 
 /// Whether a mutation is to run.
 enum Admission {
-    Run { last_version: i64 },
-    Seen { stored: Option<Stored>, last: Option<i64> },
+    Run {
+        last_version: i64,
+    },
+    /// It does not, for it may have run before its client was forgotten.
+    Expired {
+        last_version: i64,
+    },
+    Seen {
+        stored: Option<Stored>,
+        last: Option<i64>,
+    },
     Barred(PushFailure),
 }

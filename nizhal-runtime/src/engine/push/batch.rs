@@ -7,6 +7,7 @@
 //! the mutations are taken one at a time. Nothing is answered or pinged before the commit, so a crash leaves all or none.
 
 use super::{
+    acknowledged::Acknowledged,
     attempt::{claim_of, ids_of, refused},
     reply::{PushFailure, Verdict, numbered},
     run::{Ran, Run},
@@ -38,6 +39,15 @@ struct Apart {
     looks: bool,
     /// Each has a savepoint, so that it can be refused alone.
     savepoints: bool,
+}
+
+/// The mutations that are tried together, and whose they are.
+#[derive(Clone, Copy, Debug)]
+struct Sent<'a> {
+    principal: &'a Principal,
+    wire: Wire,
+    mutations: &'a [Mutation],
+    known: &'a Acknowledged,
 }
 
 /// Why nothing was done together.
@@ -100,44 +110,45 @@ impl Engine {
 
     /// Tries them in one transaction: the verdicts of those that were done, from the first on. None when they are to be taken one
     /// at a time; fewer than all when one ended the batch or it took long.
-    pub(super) async fn together(&self, principal: &Principal, wire: Wire, mutations: &[Mutation]) -> Vec<Verdict> {
+    pub(super) async fn together(
+        &self,
+        principal: &Principal,
+        wire: Wire,
+        mutations: &[Mutation],
+        known: &Acknowledged,
+    ) -> Vec<Verdict> {
         let privileged = |mutation: &Mutation| {
             self.schema.mutator(&mutation.name).is_none_or(|entry| !entry.desc.privileged.is_empty())
         };
         let stamps = self.merges_columns && mutations.iter().any(|mutation| mutation.hlc.is_some());
         let looks = self.store.is_audited() || stamps || mutations.iter().any(privileged);
-        let mut done = self.attempt_all(principal, wire, mutations, Apart { stamps, looks, savepoints: false }).await;
+        let sent = Sent { principal, wire, mutations, known };
+        let mut done = self.attempt_all(sent, Apart { stamps, looks, savepoints: false }).await;
         if let Err(Undone::NeedsSavepoints) = done {
-            done = self.attempt_all(principal, wire, mutations, Apart { stamps, looks: true, savepoints: true }).await;
+            done = self.attempt_all(sent, Apart { stamps, looks: true, savepoints: true }).await;
         }
         done.unwrap_or_default()
     }
 
-    async fn attempt_all(
-        &self,
-        principal: &Principal,
-        wire: Wire,
-        mutations: &[Mutation],
-        apart: Apart,
-    ) -> Result<Vec<Verdict>, Undone> {
+    async fn attempt_all(&self, sent: Sent<'_>, apart: Apart) -> Result<Vec<Verdict>, Undone> {
         let (tx, turn) = self.store.begin_push().await?;
-        let Together { tx, ended, jobs, written } =
-            match self.attempt_all_on(tx, principal, wire, mutations, apart).await {
-                Ok(together) => together,
-                Err(undone) => {
-                    turn.abandon().await;
-                    return Err(undone);
-                }
-            };
+        let Together { tx, ended, jobs, written } = match self.attempt_all_on(tx, sent, apart).await {
+            Ok(together) => together,
+            Err(undone) => {
+                turn.abandon().await;
+                return Err(undone);
+            }
+        };
         turn.commit(tx).await?;
         self.jobs_came(&jobs);
         let mut written = written;
         let mut verdicts = Vec::with_capacity(ended.len());
-        for Ended { result, written: own, .. } in ended {
+        for Ended { entry, result, written: own, .. } in ended {
             self.store.audit_written();
+            let lost = self.lost(entry, &own.conflicts);
             written.add(own);
             verdicts.push(match result {
-                Ok(record) => Verdict::Applied(ids_of(&record)),
+                Ok(record) => Verdict::Applied(ids_of(&Record { lost, ..record })),
                 Err(refusal) => Verdict::Refused(refusal),
             });
         }
@@ -149,11 +160,10 @@ impl Engine {
     async fn attempt_all_on<'a>(
         &'a self,
         mut tx: DatabaseTransaction,
-        principal: &'a Principal,
-        wire: Wire,
-        mutations: &'a [Mutation],
+        sent: Sent<'a>,
         apart: Apart,
     ) -> Result<Together<'a>, Undone> {
+        let Sent { principal, wire, mutations, known } = sent;
         let begun = self.environment.now();
         let before = self.admit_all(&tx, principal, mutations).await?;
         let mut ended: Vec<Ended<'_>> = Vec::with_capacity(mutations.len());
@@ -163,7 +173,7 @@ impl Engine {
                 break;
             }
             let entry = self.schema.mutator(&mutation.name).ok_or(Undone::Singly)?;
-            let claim = claim_of(principal, mutation);
+            let claim = claim_of(principal, mutation, known);
             let (result, written) = match self.cancelled(&tx, principal, wire, mutation, &ended).await? {
                 Some(on) => (Err(PushFailure::Cancelled(on)), Written::default()),
                 None => {
@@ -193,9 +203,17 @@ impl Engine {
         let first = mutations.first().and_then(|mutation| mutation.client_id.as_deref().zip(numbered(mutation)));
         let client_id = first.map(|(client_id, _)| client_id);
         let standing = self.store.on(tx).admit(principal.key(), client_id, &ids, None).await?;
+        let made_ms: Vec<Option<i64>> = mutations.iter().map(|mutation| mutation.hlc.map(|hlc| hlc.millis)).collect();
         match (first, standing.sequence) {
             _ if standing.known => Err(Undone::Singly),
             (None, _) => Ok(0),
+            // What may be of a client that was forgotten is judged one by one.
+            (_, Some(sequence))
+                if sequence.forgotten_ms > 0
+                    && made_ms.iter().flatten().any(|made| !self.is_since(*made, sequence.forgotten_ms)) =>
+            {
+                Err(Undone::Singly)
+            }
             (Some((_, number)), Some(sequence)) if sequence.actor == principal.key() && number == sequence.last + 1 => {
                 Ok(sequence.last_version)
             }
@@ -266,7 +284,7 @@ impl Engine {
         jobs: Vec<NewJob>,
     ) -> Result<Together<'a>, Undone> {
         let record = |ended: &Ended<'_>| match &ended.result {
-            Ok(record) => record.clone(),
+            Ok(record) => Record { lost: self.lost(ended.entry, &ended.written.conflicts), ..record.clone() },
             Err(refusal) => refused(refusal),
         };
         let answers: Vec<_> = ended.iter().map(|ended| (ended.claim, record(ended))).collect();

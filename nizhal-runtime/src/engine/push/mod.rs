@@ -1,5 +1,6 @@
 //! A push: its mutations in order (`order`), alone (`attempt`) or several in one transaction (`batch`), each `run` by its mutator.
 
+mod acknowledged;
 mod attempt;
 mod batch;
 mod judge;

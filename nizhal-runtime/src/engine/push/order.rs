@@ -1,7 +1,8 @@
 //! The mutations of a push in order, each answered by itself; the wire says what a refusal means for those after it.
 
 use super::{
-    attempt::Outcome,
+    acknowledged::Acknowledged,
+    attempt::{Outcome, lost_of},
     reply::{Ids, PushFailure, PushReply, Verdict, numbered},
 };
 use crate::{
@@ -19,13 +20,14 @@ impl Engine {
     pub async fn push(&self, principal: &Principal, wire: Wire, request: PushRequest) -> PushReply {
         let mut reply = PushReply::default();
         let mut waiting = Waiting::default();
+        let known = Acknowledged::of(&request.mutations);
         let mut rest = request.mutations.as_slice();
         // How many are to be taken one at a time, because together they could not be.
         let mut singly = 0_usize;
         while let Some(mutation) = rest.first() {
             let together = if singly == 0 && waiting.is_empty() { self.run_of(rest) } else { 1 };
             if together > 1 {
-                let answered = self.together(principal, wire, &rest[..together]).await;
+                let answered = self.together(principal, wire, &rest[..together], &known).await;
                 if answered.is_empty() {
                     singly = together;
                 }
@@ -42,7 +44,7 @@ impl Engine {
             rest = &rest[1..];
             let answered = match waiting.bars(wire, mutation) {
                 Some((failure, last)) => Ok((Verdict::Barred(failure), last)),
-                None => self.answer(principal, wire, mutation).await,
+                None => self.answer(principal, wire, mutation, &known).await,
             };
             let (verdict, last) = match answered {
                 Ok(answered) => answered,
@@ -67,9 +69,10 @@ impl Engine {
         principal: &Principal,
         wire: Wire,
         mutation: &Mutation,
+        known: &Acknowledged,
     ) -> Result<(Verdict, Option<i64>), PushFailure> {
         let id = numbered(mutation);
-        Ok(match self.apply(principal, wire, mutation).await? {
+        Ok(match self.apply(principal, wire, mutation, known).await? {
             Outcome::Applied { touched, ids } => {
                 self.ping(&touched);
                 self.store.audit_written();
@@ -151,7 +154,11 @@ fn verdict_of(stored: Stored) -> Verdict {
         "cancelled" => PushFailure::Cancelled(reason),
         "unknown_mutator" => PushFailure::UnknownMutator(reason),
         "mutator_panicked" => PushFailure::MutatorPanicked,
-        _ => return Verdict::Duplicate(Ids { client_ref: stored.client_ref, server_id: stored.server_id }),
+        "expired" => PushFailure::Expired,
+        _ => {
+            let lost = stored.lost.as_deref().map(lost_of).unwrap_or_default();
+            return Verdict::Duplicate(Ids { client_ref: stored.client_ref, server_id: stored.server_id, lost });
+        }
     })
 }
 

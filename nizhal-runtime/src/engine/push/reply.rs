@@ -1,7 +1,7 @@
 //! What a push says: an answer for each mutation, from which both wires read theirs.
 
 use crate::store::StoreError;
-use nizhal_core::wire::{Mutation, Wire};
+use nizhal_core::wire::{LostColumn, Mutation, Wire};
 
 /// What a push did.
 #[derive(Debug, Default)]
@@ -59,13 +59,15 @@ impl Verdict {
     }
 }
 
-/// The pair that a client reconciles by.
+/// What a client reconciles by: the pair of ids, and what its write did not get.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ids {
     /// The arg `clientId`.
     pub client_ref: Option<String>,
     /// The id that the server gave.
     pub server_id: Option<String>,
+    /// The columns that kept the value of a later write.
+    pub lost: Vec<LostColumn>,
 }
 
 /// Why a mutation did not apply.
@@ -104,6 +106,9 @@ pub enum PushFailure {
     /// 422 `invalid_args`.
     #[error("{0}")]
     InvalidArgs(String),
+    /// 422 `expired`: its answer was given and forgotten, so it does not run again.
+    #[error("it was answered long ago, and the answer is forgotten; it does not run again")]
+    Expired,
     /// 422 `mutator_panicked`: it would again; the log has what it said.
     #[error("the mutator panicked; what it said is in the server's log")]
     MutatorPanicked,
@@ -138,6 +143,7 @@ impl PushFailure {
             | Self::OutOfOrder { .. }
             | Self::Waits(_)
             | Self::NumberUsed(_)
+            | Self::Expired
             | Self::Store(_)
             | Self::Schema { .. }
             | Self::Internal(_) => false,

@@ -10,7 +10,8 @@ use crate::{
 use futures_util::FutureExt;
 use nizhal_core::{
     Applied, CtxParts, DateTimeUtc, Error, Hlc, MutationIds, MutatorEntry, NewJob, Principal, Random, ServerParts,
-    wire::Mutation,
+    TableDesc,
+    wire::{LostColumn, Mutation},
 };
 use sea_orm::DatabaseTransaction;
 use std::panic::AssertUnwindSafe;
@@ -100,6 +101,23 @@ impl Engine {
         Ok(checked.iter().all(|touched| own.hold(&touched.bucket)))
     }
 
+    /// The columns that a mutation did not get, for its device: none of tables that it may write beyond its actor's buckets, and
+    /// none that no device sees.
+    pub(super) fn lost(&self, entry: &MutatorEntry, conflicts: &[Conflict]) -> Option<String> {
+        let is_seen = |conflict: &&Conflict| {
+            let table = self.tables.iter().find(|table| table.name == conflict.table);
+            let is_private = |table: &TableDesc| table.column(&conflict.column).is_some_and(|column| column.private);
+            !entry.desc.privileged.contains(&conflict.table.as_str()) && table.is_some_and(|table| !is_private(table))
+        };
+        let lost = conflicts.iter().filter(is_seen).map(|Conflict { table, id, column, .. }| LostColumn {
+            table: table.clone(),
+            id: id.clone(),
+            column: column.clone(),
+        });
+        let lost: Vec<LostColumn> = lost.collect();
+        if lost.is_empty() { None } else { serde_json::to_string(&lost).ok() }
+    }
+
     /// Tells of the columns that a late write did not get.
     pub(super) fn conflicted(&self, conflicts: &[Conflict]) {
         for Conflict { table, id, column, kept, lost } in conflicts {
@@ -122,6 +140,7 @@ fn record_of(applied: &Applied, mutation: &Mutation) -> Record {
         result: serde_json::to_string(applied).ok(),
         client_ref: applied.server_id.is_some().then(reference).flatten(),
         server_id: applied.server_id.clone(),
+        lost: None,
     }
 }
 

@@ -14,7 +14,7 @@ pub(in crate::store) struct SettleSql {
 }
 
 /// The columns of an answer, each with its type.
-const COLUMNS: [(&str, &str); 8] = [
+const COLUMNS: [(&str, &str); 9] = [
     ("id", "text"),
     ("number", "int8"),
     ("name", "text"),
@@ -23,9 +23,10 @@ const COLUMNS: [(&str, &str); 8] = [
     ("result", "text"),
     ("client_ref", "text"),
     ("server_id", "text"),
+    ("lost", "text"),
 ];
-/// The parameters before those of the answers: actor, client, last number, version before, what was looked at.
-const FIRST: usize = 5;
+/// The parameters before those of the answers: actor, client, last number, version before, what was looked at, number acknowledged.
+const FIRST: usize = 6;
 
 /// Rows of the answer that are no memberships.
 pub(in crate::store) mod kind {
@@ -66,9 +67,10 @@ fn text(answers: &str, rules: &[Rule], before: usize) -> String {
         "with look as materialized (select fresh, $5::text || fresh as note, \
          coalesce(nullif(current_setting('nizhal.version', true), '')::int8, $4::int8) as version from (select {WRITTEN} as fresh) w), {args}\
          filed as (insert into _nizhal_mutations (actor, client_mutation_id, client_id, mutation_id, name, status, reason, result, \
-         client_ref, server_id, version) select $1, r.id, $2, r.number, r.name, r.status, r.reason, r.result, r.client_ref, \
-         r.server_id, look.version from look, {answers} on conflict (actor, client_mutation_id) do nothing returning 1), \
-         advanced as (update _nizhal_clients set last_mutation_id = $3, last_version = look.version, seen_at = now() from look \
+         client_ref, server_id, lost, version) select $1, r.id, $2, r.number, r.name, r.status, r.reason, r.result, r.client_ref, \
+         r.server_id, r.lost, look.version from look, {answers} on conflict (actor, client_mutation_id) do nothing returning 1), \
+         advanced as (update _nizhal_clients set last_mutation_id = $3, last_version = look.version, acknowledged = greatest(acknowledged, $6), \
+         seen_at = now() from look \
          where client_id = $2)\n\
          select {} as rule, 0 as param, fresh as value, version as number from look union all \
          select {}, 0, rules, (select count(*) from filed) from _nizhal_control where id = 1{members}",

@@ -10,7 +10,7 @@ fn mutation(id: &str, client: Option<&str>, on: &[&str]) -> Mutation {
 
 fn stored(status: &str) -> Stored {
     let (client_ref, server_id) = (Some("c".to_owned()), Some("s".to_owned()));
-    Stored { status: status.to_owned(), reason: Some("why".to_owned()), client_ref, server_id, version: 0 }
+    Stored { status: status.to_owned(), reason: Some("why".to_owned()), client_ref, server_id, version: 0, lost: None }
 }
 
 #[test]
