@@ -100,14 +100,14 @@ impl Sim<'_> {
             }
             Action::OpenStream => {
                 let unauthorized = self.server.refused.contains(&device.token());
-                device.stream = !unauthorized;
+                (device.stream, device.silent) = (!unauthorized, false);
                 Some(if unauthorized { Event::StreamClosed { unauthorized } } else { Event::StreamOpened })
             }
             Action::CloseStream => {
                 device.stream = false;
                 None
             }
-            Action::Ping => device.stream.then_some(Event::Frame { repull: false }),
+            Action::Ping => (device.stream && !device.silent).then_some(Event::Frame { repull: false }),
             Action::Abort => {
                 device.give_up();
                 Some(Event::PullFailed(Failure::new(FailureKind::Aborted, "aborted", "given up")))
@@ -170,6 +170,10 @@ impl Sim<'_> {
                 Ok(Some(event))
             }
             Err(_) if device.store.is_cut() => Ok(None),
+            Err(error) if device.took_fault() => {
+                self.trace.count("database error on a device");
+                Ok(Some(Event::StoreFailed(error.failure())))
+            }
             Err(error) => {
                 let failure = error.failure();
                 if failure.kind != FailureKind::Malformed {
@@ -201,6 +205,7 @@ impl Sim<'_> {
             replaces,
         };
         self.trace.note(format_args!("  {at} {name} {args}"));
+        self.trace.calls.entry(name).or_default().tried += 1;
         let device = &mut self.devices[at];
         match device.store.mutate(draft).await {
             Ok(written) => {
@@ -212,7 +217,13 @@ impl Sim<'_> {
                 Ok(true)
             }
             Err(_) if device.store.is_cut() => self.power_went(at).await,
-            Err(MutateError::Rejected(_) | MutateError::InvalidArgs(_) | MutateError::Failed(_)) => {
+            Err(MutateError::Store(_)) if device.took_fault() => {
+                self.trace.say(format_args!("  {at} {name} finds the disk in trouble"));
+                self.trace.count("database error on a device");
+                Ok(false)
+            }
+            Err(error @ (MutateError::Rejected(_) | MutateError::InvalidArgs(_) | MutateError::Failed(_))) => {
+                self.trace.calls.entry(name).or_default().refusal = Some(format!("{error:?}"));
                 self.trace.say(format_args!("  {at} {name} says no"));
                 Ok(false)
             }
@@ -230,6 +241,10 @@ impl Sim<'_> {
             // Whether it was still done shows when all is over.
             self.let_go.insert(parked.id);
             return Ok(true);
+        }
+        if gone.is_err() && self.devices[at].took_fault() {
+            self.trace.count("database error on a device");
+            return Ok(false);
         }
         gone.map_err(failed)?;
         self.let_go.insert(parked.id);

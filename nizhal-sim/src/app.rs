@@ -41,6 +41,12 @@ pub trait App: Sync {
         None
     }
 
+    /// Mutators that a server never applies, by their wire names: a check fails when another is never applied, for then it shows
+    /// nothing.
+    fn never_applied(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
+
     /// Tables that nobody writes by SQL, beside the mutators: those of [`effect`](Self::effect).
     fn untouched(&self) -> Vec<&'static str> {
         Vec::new()

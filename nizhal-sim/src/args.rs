@@ -73,7 +73,7 @@ fn value(name: &str, schema: &Value, definitions: &Map<String, Value>, draw: &mu
         }
         "boolean" => json!(draw.one_in(2)),
         "integer" => json!(number(schema, draw)),
-        "number" if is_decimal(schema) => json!(decimal(draw)),
+        "number" if is_decimal(schema) => json!(decimal(schema, draw)),
         "number" => json!(number(schema, draw)),
         "string" => json!(text(name, schema, draw)),
         _ => Value::Null,
@@ -112,22 +112,52 @@ fn object(schema: &Value, definitions: &Map<String, Value>, draw: &mut Draw<'_>)
     Value::Object(made)
 }
 
+/// Whether a text of it is a number: a format says so, or that it may be a number too.
 fn is_decimal(schema: &Value) -> bool {
-    schema.get("format").and_then(Value::as_str) == Some("decimal")
+    let both = schema.get("type").and_then(Value::as_array).is_some_and(|kinds| kinds.contains(&json!("number")));
+    both || schema.get("format").and_then(Value::as_str) == Some("decimal")
 }
 
-fn decimal(draw: &mut Draw<'_>) -> String {
-    format!("{}.{:02}", 1 + draw.random.below(40), draw.random.below(100))
+fn decimal(schema: &Value, draw: &mut Draw<'_>) -> String {
+    let fraction = draw.random.below(100);
+    let whole = if schema.get("minimum").or(schema.get("exclusiveMinimum")).or(schema.get("maximum")).is_some() {
+        number(schema, draw)
+    } else {
+        1 + i64::try_from(draw.random.below(40)).unwrap_or(0)
+    };
+    if schema.get("maximum").or(schema.get("exclusiveMaximum")).is_some() {
+        return whole.to_string();
+    }
+    format!("{whole}.{fraction:02}")
 }
 
 fn number(schema: &Value, draw: &mut Draw<'_>) -> i64 {
-    let bound = |name: &str| schema.get(name).and_then(Value::as_f64);
-    #[expect(clippy::cast_possible_truncation, reason = "bounds of small numbers")]
-    let least = bound("minimum").or(bound("exclusiveMinimum").map(|least| least + 1.0)).map_or(0, |least| least as i64);
-    #[expect(clippy::cast_possible_truncation, reason = "bounds of small numbers")]
-    let most = bound("maximum").map_or(i64::MAX, |most| most as i64);
-    let room = most.saturating_sub(least.max(-9)).clamp(0, 9);
-    least.max(-9) + i64::try_from(draw.random.below(room.unsigned_abs() + 1)).unwrap_or(0)
+    #[expect(clippy::cast_possible_truncation, reason = "bounds beyond 64 bits are none")]
+    let bound = |name: &str| schema.get(name).and_then(Value::as_f64).map(|bound| bound as i64);
+    let least = bound("minimum").or(bound("exclusiveMinimum").map(|least| least.saturating_add(1))).unwrap_or(0);
+    let most = bound("maximum").or(bound("exclusiveMaximum").map(|most| most.saturating_sub(1)));
+    // Near zero where that is allowed.
+    let least = least.max(most.map_or(-9, |most| most.min(-9)));
+    let room = most.map_or(9, |most| most.saturating_sub(least).clamp(0, 9));
+    let step = bound("multipleOf").filter(|step| *step > 1).unwrap_or(1);
+    let drawn = least + i64::try_from(draw.random.below(room.unsigned_abs() + 1)).unwrap_or(0);
+    let fits = drawn - drawn.rem_euclid(step);
+    if fits < least { fits + step } else { fits }
+}
+
+/// A UUID that nobody has, made of a fresh id alone.
+fn fresh_uuid(fresh: &str) -> String {
+    let mut random = Random::of(fresh);
+    let bits = (u128::from(random.next_u64()) << 64) | u128::from(random.next_u64());
+    uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid().to_string()
+}
+
+/// The text in the length that the schema wants.
+fn fit(text: &str, schema: &Value) -> String {
+    let bound = |name: &str| schema.get(name).and_then(Value::as_u64).and_then(|bound| usize::try_from(bound).ok());
+    let least = bound("minLength").unwrap_or(0);
+    let length = text.chars().count().max(least).min(bound("maxLength").unwrap_or(usize::MAX));
+    text.chars().chain(std::iter::repeat('x')).take(length).collect()
 }
 
 fn text(name: &str, schema: &Value, draw: &mut Draw<'_>) -> String {
@@ -140,30 +170,108 @@ fn text(name: &str, schema: &Value, draw: &mut Draw<'_>) -> String {
     let time = chrono::DateTime::from_timestamp_millis(day).unwrap_or_default();
     match format {
         "date-time" => return time.to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
+        "partial-date-time" => return time.format("%Y-%m-%dT%H:%M:%S%.f").to_string(),
         "date" => return time.format("%Y-%m-%d").to_string(),
-        "time" => return time.format("%H:%M:%S").to_string(),
-        "decimal" => return decimal(draw),
+        // With and without a fraction.
+        "time" | "partial-time" if draw.one_in(2) => return time.format("%H:%M:%S%.6f").to_string(),
+        "time" | "partial-time" => return time.format("%H:%M:%S").to_string(),
+        "decimal" => return decimal(schema, draw),
         "int64" => return draw.random.below(10).to_string(),
+        _ if is_decimal(schema) => return decimal(schema, draw),
         _ => {}
     }
+    let is_uuid = format == "uuid";
+    let fresh = if is_uuid { fresh_uuid(&draw.fresh) } else { draw.fresh.clone() };
+    let usable = |id: &&String| !is_uuid || uuid::Uuid::parse_str(id).is_ok();
     let lower = name.to_lowercase();
     let own = matches!(lower.as_str(), "id" | "clientid");
     if own && !draw.one_in(10) {
-        return draw.fresh.clone();
+        return fit(&fresh, schema);
     }
-    if own || lower.ends_with("id") || lower.ends_with("ids") || format == "uuid" {
+    if own || lower.ends_with("id") || lower.ends_with("ids") || is_uuid {
         let plain = |name: &str| name.replace('_', "").to_lowercase();
         let of_column = draw.values.iter().find(|(column, values)| plain(column) == plain(name) && !values.is_empty());
-        if let Some((_, values)) = of_column.filter(|_| !own) {
-            return draw.pick(values).clone();
+        let values: Vec<&String> = of_column.into_iter().flat_map(|(_, values)| values).filter(usable).collect();
+        if !own && !values.is_empty() {
+            return (*draw.pick(&values)).clone();
         }
         let stem = lower.trim_end_matches('s').trim_end_matches("id").trim_end_matches('_').to_owned();
         let near = |table: &&&'static str| !stem.is_empty() && table.replace('_', "").contains(&stem.replace('_', ""));
         let named: Vec<&'static str> = draw.ids.keys().filter(near).copied().collect();
         let tables = if own || named.is_empty() { draw.ids.keys().copied().collect() } else { named };
-        let all: Vec<&String> = tables.iter().filter_map(|table| draw.ids.get(table)).flatten().collect();
-        if all.is_empty() { draw.fresh.clone() } else { (*draw.pick(&all)).clone() }
+        let all = tables.iter().filter_map(|table| draw.ids.get(table)).flatten();
+        let all: Vec<&String> = all.filter(usable).collect();
+        if all.is_empty() { fit(&fresh, schema) } else { (*draw.pick(&all)).clone() }
     } else {
-        format!("text {}", draw.random.below(6))
+        fit(&format!("text {}", draw.random.below(6)), schema)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Draws many values of a schema.
+    fn drawn(name: &str, schema: &Value, ids: &[&str]) -> Vec<Value> {
+        let ids = BTreeMap::from([("things", ids.iter().map(|id| (*id).to_owned()).collect())]);
+        let (values, mut random) = (BTreeMap::new(), Random::of("drawn"));
+        (0..100)
+            .map(|at| {
+                let fresh = format!("n{at}");
+                let mut draw =
+                    Draw { random: &mut random, ids: &ids, values: &values, fresh, now_ms: 1_764_000_000_123 };
+                value(name, schema, &Map::new(), &mut draw)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn values_fit_their_formats() {
+        type Fits = fn(&str) -> bool;
+        let texts: [(&str, Value, Fits); 8] = [
+            ("id", json!({"type": "string", "format": "uuid"}), |text| uuid::Uuid::parse_str(text).is_ok()),
+            ("thingId", json!({"type": "string", "format": "uuid"}), |text| uuid::Uuid::parse_str(text).is_ok()),
+            ("at", json!({"type": "string", "format": "partial-time"}), |text| {
+                text.parse::<chrono::NaiveTime>().is_ok()
+            }),
+            ("day", json!({"type": "string", "format": "date"}), |text| text.parse::<chrono::NaiveDate>().is_ok()),
+            ("when", json!({"type": "string", "format": "date-time"}), |text| {
+                chrono::DateTime::parse_from_rfc3339(text).is_ok()
+            }),
+            ("name", json!({"type": "string", "minLength": 12, "maxLength": 14}), |text| {
+                (12..=14).contains(&text.len())
+            }),
+            ("code", json!({"type": "string", "maxLength": 3}), |text| text.len() <= 3),
+            ("kind", json!({"enum": ["a", "b"]}), |text| ["a", "b"].contains(&text)),
+        ];
+        for (name, schema, fits) in texts {
+            for value in drawn(name, &schema, &["no uuid", "01234567-89ab-cdef-0123-456789abcdef"]) {
+                assert!(value.as_str().is_some_and(fits), "{schema}: {value}");
+            }
+        }
+        let positive = json!({"type": ["number", "string"], "exclusiveMinimum": 0, "pattern": "^[0-9]+(\\.[0-9]+)?$"});
+        let numbers: [(Value, std::ops::RangeInclusive<f64>); 5] = [
+            (positive, 0.001..=99.0),
+            (json!({"type": "integer", "minimum": 3, "maximum": 4}), 3.0..=4.0),
+            (json!({"type": "integer", "exclusiveMinimum": -3, "exclusiveMaximum": 0}), -2.0..=-1.0),
+            (json!({"type": "integer", "maximum": -1000}), -2000.0..=-1000.0),
+            (json!({"type": "integer", "minimum": 10, "maximum": 30, "multipleOf": 10}), 10.0..=30.0),
+        ];
+        for (schema, fits) in numbers {
+            for value in drawn("amount", &schema, &[]) {
+                let number = value.as_f64().or_else(|| value.as_str()?.parse().ok());
+                assert!(number.is_some_and(|number| fits.contains(&number)), "{schema}: {value}");
+            }
+        }
+    }
+
+    #[test]
+    fn ids_are_fresh_or_of_rows_that_are_there() {
+        let id = "01234567-89ab-cdef-0123-456789abcdef";
+        let schema = json!({"type": "string", "format": "uuid"});
+        assert!(drawn("thingId", &schema, &[id, "no uuid"]).iter().all(|value| value == id));
+        let own = drawn("id", &schema, &[id]);
+        assert!(own.iter().filter(|value| *value == id).count() < 30);
+        assert_eq!(own[0], drawn("id", &schema, &[id])[0], "made of the draw alone");
     }
 }

@@ -6,8 +6,10 @@ use crate::plan::plan;
 use crate::shrink::shrink;
 use crate::sim::Sim;
 use crate::step::Step;
-use crate::trace::{Counts, Trace};
+use crate::trace::{Calls, Counts, Trace};
 use crate::verify;
+use nizhal_core::MutatorEntry;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -21,6 +23,10 @@ const CUTS: usize = 400;
 const DEADLINE: Duration = Duration::from_secs(60);
 /// How many seeds a quick run tries.
 const SEEDS: u64 = 200;
+/// How many seeds call every mutator of an app.
+const SEEDS_FOR_ALL: u64 = 100;
+/// How often a mutator is tried before it counts that none was applied.
+const TRIES: u64 = 20;
 
 /// What a run came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,6 +36,8 @@ pub struct Report {
     pub seeds: u64,
     /// How often each kind of step had something to act upon.
     pub counts: Counts,
+    /// What became of each mutator's calls.
+    pub calls: BTreeMap<&'static str, Calls>,
     /// A hash of all that happened: the same for the same seeds.
     pub trace: u64,
 }
@@ -40,7 +48,8 @@ pub struct Report {
 /// `NIZHAL_SIM_SEEDS=m..n` which, for many machines that share the work; `NIZHAL_SIM_SEED=n` runs one again and prints what happens.
 ///
 /// # Panics
-/// With the first seed that breaks a promise, what it broke, and the shortest script found that does so too, as a test to paste.
+/// With the first seed that breaks a promise, what it broke, and the shortest script found that does so too, as a test to paste; and
+/// when a mutator was never applied, since a check that sees nothing of it says nothing.
 #[expect(clippy::needless_pass_by_value, reason = "a test gives its app away: `check(Ledger)`")]
 pub fn check<A: App>(app: A) -> Report {
     let told = |name| std::env::var(name).ok().map(|text| (name, text));
@@ -116,6 +125,7 @@ fn check_seeds<A: App>(app: &A, seeds: Range<u64>, told: bool) -> Report {
              #[test]\nfn seed_{seed}() {{\n    use nizhal_sim::Step;\n    nizhal_sim::replay(App, &[\n{steps}    ]);\n}}\n"
         );
     }
+    report.demand_applied(&app.mutators(), &app.never_applied());
     report
 }
 
@@ -127,6 +137,7 @@ impl Report {
         for (kind, count) in &trace.counts {
             *self.counts.entry(kind).or_default() += count;
         }
+        self.add_calls(&trace.calls);
     }
 
     fn add(&mut self, other: Self) {
@@ -134,6 +145,33 @@ impl Report {
         self.trace = self.trace.wrapping_add(other.trace);
         for (kind, count) in other.counts {
             *self.counts.entry(kind).or_default() += count;
+        }
+        self.add_calls(&other.calls);
+    }
+
+    fn add_calls(&mut self, calls: &BTreeMap<&'static str, Calls>) {
+        for (name, calls) in calls {
+            let sum = self.calls.entry(name).or_default();
+            sum.tried += calls.tried;
+            sum.applied += calls.applied;
+            // The least of them, since seeds end in any order.
+            sum.refusal = [sum.refusal.take(), calls.refusal.clone()].into_iter().flatten().min();
+        }
+    }
+
+    /// Fails when a mutator was tried often and never applied: then nothing was seen of it.
+    fn demand_applied(&self, mutators: &[MutatorEntry], never: &[&str]) {
+        for name in mutators.iter().map(|entry| entry.desc.name).filter(|name| !never.contains(name)) {
+            let calls = self.calls.get(name).cloned().unwrap_or_default();
+            let rare = self.seeds < SEEDS_FOR_ALL && calls.tried < TRIES;
+            if calls.applied == 0 && !rare {
+                let refusal = calls.refusal.unwrap_or_else(|| "nothing was said against it".to_owned());
+                panic!(
+                    "`{name}` was never applied in {} tries, so nothing was seen of it: {refusal}\n\
+                     Give it arguments that fit in `App::args`, or name it in `App::never_applied`.",
+                    calls.tried
+                );
+            }
         }
     }
 }

@@ -43,6 +43,10 @@ pub(crate) struct Device {
     pub(crate) status: Status,
     pub(crate) online: bool,
     pub(crate) stream: bool,
+    /// Whether nothing comes on its stream any more, and nobody says so.
+    pub(crate) silent: bool,
+    /// How many errors of its database were told of.
+    faults: u64,
     pub(crate) signed_out: bool,
     tokens: u32,
     /// By how much its clock is wrong.
@@ -91,6 +95,8 @@ impl Device {
             status: Status::default(),
             online: true,
             stream: false,
+            silent: false,
+            faults: 0,
             signed_out: false,
             tokens: 0,
             clock_ms: 0,
@@ -107,8 +113,14 @@ impl Device {
         self.starts += 1;
         self.store = open(kit, &self.path, self.version, self.user, &self.ids).await?;
         self.session = session(at, self.starts);
-        (self.timer, self.stream, self.truth) = (None, false, None);
+        (self.timer, self.stream, self.truth, self.faults) = (None, false, None, 0);
         Ok(())
+    }
+
+    /// Whether its database failed as a step wanted since that was last asked.
+    pub(crate) fn took_fault(&mut self) -> bool {
+        let faults = self.store.faults();
+        std::mem::replace(&mut self.faults, faults) != faults
     }
 
     /// Forgets the request under way.

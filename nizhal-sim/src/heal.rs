@@ -17,6 +17,7 @@ impl Sim<'_> {
         for at in 0..self.devices.len() {
             let device = &mut self.devices[at];
             device.store.cut_power_after(u64::MAX);
+            device.store.spare();
             device.signed_out = false;
             device.renew();
             self.fail(at, "the trouble ends").await?;

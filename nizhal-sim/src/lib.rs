@@ -37,4 +37,4 @@ pub use app::{App, Effect};
 pub use args::Draw;
 pub use check::{Report, check, check_range, replay};
 pub use step::Step;
-pub use trace::Counts;
+pub use trace::{Calls, Counts};

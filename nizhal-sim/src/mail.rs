@@ -185,6 +185,10 @@ impl Sim<'_> {
             self.crash(at).await?;
             return Ok(true);
         }
+        if done.is_err() && self.devices[at].took_fault() {
+            self.trace.count("database error on a device");
+            return Ok(true);
+        }
         let failed = |error: StoreError| format!("inv22: a late answer: {error:?}");
         if let (Event::PullStored(stored), Some(truth)) = (done.map_err(failed)?.0, answer.truth)
             && stored.complete

@@ -40,7 +40,7 @@ const LIFE: [(u64, Kind); 6] = [
 ];
 
 /// What goes wrong. Each life has some of these kinds, since a life with all of them has little of each.
-const TROUBLE: [(u64, Kind); 32] = [
+const TROUBLE: [(u64, Kind); 35] = [
     (3, |random| Step::Lose(byte(random))),
     (4, |random| Step::Repeat(byte(random))),
     (4, |random| Step::GiveUp(byte(random))),
@@ -52,6 +52,13 @@ const TROUBLE: [(u64, Kind); 32] = [
     (2, |random| Step::Online(byte(random))),
     (2, |random| Step::Crash(byte(random))),
     (4, |random| Step::CutPower { device: byte(random), statements: u8::try_from(random.below(40)).unwrap_or(0) }),
+    (5, |random| Step::FailDevice {
+        device: byte(random),
+        statements: u8::try_from(random.below(30)).unwrap_or(0),
+        error: byte(random),
+    }),
+    (1, |random| Step::EndStream(byte(random))),
+    (1, |random| Step::Silence(byte(random))),
     (1, |_| Step::Kill),
     (3, |random| Step::KillWithin(u8::try_from(random.below(8)).unwrap_or(0))),
     (1, |random| Step::DeviceClock { device: byte(random), by: jump(random) }),

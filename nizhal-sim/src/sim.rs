@@ -9,6 +9,7 @@ use crate::step::Step;
 use crate::trace::Trace;
 use crate::verify;
 use nizhal_client::session::Event;
+use nizhal_client::store::SqliteFault;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -123,6 +124,26 @@ impl<'a> Sim<'a> {
                 self.devices[device(at)].store.cut_power_after(u64::from(statements) + 1);
                 Ok(false)
             }
+            Step::FailDevice { device: at, statements, error } => {
+                // Counted when it happens.
+                let fault = SqliteFault::ALL[usize::from(error) % SqliteFault::ALL.len()];
+                let rolls_back = error % 3 > 0 || matches!(fault, SqliteFault::RaiseRollback | SqliteFault::OrRollback);
+                self.devices[device(at)].store.fail_after(u64::from(statements), fault, rolls_back);
+                Ok(false)
+            }
+            Step::EndStream(at) => {
+                let at = device(at);
+                let open = std::mem::take(&mut self.devices[at].stream);
+                if open {
+                    self.tell(at, Event::StreamClosed { unauthorized: false }).await?;
+                }
+                Ok(open)
+            }
+            Step::Silence(at) => {
+                let device = &mut self.devices[device(at)];
+                device.silent |= device.stream;
+                Ok(device.stream)
+            }
             Step::Kill => {
                 self.server.kill(self.kit).await;
                 self.streams_close().await?;
@@ -207,7 +228,7 @@ impl<'a> Sim<'a> {
     pub(crate) fn ping(&mut self) {
         for at in 0..self.devices.len() {
             let waits = self.mail.iter().any(|message| message.device == at && matches!(message.load, Load::Ping));
-            if self.devices[at].stream && !waits {
+            if self.devices[at].stream && !self.devices[at].silent && !waits {
                 self.mail.push(Message { device: at, ticket: 0, load: Load::Ping });
             }
         }

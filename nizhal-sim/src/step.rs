@@ -66,6 +66,19 @@ pub enum Step {
         /// After how many statements.
         statements: u8,
     },
+    /// A statement of its database will fail, COMMIT, ROLLBACK, SAVEPOINT and RELEASE among them.
+    FailDevice {
+        /// The device.
+        device: u8,
+        /// After how many statements.
+        statements: u8,
+        /// With which error: a full disk, an interrupt, …; most roll the transaction back.
+        error: u8,
+    },
+    /// A device's stream of pings ends …
+    EndStream(u8),
+    /// … or nothing comes on it any more, and nobody says so.
+    Silence(u8),
     /// The server is killed and started again.
     Kill,
     /// It will be killed inside a push or a pull.
@@ -141,6 +154,9 @@ impl Step {
             Self::Online(_) => "online",
             Self::Crash(_) => "crash",
             Self::CutPower { .. } => "crash within",
+            Self::FailDevice { .. } => "database error on a device",
+            Self::EndStream(_) => "stream ended",
+            Self::Silence(_) => "stream silent",
             Self::Kill => "server killed",
             Self::KillWithin(_) => "server killed within",
             Self::DeviceClock { .. } => "device clock",

@@ -6,17 +6,29 @@ use std::fmt::Write as _;
 /// How often each kind of step had something to act upon.
 pub type Counts = BTreeMap<&'static str, u64>;
 
+/// What became of one mutator's calls.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Calls {
+    /// How often it was called on a device.
+    pub tried: u64,
+    /// How often the server applied it.
+    pub applied: u64,
+    /// What was said against it last, by the device or by the server.
+    pub refusal: Option<String>,
+}
+
 /// The lines, their hash, and what was counted.
 #[derive(Debug)]
 pub(crate) struct Trace {
     hash: u64,
     lines: Option<Vec<String>>,
     pub(crate) counts: Counts,
+    pub(crate) calls: BTreeMap<&'static str, Calls>,
 }
 
 impl Trace {
     pub(crate) fn new(kept: bool) -> Self {
-        Self { hash: 0xcbf2_9ce4_8422_2325, lines: kept.then(Vec::new), counts: Counts::new() }
+        Self { hash: 0xcbf2_9ce4_8422_2325, lines: kept.then(Vec::new), counts: Counts::new(), calls: BTreeMap::new() }
     }
 
     pub(crate) fn say(&mut self, line: std::fmt::Arguments<'_>) {

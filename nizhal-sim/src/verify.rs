@@ -141,7 +141,9 @@ pub(crate) async fn finish(sim: &mut Sim<'_>) -> Check {
         let rows = device.rows(sim.kit, grown && device.version == 1).await?;
         same(sim, at, &rows, &truth)?;
         let refused = device.store.parked().await.map_err(|error| format!("inv22: {error:?}"))?;
-        parked.push(refused.into_iter().map(|parked| (parked.id, parked.status)).collect());
+        parked.push(
+            refused.into_iter().map(|parked| (parked.id, format!("{}: {}", parked.code, parked.error))).collect(),
+        );
     }
     let known = "select client_mutation_id || '|' || status from _nizhal_mutations";
     let known: BTreeMap<String, String> = sim
@@ -155,6 +157,11 @@ pub(crate) async fn finish(sim: &mut Sim<'_>) -> Check {
     for (id, taken) in &sim.taken {
         let applied = known.get(id).is_some_and(|status| status == "applied");
         let refused = parked[taken.device].contains_key(id);
+        let calls = sim.trace.calls.entry(taken.name).or_default();
+        calls.applied += u64::from(applied);
+        if refused {
+            calls.refusal = parked[taken.device].get(id).cloned();
+        }
         let what = format!("{} of device {}", taken.name, taken.device);
         if applied && refused {
             return Err(format!("inv16: {what} applied, and its device was told that it did not"));

@@ -103,12 +103,19 @@ pub(super) struct Failpoints {
     power: AtomicU64,
     /// How many statements ran.
     statements: AtomicU64,
+    /// How many of them failed as was asked for.
+    faults: AtomicU64,
     next: Mutex<Option<(u64, Failpoint)>>,
 }
 
 impl Default for Failpoints {
     fn default() -> Self {
-        Self { power: AtomicU64::new(u64::MAX), statements: AtomicU64::new(0), next: Mutex::default() }
+        Self {
+            power: AtomicU64::new(u64::MAX),
+            statements: AtomicU64::new(0),
+            faults: AtomicU64::new(0),
+            next: Mutex::default(),
+        }
     }
 }
 
@@ -128,7 +135,10 @@ impl Failpoints {
         self.statements.fetch_add(1, Relaxed);
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *next {
-            Some((0, _)) => Ok(next.take().map(|(_, failpoint)| failpoint)),
+            Some((0, _)) => {
+                self.faults.fetch_add(1, Relaxed);
+                Ok(next.take().map(|(_, failpoint)| failpoint))
+            }
             Some((left, _)) => {
                 *left -= 1;
                 Ok(None)
@@ -159,6 +169,11 @@ impl SqliteStore {
     /// Takes back what [`fail_after`](Self::fail_after) asked for; whether it had not happened yet.
     pub fn spare(&self) -> bool {
         self.failpoints.next.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
+    }
+
+    /// How many statements failed as [`fail_after`](Self::fail_after) asked for.
+    pub fn faults(&self) -> u64 {
+        self.failpoints.faults.load(Relaxed)
     }
 
     /// How many statements ran since the store was opened, BEGIN, COMMIT and savepoints among them; what mutators run is not

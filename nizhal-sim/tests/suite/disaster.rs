@@ -4,13 +4,14 @@ use crate::app::Shops;
 use nizhal_sim::Step;
 
 /// Every kind of step, each of which must have had something to act upon.
-const KINDS: [&str; 39] = [
+const KINDS: [&str; 42] = [
     "backup",
     "changed row",
     "corrupted",
     "crash",
     "crash within",
     "cut",
+    "database error on a device",
     "deleted row",
     "deliver",
     "dependsOn",
@@ -40,6 +41,8 @@ const KINDS: [&str; 39] = [
     "server killed within",
     "server upgraded",
     "signed out",
+    "stream ended",
+    "stream silent",
     "sync",
     "token expired",
     "tombstones collected",
