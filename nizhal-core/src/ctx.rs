@@ -1,6 +1,9 @@
 //! What a mutator works with: its transaction, its actor, and the only clock and ids it may use.
 
-use crate::{Actor, DateTimeUtc, Error, Hlc, Jobs, NewJob, Principal, Random, Result, ServerParts, ServerSide, Uuid};
+use crate::{
+    Actor, DateTimeUtc, Error, GuardedTransaction, Hlc, Jobs, NewJob, Principal, Random, Result, ServerParts,
+    ServerSide, Uuid,
+};
 use sea_orm::DatabaseTransaction;
 
 /// The untyped parts of a [`Ctx`], as the runtime makes them.
@@ -32,8 +35,20 @@ pub struct CtxParts {
 /// let customer = Customer::find_by_id(args.customer_id).one(ctx.db()).await?;
 /// ```
 pub struct Ctx<A> {
-    parts: CtxParts,
+    db: GuardedTransaction,
+    parts: Parts,
     actor: A,
+}
+
+/// The parts beside the transaction.
+struct Parts {
+    principal: Principal,
+    now: DateTimeUtc,
+    hlc: Hlc,
+    ids: Box<dyn FnMut() -> Uuid + Send + Sync>,
+    jobs: Vec<NewJob>,
+    random: Random,
+    server: Option<ServerParts>,
 }
 
 impl<A: Actor> Ctx<A> {
@@ -44,7 +59,15 @@ impl<A: Actor> Ctx<A> {
     #[expect(clippy::result_large_err, reason = "the caller needs the parts back, to roll the transaction back")]
     pub fn new(parts: CtxParts) -> Result<Self, (CtxParts, Error)> {
         match parts.principal.claims::<A>().cloned() {
-            Some(actor) => Ok(Self { parts, actor }),
+            Some(actor) => {
+                let CtxParts { tx, principal, now, hlc, ids, jobs, random, server } = parts;
+                let parts = Parts { principal, now, hlc, ids, jobs, random, server };
+                Ok(Self {
+                    db: GuardedTransaction::new(tx, server.is_some_and(|server| server.savepoints)),
+                    parts,
+                    actor,
+                })
+            }
             None => {
                 let wanted = std::any::type_name::<A>();
                 Err((parts, Error::internal(format!("the mutator expects claims of type {wanted}"))))
@@ -52,14 +75,17 @@ impl<A: Actor> Ctx<A> {
         }
     }
 
-    /// The parts again, when the mutator is done.
-    pub fn into_parts(self) -> CtxParts {
-        self.parts
+    /// The parts again, when the mutator is done, and the error that its result gives way to: it went on
+    /// where it could not.
+    pub fn into_parts(self) -> (CtxParts, Option<Error>) {
+        let Parts { principal, now, hlc, ids, jobs, random, server } = self.parts;
+        let (tx, error) = self.db.into_parts();
+        (CtxParts { tx, principal, now, hlc, ids, jobs, random, server }, error)
     }
 
-    /// The transaction: any sea-orm query runs on it.
-    pub fn db(&self) -> &DatabaseTransaction {
-        &self.parts.tx
+    /// The transaction: any sea-orm query runs on it. It begins and ends by itself.
+    pub fn db(&self) -> &GuardedTransaction {
+        &self.db
     }
 
     /// The actor's claims.
@@ -93,7 +119,7 @@ impl<A: Actor> Ctx<A> {
     /// }
     /// ```
     pub fn server(&self) -> Option<ServerSide<'_>> {
-        let tx = &self.parts.tx;
+        let tx = self.db.inner();
         self.parts.server.map(|parts| ServerSide { tx, parts })
     }
 
@@ -113,7 +139,7 @@ impl<A: Actor> Ctx<A> {
 
     /// Work for the server to do after this mutation: committed with it, or not at all. A device leaves it to the server.
     pub fn jobs(&mut self) -> Jobs<'_> {
-        let CtxParts { now, ids, jobs, server, .. } = &mut self.parts;
+        let Parts { now, ids, jobs, server, .. } = &mut self.parts;
         // Workers go by the server's time.
         let now = server.map_or(*now, |server| server.now);
         Jobs::new(jobs, ids.as_mut(), now)

@@ -7,7 +7,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a mutation did not apply.
 ///
-/// Only [`Error::Rejected`] and [`Error::InvalidArgs`] are final: they use up the sequence number and a replay hears
+/// Only [`Error::Rejected`], [`Error::InvalidArgs`] and [`Error::TransactionControl`] are final: they use up the sequence number and a replay hears
 /// them again. Everything else rolls back and may be retried.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -24,6 +24,10 @@ pub enum Error {
     /// A device ran what only a server can; it leaves the mutation to the server.
     #[error("`{0}` works on a server only: mark the mutator #[mutator(server)], or ask `ctx.server()` first")]
     ServerOnly(&'static str),
+    /// It ran a statement that begins or ends a transaction, or that would outlive it on the connection. It would again, so this
+    /// is final too.
+    #[error("{0}")]
+    TransactionControl(String),
     /// Anything else that is not the caller's fault.
     #[error("internal fault")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -34,6 +34,7 @@ mod stored;
 mod table;
 #[doc(hidden)]
 pub mod text_enum;
+mod transaction;
 mod value;
 pub mod wire;
 
@@ -59,6 +60,7 @@ pub use rule::{
 pub use server::{Numbers, ServerParts, ServerSide};
 pub use table::{SyncedTable, Table};
 pub use text_enum::{TextEnum, UnknownText};
+pub use transaction::GuardedTransaction;
 pub use value::{NonEmpty, Positive};
 
 /// UTC timestamps with microseconds, `timestamptz` in SQL.

@@ -144,7 +144,8 @@ async fn call<M: Mutator>(parts: CtxParts, args: &RawValue) -> Called {
     match Ctx::<M::Actor>::new(parts) {
         Ok(mut ctx) => {
             let result = M::run(&mut ctx, args).await;
-            (ctx.into_parts(), result)
+            let (parts, error) = ctx.into_parts();
+            (parts, error.map_or(result, Err))
         }
         Err((parts, error)) => (parts, Err(error)),
     }

@@ -16,6 +16,8 @@ pub struct ServerParts {
     pub numbers: &'static dyn Numbers,
     /// Its own time when the mutation began.
     pub now: DateTimeUtc,
+    /// Whether each of the mutator's statements has a savepoint, so that it may go on after one that failed.
+    pub savepoints: bool,
 }
 
 /// The server that a mutator runs on; see [`Ctx::server`](crate::Ctx::server).

@@ -12,6 +12,7 @@
 mod app;
 mod database;
 mod device;
+mod forwarder;
 mod http;
 pub mod issuer;
 mod peer;
@@ -28,6 +29,7 @@ mod wait;
 pub use app::{App, play, run};
 pub use database::{Connection, Database, Kind};
 pub use device::{Device, Page, Reply};
+pub use forwarder::Forwarder;
 pub use http::http;
 pub use peer::Peer;
 pub use postgres::{Cluster, Durability};

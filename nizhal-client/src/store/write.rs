@@ -124,6 +124,7 @@ impl Tx<'_> {
                     self.leave_to_server(seq).await?;
                 }
                 Err(Error::Db(DbErr::RecordNotUpdated | DbErr::RecordNotFound(_))) => effect = Effect::RowAbsent,
+                Err(Error::TransactionControl(_)) => return Err(MutateError::EndedTransaction(call.desc.name)),
                 Err(Error::Rejected(reason)) => return Err(MutateError::Rejected(reason)),
                 Err(Error::InvalidArgs(reason)) => return Err(MutateError::InvalidArgs(reason)),
                 Err(Error::Db(error)) if is_loss(&error) || is_transient(&error) => {

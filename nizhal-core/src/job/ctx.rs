@@ -1,7 +1,7 @@
 //! What a job works with: its transaction, its moment, and no actor.
 
 use super::{Jobs, NewJob};
-use crate::{DateTimeUtc, Uuid};
+use crate::{DateTimeUtc, Error, GuardedTransaction, Uuid};
 use sea_orm::DatabaseTransaction;
 
 /// The parts of a [`JobCtx`], as the runtime makes them.
@@ -24,23 +24,36 @@ pub struct JobParts {
 /// let entries = LedgerEntry::find().filter(LedgerEntryColumn::CustomerId.eq(id)).all(ctx.db()).await?;
 /// ```
 pub struct JobCtx {
-    parts: JobParts,
+    db: GuardedTransaction,
+    parts: Parts,
+}
+
+/// The parts beside the transaction.
+struct Parts {
+    now: DateTimeUtc,
+    attempt: u16,
+    ids: Box<dyn FnMut() -> Uuid + Send + Sync>,
+    jobs: Vec<NewJob>,
 }
 
 impl JobCtx {
     /// A context of these parts.
     pub fn new(parts: JobParts) -> Self {
-        Self { parts }
+        let JobParts { tx, now, attempt, ids, jobs } = parts;
+        Self { db: GuardedTransaction::new(tx, false), parts: Parts { now, attempt, ids, jobs } }
     }
 
-    /// The parts again, when the job is done.
-    pub fn into_parts(self) -> JobParts {
-        self.parts
+    /// The parts again, when the job is done, and the error that its result gives way to: it went on where
+    /// it could not.
+    pub fn into_parts(self) -> (JobParts, Option<Error>) {
+        let Parts { now, attempt, ids, jobs } = self.parts;
+        let (tx, error) = self.db.into_parts();
+        (JobParts { tx, now, attempt, ids, jobs }, error)
     }
 
     /// The transaction: any sea-orm query runs on it, and the job is done when it commits.
-    pub fn db(&self) -> &DatabaseTransaction {
-        &self.parts.tx
+    pub fn db(&self) -> &GuardedTransaction {
+        &self.db
     }
 
     /// The server's time when this run began; it does not move while it runs.
@@ -60,7 +73,7 @@ impl JobCtx {
 
     /// Further jobs, which exist once this one is done.
     pub fn jobs(&mut self) -> Jobs<'_> {
-        let JobParts { now, ids, jobs, .. } = &mut self.parts;
+        let Parts { now, ids, jobs, .. } = &mut self.parts;
         Jobs::new(jobs, ids.as_mut(), *now)
     }
 }

@@ -67,5 +67,6 @@ async fn call<J: Job>(parts: JobParts, args: &str) -> Ran {
     };
     let mut ctx = JobCtx::new(parts);
     let result = J::run(&mut ctx, args).await;
-    (ctx.into_parts(), result)
+    let (parts, error) = ctx.into_parts();
+    (parts, error.map_or(result, Err))
 }

@@ -148,7 +148,7 @@ async fn fill(store: &Store, seed: Seed) -> Result<(), StartError> {
     let tx = store.begin().await.map_err(StartError::Provision)?;
     seed(&tx).await.map_err(StartError::Seed)?;
     store.on(&tx).finish().await.map_err(StartError::Provision)?;
-    tx.commit().await.map_err(|error| StartError::Seed(error.into()))
+    store.commit(tx).await.map_err(StartError::Provision)
 }
 
 /// Brings the database to the app's schema, unless clients could not survive that; gives the number of statements that ran.

@@ -190,7 +190,12 @@ fn internal() -> Answer {
 
 fn store(error: &StoreError) -> Answer {
     match error {
-        StoreError::Unavailable(_) | StoreError::StalePlan(_) | StoreError::Overtaken | StoreError::Pooler(..) => {
+        StoreError::Busy => answer(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the database is busy; try again"),
+        StoreError::Unavailable(_)
+        | StoreError::StalePlan(_)
+        | StoreError::Overtaken
+        | StoreError::SharedCommit
+        | StoreError::Pooler(..) => {
             answer(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the database is unavailable; try again")
         }
         StoreError::OtherRules => answer(
@@ -216,6 +221,7 @@ fn push(failure: &PushFailure) -> Answer {
         PushFailure::InvalidArgs(_) => answer(StatusCode::UNPROCESSABLE_ENTITY, "invalid_args", shown),
         PushFailure::Expired => answer(StatusCode::UNPROCESSABLE_ENTITY, "expired", shown),
         PushFailure::MutatorPanicked => answer(StatusCode::UNPROCESSABLE_ENTITY, "mutator_panicked", shown),
+        PushFailure::TransactionControl(_) => answer(StatusCode::UNPROCESSABLE_ENTITY, "transaction_control", shown),
         PushFailure::Store(error) => store(error),
         PushFailure::Schema { told: Some(told), .. } => {
             let text = format!(

@@ -24,7 +24,7 @@ impl Failure {
     /// The text is for the job's row: never SQL, nor what an inner cause says.
     pub(super) fn of(error: &Error) -> Self {
         match error {
-            Error::Rejected(reason) => Self::Final(reason.clone()),
+            Error::Rejected(reason) | Error::TransactionControl(reason) => Self::Final(reason.clone()),
             Error::InvalidArgs(reason) => Self::Again(format!("the arguments do not fit: {reason}")),
             Error::Db(cause) => match fault(cause) {
                 Fault::Retry | Fault::Unavailable | Fault::StalePlan | Fault::Pooler => Self::Transient,

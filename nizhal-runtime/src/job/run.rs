@@ -61,7 +61,7 @@ async fn run(engine: &Engine, entry: &JobEntry, job: &ClaimedJob) -> Result<Ran,
     let write = engine.store.on(&tx);
     write.begin_job().await?;
     if !write.hold_job(job).await? {
-        tx.rollback().await?;
+        engine.store.roll_back(tx).await?;
         return Ok(Ran::Later);
     }
     let ran = match attempt(engine, entry, job, &tx).await? {
@@ -78,7 +78,7 @@ async fn run(engine: &Engine, entry: &JobEntry, job: &ClaimedJob) -> Result<Ran,
         }
     };
     write.finish_job().await?;
-    tx.commit().await?;
+    engine.store.commit(tx).await?;
     if ran != Ran::Later {
         engine.store.audit_written();
     }

@@ -5,7 +5,7 @@
 //! the end, and a delivery that comes upon an answer there begins again (`settle.rs`).
 
 use super::{StoreError, WriteTx, sql::Dialect};
-use sea_orm::Value;
+use sea_orm::{QueryResult, Value};
 
 /// Where a client's sequence stands.
 #[derive(Debug)]
@@ -31,12 +31,14 @@ pub struct Standing {
     pub sequence: Option<Sequence>,
     /// Whether one of them was answered before.
     pub known: bool,
+    /// The process id of the database's backend that the transaction runs on, on Postgres.
+    pub backend: Option<i32>,
 }
 
 /// The statement for a client that is known. By the primary keys of both tables.
-const SEQUENCED: &str = "select c.actor, c.last_mutation_id, c.last_version, c.expired, c.expired_at_ms, c.forgotten_ms, {known} as known{stamp} \
+const SEQUENCED: &str = "select c.actor, c.last_mutation_id, c.last_version, c.expired, c.expired_at_ms, c.forgotten_ms, {known} as known{backend}{stamp} \
     from _nizhal_clients c where c.client_id = $1{lock}";
-const UNSEQUENCED: &str = "select {known} as known{stamp}";
+const UNSEQUENCED: &str = "select {known} as known{backend}{stamp}";
 
 impl WriteTx<'_> {
     /// Finds or makes the client's sequence and holds it until the transaction ends, looks whether the actor sent one of the
@@ -59,7 +61,8 @@ impl WriteTx<'_> {
             let row = self.one(&sql, values).await?;
             let Some(client_id) = client_id else {
                 let row = row.ok_or_else(|| StoreError::Schema("a select returned no row".to_owned()))?;
-                return Ok(Standing { sequence: None, known: row.try_get("", "known")? });
+                let (known, backend) = (row.try_get("", "known")?, self.backend(&row)?);
+                return Ok(Standing { sequence: None, known, backend });
             };
             if let Some(row) = row {
                 let sequence = Sequence {
@@ -70,12 +73,20 @@ impl WriteTx<'_> {
                     expired_at_ms: row.try_get("", "expired_at_ms")?,
                     forgotten_ms: row.try_get("", "forgotten_ms")?,
                 };
-                return Ok(Standing { sequence: Some(sequence), known: row.try_get("", "known")? });
+                let (known, backend) = (row.try_get("", "known")?, self.backend(&row)?);
+                return Ok(Standing { sequence: Some(sequence), known, backend });
             }
             // It waits for whoever makes the same client now, and then leaves theirs.
             let made = "insert into _nizhal_clients (client_id, actor, forgotten_ms) select $1, $2, forgotten_ms \
                 from _nizhal_control where id = 1 on conflict (client_id) do nothing";
             self.run(made, [client_id.into(), actor.into()]).await?;
+        }
+    }
+
+    fn backend(&self, row: &QueryResult) -> Result<Option<i32>, StoreError> {
+        match self.dialect() {
+            Dialect::Postgres => Ok(row.try_get("", "backend")?),
+            Dialect::Sqlite => Ok(None),
         }
     }
 
@@ -119,8 +130,12 @@ impl WriteTx<'_> {
         };
         let known = format!("exists ({known})");
         let text = if client_id.is_some() { SEQUENCED } else { UNSEQUENCED };
-        let sql =
-            text.replace("{known}", &known).replace("{stamp}", &stamp.unwrap_or_default()).replace("{lock}", lock);
+        let backend = match self.dialect() {
+            Dialect::Postgres => ", pg_backend_pid() as backend",
+            Dialect::Sqlite => "",
+        };
+        let sql = text.replace("{known}", &known).replace("{backend}", backend);
+        let sql = sql.replace("{stamp}", &stamp.unwrap_or_default()).replace("{lock}", lock);
         (sql, values)
     }
 

@@ -380,7 +380,7 @@ impl Store {
                 let gone = format!("delete from _nizhal_audit where (version, n) in (select version, n {old})");
                 let count = write.run(&gone, []).await?;
                 write.finish().await?;
-                tx.commit().await?;
+                self.commit(tx).await?;
                 Ok(count)
             }
         }

@@ -4,6 +4,7 @@ use super::{
     bucket_set::BucketSets,
     ddl,
     error::StoreError,
+    limit::STATEMENT_TIMEOUT,
     postgres::PostgresStore,
     read::{Frame, ScopeArg},
     scope::ScopeSql,
@@ -13,8 +14,11 @@ use super::{
 };
 use crate::schema::Schema;
 use nizhal_core::Principal;
-use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, Statement, TransactionTrait, Value};
-use std::sync::{Arc, atomic::AtomicU64};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, QueryResult, Statement, Value};
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 /// One app's database.
 pub struct Store {
@@ -85,7 +89,7 @@ impl Store {
     pub async fn provision(&self) -> Result<(), StoreError> {
         let seed = seed();
         match &self.backend {
-            Backend::Postgres(store) => store.provision(&self.schema, &seed).await,
+            Backend::Postgres(store) => Box::pin(store.provision(&self.schema, &seed)).await,
             Backend::Sqlite(store) => store.provision(&self.schema, &seed).await,
         }
     }
@@ -150,8 +154,46 @@ impl Store {
     /// When the database fails.
     pub async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
         match &self.backend {
-            Backend::Postgres(store) => Ok(store.db().begin().await?),
+            Backend::Postgres(store) => Ok(store.begin().await?.0),
             Backend::Sqlite(store) => store.begin().await,
+        }
+    }
+
+    /// Commits a transaction of [`begin`](Self::begin).
+    ///
+    /// # Errors
+    /// When the database fails: then nobody may count on it, and nobody gets its connection any more.
+    pub async fn commit(&self, tx: DatabaseTransaction) -> Result<(), StoreError> {
+        match &self.backend {
+            Backend::Postgres(store) => store.commit(tx).await,
+            Backend::Sqlite(store) => store.commit(tx).await,
+        }
+    }
+
+    /// Rolls back a transaction of [`begin`](Self::begin).
+    ///
+    /// # Errors
+    /// When the database fails; nobody gets its connection any more.
+    pub async fn roll_back(&self, tx: DatabaseTransaction) -> Result<(), StoreError> {
+        match &self.backend {
+            Backend::Postgres(store) => store.roll_back(tx).await,
+            Backend::Sqlite(store) => store.roll_back(tx).await,
+        }
+    }
+
+    /// Closes the connection of an open transaction when that ends, because the app's code spoiled it.
+    pub async fn spoil(&self, tx: &DatabaseTransaction) {
+        match &self.backend {
+            Backend::Postgres(store) => store.spoil(tx).await,
+            Backend::Sqlite(store) => store.spoil().await,
+        }
+    }
+
+    /// Whether the database rolled back by itself the transaction that is open; only SQLite does so.
+    pub fn is_lost(&self) -> bool {
+        match &self.backend {
+            Backend::Postgres(_) => false,
+            Backend::Sqlite(store) => store.is_lost(),
         }
     }
 
@@ -195,7 +237,7 @@ impl Store {
     /// When the database fails.
     pub async fn kept_contract(&self) -> Result<Option<String>, StoreError> {
         let db = self.connection();
-        let one = |sql: &str| db.query_one_raw(Statement::from_string(db.get_database_backend(), sql));
+        let one = |sql: &str| self.query_one(Statement::from_string(db.get_database_backend(), sql));
         let kept = match self.dialect() {
             Dialect::Postgres => {
                 "select 1 as found from information_schema.columns where table_schema = current_schema() \
@@ -251,7 +293,7 @@ impl Store {
     pub(super) async fn control(&self, column: &str) -> Result<String, StoreError> {
         let db = self.connection();
         let sql = format!("select {column} from _nizhal_control where id = 1");
-        let row = db.query_one_raw(Statement::from_string(db.get_database_backend(), sql)).await?;
+        let row = self.query_one(Statement::from_string(db.get_database_backend(), sql)).await?;
         let row = row.ok_or_else(|| StoreError::Schema("the database has no epoch: run `migrate`".to_owned()))?;
         Ok(row.try_get("", column)?)
     }
@@ -283,7 +325,51 @@ impl Store {
     pub(super) async fn run(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Result<u64, StoreError> {
         let db = self.connection();
         let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
-        Ok(db.execute_raw(statement).await?.rows_affected())
+        Ok(self.wait(STATEMENT_TIMEOUT, db.execute_raw(statement)).await?.rows_affected())
+    }
+
+    /// The first row of a statement on a connection that writes.
+    pub(super) async fn query_one(&self, statement: Statement) -> Result<Option<QueryResult>, StoreError> {
+        self.wait(STATEMENT_TIMEOUT, self.connection().query_one_raw(statement)).await
+    }
+
+    /// The rows of a statement on a connection for reads.
+    pub(super) async fn query_all(&self, statement: Statement) -> Result<Vec<QueryResult>, StoreError> {
+        self.wait(STATEMENT_TIMEOUT, self.reads().query_all_raw(statement)).await
+    }
+
+    /// Waits for the database, not longer than this.
+    ///
+    /// # Errors
+    /// Those of the work; and when it takes longer.
+    pub(crate) async fn wait<T, E: Into<StoreError>>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, StoreError> {
+        match &self.backend {
+            Backend::Postgres(store) => store.wait(limit, work).await,
+            Backend::Sqlite(_) => {
+                tokio::time::timeout(limit, work).await.map_err(|_| StoreError::Busy)?.map_err(Into::into)
+            }
+        }
+    }
+
+    /// The failpoints of the store on SQLite.
+    #[cfg(test)]
+    pub(crate) fn failpoints(&self) -> Option<&super::failpoint::Failpoints> {
+        match &self.backend {
+            Backend::Postgres(_) => None,
+            Backend::Sqlite(store) => Some(store.failpoints()),
+        }
+    }
+
+    /// Where tests let a statement of a transaction fail.
+    pub(super) async fn before(&self, tx: &DatabaseTransaction) -> Result<(), DbErr> {
+        match &self.backend {
+            Backend::Postgres(_) => Ok(()),
+            Backend::Sqlite(store) => store.failpoints().before(Some(tx)).await,
+        }
     }
 
     pub(super) fn scope_sql(&self) -> &ScopeSql {
@@ -303,7 +389,7 @@ impl Store {
         let db = self.reads();
         let sql = Statement::from_sql_and_values(db.get_database_backend(), &self.scope_sql().sql, values);
         let mut frame = Frame::default();
-        for row in db.query_all_raw(sql).await? {
+        for row in self.query_all(sql).await? {
             let (rule, param): (i32, i32) = (row.try_get("", "rule")?, row.try_get("", "param")?);
             frame.take(rule.into(), param.into(), row.try_get("", "value")?, row.try_get("", "collected")?);
         }

@@ -263,6 +263,17 @@ impl Index {
         let unique = if self.unique { "unique " } else { "" };
         format!("create {unique}index {} on {}", self.name(), self.definition)
     }
+
+    /// The one that lets others write meanwhile, on Postgres; it runs in no transaction.
+    pub(crate) fn create_concurrently(&self) -> String {
+        let unique = if self.unique { "unique " } else { "" };
+        format!("create {unique}index concurrently if not exists {} on {}", self.name(), self.definition)
+    }
+
+    /// The name of its table, quoted.
+    pub(crate) fn table(&self) -> &str {
+        self.definition.split(" (").next().unwrap_or_default()
+    }
 }
 
 /// The indexes that pulls rely on: one for each scan of a rule, one for each membership query, the engine's own.

@@ -30,6 +30,12 @@ pub enum StoreError {
     /// It was undone for the sake of another transaction: the same may succeed at once (503).
     #[error("another transaction was quicker")]
     Overtaken,
+    /// A commit that it shared with others was refused, maybe for the sake of one of them: it is to run alone (503).
+    #[error("a commit that was shared was refused")]
+    SharedCommit,
+    /// Others hold the database for longer than one waits for it (503).
+    #[error("the database is busy")]
+    Busy,
     /// Another server provisioned it for other rules than this server's (503).
     #[error(
         "the database was migrated to other sync rules than this server's: start the server of the newer version here too"

@@ -117,10 +117,11 @@ const ROW_SECURITY: &str = "row-level security policy";
 const CODES: &[(i32, Fault)] = &[
     // PERM
     (3, Unavailable),
-    // ABORT: the transaction was rolled back under the statement. BUSY, LOCKED
+    // ABORT: the transaction was rolled back under the statement.
     (4, Retry),
-    (5, Retry),
-    (6, Retry),
+    // BUSY, LOCKED: another process holds the file, and was waited for.
+    (5, Unavailable),
+    (6, Unavailable),
     // NOMEM, READONLY, INTERRUPT, IOERR
     (7, Unavailable),
     (8, Unavailable),
@@ -137,6 +138,9 @@ const CODES: &[(i32, Fault)] = &[
     (19, Final),
     (20, Final),
 ];
+
+/// CONSTRAINT_COMMITHOOK: SQLite had rolled the transaction back, and out of it nothing is written (`sqlite/guard.rs`).
+const COMMIT_HOOK: i32 = 531;
 
 /// What SQLite says, under the code that stands for any error, of values and not of the statement.
 const VALUE_MESSAGES: &[&str] =
@@ -177,11 +181,15 @@ fn sqlx_fault(error: &sqlx::Error) -> Fault {
 
 fn refusal_fault(refusal: &dyn DatabaseError) -> Fault {
     let code = refusal.code().unwrap_or_default();
-    if refusal.try_downcast_ref::<SqliteError>().is_some() {
-        sqlite_fault(&code, refusal.message())
-    } else {
-        postgres_fault(&code, refusal.message())
+    if is_sqlites(refusal) { sqlite_fault(&code, refusal.message()) } else { postgres_fault(&code, refusal.message()) }
+}
+
+fn is_sqlites(refusal: &dyn DatabaseError) -> bool {
+    #[cfg(test)]
+    if refusal.try_downcast_ref::<super::failpoint::Injected>().is_some() {
+        return true;
     }
+    refusal.try_downcast_ref::<SqliteError>().is_some()
 }
 
 fn postgres_fault(state: &str, message: &str) -> Fault {
@@ -198,7 +206,11 @@ fn postgres_fault(state: &str, message: &str) -> Fault {
 
 /// Extended result codes; the low byte is the primary one.
 fn sqlite_fault(code: &str, message: &str) -> Fault {
-    let Ok(primary) = code.parse::<i32>().map(|code| code & 0xff) else { return Bug };
+    let Ok(code) = code.parse::<i32>() else { return Bug };
+    let primary = code & 0xff;
+    if code == COMMIT_HOOK {
+        return Aborted;
+    }
     if primary == 1 && VALUE_MESSAGES.iter().any(|value| message.contains(value)) {
         return Final;
     }
@@ -220,7 +232,8 @@ mod tests {
         }
         assert_eq!(postgres_fault("0A000", "cached plan must not change result type"), StalePlan);
         assert_eq!([("26000", Pooler), ("42P05", Pooler)].map(|(state, _)| postgres_fault(state, "")), [Pooler; 2]);
-        for (code, wanted) in [("5", Retry), ("517", Retry), ("516", Retry), ("13", Unavailable), ("3338", Unavailable)]
+        for (code, wanted) in
+            [("5", Unavailable), ("517", Unavailable), ("516", Retry), ("13", Unavailable), ("3338", Unavailable)]
         {
             assert_eq!(sqlite_fault(code, ""), wanted, "{code}");
         }
@@ -257,7 +270,7 @@ mod tests {
         {
             assert_eq!(sqlite_fault(code, message), Bug, "{code} {message}");
         }
-        assert_eq!(postgres_fault("25P02", ""), Aborted);
+        assert_eq!((postgres_fault("25P02", ""), sqlite_fault("531", "")), (Aborted, Aborted));
     }
 
     #[test]

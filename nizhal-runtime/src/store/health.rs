@@ -5,7 +5,7 @@ use super::{
     database::{Backend, Store},
     postgres,
 };
-use sea_orm::{ConnectionTrait, Statement};
+use sea_orm::Statement;
 
 /// Where deliveries stand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl Store {
             Backend::Sqlite(_) => "select clock as version, clock as horizon from _nizhal_control where id = 1",
         };
         let db = self.reads();
-        let row = db.query_one_raw(Statement::from_string(db.get_database_backend(), sql)).await?;
+        let row = self.query_all(Statement::from_string(db.get_database_backend(), sql)).await?.pop();
         let Some(row) = row else { return Ok(Horizon::default()) };
         Ok(Horizon { version: row.try_get("", "version")?, horizon: row.try_get("", "horizon")? })
     }
@@ -73,7 +73,7 @@ impl Store {
     pub async fn holder(&self) -> Result<Option<Holder>, StoreError> {
         let Backend::Postgres(store) = &self.backend else { return Ok(None) };
         let db = store.db();
-        let row = db.query_one_raw(Statement::from_string(db.get_database_backend(), postgres::HOLDER)).await?;
+        let row = self.query_one(Statement::from_string(db.get_database_backend(), postgres::HOLDER)).await?;
         row.map(|row| {
             Ok(Holder {
                 pid: row.try_get("", "pid")?,

@@ -12,7 +12,7 @@ use super::{
     sql::Dialect,
 };
 use nizhal_core::{DateTimeUtc, NewJob};
-use sea_orm::{ConnectionTrait, Statement, Value};
+use sea_orm::{Statement, Value};
 
 /// A job that is this worker's to run.
 #[derive(Debug)]
@@ -91,7 +91,7 @@ impl Store {
         );
         let values = [now.into(), retake.into()].into_iter().chain(names.iter().map(|&name| Value::from(name)));
         let db = self.connection();
-        let row = db.query_one_raw(Statement::from_sql_and_values(db.get_database_backend(), sql, values)).await?;
+        let row = self.query_one(Statement::from_sql_and_values(db.get_database_backend(), sql, values)).await?;
         row.map(|row| {
             Ok(ClaimedJob {
                 id: row.try_get("", "id")?,
@@ -123,7 +123,7 @@ impl Store {
         let sql = "select status, count(*) as jobs from _nizhal_jobs group by status";
         let db = self.reads();
         let mut counts = JobCounts::default();
-        for row in db.query_all_raw(Statement::from_string(db.get_database_backend(), sql)).await? {
+        for row in self.query_all(Statement::from_string(db.get_database_backend(), sql)).await? {
             let jobs: i64 = row.try_get("", "jobs")?;
             match row.try_get::<String>("", "status")?.as_str() {
                 "pending" => counts.pending = jobs,

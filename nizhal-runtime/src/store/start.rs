@@ -4,6 +4,7 @@ use super::{
     database::Store,
     error::StoreError,
     life::{is_next, name},
+    limit::ANSWER_TIMEOUT,
     sql::Dialect,
 };
 use sea_orm::{ConnectionTrait, Statement, TransactionTrait};
@@ -23,10 +24,14 @@ impl Store {
             "insert into _nizhal_lives (life, reached) select $1, {reached} from _nizhal_control where id = 1 and home = $2 \
              on conflict (life) do update set reached = excluded.reached"
         );
-        let tx = self.connection().begin().await?;
-        let run = async |sql: &str, values: [&str; 2]| {
+        let tx = match self.dialect() {
+            Dialect::Postgres => self.begin().await?,
+            Dialect::Sqlite => self.connection().begin().await?,
+        };
+        let run = |sql: &str, values: [&str; 2]| {
             let values = values.map(sea_orm::Value::from);
-            tx.execute_raw(Statement::from_sql_and_values(tx.get_database_backend(), sql, values)).await
+            let statement = Statement::from_sql_and_values(tx.get_database_backend(), sql, values);
+            self.wait(ANSWER_TIMEOUT, tx.execute_raw(statement))
         };
         // Taken first, so that others who find the same wait, and then find it done.
         let moved =
@@ -35,7 +40,7 @@ impl Store {
             run(&ended, [&name(before), before]).await?;
             run("update _nizhal_control set home = $1 where id = 1 and home = $2", [now, before]).await?;
         }
-        Ok(tx.commit().await?)
+        self.commit(tx).await
     }
 
     /// Begins a life where a new one has begun. At the start, before anything is written: what is written before a life is

@@ -3,25 +3,34 @@
 use super::{
     StoreError,
     database::{Backend, Store},
-    sqlite,
+    postgres, sqlite,
 };
-use sea_orm::{DatabaseTransaction, TransactionTrait};
+use sea_orm::DatabaseTransaction;
 
 /// What ends a transaction of [`Store::begin_push`].
 #[derive(Debug)]
-pub struct Turn<'a>(Option<sqlite::Turn<'a>>);
+pub struct Turn<'a>(On<'a>);
+
+#[derive(Debug)]
+enum On<'a> {
+    Postgres(postgres::Ending<'a>),
+    Sqlite(sqlite::Turn<'a>),
+}
 
 impl Store {
-    /// Begins the transaction of a push. One that failed must be dropped, or rolled back, before its turn is abandoned.
+    /// Begins the transaction of a push; one that is to be alone shares its commit with nobody.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn begin_push(&self) -> Result<(DatabaseTransaction, Turn<'_>), StoreError> {
+    pub async fn begin_push(&self, alone: bool) -> Result<(DatabaseTransaction, Turn<'_>), StoreError> {
         match &self.backend {
-            Backend::Postgres(store) => Ok((store.db().begin().await?, Turn(None))),
+            Backend::Postgres(store) => {
+                let (tx, ending) = store.begin().await?;
+                Ok((tx, Turn(On::Postgres(ending))))
+            }
             Backend::Sqlite(store) => {
-                let (tx, turn) = store.begin_push().await?;
-                Ok((tx, Turn(Some(turn))))
+                let (tx, turn) = store.begin_push(alone).await?;
+                Ok((tx, Turn(On::Sqlite(turn))))
             }
         }
     }
@@ -34,15 +43,24 @@ impl Turn<'_> {
     /// When the database fails, or lost the transaction through another push in it: then nothing is kept.
     pub async fn commit(self, tx: DatabaseTransaction) -> Result<(), StoreError> {
         match self.0 {
-            Some(turn) => turn.commit(tx).await,
-            None => Ok(tx.commit().await?),
+            On::Postgres(ending) => ending.commit(tx).await,
+            On::Sqlite(turn) => turn.commit(tx).await,
         }
     }
 
-    /// Ends the turn of a push that keeps nothing.
-    pub async fn abandon(self) {
-        if let Some(turn) = self.0 {
-            turn.abandon().await;
+    /// Says on which backend of the database the transaction runs, where that is known.
+    pub fn identify(&self, backend: Option<i32>) {
+        if let (On::Postgres(ending), Some(backend)) = (&self.0, backend) {
+            ending.identify(backend);
+        }
+    }
+
+    /// Ends the turn of a push that keeps nothing: its transaction is rolled back here, or was dropped. Where the push spoiled
+    /// the connection, nobody gets it any more.
+    pub async fn abandon(self, tx: Option<DatabaseTransaction>, spoiled: bool) {
+        match self.0 {
+            On::Postgres(ending) => ending.abandon(tx, spoiled).await,
+            On::Sqlite(turn) => turn.abandon(tx, spoiled).await,
         }
     }
 }

@@ -5,13 +5,14 @@ use super::{
     database::Store,
     error::StoreError,
     field::{self, Conflict},
+    limit::ANSWER_TIMEOUT,
     note::{self, Touched},
     read::{Frame, ScopeArg},
     settings::Audit,
     sql::Dialect,
     sqlite,
 };
-use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Statement, Value};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, QueryResult, Statement, Value};
 
 /// The most ids that one statement looks for.
 const MAX_IDS: usize = 500;
@@ -153,7 +154,7 @@ impl<'a> WriteTx<'a> {
         sql: &str,
         values: impl IntoIterator<Item = Value>,
     ) -> Result<Option<QueryResult>, StoreError> {
-        Ok(self.tx.query_one_raw(self.statement(sql, values)).await?)
+        self.send(self.tx.query_one_raw(self.statement(sql, values))).await
     }
 
     pub(super) async fn all(
@@ -161,11 +162,23 @@ impl<'a> WriteTx<'a> {
         sql: &str,
         values: impl IntoIterator<Item = Value>,
     ) -> Result<Vec<QueryResult>, StoreError> {
-        Ok(self.tx.query_all_raw(self.statement(sql, values)).await?)
+        self.send(self.tx.query_all_raw(self.statement(sql, values))).await
     }
 
     pub(super) async fn run(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Result<u64, StoreError> {
-        Ok(self.tx.execute_raw(self.statement(sql, values)).await?.rows_affected())
+        Ok(self.send(self.tx.execute_raw(self.statement(sql, values))).await?.rows_affected())
+    }
+
+    async fn send<T>(&self, statement: impl Future<Output = Result<T, DbErr>>) -> Result<T, StoreError> {
+        if self.store.is_lost() {
+            // Out of the transaction, SQLite would take it for one of its own.
+            return Err(StoreError::Overtaken);
+        }
+        let sent = async {
+            self.store.before(self.tx).await?;
+            statement.await
+        };
+        self.store.wait(ANSWER_TIMEOUT, sent).await
     }
 
     /// The stored answer of this mutation, by the table's primary key.

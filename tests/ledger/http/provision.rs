@@ -2,7 +2,7 @@
 
 use crate::fixture::{BINARY, add, two_shops};
 use crate::oracle::assert_converged;
-use nizhal_tests::{App, Database, SetUp, both, verb};
+use nizhal_tests::{App, Database, SetUp, both, on, verb};
 
 both![provisioning_twice_changes_nothing, a_database_with_rows_is_taken_over, plan_prints_the_sql_that_migrate_runs];
 
@@ -68,4 +68,58 @@ async fn a_database_with_rows_is_taken_over(app: App) {
     assert_eq!(ana.ids("customers"), ["c2", "c9"]);
     assert_eq!(db.count("names").await, 3);
     assert_eq!(String::from_utf8_lossy(&verb(&app.set_up, &["plan"]).stdout).trim(), "");
+}
+
+on![postgres_alone, Postgres: provisioning_has_no_limit_of_time, an_index_on_rows_is_built_while_others_write,
+    an_index_whose_build_was_cut_off_is_built_again];
+
+/// Refuses every statement of DDL that has a limit of time.
+const UNLIMITED: &str = "create function unlimited() returns event_trigger language plpgsql as $$ begin \
+    if current_setting('statement_timeout') <> '0' or current_setting('lock_timeout') <> '0' then \
+    raise exception 'a limit of time'; end if; end $$; \
+    create event trigger unlimited on ddl_command_start execute function unlimited()";
+
+async fn provisioning_has_no_limit_of_time(app: App) {
+    let database = Database::new(app.database.kind()).await;
+    let mut db = database.connect().await;
+    db.execute(UNLIMITED).await;
+    let migrated = verb(&SetUp::new(BINARY, database.url()), &["migrate"]);
+    assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
+}
+
+async fn an_index_on_rows_is_built_while_others_write(app: App) {
+    two_shops(&app).await;
+    let mut db = app.sql().await;
+    crate::fixture::customers(&mut db, "s1", "c", 100).await;
+    let index = ours(&mut db, "customers").await;
+    db.execute(&format!("drop index {index}")).await;
+    let plan = verb(&app.set_up, &["plan"]);
+    let text = String::from_utf8_lossy(&plan.stdout).into_owned();
+    assert!(text.contains(&format!("create index concurrently if not exists {index} on")), "{text}");
+    let migrated = verb(&app.set_up, &["migrate"]);
+    assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
+    assert_eq!(ours(&mut db, "customers").await, index);
+}
+
+async fn an_index_whose_build_was_cut_off_is_built_again(app: App) {
+    two_shops(&app).await;
+    let mut db = app.sql().await;
+    crate::fixture::customers(&mut db, "s1", "c", 100).await;
+    let index = ours(&mut db, "customers").await;
+    let invalid = format!("pg_index where indexrelid = '{index}'::regclass and not indisvalid");
+    db.execute(&format!("update pg_index set indisvalid = false where indexrelid = '{index}'::regclass")).await;
+    assert_eq!(db.count(&invalid).await, 1);
+    let migrated = verb(&app.set_up, &["migrate"]);
+    assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
+    assert_eq!(db.count(&invalid).await, 0);
+    assert_eq!(String::from_utf8_lossy(&verb(&app.set_up, &["plan"]).stdout).trim(), "");
+}
+
+/// One of our indexes on a table.
+async fn ours(db: &mut nizhal_tests::Connection, table: &str) -> String {
+    let named = "indexname like '\\_nizhal\\_ix\\_%'";
+    db.text(&format!(
+        "select indexname::text from pg_indexes where tablename = '{table}' and {named} order by 1 limit 1"
+    ))
+    .await
 }

@@ -198,6 +198,7 @@ both![
     inv41_a_trigger_of_the_users_own_refuses,
     inv41_a_row_that_cannot_be_read_refuses,
     inv41_a_column_that_no_struct_has_is_a_fault_and_no_refusal,
+    inv41_a_mutator_may_go_on_after_a_statement_that_failed,
 ];
 
 async fn inv41_a_constraint_that_is_judged_at_commit_refuses(kind: Kind) {
@@ -234,9 +235,8 @@ async fn inv41_a_row_that_cannot_be_read_refuses(kind: Kind) {
     world.refused(1, "readParent", &json!({"id": "odd"})).await;
 }
 
-#[tokio::test]
-async fn inv41_a_mutator_may_go_on_after_a_statement_that_failed() {
-    let mut world = World::new(Kind::Sqlite).await;
+async fn inv41_a_mutator_may_go_on_after_a_statement_that_failed(kind: Kind) {
+    let mut world = World::new(kind).await;
     let batch = [
         mutation(1, "addParent", &json!({"id": "p1"})),
         mutation(2, "putParent", &json!({"id": "p1"})),

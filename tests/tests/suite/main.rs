@@ -2,6 +2,7 @@
 
 mod batch;
 mod column;
+mod control;
 mod crdt;
 mod embed;
 mod encoding;

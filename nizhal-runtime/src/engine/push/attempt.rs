@@ -7,7 +7,9 @@ use super::{
 };
 use crate::{
     engine::Engine,
-    store::{Claim, Conflict, Fault, Record, Sequence, Settle, Settled, StoreError, Stored, Touched, Written, fault},
+    store::{
+        Claim, Conflict, Fault, Record, Sequence, Settle, Settled, StoreError, Stored, Touched, Turn, Written, fault,
+    },
 };
 use nizhal_core::{
     Hlc, NewJob, Principal,
@@ -45,6 +47,8 @@ struct Tries {
 enum Undone {
     /// It may have one when it is tried again.
     Again(PushFailure),
+    /// It may have one when it shares its commit with nobody.
+    Alone,
     /// It has none.
     Failed(PushFailure),
 }
@@ -58,6 +62,7 @@ impl<E: Into<PushFailure>> From<E> for Undone {
             PushFailure::Store(again @ (StoreError::Overtaken | StoreError::StalePlan(_) | StoreError::Aborted)) => {
                 Self::Again(again.into())
             }
+            PushFailure::Store(StoreError::SharedCommit) => Self::Alone,
             failure => Self::Failed(failure),
         }
     }
@@ -74,34 +79,41 @@ impl Engine {
     ) -> Result<Outcome, PushFailure> {
         let (hlc, stamp) = self.stamp(mutation);
         let claim = claim_of(principal, mutation, known);
-        let mut tries = Tries::default();
+        let (mut tries, mut alone) = (Tries::default(), false);
         loop {
             tries.count += 1;
             let unknown = || PushFailure::UnknownMutator(mutation.name.clone());
             let outcome = match (self.schema.mutator(&mutation.name), wire) {
                 (Some(entry), _) => {
-                    let run = Run { principal, entry, mutation, hlc };
-                    self.attempt(wire, run, &claim, stamp.as_deref()).await
+                    let run = Run { principal, entry, mutation, hlc, savepoints: tries.savepoints };
+                    self.attempt(alone, wire, run, &claim, stamp.as_deref()).await
                 }
                 (None, Wire::One) => Ok(Outcome::Barred(unknown())),
-                (None, Wire::Two) => self.refuse(principal, &claim, unknown()).await,
+                (None, Wire::Two) => self.refuse(alone, principal, &claim, unknown()).await,
             };
             let refusal = match outcome {
                 Ok(outcome) => return Ok(outcome),
+                Err(Undone::Alone) if !alone => {
+                    alone = true;
+                    continue;
+                }
                 Err(Undone::Again(failure)) if self.may_try_again(&mut tries, &failure) => {
                     tokio::task::yield_now().await;
                     continue;
                 }
+                Err(Undone::Alone) => return Err(StoreError::SharedCommit.into()),
                 Err(Undone::Again(failure) | Undone::Failed(failure)) => self.judge_last(&mutation.name, failure),
             };
             if !refusal.is_final() {
                 return Err(refusal);
             }
-            match self.refuse(principal, &claim, refusal).await {
+            match self.refuse(alone, principal, &claim, refusal).await {
                 Ok(outcome) => return Ok(outcome),
+                Err(Undone::Alone) if !alone => alone = true,
                 Err(Undone::Again(failure)) if self.may_try_again(&mut tries, &failure) => {
                     tokio::task::yield_now().await;
                 }
+                Err(Undone::Alone) => return Err(StoreError::SharedCommit.into()),
                 Err(Undone::Again(failure) | Undone::Failed(failure)) => return Err(failure),
             }
         }
@@ -121,29 +133,31 @@ impl Engine {
 
     async fn attempt(
         &self,
+        alone: bool,
         wire: Wire,
         run: Run<'_>,
         claim: &Claim<'_>,
         stamp: Option<&str>,
     ) -> Result<Outcome, Undone> {
-        let (tx, turn) = self.store.begin_push().await?;
+        let (tx, turn) = self.store.begin_push(alone).await?;
         // The transaction goes along, so that it is gone where that fails.
-        match self.attempt_on(tx, wire, run, claim, stamp).await {
+        match self.attempt_on(tx, &turn, wire, run, claim, stamp).await {
             Ok(Attempted::Kept { tx, outcome, jobs, conflicts }) => {
                 turn.commit(tx).await?;
                 self.jobs_came(&jobs);
                 self.conflicted(&conflicts);
                 Ok(outcome)
             }
-            Ok(Attempted::Gone(ended)) => {
-                turn.abandon().await;
+            Ok(Attempted::Gone { tx, ended }) => {
+                let is_spoiled = matches!(ended, Err(PushFailure::TransactionControl(_)));
+                turn.abandon(Some(tx), is_spoiled).await;
                 match ended {
                     Ok(outcome) => Ok(outcome),
-                    Err(refusal) => self.refuse(run.principal, claim, refusal).await,
+                    Err(refusal) => self.refuse(alone, run.principal, claim, refusal).await,
                 }
             }
             Err(undone) => {
-                turn.abandon().await;
+                turn.abandon(None, false).await;
                 Err(undone)
             }
         }
@@ -152,33 +166,34 @@ impl Engine {
     async fn attempt_on(
         &self,
         tx: DatabaseTransaction,
+        turn: &Turn<'_>,
         wire: Wire,
         run: Run<'_>,
         claim: &Claim<'_>,
         stamp: Option<&str>,
     ) -> Result<Attempted, Undone> {
         let Run { principal, entry, mutation, .. } = run;
-        let before = match self.admit(&tx, claim, stamp).await? {
+        let before = match self.admit(&tx, turn, claim, stamp).await? {
             Admission::Run { last_version } => last_version,
-            Admission::Expired { .. } => return gone(tx, Err(PushFailure::Expired)).await,
+            Admission::Expired { .. } => return gone(tx, Err(PushFailure::Expired)),
             Admission::Seen { stored, last } => return self.kept(tx, Outcome::Seen { stored, last }).await,
-            Admission::Barred(failure) => return gone(tx, Ok(Outcome::Barred(failure))).await,
+            Admission::Barred(failure) => return gone(tx, Ok(Outcome::Barred(failure))),
         };
         if wire == Wire::Two
             && let Some(refused) = self.store.on(&tx).refused(claim.actor, &mutation.depends_on).await?
         {
-            return gone(tx, Err(PushFailure::Cancelled(refused))).await;
+            return gone(tx, Err(PushFailure::Cancelled(refused)));
         }
         let Ran { tx, jobs, result } = self.run(run, tx).await?;
         let record = match result {
             Ok(record) => record,
-            Err(refusal) => return gone(tx, Err(refusal)).await,
+            Err(refusal) => return gone(tx, Err(refusal)),
         };
         let mut ids = ids_of(&record);
         let answers = [(*claim, record)];
         let settled = self.settle(&tx, principal, before, &answers).await?;
         if !self.may_write(principal, entry, &settled.written.touched, &settled)? {
-            return gone(tx, Err(PushFailure::Forbidden)).await;
+            return gone(tx, Err(PushFailure::Forbidden));
         }
         let Written { touched, conflicts, .. } = settled.written;
         let write = self.store.on(&tx);
@@ -202,12 +217,14 @@ impl Engine {
     async fn admit(
         &self,
         tx: &DatabaseTransaction,
+        turn: &Turn<'_>,
         claim: &Claim<'_>,
         stamp: Option<&str>,
     ) -> Result<Admission, StoreError> {
         let write = self.store.on(tx);
         let client_id = claim.sequence.map(|(client_id, _)| client_id);
         let standing = write.admit(claim.actor, client_id, &[claim.client_mutation_id], stamp).await?;
+        turn.identify(standing.backend);
         let (mut last_version, mut forgotten_ms) = (0, 0);
         if let (Some((_, id)), Some(sequence)) = (claim.sequence, standing.sequence) {
             if sequence.actor != claim.actor {
@@ -273,19 +290,25 @@ impl Engine {
     }
 
     /// Stores a final refusal in a transaction of its own; the mutation's was rolled back.
-    async fn refuse(&self, principal: &Principal, claim: &Claim<'_>, refusal: PushFailure) -> Result<Outcome, Undone> {
-        let (tx, turn) = self.store.begin_push().await?;
-        match self.refuse_on(tx, principal, claim, refusal).await {
+    async fn refuse(
+        &self,
+        alone: bool,
+        principal: &Principal,
+        claim: &Claim<'_>,
+        refusal: PushFailure,
+    ) -> Result<Outcome, Undone> {
+        let (tx, turn) = self.store.begin_push(alone).await?;
+        match self.refuse_on(tx, &turn, principal, claim, refusal).await {
             Ok(Attempted::Kept { tx, outcome, .. }) => {
                 turn.commit(tx).await?;
                 Ok(outcome)
             }
-            Ok(Attempted::Gone(ended)) => {
-                turn.abandon().await;
+            Ok(Attempted::Gone { tx, ended }) => {
+                turn.abandon(Some(tx), false).await;
                 ended.map_err(Undone::Failed)
             }
             Err(undone) => {
-                turn.abandon().await;
+                turn.abandon(None, false).await;
                 Err(undone)
             }
         }
@@ -294,11 +317,12 @@ impl Engine {
     async fn refuse_on(
         &self,
         tx: DatabaseTransaction,
+        turn: &Turn<'_>,
         principal: &Principal,
         claim: &Claim<'_>,
         refusal: PushFailure,
     ) -> Result<Attempted, Undone> {
-        match self.admit(&tx, claim, None).await? {
+        match self.admit(&tx, turn, claim, None).await? {
             Admission::Run { last_version } | Admission::Expired { last_version } => {
                 let answers = [(*claim, refused(&refusal))];
                 self.settle(&tx, principal, last_version, &answers).await?;
@@ -307,7 +331,7 @@ impl Engine {
             }
             // Somebody delivered it in between; whatever was answered then is the answer.
             Admission::Seen { stored, last } => self.kept(tx, Outcome::Seen { stored, last }).await,
-            Admission::Barred(failure) => gone(tx, Ok(Outcome::Barred(failure))).await,
+            Admission::Barred(failure) => gone(tx, Ok(Outcome::Barred(failure))),
         }
     }
 
@@ -333,13 +357,13 @@ impl Engine {
 enum Attempted {
     /// What the transaction holds is to be kept.
     Kept { tx: DatabaseTransaction, outcome: Outcome, jobs: Vec<NewJob>, conflicts: Vec<Conflict> },
-    /// The transaction is gone: nothing is to be done, or a refusal is to be stored.
-    Gone(Result<Outcome, PushFailure>),
+    /// The transaction is to be rolled back: nothing is to be done then, or a refusal is to be stored.
+    Gone { tx: DatabaseTransaction, ended: Result<Outcome, PushFailure> },
 }
 
-async fn gone(tx: DatabaseTransaction, ended: Result<Outcome, PushFailure>) -> Result<Attempted, Undone> {
-    tx.rollback().await.map_err(StoreError::from)?;
-    Ok(Attempted::Gone(ended))
+#[expect(clippy::unnecessary_wraps, reason = "it ends functions that may fail")]
+fn gone(tx: DatabaseTransaction, ended: Result<Outcome, PushFailure>) -> Result<Attempted, Undone> {
+    Ok(Attempted::Gone { tx, ended })
 }
 
 /// What names the mutation.
@@ -375,6 +399,7 @@ pub(super) fn refused(refusal: &PushFailure) -> Record {
         PushFailure::UnknownMutator(name) => ("unknown_mutator", Some(name.clone())),
         PushFailure::MutatorPanicked => ("mutator_panicked", None),
         PushFailure::Expired => ("expired", None),
+        PushFailure::TransactionControl(reason) => ("transaction_control", Some(reason.clone())),
         _ => ("forbidden", None),
     };
     Record { status, reason, ..Record::default() }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     engine::Engine,
-    store::{Claim, Record, Settle, StoreError, Written},
+    store::{Claim, Record, Settle, Turn, Written},
 };
 use chrono::TimeDelta;
 use nizhal_core::{
@@ -22,13 +22,16 @@ use nizhal_core::{
     wire::{Mutation, Wire},
 };
 use sea_orm::{DatabaseTransaction, TransactionTrait};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 /// The most mutations in one transaction. Postgres keeps track of 64 savepoints a session where all can see them; beyond that
 /// everybody's snapshots get dearer.
 const MOST: usize = 50;
 /// How long a transaction may go on taking mutations: what it wrote waits for its end to be pulled.
 const LONGEST: TimeDelta = TimeDelta::milliseconds(100);
+
+/// How long the database may take to make, keep or roll back a savepoint.
+const SAVEPOINT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How the mutations of a transaction are kept apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,11 +134,11 @@ impl Engine {
     }
 
     async fn attempt_all(&self, sent: Sent<'_>, apart: Apart) -> Result<Vec<Verdict>, Undone> {
-        let (tx, turn) = self.store.begin_push().await?;
-        let Together { tx, ended, jobs, written } = match self.attempt_all_on(tx, sent, apart).await {
+        let (tx, turn) = self.store.begin_push(false).await?;
+        let Together { tx, ended, jobs, written } = match self.attempt_all_on(tx, &turn, sent, apart).await {
             Ok(together) => together,
             Err(undone) => {
-                turn.abandon().await;
+                turn.abandon(None, false).await;
                 return Err(undone);
             }
         };
@@ -160,12 +163,13 @@ impl Engine {
     async fn attempt_all_on<'a>(
         &'a self,
         mut tx: DatabaseTransaction,
+        turn: &Turn<'_>,
         sent: Sent<'a>,
         apart: Apart,
     ) -> Result<Together<'a>, Undone> {
         let Sent { principal, wire, mutations, known } = sent;
         let begun = self.environment.now();
-        let before = self.admit_all(&tx, principal, mutations).await?;
+        let before = self.admit_all(&tx, turn, principal, mutations).await?;
         let mut ended: Vec<Ended<'_>> = Vec::with_capacity(mutations.len());
         let mut jobs = Vec::new();
         for mutation in mutations {
@@ -196,6 +200,7 @@ impl Engine {
     async fn admit_all(
         &self,
         tx: &DatabaseTransaction,
+        turn: &Turn<'_>,
         principal: &Principal,
         mutations: &[Mutation],
     ) -> Result<i64, Undone> {
@@ -203,6 +208,7 @@ impl Engine {
         let first = mutations.first().and_then(|mutation| mutation.client_id.as_deref().zip(numbered(mutation)));
         let client_id = first.map(|(client_id, _)| client_id);
         let standing = self.store.on(tx).admit(principal.key(), client_id, &ids, None).await?;
+        turn.identify(standing.backend);
         let made_ms: Vec<Option<i64>> = mutations.iter().map(|mutation| mutation.hlc.map(|hlc| hlc.millis)).collect();
         match (first, standing.sequence) {
             _ if standing.known => Err(Undone::Singly),
@@ -251,7 +257,7 @@ impl Engine {
         // Without a savepoint it runs on the transaction itself.
         let (outer, inner) = match apart.savepoints {
             true => {
-                let savepoint = tx.begin().await.map_err(StoreError::from)?;
+                let savepoint = self.store.wait(SAVEPOINT_TIMEOUT, tx.begin()).await?;
                 (Some(tx), savepoint)
             }
             false => (None, tx),
@@ -259,10 +265,14 @@ impl Engine {
         if apart.stamps {
             self.store.on(&inner).stamp(stamp.as_deref()).await?;
         }
-        let Ran { tx: inner, jobs: wanted, result } = self.run(Run { principal, entry, mutation, hlc }, inner).await?;
+        let Ran { tx: inner, jobs: wanted, result } =
+            self.run(Run { principal, entry, mutation, hlc, savepoints: false }, inner).await?;
         if result.is_err() {
             let Some(outer) = outer else { return Err(Undone::NeedsSavepoints) };
-            inner.rollback().await.map_err(StoreError::from)?;
+            if matches!(result, Err(PushFailure::TransactionControl(_))) {
+                self.store.spoil(&outer).await;
+            }
+            self.store.wait(SAVEPOINT_TIMEOUT, inner.rollback()).await?;
             return Ok((outer, result, Written::default()));
         }
         self.enqueue(&inner, &wanted).await?;
@@ -270,7 +280,7 @@ impl Engine {
         let written = if apart.looks { self.store.on(&inner).look().await? } else { Written::default() };
         jobs.extend(wanted);
         let Some(outer) = outer else { return Ok((inner, result, written)) };
-        inner.commit().await.map_err(StoreError::from)?;
+        self.store.wait(SAVEPOINT_TIMEOUT, inner.commit()).await?;
         Ok((outer, result, written))
     }
 

@@ -3,6 +3,8 @@
 mod acknowledged;
 mod attempt;
 mod batch;
+#[cfg(test)]
+mod faults;
 mod judge;
 mod order;
 mod reply;

@@ -154,6 +154,7 @@ fn verdict_of(stored: Stored) -> Verdict {
         "cancelled" => PushFailure::Cancelled(reason),
         "unknown_mutator" => PushFailure::UnknownMutator(reason),
         "mutator_panicked" => PushFailure::MutatorPanicked,
+        "transaction_control" => PushFailure::TransactionControl(reason),
         "expired" => PushFailure::Expired,
         _ => {
             let lost = stored.lost.as_deref().map(lost_of).unwrap_or_default();

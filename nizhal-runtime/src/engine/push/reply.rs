@@ -112,6 +112,9 @@ pub enum PushFailure {
     /// 422 `mutator_panicked`: it would again; the log has what it said.
     #[error("the mutator panicked; what it said is in the server's log")]
     MutatorPanicked,
+    /// 422 `transaction_control`: the mutator ran a statement that begins or ends a transaction, or would outlive it.
+    #[error("{0}")]
+    TransactionControl(String),
     /// 503 when the database could not be reached or stayed busy, else 500.
     #[error("the store failed")]
     Store(#[from] StoreError),
@@ -138,7 +141,8 @@ impl PushFailure {
             | Self::Cancelled(_)
             | Self::Rejected(_)
             | Self::InvalidArgs(_)
-            | Self::MutatorPanicked => true,
+            | Self::MutatorPanicked
+            | Self::TransactionControl(_) => true,
             Self::ClientIdTaken
             | Self::OutOfOrder { .. }
             | Self::Waits(_)

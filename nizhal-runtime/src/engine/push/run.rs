@@ -14,7 +14,10 @@ use nizhal_core::{
     wire::{LostColumn, Mutation},
 };
 use sea_orm::DatabaseTransaction;
-use std::panic::AssertUnwindSafe;
+use std::{panic::AssertUnwindSafe, time::Duration};
+
+/// How long a mutator may take.
+const MUTATOR_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What is run.
 #[derive(Clone, Copy)]
@@ -23,6 +26,8 @@ pub(super) struct Run<'a> {
     pub(super) entry: &'a MutatorEntry,
     pub(super) mutation: &'a Mutation,
     pub(super) hlc: Hlc,
+    /// Whether each of its statements has a savepoint.
+    pub(super) savepoints: bool,
 }
 
 /// What comes back from a run.
@@ -38,7 +43,7 @@ pub(super) struct Ran {
 impl Engine {
     /// Calls the mutator. Where it fails without an answer, the transaction is gone.
     pub(super) async fn run(&self, run: Run<'_>, tx: DatabaseTransaction) -> Result<Ran, PushFailure> {
-        let Run { principal, entry, mutation, hlc } = run;
+        let Run { principal, entry, mutation, hlc, savepoints } = run;
         let now = self.environment.now();
         // A device runs the same mutator with the same time and the same ids. It does not know where we clamp its stamp, so ids
         // follow from the stamp as it was sent.
@@ -53,19 +58,33 @@ impl Engine {
             ids: Box::new(move || ids.next_id()),
             jobs: Vec::new(),
             random: Random::of(&mutation.client_mutation_id),
-            server: Some(ServerParts { numbers: &Counters, now }),
+            server: Some(ServerParts { numbers: &Counters, now, savepoints }),
         };
-        let called = AssertUnwindSafe((entry.call)(parts, &mutation.args)).catch_unwind().await;
+        let calling = AssertUnwindSafe((entry.call)(parts, &mutation.args)).catch_unwind();
+        let calling = async { Ok::<_, StoreError>(calling.await) };
+        let called = self.store.wait(MUTATOR_TIMEOUT, calling).await?;
         let (CtxParts { tx, jobs, .. }, result) = called.map_err(|panic| {
             let (mutator, panic) = (entry.desc.name, panic_text(&*panic));
             tracing::error!(mutator, mutation = mutation.client_mutation_id, panic, "a mutator panicked");
             PushFailure::MutatorPanicked
         })?;
+        if result.is_ok() && self.store.is_lost() {
+            // It went on after a statement that took all before it along.
+            return Err(StoreError::Aborted.into());
+        }
         let result = match result {
             Ok(applied) => Ok(record_of(&applied, mutation)),
             // A reason may quote what the device sent, and Postgres cannot keep U+0000.
             Err(Error::Rejected(reason)) => Err(PushFailure::Rejected(reason.replace('\0', ""))),
             Err(Error::InvalidArgs(reason)) => Err(PushFailure::InvalidArgs(reason.replace('\0', ""))),
+            Err(Error::TransactionControl(reason)) => {
+                tracing::error!(
+                    mutator = entry.desc.name,
+                    reason,
+                    "a mutator may not control its transaction or its session"
+                );
+                Err(PushFailure::TransactionControl(reason))
+            }
             Err(Error::Db(error)) => match self.judge(entry.desc.name, StoreError::from(error)) {
                 refusal if refusal.is_final() => Err(refusal),
                 failure => return Err(failure),

@@ -1,7 +1,8 @@
 //! The channels of LISTEN and NOTIFY: writers from outside, other servers, and proofs that we hear.
 
 use super::{PostgresStore, clock};
-use crate::store::{Outside, StoreError};
+use crate::store::{Outside, StoreError, limit::ANSWER_TIMEOUT};
+use futures_util::FutureExt;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use std::{str::FromStr, time::Duration};
 
@@ -38,14 +39,15 @@ impl PostgresStore {
         let servers = servers(&self.channel().await?);
         // A function call for each, in order; one commit, so one turn in the queue behind NOTIFY.
         let sql = "select pg_notify($1, message) from unnest($2::text[]) with ordinality as m(message, at) order by at";
-        sqlx::query(sql).bind(servers).bind(messages).execute(&self.pool).await?;
-        Ok(())
+        let told = sqlx::query(sql).bind(servers).bind(messages).execute(self.pool()).boxed();
+        self.pools.wait(ANSWER_TIMEOUT, told).await.map(drop)
     }
 
     pub(in crate::store) async fn send_proof(&self, listener: u64, number: u64) -> Result<(), StoreError> {
         let proofs = proofs(&self.channel().await?, listener);
-        sqlx::query("select pg_notify($1, $2)").bind(proofs).bind(number.to_string()).execute(&self.pool).await?;
-        Ok(())
+        let sent =
+            sqlx::query("select pg_notify($1, $2)").bind(proofs).bind(number.to_string()).execute(self.pool()).boxed();
+        self.pools.wait(ANSWER_TIMEOUT, sent).await.map(drop)
     }
 
     /// The channel of this schema; asked once.
@@ -53,7 +55,8 @@ impl PostgresStore {
         if let Some(channel) = self.channel.get() {
             return Ok(channel.clone());
         }
-        let channel: String = sqlx::query_scalar(clock::CHANNEL).fetch_one(&self.pool).await?;
+        let found = sqlx::query_scalar(clock::CHANNEL).fetch_one(self.pool()).boxed();
+        let channel: String = self.pools.wait(ANSWER_TIMEOUT, found).await?;
         Ok(self.channel.get_or_init(|| channel).clone())
     }
 }

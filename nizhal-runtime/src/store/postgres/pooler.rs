@@ -17,8 +17,23 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) const TIME_OUTS: [(&str, &str); 3] =
     [("statement_timeout", "30s"), ("lock_timeout", "10s"), ("idle_in_transaction_session_timeout", "15s")];
 
+/// How the database finds out that we are gone, and gives up what we hold: over TCP it asks after ten silent seconds, and again.
+pub(super) const KEEP_ALIVE: [(&str, &str); 4] = [
+    ("tcp_keepalives_idle", "10"),
+    ("tcp_keepalives_interval", "5"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "15000"),
+];
+/// How long the first connections may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Connects, and makes sure that what stands between lets us work.
 pub(super) async fn look(options: &PgConnectOptions) -> Result<(), StoreError> {
+    let looking = tokio::time::timeout(CONNECT_TIMEOUT, look_closely(options));
+    looking.await.map_err(|_| sqlx::Error::PoolTimedOut)?
+}
+
+async fn look_closely(options: &PgConnectOptions) -> Result<(), StoreError> {
     // Without the pool, which would go on trying and then say only that it ran out of time.
     let mut one = PgConnection::connect_with(options).await.map_err(refused)?;
     let mut two = PgConnection::connect_with(options).await.map_err(refused)?;

@@ -10,10 +10,18 @@ use crate::store::{
     sql::{Dialect, quote, stamped},
 };
 use nizhal_core::TableDesc;
-use sqlx::{PgConnection, Row};
+use sqlx::{AssertSqlSafe, PgConnection, Row};
 use std::collections::{BTreeMap, BTreeSet};
 
 const DIALECT: Dialect = Dialect::Postgres;
+/// How a statement begins that drops an index while others write.
+const DROP_ALONE: &str = "drop index concurrently ";
+
+/// Whether a statement of the plan runs in no transaction.
+pub(super) fn runs_alone(statement: &str) -> bool {
+    let creates = ["create index concurrently ", "create unique index concurrently "];
+    statement.starts_with(DROP_ALONE) || creates.iter().any(|create| statement.starts_with(create))
+}
 
 /// What is there.
 struct Found {
@@ -21,6 +29,10 @@ struct Found {
     schema: String,
     columns: BTreeMap<String, BTreeSet<String>>,
     indexes: BTreeSet<String>,
+    /// Indexes whose build was cut off.
+    broken: BTreeSet<String>,
+    /// Tables that are neither partitioned nor views, quoted.
+    plain: BTreeSet<String>,
     functions: BTreeSet<String>,
     triggers: BTreeSet<(String, String)>,
     /// Triggers of ours that somebody switched off.
@@ -53,6 +65,15 @@ async fn look(db: &mut PgConnection) -> Result<Found, StoreError> {
         Ok(sqlx::query_scalar(sql).fetch_all(db).await?.into_iter().collect())
     };
     let indexes = names(db, "select indexname::text from pg_indexes where schemaname = current_schema()").await?;
+    let broken = names(
+        db,
+        "select c.relname::text from pg_index i join pg_class c on c.oid = i.indexrelid \
+         where c.relnamespace = quote_ident(current_schema())::regnamespace and c.relname like '\\_nizhal\\_ix\\_%' and not i.indisvalid \
+         and not exists (select 1 from pg_stat_progress_create_index p where p.index_relid = i.indexrelid)",
+    )
+    .await?;
+    let plain = "select relname::text from pg_class where relnamespace = quote_ident(current_schema())::regnamespace and relkind = 'r'";
+    let plain = names(db, plain).await?.iter().map(|table| quote(table)).collect();
     let functions = names(
         db,
         "select proname::text from pg_proc where pronamespace = quote_ident(current_schema())::regnamespace and proname like '\\_nizhal\\_%'",
@@ -92,6 +113,8 @@ async fn look(db: &mut PgConnection) -> Result<Found, StoreError> {
         schema,
         columns,
         indexes,
+        broken,
+        plain,
         functions,
         triggers,
         disabled,
@@ -115,7 +138,7 @@ async fn look(db: &mut PgConnection) -> Result<Found, StoreError> {
 
 /// The statements that make the database fit the schema; none when it does. `seed` is used when there is no control row yet.
 pub(super) async fn plan(db: &mut PgConnection, schema: &Schema, seed: &Seed) -> Result<Vec<String>, StoreError> {
-    let found = look(db).await?;
+    let found = look(&mut *db).await?;
     drift::check(schema, &found.relations)?;
     let mut plan = Vec::new();
     if !found.sequences.contains("_nizhal_clock") {
@@ -156,9 +179,16 @@ pub(super) async fn plan(db: &mut PgConnection, schema: &Schema, seed: &Seed) ->
         }
     }
     for index in ddl::indexes(DIALECT, schema) {
-        if !found.indexes.contains(&index.name()) {
-            plan.push(index.create());
+        let name = index.name();
+        if found.broken.contains(&name) {
+            // What a build that was cut off leaves; it is kept up to date and never used.
+            plan.push(format!("{DROP_ALONE}if exists {name}"));
+        } else if found.indexes.contains(&name) {
+            continue;
         }
+        // Of a table that is made here, or has no rows, it costs nothing; a partitioned one cannot have it otherwise.
+        let is_filled = found.plain.contains(index.table()) && has_rows(db, index.table()).await?;
+        plan.push(if is_filled { index.create_concurrently() } else { index.create() });
     }
     functions_and_triggers(schema, &found, &mut plan);
     plan.extend(found.relations.remember(schema));
@@ -166,6 +196,11 @@ pub(super) async fn plan(db: &mut PgConnection, schema: &Schema, seed: &Seed) ->
         found.has(table, column)
     }));
     Ok(plan)
+}
+
+async fn has_rows(db: &mut PgConnection, table: &str) -> Result<bool, StoreError> {
+    let sql = format!("select 1 from {table} limit 1");
+    Ok(sqlx::query(AssertSqlSafe(sql)).fetch_optional(db).await?.is_some())
 }
 
 fn missing_columns(table: &TableDesc, found: &BTreeSet<String>, synced: bool) -> Result<Vec<String>, StoreError> {

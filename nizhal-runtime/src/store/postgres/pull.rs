@@ -2,13 +2,15 @@
 
 use super::{
     PostgresStore, encode,
+    pools::Pools,
     statement::{KEY_PARTS, PullSql, kind},
 };
 use crate::store::{
     StoreError,
+    limit::{ANSWER_TIMEOUT, STATEMENT_TIMEOUT},
     read::{Ask, Body, Change, Client, Clock, Frame, Glance, Image, LAST, LaneRead, START},
 };
-use futures_util::{TryStreamExt, stream::BoxStream};
+use futures_util::{FutureExt, TryStreamExt, stream::BoxStream};
 use nizhal_core::Bucket;
 use sqlx::{
     AssertSqlSafe, PgConnection, Postgres, Row, Transaction,
@@ -44,15 +46,13 @@ impl<'a> Snapshot<'a> {
     /// Reads the horizon *before* any statement; the order is what the version clock rests on (`clock.rs`). A glance reads no change.
     pub(super) async fn open(store: &'a PostgresStore, glance: Option<Glance<'_>>) -> Result<Self, StoreError> {
         let compute = async || {
-            let mut db = store.pool.acquire().await?;
-            let (clock, frame) = match glance {
-                None => (horizon(&mut db).await?, None),
-                Some(glance) => {
-                    let (clock, frame) = look(&mut db, &store.sql, glance).await?;
-                    (clock, Some(frame))
+            // It has no effect, so it may be asked again.
+            match store.pools.wait_to_begin(begin(store, glance).boxed()).await {
+                Err(error) if store.pools.is_dead(&error) => {
+                    store.pools.wait_to_begin(begin(store, glance).boxed()).await
                 }
-            };
-            Ok((clock, (frame, db)))
+                begun => begun,
+            }
         };
         let (clock, own) = store.flights.share(compute).await?;
         let (frame, db) = own.map_or((None, None), |(frame, db)| (frame, Some(db)));
@@ -74,12 +74,17 @@ impl<'a> Snapshot<'a> {
         if let On::Each(db) = &mut self.on {
             // Given back first: who holds one connection and waits for another may wait for ever.
             drop(db.take());
-            let tx = self.store.pool.begin_with("begin isolation level repeatable read read only").await?;
+            let begin = || self.store.pool().begin_with("begin isolation level repeatable read read only").boxed();
+            let tx = match self.store.pools.wait_to_begin(begin()).await {
+                Err(error) if self.store.pools.is_dead(&error) => self.store.pools.wait_to_begin(begin()).await?,
+                begun => begun?,
+            };
             self.on = On::Held(tx);
         }
+        let pools = &self.store.pools;
         let sql = format!("set local idle_in_transaction_session_timeout = '{seconds}s'");
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(self.connection().await?).await?;
-        Ok(())
+        let set = sqlx::raw_sql(AssertSqlSafe(sql)).execute(self.connection().await?);
+        pools.wait(ANSWER_TIMEOUT, set).await.map(drop)
     }
 
     /// The connection, for statements that both databases share.
@@ -88,7 +93,10 @@ impl<'a> Snapshot<'a> {
             On::Held(tx) => Ok(&mut *tx),
             On::Each(db) => match db {
                 Some(db) => Ok(&mut *db),
-                none => Ok(&mut *none.insert(self.store.pool.acquire().await?)),
+                none => {
+                    let db = self.store.pools.wait(ANSWER_TIMEOUT, self.store.pool().acquire()).await?;
+                    Ok(&mut *none.insert(db))
+                }
             },
         }
     }
@@ -104,7 +112,8 @@ impl<'a> Snapshot<'a> {
         if sql.is_empty() {
             return Ok(false);
         }
-        sql.stream(self.connection().await?, horizon, lane, heads, give).await?;
+        let pools = &self.store.pools;
+        sql.stream(pools, self.connection().await?, horizon, lane, heads, give).await?;
         Ok(true)
     }
 
@@ -115,7 +124,9 @@ impl<'a> Snapshot<'a> {
         }
         let pull = &self.store.sql;
         let query = bind(pull, ask, self.clock.horizon);
-        let mut rows = Rows { sql: pull, rows: query.fetch(self.connection().await?), next: None, last: (0, 0, 0) };
+        let pools = &self.store.pools;
+        let rows = query.fetch(self.connection().await?);
+        let mut rows = Rows { sql: pull, pools, rows, next: None, last: (0, 0, 0) };
         let frame = rows.frame().await?;
         Ok((frame, Some(rows)))
     }
@@ -123,10 +134,26 @@ impl<'a> Snapshot<'a> {
     /// Ends the snapshot. Dropping it does so too, a little later.
     pub(crate) async fn close(self) -> Result<(), StoreError> {
         match self.on {
-            On::Held(tx) => Ok(tx.commit().await?),
+            On::Held(tx) => self.store.pools.wait(ANSWER_TIMEOUT, tx.commit()).await,
             On::Each(_) => Ok(()),
         }
     }
+}
+
+/// The clock, with the frame where it is glanced at, and the connection that it was read on.
+async fn begin(
+    store: &PostgresStore,
+    glance: Option<Glance<'_>>,
+) -> Result<(Clock, (Option<Frame>, PoolConnection<Postgres>)), StoreError> {
+    let mut db = store.pool().acquire().await?;
+    let (clock, frame) = match glance {
+        None => (horizon(&mut db).await?, None),
+        Some(glance) => {
+            let (clock, frame) = look(&mut db, &store.sql, glance).await?;
+            (clock, Some(frame))
+        }
+    };
+    Ok((clock, (frame, db)))
 }
 
 async fn horizon(db: &mut PgConnection) -> Result<Clock, StoreError> {
@@ -256,6 +283,7 @@ fn bind<'q>(sql: &'q PullSql, ask: &Ask<'_>, to: i64) -> Query<'q, Postgres, PgA
 /// The statement's rows as they come.
 pub(crate) struct Rows<'s> {
     sql: &'s PullSql,
+    pools: &'s Pools,
     rows: BoxStream<'s, Result<PgRow, sqlx::Error>>,
     next: Option<PgRow>,
     /// Kind, lane and version of the row before.
@@ -275,7 +303,7 @@ impl Rows<'_> {
     /// The kind and lane of the next row, which is kept.
     async fn peek(&mut self) -> Result<Option<(i32, i32)>, StoreError> {
         if self.next.is_none() {
-            self.next = self.rows.try_next().await?;
+            self.next = self.pools.wait(STATEMENT_TIMEOUT, self.rows.try_next()).await?;
             let Some(row) = &self.next else { return Ok(None) };
             let place = (encode::int4(row, 0)?, encode::int4(row, 1)?, encode::int8(row, 3)?);
             // Nested loops keep this order, but SQL does not promise it, and a page that is cut out of order skips rows.

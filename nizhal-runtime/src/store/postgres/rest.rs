@@ -7,11 +7,13 @@
 
 use super::{
     encode,
+    pools::Pools,
     statement::{KEY_PARTS, before, in_bucket},
 };
 use crate::schema::Schema;
 use crate::store::{
     StoreError,
+    limit::{ANSWER_TIMEOUT, STATEMENT_TIMEOUT},
     read::{LAST, LaneRead},
     sql::{self, DELETED_AT, Dialect, VERSION, col, quote},
 };
@@ -111,6 +113,7 @@ impl RestSql {
     /// after what their slot's lines begin with, and how many.
     pub(super) async fn stream<E: From<StoreError>>(
         &self,
+        pools: &Pools,
         db: &mut PgConnection,
         horizon: i64,
         lane: &LaneRead<'_>,
@@ -118,9 +121,10 @@ impl RestSql {
         mut give: impl AsyncFnMut(Vec<u8>, usize) -> Result<(), E>,
     ) -> Result<(), E> {
         // While it waits for the reader the statement waits too; the reader's patience bounds that.
-        sqlx::raw_sql("set local statement_timeout = 0").execute(&mut *db).await.map_err(StoreError::from)?;
+        let unlimited = sqlx::raw_sql("set local statement_timeout = 0").execute(&mut *db);
+        pools.wait(ANSWER_TIMEOUT, unlimited).await?;
         for table in &self.0 {
-            table.rest(db, horizon, lane, &heads[table.slot], &mut give).await?;
+            table.rest(pools, db, horizon, lane, &heads[table.slot], &mut give).await?;
         }
         Ok(())
     }
@@ -129,6 +133,7 @@ impl RestSql {
 impl Table {
     async fn rest<E: From<StoreError>>(
         &self,
+        pools: &Pools,
         db: &mut PgConnection,
         horizon: i64,
         lane: &LaneRead<'_>,
@@ -145,7 +150,7 @@ impl Table {
         for at in 0..first.params.len() {
             query = query.bind(buckets.iter().map(|bucket| bucket.params[at].as_str()).collect::<Vec<_>>());
         }
-        query.execute(&mut *db).await.map_err(StoreError::from)?;
+        pools.wait(STATEMENT_TIMEOUT, query.execute(&mut *db)).await?;
         let begin = || {
             let mut line = Vec::with_capacity(LINE + LINE / 4);
             line.extend_from_slice(head);
@@ -157,7 +162,7 @@ impl Table {
             let (mut line, mut count) = (begin(), 0);
             // Not `fetch`, which is this and a layer more around every row.
             let mut rows = db.fetch_many(sqlx::query(AssertSqlSafe(self.fetch.as_str())));
-            while let Some(step) = rows.try_next().await.map_err(StoreError::from)? {
+            while let Some(step) = pools.wait(STATEMENT_TIMEOUT, rows.try_next()).await? {
                 let Either::Right(row) = step else { continue };
                 if types.is_empty() {
                     types = encode::types(&row);
@@ -179,7 +184,8 @@ impl Table {
                 break;
             }
         }
-        sqlx::raw_sql(AssertSqlSafe(self.close.as_str())).execute(&mut *db).await.map_err(StoreError::from)?;
+        let close = sqlx::raw_sql(AssertSqlSafe(self.close.as_str())).execute(&mut *db);
+        pools.wait(ANSWER_TIMEOUT, close).await?;
         Ok(())
     }
 }

@@ -4,25 +4,33 @@
 //! waits, and queues up behind them. The first that comes around again commits for all, and only then is any of them answered.
 //! Turns are taken in the order they were asked for, so a push that nobody waits behind commits at once, and one that others
 //! wait behind waits for those alone that came before its own end. What goes wrong in a turn is rolled back to its savepoint; when
-//! the transaction itself is lost, all in it are told to try again.
+//! the transaction itself is lost, all in it are told to try again. When their commit is refused, each is told to run alone: it
+//! may be the fault of any of them, and nobody is to answer for another.
 
-use super::txn::settled;
-use crate::store::StoreError;
+use super::{guard::Guard, txn::settled};
+use crate::store::{error::StoreError, failpoint::Failpoints};
 use sea_orm::{DatabaseTransaction, TransactionTrait};
+use std::{sync::Arc, time::Duration};
 use tokio::sync::{Mutex, MutexGuard, oneshot};
 
 /// The most pushes in one transaction.
 const MOST: usize = 50;
+/// How long a push waits for its turn.
+const TURN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The transaction that the next turn goes on with.
 #[derive(Debug, Default)]
-pub(in crate::store) struct Group(Mutex<Option<Open>>);
+pub(in crate::store) struct Group {
+    next: Mutex<Option<Open>>,
+    guard: Arc<Guard>,
+    failpoints: Arc<Failpoints>,
+}
 
 #[derive(Debug)]
 struct Open {
     tx: DatabaseTransaction,
-    /// Those who wait for the commit.
-    done: Vec<oneshot::Sender<()>>,
+    /// Those who wait for the commit: whether it was done, or refused. One that is dropped was lost.
+    done: Vec<oneshot::Sender<bool>>,
 }
 
 /// One push's turn. Dropping it loses the whole transaction.
@@ -31,38 +39,74 @@ pub(in crate::store) struct Turn<'a> {
     group: &'a Group,
     next: MutexGuard<'a, Option<Open>>,
     open: Open,
+    alone: bool,
 }
 
 impl Group {
-    /// Waits for a turn, and makes its savepoint.
+    pub(super) fn new(guard: Arc<Guard>, failpoints: Arc<Failpoints>) -> Self {
+        Self { next: Mutex::default(), guard, failpoints }
+    }
+
+    /// Waits for a turn, and makes its savepoint. One that is to be alone shares its commit with nobody.
     pub(in crate::store) async fn turn(
         &self,
+        alone: bool,
         begin: impl AsyncFnOnce() -> Result<DatabaseTransaction, StoreError>,
     ) -> Result<(DatabaseTransaction, Turn<'_>), StoreError> {
-        let mut next = self.0.lock().await;
+        let waiting = tokio::time::timeout(TURN_TIMEOUT, self.next.lock());
+        let mut next = waiting.await.map_err(|_| StoreError::Busy)?;
         let open = match next.take() {
-            Some(open) => open,
-            None => Open { tx: begin().await?, done: Vec::new() },
+            Some(open) if !alone => open,
+            before => {
+                if let Some(before) = before {
+                    // Each of them hears how it went.
+                    let _ = before.commit(self, true).await;
+                }
+                Open { tx: begin().await?, done: Vec::new() }
+            }
         };
-        let turn = Turn { group: self, next, open };
-        Ok((turn.open.tx.begin().await?, turn))
+        let turn = Turn { group: self, next, open, alone };
+        let savepoint = async {
+            self.failpoints.before(Some(&turn.open.tx)).await?;
+            turn.open.tx.begin().await
+        };
+        match savepoint.await {
+            Ok(savepoint) => Ok((savepoint, turn)),
+            Err(error) => {
+                turn.lose().await;
+                Err(error.into())
+            }
+        }
     }
 
     /// Ends what is left of a transaction whose pushes are gone.
     pub(in crate::store) async fn close(&self) {
-        if let Some(open) = self.0.lock().await.take() {
-            let _ = open.commit().await;
+        if let Some(open) = self.next.lock().await.take() {
+            let _ = open.commit(self, true).await;
         }
+    }
+
+    async fn keep(&self, savepoint: DatabaseTransaction) -> Result<(), StoreError> {
+        self.failpoints.before(Some(&savepoint)).await?;
+        Ok(savepoint.commit().await?)
     }
 }
 
 impl Turn<'_> {
     /// Keeps the savepoint, and returns when the commit is on the disk.
     pub(in crate::store) async fn commit(self, savepoint: DatabaseTransaction) -> Result<(), StoreError> {
-        let Self { group, mut next, mut open } = self;
-        savepoint.commit().await?;
-        if open.done.len() >= MOST {
-            return open.commit().await;
+        if let Err(error) = self.group.keep(savepoint).await {
+            self.lose().await;
+            return Err(error);
+        }
+        if self.group.guard.is_lost() {
+            self.lose().await;
+            return Err(StoreError::Overtaken);
+        }
+        let Self { group, mut next, mut open, alone } = self;
+        if alone || open.done.len() >= MOST {
+            let is_shared = !open.done.is_empty();
+            return open.commit(group, is_shared).await;
         }
         let (done, committed) = oneshot::channel();
         open.done.push(done);
@@ -70,34 +114,93 @@ impl Turn<'_> {
         drop(next);
         tokio::select! {
             biased;
-            told = committed => told.map_err(|_| StoreError::Overtaken),
-            mut next = group.0.lock() => match next.take() {
+            told = committed => match told {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(StoreError::SharedCommit),
+                Err(_) => Err(StoreError::Overtaken),
+            },
+            mut next = group.next.lock() => match next.take() {
                 // Nobody took it on but those who were here before: their turns are over.
-                Some(open) => open.commit().await,
+                // This push is one of those that wait.
+                Some(open) => {
+                    let is_shared = open.done.len() > 1;
+                    open.commit(group, is_shared).await
+                }
                 None => Err(StoreError::Overtaken),
             },
         }
     }
 
-    /// Goes on without this push, whose savepoint was rolled back or dropped.
-    pub(in crate::store) async fn abandon(mut self) {
-        if self.open.done.is_empty() {
-            let _ = self.open.tx.rollback().await;
-        } else {
-            *self.next = Some(self.open);
+    /// Goes on without this push; its savepoint is rolled back, or was dropped. Where it spoiled the connection, that is closed
+    /// after this transaction.
+    pub(in crate::store) async fn abandon(mut self, savepoint: Option<DatabaseTransaction>, spoiled: bool) {
+        let Group { guard, failpoints, .. } = self.group;
+        if spoiled {
+            guard.doom().await;
         }
+        if let Some(savepoint) = savepoint {
+            let rolled_back = async {
+                failpoints.before(Some(&savepoint)).await?;
+                savepoint.rollback().await
+            };
+            if rolled_back.await.is_err() {
+                return self.lose().await;
+            }
+        }
+        if guard.is_lost() {
+            return self.lose().await;
+        }
+        if !self.open.done.is_empty() {
+            *self.next = Some(self.open);
+            return;
+        }
+        let tx = self.open.tx;
+        let ended = guard.roll_back(async {
+            failpoints.before(Some(&tx)).await?;
+            tx.rollback().await
+        });
+        if let Err(error) = ended.await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a rollback failed; its connection is closed");
+        }
+    }
+
+    /// Gives the whole transaction up, with its connection; who waits for it is told by the silence.
+    async fn lose(self) {
+        self.group.guard.doom().await;
     }
 }
 
 impl Open {
-    async fn commit(self) -> Result<(), StoreError> {
-        settled(&self.tx).await?;
-        self.tx.commit().await?;
-        for done in self.done {
-            // Who does not wait any more has no need to know.
-            let _ = done.send(());
+    /// The commit of all. Where it is refused and several share it, none of them answers for it.
+    async fn commit(self, group: &Group, is_shared: bool) -> Result<(), StoreError> {
+        let Self { tx, done } = self;
+        let committed = async {
+            group.failpoints.before(Some(&tx)).await?;
+            settled(&tx).await?;
+            let commit = async {
+                group.failpoints.before(Some(&tx)).await?;
+                tx.commit().await
+            };
+            Ok(group.guard.commit(commit).await?)
+        };
+        let committed: Result<(), StoreError> = committed.await;
+        if committed.is_err() {
+            group.guard.doom().await;
         }
-        Ok(())
+        for done in done {
+            // Who does not wait any more has no need to know.
+            let _ = done.send(committed.is_ok());
+        }
+        match committed {
+            Err(error) if is_shared => {
+                tracing::info!(
+                    error = &error as &dyn std::error::Error,
+                    "a shared commit was refused; each push runs alone"
+                );
+                Err(StoreError::SharedCommit)
+            }
+            committed => committed,
+        }
     }
 }
 
@@ -129,27 +232,26 @@ mod tests {
     async fn inv13_who_came_first_is_answered_when_those_behind_are_done() {
         let (db, group, answered) = (database().await, Group::default(), Cell::new(false));
         let begin = async || Ok(db.begin().await?);
-        let (savepoint, turn) = group.turn(begin).await.unwrap();
+        let (savepoint, turn) = group.turn(false, begin).await.unwrap();
         put(&savepoint, 1).await;
         let first = async {
             turn.commit(savepoint).await.unwrap();
             answered.set(true);
         };
         let refused = async {
-            let (savepoint, turn) = group.turn(begin).await.unwrap();
+            let (savepoint, turn) = group.turn(false, begin).await.unwrap();
             assert!(!answered.get(), "nothing is committed yet");
             put(&savepoint, 2).await;
-            savepoint.rollback().await.unwrap();
-            turn.abandon().await;
+            turn.abandon(Some(savepoint), false).await;
         };
         let faulty = async {
-            let (savepoint, turn) = group.turn(begin).await.unwrap();
+            let (savepoint, turn) = group.turn(false, begin).await.unwrap();
             put(&savepoint, 3).await;
             drop(savepoint);
-            turn.abandon().await;
+            turn.abandon(None, false).await;
         };
         let last = async {
-            let (savepoint, turn) = group.turn(begin).await.unwrap();
+            let (savepoint, turn) = group.turn(false, begin).await.unwrap();
             assert!(!answered.get(), "one commit for all");
             put(&savepoint, 4).await;
             turn.commit(savepoint).await.unwrap();
@@ -164,14 +266,13 @@ mod tests {
     async fn inv13_a_push_that_nobody_waits_behind_commits() {
         let (db, group) = (database().await, Group::default());
         for id in [1, 2] {
-            let (savepoint, turn) = group.turn(async || Ok(db.begin().await?)).await.unwrap();
+            let (savepoint, turn) = group.turn(false, async || Ok(db.begin().await?)).await.unwrap();
             put(&savepoint, id).await;
             turn.commit(savepoint).await.unwrap();
             assert_eq!(ids(&db).await.len(), usize::try_from(id).unwrap());
         }
-        let (savepoint, turn) = group.turn(async || Ok(db.begin().await?)).await.unwrap();
-        savepoint.rollback().await.unwrap();
-        turn.abandon().await;
+        let (savepoint, turn) = group.turn(false, async || Ok(db.begin().await?)).await.unwrap();
+        turn.abandon(Some(savepoint), false).await;
         assert_eq!(ids(&db).await, [1, 2]);
     }
 
@@ -179,15 +280,42 @@ mod tests {
     async fn inv17_all_in_a_lost_transaction_are_told_to_try_again() {
         let (db, group) = (database().await, Group::default());
         let begin = async || Ok(db.begin().await?);
-        let (savepoint, turn) = group.turn(begin).await.unwrap();
+        let (savepoint, turn) = group.turn(false, begin).await.unwrap();
         put(&savepoint, 1).await;
         let lost = async {
-            let (savepoint, turn) = group.turn(begin).await.unwrap();
+            let (savepoint, turn) = group.turn(false, begin).await.unwrap();
             put(&savepoint, 2).await;
             drop((savepoint, turn));
         };
         let ((), told) = tokio::join!(biased; lost, turn.commit(savepoint));
         assert!(matches!(told, Err(StoreError::Overtaken)), "{told:?}");
         assert!(ids(&db).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn inv17_a_push_is_not_refused_for_anothers_deferred_constraint() {
+        let db = database().await;
+        let sql = "create table parents (id integer primary key); create table children (id integer primary key, \
+            parent integer references parents deferrable initially deferred)";
+        db.execute_unprepared(sql).await.unwrap();
+        let group = Group::default();
+        let begin = async || Ok(db.begin().await?);
+        let good = async |alone| {
+            let (savepoint, turn) = group.turn(alone, begin).await.unwrap();
+            put(&savepoint, 1).await;
+            turn.commit(savepoint).await
+        };
+        let bad = async |alone| {
+            let (savepoint, turn) = group.turn(alone, begin).await.unwrap();
+            savepoint.execute_unprepared("insert into children values (1, 7)").await.unwrap();
+            turn.commit(savepoint).await
+        };
+        let (first, second) = tokio::join!(biased; good(false), bad(false));
+        assert!(matches!(first, Err(StoreError::SharedCommit)), "{first:?}");
+        assert!(matches!(second, Err(StoreError::SharedCommit)), "{second:?}");
+        let (first, second) = tokio::join!(biased; good(true), bad(true));
+        assert!(first.is_ok(), "{first:?}");
+        assert!(matches!(second, Err(StoreError::Statement(_))), "{second:?}");
+        assert_eq!(ids(&db).await, [1]);
     }
 }

@@ -4,6 +4,7 @@ mod capture;
 mod encode;
 mod field;
 mod group;
+mod guard;
 mod provision;
 mod pull;
 mod reset;

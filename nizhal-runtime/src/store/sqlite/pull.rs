@@ -5,6 +5,7 @@ use crate::{
     scope::Choices,
     store::{
         StoreError,
+        failpoint::Failpoints,
         read::{Ask, Body, Change, Client, Clock, Frame, Image, LaneRead, Position, START},
     },
 };
@@ -17,15 +18,23 @@ pub(crate) struct Snapshot<'a> {
     sql: &'a PullSql,
     tx: Transaction<'static, Sqlite>,
     clock: Clock,
+    failpoints: &'a Failpoints,
 }
 
 impl<'a> Snapshot<'a> {
-    pub(super) async fn open(readers: &SqlitePool, sql: &'a PullSql, lives: &str) -> Result<Self, StoreError> {
+    pub(super) async fn open(
+        readers: &SqlitePool,
+        sql: &'a PullSql,
+        lives: &str,
+        failpoints: &'a Failpoints,
+    ) -> Result<Self, StoreError> {
+        failpoints.before(None).await?;
         let mut tx = readers.begin().await?;
+        failpoints.before(None).await?;
         let clock: i64 =
             sqlx::query_scalar("select clock from _nizhal_control where id = 1").fetch_one(&mut *tx).await?;
         let clock = Clock { last: clock, horizon: clock, lives: lives.to_owned(), place: clock };
-        Ok(Self { sql, tx, clock })
+        Ok(Self { sql, tx, clock, failpoints })
     }
 
     pub(crate) fn clock(&self) -> &Clock {
@@ -34,6 +43,7 @@ impl<'a> Snapshot<'a> {
 
     /// The frame, and the lanes to be read as they are asked for.
     pub(crate) async fn ask(&mut self, ask: &Ask<'_>) -> Result<(Frame, Lanes<'_>), StoreError> {
+        self.failpoints.before(None).await?;
         let mut query = sqlx::query(AssertSqlSafe(self.sql.scope.sql.as_str()));
         for arg in self.sql.scope.values(ask.principal) {
             query = match &arg.text {
@@ -77,6 +87,7 @@ impl<'a> Snapshot<'a> {
 
     /// Ends the snapshot. Dropping it does so too, a little later.
     pub(crate) async fn close(self) -> Result<(), StoreError> {
+        self.failpoints.before(None).await?;
         Ok(self.tx.commit().await?)
     }
 }

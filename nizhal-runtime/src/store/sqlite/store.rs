@@ -2,13 +2,16 @@
 
 use super::{
     group::{Group, Turn},
+    guard::{self, Guard},
     provision::{self, HOME},
     pull::Snapshot,
     scan::PullSql,
 };
 use crate::{
     schema::Schema,
-    store::{ddl::Seed, error::StoreError, life::LIFE, scope::ScopeSql, settings::StoreSettings},
+    store::{
+        ddl::Seed, error::StoreError, failpoint::Failpoints, life::LIFE, scope::ScopeSql, settings::StoreSettings,
+    },
 };
 use nizhal_core::DateTimeUtc;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, SqlxSqliteConnector, Statement};
@@ -23,6 +26,11 @@ use std::{
     time::Duration,
 };
 
+/// How long SQLite waits for a lock that another process holds.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a task waits for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// One app's SQLite file.
 pub(in crate::store) struct SqliteStore {
     pub(super) writer: SqlitePool,
@@ -33,6 +41,8 @@ pub(in crate::store) struct SqliteStore {
     reads: DatabaseConnection,
     /// Notes of writers from outside that our own transactions came upon.
     heard: Mutex<Vec<String>>,
+    guard: Arc<Guard>,
+    failpoints: Arc<Failpoints>,
     /// The pushes that share a transaction.
     group: Group,
     pub(super) sql: PullSql,
@@ -47,23 +57,26 @@ impl SqliteStore {
             // An acknowledged write survives a power cut, not only a crash of ours.
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
-            .busy_timeout(Duration::from_secs(10))
+            .busy_timeout(BUSY_TIMEOUT)
             // So that `insert or replace` fires the delete triggers of the row it replaces.
             .pragma("recursive_triggers", "on");
         let one =
             || SqlitePoolOptions::new().max_connections(1).min_connections(1).idle_timeout(None).max_lifetime(None);
-        let writer = one().acquire_timeout(Duration::from_secs(30)).connect_with(options.clone()).await?;
+        let (guard, failpoints) = (Arc::new(Guard::default()), Arc::new(Failpoints::default()));
+        let writer = guard.watch(one().acquire_timeout(ACQUIRE_TIMEOUT)).connect_with(options.clone()).await?;
         let (readers, anchor) = if settings.url.contains(":memory:") {
             (writer.clone(), Some(options.connect().await?))
         } else {
-            let many = SqlitePoolOptions::new().max_connections(settings.pool).acquire_timeout(Duration::from_secs(10));
+            let many = SqlitePoolOptions::new().max_connections(settings.pool).acquire_timeout(ACQUIRE_TIMEOUT);
+            let many = many.after_release(|db, _| Box::pin(async { Ok(guard::is_idle(db).await) }));
             (many.connect_with(options.pragma("query_only", "on")).await?, None)
         };
         let db = SqlxSqliteConnector::from_sqlx_sqlite_pool(writer.clone());
         let reads = SqlxSqliteConnector::from_sqlx_sqlite_pool(readers.clone());
         let lives = format!("{HOME}{LIFE}{}", uuid::Uuid::new_v4());
-        let (sql, group) = (PullSql::new(schema), Group::default());
-        Ok(Self { writer, readers, _anchor: anchor, db, reads, heard: Mutex::default(), group, sql, lives })
+        let (sql, group) = (PullSql::new(schema), Group::new(guard.clone(), failpoints.clone()));
+        let heard = Mutex::default();
+        Ok(Self { writer, readers, _anchor: anchor, db, reads, heard, guard, failpoints, group, sql, lives })
     }
 
     pub(in crate::store) async fn plan(&self, schema: &Schema, seed: &Seed) -> Result<Vec<String>, StoreError> {
@@ -85,7 +98,12 @@ impl SqliteStore {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
+        self.failpoints.before(None).await?;
+        // Both must say that this is the outermost transaction: the driver sends BEGIN at depth 0 alone, and SQLite takes it
+        // outside of transactions alone.
         let tx = self.db.begin_with_options(options).await?;
+        self.guard.hold();
+        self.failpoints.before(Some(&tx)).await?;
         // What a writer from outside left in the note is not ours; it is pinged all the same.
         let sql = "delete from _nizhal_touched returning note";
         let left = tx.query_all_raw(Statement::from_string(tx.get_database_backend(), sql)).await?;
@@ -95,9 +113,40 @@ impl SqliteStore {
         Ok(tx)
     }
 
-    /// A savepoint in a write transaction that others may be in.
-    pub(in crate::store) async fn begin_push(&self) -> Result<(DatabaseTransaction, Turn<'_>), StoreError> {
-        self.group.turn(async || self.begin().await).await
+    /// Commits a transaction of [`begin`](Self::begin).
+    pub(in crate::store) async fn commit(&self, tx: DatabaseTransaction) -> Result<(), StoreError> {
+        let commit = async {
+            self.failpoints.before(Some(&tx)).await?;
+            tx.commit().await
+        };
+        Ok(self.guard.commit(commit).await?)
+    }
+
+    /// Rolls it back.
+    pub(in crate::store) async fn roll_back(&self, tx: DatabaseTransaction) -> Result<(), StoreError> {
+        Ok(self.guard.roll_back(tx.rollback()).await?)
+    }
+
+    /// Closes the writer's connection when it is given back.
+    pub(in crate::store) async fn spoil(&self) {
+        self.guard.doom().await;
+    }
+
+    /// Whether SQLite rolled back the transaction that is open.
+    pub(in crate::store) fn is_lost(&self) -> bool {
+        self.guard.is_lost()
+    }
+
+    pub(in crate::store) fn failpoints(&self) -> &Failpoints {
+        &self.failpoints
+    }
+
+    /// A savepoint in a write transaction that others may be in, unless it is to be alone.
+    pub(in crate::store) async fn begin_push(
+        &self,
+        alone: bool,
+    ) -> Result<(DatabaseTransaction, Turn<'_>), StoreError> {
+        self.group.turn(alone, async || self.begin().await).await
     }
 
     pub(in crate::store) async fn collect_tombstones(&self, days: u32) -> Result<u64, StoreError> {
@@ -139,7 +188,7 @@ impl SqliteStore {
     }
 
     pub(in crate::store) async fn snapshot(&self) -> Result<Snapshot<'_>, StoreError> {
-        Snapshot::open(&self.readers, &self.sql, &self.lives).await
+        Snapshot::open(&self.readers, &self.sql, &self.lives, &self.failpoints).await
     }
 
     pub(in crate::store) fn scope_sql(&self) -> &ScopeSql {

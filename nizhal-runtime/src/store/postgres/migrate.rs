@@ -1,0 +1,101 @@
+//! Long work on Postgres: provisioning, dropping and collecting, on a connection of their own without the limits that requests have.
+
+use super::{
+    drift, provision,
+    store::{PROVISION_LOCK, PostgresStore},
+};
+use crate::{
+    schema::Schema,
+    store::{ddl::Seed, error::StoreError, limit::ANSWER_TIMEOUT, progress::Progress},
+};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+/// No limit of time; said again within a transaction, for where a pooler drops the settings of connections.
+const NO_LIMITS: [(&str, &str); 3] =
+    [("statement_timeout", "0"), ("lock_timeout", "0"), ("idle_in_transaction_session_timeout", "0")];
+
+impl PostgresStore {
+    pub(in crate::store) async fn plan(&self, schema: &Schema, seed: &Seed) -> Result<Vec<String>, StoreError> {
+        let mut db = self.unhurried().await?;
+        let plan = provision::plan(&mut db, schema, seed).await?;
+        Ok(db.close().await.map(|()| plan)?)
+    }
+
+    /// Runs the plan in one transaction, but for indexes on tables that have rows: those are built after it, while others write.
+    pub(in crate::store) async fn provision(&self, schema: &Schema, seed: &Seed) -> Result<(), StoreError> {
+        let mut db = self.unhurried().await?;
+        let backend: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut db).await?;
+        let detail = async || self.detail(backend).await;
+        let mut tx = db.begin().await?;
+        lift_limits(&mut tx).await?;
+        let lock = sqlx::query("select pg_advisory_xact_lock($1)").bind(PROVISION_LOCK).execute(&mut *tx);
+        Progress::of(1).run("wait for another server that provisions", lock, &detail).await?;
+        let plan = provision::plan(&mut tx, schema, seed).await?;
+        let mut progress = Progress::of(plan.len());
+        let (alone, together): (Vec<_>, Vec<_>) = plan.into_iter().partition(|sql| provision::runs_alone(sql));
+        for statement in together {
+            let run = sqlx::raw_sql(AssertSqlSafe(statement.as_str())).execute(&mut *tx);
+            progress.run(&statement, run, &detail).await?;
+        }
+        tx.commit().await?;
+        for statement in alone {
+            let run = sqlx::raw_sql(AssertSqlSafe(statement.as_str())).execute(&mut db);
+            progress.run(&statement, run, &detail).await?;
+        }
+        Ok(db.close().await?)
+    }
+
+    /// Looks whether a partition of a synced table is gone, and has all devices start again when one is.
+    pub(in crate::store) async fn check_partitions(&self, schema: &Schema) -> Result<bool, StoreError> {
+        let mut tx = self.pool().begin().await?;
+        sqlx::query("select pg_advisory_xact_lock($1)").bind(PROVISION_LOCK).execute(&mut *tx).await?;
+        let plan = drift::introspect(&mut tx).await?.remember(schema);
+        let gone = plan.iter().any(|statement| statement.starts_with("update"));
+        for statement in plan {
+            sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *tx).await?;
+        }
+        tx.commit().await?;
+        Ok(gone)
+    }
+
+    /// By the number of tombstones, which is small beside the rows; runs rarely.
+    pub(in crate::store) async fn collect_tombstones(&self, days: u32) -> Result<u64, StoreError> {
+        let sql = "with forgotten as (delete from _nizhal_deletes where at < now() - make_interval(days => $1)), \
+            sets as (delete from _nizhal_bucket_sets where at < now() - make_interval(days => $1)), \
+            gone as (delete from _nizhal_tombstones where at < now() - make_interval(days => $1) returning version), \
+            noted as (update _nizhal_control set collected = greatest(collected, coalesce((select max(version) from gone), 0)) \
+            where id = 1) select count(*) from gone";
+        let days = i32::try_from(days).unwrap_or(i32::MAX);
+        let mut db = self.unhurried().await?;
+        let mut tx = db.begin().await?;
+        lift_limits(&mut tx).await?;
+        let count: i64 = sqlx::query_scalar(sql).bind(days).fetch_one(&mut *tx).await?;
+        tx.commit().await?;
+        db.close().await?;
+        Ok(count.unsigned_abs())
+    }
+
+    /// A connection of its own without the limits of time.
+    async fn unhurried(&self) -> Result<PgConnection, StoreError> {
+        let options = self.pools.options().clone().options(NO_LIMITS);
+        let connecting = tokio::time::timeout(ANSWER_TIMEOUT, PgConnection::connect_with(&options));
+        Ok(connecting.await.map_err(|_| sqlx::Error::PoolTimedOut)??)
+    }
+
+    /// How far this backend is with what it does: how much of an index is built, and whom it waits for.
+    async fn detail(&self, backend: i32) -> Option<String> {
+        let sql = "select coalesce((select p.phase || coalesce(' ' || (100 * p.blocks_done / nullif(p.blocks_total, 0)) || ' %', '') \
+            from pg_stat_progress_create_index p where p.pid = $1), '') || coalesce((select ' waits for a lock of ' || \
+            string_agg(coalesce(nullif(a.application_name, ''), 'a session') || ' (pid ' || a.pid || ')', ', ') \
+            from pg_stat_activity a where a.pid = any(pg_blocking_pids($1))), '')";
+        let detail: Option<String> = sqlx::query_scalar(sql).bind(backend).fetch_one(self.pool()).await.ok();
+        detail.map(|detail| detail.trim().to_owned()).filter(|detail| !detail.is_empty())
+    }
+}
+
+async fn lift_limits(db: &mut PgConnection) -> Result<(), StoreError> {
+    for (name, value) in NO_LIMITS {
+        sqlx::raw_sql(AssertSqlSafe(format!("set local {name} = {value}"))).execute(&mut *db).await?;
+    }
+    Ok(())
+}
