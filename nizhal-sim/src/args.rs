@@ -134,10 +134,15 @@ fn decimal(schema: &Value, draw: &mut Draw<'_>) -> String {
 fn number(schema: &Value, draw: &mut Draw<'_>) -> i64 {
     #[expect(clippy::cast_possible_truncation, reason = "bounds beyond 64 bits are none")]
     let bound = |name: &str| schema.get(name).and_then(Value::as_f64).map(|bound| bound as i64);
-    let least = bound("minimum").or(bound("exclusiveMinimum").map(|least| least.saturating_add(1))).unwrap_or(0);
+    let least = bound("minimum").or(bound("exclusiveMinimum").map(|least| least.saturating_add(1)));
     let most = bound("maximum").or(bound("exclusiveMaximum").map(|most| most.saturating_sub(1)));
     // Near zero where that is allowed.
-    let least = least.max(most.map_or(-9, |most| most.min(-9)));
+    let near = |most: i64| most.saturating_sub(9).min(-9);
+    let least = match (least, most) {
+        (Some(least), most) => least.max(most.map_or(-9, near)),
+        (None, Some(most)) if most < 0 => near(most),
+        (None, _) => 0,
+    };
     let room = most.map_or(9, |most| most.saturating_sub(least).clamp(0, 9));
     let step = bound("multipleOf").filter(|step| *step > 1).unwrap_or(1);
     let drawn = least + i64::try_from(draw.random.below(room.unsigned_abs() + 1)).unwrap_or(0);
