@@ -24,8 +24,10 @@ pub const DEFAULT: &str = "default";
 pub const RENAME: &str = "rename";
 /// A column that the database computes.
 pub const GENERATED: &str = "generated";
+/// The name of the shared type that a column's documents keep.
+pub const CRDT_ROOT: &str = "crdt_root";
 /// What may stand in `#[nizhal(…)]` on a field.
-pub const FIELD_WORDS: &[&str] = &[PRIMARY_KEY, UNIQUE, PRIVATE, DEFAULT, RENAME, GENERATED];
+pub const FIELD_WORDS: &[&str] = &[PRIMARY_KEY, UNIQUE, PRIVATE, DEFAULT, RENAME, GENERATED, CRDT_ROOT];
 /// What may stand in `#[nizhal(…)]` on a variant of an enum of texts.
 pub const VARIANT_WORDS: &[&str] = &[RENAME];
 

@@ -69,6 +69,7 @@ const operations = {
         else if (what === "unset") map.delete(...rest);
         else if (what === "subdocument") map.set("d", new Y.Doc());
         else if (what === "elsewhere") document.getText("body").insert(0, "x");
+        else if (what === "echo") document.getText("echo:text").insert(0, rest[0]);
         else if (what === "randomText") randomText(text, generator(rest[0]));
         else if (what === "randomMap") randomMap(map, generator(rest[0]));
         else throw new Error(`no edit ${what}`);

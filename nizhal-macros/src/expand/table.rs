@@ -80,16 +80,17 @@ fn expand_key_type(table: &Table) -> TokenStream {
 
 /// The column's field and type, its other names, and what is said of it beyond them.
 fn expand_column(column: &TableColumn) -> TokenStream {
-    let TableColumn { field, variant, name, ty, doc, generated, .. } = column;
+    let TableColumn { field, variant, name, ty, doc, generated, crdt_root, .. } = column;
     let default = column.default.as_ref().map(|default| {
         let default = expand_default(default);
         quote!(, default: ::nizhal::__private::Option::Some(::nizhal::ColumnDefault::#default))
     });
     let sql = generated.as_ref().map(|sql| quote!(, sql: #sql));
     let unique = column.unique.as_ref().map(|_| quote!(, unique: true));
+    let root = crdt_root.as_ref().map(|root| quote!(, crdt_root: ::nizhal::__private::Option::Some(#root)));
     let private = column.private.as_ref().map(|_| quote!(, private: true));
     let doc = (!doc.is_empty()).then(|| quote!(, doc: #doc));
-    quote!(#field: #ty = { variant: #variant, name: #name #sql #default #unique #private #doc })
+    quote!(#field: #ty = { variant: #variant, name: #name #sql #default #unique #private #root #doc })
 }
 
 fn expand_default(default: &Default) -> TokenStream {

@@ -43,6 +43,8 @@ pub struct Field {
     pub rename: Option<LitStr>,
     /// `generated = "…"`
     pub generated: Option<LitStr>,
+    /// `crdt_root = "…"`
+    pub crdt_root: Option<LitStr>,
 }
 
 /// How concurrent writes are merged.
@@ -93,6 +95,8 @@ struct FieldWords {
     rename: Said<LitStr>,
     #[darling(multiple)]
     generated: Said<LitStr>,
+    #[darling(multiple)]
+    crdt_root: Said<LitStr>,
     #[darling(flatten)]
     rest: Rest,
 }
@@ -149,6 +153,7 @@ fn parse_field(field: &mut syn::Field, errors: &Errors) -> Option<Field> {
         default: errors.value(words.default),
         rename: errors.value(words.rename),
         generated: errors.value(words.generated),
+        crdt_root: errors.value(words.crdt_root),
     })
 }
 

@@ -46,6 +46,8 @@ pub struct TableColumn {
     pub private: Option<Ident>,
     /// The SQL that the database computes it by.
     pub generated: Option<LitStr>,
+    /// The name of the shared type that its documents keep.
+    pub crdt_root: Option<LitStr>,
     /// The doc comment.
     pub doc: String,
     /// The field's other attributes.
@@ -100,6 +102,7 @@ fn lower_field(field: ast::Field) -> TableColumn {
         unique: field.unique,
         private: field.private,
         generated: field.generated,
+        crdt_root: field.crdt_root,
         doc: attr::doc(&field.attrs),
         attrs: field.attrs,
     }

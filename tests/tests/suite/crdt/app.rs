@@ -19,6 +19,9 @@ pub(super) struct Note {
     /// What it says.
     body: CrdtText,
     tags: Option<CrdtMap>,
+    /// What the TypeScript system left.
+    #[nizhal(crdt_root = "echo:text")]
+    echo: Option<CrdtText>,
 }
 
 sync_rules! {
@@ -45,7 +48,8 @@ async fn add_note(ctx: &mut Ctx<Claims>, args: AddNote) -> Result<Applied> {
         None => CrdtText::from_text(args.text.as_deref().unwrap_or_default()),
     };
     let owner = ctx.actor().owner_id.clone();
-    let note = NoteActive { id: Set(args.client_id), owner: Set(owner), body: Set(body), tags: Set(None) };
+    let note =
+        NoteActive { id: Set(args.client_id), owner: Set(owner), body: Set(body), tags: Set(None), echo: Set(None) };
     note.insert(ctx.db()).await?;
     Ok(Applied::done())
 }
@@ -63,6 +67,13 @@ async fn edit_body(ctx: &mut Ctx<Claims>, args: Edit) -> Result<Applied> {
     if body.text()?.len() > 100_000 {
         return Err(reject!("a note has at most 100,000 bytes"));
     }
+    Ok(Applied::done())
+}
+
+/// Merges into what the TypeScript system left.
+#[mutator]
+async fn edit_echo(ctx: &mut Ctx<Claims>, args: Edit) -> Result<Applied> {
+    ctx.merge(Note::COLS.echo, args.id, &args.update).await?;
     Ok(Applied::done())
 }
 
@@ -102,7 +113,7 @@ impl App {
     pub(super) async fn start(kind: Kind) -> Self {
         let database = Database::new(kind).await;
         let app = Nizhal::app("notes").tables(tables![Note]).rules(rules());
-        let app = app.mutators(mutators![add_note, edit_body, edit_tags, rewrite_body]);
+        let app = app.mutators(mutators![add_note, edit_body, edit_echo, edit_tags, rewrite_body]);
         let server = app.database_url(database.url()).auth_secret(token::SECRET).server().await.expect("it starts");
         let routes = server.routes();
         let http = actix_web::HttpServer::new(move || actix_web::App::new().configure(routes.clone()));
@@ -137,6 +148,11 @@ impl Note {
     /// The body as the server reads it.
     pub(super) fn text(&self) -> String {
         self.body.text().expect("the state is whole")
+    }
+
+    /// What the TypeScript system left, as the server reads it.
+    pub(super) fn echo(&self) -> String {
+        self.echo.as_ref().map(|echo| echo.text().expect("the state is whole")).unwrap_or_default()
     }
 
     /// The tags as the server reads them.

@@ -4,8 +4,10 @@ mod app;
 mod yjs;
 
 use app::{App, Note};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::future::join_all;
 use nizhal::Table as _;
+use nizhal::prelude::sea_orm::ConnectionTrait as _;
 use nizhal_tests::{Device, Kind};
 use serde_json::{Value, json};
 use yjs::Yjs;
@@ -34,6 +36,7 @@ both![
     what_is_no_update_is_refused,
     a_merge_that_tells_nothing_new_writes_nothing,
     the_contract_tells_which_columns_merge,
+    documents_of_another_root_are_taken_over,
 ];
 
 const ID: &str = "n1";
@@ -272,10 +275,35 @@ async fn the_contract_tells_which_columns_merge(kind: Kind) {
     let merged = |name: &str, kind: &str, nullable: bool| json!({"name": name, "type": "bytea", "nullable": nullable, "merge": "crdt", "crdt": kind});
     assert_eq!(columns[2], merged("body", "text", false));
     assert_eq!(columns[3], merged("tags", "map", true));
-    assert_eq!(columns[1]["merge"], Value::Null);
+    assert_eq!((&columns[1]["merge"], &columns[4]["crdtRoot"]), (&Value::Null, &json!("echo:text")));
     let schemas = &contract["components"]["schemas"];
     assert_eq!(schemas["notes"]["properties"]["body"]["contentEncoding"], "base64");
     let update = &schemas["Edit"]["properties"]["update"];
     assert_eq!((&update["contentEncoding"], &update["maxLength"]), (&json!("base64"), &json!(1_398_104)), "{update}");
+    app.stop().await;
+}
+
+async fn documents_of_another_root_are_taken_over(kind: Kind) {
+    let (app, mut yjs) = (App::start(kind).await, Yjs::start());
+    let mut device = app.device("ann");
+    add(&mut device, "").await;
+    // As the TypeScript system stored it.
+    let document = yjs.document(7);
+    let old = yjs.edit(&document, &json!([["echo", "was here"]]));
+    let bytes = STANDARD.decode(&old).expect("base64");
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let literal = if kind == Kind::Sqlite { format!("x'{hex}'") } else { format!("'\\x{hex}'") };
+    app.server.database().execute_unprepared(&format!("update notes set echo = {literal}")).await.expect("written");
+    assert_eq!(pulled(&mut device, "echo").await, old);
+    let more = yjs.edit(&document, &json!([["echo", "still "]]));
+    edit(&mut device, "editEcho", &more).await;
+    let note = Note::find_by_id(ID).one(app.server.database()).await.expect("a row").expect("it is there");
+    assert_eq!(note.echo(), "still was here");
+    // The usual name is another type in this column, and the other way round.
+    let other = yjs.document(None);
+    let usual = yjs.edit(&other, &json!([["insert", 0, "x"]]));
+    let reply = device.mutate("editEcho", &json!({"id": ID, "update": usual})).await.refused(422, "invalid_args");
+    assert!(reply.text.contains(r#"the column keeps `doc.getText(\"echo:text\")` alone"#), "{}", reply.text);
+    device.mutate("editBody", &json!({"id": ID, "update": old})).await.refused(422, "invalid_args");
     app.stop().await;
 }
