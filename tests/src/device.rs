@@ -249,7 +249,8 @@ impl Device {
             "lastMutationId",
         ];
         for field in body.as_object().expect("a page is an object").keys() {
-            let known = FIELDS.contains(&field.as_str()) || (self.two && field == "complete");
+            let known =
+                FIELDS.contains(&field.as_str()) || (self.two && matches!(field.as_str(), "complete" | "unreadable"));
             assert!(known, "this wire knows no {field}");
         }
         if self.two {

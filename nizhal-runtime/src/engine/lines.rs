@@ -109,6 +109,7 @@ impl Engine {
             all.take_gone(&mut page);
             page = self.page();
             has_more = self.rest(&mut begun, lines, &mut rows).await?;
+            begun.snapshot.take_unreadable().into_iter().for_each(|row| all.tell(row));
             if has_more {
                 has_more = self.go_on(&mut begun, ROOM, &mut page).await?;
             }

@@ -1,9 +1,9 @@
 //! A pull's answer while it grows: rows by table, what is gone, and the JSON of it all.
 
-use crate::store::{Body, Change};
-use nizhal_core::{Rule, TableDesc, wire::Gone};
+use crate::store::{Body, Change, Unreadable};
+use nizhal_core::{Rule, TableDesc, key, wire::Gone};
 use serde::Serialize;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// One answer in the making.
 pub(super) struct Page {
@@ -14,6 +14,8 @@ pub(super) struct Page {
     rows: usize,
     /// By table and id: deleted or not, and the client's key.
     gone: BTreeMap<(usize, String), (bool, Option<String>)>,
+    /// Rows that are there and cannot be told.
+    unreadable: BTreeSet<Unreadable>,
 }
 
 /// What an answer says beside its rows and what is gone.
@@ -31,6 +33,11 @@ pub(super) struct Ending {
     pub(super) complete: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) last_mutation_id: Option<i64>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub(super) unreadable: BTreeSet<Unreadable>,
+    /// Whether the client knows of rows that cannot be told.
+    #[serde(skip)]
+    pub(super) tells: bool,
 }
 
 struct Rows {
@@ -53,7 +60,13 @@ impl Page {
             keys: Vec::new(),
         };
         let tables = tables.iter().zip(repeats);
-        Self { tables: tables.map(rows).collect(), seen: HashSet::new(), rows: 0, gone: BTreeMap::new() }
+        Self {
+            tables: tables.map(rows).collect(),
+            seen: HashSet::new(),
+            rows: 0,
+            gone: BTreeMap::new(),
+            unreadable: BTreeSet::new(),
+        }
     }
 
     /// Takes in a change; a row that is here already is passed over.
@@ -73,6 +86,12 @@ impl Page {
                 }
                 table.json.extend_from_slice(&row);
             }
+            // The device drops what it had of it, and is told why.
+            Body::Unreadable(column) => {
+                let (table, id) = (self.tables[change.slot].name.to_owned(), key::join(&change.key));
+                self.gone.entry((change.slot, id.clone())).or_default();
+                self.tell(Unreadable { table, id, column: column.to_owned() });
+            }
             Body::Gone { deleted, client_key } => {
                 let id = change.key.into_iter().next().unwrap_or_default();
                 let entry = self.gone.entry((change.slot - count, id)).or_default();
@@ -80,6 +99,13 @@ impl Page {
                 *entry = (entry.0 || deleted, client_key.or_else(|| entry.1.take()));
             }
         }
+    }
+
+    /// Takes in a row that cannot be told.
+    pub(super) fn tell(&mut self, row: Unreadable) {
+        let Unreadable { table, id, column } = &row;
+        tracing::warn!(table, id, column, "a row is kept from devices: a value in it is none of its column's type");
+        self.unreadable.insert(row);
     }
 
     /// How many rows it holds.
@@ -106,6 +132,7 @@ impl Page {
     /// Takes in what is gone from another page of the same snapshot.
     pub(super) fn take_gone(&mut self, other: &mut Self) {
         self.gone.append(&mut other.gone);
+        self.unreadable.append(&mut other.unreadable);
     }
 
     /// The rows as lines, one for each table that has some.
@@ -141,7 +168,10 @@ impl Page {
         line
     }
 
-    fn finish_into(self, body: &mut Vec<u8>, ending: Ending) {
+    fn finish_into(mut self, body: &mut Vec<u8>, mut ending: Ending) {
+        if ending.tells {
+            ending.unreadable = std::mem::take(&mut self.unreadable);
+        }
         let (mut tombstoned, mut removed) = (Vec::new(), Vec::new());
         for ((slot, id), (deleted, key)) in self.gone {
             let gone = Gone { table: self.tables[slot].name.to_owned(), id, key };

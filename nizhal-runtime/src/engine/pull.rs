@@ -204,7 +204,9 @@ impl Engine {
         }
         let removed_buckets = lost.iter().map(|bucket| bucket.name_in(wire)).collect();
         let complete = wire == Wire::Two && !has_more;
-        Ok(Ending { removed_buckets, cursor, epoch: frame.epoch, reset, has_more, complete, last_mutation_id })
+        let (tells, unreadable) = (wire == Wire::Two, std::collections::BTreeSet::new());
+        let epoch = frame.epoch;
+        Ok(Ending { removed_buckets, cursor, epoch, reset, has_more, complete, last_mutation_id, unreadable, tells })
     }
 
     /// Writes down that the database began another life; or, where its clock went back, gives it a new epoch.

@@ -65,8 +65,15 @@ impl WriteTx<'_> {
                 return Ok(Standing { sequence: None, known, backend });
             };
             if let Some(row) = row {
+                let mut owner: String = row.try_get("", "actor")?;
+                if owner.is_empty() {
+                    // Taken over from a system that did not write down whose it was.
+                    let take = "update _nizhal_clients set actor = $2 where client_id = $1 and actor = ''";
+                    self.run(take, [client_id.into(), actor.into()]).await?;
+                    actor.clone_into(&mut owner);
+                }
                 let sequence = Sequence {
-                    actor: row.try_get("", "actor")?,
+                    actor: owner,
                     last: row.try_get("", "last_mutation_id")?,
                     last_version: row.try_get("", "last_version")?,
                     expired: row.try_get("", "expired")?,

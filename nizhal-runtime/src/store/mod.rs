@@ -53,7 +53,7 @@ pub use job::{ClaimedJob, FailedJob, JobCounts};
 pub use note::Touched;
 pub(crate) use number::Counters;
 pub(crate) use outside::{Heard, MESSAGE_ROOM, Outside};
-pub use read::{Ask, Body, Change, Client, Clock, Frame, Glance, Image, LaneRead, Position, ScopeArg, Tie};
+pub use read::{Ask, Body, Change, Client, Clock, Frame, Glance, Image, LaneRead, Position, ScopeArg, Tie, Unreadable};
 pub use settings::{Audit, StoreSettings};
 pub use settle::{Settle, Settled};
 pub use snapshot::Snapshot;

@@ -193,9 +193,20 @@ impl Change {
     pub fn bytes(&self) -> usize {
         match &self.body {
             Body::Row(row) => row.len(),
-            Body::Gone { .. } => 0,
+            Body::Gone { .. } | Body::Unreadable(_) => 0,
         }
     }
+}
+
+/// A row that devices do not get, because a value in it is none that its column's type can say.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+pub struct Unreadable {
+    /// Its table.
+    pub table: String,
+    /// Its key as text.
+    pub id: String,
+    /// The column of the value.
+    pub column: String,
 }
 
 /// What became of a row.
@@ -203,6 +214,8 @@ impl Change {
 pub enum Body {
     /// It is this JSON object now.
     Row(Vec<u8>),
+    /// It is there, and the value of this column cannot be told.
+    Unreadable(&'static str),
     /// It is gone from a bucket.
     Gone {
         /// True when it was deleted, false when it lives on elsewhere.

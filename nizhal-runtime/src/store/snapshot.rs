@@ -1,7 +1,7 @@
 //! Where a pull reads: one moment of the database, whichever it is.
 
 use super::{
-    Ask, Clock, Glance, LaneRead, StoreError,
+    Ask, Clock, Glance, LaneRead, StoreError, Unreadable,
     answer::Answer,
     database::{Backend, Store},
     postgres, sqlite,
@@ -98,6 +98,14 @@ impl Snapshot<'_> {
         match &mut self.on {
             SnapshotOn::Postgres(snapshot) => snapshot.rest(lane, heads, give).await,
             SnapshotOn::Sqlite(_) => Ok(false),
+        }
+    }
+
+    /// The rows that [`rest`](Self::rest) could not tell since the last call.
+    pub fn take_unreadable(&mut self) -> Vec<Unreadable> {
+        match &mut self.on {
+            SnapshotOn::Postgres(snapshot) => snapshot.take_unreadable(),
+            SnapshotOn::Sqlite(_) => Vec::new(),
         }
     }
 

@@ -154,6 +154,12 @@ impl Dialect {
     }
 }
 
+/// What SQLite calls a row's number in this table; a column of that name hides it. `None` where columns have all its names.
+pub(crate) fn rowid(table: &TableDesc) -> Option<&'static str> {
+    let taken = |name: &str| table.columns.iter().any(|column| column.name.eq_ignore_ascii_case(name));
+    ["rowid", "_rowid_", "oid"].into_iter().find(|name| !taken(name))
+}
+
 /// `row."column"`.
 pub(crate) fn col(row: &str, column: &ColumnDesc) -> String {
     format!("{row}.{}", quote(column.name))

@@ -366,3 +366,225 @@ async fn inv18_a_write_set_of_any_size_is_whole() {
     assert_eq!(lines.len(), 3000, "what a savepoint took back is not in it: {:?}", lines.first());
     db.execute("rollback").await;
 }
+
+#[nizhal::table(name = "marks")]
+struct Mark {
+    #[nizhal(primary_key)]
+    id: Uuid,
+    owner: String,
+    rowid: i32,
+}
+
+sync_rules! {
+    mark_rules for Claims;
+    rule mine(owner) { owner = actor.user_id; Mark where Mark.owner == owner; }
+}
+
+fn marks() -> Schema {
+    Schema::new(tables![Mark], mark_rules().into_inner(), mutators![run]).expect("a sound schema")
+}
+
+#[tokio::test]
+async fn inv40_what_sqlite_does_not_hold_is_named_at_the_start() {
+    let sound = "id text not null primary key, owner text not null, count integer not null, due text, code text unique";
+    let with = |from: &str, to: &str| made(&sound.replace(from, to));
+    for (before, wanted) in [
+        (with("owner text", "owner decimal"), "column `owner` is of type \"decimal\", and declared as text"),
+        (with("count integer", "count text"), "column `count` is of type \"TEXT\", and declared as integer"),
+        (with("owner text not null", "owner text"), "column `owner` may be NULL, and the field is no Option"),
+        (with("due text", "due text not null"), "column `due` is not null, and the field is an Option"),
+        (with("code text unique", "code text"), "nothing keeps (\"code\") unique, as is declared"),
+        (with("id text not null primary key", "id text not null"), "nothing keeps (\"id\") unique"),
+        (with("count integer not null", "count integer not null as (1)"), "column `count` cannot be written"),
+        (with("code text", "old_name text not null, code text"), "column `old_name` is not null and has no default"),
+        (with("owner text", "owner text collate nocase"), "its collation takes different texts for equal"),
+        (with("id text", "id text collate rtrim"), "its collation takes different texts for equal"),
+        (made(sound) + " without rowid", "it is WITHOUT ROWID"),
+        (
+            format!("{}; alter table things rename to t; create view things as select * from t", made(sound)),
+            "it is a view",
+        ),
+    ] {
+        let error = told(Kind::Sqlite, &before).await;
+        assert!(error.contains(wanted) && error.contains("table `things`"), "{before}\n{error}");
+    }
+    let database = Database::new(Kind::Sqlite).await;
+    database.connect().await.execute(&made(sound)).await;
+    engine(&database, things()).await;
+}
+
+/// As the `sqlite3` program does it, which does not have delete triggers run for what `replace` takes away.
+#[tokio::test]
+async fn inv01_what_another_program_replaces_leaves_the_device() {
+    let database = Database::new(Kind::Sqlite).await;
+    let engine = engine(&database, things()).await;
+    let mut db = database.connect().await;
+    db.execute("insert into things (id, owner, count, code) values ('a', 'ann', 1, 'x'), ('b', 'ann', 1, 'y'), ('c', 'ann', 1, null), ('d', 'ann', 1, 'w')").await;
+    let mut device = device();
+    pull(&engine, &mut device).await;
+    assert_eq!(device.ids("things"), ["a", "b", "c", "d"]);
+    // By its key into another bucket; by its code, so that another row goes; and one that stays.
+    db.execute("replace into things (id, owner, count, code) values ('a', 'ben', 2, 'x')").await;
+    db.execute(
+        "insert or replace into things (id, owner, count, code) values ('e', 'ann', 2, 'y'), ('c', 'ann', 2, null)",
+    )
+    .await;
+    db.execute("update or replace things set code = 'w' where id = 'c'").await;
+    db.execute("insert into things (id, owner, count) values ('c', 'ann', 1) on conflict (id) do update set count = 3")
+        .await;
+    db.execute("insert or ignore into things (id, owner, count) values ('e', 'ann', 9)").await;
+    pull(&engine, &mut device).await;
+    assert_eq!(device.ids("things"), ["c", "e"]);
+    assert_eq!(device.rows[&("things".to_owned(), "c".to_owned())]["count"], json!(3));
+    assert_eq!(device.rows[&("things".to_owned(), "e".to_owned())]["count"], json!(2));
+}
+
+#[tokio::test]
+async fn inv01_a_column_may_be_called_rowid_and_a_uuid_is_no_text() {
+    let database = Database::new(Kind::Sqlite).await;
+    let mut db = database.connect().await;
+    let id = "0190b0a0-0000-7000-8000-00000000000";
+    // Written by another program before there was a server.
+    db.execute(&format!(
+        "create table marks (id uuid_text not null primary key, owner text not null, rowid integer not null); \
+         insert into marks values ('{id}1', 'ann', 7)"
+    ))
+    .await;
+    let engine = engine(&database, marks()).await;
+    let applied = push(
+        &engine,
+        &format!("insert into marks (id, owner, rowid) values (unhex(replace('{id}2', '-', '')), 'ann', 7)"),
+    )
+    .await;
+    assert!(applied.contains("Applied"), "{applied}");
+    let mut device = device();
+    pull(&engine, &mut device).await;
+    assert_eq!(device.ids("marks"), [format!("{id}1"), format!("{id}2")]);
+    db.execute("delete from marks where rowid = 7").await;
+    pull(&engine, &mut device).await;
+    assert_eq!(device.ids("marks"), Vec::<String>::new());
+    let error = db.try_execute(&format!("insert into marks (id, owner, rowid) values ('{id}3', 'ann', 1)")).await;
+    let error = error.expect_err("refused").to_string();
+    assert!(error.contains("marks.id holds a UUID as 16 bytes: write unhex("), "{error}");
+}
+
+#[nizhal::table(name = "values_of")]
+struct ValueOf {
+    #[nizhal(primary_key)]
+    id: String,
+    owner: String,
+    due: DateTimeUtc,
+    number: f64,
+    day: Option<Date>,
+}
+
+sync_rules! {
+    value_rules for Claims;
+    rule mine(owner) { owner = actor.user_id; ValueOf where ValueOf.owner == owner; }
+}
+
+/// One value that nobody can read is that row's trouble: the others come, and the device is told of this one.
+async fn inv40_an_unreadable_value_is_its_rows_own_trouble(kind: Kind, values: &[&str]) {
+    let database = Database::new(kind).await;
+    let schema = Schema::new(tables![ValueOf], value_rules().into_inner(), Vec::new()).expect("a sound schema");
+    let engine = engine(&database, schema).await;
+    let mut db = database.connect().await;
+    let insert = "insert into values_of (id, owner, due, number, day) values";
+    for (at, values) in values.iter().enumerate() {
+        db.execute(&format!("{insert} ('bad{at}', 'ann', '2026-01-02T03:04:05+00:00', 1, null)")).await;
+        db.execute(&format!("{insert} ('good{at}', 'ann', '2026-01-02T03:04:05+00:00', {at}, null)")).await;
+        let mut device = device();
+        pull(&engine, &mut device).await;
+        assert!(device.ids("values_of").contains(&format!("bad{at}").as_str()));
+        db.execute(&format!("update values_of set {values} where id = 'bad{at}'")).await;
+        let body = next(&engine, &mut device).await;
+        let column = values.split_whitespace().next().expect("a column");
+        assert_eq!(
+            body["unreadable"],
+            json!([{"table": "values_of", "id": format!("bad{at}"), "column": column}]),
+            "{values}"
+        );
+        assert!(!device.ids("values_of").contains(&format!("bad{at}").as_str()), "{values}");
+    }
+    let mut fresh = device();
+    pull(&engine, &mut fresh).await;
+    let good: Vec<String> = (0..values.len()).map(|at| format!("good{at}")).collect();
+    assert_eq!(fresh.ids("values_of"), good);
+    db.execute("update values_of set due = '2026-01-02T03:04:05+00:00', number = 1, day = null where id = 'bad0'")
+        .await;
+    pull(&engine, &mut fresh).await;
+    assert!(fresh.ids("values_of").contains(&"bad0"), "it comes when it is mended");
+}
+
+async fn next(engine: &Engine, device: &mut Device) -> Value {
+    let request: PullRequest = serde_json::from_value(json!({"cursor": device.cursor})).expect("a pull");
+    let page = engine.pull(&ann(), Wire::Two, request).await.expect("an answer");
+    let body = serde_json::from_slice(&page.body).expect("JSON");
+    device.apply(&body);
+    body
+}
+
+#[tokio::test]
+async fn unreadable_on_postgres() {
+    let values = [
+        "due = 'infinity'",
+        "due = '294276-12-31'",
+        "due = '-infinity'",
+        "number = 'NaN'",
+        "number = '-Infinity'",
+        "day = 'infinity'",
+        "day = '5874897-12-31'",
+    ];
+    inv40_an_unreadable_value_is_its_rows_own_trouble(Kind::Postgres, &values).await;
+}
+
+#[tokio::test]
+async fn unreadable_on_sqlite() {
+    let values = ["due = 'soon'", "due = x'ff'", "due = 7", "number = 'many'", "number = 9e999", "day = '2026-02-30'"];
+    inv40_an_unreadable_value_is_its_rows_own_trouble(Kind::Sqlite, &values).await;
+}
+
+/// What the TypeScript Nizhal leaves behind, cut down to one synced table.
+const TYPESCRIPT: &str = include_str!("typescript.sql");
+
+#[tokio::test]
+async fn inv12_inv40_a_database_of_the_typescript_system_is_taken_over() {
+    let database = Database::new(Kind::Postgres).await;
+    let mut db = database.connect().await;
+    db.execute(TYPESCRIPT).await;
+    let engine = engine(&database, things()).await;
+    assert_eq!(db.count("things").await, 2);
+    assert_eq!(
+        db.count(
+            "_nizhal_jobs where id = 'ts-1' and name = 'send-sms' and args = '{\"to\": \"ann\"}' and status = 'pending'"
+        )
+        .await,
+        1
+    );
+    assert_eq!(db.count("_nizhal_jobs").await, 1, "those that wait");
+    let left = "pg_class where relname in ('_nizhal_client_buckets', '_nizhal_sync_control', '_nizhal_row_version_seq') or relname like '%typescript%'";
+    assert_eq!(db.count(left).await, 0);
+
+    let mut device = device();
+    pull(&engine, &mut device).await;
+    assert_eq!(device.ids("things"), ["a", "b"]);
+    db.execute("insert into things (id, owner, count) values ('c', 'ann', 1); delete from things where id = 'a'").await;
+    pull(&engine, &mut device).await;
+    assert_eq!(device.ids("things"), ["b", "c"]);
+
+    // A device goes on with its number, and what was answered there is not applied again.
+    let push = |client: &str, id: &str, number: i64, row: &str| {
+        let args = json!({"sql": format!("insert into things (id, owner, count) values ('{row}', 'ann', 1)")});
+        let mutation =
+            json!({"name": "run", "args": args, "clientMutationId": id, "clientID": client, "mutationID": number});
+        serde_json::from_value::<PushRequest>(json!({"mutations": [mutation]})).expect("a push")
+    };
+    for (client, id, number, row, wanted) in
+        [("phone", "m7", 7, "d", "Duplicate"), ("phone", "m8", 8, "e", "Applied"), ("laptop", "l4", 4, "f", "Applied")]
+    {
+        let answer = format!("{:?}", engine.push(&ann(), Wire::Two, push(client, id, number, row)).await);
+        assert!(answer.contains(wanted), "{id}: {answer}");
+    }
+    pull(&engine, &mut device).await;
+    assert_eq!(device.ids("things"), ["b", "c", "e", "f"]);
+}

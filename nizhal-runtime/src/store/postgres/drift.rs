@@ -68,6 +68,13 @@ impl Relations {
         }
     }
 
+    /// Forgets a column that is taken away.
+    pub(super) fn forget(&mut self, table: &str, column: &str) {
+        if let Some(relation) = self.all.get_mut(table) {
+            relation.columns.remove(column);
+        }
+    }
+
     /// The names of this table's partitions, at every depth, in this schema.
     pub(super) fn partitions(&self, table: &str) -> impl Iterator<Item = &str> {
         self.partitions.get(table).into_iter().flatten().filter_map(|partition| partition.name.as_deref())

@@ -24,14 +24,15 @@ pub(super) fn before(names: &[&str]) -> Vec<Vec<u8>> {
     names.iter().enumerate().map(key).collect()
 }
 
-/// Writes the record as an object; what stands before each value is given.
-pub(super) fn record(out: &mut Vec<u8>, before: &[Vec<u8>], mut bytes: &[u8]) -> Result<(), Malformed> {
+/// Writes the record as an object; what stands before each value is given. The index of a value that cannot be written, where there
+/// is one: then what was written is of no use.
+pub(super) fn record(out: &mut Vec<u8>, before: &[Vec<u8>], mut bytes: &[u8]) -> Result<Option<usize>, Malformed> {
     let malformed = Malformed { oid: 2249 };
     let count = take_i32(&mut bytes).ok_or(Malformed { oid: 2249 })?;
     if usize::try_from(count) != Ok(before.len()) {
         return Err(malformed);
     }
-    for before in before {
+    for (at, before) in before.iter().enumerate() {
         out.extend_from_slice(before);
         let oid = take_i32(&mut bytes).ok_or(Malformed { oid: 2249 })?.cast_unsigned();
         let length = take_i32(&mut bytes).ok_or(Malformed { oid })?;
@@ -40,12 +41,14 @@ pub(super) fn record(out: &mut Vec<u8>, before: &[Vec<u8>], mut bytes: &[u8]) ->
             Ok(length) => {
                 let (field, rest) = bytes.split_at_checked(length).ok_or(Malformed { oid })?;
                 bytes = rest;
-                value(out, oid, field).ok_or(Malformed { oid })?;
+                if value(out, oid, field).is_none() {
+                    return Ok(Some(at));
+                }
             }
         }
     }
     out.push(b'}');
-    Ok(())
+    Ok(None)
 }
 
 /// The types of a row's columns.
@@ -53,17 +56,23 @@ pub(super) fn types(row: &PgRow) -> Vec<u32> {
     row.columns().iter().map(|column| column.type_info().oid().map_or(0, |oid| oid.0)).collect()
 }
 
-/// Writes a row's columns as an object; what stands before each value is given, and the values' types.
-pub(super) fn columns(out: &mut Vec<u8>, before: &[Vec<u8>], types: &[u32], row: &PgRow) -> Result<(), sqlx::Error> {
+/// Writes a row's columns as an object; what stands before each value is given, and the values' types. As for [`record`].
+pub(super) fn columns(
+    out: &mut Vec<u8>,
+    before: &[Vec<u8>],
+    types: &[u32],
+    row: &PgRow,
+) -> Result<Option<usize>, sqlx::Error> {
     for (at, (before, &oid)) in before.iter().zip(types).enumerate() {
         out.extend_from_slice(before);
         match bytes(row, at)? {
-            Some(bytes) => value(out, oid, bytes).ok_or_else(|| sqlx::Error::Decode(Malformed { oid }.into()))?,
+            Some(bytes) if value(out, oid, bytes).is_none() => return Ok(Some(at)),
+            Some(_) => {}
             None => out.extend_from_slice(b"null"),
         }
     }
     out.push(b'}');
-    Ok(())
+    Ok(None)
 }
 
 /// A column's bytes; `None` where it is NULL. The driver's own way would compare types at each value.
@@ -113,15 +122,20 @@ fn text_array(mut bytes: &[u8]) -> Option<Vec<String>> {
     (0..length).map(item).collect()
 }
 
-/// Writes one value that is not NULL; `None` when the bytes do not fit the type.
-fn value(out: &mut Vec<u8>, oid: u32, bytes: &[u8]) -> Option<()> {
+/// Writes one value that is not NULL; `None` when the bytes do not fit the type, or are a value that no client of the type can read:
+/// an infinity, what is no number, a moment beyond any calendar.
+pub(super) fn value(out: &mut Vec<u8>, oid: u32, bytes: &[u8]) -> Option<()> {
     match oid {
         16 => out.extend_from_slice(if bytes == [0] { b"false" } else { b"true" }),
         21 => json::int(out, i64::from(i16::from_be_bytes(bytes.try_into().ok()?))),
         23 => json::int(out, i64::from(i32::from_be_bytes(bytes.try_into().ok()?))),
         20 => json::int_text(out, i64::from_be_bytes(bytes.try_into().ok()?)),
-        700 => json::float32(out, f32::from_be_bytes(bytes.try_into().ok()?)),
-        701 => json::float64(out, f64::from_be_bytes(bytes.try_into().ok()?)),
+        700 => {
+            json::float32(out, Some(f32::from_be_bytes(bytes.try_into().ok()?)).filter(|number| number.is_finite())?)
+        }
+        701 => {
+            json::float64(out, Some(f64::from_be_bytes(bytes.try_into().ok()?)).filter(|number| number.is_finite())?)
+        }
         1700 => numeric(out, bytes)?,
         2950 => uuid(out, uuid::Uuid::from_slice(bytes).ok()?),
         1184 | 1114 => timestamp(out, i64::from_be_bytes(bytes.try_into().ok()?))?,
@@ -202,17 +216,9 @@ fn numeric(out: &mut Vec<u8>, mut bytes: &[u8]) -> Option<()> {
     let sign = take_i16(&mut bytes)?.cast_unsigned();
     let scale = usize::try_from(take_i16(&mut bytes)?).ok()?;
     let digits = bytes.get(..digit_count * 2)?;
-    // NaN and the infinities have no digits; JSON gets their names
-    let name = match sign {
-        0x0000 | 0x4000 => None,
-        0xC000 => Some("NaN"),
-        0xD000 => Some("Infinity"),
-        0xF000 => Some("-Infinity"),
-        _ => return None,
-    };
-    if let Some(name) = name {
-        json::text(out, name);
-        return Some(());
+    // The others are NaN and the infinities.
+    if !matches!(sign, 0x0000 | 0x4000) {
+        return None;
     }
     let digit = |at: i32| {
         let place = usize::try_from(at).ok().filter(|at| *at < digit_count).map_or(0..0, |at| at * 2..at * 2 + 2);
@@ -245,35 +251,24 @@ fn numeric(out: &mut Vec<u8>, mut bytes: &[u8]) -> Option<()> {
 /// Microseconds since 2000.
 fn timestamp(out: &mut Vec<u8>, micros: i64) -> Option<()> {
     const EPOCH_2000_MICROS: i64 = 946_684_800_000_000;
-    match micros {
-        i64::MAX => json::text(out, "infinity"),
-        i64::MIN => json::text(out, "-infinity"),
-        _ => json::timestamp_micros(out, micros.checked_add(EPOCH_2000_MICROS)?)?,
+    if matches!(micros, i64::MIN | i64::MAX) {
+        return None;
     }
-    Some(())
+    json::timestamp_micros(out, micros.checked_add(EPOCH_2000_MICROS)?)
 }
 
 /// Days since 2000.
 fn date(out: &mut Vec<u8>, days: i32) -> Option<()> {
-    match days {
-        i32::MAX => json::text(out, "infinity"),
-        i32::MIN => json::text(out, "-infinity"),
-        _ => {
-            let epoch = NaiveDate::from_ymd_opt(2000, 1, 1)?;
-            json::date(out, epoch.checked_add_signed(TimeDelta::try_days(i64::from(days))?)?);
-        }
-    }
+    let epoch = NaiveDate::from_ymd_opt(2000, 1, 1)?;
+    json::date(out, epoch.checked_add_signed(TimeDelta::try_days(i64::from(days))?)?);
     Some(())
 }
 
-/// Microseconds since midnight; `24:00:00` is a time to Postgres.
+/// Microseconds since midnight; `24:00:00` is a time to Postgres alone.
 fn time(out: &mut Vec<u8>, micros: i64) -> Option<()> {
     let seconds = u32::try_from(micros / 1_000_000).ok()?;
     let nanos = u32::try_from(micros % 1_000_000).ok()? * 1000;
-    match NaiveTime::from_num_seconds_from_midnight_opt(seconds, nanos) {
-        Some(time) => json::time(out, time),
-        None => json::text(out, "24:00:00"),
-    }
+    json::time(out, NaiveTime::from_num_seconds_from_midnight_opt(seconds, nanos)?);
     Some(())
 }
 
@@ -293,12 +288,16 @@ fn take_i16(bytes: &mut &[u8]) -> Option<i16> {
 mod tests {
     use super::*;
 
-    fn number(digits: &[i16], weight: i16, sign: u16, scale: i16) -> String {
+    fn digits(digits: &[i16], weight: i16, sign: u16, scale: i16) -> Option<String> {
         let head = [i16::try_from(digits.len()).unwrap(), weight, sign.cast_signed(), scale];
         let bytes: Vec<u8> = head.iter().chain(digits).flat_map(|part| part.to_be_bytes()).collect();
         let mut out = Vec::new();
-        numeric(&mut out, &bytes).unwrap();
-        String::from_utf8(out).unwrap()
+        numeric(&mut out, &bytes)?;
+        String::from_utf8(out).ok()
+    }
+
+    fn number(all: &[i16], weight: i16, sign: u16, scale: i16) -> String {
+        digits(all, weight, sign, scale).unwrap()
     }
 
     #[test]
@@ -310,7 +309,7 @@ mod tests {
         assert_eq!(number(&[1], 1, 0, 0), "\"10000\"");
         assert_eq!(number(&[1], -2, 0, 8), "\"0.00000001\"");
         assert_eq!(number(&[1234, 5678, 9012, 3456, 1000], 3, 0, 2), "\"1234567890123456.10\"");
-        assert_eq!(number(&[], 0, 0xC000, 0), "\"NaN\"");
+        assert_eq!(digits(&[], 0, 0xC000, 0), None, "NaN");
     }
 
     #[test]
@@ -346,13 +345,10 @@ mod tests {
     #[test]
     fn inv32_cut_bytes_are_an_error_not_a_panic() {
         let mut out = Vec::new();
-        for bytes in [
-            &[][..],
-            &[0, 0, 0, 1],
-            &[0, 0, 0, 1, 0, 0, 0, 23, 0, 0, 0, 4, 1],
-            &[0, 0, 0, 1, 0, 0, 0, 23, 0, 0, 0, 2, 1, 1],
-        ] {
+        for bytes in [&[][..], &[0, 0, 0, 1], &[0, 0, 0, 1, 0, 0, 0, 23, 0, 0, 0, 4, 1]] {
             assert!(record(&mut out, &before(&["a"]), bytes).is_err());
         }
+        let short = [0, 0, 0, 1, 0, 0, 0, 23, 0, 0, 0, 2, 1, 1];
+        assert_eq!(record(&mut out, &before(&["a"]), &short), Ok(Some(0)));
     }
 }

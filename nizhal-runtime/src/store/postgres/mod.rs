@@ -21,6 +21,7 @@ mod rest;
 mod settle;
 mod statement;
 mod store;
+mod takeover;
 
 pub(super) use clock::{HOLDER, SOMETHING};
 pub(super) use end::Ending;

@@ -1,6 +1,6 @@
 //! What Postgres lacks: tables, engine columns, functions, triggers and indexes, as statements.
 
-use super::{capture, capture::Level, clock, drift, field};
+use super::{capture, capture::Level, clock, drift, field, takeover, takeover::TypeScript};
 use crate::schema::Schema;
 use crate::store::{
     StoreError, check,
@@ -46,6 +46,21 @@ struct Found {
 }
 
 impl Found {
+    /// Forgets what a take-over clears away.
+    fn forget(&mut self, old: &TypeScript) {
+        for name in takeover::NAMESAKES {
+            self.columns.remove(name);
+        }
+        for table in &old.versioned {
+            if let Some(columns) = self.columns.get_mut(table) {
+                columns.remove(takeover::ROW_VERSION);
+            }
+            self.relations.forget(table, takeover::ROW_VERSION);
+        }
+        self.triggers.retain(|trigger| !old.triggers.contains(trigger));
+        self.functions.clear();
+    }
+
     fn has(&self, table: &str, column: &str) -> bool {
         self.columns.get(table).is_some_and(|columns| columns.contains(column))
     }
@@ -138,9 +153,13 @@ async fn look(db: &mut PgConnection) -> Result<Found, StoreError> {
 
 /// The statements that make the database fit the schema; none when it does. `seed` is used when there is no control row yet.
 pub(super) async fn plan(db: &mut PgConnection, schema: &Schema, seed: &Seed) -> Result<Vec<String>, StoreError> {
-    let found = look(&mut *db).await?;
+    let mut found = look(&mut *db).await?;
+    let typescript = takeover::find(&mut *db).await?;
+    if let Some(old) = &typescript {
+        found.forget(old);
+    }
     drift::check(schema, &found.relations)?;
-    let mut plan = Vec::new();
+    let mut plan = typescript.as_ref().map(TypeScript::before).unwrap_or_default();
     if !found.sequences.contains("_nizhal_clock") {
         plan.push("create sequence _nizhal_clock".to_owned());
         // Called once, so that the last value always is one that was drawn.
@@ -156,6 +175,7 @@ pub(super) async fn plan(db: &mut PgConnection, schema: &Schema, seed: &Seed) ->
             plan.push(format!("alter table {table} add column {definition}"));
         }
     }
+    plan.extend(typescript.as_ref().map(TypeScript::after).unwrap_or_default());
     if !found.epoch {
         plan.push(seed.insert(&clock::home()));
     }

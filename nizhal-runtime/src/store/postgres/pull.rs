@@ -8,7 +8,8 @@ use super::{
 use crate::store::{
     StoreError,
     limit::{ANSWER_TIMEOUT, STATEMENT_TIMEOUT},
-    read::{Ask, Body, Change, Client, Clock, Frame, Glance, Image, LAST, LaneRead, START},
+    read::{Ask, Body, Change, Client, Clock, Frame, Glance, Image, LAST, LaneRead, START, Unreadable},
+    sql,
 };
 use futures_util::{FutureExt, TryStreamExt, stream::BoxStream};
 use nizhal_core::Bucket;
@@ -23,6 +24,8 @@ use sqlx::{
 pub(crate) struct Snapshot<'a> {
     store: &'a PostgresStore,
     clock: Clock,
+    /// Rows that a lane read to its end could not tell.
+    unreadable: Vec<Unreadable>,
     /// From a glance, when it showed that nothing is above the horizon.
     frame: Option<Frame>,
     on: On,
@@ -57,7 +60,12 @@ impl<'a> Snapshot<'a> {
         let (clock, own) = store.flights.share(compute).await?;
         let (frame, db) = own.map_or((None, None), |(frame, db)| (frame, Some(db)));
         let frame = frame.filter(|_| clock.last == clock.horizon);
-        Ok(Self { store, clock, frame, on: On::Each(db) })
+        Ok(Self { store, clock, frame, on: On::Each(db), unreadable: Vec::new() })
+    }
+
+    /// What could not be told since the last call.
+    pub(crate) fn take_unreadable(&mut self) -> Vec<Unreadable> {
+        std::mem::take(&mut self.unreadable)
     }
 
     /// Whether what a glance gave is all that is wanted where nothing is left to read.
@@ -113,7 +121,8 @@ impl<'a> Snapshot<'a> {
             return Ok(false);
         }
         let pools = &self.store.pools;
-        sql.stream(pools, self.connection().await?, horizon, lane, heads, give).await?;
+        let unreadable = sql.stream(pools, self.connection().await?, horizon, lane, heads, give).await?;
+        self.unreadable.extend(unreadable);
         Ok(true)
     }
 
@@ -331,7 +340,7 @@ impl Rows<'_> {
         let slot = index(encode::int4(&row, 2)?)?;
         let body = match encode::bytes(&row, 7)? {
             Some(deleted) => Body::Gone { deleted: deleted != [0], client_key: row.try_get(8)? },
-            None => Body::Row(self.json(&row, slot)?),
+            None => self.body(&row, slot)?,
         };
         Ok(Some(Change { version: encode::int8(&row, 3)?, slot, key: encode::texts(&row, 5)?, body }))
     }
@@ -347,19 +356,27 @@ impl Rows<'_> {
             let slot = index(row.try_get(2)?)?;
             let mut key: Vec<String> = row.try_get(5)?;
             let id = key.remove(0);
-            let change = Change { version: row.try_get(3)?, slot, key, body: Body::Row(self.json(&row, slot)?) };
+            let body = self.body(&row, slot)?;
+            // What cannot be told is of no help against a tombstone.
+            if let Body::Unreadable(_) = body {
+                continue;
+            }
+            let change = Change { version: row.try_get(3)?, slot, key, body };
             return Ok(Some(Image { bucket: Bucket::new(*rule, params), id, change }));
         }
         Ok(None)
     }
 
     /// The row's record as a JSON object.
-    fn json(&self, row: &PgRow, slot: usize) -> Result<Vec<u8>, sqlx::Error> {
+    fn body(&self, row: &PgRow, slot: usize) -> Result<Body, sqlx::Error> {
         let bytes = encode::bytes(row, 6)?.unwrap_or_default();
         let before = &self.sql.before[slot];
         let mut out = Vec::with_capacity(bytes.len() + before.iter().map(Vec::len).sum::<usize>());
-        encode::record(&mut out, before, bytes).map_err(|error| sqlx::Error::Decode(error.into()))?;
-        Ok(out)
+        let unreadable = encode::record(&mut out, before, bytes).map_err(|error| sqlx::Error::Decode(error.into()))?;
+        Ok(match unreadable {
+            None => Body::Row(out),
+            Some(at) => Body::Unreadable(sql::wire_columns(self.sql.tables[slot])[at].0),
+        })
     }
 }
 

@@ -14,12 +14,12 @@ use crate::schema::Schema;
 use crate::store::{
     StoreError,
     limit::{ANSWER_TIMEOUT, STATEMENT_TIMEOUT},
-    read::{LAST, LaneRead},
+    read::{LAST, LaneRead, Unreadable},
     sql::{self, DELETED_AT, Dialect, VERSION, col, quote},
 };
 use futures_util::TryStreamExt;
-use nizhal_core::{Rule, RuleTable};
-use sqlx::{AssertSqlSafe, Either, Executor, PgConnection};
+use nizhal_core::{Rule, RuleTable, TableDesc, key};
+use sqlx::{AssertSqlSafe, Either, Executor, PgConnection, postgres::PgRow};
 
 const DIALECT: Dialect = Dialect::Postgres;
 /// How many rows are asked for at once. While the next ones are asked for the database has nothing to do, so not too few; what
@@ -38,6 +38,7 @@ pub(super) struct RestSql(Vec<Table>);
 struct Table {
     rule: &'static str,
     slot: usize,
+    desc: &'static TableDesc,
     declare: String,
     fetch: String,
     close: String,
@@ -57,6 +58,7 @@ impl RestSql {
             Table {
                 rule: rule.name,
                 slot,
+                desc: synced.table,
                 declare: declare(&name, rule, synced),
                 fetch: format!("fetch forward {FETCH} from {name}"),
                 close: format!("close {name}"),
@@ -110,7 +112,7 @@ impl RestSql {
     }
 
     /// Gives every row that is left in a lane that needs no tombstones: a line's worth of JSON objects with commas between,
-    /// after what their slot's lines begin with, and how many.
+    /// after what their slot's lines begin with, and how many. Returns the rows that cannot be told.
     pub(super) async fn stream<E: From<StoreError>>(
         &self,
         pools: &Pools,
@@ -119,18 +121,36 @@ impl RestSql {
         lane: &LaneRead<'_>,
         heads: &[Vec<u8>],
         mut give: impl AsyncFnMut(Vec<u8>, usize) -> Result<(), E>,
-    ) -> Result<(), E> {
+    ) -> Result<Vec<Unreadable>, E> {
         // While it waits for the reader the statement waits too; the reader's patience bounds that.
         let unlimited = sqlx::raw_sql("set local statement_timeout = 0").execute(&mut *db);
         pools.wait(ANSWER_TIMEOUT, unlimited).await?;
+        let mut unreadable = Vec::new();
         for table in &self.0 {
-            table.rest(pools, db, horizon, lane, &heads[table.slot], &mut give).await?;
+            table.rest(pools, db, horizon, lane, &heads[table.slot], &mut give, &mut unreadable).await?;
         }
-        Ok(())
+        Ok(unreadable)
     }
 }
 
 impl Table {
+    /// A row of which this column cannot be told, named by those that can.
+    fn unreadable(&self, at: usize, types: &[u32], row: &PgRow) -> Result<Unreadable, sqlx::Error> {
+        let columns = sql::wire_columns(self.desc);
+        let mut parts = Vec::with_capacity(self.desc.key.len());
+        for key in self.desc.key_columns() {
+            let mut json = Vec::new();
+            if let Some(at) = columns.iter().position(|(name, _)| *name == key.name)
+                && let Some(bytes) = encode::bytes(row, at)?
+            {
+                encode::value(&mut json, types[at], bytes);
+            }
+            let value = serde_json::from_slice(&json).unwrap_or_default();
+            parts.push(key::part(key.sql, &value).unwrap_or_default());
+        }
+        Ok(Unreadable { table: self.desc.name.to_owned(), id: key::join(&parts), column: columns[at].0.to_owned() })
+    }
+
     async fn rest<E: From<StoreError>>(
         &self,
         pools: &Pools,
@@ -139,6 +159,7 @@ impl Table {
         lane: &LaneRead<'_>,
         head: &[u8],
         give: &mut impl AsyncFnMut(Vec<u8>, usize) -> Result<(), E>,
+        unreadable: &mut Vec<Unreadable>,
     ) -> Result<(), E> {
         let buckets: Vec<_> = lane.buckets.iter().filter(|bucket| bucket.rule == self.rule).collect();
         let Some(first) = buckets.first() else { return Ok(()) };
@@ -167,11 +188,17 @@ impl Table {
                 if types.is_empty() {
                     types = encode::types(&row);
                 }
+                fetched += 1;
+                let start = line.len();
                 if count > 0 {
                     line.push(b',');
                 }
-                encode::columns(&mut line, &self.before, &types, &row).map_err(StoreError::from)?;
-                (fetched, count) = (fetched + 1, count + 1);
+                if let Some(at) = encode::columns(&mut line, &self.before, &types, &row).map_err(StoreError::from)? {
+                    line.truncate(start);
+                    unreadable.push(self.unreadable(at, &types, &row).map_err(StoreError::from)?);
+                    continue;
+                }
+                count += 1;
                 if line.len() >= LINE {
                     give(std::mem::replace(&mut line, begin()), std::mem::take(&mut count)).await?;
                 }

@@ -11,9 +11,10 @@ use super::{
 use crate::store::{
     field::merges,
     note,
-    sql::{self, Dialect, col, quote},
+    sql::{self, Dialect, col, quote, rowid},
 };
-use nizhal_core::{Rule, RuleTable, TableDesc};
+use nizhal_core::{Rule, RuleTable, SqlType, TableDesc};
+use std::collections::BTreeSet;
 
 const DIALECT: Dialect = Dialect::Sqlite;
 
@@ -24,10 +25,10 @@ pub(super) fn triggers(table: &TableDesc, rules: &[Rule]) -> [(&'static str, Str
         .flat_map(|rule| rule.tables.iter().map(|synced| (rule.name, synced)))
         .filter(|(_, synced)| synced.table.name == table.name)
         .collect();
-    let on = quote(table.name);
+    let (on, rowid) = (quote(table.name), rowid(table).unwrap_or_default());
     // A table that merges by column is read back: the row that fired the trigger may not be what stayed.
     let after = if merges(table) {
-        After { row: "m", from: format!(" from {on} m"), and: " m.rowid = new.rowid and".to_owned() }
+        After { row: "m", from: format!(" from {on} m"), and: format!(" m.{rowid} = new.{rowid} and") }
     } else {
         After { row: "new", from: String::new(), and: String::new() }
     };
@@ -35,11 +36,11 @@ pub(super) fn triggers(table: &TableDesc, rules: &[Rule]) -> [(&'static str, Str
         synced.iter().map(|(rule, synced)| noted(&note::line(DIALECT, rule, synced, row), from)).collect()
     };
     let notes_before = notes("old", "");
-    let read = if merges(table) { format!("{} where m.rowid = new.rowid", after.from) } else { String::new() };
+    let read = if merges(table) { format!("{} where m.{rowid} = new.{rowid}", after.from) } else { String::new() };
     let notes_after = notes(after.row, &read);
     let advance = "  update _nizhal_control set clock = clock + 1 where txn is null;\n";
     let stamp = format!(
-        "  update {on} set _nizhal_version = {NOW}, updated_at = {TIME} where rowid = new.rowid and _nizhal_version is not {NOW};\n"
+        "  update {on} set _nizhal_version = {NOW}, updated_at = {TIME} where {rowid} = new.{rowid} and _nizhal_version is not {NOW};\n"
     );
     let exits: String = synced
         .iter()
@@ -82,6 +83,70 @@ pub(super) fn triggers(table: &TableDesc, rules: &[Rule]) -> [(&'static str, Str
         ),
         ("delete", format!("after delete on {on} begin\n{advance}{notes_before}{deletes}{deleted}end")),
     ]
+}
+
+/// The bodies of the triggers that see what another program's `replace` takes away: SQLite fires no delete triggers for those rows
+/// unless the connection asked for it (`recursive_triggers`, as ours do). They run before the statement, so a row that is only
+/// updated then has a tombstone beside it, which a pull passes over because the row lives.
+pub(super) fn replaced(
+    table: &TableDesc,
+    rules: &[Rule],
+    lists: &BTreeSet<BTreeSet<String>>,
+) -> [(&'static str, String); 2] {
+    let (on, rowid) = (quote(table.name), rowid(table).unwrap_or_default());
+    let equal = |list: &BTreeSet<String>| {
+        let same: Vec<String> = list.iter().map(|name| format!("o.{0} = new.{0}", quote(name))).collect();
+        format!("({})", same.join(" and "))
+    };
+    let any = format!("({})", lists.iter().map(equal).collect::<Vec<_>>().join(" or "));
+    ["insert", "update"].map(|verb| {
+        let other = if verb == "update" { format!(" and o.{rowid} <> old.{rowid}") } else { String::new() };
+        let from = format!("from {on} o where {any}{other}");
+        let mut body = format!(
+            "before {verb} on {on} when (select txn from _nizhal_control) is null and exists (select 1 {from}) begin\n\
+             \x20 update _nizhal_control set clock = clock + 1;\n"
+        );
+        let all = rules.iter().flat_map(|rule| rule.tables.iter().map(move |synced| (rule.name, synced)));
+        for (rule, synced) in all.filter(|(_, synced)| synced.table.name == table.name) {
+            let bucket = DIALECT.bucket_key(synced, "o");
+            body.push_str(&format!(
+                "  insert into _nizhal_touched (note) select distinct line from (select {} as line {from}) where line is not null \
+                 and line not in (select note from _nizhal_touched);\n\
+                 \x20 insert into _nizhal_tombstones (rule, bucket, tbl, id, client_key, kind, version) select {}, {bucket}, {}, {}, {}, \
+                 'delete', {NOW} {from} and {} and {bucket} is not null on conflict (rule, bucket, tbl, id) do update set \
+                 client_key = excluded.client_key, kind = excluded.kind, version = excluded.version, at = excluded.at;\n",
+                note::line(DIALECT, rule, synced, "o"),
+                sql::literal(rule),
+                sql::literal(table.name),
+                DIALECT.key_text(table, "o"),
+                DIALECT.client_key(table, "o"),
+                DIALECT.visible(synced, "o"),
+            ));
+        }
+        body.push_str("end");
+        (if verb == "insert" { "replace_insert" } else { "replace_update" }, body)
+    })
+}
+
+/// The bodies of the triggers that refuse a UUID as a text: it holds 16 bytes, and rows are looked up by those.
+pub(super) fn refused_texts(table: &TableDesc, columns: &BTreeSet<&'static str>) -> Vec<(&'static str, String)> {
+    let uuids = table.columns.iter().filter(|column| column.sql == SqlType::Uuid && columns.contains(column.name));
+    let bodies = uuids.flat_map(|column| {
+        let (on, name) = (quote(table.name), quote(column.name));
+        let message = sql::literal(&format!(
+            "{}.{} holds a UUID as 16 bytes: write unhex(replace('…', '-', ''))",
+            table.name, column.name
+        ));
+        [("uuid_insert", "insert"), ("uuid_update", "update")].map(|(prefix, verb)| {
+            (
+                prefix,
+                format!(
+                    "before {verb} on {on} when typeof(new.{name}) = 'text' begin select raise(abort, {message}); end"
+                ),
+            )
+        })
+    });
+    bodies.collect()
 }
 
 /// Where the row after a write is found.

@@ -5,13 +5,14 @@ use chrono::{NaiveDate, NaiveTime};
 use nizhal_core::{SqlType, key};
 use sqlx::{Row, TypeInfo, ValueRef, sqlite::SqliteRow};
 
-/// Writes the columns from `first` on as one object.
+/// Writes the columns from `first` on as one object; the name of one whose value is none of its type, where there is one: then what
+/// was written is of no use. A file takes any value in any column, so another program may have written anything.
 pub(super) fn object(
     out: &mut Vec<u8>,
     columns: &[(&'static str, SqlType)],
     row: &SqliteRow,
     first: usize,
-) -> Result<(), sqlx::Error> {
+) -> Result<Option<&'static str>, sqlx::Error> {
     out.push(b'{');
     for (at, (name, sql)) in columns.iter().enumerate() {
         if at > 0 {
@@ -21,62 +22,68 @@ pub(super) fn object(
         out.push(b':');
         if row.try_get_raw(first + at)?.is_null() {
             out.extend_from_slice(b"null");
-        } else {
-            value(out, *sql, row, first + at)?;
+        } else if value(out, *sql, row, first + at)?.is_none() {
+            return Ok(Some(name));
         }
     }
     out.push(b'}');
-    Ok(())
+    Ok(None)
 }
 
-fn value(out: &mut Vec<u8>, sql: SqlType, row: &SqliteRow, at: usize) -> Result<(), sqlx::Error> {
-    match sql {
+fn value(out: &mut Vec<u8>, sql: SqlType, row: &SqliteRow, at: usize) -> Result<Option<()>, sqlx::Error> {
+    let raw = row.try_get_raw(at)?;
+    let kind = raw.type_info().name().to_owned();
+    let is = |wanted: &str| kind == wanted;
+    Ok(match sql {
+        SqlType::Bool | SqlType::Int2 | SqlType::Int4 | SqlType::Int8 if !is("INTEGER") => None,
         SqlType::Bool => {
             let set = row.try_get_unchecked::<i64, _>(at)? != 0;
             out.extend_from_slice(if set { b"true" } else { b"false" });
+            Some(())
         }
-        SqlType::Int2 | SqlType::Int4 => json::int(out, row.try_get_unchecked(at)?),
-        SqlType::Int8 => json::int_text(out, row.try_get_unchecked(at)?),
-        SqlType::Float4 => {
-            #[expect(clippy::cast_possible_truncation, reason = "the column holds 32-bit floats, widened by SQLite")]
-            json::float32(out, row.try_get_unchecked::<f64, _>(at)? as f32);
+        SqlType::Int2 | SqlType::Int4 => {
+            let number: i64 = row.try_get_unchecked(at)?;
+            let fits = if sql == SqlType::Int2 { i16::try_from(number).is_ok() } else { i32::try_from(number).is_ok() };
+            fits.then(|| json::int(out, number))
         }
-        SqlType::Float8 => json::float64(out, row.try_get_unchecked(at)?),
-        SqlType::Text | SqlType::Numeric => json::text(out, row.try_get_unchecked(at)?),
-        SqlType::Bytes => json::bytes(out, row.try_get_unchecked(at)?),
-        SqlType::Json | SqlType::Array(_) => json::json(out, row.try_get_unchecked(at)?),
-        SqlType::Uuid => uuid(out, row, at)?,
-        SqlType::Timestamptz => {
-            let text: &str = row.try_get_unchecked(at)?;
-            parsed(out, text, key::parse_timestamp(text), json::timestamp);
+        SqlType::Int8 => {
+            json::int_text(out, row.try_get_unchecked(at)?);
+            Some(())
         }
-        SqlType::Date => {
-            let text: &str = row.try_get_unchecked(at)?;
-            parsed(out, text, text.parse::<NaiveDate>().ok(), json::date);
+        SqlType::Float4 | SqlType::Float8 => {
+            let number: f64 = row.try_get_unchecked(at)?;
+            let is_number = (is("REAL") || is("INTEGER")) && number.is_finite();
+            is_number.then(|| match sql {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    reason = "the column holds 32-bit floats, widened by SQLite"
+                )]
+                SqlType::Float4 => json::float32(out, number as f32),
+                _ => json::float64(out, number),
+            })
         }
-        SqlType::Time => {
-            let text: &str = row.try_get_unchecked(at)?;
-            parsed(out, text, text.parse::<NaiveTime>().ok(), json::time);
+        SqlType::Bytes => {
+            json::bytes(out, row.try_get_unchecked(at)?);
+            Some(())
         }
-    }
-    Ok(())
+        SqlType::Uuid if is("BLOB") => {
+            let id = uuid::Uuid::from_slice(row.try_get_unchecked(at)?).ok();
+            id.map(|id| json::text(out, &id.hyphenated().to_string()))
+        }
+        // Bytes are no text, and may not even be UTF-8.
+        _ if is("BLOB") => None,
+        _ => text(out, sql, row.try_get_unchecked(at)?),
+    })
 }
 
-/// What cannot be read (an outside writer's doing) is passed on as it is.
-fn parsed<T>(out: &mut Vec<u8>, text: &str, value: Option<T>, write: impl FnOnce(&mut Vec<u8>, T)) {
-    match value {
-        Some(value) => write(out, value),
-        None => json::text(out, text),
+fn text(out: &mut Vec<u8>, sql: SqlType, text: &str) -> Option<()> {
+    match sql {
+        SqlType::Numeric | SqlType::Uuid => json::text(out, &key::canonical(sql, text)?),
+        SqlType::Json | SqlType::Array(_) => json::json(out, text),
+        SqlType::Timestamptz => json::timestamp(out, key::parse_timestamp(text)?),
+        SqlType::Date => json::date(out, text.parse::<NaiveDate>().ok()?),
+        SqlType::Time => json::time(out, text.parse::<NaiveTime>().ok()?),
+        _ => json::text(out, text),
     }
-}
-
-fn uuid(out: &mut Vec<u8>, row: &SqliteRow, at: usize) -> Result<(), sqlx::Error> {
-    if row.try_get_raw(at)?.type_info().name() == "BLOB"
-        && let Ok(id) = uuid::Uuid::from_slice(row.try_get_unchecked(at)?)
-    {
-        json::text(out, &id.hyphenated().to_string());
-        return Ok(());
-    }
-    json::text(out, row.try_get_unchecked(at)?);
-    Ok(())
+    Some(())
 }

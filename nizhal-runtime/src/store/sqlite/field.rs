@@ -6,7 +6,7 @@
 use super::txn::{NOW, TIME};
 use crate::store::{
     field::{self, BASE, META, NOBODY, SIGN},
-    sql::{DELETED_AT, Dialect, VERSION, literal, quote},
+    sql::{DELETED_AT, Dialect, VERSION, literal, quote, rowid},
 };
 use nizhal_core::TableDesc;
 
@@ -37,10 +37,10 @@ fn loses(column: &str) -> String {
 
 /// Writes these columns into the row that fired the trigger, and its version.
 fn write(table: &TableDesc, sets: &str) -> String {
-    let (on, version) = (quote(table.name), quote(VERSION));
+    let (on, version, rowid) = (quote(table.name), quote(VERSION), rowid(table).unwrap_or_default());
     format!(
-        "  update {on} set {sets}, {version} = -{NOW}, updated_at = {TIME} where rowid = new.rowid;\n\
-         \x20 update {on} set {version} = {NOW} where rowid = new.rowid;\n"
+        "  update {on} set {sets}, {version} = -{NOW}, updated_at = {TIME} where {rowid} = new.{rowid};\n\
+         \x20 update {on} set {version} = {NOW} where {rowid} = new.{rowid};\n"
     )
 }
 

@@ -1,6 +1,7 @@
 //! SQLite: one file, one writer, readers beside it.
 
 mod capture;
+mod drift;
 mod encode;
 mod field;
 mod group;

@@ -1,14 +1,15 @@
 //! What the SQLite file lacks: tables, engine columns, triggers and indexes, as statements.
 
-use super::capture;
+use super::{capture, drift, drift::Relations};
 use crate::schema::Schema;
 use crate::store::{
     StoreError, check,
     ddl::{self, Seed},
+    drift::exact_columns,
     note, rules,
     sql::{Dialect, UPDATED_AT, literal, quote, stamped},
 };
-use nizhal_core::TableDesc;
+use nizhal_core::{SqlType, TableDesc};
 use sqlx::{Row, SqliteConnection};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,6 +26,8 @@ const FILE_BUCKETS: &str = "after insert on _nizhal_audit begin\n  insert into _
 /// The statements that make the file fit the schema; none when it does. `seed` is used when there is no control row yet.
 pub(super) async fn plan(db: &mut SqliteConnection, schema: &Schema, seed: &Seed) -> Result<Vec<String>, StoreError> {
     check::check_sqlite(schema)?;
+    let relations = drift::introspect(db, schema).await?;
+    drift::check(schema, &relations)?;
     let mut columns: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     // Not `table_info`: it hides what is generated.
     let sql = "select m.name, c.name from sqlite_schema m, pragma_table_xinfo(m.name) c where m.type = 'table'";
@@ -66,7 +69,7 @@ pub(super) async fn plan(db: &mut SqliteConnection, schema: &Schema, seed: &Seed
         }
     }
     plan.extend(backfill);
-    triggers(schema, &made, &mut plan);
+    triggers(schema, &relations, &made, &mut plan);
     let exists = |table: &str, column: &str| columns.get(table).is_some_and(|columns| columns.contains(column));
     let mut stored: Vec<rules::Branch> = Vec::new();
     if columns.contains_key("_nizhal_rules") {
@@ -122,10 +125,11 @@ fn missing_columns(
     Ok(())
 }
 
-fn triggers(schema: &Schema, made: &BTreeSet<String>, plan: &mut Vec<String>) {
+fn triggers(schema: &Schema, relations: &Relations, made: &BTreeSet<String>, plan: &mut Vec<String>) {
     let mut wanted = vec![(stamped("_nizhal_file", FILE_BUCKETS), FILE_BUCKETS.to_owned())];
     for table in schema.synced() {
-        for (verb, body) in capture::triggers(table, schema.rules()) {
+        let replaced = capture::replaced(table, schema.rules(), &relations.replacing(table));
+        for (verb, body) in capture::triggers(table, schema.rules()).into_iter().chain(replaced) {
             let name = stamped(&format!("_nizhal_{verb}"), &format!("{}\n{body}", table.name));
             wanted.push((name, body));
         }
@@ -133,6 +137,17 @@ fn triggers(schema: &Schema, made: &BTreeSet<String>, plan: &mut Vec<String>) {
     for table in schema.tables().iter().filter(|table| note::memberships(schema.rules(), table).next().is_some()) {
         for (verb, body) in capture::membership_triggers(table, schema.rules()) {
             let name = stamped(&format!("_nizhal_{verb}"), &format!("{}\n{body}", table.name));
+            wanted.push((name, body));
+        }
+    }
+    let mut texts = Vec::new();
+    for table in schema.tables() {
+        let exact = exact_columns(schema, table);
+        for (verb, body) in capture::refused_texts(table, &exact) {
+            let name = stamped(&format!("_nizhal_{verb}"), &format!("{}\n{body}", table.name));
+            if !made.contains(&name) {
+                texts.push(table);
+            }
             wanted.push((name, body));
         }
     }
@@ -149,6 +164,16 @@ fn triggers(schema: &Schema, made: &BTreeSet<String>, plan: &mut Vec<String>) {
     for (name, body) in wanted {
         if !made.contains(&name) {
             plan.push(format!("create trigger {name} {body}"));
+        }
+    }
+    texts.dedup_by_key(|table| table.name);
+    for table in texts {
+        for column in table.columns.iter().filter(|column| column.sql == SqlType::Uuid) {
+            let (on, name) = (quote(table.name), quote(column.name));
+            let bytes = format!("unhex(replace({name}, '-', ''))");
+            plan.push(format!(
+                "update {on} set {name} = {bytes} where typeof({name}) = 'text' and length({bytes}) = 16"
+            ));
         }
     }
 }

@@ -85,10 +85,6 @@ fn scan(rule: &str, synced: &RuleTable, tables: &[&'static TableDesc]) -> Scan {
     };
     let selected: Vec<String> =
         columns.iter().map(|(name, _)| spelled(name).unwrap_or_else(|| format!("c.{}", quote(name)))).collect();
-    let columns: Vec<(&'static str, SqlType)> = columns
-        .into_iter()
-        .map(|(name, sql)| (name, if spelled(name).is_some() { SqlType::Text } else { sql }))
-        .collect();
     let sql = format!(
         "select {version}, {}, {} from {} c where {} order by {version}, {} limit $2",
         keys.join(", "),
@@ -147,12 +143,17 @@ pub(super) async fn rows(
     let mut changes = Vec::with_capacity(found.len());
     for row in found {
         let mut out = Vec::with_capacity(256);
-        encode::object(&mut out, &scan.columns, &row, 1 + scan.keys.len())?;
+        let unreadable = encode::object(&mut out, &scan.columns, &row, 1 + scan.keys.len())?;
         let mut key = Vec::with_capacity(scan.keys.len());
         for at in 0..scan.keys.len() {
             key.push(row.try_get_unchecked(1 + at)?);
         }
-        changes.push(Change { version: row.try_get(0)?, slot: scan.slot, key, body: Body::Row(out) });
+        changes.push(Change {
+            version: row.try_get(0)?,
+            slot: scan.slot,
+            key,
+            body: unreadable.map_or(Body::Row(out), Body::Unreadable),
+        });
     }
     Ok(changes)
 }
@@ -202,7 +203,10 @@ pub(super) async fn image(db: &mut SqliteConnection, scan: &Scan, id: &str) -> R
     let Some(row) = query.fetch_optional(&mut *db).await? else { return Ok(None) };
     let Ok(params) = serde_json::from_str(row.try_get(0)?) else { return Ok(None) };
     let mut out = Vec::with_capacity(256);
-    encode::object(&mut out, &scan.columns, &row, 2)?;
+    // What cannot be told is of no help against a tombstone.
+    if encode::object(&mut out, &scan.columns, &row, 2)?.is_some() {
+        return Ok(None);
+    }
     let change = Change { version: row.try_get(1)?, slot: scan.slot, key, body: Body::Row(out) };
     Ok(Some(Image { bucket: Bucket::new(scan.rule.as_str(), params), id: id.to_owned(), change }))
 }

@@ -1,0 +1,297 @@
+//! The SQLite file as it is, beside what is declared.
+
+use crate::schema::Schema;
+use crate::store::{
+    StoreError, ddl,
+    drift::{Complaints, exact_columns, unique_lists, watched},
+    sql::{Dialect, quote, rowid},
+};
+use nizhal_core::{ColumnDesc, SqlType, TableDesc};
+use sqlx::{AssertSqlSafe, Row, SqliteConnection};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The declared tables that exist, by name.
+#[derive(Debug, Default)]
+pub(super) struct Relations(BTreeMap<&'static str, Relation>);
+
+#[derive(Debug, Default)]
+struct Relation {
+    /// `table`, `view`, `virtual` …
+    kind: String,
+    without_rowid: bool,
+    columns: BTreeMap<String, Column>,
+    /// The columns of each index that keeps all rows unique, or some of them.
+    unique: BTreeSet<Unique>,
+    /// Columns that take different texts for equal.
+    folding: BTreeSet<&'static str>,
+}
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Unique {
+    is_whole: bool,
+    columns: BTreeSet<String>,
+}
+
+#[derive(Debug)]
+struct Column {
+    shown: String,
+    nullable: bool,
+    has_default: bool,
+    generated: bool,
+}
+
+impl Relations {
+    /// The lists of columns whose equality makes one row replace another: what is there, or what will be made.
+    pub(super) fn replacing(&self, table: &TableDesc) -> BTreeSet<BTreeSet<String>> {
+        match self.0.get(table.name) {
+            Some(relation) => relation.unique.iter().map(|unique| unique.columns.clone()).collect(),
+            None => {
+                let owned = |list: BTreeSet<&str>| list.into_iter().map(str::to_owned).collect();
+                unique_lists(table).into_iter().map(owned).collect()
+            }
+        }
+    }
+}
+
+const COLUMNS: &str = "select name, type, \"notnull\", dflt_value is not null, pk, hidden from pragma_table_xinfo($1)";
+const UNIQUE: &str = "select i.name, i.partial, x.name, x.cid from pragma_index_list($1) i, pragma_index_xinfo(i.name) x \
+    where i.\"unique\" = 1 and x.key = 1 order by i.name";
+
+/// Reads what is there.
+pub(super) async fn introspect(db: &mut SqliteConnection, schema: &Schema) -> Result<Relations, StoreError> {
+    let mut relations = Relations::default();
+    for table in schema.tables() {
+        let sql = "select type, wr from pragma_table_list where schema = 'main' and name = $1";
+        let Some(row) = sqlx::query(sql).bind(table.name).fetch_optional(&mut *db).await? else { continue };
+        let (kind, without_rowid) = (row.try_get(0)?, row.try_get_unchecked::<i64, _>(1)? != 0);
+        let mut relation = Relation { kind, without_rowid, ..Relation::default() };
+        read_columns(db, table.name, &mut relation).await?;
+        read_unique(db, table.name, &mut relation).await?;
+        for name in exact_columns(schema, table) {
+            let is_text = table.column(name).is_some_and(|column| column.sql == SqlType::Text);
+            if is_text && relation.columns.contains_key(name) && folds(db, table.name, name).await? {
+                relation.folding.insert(name);
+            }
+        }
+        relations.0.insert(table.name, relation);
+    }
+    Ok(relations)
+}
+
+async fn read_columns(db: &mut SqliteConnection, table: &str, relation: &mut Relation) -> Result<(), StoreError> {
+    let mut key = BTreeSet::new();
+    for row in sqlx::query(COLUMNS).bind(table).fetch_all(&mut *db).await? {
+        let number = |at: usize| row.try_get_unchecked::<i64, _>(at);
+        let (name, shown): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+        // SQLite lets a key of texts be NULL unless it says otherwise, and hand-made tables seldom do.
+        let in_key = number(4)? > 0;
+        if in_key {
+            key.insert(name.clone());
+        }
+        let column = Column {
+            shown,
+            nullable: number(2)? == 0 && !in_key,
+            has_default: number(3)? != 0,
+            generated: number(5)? > 1,
+        };
+        relation.columns.insert(name, column);
+    }
+    if !key.is_empty() {
+        relation.unique.insert(Unique { is_whole: true, columns: key });
+    }
+    Ok(())
+}
+
+async fn read_unique(db: &mut SqliteConnection, table: &str, relation: &mut Relation) -> Result<(), StoreError> {
+    let mut indexes: BTreeMap<String, (bool, Option<BTreeSet<String>>)> = BTreeMap::new();
+    for row in sqlx::query(UNIQUE).bind(table).fetch_all(&mut *db).await? {
+        let is_whole = row.try_get_unchecked::<i64, _>(1)? == 0;
+        let (_, columns) = indexes.entry(row.try_get(0)?).or_insert((is_whole, Some(BTreeSet::new())));
+        match row.try_get::<Option<String>, _>(2)? {
+            Some(name) => {
+                if let Some(columns) = columns {
+                    columns.insert(name);
+                }
+            }
+            // An expression.
+            None => *columns = None,
+        }
+    }
+    let lists = indexes.into_values().filter_map(|(is_whole, columns)| Some(Unique { is_whole, columns: columns? }));
+    relation.unique.extend(lists);
+    Ok(())
+}
+
+/// Whether the column's collation takes texts for equal that differ in case or in spaces at the end. No pragma tells a column's
+/// collation; the empty half of a union hands it on to the other.
+async fn folds(db: &mut SqliteConnection, table: &str, column: &str) -> Result<bool, StoreError> {
+    let sql = format!(
+        "select count(*) from (select {} as x from {} where 0 union all select 'a') where x = 'A' or x = 'a '",
+        quote(column),
+        quote(table)
+    );
+    let found: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *db).await?;
+    Ok(found > 0)
+}
+
+/// Compares what is there with what is declared; what is absent is made later.
+///
+/// # Errors
+/// Every difference that would show as lost rows, as a refusal of each write, or as a device that stops.
+pub(super) fn check(schema: &Schema, relations: &Relations) -> Result<(), StoreError> {
+    let (mut complaints, watched) = (Complaints::default(), watched(schema));
+    for table in schema.tables() {
+        let synced = schema.synced().iter().any(|synced| synced.name == table.name);
+        if synced && rowid(table).is_none() {
+            complaints.push(
+                table.name,
+                "its columns take all names that SQLite has for a row's number",
+                "rename `rowid`, `_rowid_` or `oid`",
+            );
+        }
+        let Some(relation) = relations.0.get(table.name) else { continue };
+        if watched.contains(table.name) {
+            check_relation(table, relation, synced, &mut complaints);
+        }
+        for column in table.columns {
+            if let Some(found) = relation.columns.get(column.name) {
+                check_column(table, column, found, relation.folding.contains(column.name), &mut complaints);
+            }
+        }
+        if relation.kind == "table" {
+            check_unique(table, relation, &mut complaints);
+        }
+        if synced {
+            check_left_over(table, relation, &mut complaints);
+        }
+    }
+    complaints.into_result()
+}
+
+fn check_relation(table: &TableDesc, relation: &Relation, synced: bool, complaints: &mut Complaints) {
+    if relation.kind != "table" {
+        let what = format!("it is a {}, whose writes no trigger sees", relation.kind);
+        complaints.push(table.name, &what, "sync the tables that it is made of");
+    }
+    if synced && relation.without_rowid {
+        complaints.push(
+            table.name,
+            "it is WITHOUT ROWID, and the triggers find the row that they are about by its number",
+            "make it anew without these words",
+        );
+    }
+    let hides =
+        rowid(table).is_some_and(|name| relation.columns.keys().any(|column| column.eq_ignore_ascii_case(name)));
+    if synced && hides {
+        complaints.push(
+            table.name,
+            "a column that no field stands for is called like the row's number",
+            "rename it, or declare the field",
+        );
+    }
+}
+
+/// As SQLite itself derives it from a type's name.
+fn affinity(name: &str) -> &'static str {
+    let name = name.to_ascii_uppercase();
+    let has = |part: &str| name.contains(part);
+    if has("INT") {
+        "INTEGER"
+    } else if has("CHAR") || has("CLOB") || has("TEXT") {
+        "TEXT"
+    } else if name.is_empty() || has("BLOB") {
+        "BLOB"
+    } else if has("REAL") || has("FLOA") || has("DOUB") {
+        "REAL"
+    } else {
+        "NUMERIC"
+    }
+}
+
+/// Whether values of this type come back from a column of that affinity as they were written.
+fn is_kept(sql: SqlType, affinity: &str) -> bool {
+    match sql {
+        SqlType::Bool | SqlType::Int2 | SqlType::Int4 | SqlType::Int8 => matches!(affinity, "INTEGER" | "NUMERIC"),
+        SqlType::Float4 | SqlType::Float8 => matches!(affinity, "REAL" | "NUMERIC"),
+        SqlType::Text | SqlType::Numeric => matches!(affinity, "TEXT" | "BLOB"),
+        // None of them looks like a number, so the affinity leaves them alone.
+        SqlType::Uuid | SqlType::Timestamptz | SqlType::Date | SqlType::Time | SqlType::Json | SqlType::Array(_) => {
+            matches!(affinity, "TEXT" | "BLOB" | "NUMERIC")
+        }
+        SqlType::Bytes => true,
+    }
+}
+
+fn check_column(table: &TableDesc, column: &ColumnDesc, found: &Column, folds: bool, complaints: &mut Complaints) {
+    let mut push = |what: String, run: &str| complaints.push(table.name, &what, run);
+    let wanted = column.sql.sqlite();
+    if !is_kept(column.sql, affinity(&found.shown)) {
+        let what = format!("column `{}` is of type {:?}, and declared as {wanted}", column.name, found.shown);
+        return push(what, "make the table anew with that type, or declare the field as what it is");
+    }
+    if folds {
+        let what = format!(
+            "column `{}` is part of a key or names buckets, and its collation takes different texts for equal",
+            column.name
+        );
+        push(what, "make the table anew without the collation");
+    }
+    match (column.nullable, found.nullable) {
+        (false, true) if column.generated.is_none() => {
+            let what = format!("column `{}` may be NULL, and the field is no Option", column.name);
+            push(what, "make the table anew with `not null`, or make it an Option");
+        }
+        (true, false) => {
+            let what = format!("column `{}` is not null, and the field is an Option", column.name);
+            push(what, "make the table anew without `not null`, or make it no Option");
+        }
+        _ => {}
+    }
+    match (column.generated.is_some(), found.generated) {
+        (false, true) => {
+            let what = format!("column `{}` cannot be written, since the database generates it", column.name);
+            push(what, "declare it with #[nizhal(generated = \"…\")]");
+        }
+        (true, false) => {
+            let what =
+                format!("column `{}` is declared as generated, and the database does not generate it", column.name);
+            push(what, "drop it, and let `migrate` add it again");
+        }
+        _ => {}
+    }
+}
+
+fn check_unique(table: &TableDesc, relation: &Relation, complaints: &mut Complaints) {
+    for list in unique_lists(table) {
+        if list.iter().any(|name| !relation.columns.contains_key(*name)) {
+            continue;
+        }
+        let mut whole = relation.unique.iter().filter(|unique| unique.is_whole);
+        if !whole.any(|unique| unique.columns.iter().all(|name| list.contains(name.as_str()))) {
+            let columns: Vec<String> = list.iter().map(|name| quote(name)).collect();
+            let what = format!("nothing keeps ({}) unique, as is declared", columns.join(", "));
+            let run = format!("create unique index … on {} ({})", quote(table.name), columns.join(", "));
+            complaints.push(table.name, &what, &run);
+        }
+    }
+}
+
+/// What no field stands for, and every insert must give.
+fn check_left_over(table: &TableDesc, relation: &Relation, complaints: &mut Complaints) {
+    let engine: BTreeSet<&str> =
+        ddl::engine_columns(Dialect::Sqlite, table).into_iter().map(|(name, _)| name).collect();
+    for (name, column) in &relation.columns {
+        let known = table.column(name).is_some() || engine.contains(name.as_str());
+        if !known && !column.nullable && !column.has_default && !column.generated {
+            let what = format!(
+                "column `{name}` is not null and has no default, and no field stands for it, so that every insert would be refused"
+            );
+            let run = format!(
+                "alter table {} drop column {}; or rename it, or declare the field",
+                quote(table.name),
+                quote(name)
+            );
+            complaints.push(table.name, &what, &run);
+        }
+    }
+}
