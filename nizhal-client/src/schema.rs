@@ -147,7 +147,7 @@ impl LocalTable {
             unique: false,
             definition: format!("{} {}", sql::quote(name), SqlType::Timestamptz.sqlite()),
         });
-        Self { desc, columns: own.chain(engine).collect(), key: desc.key.to_vec() }
+        Self { desc, columns: own.chain(engine).collect(), key: desc.key.iter().map(|at| at.get()).collect() }
     }
 
     pub(crate) fn name(&self) -> String {

@@ -1,6 +1,6 @@
 //! Rust types as columns, and the typed handles that rules and the compiler compare.
 
-use crate::{ConstValue, Crdt, Date, DateTimeUtc, Decimal, ScopeValue, SqlType, Time, Uuid};
+use crate::{ColumnIndex, ConstValue, Crdt, Date, DateTimeUtc, Decimal, ScopeValue, SqlType, Time, Uuid};
 use schemars::{Schema, SchemaGenerator};
 use sea_orm::{
     TryGetable,
@@ -143,7 +143,7 @@ scope_ints!(i16, i32, i64);
 
 /// The typed handle of one column: table `T`, Rust type `C`.
 pub struct Col<T, C> {
-    at: usize,
+    at: ColumnIndex,
     marker: PhantomData<fn() -> (T, C)>,
 }
 
@@ -160,14 +160,14 @@ impl<T, C> fmt::Debug for Col<T, C> {
 }
 
 impl<T, C> Col<T, C> {
-    /// The handle of the column at this index of the table's description.
+    /// The handle of the column at this place of the table's description.
     #[doc(hidden)]
-    pub const fn new(at: usize) -> Self {
+    pub const fn new(at: ColumnIndex) -> Self {
         Self { at, marker: PhantomData }
     }
 
-    /// The column's index in the table's description.
-    pub const fn index(self) -> usize {
+    /// The column's place in the table's description.
+    pub const fn index(self) -> ColumnIndex {
         self.at
     }
 }

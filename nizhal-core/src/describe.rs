@@ -3,6 +3,7 @@
 use crate::ColumnType;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Value, json};
+use std::{fmt, ops::Index};
 
 /// The SQL type of a column, one name for both databases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -226,6 +227,37 @@ impl ColumnDesc {
     }
 }
 
+/// The place of a column among those of its table's description.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ColumnIndex(usize);
+
+impl ColumnIndex {
+    /// The column at this place, counted from 0.
+    pub const fn new(at: usize) -> Self {
+        Self(at)
+    }
+
+    /// The place, counted from 0.
+    pub const fn get(self) -> usize {
+        self.0
+    }
+}
+
+/// The number alone: fingerprints of rules hold it.
+impl fmt::Debug for ColumnIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Index<ColumnIndex> for [ColumnDesc] {
+    type Output = ColumnDesc;
+
+    fn index(&self, at: ColumnIndex) -> &ColumnDesc {
+        &self[at.0]
+    }
+}
+
 /// One table.
 #[derive(Clone, Copy, Debug)]
 pub struct TableDesc {
@@ -233,8 +265,8 @@ pub struct TableDesc {
     pub name: &'static str,
     /// Its columns, in the struct's order, those that the database generates after all others.
     pub columns: &'static [ColumnDesc],
-    /// Indexes into `columns` of the primary key, in order; never empty.
-    pub key: &'static [usize],
+    /// The primary key's columns, in order; never empty.
+    pub key: &'static [ColumnIndex],
     /// How concurrent writes are merged.
     pub merge: Merge,
     /// Whether no rule may sync it.

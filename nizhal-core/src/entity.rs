@@ -21,7 +21,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use crate::{ColumnDefault, ColumnDesc, ColumnType};
+use crate::{ColumnDefault, ColumnDesc, ColumnIndex, ColumnType};
 use sea_orm::sea_query::ValueType;
 use sea_orm::{ActiveValue, ColumnDef, ColumnTypeTrait, DbErr, RelationDef, RelationTrait, Value};
 
@@ -150,11 +150,11 @@ impl sea_orm::Iterable for NoRelation {
 }
 
 /// Refuses, when the table is compiled, what only types tell: an alias hides them from the macro.
-pub const fn check(columns: &[ColumnDesc], key: &[usize]) {
+pub const fn check(columns: &[ColumnDesc], key: &[ColumnIndex]) {
     let mut part = 0;
     while part < key.len() {
         assert!(
-            crate::key::has_text(columns[key[part]].sql),
+            crate::key::has_text(columns[key[part].get()].sql),
             "a float, bytes, JSON or a list has no one text that a deleted row could be named by, so it cannot be part of the primary \
              key: give the rows an `id` of their own"
         );

@@ -45,7 +45,7 @@ pub use column::{Col, ColumnType, ConstColumn, SameType, ScopeColumn};
 pub use crdt::{CrdtColumn, CrdtDocument, CrdtError, CrdtMap, CrdtText, CrdtUpdate};
 pub use ctx::{Ctx, CtxParts};
 pub use decimal::Decimal;
-pub use describe::{ColumnDefault, ColumnDesc, Crdt, Merge, SqlType, TableDesc};
+pub use describe::{ColumnDefault, ColumnDesc, ColumnIndex, Crdt, Merge, SqlType, TableDesc};
 pub use error::{Error, Result};
 pub use hlc::{Hlc, HlcClock, HlcParseError, NodeId};
 pub use ids::MutationIds;

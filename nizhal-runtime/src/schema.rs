@@ -1,6 +1,8 @@
 //! Everything an app declared, checked once at start and read by every part of the server.
 
-use nizhal_core::{Condition, ConstValue, JobEntry, MemberFilter, Merge, MutatorEntry, ParamSource, Rule, TableDesc};
+use nizhal_core::{
+    ColumnIndex, Condition, ConstValue, JobEntry, MemberFilter, Merge, MutatorEntry, ParamSource, Rule, TableDesc,
+};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
 
@@ -203,7 +205,7 @@ impl Schema {
             let params: Vec<_> = rule.params.iter().map(|param| (param.name, param.sql)).collect();
             let mut text = format!("{params:?}\n");
             for synced in &rule.tables {
-                let name = |at: &usize| synced.table.columns[*at].name;
+                let name = |at: &ColumnIndex| synced.table.columns[*at].name;
                 let scope: Vec<_> = synced.scope.iter().map(name).collect();
                 let columns = synced.table.columns.iter().filter(|column| !column.private);
                 let columns: Vec<_> = columns.map(|column| (column.name, column.sql)).collect();
@@ -270,7 +272,7 @@ mod tests {
     use nizhal_core::{ParamDesc, SqlType};
 
     /// The place of the private column of [`NOTES`].
-    const PRIVATE: usize = 4;
+    const PRIVATE: ColumnIndex = ColumnIndex::new(4);
 
     #[test]
     fn inv02_a_private_column_names_no_bucket() {

@@ -134,16 +134,17 @@ fn values(
 mod tests {
     use super::*;
     use crate::testing::NOTES;
-    use nizhal_core::{RuleTable, SqlType};
+    use nizhal_core::{ColumnIndex, RuleTable, SqlType};
 
     fn schema(params: usize) -> Schema {
         bounded_schema(params, None)
     }
 
     fn bounded_schema(params: usize, max_buckets: Option<u32>) -> Schema {
-        let source = || ParamSource::Member { table: &NOTES, column: 0, filters: Vec::new() };
+        let source = || ParamSource::Member { table: &NOTES, column: ColumnIndex::new(0), filters: Vec::new() };
         let params = (0..params).map(|_| ParamDesc { name: "p", sql: SqlType::Text, source: source() }).collect();
-        let tables = vec![RuleTable { table: &NOTES, scope: vec![0, 1], filters: Vec::new() }];
+        let tables =
+            vec![RuleTable { table: &NOTES, scope: [0, 1].map(ColumnIndex::new).to_vec(), filters: Vec::new() }];
         Schema::new(
             vec![&NOTES],
             vec![Rule { name: "r", doc: "", public: false, max_buckets, params, tables }],

@@ -2,8 +2,8 @@
 
 use crate::{Nizhal, Server, auth::issue_token, environment::Environment, settings::Settings};
 use nizhal_core::{
-    Actor, Applied, ColumnDefault, ColumnDesc, DateTimeUtc, Error, Merge, MutatorDesc, MutatorEntry, Rule, RuleTable,
-    Rules, SqlType, TableDesc, Uuid,
+    Actor, Applied, ColumnDefault, ColumnDesc, ColumnIndex, DateTimeUtc, Error, Merge, MutatorDesc, MutatorEntry, Rule,
+    RuleTable, Rules, SqlType, TableDesc, Uuid,
 };
 use sea_orm::{ConnectionTrait, Statement};
 use serde::{Deserialize, Serialize};
@@ -45,7 +45,7 @@ pub(crate) static NOTES: TableDesc = TableDesc {
         ColumnDesc { default: Some(ColumnDefault::Int(0)), ..column("price", SqlType::Numeric) },
         ColumnDesc { private: true, nullable: true, ..column("margin_secret", SqlType::Numeric) },
     ],
-    key: &[0],
+    key: &[ColumnIndex::new(0)],
     merge: Merge::Field,
     server_only: false,
     doc: " What a shop notes.",
@@ -54,7 +54,7 @@ pub(crate) static NOTES: TableDesc = TableDesc {
 pub(crate) static AUDITORS: TableDesc = TableDesc {
     name: "auditors_secret",
     columns: &[column("id", SqlType::Text)],
-    key: &[0],
+    key: &[ColumnIndex::new(0)],
     merge: Merge::Lww,
     server_only: true,
     doc: "",
@@ -105,7 +105,7 @@ fn add_note() -> MutatorEntry {
 }
 
 fn table(scope: usize) -> RuleTable {
-    RuleTable { table: &NOTES, scope: vec![scope], filters: Vec::new() }
+    RuleTable { table: &NOTES, scope: vec![ColumnIndex::new(scope)], filters: Vec::new() }
 }
 
 /// One rule by the claim `shopId`, one by the claim `userId`: their values may look alike.

@@ -4,7 +4,8 @@ use crate::kit::ADDED;
 use chrono::DateTime;
 use nizhal_core::sql::{literal, quote};
 use nizhal_core::{
-    Condition, ConstFilter, ConstValue, MemberFilter, ParamSource, Principal, Rule, ScopeValue, SqlType, TableDesc,
+    ColumnIndex, Condition, ConstFilter, ConstValue, MemberFilter, ParamSource, Principal, Rule, ScopeValue, SqlType,
+    TableDesc,
 };
 use sqlx::{AssertSqlSafe, SqliteConnection};
 use std::collections::BTreeMap;
@@ -166,7 +167,13 @@ fn condition(rules: &[Rule], synced: &[&str], table: &str, user: &Principal) -> 
     branches.join(" or ")
 }
 
-fn members(table: &TableDesc, value: usize, filters: &[MemberFilter], synced: &[&str], user: &Principal) -> String {
+fn members(
+    table: &TableDesc,
+    value: ColumnIndex,
+    filters: &[MemberFilter],
+    synced: &[&str],
+    user: &Principal,
+) -> String {
     let mut all = vec!["1".to_owned()];
     if synced.contains(&table.name) {
         all.push("deleted_at is null".to_owned());

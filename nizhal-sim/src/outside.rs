@@ -4,7 +4,7 @@ use crate::kit::{ADDED, Kit};
 use crate::oracle::scope_literal;
 use crate::server::Server;
 use nizhal_core::sql::{literal, quote};
-use nizhal_core::{ColumnDesc, MemberFilter, ParamSource, Random, Rule, SqlType, TableDesc};
+use nizhal_core::{ColumnDesc, ColumnIndex, MemberFilter, ParamSource, Random, Rule, SqlType, TableDesc};
 use std::collections::BTreeMap;
 
 /// Rows that were deleted, as SQL literals.
@@ -201,7 +201,7 @@ impl Outside<'_> {
 }
 
 /// The tables that memberships come from, with the column of buckets.
-fn memberships(rules: &[Rule]) -> Vec<(&'static TableDesc, usize, &[MemberFilter])> {
+fn memberships(rules: &[Rule]) -> Vec<(&'static TableDesc, ColumnIndex, &[MemberFilter])> {
     let params = rules.iter().flat_map(|rule| &rule.params);
     params
         .filter_map(|param| match &param.source {

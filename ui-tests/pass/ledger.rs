@@ -190,7 +190,7 @@ fn the_ledger_is_described() {
     assert_eq!(tables[1].column("ref").map(|column| column.nullable), Some(true));
     assert_eq!(tables[1].columns[6].default, Some(nizhal::ColumnDefault::Int(-1)));
     assert!(tables[2].columns[2].private && tables[2].server_only);
-    assert_eq!(tables[3].key, [0, 1]);
+    assert_eq!(tables[3].key, [0, 1].map(nizhal::ColumnIndex::new));
 
     let mutators = mutators![add_customer, crate::record_payment];
     assert_eq!(mutators[0].desc.name, "addCustomer");
@@ -205,7 +205,7 @@ fn the_ledger_is_described() {
     assert_eq!((rules[0].name, rules[1].name), ("myShops", "own"));
     assert_eq!(rules[0].doc, "Everything a member of a shop may see.");
     assert_eq!(rules[1].params[0].name, "owner");
-    assert_eq!(rules[1].tables[0].scope, [1, 2]);
+    assert_eq!(rules[1].tables[0].scope, [1, 2].map(nizhal::ColumnIndex::new));
     assert_eq!(rules[0].tables[1].filters.len(), 2);
 }
 

@@ -75,7 +75,7 @@ fn rules_are_described() {
     let rules = rules().into_inner();
     assert_eq!((rules[0].max_buckets, rules[0].public), (Some(200), false));
     assert_eq!((rules[4].max_buckets, rules[4].public, rules[4].params.len()), (None, true, 0));
-    assert_eq!(rules[1].tables[0].scope, [1, 1]);
+    assert_eq!(rules[1].tables[0].scope, [1, 1].map(nizhal::ColumnIndex::new));
     assert_eq!(rules[1].tables[0].filters.len(), 1);
     let product = rules[2].tables[0].table;
     let shown: Vec<&str> = product.columns.iter().filter(|column| !column.private).map(|column| column.name).collect();

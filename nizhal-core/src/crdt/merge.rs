@@ -27,8 +27,9 @@ impl<A: Actor> Ctx<A> {
         key: impl Into<KeyOf<T>>,
         update: &CrdtUpdate,
     ) -> Result<C::Document> {
-        let root = T::DESC.columns.get(column.index()).and_then(|desc| desc.crdt_root);
-        let nth = <T::Entity as EntityTrait>::Column::iter().nth(column.index());
+        let at = column.index().get();
+        let root = T::DESC.columns.get(at).and_then(|desc| desc.crdt_root);
+        let nth = <T::Entity as EntityTrait>::Column::iter().nth(at);
         let column = nth.ok_or_else(|| Error::internal("a column handle is not of its table"))?;
         let mut keys = <T::Entity as EntityTrait>::PrimaryKey::iter();
         let mut row = Condition::all();

@@ -31,7 +31,7 @@ macro_rules! __entity_table {
                 }),*
             ];
             // The variants stand in the order of the columns.
-            const KEY: &[usize] = &[$($Column::$KeyVar as usize),*];
+            const KEY: &[$crate::ColumnIndex] = &[$($crate::ColumnIndex::new($Column::$KeyVar as usize)),*];
             const _: () = $crate::entity::check(COLUMNS, KEY);
 
             impl $crate::Table for $Model
@@ -41,8 +41,8 @@ macro_rules! __entity_table {
             {
                 type Columns = $Columns;
                 const COLS: $Columns = $Columns {
-                    $($field: $crate::Col::new($Column::$Var as usize),)*
-                    $($gfield: $crate::Col::new($Column::$GVar as usize)),*
+                    $($field: $crate::Col::new($crate::ColumnIndex::new($Column::$Var as usize)),)*
+                    $($gfield: $crate::Col::new($crate::ColumnIndex::new($Column::$GVar as usize))),*
                 };
                 const DESC: $crate::TableDesc = $crate::TableDesc {
                     name: $table,

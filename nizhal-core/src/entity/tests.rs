@@ -97,7 +97,7 @@ fn an_alias_does_not_hide_a_unique_document() {
 #[test]
 #[should_panic(expected = "cannot be part of the primary key")]
 fn inv40_an_alias_does_not_hide_a_key_without_a_text() {
-    super::check(&[crate::ColumnDesc::of::<f64>("weight")], &[0]);
+    super::check(&[crate::ColumnDesc::of::<f64>("weight")], &[crate::ColumnIndex::new(0)]);
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn descriptions_and_rules_are_data() {
         rule.table::<Customer>(|table| table.scope(Customer::COLS.shop_id, &shop_id));
     });
     let rules = rules.into_inner();
-    assert_eq!(rules[0].tables[0].scope, [1]);
+    assert_eq!(rules[0].tables[0].scope, [Customer::COLS.shop_id.index()]);
     let ParamSource::Member { filters, .. } = &rules[0].params[0].source else { panic!() };
     let crate::MemberFilter::Claim { claim, .. } = &filters[0] else { panic!() };
     let actor = Claims { user_id: "u".into(), owner_id: "o".into() };

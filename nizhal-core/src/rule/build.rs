@@ -4,7 +4,7 @@
 //! only matching types meet.
 
 use super::{ClaimOf, Condition, ConstFilter, ConstValue, MemberFilter, ParamDesc, ParamSource, Rule, RuleTable};
-use crate::{Actor, Col, ConstColumn, SameType, ScopeColumn, SyncedTable, Table, TableDesc};
+use crate::{Actor, Col, ColumnIndex, ConstColumn, SameType, ScopeColumn, SyncedTable, Table, TableDesc};
 use std::marker::PhantomData;
 
 /// A rule set for actors with claims `A`; made by the function that `sync_rules!` writes.
@@ -173,7 +173,8 @@ impl<M: Table, A: Actor> MemberScope<M, A> {
 /// Builds the conditions under which a row of table `T` is synced.
 #[derive(Debug)]
 pub struct TableScope<T> {
-    scope: Vec<(usize, usize)>,
+    /// Parameters, each with the column that equals it.
+    scope: Vec<(usize, ColumnIndex)>,
     filters: Vec<Condition>,
     marker: PhantomData<fn() -> T>,
 }

@@ -3,7 +3,7 @@
 mod build;
 mod narrow;
 
-use crate::{Actor, Principal, ScopeColumn, TableDesc, Uuid};
+use crate::{Actor, ColumnIndex, Principal, ScopeColumn, TableDesc, Uuid};
 use std::{fmt, sync::Arc};
 
 pub use build::{Conditions, MemberScope, Param, RuleBuilder, Rules, TableScope};
@@ -96,8 +96,8 @@ impl fmt::Debug for ClaimOf {
 /// `column == constant` or `column != constant`.
 #[derive(Clone, Debug)]
 pub struct ConstFilter {
-    /// The column's index.
-    pub column: usize,
+    /// The column.
+    pub column: ColumnIndex,
     /// True for `!=`. A NULL column satisfies neither.
     pub negated: bool,
     /// The constant.
@@ -124,8 +124,8 @@ impl Condition {
         }
     }
 
-    /// The indexes of the columns that it compares.
-    pub fn columns(&self) -> Vec<usize> {
+    /// The columns that it compares.
+    pub fn columns(&self) -> Vec<ColumnIndex> {
         self.comparisons().into_iter().map(|filter| filter.column).collect()
     }
 }
@@ -135,8 +135,8 @@ impl Condition {
 pub enum MemberFilter {
     /// The column equals a claim of the actor; nothing does where the claim is absent.
     Claim {
-        /// The column's index.
-        column: usize,
+        /// The column.
+        column: ColumnIndex,
         /// The claim.
         claim: ClaimOf,
     },
@@ -153,8 +153,8 @@ pub enum ParamSource {
     Member {
         /// The membership table.
         table: &'static TableDesc,
-        /// The index of the column with the values.
-        column: usize,
+        /// The column with the values.
+        column: ColumnIndex,
         /// All must hold; at least one is a claim.
         filters: Vec<MemberFilter>,
     },
@@ -176,8 +176,8 @@ pub struct ParamDesc {
 pub struct RuleTable {
     /// The table; a column that no rule lists is `private` here.
     pub table: &'static TableDesc,
-    /// For each parameter of the rule, in order: the index of the column that must equal it.
-    pub scope: Vec<usize>,
+    /// For each parameter of the rule, in order: the column that must equal it.
+    pub scope: Vec<ColumnIndex>,
     /// Further conditions; all must hold.
     pub filters: Vec<Condition>,
 }

@@ -1,14 +1,14 @@
 //! What of a rule is judged when it is compiled, by a table's description: columns that it lists, that name its buckets, and
 //! texts; and the narrower description of a table of which it lists columns.
 
-use crate::{Col, ColumnDesc, ColumnType, Table, TableDesc};
+use crate::{Col, ColumnDesc, ColumnIndex, ColumnType, Table, TableDesc};
 
 impl<T: Table, C> Col<T, C> {
-    /// The index of a column that a rule lists; does not compile for one that may not leave the server.
+    /// A column that a rule lists; does not compile for one that may not leave the server.
     #[doc(hidden)]
     #[track_caller]
-    pub const fn listed(self) -> usize {
-        if T::DESC.columns[self.index()].private {
+    pub const fn listed(self) -> ColumnIndex {
+        if T::DESC.columns[self.index().get()].private {
             panic!("this column is private, so no rule may list it: take it out of the list");
         }
         self.index()
@@ -18,7 +18,7 @@ impl<T: Table, C> Col<T, C> {
     #[doc(hidden)]
     #[track_caller]
     pub const fn names_buckets(self) {
-        if T::DESC.columns[self.index()].private {
+        if T::DESC.columns[self.index().get()].private {
             panic!(
                 "this column is private, and its values would name buckets, which devices read: take `private` away, or use \
                  another column"
@@ -48,11 +48,11 @@ impl<T, C: ColumnType> Col<T, C> {
 
 /// The columns that a rule lists; does not compile when one of the key is missing.
 #[track_caller]
-pub const fn keyed<T: Table, const N: usize>(listed: [usize; N]) -> [usize; N] {
+pub const fn keyed<T: Table, const N: usize>(listed: [ColumnIndex; N]) -> [ColumnIndex; N] {
     let key = T::DESC.key;
     let mut at = 0;
     while at < key.len() {
-        if !holds(&listed, key[at]) {
+        if !holds(&listed, key[at].get()) {
             panic!("this list lacks a column of the primary key: devices name rows by it, so write it first");
         }
         at += 1;
@@ -61,7 +61,7 @@ pub const fn keyed<T: Table, const N: usize>(listed: [usize; N]) -> [usize; N] {
 }
 
 /// The table's columns, those that are not listed as private ones; the engine's own come always.
-pub const fn narrowed<const COLUMNS: usize>(table: &TableDesc, listed: &[usize]) -> [ColumnDesc; COLUMNS] {
+pub const fn narrowed<const COLUMNS: usize>(table: &TableDesc, listed: &[ColumnIndex]) -> [ColumnDesc; COLUMNS] {
     let mut columns = [table.columns[0]; COLUMNS];
     let mut at = 0;
     while at < COLUMNS {
@@ -73,10 +73,10 @@ pub const fn narrowed<const COLUMNS: usize>(table: &TableDesc, listed: &[usize])
     columns
 }
 
-const fn holds(list: &[usize], wanted: usize) -> bool {
+const fn holds(list: &[ColumnIndex], wanted: usize) -> bool {
     let mut at = 0;
     while at < list.len() {
-        if list[at] == wanted {
+        if list[at].get() == wanted {
             return true;
         }
         at += 1;

@@ -15,7 +15,7 @@
 //! A column is written when its value changes: setting what is there already leaves its stamp.
 
 use super::{StoreError, sql::DELETED_AT};
-use nizhal_core::{Merge, TableDesc};
+use nizhal_core::{ColumnIndex, Merge, TableDesc};
 
 /// The column of the stamps, a JSON object.
 pub(crate) const META: &str = "_meta";
@@ -49,11 +49,9 @@ pub(crate) fn merges(table: &TableDesc) -> bool {
 /// The columns that merge so: all but the key, what the database generates, and the documents, which merge by themselves; and
 /// `deleted_at`.
 pub(crate) fn columns(table: &TableDesc) -> Vec<&'static str> {
-    let declared = table
-        .columns
-        .iter()
-        .enumerate()
-        .filter(|(at, column)| !table.key.contains(at) && column.crdt.is_none() && column.generated.is_none());
+    let declared = table.columns.iter().enumerate().filter(|(at, column)| {
+        !table.key.contains(&ColumnIndex::new(*at)) && column.crdt.is_none() && column.generated.is_none()
+    });
     let mut names: Vec<&'static str> = declared.map(|(_, column)| column.name).collect();
     if table.column(DELETED_AT).is_none() {
         names.push(DELETED_AT);

@@ -21,8 +21,6 @@ pub struct Table {
     pub doc: String,
     /// The columns, in order, those that the database generates after all others.
     pub columns: Vec<TableColumn>,
-    /// Indexes of the primary key's columns.
-    pub key: Vec<usize>,
 }
 
 /// A column.
@@ -56,8 +54,8 @@ pub struct TableColumn {
 
 impl Table {
     /// The primary key's columns.
-    pub fn key_columns(&self) -> impl ExactSizeIterator<Item = &TableColumn> {
-        self.key.iter().map(|&at| &self.columns[at])
+    pub fn key_columns(&self) -> impl Iterator<Item = &TableColumn> {
+        self.columns.iter().filter(|column| column.primary_key.is_some())
     }
 }
 
@@ -78,13 +76,6 @@ pub fn lower_table(mut table: ast::Table) -> Table {
         merge: table.merge.unwrap_or(Merge::Lww),
         server_only: table.server_only.is_some(),
         doc: attr::doc(&table.item.attrs),
-        key: table
-            .fields
-            .iter()
-            .enumerate()
-            .filter(|(_, field)| field.primary_key.is_some())
-            .map(|(at, _)| at)
-            .collect(),
         columns: table.fields.into_iter().map(lower_field).collect(),
         item: table.item,
     }

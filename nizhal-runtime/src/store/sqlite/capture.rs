@@ -13,7 +13,7 @@ use crate::store::{
     note,
     sql::{self, Dialect, col, quote, rowid},
 };
-use nizhal_core::{Rule, RuleTable, SqlType, TableDesc};
+use nizhal_core::{ColumnIndex, Rule, RuleTable, SqlType, TableDesc};
 use std::collections::BTreeSet;
 
 const DIALECT: Dialect = Dialect::Sqlite;
@@ -45,7 +45,7 @@ pub(super) fn triggers(table: &TableDesc, rules: &[Rule]) -> [(&'static str, Str
     let exits: String = synced
         .iter()
         .map(|(rule, synced)| {
-            let differs = |at: &usize| {
+            let differs = |at: &ColumnIndex| {
                 let column = &table.columns[*at];
                 format!("{} is not {}", col("old", column), col(after.row, column))
             };

@@ -5,9 +5,9 @@ use super::{
     shape::{self, Actor, Claim, Shape, Source, Type, Value, Width},
 };
 use nizhal::{
-    Applied, Called, ClaimOf, ColumnDesc, Condition, ConstFilter, ConstValue, CtxParts, Error, MemberFilter, Merge,
-    MutatorDesc, MutatorEntry, ParamDesc, ParamSource, Rule, RuleTable, Rules, SqlType, TableDesc, Uuid,
-    prelude::ConnectionTrait,
+    Applied, Called, ClaimOf, ColumnDesc, ColumnIndex, Condition, ConstFilter, ConstValue, CtxParts, Error,
+    MemberFilter, Merge, MutatorDesc, MutatorEntry, ParamDesc, ParamSource, Rule, RuleTable, Rules, SqlType, TableDesc,
+    Uuid, prelude::ConnectionTrait,
 };
 use serde_json::value::RawValue;
 
@@ -85,7 +85,7 @@ fn table_desc(shape: &Shape, table: &shape::Table) -> &'static TableDesc {
     Box::leak(Box::new(TableDesc {
         name: table.name,
         columns: Vec::leak(table.columns.iter().map(column).collect()),
-        key: Vec::leak(table.key.clone()),
+        key: Vec::leak(table.key.iter().copied().map(ColumnIndex::new).collect()),
         merge: Merge::Lww,
         server_only: false,
         doc: "",
@@ -97,11 +97,11 @@ fn rule_of(shape: &Shape, tables: &[&'static TableDesc], rule: &shape::Rule) -> 
         Source::Claim(claim) => ParamSource::Claim(claim_of(*claim)),
         Source::Member { table, column, condition } => ParamSource::Member {
             table: tables[*table],
-            column: *column,
+            column: ColumnIndex::new(*column),
             filters: condition
                 .claims()
                 .into_iter()
-                .map(|(column, claim)| MemberFilter::Claim { column, claim: claim_of(claim) })
+                .map(|(column, claim)| MemberFilter::Claim { column: ColumnIndex::new(column), claim: claim_of(claim) })
                 .chain(constants(condition).into_iter().map(MemberFilter::Const))
                 .collect(),
         },
@@ -124,7 +124,7 @@ fn rule_of(shape: &Shape, tables: &[&'static TableDesc], rule: &shape::Rule) -> 
             .iter()
             .map(|synced| RuleTable {
                 table: tables[synced.table],
-                scope: synced.scope.clone(),
+                scope: synced.scope.iter().copied().map(ColumnIndex::new).collect(),
                 filters: constants(&synced.condition),
             })
             .collect(),
@@ -148,7 +148,7 @@ fn filter_of(filter: &shape::Filter) -> Condition {
         Value::Text(value) => ConstValue::Text(value),
         Value::Null | Value::Uuid(_) => unreachable!("rules compare with no such constant"),
     };
-    Condition::Column(ConstFilter { column: filter.column, negated: filter.negated, value })
+    Condition::Column(ConstFilter { column: ColumnIndex::new(filter.column), negated: filter.negated, value })
 }
 
 /// Claims are taken out by functions that only the typed builder makes.

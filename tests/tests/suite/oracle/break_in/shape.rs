@@ -85,7 +85,7 @@ fn table_of(set: &Set, name: &str) -> shape::Table {
         // Nothing moves in a public table.
         places.push(desc.columns.iter().position(|one| one.name == "name").expect("a name"));
     }
-    shape::Table { name: desc.name, columns, key: desc.key.to_vec(), places, judged }
+    shape::Table { name: desc.name, columns, key: desc.key.iter().map(|column| column.get()).collect(), places, judged }
 }
 
 fn comparisons(rule: &generate::Rule) -> Vec<Comparison> {

@@ -4,8 +4,8 @@ use super::shape::PATHS;
 use super::table::{COLUMNS, Member, Table0, Table1, Table2, Table3, Table4, Table5};
 use crate::oracle::declare::Claims;
 use nizhal::{
-    Col, Conditions, ConstColumn, MemberScope, Param, Rule, RuleBuilder, Rules, SqlType, SyncedTable, Table, TableDesc,
-    TableScope,
+    Col, ColumnIndex, Conditions, ConstColumn, MemberScope, Param, Rule, RuleBuilder, Rules, SqlType, SyncedTable,
+    Table, TableDesc, TableScope,
 };
 use nizhal_syntax::{
     Errors,
@@ -72,7 +72,7 @@ fn build(builder: &mut RuleBuilder<Claims>, rule: &model::Rule) {
 fn col<T: Table, C>(ident: &Ident) -> Col<T, C> {
     let name = plain(ident);
     let at = T::DESC.columns.iter().position(|column| column.name == name);
-    Col::new(at.unwrap_or_else(|| panic!("no column {name}")))
+    Col::new(ColumnIndex::new(at.unwrap_or_else(|| panic!("no column {name}"))))
 }
 
 fn bind(builder: &mut RuleBuilder<Claims>, name: &'static str, source: &Source) -> Param<String> {
@@ -113,7 +113,7 @@ fn sync<T: Table + SyncedTable>(builder: &mut RuleBuilder<Claims>, line: &TableL
     match &line.columns {
         None => builder.table::<T>(terms),
         Some(list) => {
-            let listed: Vec<usize> = list.iter().map(|ident| col::<T, ()>(ident).index()).collect();
+            let listed: Vec<ColumnIndex> = list.iter().map(|ident| col::<T, ()>(ident).index()).collect();
             let columns = nizhal::__private::narrowed::<COLUMNS>(&T::DESC, &listed);
             let narrowed = TableDesc { columns: Vec::leak(columns.to_vec()), ..T::DESC };
             builder.table_of::<T>(Box::leak(Box::new(narrowed)), terms);
