@@ -127,7 +127,7 @@ impl RestSql {
         pools.wait(ANSWER_TIMEOUT, unlimited).await?;
         let mut unreadable = Vec::new();
         for table in &self.0 {
-            table.rest(pools, db, horizon, lane, &heads[table.slot], &mut give, &mut unreadable).await?;
+            unreadable.extend(table.rest(pools, db, horizon, lane, &heads[table.slot], &mut give).await?);
         }
         Ok(unreadable)
     }
@@ -159,10 +159,10 @@ impl Table {
         lane: &LaneRead<'_>,
         head: &[u8],
         give: &mut impl AsyncFnMut(Vec<u8>, usize) -> Result<(), E>,
-        unreadable: &mut Vec<Unreadable>,
-    ) -> Result<(), E> {
+    ) -> Result<Vec<Unreadable>, E> {
         let buckets: Vec<_> = lane.buckets.iter().filter(|bucket| bucket.rule == self.rule).collect();
-        let Some(first) = buckets.first() else { return Ok(()) };
+        let mut unreadable = Vec::new();
+        let Some(first) = buckets.first() else { return Ok(unreadable) };
         let (version, parts) = lane.rows_after(self.slot);
         let mut query = sqlx::query(AssertSqlSafe(self.declare.as_str())).bind(horizon).bind(version);
         for part in parts.iter().map(String::as_str).chain(std::iter::repeat(LAST)).take(KEY_PARTS) {
@@ -213,6 +213,6 @@ impl Table {
         }
         let close = sqlx::raw_sql(AssertSqlSafe(self.close.as_str())).execute(&mut *db);
         pools.wait(ANSWER_TIMEOUT, close).await?;
-        Ok(())
+        Ok(unreadable)
     }
 }
