@@ -50,7 +50,7 @@ pub trait LineReader: Sync {
 impl Engine {
     /// Answers a wire-2 pull with lines; a failure is the last of them, unless the reader is the cause.
     pub async fn pull_lines(&self, principal: &Principal, request: &PullRequest, lines: &impl LineReader) {
-        let failure = match self.send_lines(principal, request, lines).await {
+        let failure = match Box::pin(self.send_lines(principal, request, lines)).await {
             Ok(()) => return,
             Err(failure) => failure,
         };

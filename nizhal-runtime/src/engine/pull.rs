@@ -43,10 +43,11 @@ impl Engine {
     /// # Errors
     /// [`PullError::Store`] when the database fails.
     pub async fn pull(&self, principal: &Principal, wire: Wire, request: PullRequest) -> Result<PullPage, PullError> {
-        match self.pull_page(principal, wire, &request).await {
+        // On the heap, lest every caller's future be as large as the store's.
+        match Box::pin(self.pull_page(principal, wire, &request)).await {
             Err(PullError::Store(StoreError::StalePlan(_))) => {
                 self.store.renew_connections();
-                self.pull_page(principal, wire, &request).await
+                Box::pin(self.pull_page(principal, wire, &request)).await
             }
             answered => answered,
         }

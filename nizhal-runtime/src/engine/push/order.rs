@@ -27,7 +27,7 @@ impl Engine {
         while let Some(mutation) = rest.first() {
             let together = if singly == 0 && waiting.is_empty() { self.run_of(rest) } else { 1 };
             if together > 1 {
-                let answered = self.together(principal, wire, &rest[..together], &known).await;
+                let answered = Box::pin(self.together(principal, wire, &rest[..together], &known)).await;
                 if answered.is_empty() {
                     singly = together;
                 }
@@ -44,7 +44,7 @@ impl Engine {
             rest = &rest[1..];
             let answered = match waiting.bars(wire, mutation) {
                 Some((failure, last)) => Ok((Verdict::Barred(failure), last)),
-                None => self.answer(principal, wire, mutation, &known).await,
+                None => Box::pin(self.answer(principal, wire, mutation, &known)).await,
             };
             let (verdict, last) = match answered {
                 Ok(answered) => answered,
