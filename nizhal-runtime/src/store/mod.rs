@@ -55,7 +55,7 @@ pub(crate) use number::Counters;
 pub(crate) use outside::{Heard, MESSAGE_ROOM, Outside};
 pub use read::{Ask, Body, Change, Client, Clock, Frame, Glance, Image, LaneRead, Position, ScopeArg, Tie, Unreadable};
 pub use settings::{Audit, StoreSettings};
-pub use settle::{Settle, Settled};
+pub use settle::Settle;
 pub use snapshot::Snapshot;
 pub use turn::Turn;
 pub(crate) use violation::Violation;

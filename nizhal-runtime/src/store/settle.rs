@@ -7,6 +7,7 @@ use super::{
     Claim, Record, StoreError, WriteTx, Written,
     database::{Backend, Store},
     postgres::{SettleSql, kind},
+    read::Frame,
 };
 use nizhal_core::Principal;
 use sea_orm::Value;
@@ -33,35 +34,21 @@ impl Settle<'_> {
     }
 }
 
-/// What the database says when they ended.
-#[derive(Debug, Default)]
-pub struct Settled {
-    /// Whether every answer was filed; not when one of the mutations was answered elsewhere meanwhile.
-    pub filed: bool,
-    /// The version of all of them.
-    pub version: i64,
-    /// What was written since it was last looked at.
-    pub written: Written,
-    /// The fingerprint of the rules that the database is provisioned for.
-    pub rules: String,
-    /// Parameter values that membership tables give the actor: `(rule, parameter, value)` by index. On Postgres those that what
-    /// was written names, so that the work does not grow with the actor's buckets.
-    pub members: Vec<(usize, usize, String)>,
-}
-
 impl WriteTx<'_> {
-    /// Files the answers, uses up the sequence numbers, and says what was written and what the actor may write.
+    /// Files the answers, uses up the sequence numbers, and returns what was written since it was last looked at, and what the actor
+    /// may write. The frame has the rules and the memberships alone; of these, on Postgres, those that what was written names, so
+    /// that the work does not grow with the actor's buckets.
     ///
     /// # Errors
-    /// When the database fails.
-    pub async fn settle(&self, settle: &Settle<'_>) -> Result<Settled, StoreError> {
+    /// [`StoreError::Overtaken`] when one of the mutations was answered elsewhere meanwhile; else when the database fails.
+    pub async fn settle(&self, settle: &Settle<'_>) -> Result<(Written, Frame), StoreError> {
         match self.store().settle_sql() {
             Some(sql) => self.settle_at_once(sql, settle).await,
             None => self.settle_in_turn(settle).await,
         }
     }
 
-    async fn settle_at_once(&self, sql: &SettleSql, settle: &Settle<'_>) -> Result<Settled, StoreError> {
+    async fn settle_at_once(&self, sql: &SettleSql, settle: &Settle<'_>) -> Result<(Written, Frame), StoreError> {
         let (client_id, last) = settle.sequence.unzip();
         let mut values: Vec<Value> = vec![
             settle.principal.key().into(),
@@ -83,21 +70,17 @@ impl WriteTx<'_> {
             }
         };
         values.extend(self.store().scope_args(settle.principal).iter().map(|arg| self.store().scope_value(arg)));
-        let mut settled = Settled::default();
+        let (mut written, mut frame, mut filed) = (Written::default(), Frame::default(), 0);
         for row in self.all(text, values).await? {
             let (rule, param): (i32, i32) = (row.try_get("", "rule")?, row.try_get("", "param")?);
             let value: String = row.try_get("", "value")?;
             match rule {
-                kind::WRITTEN => {
-                    settled.version = row.try_get("", "number")?;
-                    settled.written = Written::read(value)?;
-                }
+                kind::WRITTEN => written = Written::read(value)?,
                 kind::FILED => {
-                    let filed: i64 = row.try_get("", "number")?;
-                    settled.filed = usize::try_from(filed) == Ok(settle.answers.len());
-                    settled.rules = value;
+                    filed = row.try_get("", "number")?;
+                    frame.rules = value;
                 }
-                _ => settled.members.extend(
+                _ => frame.members.extend(
                     usize::try_from(rule)
                         .ok()
                         .zip(usize::try_from(param).ok())
@@ -105,36 +88,37 @@ impl WriteTx<'_> {
                 ),
             }
         }
-        Ok(settled)
+        all_filed(filed, settle)?;
+        Ok((written, frame))
     }
 
     /// SQLite is in this process: there is nothing to save by asking at once.
-    async fn settle_in_turn(&self, settle: &Settle<'_>) -> Result<Settled, StoreError> {
+    async fn settle_in_turn(&self, settle: &Settle<'_>) -> Result<(Written, Frame), StoreError> {
         let mut written = self.look().await?;
         if !settle.looked.is_empty() {
             let row = self.one("select txn from _nizhal_control where id = 1", []).await?;
             written.version = row.map(|row| row.try_get("", "txn")).transpose()?;
         }
-        let mut settled =
-            Settled { version: written.version.unwrap_or(settle.before), filed: true, ..Settled::default() };
+        let version = written.version.unwrap_or(settle.before);
+        let (mut frame, mut filed) = (Frame::default(), 0);
         let sql = "insert into _nizhal_mutations (actor, client_id, version, client_mutation_id, mutation_id, name, status, \
             reason, result, client_ref, server_id, lost) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
             on conflict (actor, client_mutation_id) do nothing";
         let client_id = settle.sequence.map(|(client_id, _)| client_id.to_owned());
         for (claim, record) in settle.answers {
-            let first = [settle.principal.key().into(), client_id.clone().into(), settled.version.into()];
-            settled.filed &= self.run(sql, first.into_iter().chain(answer(claim, record))).await? == 1;
+            let first = [settle.principal.key().into(), client_id.clone().into(), version.into()];
+            filed += self.run(sql, first.into_iter().chain(answer(claim, record))).await?.cast_signed();
         }
         if let Some((client_id, last)) = settle.sequence {
-            self.advance(client_id, last, settled.version).await?;
+            self.advance(client_id, last, version).await?;
             let sql = "update _nizhal_clients set acknowledged = max(acknowledged, $2) where client_id = $1";
             self.run(sql, [client_id.into(), settle.acknowledged().into()]).await?;
         }
         if !written.touched.is_empty() || !settle.looked.is_empty() {
-            let frame = self.frame(&self.store().scope_args(settle.principal)).await?;
-            (settled.rules, settled.members) = (frame.rules, frame.members);
+            frame = self.frame(&self.store().scope_args(settle.principal)).await?;
         }
-        Ok(Settled { written, ..settled })
+        all_filed(filed, settle)?;
+        Ok((written, frame))
     }
 
     /// Uses up the sequence's numbers up to this one.
@@ -146,6 +130,11 @@ impl WriteTx<'_> {
             where client_id = $1";
         self.run(sql, [client_id.into(), last.into(), version.into()]).await.map(drop)
     }
+}
+
+/// Fails where not every answer was filed, since a delivery that was quicker had filed its own.
+fn all_filed(filed: i64, settle: &Settle<'_>) -> Result<(), StoreError> {
+    if usize::try_from(filed) == Ok(settle.answers.len()) { Ok(()) } else { Err(StoreError::Overtaken) }
 }
 
 /// In the order of the columns of [`SettleSql`].

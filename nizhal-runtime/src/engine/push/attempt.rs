@@ -2,35 +2,56 @@
 
 use super::{
     acknowledged::Acknowledged,
-    reply::{Ids, PushFailure, numbered},
+    reply::{Answer, Ids, PushFailure, Verdict, lost_of, numbered, seen},
     run::{Ran, Run},
 };
 use crate::{
     engine::Engine,
-    store::{
-        Claim, Conflict, Fault, Record, Sequence, Settle, Settled, StoreError, Stored, Touched, Turn, Written, fault,
-    },
+    store::{Claim, Fault, Frame, Record, Sequence, Settle, StoreError, Stored, Turn, Written, fault},
 };
 use nizhal_core::{
     Hlc, NewJob, Principal,
-    wire::{LostColumn, Mutation, Wire},
+    wire::{Mutation, Wire},
 };
 use sea_orm::DatabaseTransaction;
 
 /// How often a mutation is tried again after a deadlock or serialization failure before it is answered 503.
 const ATTEMPTS: usize = 10;
 
-/// What became of one mutation, when the database did not fail.
-#[derive(Debug)]
-pub(super) enum Outcome {
-    /// It ran now, and wrote these buckets.
-    Applied { touched: Vec<Touched>, ids: Ids },
-    /// It was seen before; this is the answer of then, if it had one of its own, and where its sequence stands.
-    Seen { stored: Option<Stored>, last: Option<i64> },
-    /// It is final and had no effect.
-    Refused(PushFailure),
-    /// It may not run at all, and used nothing up.
-    Barred(PushFailure),
+/// One delivery of a mutation.
+#[derive(Clone, Copy)]
+struct Delivery<'a> {
+    principal: &'a Principal,
+    wire: Wire,
+    claim: &'a Claim<'a>,
+    /// Whether it shares its commit with nobody.
+    alone: bool,
+}
+
+/// What a transaction is for.
+enum Work<'a> {
+    /// The mutator is to run, its statements under this stamp.
+    Run(Run<'a>, Option<&'a str>),
+    /// A refusal is to be filed; what the mutator did was rolled back.
+    File(PushFailure),
+}
+
+/// A transaction in which the work is done, to be committed or rolled back.
+struct Done {
+    tx: DatabaseTransaction,
+    is_kept: bool,
+    news: News,
+    /// An answer, or a refusal that is to be filed.
+    ended: Result<Answer, PushFailure>,
+}
+
+/// What others are told when a transaction is committed.
+#[derive(Default)]
+pub(super) struct News {
+    /// How many answers were filed.
+    pub(super) filed: usize,
+    pub(super) written: Written,
+    pub(super) jobs: Vec<NewJob>,
 }
 
 /// What a mutation's tries came to until now.
@@ -76,23 +97,24 @@ impl Engine {
         wire: Wire,
         mutation: &Mutation,
         known: &Acknowledged,
-    ) -> Result<Outcome, PushFailure> {
+    ) -> Result<Answer, PushFailure> {
         let (hlc, stamp) = self.stamp(mutation);
         let claim = claim_of(principal, mutation, known);
         let (mut tries, mut alone) = (Tries::default(), false);
         loop {
             tries.count += 1;
             let unknown = || PushFailure::UnknownMutator(mutation.name.clone());
-            let outcome = match (self.schema.mutator(&mutation.name), wire) {
+            let delivery = Delivery { principal, wire, claim: &claim, alone };
+            let answered = match (self.schema.mutator(&mutation.name), wire) {
                 (Some(entry), _) => {
                     let run = Run { principal, entry, mutation, hlc, savepoints: tries.savepoints };
-                    self.attempt(alone, wire, run, &claim, stamp.as_deref()).await
+                    self.attempt(delivery, run, stamp.as_deref()).await
                 }
-                (None, Wire::One) => Ok(Outcome::Barred(unknown())),
-                (None, Wire::Two) => self.refuse(alone, principal, &claim, unknown()).await,
+                (None, Wire::One) => Ok(Answer::to(&claim, Verdict::Barred(unknown()), None)),
+                (None, Wire::Two) => self.refuse(delivery, unknown()).await,
             };
-            let refusal = match outcome {
-                Ok(outcome) => return Ok(outcome),
+            let refusal = match answered {
+                Ok(answer) => return Ok(answer),
                 Err(Undone::Alone) if !alone => {
                     alone = true;
                     continue;
@@ -107,8 +129,8 @@ impl Engine {
             if !refusal.is_final() {
                 return Err(refusal);
             }
-            match self.refuse(alone, principal, &claim, refusal).await {
-                Ok(outcome) => return Ok(outcome),
+            match self.refuse(delivery, refusal).await {
+                Ok(answer) => return Ok(answer),
                 Err(Undone::Alone) if !alone => alone = true,
                 Err(Undone::Again(failure)) if self.may_try_again(&mut tries, &failure) => {
                     tokio::task::yield_now().await;
@@ -131,30 +153,33 @@ impl Engine {
         }
     }
 
-    async fn attempt(
-        &self,
-        alone: bool,
-        wire: Wire,
-        run: Run<'_>,
-        claim: &Claim<'_>,
-        stamp: Option<&str>,
-    ) -> Result<Outcome, Undone> {
-        let (tx, turn) = self.store.begin_push(alone).await?;
+    /// Runs the mutation; what it is refused for is filed in a second transaction.
+    async fn attempt(&self, delivery: Delivery<'_>, run: Run<'_>, stamp: Option<&str>) -> Result<Answer, Undone> {
+        match self.transact(delivery, Work::Run(run, stamp)).await? {
+            Ok(answer) => Ok(answer),
+            Err(refusal) => self.refuse(delivery, refusal).await,
+        }
+    }
+
+    /// Files a final refusal.
+    async fn refuse(&self, delivery: Delivery<'_>, refusal: PushFailure) -> Result<Answer, Undone> {
+        self.transact(delivery, Work::File(refusal)).await?.map_err(Undone::Failed)
+    }
+
+    /// Begins a transaction, works on it, and commits it where something is to be kept.
+    async fn transact(&self, delivery: Delivery<'_>, work: Work<'_>) -> Result<Result<Answer, PushFailure>, Undone> {
+        let (tx, turn) = self.store.begin_push(delivery.alone).await?;
         // The transaction goes along, so that it is gone where that fails.
-        match self.attempt_on(tx, &turn, wire, run, claim, stamp).await {
-            Ok(Attempted::Kept { tx, outcome, jobs, conflicts }) => {
+        match self.work_on(tx, &turn, delivery, work).await {
+            Ok(Done { tx, is_kept: true, news, ended }) => {
                 turn.commit(tx).await?;
-                self.jobs_came(&jobs);
-                self.conflicted(&conflicts);
-                Ok(outcome)
+                self.tell(&news);
+                Ok(ended)
             }
-            Ok(Attempted::Gone { tx, ended }) => {
+            Ok(Done { tx, ended, .. }) => {
                 let is_spoiled = matches!(ended, Err(PushFailure::TransactionControl(_)));
                 turn.abandon(Some(tx), is_spoiled).await;
-                match ended {
-                    Ok(outcome) => Ok(outcome),
-                    Err(refusal) => self.refuse(alone, run.principal, claim, refusal).await,
-                }
+                Ok(ended)
             }
             Err(undone) => {
                 turn.abandon(None, false).await;
@@ -163,72 +188,102 @@ impl Engine {
         }
     }
 
-    async fn attempt_on(
+    async fn work_on(
         &self,
         tx: DatabaseTransaction,
         turn: &Turn<'_>,
-        wire: Wire,
-        run: Run<'_>,
-        claim: &Claim<'_>,
-        stamp: Option<&str>,
-    ) -> Result<Attempted, Undone> {
-        let Run { principal, entry, mutation, .. } = run;
-        let before = match self.admit(&tx, turn, claim, stamp).await? {
-            Admission::Run { last_version } => last_version,
-            Admission::Expired { .. } => return gone(tx, Err(PushFailure::Expired)),
-            Admission::Seen { stored, last } => return self.kept(tx, Outcome::Seen { stored, last }).await,
-            Admission::Barred(failure) => return gone(tx, Ok(Outcome::Barred(failure))),
+        delivery: Delivery<'_>,
+        work: Work<'_>,
+    ) -> Result<Done, Undone> {
+        let stamp = if let Work::Run(_, stamp) = &work { *stamp } else { None };
+        let (before, is_expired) = match self.admit(&tx, turn, delivery, stamp).await? {
+            Ok(admitted) => admitted,
+            Err(barred @ Answer { verdict: Verdict::Barred(_), .. }) => return Ok(Done::gone(tx, Ok(barred))),
+            Err(answer) => return self.kept(tx, News::default(), answer).await,
         };
+        let claim = delivery.claim;
+        match work {
+            Work::Run(..) if is_expired => Ok(Done::gone(tx, Err(PushFailure::Expired))),
+            Work::Run(run, _) => self.run_on(tx, delivery, run, before).await,
+            // Somebody may have delivered it in between; then whatever was answered is the answer, above.
+            Work::File(refusal) => {
+                let answers = [(*claim, refused(&refusal))];
+                self.settle(&tx, delivery.principal, before, &answers).await?;
+                self.store.on(&tx).log(&[(claim, answers[0].1.status, &[])]).await?;
+                let news = News { filed: 1, ..News::default() };
+                self.kept(tx, news, Answer::over(claim, Verdict::Refused(refusal))).await
+            }
+        }
+    }
+
+    async fn run_on(
+        &self,
+        tx: DatabaseTransaction,
+        delivery: Delivery<'_>,
+        run: Run<'_>,
+        before: i64,
+    ) -> Result<Done, Undone> {
+        let Delivery { wire, claim, .. } = delivery;
+        let Run { principal, entry, mutation, .. } = run;
         if wire == Wire::Two
             && let Some(refused) = self.store.on(&tx).refused(claim.actor, &mutation.depends_on).await?
         {
-            return gone(tx, Err(PushFailure::Cancelled(refused)));
+            return Ok(Done::gone(tx, Err(PushFailure::Cancelled(refused))));
         }
         let Ran { tx, jobs, result } = self.run(run, tx).await?;
         let record = match result {
             Ok(record) => record,
-            Err(refusal) => return gone(tx, Err(refusal)),
+            Err(refusal) => return Ok(Done::gone(tx, Err(refusal))),
         };
         let mut ids = ids_of(&record);
         let answers = [(*claim, record)];
-        let settled = self.settle(&tx, principal, before, &answers).await?;
-        if !self.may_write(principal, entry, &settled.written.touched, &settled)? {
-            return gone(tx, Err(PushFailure::Forbidden));
+        let (written, frame) = self.settle(&tx, principal, before, &answers).await?;
+        if !self.may_write(principal, entry, &written.touched, &frame)? {
+            return Ok(Done::gone(tx, Err(PushFailure::Forbidden)));
         }
-        let Written { touched, conflicts, .. } = settled.written;
         let write = self.store.on(&tx);
-        if let Some(lost) = self.lost(entry, &conflicts) {
+        if let Some(lost) = self.lost(entry, &written.conflicts) {
             // The device hears of it again when it asks again.
             write.record_lost(claim.actor, claim.client_mutation_id, &lost).await?;
             ids.lost = lost_of(&lost);
         }
-        write.log(&[(claim, answers[0].1.status, &touched)]).await?;
+        write.log(&[(claim, answers[0].1.status, &written.touched)]).await?;
         self.enqueue(&tx, &jobs).await?;
-        write.end_push().await?;
-        Ok(Attempted::Kept { tx, outcome: Outcome::Applied { touched, ids }, jobs, conflicts })
+        let news = News { filed: 1, written, jobs };
+        self.kept(tx, news, Answer::over(claim, Verdict::Applied(ids))).await
     }
 
-    async fn kept(&self, tx: DatabaseTransaction, outcome: Outcome) -> Result<Attempted, Undone> {
+    async fn kept(&self, tx: DatabaseTransaction, news: News, answer: Answer) -> Result<Done, Undone> {
         self.store.on(&tx).end_push().await?;
-        Ok(Attempted::Kept { tx, outcome, jobs: Vec::new(), conflicts: Vec::new() })
+        Ok(Done { tx, is_kept: true, news, ended: Ok(answer) })
     }
 
-    /// Sequence and claim: whether the mutation is to run.
+    /// Tells what a commit brought: to workers, listeners and observers.
+    pub(super) fn tell(&self, news: &News) {
+        self.jobs_came(&news.jobs);
+        (0..news.filed).for_each(|_| self.store.audit_written());
+        self.ping(&news.written.touched);
+        self.conflicted(&news.written.conflicts);
+    }
+
+    /// Sequence and claim: the version of the mutation before, and whether the mutation may have run before its client was forgotten;
+    /// or its answer, when it is not to run.
     async fn admit(
         &self,
         tx: &DatabaseTransaction,
         turn: &Turn<'_>,
-        claim: &Claim<'_>,
+        Delivery { wire, claim, .. }: Delivery<'_>,
         stamp: Option<&str>,
-    ) -> Result<Admission, StoreError> {
+    ) -> Result<Result<(i64, bool), Answer>, StoreError> {
         let write = self.store.on(tx);
-        let client_id = claim.sequence.map(|(client_id, _)| client_id);
+        let barred = |failure, last| Ok(Err(Answer::to(claim, Verdict::Barred(failure), last)));
+        let (client_id, number) = claim.sequence.unzip();
         let standing = write.admit(claim.actor, client_id, &[claim.client_mutation_id], stamp).await?;
         turn.identify(standing.backend);
         let (mut last_version, mut forgotten_ms) = (0, 0);
-        if let (Some((_, id)), Some(sequence)) = (claim.sequence, standing.sequence) {
+        if let (Some(id), Some(sequence)) = (number, standing.sequence) {
             if sequence.actor != claim.actor {
-                return Ok(Admission::Barred(PushFailure::ClientIdTaken));
+                return barred(PushFailure::ClientIdTaken, None);
             }
             (last_version, forgotten_ms) = (sequence.last_version, sequence.forgotten_ms);
             if id <= sequence.last {
@@ -236,18 +291,16 @@ impl Engine {
                 if stored.is_none() && self.is_forgotten(claim, id, &sequence) {
                     stored = Some(Stored::expired());
                 }
-                return Ok(Admission::Seen { stored, last: Some(sequence.last) });
+                return Ok(Err(Answer::to(claim, seen(wire, stored, number), Some(sequence.last))));
             }
             if id > sequence.last + 1 {
-                return Ok(Admission::Barred(PushFailure::OutOfOrder { got: id, last: sequence.last }));
+                return barred(PushFailure::OutOfOrder { got: id, last: sequence.last }, Some(sequence.last));
             }
         }
         if !standing.known {
             // A client that is not known may be one that was forgotten, and this what it sent then.
-            if forgotten_ms > 0 && claim.made_ms.is_some_and(|made| !self.is_since(made, forgotten_ms)) {
-                return Ok(Admission::Expired { last_version });
-            }
-            return Ok(Admission::Run { last_version });
+            let is_expired = forgotten_ms > 0 && claim.made_ms.is_some_and(|made| !self.is_since(made, forgotten_ms));
+            return Ok(Ok((last_version, is_expired)));
         }
         // The same mutation under a new number: the number is used up, the answer is that of then. It is acknowledged when what
         // it wrote then is in the rows.
@@ -256,7 +309,7 @@ impl Engine {
         if let Some((client_id, id)) = claim.sequence {
             write.advance(client_id, id, last_version.max(version)).await?;
         }
-        Ok(Admission::Seen { stored, last: claim.sequence.map(|(_, id)| id) })
+        Ok(Err(Answer::over(claim, seen(wire, stored, number))))
     }
 
     /// Whether a mutation under a used number is one whose answer was forgotten, and no new one of a client that begins its
@@ -278,61 +331,10 @@ impl Engine {
         principal: &Principal,
         before: i64,
         answers: &[(Claim<'_>, Record)],
-    ) -> Result<Settled, Undone> {
+    ) -> Result<(Written, Frame), Undone> {
         let sequence = answers.last().and_then(|(claim, _)| claim.sequence);
         let settle = Settle { principal, sequence, before, answers, looked: "" };
-        let settled = self.store.on(tx).settle(&settle).await?;
-        if !settled.filed {
-            // Another delivery was quicker, and what it was answered is the answer.
-            return Err(StoreError::Overtaken.into());
-        }
-        Ok(settled)
-    }
-
-    /// Stores a final refusal in a transaction of its own; the mutation's was rolled back.
-    async fn refuse(
-        &self,
-        alone: bool,
-        principal: &Principal,
-        claim: &Claim<'_>,
-        refusal: PushFailure,
-    ) -> Result<Outcome, Undone> {
-        let (tx, turn) = self.store.begin_push(alone).await?;
-        match self.refuse_on(tx, &turn, principal, claim, refusal).await {
-            Ok(Attempted::Kept { tx, outcome, .. }) => {
-                turn.commit(tx).await?;
-                Ok(outcome)
-            }
-            Ok(Attempted::Gone { tx, ended }) => {
-                turn.abandon(Some(tx), false).await;
-                ended.map_err(Undone::Failed)
-            }
-            Err(undone) => {
-                turn.abandon(None, false).await;
-                Err(undone)
-            }
-        }
-    }
-
-    async fn refuse_on(
-        &self,
-        tx: DatabaseTransaction,
-        turn: &Turn<'_>,
-        principal: &Principal,
-        claim: &Claim<'_>,
-        refusal: PushFailure,
-    ) -> Result<Attempted, Undone> {
-        match self.admit(&tx, turn, claim, None).await? {
-            Admission::Run { last_version } | Admission::Expired { last_version } => {
-                let answers = [(*claim, refused(&refusal))];
-                self.settle(&tx, principal, last_version, &answers).await?;
-                self.store.on(&tx).log(&[(claim, answers[0].1.status, &[])]).await?;
-                self.kept(tx, Outcome::Refused(refusal)).await
-            }
-            // Somebody delivered it in between; whatever was answered then is the answer.
-            Admission::Seen { stored, last } => self.kept(tx, Outcome::Seen { stored, last }).await,
-            Admission::Barred(failure) => gone(tx, Ok(Outcome::Barred(failure))),
-        }
+        Ok(self.store.on(tx).settle(&settle).await?)
     }
 
     /// The mutation's stamp: the device's, clamped to our clock, or one of ours; and as text when it is the device's and some
@@ -353,17 +355,11 @@ impl Engine {
     }
 }
 
-/// How an attempt ended.
-enum Attempted {
-    /// What the transaction holds is to be kept.
-    Kept { tx: DatabaseTransaction, outcome: Outcome, jobs: Vec<NewJob>, conflicts: Vec<Conflict> },
-    /// The transaction is to be rolled back: nothing is to be done then, or a refusal is to be stored.
-    Gone { tx: DatabaseTransaction, ended: Result<Outcome, PushFailure> },
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "it ends functions that may fail")]
-fn gone(tx: DatabaseTransaction, ended: Result<Outcome, PushFailure>) -> Result<Attempted, Undone> {
-    Ok(Attempted::Gone { tx, ended })
+impl Done {
+    /// What the transaction did is to be rolled back.
+    fn gone(tx: DatabaseTransaction, ended: Result<Answer, PushFailure>) -> Self {
+        Self { tx, is_kept: false, news: News::default(), ended }
+    }
 }
 
 /// What names the mutation.
@@ -385,11 +381,6 @@ pub(super) fn ids_of(record: &Record) -> Ids {
     Ids { client_ref: record.client_ref.clone(), server_id: record.server_id.clone(), lost }
 }
 
-/// The columns that a stored answer names as lost.
-pub(super) fn lost_of(stored: &str) -> Vec<LostColumn> {
-    serde_json::from_str(stored).unwrap_or_default()
-}
-
 /// A refusal as it is stored.
 pub(super) fn refused(refusal: &PushFailure) -> Record {
     let (status, reason) = match refusal {
@@ -403,20 +394,4 @@ pub(super) fn refused(refusal: &PushFailure) -> Record {
         _ => ("forbidden", None),
     };
     Record { status, reason, ..Record::default() }
-}
-
-/// Whether a mutation is to run.
-enum Admission {
-    Run {
-        last_version: i64,
-    },
-    /// It does not, for it may have run before its client was forgotten.
-    Expired {
-        last_version: i64,
-    },
-    Seen {
-        stored: Option<Stored>,
-        last: Option<i64>,
-    },
-    Barred(PushFailure),
 }

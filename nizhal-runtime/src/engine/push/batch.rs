@@ -8,8 +8,8 @@
 
 use super::{
     acknowledged::Acknowledged,
-    attempt::{claim_of, ids_of, refused},
-    reply::{PushFailure, Verdict, numbered},
+    attempt::{News, claim_of, ids_of, refused},
+    reply::{Answer, PushFailure, Verdict, numbered},
     run::{Ran, Run},
 };
 use crate::{
@@ -111,7 +111,7 @@ impl Engine {
         count
     }
 
-    /// Tries them in one transaction: the verdicts of those that were done, from the first on. None when they are to be taken one
+    /// Tries them in one transaction: the answers to those that were done, from the first on. None when they are to be taken one
     /// at a time; fewer than all when one ended the batch or it took long.
     pub(super) async fn together(
         &self,
@@ -119,7 +119,7 @@ impl Engine {
         wire: Wire,
         mutations: &[Mutation],
         known: &Acknowledged,
-    ) -> Vec<Verdict> {
+    ) -> Vec<Answer> {
         let privileged = |mutation: &Mutation| {
             self.schema.mutator(&mutation.name).is_none_or(|entry| !entry.desc.privileged.is_empty())
         };
@@ -133,7 +133,7 @@ impl Engine {
         done.unwrap_or_default()
     }
 
-    async fn attempt_all(&self, sent: Sent<'_>, apart: Apart) -> Result<Vec<Verdict>, Undone> {
+    async fn attempt_all(&self, sent: Sent<'_>, apart: Apart) -> Result<Vec<Answer>, Undone> {
         let (tx, turn) = self.store.begin_push(false).await?;
         let Together { tx, ended, jobs, written } = match self.attempt_all_on(tx, &turn, sent, apart).await {
             Ok(together) => together,
@@ -143,21 +143,19 @@ impl Engine {
             }
         };
         turn.commit(tx).await?;
-        self.jobs_came(&jobs);
-        let mut written = written;
-        let mut verdicts = Vec::with_capacity(ended.len());
-        for Ended { entry, result, written: own, .. } in ended {
-            self.store.audit_written();
-            let lost = self.lost(entry, &own.conflicts);
-            written.add(own);
-            verdicts.push(match result {
+        let mut news = News { filed: ended.len(), written, jobs };
+        let mut answers = Vec::with_capacity(ended.len());
+        for Ended { entry, claim, result, written } in ended {
+            let lost = self.lost(entry, &written.conflicts);
+            news.written.add(written);
+            let verdict = match result {
                 Ok(record) => Verdict::Applied(ids_of(&Record { lost, ..record })),
                 Err(refusal) => Verdict::Refused(refusal),
-            });
+            };
+            answers.push(Answer::over(&claim, verdict));
         }
-        self.ping(&written.touched);
-        self.conflicted(&written.conflicts);
-        Ok(verdicts)
+        self.tell(&news);
+        Ok(answers)
     }
 
     async fn attempt_all_on<'a>(
@@ -302,13 +300,13 @@ impl Engine {
         let sequence = ended.last().and_then(|last| last.claim.sequence);
         let write = self.store.on(&tx);
         let settle = Settle { principal, sequence, before, answers: &answers, looked: &looked };
-        let settled = write.settle(&settle).await?;
-        let Some(first) = ended.first().filter(|_| settled.filed) else { return Err(Undone::Singly) };
+        let (written, frame) = write.settle(&settle).await?;
+        let Some(first) = ended.first() else { return Err(Undone::Singly) };
         let each = ended.iter().map(|ended| (ended.entry, &ended.written.touched));
-        for (entry, touched) in each.chain([(first.entry, &settled.written.touched)]) {
+        for (entry, touched) in each.chain([(first.entry, &written.touched)]) {
             // Memberships are read once, for all: who gains or loses some on the way is judged one mutation at a time.
             let gains = ended.len() > 1 && touched.iter().any(|touched| touched.bucket.is_membership());
-            if gains || !self.may_write(principal, entry, touched, &settled)? {
+            if gains || !self.may_write(principal, entry, touched, &frame)? {
                 return Err(Undone::Singly);
             }
         }
@@ -317,6 +315,6 @@ impl Engine {
             logged.map(|(ended, (claim, record))| (claim, record.status, &*ended.written.touched)).collect();
         write.log(&logged).await?;
         write.end_push().await?;
-        Ok(Together { tx, ended, jobs, written: settled.written })
+        Ok(Together { tx, ended, jobs, written })
     }
 }

@@ -2,13 +2,10 @@
 
 use super::{
     acknowledged::Acknowledged,
-    attempt::{Outcome, lost_of},
-    reply::{Ids, PushFailure, PushReply, Verdict, numbered},
+    attempt::claim_of,
+    reply::{Answer, PushFailure, PushReply, Verdict},
 };
-use crate::{
-    engine::Engine,
-    store::{Stored, Touched},
-};
+use crate::{engine::Engine, store::Touched};
 use nizhal_core::{
     Bucket, Principal,
     wire::{Mutation, PushRequest, Wire},
@@ -31,10 +28,9 @@ impl Engine {
                 if answered.is_empty() {
                     singly = together;
                 }
-                for (mutation, verdict) in rest.iter().zip(answered) {
-                    rest = &rest[1..];
-                    let last = numbered(mutation);
-                    if reply.take(wire, mutation, verdict, last) {
+                rest = &rest[answered.len()..];
+                for answer in answered {
+                    if reply.take(wire, answer) {
                         return reply;
                     }
                 }
@@ -43,51 +39,26 @@ impl Engine {
             singly = singly.saturating_sub(1);
             rest = &rest[1..];
             let answered = match waiting.bars(wire, mutation) {
-                Some((failure, last)) => Ok((Verdict::Barred(failure), last)),
-                None => Box::pin(self.answer(principal, wire, mutation, &known)).await,
+                Some((failure, last)) => {
+                    Ok(Answer::to(&claim_of(principal, mutation, &known), Verdict::Barred(failure), last))
+                }
+                None => Box::pin(self.apply(principal, wire, mutation, &known)).await,
             };
-            let (verdict, last) = match answered {
-                Ok(answered) => answered,
+            let answer = match answered {
+                Ok(answer) => answer,
                 Err(fault) => {
                     reply.fault = Some(fault);
                     return reply;
                 }
             };
-            if matches!(verdict, Verdict::Barred(_)) {
-                waiting.note(mutation, &verdict, last);
+            if matches!(answer.verdict, Verdict::Barred(_)) {
+                waiting.note(mutation, &answer.verdict, answer.last);
             }
-            if reply.take(wire, mutation, verdict, last) {
+            if reply.take(wire, answer) {
                 return reply;
             }
         }
         reply
-    }
-
-    /// One mutation's verdict, and where its client's sequence stands after it.
-    async fn answer(
-        &self,
-        principal: &Principal,
-        wire: Wire,
-        mutation: &Mutation,
-        known: &Acknowledged,
-    ) -> Result<(Verdict, Option<i64>), PushFailure> {
-        let id = numbered(mutation);
-        Ok(match self.apply(principal, wire, mutation, known).await? {
-            Outcome::Applied { touched, ids } => {
-                self.ping(&touched);
-                self.store.audit_written();
-                (Verdict::Applied(ids), id)
-            }
-            Outcome::Seen { stored, last } => (seen(wire, stored, id), last),
-            Outcome::Refused(failure) => {
-                self.store.audit_written();
-                (Verdict::Refused(failure), id)
-            }
-            Outcome::Barred(failure) => {
-                let last = if let PushFailure::OutOfOrder { last, .. } = failure { Some(last) } else { None };
-                (Verdict::Barred(failure), last)
-            }
-        })
     }
 
     pub(super) fn ping(&self, touched: &[Touched]) {
@@ -131,36 +102,6 @@ impl Waiting {
             self.clients.entry(client.clone()).or_insert_with(|| (id.clone(), last));
         }
     }
-}
-
-/// The verdict of then, for a mutation that comes again.
-fn seen(wire: Wire, stored: Option<Stored>, id: Option<i64>) -> Verdict {
-    match (stored, wire, id) {
-        (Some(stored), ..) => verdict_of(stored),
-        // Its number is used up and nothing is known of it: it was another's. Called a duplicate, it would be lost in silence.
-        (None, Wire::Two, Some(id)) => Verdict::Refused(PushFailure::NumberUsed(id)),
-        // A client of wire 1 gives it another number when it hears where its sequence stands.
-        (None, Wire::One, Some(id)) => Verdict::Barred(PushFailure::NumberUsed(id)),
-        (None, ..) => Verdict::Duplicate(Ids::default()),
-    }
-}
-
-fn verdict_of(stored: Stored) -> Verdict {
-    let reason = stored.reason.unwrap_or_default();
-    Verdict::Refused(match stored.status.as_str() {
-        "rejected" => PushFailure::Rejected(reason),
-        "invalid_args" => PushFailure::InvalidArgs(reason),
-        "forbidden" => PushFailure::Forbidden,
-        "cancelled" => PushFailure::Cancelled(reason),
-        "unknown_mutator" => PushFailure::UnknownMutator(reason),
-        "mutator_panicked" => PushFailure::MutatorPanicked,
-        "transaction_control" => PushFailure::TransactionControl(reason),
-        "expired" => PushFailure::Expired,
-        _ => {
-            let lost = stored.lost.as_deref().map(lost_of).unwrap_or_default();
-            return Verdict::Duplicate(Ids { client_ref: stored.client_ref, server_id: stored.server_id, lost });
-        }
-    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What a push says: an answer for each mutation, from which both wires read theirs.
 
-use crate::store::StoreError;
+use crate::store::{Claim, StoreError, Stored};
 use nizhal_core::wire::{LostColumn, Mutation, Wire};
 
 /// What a push did.
@@ -14,11 +14,9 @@ pub struct PushReply {
 
 impl PushReply {
     /// Takes in a mutation's answer; true when the batch ends with it.
-    pub(super) fn take(&mut self, wire: Wire, mutation: &Mutation, verdict: Verdict, last: Option<i64>) -> bool {
-        let ends = wire == Wire::One && verdict.failure().is_some();
-        let sequence = mutation.client_id.clone().zip(numbered(mutation));
-        let client_mutation_id = mutation.client_mutation_id.clone();
-        self.answers.push(Answer { client_mutation_id, sequence, last, verdict });
+    pub(super) fn take(&mut self, wire: Wire, answer: Answer) -> bool {
+        let ends = wire == Wire::One && answer.verdict.failure().is_some();
+        self.answers.push(answer);
         ends
     }
 }
@@ -34,6 +32,19 @@ pub struct Answer {
     pub last: Option<i64>,
     /// The verdict.
     pub verdict: Verdict,
+}
+
+impl Answer {
+    /// The answer to the mutation of this claim; `last` is where its sequence stands.
+    pub(super) fn to(claim: &Claim<'_>, verdict: Verdict, last: Option<i64>) -> Self {
+        let sequence = claim.sequence.map(|(client_id, id)| (client_id.to_owned(), id));
+        Self { client_mutation_id: claim.client_mutation_id.to_owned(), sequence, last, verdict }
+    }
+
+    /// The same where the mutation has used its number up.
+    pub(super) fn over(claim: &Claim<'_>, verdict: Verdict) -> Self {
+        Self::to(claim, verdict, claim.sequence.map(|(_, id)| id))
+    }
 }
 
 /// What became of a mutation, when the database did not fail.
@@ -158,4 +169,39 @@ impl PushFailure {
 /// The mutation's place in its client's sequence; only places from 1 count.
 pub(super) fn numbered(mutation: &Mutation) -> Option<i64> {
     mutation.mutation_id.filter(|id| *id >= 1)
+}
+
+/// The verdict of then, for a mutation that comes again.
+pub(super) fn seen(wire: Wire, stored: Option<Stored>, id: Option<i64>) -> Verdict {
+    match (stored, wire, id) {
+        (Some(stored), ..) => verdict_of(stored),
+        // Its number is used up and nothing is known of it: it was another's. Called a duplicate, it would be lost in silence.
+        (None, Wire::Two, Some(id)) => Verdict::Refused(PushFailure::NumberUsed(id)),
+        // A client of wire 1 gives it another number when it hears where its sequence stands.
+        (None, Wire::One, Some(id)) => Verdict::Barred(PushFailure::NumberUsed(id)),
+        (None, ..) => Verdict::Duplicate(Ids::default()),
+    }
+}
+
+fn verdict_of(stored: Stored) -> Verdict {
+    let reason = stored.reason.unwrap_or_default();
+    Verdict::Refused(match stored.status.as_str() {
+        "rejected" => PushFailure::Rejected(reason),
+        "invalid_args" => PushFailure::InvalidArgs(reason),
+        "forbidden" => PushFailure::Forbidden,
+        "cancelled" => PushFailure::Cancelled(reason),
+        "unknown_mutator" => PushFailure::UnknownMutator(reason),
+        "mutator_panicked" => PushFailure::MutatorPanicked,
+        "transaction_control" => PushFailure::TransactionControl(reason),
+        "expired" => PushFailure::Expired,
+        _ => {
+            let lost = stored.lost.as_deref().map(lost_of).unwrap_or_default();
+            return Verdict::Duplicate(Ids { client_ref: stored.client_ref, server_id: stored.server_id, lost });
+        }
+    })
+}
+
+/// The columns that a stored answer names as lost.
+pub(super) fn lost_of(stored: &str) -> Vec<LostColumn> {
+    serde_json::from_str(stored).unwrap_or_default()
 }

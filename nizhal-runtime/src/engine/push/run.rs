@@ -5,7 +5,7 @@ use crate::{
     engine::Engine,
     observe::ConflictEvent,
     scope::Choices,
-    store::{Conflict, Counters, Record, Settled, StoreError, Touched},
+    store::{Conflict, Counters, Frame, Record, StoreError, Touched},
 };
 use futures_util::FutureExt;
 use nizhal_core::{
@@ -102,7 +102,7 @@ impl Engine {
         principal: &Principal,
         entry: &MutatorEntry,
         touched: &[Touched],
-        settled: &Settled,
+        frame: &Frame,
     ) -> Result<bool, StoreError> {
         let may_beyond = |touched: &&Touched| entry.desc.privileged.contains(&touched.table.as_str());
         let checked: Vec<&Touched> =
@@ -115,8 +115,8 @@ impl Engine {
             tracing::warn!(mutator, table, rule, "a public table is written by #[mutator(privileged(Table))] alone");
             return Ok(false);
         }
-        self.same_rules(&settled.rules)?;
-        let own = Choices::new(&self.schema, principal, &settled.members);
+        self.same_rules(&frame.rules)?;
+        let own = Choices::new(&self.schema, principal, &frame.members);
         Ok(checked.iter().all(|touched| own.hold(&touched.bucket)))
     }
 

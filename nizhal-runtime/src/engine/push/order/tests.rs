@@ -1,6 +1,7 @@
 //! What bars a mutation within a batch, without a database.
 
 use super::*;
+use crate::{engine::push::reply::seen, store::Stored};
 use serde_json::json;
 
 fn mutation(id: &str, client: Option<&str>, on: &[&str]) -> Mutation {
