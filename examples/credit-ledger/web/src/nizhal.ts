@@ -142,7 +142,7 @@ export type MutatorArgs = {
 
 /** The tables as the server describes them. */
 export const schema: Schema = {
-  "hash": "7804dead9530c7b3bf1e182cfe1e7a0b5bbe4fe790d95856324e67864e19c3f0",
+  "hash": "ce6b96c7c9b42a7bc1e42ba5059cd7605619c4a9bf2f227f7f2e15e6d06b33e4",
   "mutators": [
     "addCustomer",
     "deleteCustomer",
