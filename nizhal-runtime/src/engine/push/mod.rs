@@ -3,11 +3,11 @@
 mod acknowledged;
 mod attempt;
 mod batch;
-#[cfg(test)]
-mod faults;
 mod judge;
 mod order;
 mod reply;
 mod run;
+#[cfg(test)]
+mod tests;
 
 pub use reply::{Answer, Ids, PushFailure, PushReply, Verdict};
