@@ -29,7 +29,7 @@ const ABSENCES: [(&str, &str, &str, &str); 8] = [
         "",
         "nizhal-syntax names no actix-web, sea-orm or runtime",
     ),
-    ("nizhal-core/src", "actix sqlx Database::connect", "", "nizhal-core names no actix-web and opens no connection"),
+    ("nizhal-core/src", "actix sqlx:: Database::connect", "", "nizhal-core names no actix-web and opens no connection"),
 ];
 
 fn has(words: &str, wanted: &str) -> bool {
