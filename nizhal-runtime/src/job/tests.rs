@@ -29,7 +29,7 @@ async fn enqueue(server: &crate::Server, count: usize) -> crate::store::JobCount
     let tx = engine.store.begin().await.unwrap();
     engine.enqueue(&tx, &jobs).await.unwrap();
     engine.store.on(&tx).finish().await.unwrap();
-    tx.commit().await.unwrap();
+    engine.store.commit(tx).await.unwrap();
     engine.store.job_counts().await.unwrap()
 }
 
