@@ -1,11 +1,12 @@
 //! Batches in one transaction: each mutation as if it were alone, whatever becomes of the others.
 
+use crate::fixture::{self, StoppedClock, both, push_of};
+use nizhal::Principal;
 use nizhal::engine::{Engine, PushFailure, PushReply, Verdict};
 use nizhal::prelude::*;
 use nizhal::schema::Schema;
-use nizhal::store::{Audit, Store, StoreSettings};
-use nizhal::wire::{PushRequest, Wire};
-use nizhal::{DateTimeUtc, NodeId, Principal, Uuid, engine::Environment, hub::Hub};
+use nizhal::store::Audit;
+use nizhal::wire::Wire;
 use nizhal_tests::{Connection, Database, Kind};
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
@@ -116,14 +117,11 @@ impl World {
         let database = Database::new(kind).await;
         let tables = tables![Item, Letter, Member];
         let schema = Schema::new(tables, rules().into_inner(), mutators![put, send, join]).expect("a sound schema");
-        let settings = StoreSettings { url: database.url().to_owned(), pool: 8 };
         let schema = Arc::new(schema);
-        let store = Store::connect(&settings, schema.clone()).await.expect("a database").with_audit(audit);
-        store.provision().await.expect("provisioned");
+        let store = fixture::store(&database, &schema, 8).await.with_audit(audit);
+        let engine = Arc::new(fixture::engine_over(schema, store, StoppedClock::default()).await);
         let mut db = database.connect().await;
         db.execute("insert into members (shop, user_id) values ('s1', 'ann'), ('s9', 'ben')").await;
-        let environment = Arc::new(StoppedClock);
-        let engine = Arc::new(Engine::new(schema, store, Hub::default(), environment, NodeId(1)));
         Self { engine, db, _database: database }
     }
 
@@ -142,22 +140,9 @@ impl World {
     }
 }
 
-/// A clock that stands: a batch takes no more mutations after a time that a busy machine needs for a few.
-struct StoppedClock;
-
-impl Environment for StoppedClock {
-    fn now(&self) -> DateTimeUtc {
-        DateTimeUtc::UNIX_EPOCH
-    }
-    fn new_id(&self) -> Uuid {
-        Uuid::now_v7()
-    }
-}
-
 async fn push(engine: &Engine, wire: Wire, mutations: &[Value]) -> PushReply {
     let claims = Claims { user_id: "ann".to_owned(), owner_id: "o".to_owned() };
-    let request = json!({"mutations": mutations}).to_string();
-    let request: PushRequest = serde_json::from_str(&request).expect("a push");
+    let request = push_of(mutations);
     engine.push(&Principal::new(claims, None), wire, request).await
 }
 
@@ -181,18 +166,6 @@ fn told(reply: &PushReply) -> Vec<&'static str> {
         Verdict::Barred(_) => "barred",
     });
     answers.collect()
-}
-
-/// A test on both databases.
-macro_rules! both {
-    ($($name:ident),* $(,)?) => {
-        mod postgres {
-            $(#[tokio::test] async fn $name() { super::$name(super::Kind::Postgres).await; })*
-        }
-        mod sqlite {
-            $(#[tokio::test] async fn $name() { super::$name(super::Kind::Sqlite).await; })*
-        }
-    };
 }
 
 both![

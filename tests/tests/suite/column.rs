@@ -1,11 +1,11 @@
 //! Columns of the app's own types: ids, enums of texts, typed JSON, arrays, and what the database generates.
 
-use nizhal::engine::{Engine, Environment, Verdict};
+use crate::fixture::{self, engine, push_of, store};
+use nizhal::engine::{Engine, Verdict};
 use nizhal::prelude::*;
 use nizhal::schema::{Schema, SchemaError};
-use nizhal::store::{Store, StoreSettings};
-use nizhal::wire::{PullRequest, PushRequest, Wire};
-use nizhal::{NodeId, Principal, Rules, hub::Hub};
+use nizhal::wire::{PullRequest, Wire};
+use nizhal::{Principal, Rules};
 use nizhal_tests::{Database, Kind};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -178,38 +178,13 @@ async fn fill(ctx: &mut Ctx<Claims>, _args: Nothing) -> Result<Applied> {
     Ok(Applied::done())
 }
 
-struct Clock;
-
-impl Environment for Clock {
-    fn now(&self) -> DateTimeUtc {
-        DateTimeUtc::UNIX_EPOCH
-    }
-    fn new_id(&self) -> Uuid {
-        Uuid::now_v7()
-    }
-}
-
-async fn store(database: &Database, schema: &Arc<Schema>) -> Store {
-    let settings = StoreSettings { url: database.url().to_owned(), pool: 2 };
-    Store::connect(&settings, schema.clone()).await.expect("a database")
-}
-
-async fn engine(database: &Database, schema: Schema) -> Engine {
-    let schema = Arc::new(schema);
-    let store = store(database, &schema).await;
-    store.provision().await.expect("provisioned");
-    assert_eq!(store.plan().await.expect("a plan"), Vec::<String>::new(), "nothing is left to do");
-    Engine::new(schema, store, Hub::default(), Arc::new(Clock), NodeId(1))
-}
-
 fn ann() -> Principal {
     let shop = ShopId("s1".to_owned());
     Principal::new(Claims { user_id: "ann".to_owned(), owner_id: "o".to_owned(), shop }, None)
 }
 
 async fn push(engine: &Engine, id: &str, name: &str, args: &Value) -> Verdict {
-    let push = json!({"mutations": [{"name": name, "args": args, "clientMutationId": id}]});
-    let push: PushRequest = serde_json::from_str(&push.to_string()).expect("a push");
+    let push = push_of(&[json!({"name": name, "args": args, "clientMutationId": id})]);
     let mut reply = engine.push(&ann(), Wire::One, push).await;
     assert!(reply.fault.is_none(), "{:?}", reply.fault);
     reply.answers.remove(0).verdict
@@ -273,7 +248,7 @@ async fn an_enum_gets_new_texts(kind: Kind) {
     push(&engine, "m1", "write", &json!({"id": ID, "status": "open", "quantity": 2})).await;
     drop(engine);
     let later = Schema::new(tables![NewTicket], new_rules().into_inner(), Vec::new()).expect("a sound schema");
-    let later = self::engine(&database, later).await;
+    let later = fixture::engine(&database, later).await;
     database.connect().await.execute("update tickets set status = 'lost'").await;
     let rows = rows(&later).await;
     assert_eq!((&rows[0]["status"], &rows[0]["total"], &rows[0]["more"]), (&json!("lost"), &json!("6"), &json!("3")));
@@ -321,7 +296,7 @@ async fn arrays_are_for_postgres_and_sqlite_says_so() {
     assert_eq!(rows(&engine).await, [row]);
 
     let database = Database::new(Kind::Sqlite).await;
-    let error = store(&database, &Arc::new(schema())).await.plan().await.expect_err("no arrays").to_string();
+    let error = store(&database, &Arc::new(schema()), 2).await.plan().await.expect_err("no arrays").to_string();
     let wanted = "column `tags` of table `lists` is an array (text[]), which SQLite has not: make it a Json<Vec<…>>";
     assert!(error.contains(wanted), "{error}");
 }

@@ -1,12 +1,12 @@
 //! Mutators that would control their transaction or their session: refused, and nothing of them stays; and constraints that are
 //! checked at the commit.
 
+use crate::fixture::{self, both, push_of};
 use nizhal::engine::{Engine, PushFailure, PushReply, Verdict};
 use nizhal::prelude::*;
 use nizhal::schema::Schema;
-use nizhal::store::{Store, StoreSettings};
-use nizhal::wire::{PushRequest, Wire};
-use nizhal::{NodeId, Principal, SystemEnvironment, hub::Hub};
+use nizhal::wire::Wire;
+use nizhal::{Principal, SystemEnvironment};
 use nizhal_tests::{Connection, Database, Kind};
 use sea_orm::{ConnectionTrait, TransactionTrait};
 use serde_json::{Value, json};
@@ -86,19 +86,15 @@ impl World {
         let schema = Schema::new(tables![Item], rules().into_inner(), mutators![put, note_backend]);
         let schema = Arc::new(schema.expect("a sound schema"));
         // One connection: what one leaves on it the next one meets.
-        let settings = StoreSettings { url: database.url().to_owned(), pool: 1 };
-        let store = Store::connect(&settings, schema.clone()).await.expect("a database");
-        store.provision().await.expect("provisioned");
+        let store = fixture::store(&database, &schema, 1).await;
+        let engine = fixture::engine_over(schema, store, SystemEnvironment).await;
         let db = database.connect().await;
-        let environment = Arc::new(SystemEnvironment);
-        let engine = Engine::new(schema, store, Hub::default(), environment, NodeId(1));
         Self { engine, db, database }
     }
 
     async fn push(&self, mutations: &[Value]) -> PushReply {
         let claims = Claims { user_id: "ann".to_owned(), owner_id: "o".to_owned() };
-        let request: PushRequest = serde_json::from_value(json!({"mutations": mutations})).expect("a push");
-        self.engine.push(&Principal::new(claims, None), Wire::Two, request).await
+        self.engine.push(&Principal::new(claims, None), Wire::Two, push_of(mutations)).await
     }
 
     async fn ids(&mut self) -> Vec<String> {
@@ -121,18 +117,6 @@ fn told(reply: &PushReply) -> Vec<&'static str> {
         Verdict::Barred(_) => "barred",
     });
     answers.collect()
-}
-
-/// A test on both databases.
-macro_rules! both {
-    ($($name:ident),* $(,)?) => {
-        mod postgres {
-            $(#[tokio::test] async fn $name() { super::$name(super::Kind::Postgres).await; })*
-        }
-        mod sqlite {
-            $(#[tokio::test] async fn $name() { super::$name(super::Kind::Sqlite).await; })*
-        }
-    };
 }
 
 both![

@@ -1,11 +1,11 @@
 //! What fails the same way every time is refused for good, and nothing waits behind it: at each statement and at COMMIT, on both databases.
 
+use crate::fixture::{self, both, push_of};
 use nizhal::engine::{Engine, PushFailure, PushReply, Verdict};
 use nizhal::prelude::*;
 use nizhal::schema::Schema;
-use nizhal::store::{Store, StoreSettings};
-use nizhal::wire::{PushRequest, Wire};
-use nizhal::{NodeId, Principal, SystemEnvironment, hub::Hub};
+use nizhal::wire::Wire;
+use nizhal::{Principal, SystemEnvironment};
 use nizhal_tests::{Connection, Database, Kind};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -127,19 +127,15 @@ impl World {
         let schema =
             Schema::new(tables![Parent, Child, Member], rules().into_inner(), mutators).expect("a sound schema");
         let schema = Arc::new(schema);
-        let settings = StoreSettings { url: database.url().to_owned(), pool: 4 };
-        let store = Store::connect(&settings, schema.clone()).await.expect("a database");
-        store.provision().await.expect("provisioned");
+        let store = fixture::store(&database, &schema, 4).await;
+        let engine = fixture::engine_over(schema, store, SystemEnvironment).await;
         db.execute("insert into members (shop, user_id) values ('s1', 'ann')").await;
-        let engine = Engine::new(schema, store, Hub::default(), Arc::new(SystemEnvironment), NodeId(1));
         Self { engine, db, _database: database }
     }
 
     async fn push(&self, mutations: &[Value]) -> PushReply {
         let claims = Claims { user_id: "ann".to_owned(), owner_id: "o".to_owned() };
-        let request = json!({"mutations": mutations}).to_string();
-        let request: PushRequest = serde_json::from_str(&request).expect("a push");
-        self.engine.push(&Principal::new(claims, None), Wire::Two, request).await
+        self.engine.push(&Principal::new(claims, None), Wire::Two, push_of(mutations)).await
     }
 
     /// Pushes twice, alone and with a neighbour on either side: the same answers, and none waits for another.
@@ -179,18 +175,6 @@ fn noise(bytes: usize) -> String {
         char::from_digit(u32::try_from(state >> 60).expect("four bits"), 16).expect("a digit")
     };
     (0..bytes).map(|_| digit()).collect()
-}
-
-/// A test on both databases.
-macro_rules! both {
-    ($($name:ident),* $(,)?) => {
-        mod postgres {
-            $(#[tokio::test] async fn $name() { super::$name(super::Kind::Postgres).await; })*
-        }
-        mod sqlite {
-            $(#[tokio::test] async fn $name() { super::$name(super::Kind::Sqlite).await; })*
-        }
-    };
 }
 
 both![

@@ -1,11 +1,11 @@
 //! One mutator, run on a device that has no server in its context, and on the server.
 
-use nizhal::engine::{Engine, Environment, Verdict};
+use crate::fixture::{self, StoppedClock, push_of};
+use nizhal::engine::Verdict;
 use nizhal::prelude::*;
 use nizhal::schema::Schema;
-use nizhal::store::{Store, StoreSettings};
-use nizhal::wire::{PushRequest, Wire};
-use nizhal::{CtxParts, Error, Hlc, MutationIds, NodeId, Principal, Random, hub::Hub};
+use nizhal::wire::Wire;
+use nizhal::{CtxParts, Error, Hlc, MutationIds, Principal, Random};
 use nizhal_tests::{Database, Kind};
 use serde_json::json;
 use std::sync::Arc;
@@ -143,13 +143,12 @@ async fn a_device_runs_what_the_server_runs() {
         let database = Database::new(kind).await;
         let schema = Schema::new(tables![Sale], rules().into_inner(), mutators![sell, settle]).expect("a sound schema");
         let schema = Arc::new(schema.with_jobs(jobs![print]).expect("a sound schema"));
-        let settings = StoreSettings { url: database.url().to_owned(), pool: 2 };
-        let store = Store::connect(&settings, schema.clone()).await.expect("a database");
-        store.provision().await.expect("provisioned");
-        let engine = Engine::new(schema, store, Hub::default(), Arc::new(Clock), NodeId(1));
-        let push = |name: &str| -> PushRequest {
+        let store = fixture::store(&database, &schema, 2).await;
+        let now = "2026-11-21T10:00:00.123456Z".parse().expect("a time");
+        let engine = fixture::engine_over(schema, store, StoppedClock(now)).await;
+        let push = |name: &str| {
             let mutation = json!({"name": name, "args": {"clientId": "s1"}, "clientMutationId": "m1", "hlc": STAMP});
-            serde_json::from_str(&json!({"mutations": [mutation]}).to_string()).expect("a push")
+            push_of(&[mutation])
         };
         let reply = engine.push(&ann(), Wire::One, push("sell")).await;
         assert!(matches!(reply.answers[0].verdict, Verdict::Applied(_)), "{:?}", reply.answers[0].verdict);
@@ -162,7 +161,7 @@ async fn a_device_runs_what_the_server_runs() {
 
         // One without a stamp has the server's time.
         let mutation = json!({"name": "sell", "args": {"clientId": "s2"}, "clientMutationId": "m2"});
-        let push = serde_json::from_value(json!({"mutations": [mutation]})).expect("a push");
+        let push = push_of(&[mutation]);
         engine.push(&ann(), Wire::One, push).await;
         let row = Sale::find_by_id("s2").one(&db).await.expect("a query").expect("a row");
         assert_eq!(Some(row.at), row.heard_at, "{kind:?}");
@@ -178,15 +177,4 @@ async fn what_only_a_server_can_do_says_so_on_a_device() {
     assert!(text.starts_with("`ctx.next_in_bucket` works on a server only: mark the mutator"), "{text}");
     let (_, result) = on_a_device("settle", &db).await;
     assert!(matches!(result, Err(Error::ServerOnly("settle"))));
-}
-
-struct Clock;
-
-impl Environment for Clock {
-    fn now(&self) -> DateTimeUtc {
-        "2026-11-21T10:00:00.123456Z".parse().expect("a time")
-    }
-    fn new_id(&self) -> Uuid {
-        Uuid::now_v7()
-    }
 }

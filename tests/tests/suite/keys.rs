@@ -1,15 +1,14 @@
 //! A row's key has one text: what a pull spells is what the tombstone says, for every type, on both databases, whoever writes.
 
-use nizhal::engine::{Engine, Environment};
+use crate::fixture;
+use nizhal::engine::Engine;
 use nizhal::prelude::*;
 use nizhal::schema::Schema;
-use nizhal::store::{Store, StoreSettings};
 use nizhal::wire::{PullRequest, Wire};
-use nizhal::{NodeId, Principal, hub::Hub, key};
+use nizhal::{Principal, key};
 use nizhal_tests::{Connection, Database, Kind};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 #[nizhal::claims]
 struct Claims {
@@ -83,25 +82,10 @@ sync_rules! {
 const TABLES: [&str; 9] =
     ["by_bool", "by_small", "by_int", "by_large", "by_decimal", "by_text", "by_uuid", "by_times", "by_others"];
 
-struct Clock;
-
-impl Environment for Clock {
-    fn now(&self) -> DateTimeUtc {
-        DateTimeUtc::UNIX_EPOCH
-    }
-    fn new_id(&self) -> Uuid {
-        Uuid::nil()
-    }
-}
-
 async fn engine(database: &Database) -> Engine {
     let tables = tables![ByBool, BySmall, ByInt, ByLarge, ByDecimal, ByText, ByUuid, ByTimes, ByOthers];
-    let schema = Arc::new(Schema::new(tables, rules().into_inner(), Vec::new()).expect("a sound schema"));
-    let settings = StoreSettings { url: database.url().to_owned(), pool: 2 };
-    let store = Store::connect(&settings, schema.clone()).await.expect("a database");
-    store.provision().await.expect("provisioned");
-    assert_eq!(store.plan().await.expect("a plan"), Vec::<String>::new(), "a second time does nothing");
-    Engine::new(schema, store, Hub::default(), Arc::new(Clock), NodeId(1))
+    let schema = Schema::new(tables, rules().into_inner(), Vec::new()).expect("a sound schema");
+    fixture::engine(database, schema).await
 }
 
 /// Names of rows: table and key as text.

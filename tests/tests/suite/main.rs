@@ -7,6 +7,7 @@ mod crdt;
 mod embed;
 mod encoding;
 mod finality;
+mod fixture;
 mod isomorphic;
 mod keys;
 mod number;

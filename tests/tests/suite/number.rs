@@ -1,11 +1,11 @@
 //! Invariant 21: numbers without gaps, drawn by many at once.
 
-use nizhal::engine::{Engine, Environment, Verdict};
+use crate::fixture::{self, StoppedClock, push_of};
+use nizhal::Principal;
+use nizhal::engine::Verdict;
 use nizhal::prelude::*;
 use nizhal::schema::Schema;
-use nizhal::store::{Store, StoreSettings};
-use nizhal::wire::{PushRequest, Wire};
-use nizhal::{NodeId, Principal, hub::Hub};
+use nizhal::wire::Wire;
 use nizhal_tests::{Database, Kind};
 use serde_json::json;
 use std::sync::Arc;
@@ -54,17 +54,6 @@ async fn sell(ctx: &mut Ctx<Claims>, args: Sell) -> Result<Applied> {
     Ok(Applied::done())
 }
 
-struct Clock;
-
-impl Environment for Clock {
-    fn now(&self) -> DateTimeUtc {
-        DateTimeUtc::UNIX_EPOCH
-    }
-    fn new_id(&self) -> Uuid {
-        Uuid::nil()
-    }
-}
-
 /// How many sell at once, and how much each sells.
 const SELLERS: usize = 12;
 const SALES: usize = 10;
@@ -72,11 +61,9 @@ const SALES: usize = 10;
 async fn inv21_numbers_have_no_gap_and_no_twin(kind: Kind) {
     let database = Database::new(kind).await;
     let schema = Schema::new(tables![Receipt], rules().into_inner(), mutators![sell]).expect("a sound schema");
-    let settings = StoreSettings { url: database.url().to_owned(), pool: 8 };
     let schema = Arc::new(schema);
-    let store = Store::connect(&settings, schema.clone()).await.expect("a database");
-    store.provision().await.expect("provisioned");
-    let engine = Arc::new(Engine::new(schema, store, Hub::default(), Arc::new(Clock), NodeId(1)));
+    let store = fixture::store(&database, &schema, 8).await;
+    let engine = Arc::new(fixture::engine_over(schema, store, StoppedClock::default()).await);
     let sellers: Vec<_> = (0..SELLERS)
         .map(|seller| {
             let engine = engine.clone();
@@ -86,8 +73,7 @@ async fn inv21_numbers_have_no_gap_and_no_twin(kind: Kind) {
                 for sale in 0..SALES {
                     let id = format!("{user}-{sale}");
                     let args = json!({"clientId": id, "shop": format!("s{}", sale % 2), "fail": sale % 3 == 2});
-                    let push = json!({"mutations": [{"name": "sell", "args": args, "clientMutationId": id}]});
-                    let push: PushRequest = serde_json::from_str(&push.to_string()).expect("a push");
+                    let push = push_of(&[json!({"name": "sell", "args": args, "clientMutationId": id})]);
                     let reply = engine.push(&principal, Wire::One, push).await;
                     assert!(reply.fault.is_none(), "{:?}", reply.fault);
                     let applied = matches!(reply.answers[0].verdict, Verdict::Applied(_));

@@ -1,11 +1,11 @@
 //! A database that others made and others write: it is checked as it is, and what it holds is delivered as it is declared.
 
-use nizhal::engine::{Engine, Environment};
+use crate::fixture::{engine, push_of, store};
+use nizhal::Principal;
+use nizhal::engine::Engine;
 use nizhal::prelude::*;
 use nizhal::schema::Schema;
-use nizhal::store::{Store, StoreSettings};
-use nizhal::wire::{PullRequest, PushRequest, Wire};
-use nizhal::{NodeId, Principal, hub::Hub};
+use nizhal::wire::{PullRequest, Wire};
 use nizhal_tests::{Address, Connection, Database, Device, Kind};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -58,36 +58,12 @@ async fn run(ctx: &mut Ctx<Claims>, args: Sql) -> Result<Applied> {
     Ok(Applied::done())
 }
 
-struct Clock;
-
-impl Environment for Clock {
-    fn now(&self) -> DateTimeUtc {
-        DateTimeUtc::UNIX_EPOCH
-    }
-    fn new_id(&self) -> Uuid {
-        Uuid::now_v7()
-    }
-}
-
 fn things() -> Schema {
     Schema::new(tables![Thing], rules().into_inner(), mutators![run]).expect("a sound schema")
 }
 
 fn events() -> Schema {
     Schema::new(tables![Event], event_rules().into_inner(), mutators![run]).expect("a sound schema")
-}
-
-async fn store(database: &Database, schema: &Arc<Schema>) -> Store {
-    let settings = StoreSettings { url: database.url().to_owned(), pool: 2 };
-    Store::connect(&settings, schema.clone()).await.expect("a database")
-}
-
-async fn engine(database: &Database, schema: Schema) -> Engine {
-    let schema = Arc::new(schema);
-    let store = store(database, &schema).await;
-    store.provision().await.expect("provisioned");
-    assert_eq!(store.plan().await.expect("a plan"), Vec::<String>::new(), "a second time does nothing");
-    Engine::new(schema, store, Hub::default(), Arc::new(Clock), NodeId(1))
 }
 
 fn ann() -> Principal {
@@ -110,8 +86,7 @@ async fn pull(engine: &Engine, device: &mut Device) {
 }
 
 async fn push(engine: &Engine, sql: &str) -> String {
-    let push = json!({"mutations": [{"name": "run", "args": {"sql": sql}, "clientMutationId": Uuid::now_v7()}]});
-    let push: PushRequest = serde_json::from_value(push).expect("a push");
+    let push = push_of(&[json!({"name": "run", "args": {"sql": sql}, "clientMutationId": Uuid::now_v7()})]);
     format!("{:?}", engine.push(&ann(), Wire::Two, push).await)
 }
 
@@ -119,7 +94,7 @@ async fn push(engine: &Engine, sql: &str) -> String {
 async fn told(kind: Kind, before: &str) -> String {
     let database = Database::new(kind).await;
     database.connect().await.execute(before).await;
-    let error = store(&database, &Arc::new(things())).await.plan().await.expect_err("refused");
+    let error = store(&database, &Arc::new(things()), 2).await.plan().await.expect_err("refused");
     error.to_string()
 }
 
@@ -256,7 +231,7 @@ async fn inv01_inv18_rows_are_watched_where_they_live() {
     let applied = push(&engine, "insert into other (id, year, owner) values ('i', 4, 'ann')").await;
     assert!(applied.contains("Applied"), "{applied}");
 
-    let other = store(&database, &Arc::new(events())).await;
+    let other = store(&database, &Arc::new(events()), 2).await;
     other.provision().await.expect("provisioned");
     assert!(!other.check_partitions().await.expect("checked"), "all are there");
     db.execute("insert into events_3 values ('t', 3, 'ann')").await;
@@ -332,7 +307,7 @@ async fn inv40_a_trigger_that_was_switched_off_is_switched_on() {
     let database = Database::new(Kind::Postgres).await;
     engine(&database, things()).await;
     database.connect().await.execute("alter table things disable trigger all").await;
-    let other = store(&database, &Arc::new(things())).await;
+    let other = store(&database, &Arc::new(things()), 2).await;
     assert!(!other.plan().await.expect("a plan").is_empty(), "it is told");
     other.provision().await.expect("provisioned");
     assert_eq!(other.plan().await.expect("a plan"), Vec::<String>::new());
@@ -577,7 +552,7 @@ async fn inv12_inv40_a_database_of_the_typescript_system_is_taken_over() {
         let args = json!({"sql": format!("insert into things (id, owner, count) values ('{row}', 'ann', 1)")});
         let mutation =
             json!({"name": "run", "args": args, "clientMutationId": id, "clientID": client, "mutationID": number});
-        serde_json::from_value::<PushRequest>(json!({"mutations": [mutation]})).expect("a push")
+        push_of(&[mutation])
     };
     for (client, id, number, row, wanted) in
         [("phone", "m7", 7, "d", "Duplicate"), ("phone", "m8", 8, "e", "Applied"), ("laptop", "l4", 4, "f", "Applied")]

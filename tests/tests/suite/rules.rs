@@ -1,14 +1,14 @@
 //! Another set of rules over the same data: devices get what was added, lose what was dropped, and nobody starts again.
 
-use nizhal::engine::{Engine, Environment, PullError};
+use crate::fixture;
+use nizhal::engine::{Engine, PullError};
 use nizhal::prelude::*;
 use nizhal::schema::Schema;
-use nizhal::store::{Store, StoreError, StoreSettings};
+use nizhal::store::StoreError;
 use nizhal::wire::{PullRequest, Wire};
-use nizhal::{NodeId, Principal, Rules, TableDesc, hub::Hub};
+use nizhal::{Principal, Rules, TableDesc};
 use nizhal_tests::{Address, Connection, Database, Device, Kind, Page};
 use serde_json::{Value, json};
-use std::sync::Arc;
 
 #[nizhal::claims]
 struct Claims {
@@ -93,25 +93,10 @@ sync_rules! {
     }
 }
 
-struct Clock;
-
-impl Environment for Clock {
-    fn now(&self) -> DateTimeUtc {
-        DateTimeUtc::UNIX_EPOCH
-    }
-    fn new_id(&self) -> Uuid {
-        Uuid::nil()
-    }
-}
-
 /// A server of these rules; it provisions the database as it starts.
 async fn server(database: &Database, tables: Vec<&'static TableDesc>, rules: Rules<Claims>) -> Engine {
-    let schema = Arc::new(Schema::new(tables, rules.into_inner(), Vec::new()).expect("a sound schema"));
-    let settings = StoreSettings { url: database.url().to_owned(), pool: 2 };
-    let store = Store::connect(&settings, schema.clone()).await.expect("a database");
-    store.provision().await.expect("provisioned");
-    assert_eq!(store.plan().await.expect("a plan"), Vec::<String>::new(), "a second time does nothing");
-    Engine::new(schema, store, Hub::default(), Arc::new(Clock), NodeId(1))
+    let schema = Schema::new(tables, rules.into_inner(), Vec::new()).expect("a sound schema");
+    fixture::engine(database, schema).await
 }
 
 async fn ask(engine: &Engine, cursor: &str, limit: i64) -> Result<Value, PullError> {

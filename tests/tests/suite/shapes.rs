@@ -1,14 +1,13 @@
 //! What rules may say beyond a bucket: `||`, public tables, lists of columns, claims that may be absent; on both databases.
 
-use nizhal::engine::{Engine, Environment};
+use crate::fixture;
+use nizhal::Principal;
+use nizhal::engine::Engine;
 use nizhal::prelude::*;
 use nizhal::schema::Schema;
-use nizhal::store::{Store, StoreSettings};
 use nizhal::wire::{PullRequest, PushRequest, Wire};
-use nizhal::{NodeId, Principal, hub::Hub};
 use nizhal_tests::{Address, Connection, Database, Device, Kind};
 use serde_json::{Value, json};
-use std::sync::Arc;
 
 #[nizhal::claims]
 struct Claims {
@@ -113,26 +112,10 @@ async fn publish(ctx: &mut Ctx<Claims>, args: Put) -> Result<Applied> {
     put(ctx, args.id).await
 }
 
-struct Clock;
-
-impl Environment for Clock {
-    fn now(&self) -> DateTimeUtc {
-        DateTimeUtc::UNIX_EPOCH
-    }
-    fn new_id(&self) -> Uuid {
-        Uuid::nil()
-    }
-}
-
 async fn engine(database: &Database) -> Engine {
     let tables = tables![Item, Product, Note, DeskMember, Task];
     let schema = Schema::new(tables, shapes().into_inner(), mutators![sneak, publish]).expect("a sound schema");
-    let schema = Arc::new(schema);
-    let settings = StoreSettings { url: database.url().to_owned(), pool: 2 };
-    let store = Store::connect(&settings, schema.clone()).await.expect("a database");
-    store.provision().await.expect("provisioned");
-    assert_eq!(store.plan().await.expect("a plan"), Vec::<String>::new(), "a second time does nothing");
-    Engine::new(schema, store, Hub::default(), Arc::new(Clock), NodeId(1))
+    fixture::engine(database, schema).await
 }
 
 fn principal(shop: Option<&str>) -> Principal {
