@@ -82,7 +82,7 @@ impl Nizhal {
             }
         };
         let tokens = self.sign_dev_tokens(&settings, signing.as_ref())?;
-        let store = connect(&settings, schema.clone()).await?;
+        let store = connect(&self.name, &settings, schema.clone()).await?;
         match settings.mode {
             Mode::Development => {
                 provision(&store, &contract, &gate, &settings).await?;
@@ -183,10 +183,10 @@ async fn keep(store: &Store, contract: &Contract) -> Result<(), StartError> {
     store.keep_contract(&text).await.map_err(failed)
 }
 
-pub(super) async fn connect(settings: &Settings, schema: Arc<Schema>) -> Result<Store, StartError> {
+pub(super) async fn connect(app: &str, settings: &Settings, schema: Arc<Schema>) -> Result<Store, StartError> {
     let wanted = StoreSettings { url: settings.database_url.clone(), pool: settings.db_pool };
     let failed = |cause| StartError::Connect { url: settings.database_for_people(), cause };
     let audit = settings.audit_days.map_or(Audit::Off, |_| Audit::On { args: settings.audit_args });
     let store = Store::connect(&wanted, schema).await.map_err(failed)?;
-    Ok(store.with_audit(audit).with_listen_url(settings.realtime.listen_url.clone()))
+    Ok(store.with_app(app).with_audit(audit).with_listen_url(settings.realtime.listen_url.clone()))
 }

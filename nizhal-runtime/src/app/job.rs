@@ -13,7 +13,7 @@ impl Nizhal {
     /// Runs every job that was due when it began; those that they enqueue wait for the next time.
     pub(super) async fn run_jobs_once(mut self, settings: Settings) -> Result<(), StartError> {
         let schema = self.schema()?;
-        let store = connect(&settings, schema.clone()).await?;
+        let store = connect(&self.name, &settings, schema.clone()).await?;
         let node = NodeId(self.environment.new_id().as_u128());
         // Nobody listens to this hub: servers hear of the writes as of any other process's.
         let engine = Engine::new(schema, store, Hub::default(), self.environment.clone(), node);

@@ -31,7 +31,11 @@ enum Verb {
     /// Serve until stopped; this is the default.
     Serve,
     /// Bring the database to the app's schema.
-    Migrate,
+    Migrate {
+        /// What the app was called when it provisioned the database last.
+        #[arg(long, value_name = "APP")]
+        renamed_from: Option<String>,
+    },
     /// Print the SQL that `migrate` would run.
     Plan,
     /// Print the contract as OpenAPI 3.1.
@@ -117,10 +121,10 @@ impl Nizhal {
         let settings = self.resolve_settings()?;
         match line.verb.unwrap_or(Verb::Serve) {
             Verb::Serve => Box::pin(self.serve(settings)).await,
-            Verb::Migrate => {
+            Verb::Migrate { renamed_from } => {
                 let (gate, schema) = (self.gate()?, self.schema()?);
                 let contract = Contract::new(&self.name, &self.contract_version, &schema);
-                let store = connect(&settings, schema).await?;
+                let store = connect(&self.name, &settings, schema).await?.with_renamed(renamed_from);
                 let statements = provision(&store, &contract, &gate, &settings).await?;
                 store.close().await;
                 say(&match statements {
@@ -130,7 +134,7 @@ impl Nizhal {
                 Ok(())
             }
             Verb::Plan => {
-                let store = connect(&settings, self.schema()?).await?;
+                let store = connect(&self.name.clone(), &settings, self.schema()?).await?;
                 let plan = store.plan().await.map_err(StartError::Provision)?;
                 store.close().await;
                 if plan.is_empty() {
@@ -147,7 +151,7 @@ impl Nizhal {
                 self.contract(check.or(write.as_deref().map(|file| (FileVerb::Write, file))))
             }
             Verb::Epoch { what: EpochVerb::New } => {
-                let store = connect(&settings, self.schema()?).await?;
+                let store = connect(&self.name.clone(), &settings, self.schema()?).await?;
                 let epoch = store.new_epoch().await.map_err(StartError::Provision)?;
                 store.close().await;
                 say(&format!("the epoch is {epoch} now: every device starts again at its next pull"));
@@ -155,7 +159,7 @@ impl Nizhal {
             }
             Verb::Reset { yes: false } => Err(StartError::NotConfirmed),
             Verb::Reset { yes: true } => {
-                let store = connect(&settings, self.schema()?).await?;
+                let store = connect(&self.name.clone(), &settings, self.schema()?).await?;
                 store.reset().await.map_err(StartError::Provision)?;
                 store.close().await;
                 say("the engine's parts were made anew: every device starts again at its next pull");
@@ -169,7 +173,7 @@ impl Nizhal {
                 if confirmed.as_deref() != Some(&*self.name) {
                     return Err(StartError::DropNotConfirmed { tables, app: self.name.clone() });
                 }
-                let store = connect(&settings, schema).await?;
+                let store = connect(&self.name, &settings, schema).await?;
                 store.drop_tables().await.map_err(StartError::Provision)?;
                 store.close().await;
                 say(&format!("{tables} were dropped, and the engine's parts with them"));

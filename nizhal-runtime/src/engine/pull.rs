@@ -101,7 +101,8 @@ impl Engine {
             self.same_rules(&frame.rules)?;
             let scope = Choices::new(&self.schema, principal, &frame.members).buckets(self.max_buckets);
             let sent = self.sent(text, &mut keys, &frame, held.map(|held| (held, is_of_lost_life)));
-            let known = Known { wire, rules: self.schema.rules(), fingerprints: &self.rules, scope: &scope };
+            let generations = self.generations(&frame);
+            let known = Known { wire, rules: self.schema.rules(), generations: &generations, scope: &scope };
             match decide(&frame, &clock, sent, &known)? {
                 Start::ReadAgain => {}
                 start @ (Start::NewLife | Start::Rewound) => {
@@ -198,7 +199,8 @@ impl Engine {
         let (life, place) = (life::name(lives), *place);
         snapshot.close().await?;
 
-        let cursor = Cursor { epoch: frame.epoch.clone(), rules: self.rules.clone(), life, place, lanes };
+        let rules = self.generations(&frame).tags.clone();
+        let cursor = Cursor { epoch: frame.epoch.clone(), rules, life, place, lanes };
         let (cursor, spilled) = cursor.encode(&frame.secret);
         if let Some(spilled) = spilled {
             self.store.remember_buckets(&spilled.id, spilled.buckets).await?;

@@ -3,7 +3,7 @@
 use super::cursor::{Cursor, Lane};
 use crate::{
     scope::TooManyBuckets,
-    store::{Clock, Frame, Position, life},
+    store::{Clock, Frame, Generations, Position, life},
 };
 use nizhal_core::{Bucket, Rule, RuleTable, wire::Wire};
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,8 +29,8 @@ pub(super) struct Known<'a> {
     pub(super) wire: Wire,
     /// The rules of now …
     pub(super) rules: &'a [Rule],
-    /// … and what tells their contents.
-    pub(super) fingerprints: &'a BTreeMap<String, String>,
+    /// … and which of their generations they are of.
+    pub(super) generations: &'a Generations,
     /// The actor's buckets of now.
     pub(super) scope: &'a Result<BTreeSet<Bucket>, TooManyBuckets>,
 }
@@ -86,8 +86,13 @@ fn from(cursor: Cursor, mut scope: BTreeSet<Bucket>, horizon: i64, known: &Known
     let mut lost = Vec::new();
     let changed: BTreeSet<&str> = known.changed(&cursor.rules);
     let mut lanes = cursor.lanes;
-    if &cursor.rules != known.fingerprints {
-        if lanes.iter().flat_map(|lane| &lane.buckets).any(|bucket| !known.fits(bucket)) {
+    if cursor.rules != known.generations.tags {
+        // Of a rule that was away, nobody wrote down what was deleted meanwhile.
+        let is_vague = |bucket: &Bucket| {
+            let then = cursor.rules.get(&bucket.rule);
+            !known.fits(bucket) || known.generations.was_absent(&bucket.rule, then)
+        };
+        if lanes.iter().flat_map(|lane| &lane.buckets).any(is_vague) {
             return fresh(all, horizon, true);
         }
         // Slots are counted among the tables of the rules, so a place inside a version means another one now.
@@ -113,7 +118,7 @@ impl Known<'_> {
     /// The rules that show something else than they did under `then`.
     fn changed(&self, then: &BTreeMap<String, String>) -> BTreeSet<&str> {
         let differs = |(name, now): &(&String, &String)| then.get(*name).is_some_and(|then| then != *now);
-        self.fingerprints.iter().filter(differs).map(|(name, _)| name.as_str()).collect()
+        self.generations.tags.iter().filter(differs).map(|(name, _)| name.as_str()).collect()
     }
 
     /// Whether a bucket of this name can be one of its rule's.

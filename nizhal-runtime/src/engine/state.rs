@@ -8,12 +8,12 @@ use crate::{
     schema::Schema,
     scope::{self, Choices},
     settings::MAX_BUCKETS,
-    store::{Store, StoreError},
+    store::{Frame, Generations, Store, StoreError, rules},
 };
 use nizhal_core::{Bucket, HlcClock, NodeId, Principal, TableDesc};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
 };
 use tokio::sync::Notify;
 
@@ -39,7 +39,9 @@ pub struct Engine {
     /// Changes when the rules do.
     pub(in crate::engine) fingerprint: String,
     /// The same of each rule, by name.
-    pub(in crate::engine) rules: BTreeMap<String, String>,
+    rules: BTreeMap<String, String>,
+    /// The generations of the rules that were read last, and their text.
+    generations: Mutex<(String, Arc<Generations>)>,
     /// The epoch and the secret that were read last; each answer shows whether they still hold.
     pub(in crate::engine) keys: Mutex<Keys>,
     /// Whether the next pull will find something new.
@@ -56,7 +58,7 @@ pub(crate) struct Keys {
 impl Engine {
     /// An engine over a provisioned store.
     pub fn new(schema: Arc<Schema>, store: Store, hub: Hub, environment: Arc<dyn Environment>, node: NodeId) -> Self {
-        let (tables, fingerprint, rules) = (schema.synced(), schema.fingerprint(), schema.fingerprints());
+        let (tables, fingerprint, rules) = (schema.synced(), rules::fingerprint(&schema), schema.fingerprints());
         let (repeats, merges_columns) = (page::repeats(&tables, schema.rules()), schema.merges_columns());
         let (hlc, job_wake) = (Mutex::new(HlcClock::new(node)), Notify::new());
         let (observers, max_buckets) = (Observers::default(), MAX_BUCKETS);
@@ -75,6 +77,7 @@ impl Engine {
             names_violations: false,
             fingerprint,
             rules,
+            generations: Mutex::default(),
             keys: Mutex::default(),
             guess: Mutex::default(),
         }
@@ -119,6 +122,16 @@ impl Engine {
     /// triggers then note other buckets than ours, and exits of our rules go unnoticed.
     pub(in crate::engine) fn same_rules(&self, rules: &str) -> Result<(), StoreError> {
         if rules == self.fingerprint { Ok(()) } else { Err(StoreError::OtherRules) }
+    }
+
+    /// The generations that the rules are of.
+    pub(in crate::engine) fn generations(&self, frame: &Frame) -> Arc<Generations> {
+        let mut known = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.0 != frame.generations || known.0.is_empty() {
+            let read = Generations::read(&frame.generations, &self.rules);
+            *known = (frame.generations.clone(), Arc::new(read));
+        }
+        known.1.clone()
     }
 
     /// All of the actor's claims that its buckets depend on: who has the same ones holds the same buckets.

@@ -5,6 +5,7 @@ use super::{
     ddl,
     error::StoreError,
     limit::STATEMENT_TIMEOUT,
+    owner::Owner,
     postgres::PostgresStore,
     read::{Frame, ScopeArg},
     scope::ScopeSql,
@@ -25,6 +26,7 @@ pub struct Store {
     pub(super) schema: Arc<Schema>,
     pub(super) backend: Backend,
     pub(super) audit: Audit,
+    pub(super) owner: Owner,
     /// Entries that this process wrote.
     pub(super) audited: AtomicU64,
     pub(super) bucket_sets: BucketSets,
@@ -51,7 +53,7 @@ impl Store {
             }
         };
         let (audited, bucket_sets) = (AtomicU64::new(0), BucketSets::default());
-        Ok(Self { schema, backend, audit: Audit::Off, audited, bucket_sets })
+        Ok(Self { schema, backend, audit: Audit::Off, owner: Owner::default(), audited, bucket_sets })
     }
 
     /// The same, writing an audit log or none.
@@ -75,7 +77,7 @@ impl Store {
     /// # Errors
     /// When the database fails or holds something that does not fit.
     pub async fn plan(&self) -> Result<Vec<String>, StoreError> {
-        let seed = seed();
+        let seed = ddl::Seed { epoch: new_epoch(), owner: self.owner.clone() };
         match &self.backend {
             Backend::Postgres(store) => store.plan(&self.schema, &seed).await,
             Backend::Sqlite(store) => store.plan(&self.schema, &seed).await,
@@ -87,7 +89,7 @@ impl Store {
     /// # Errors
     /// As for [`plan`](Self::plan).
     pub async fn provision(&self) -> Result<(), StoreError> {
-        let seed = seed();
+        let seed = ddl::Seed { epoch: new_epoch(), owner: self.owner.clone() };
         match &self.backend {
             Backend::Postgres(store) => Box::pin(store.provision(&self.schema, &seed)).await,
             Backend::Sqlite(store) => store.provision(&self.schema, &seed).await,
@@ -269,7 +271,7 @@ impl Store {
     /// When the database fails.
     pub async fn mint_epoch(&self, old: &str, lives: &str) -> Result<(), StoreError> {
         let sql = "update _nizhal_control set epoch = $1, home = $2 where id = 1 and epoch = $3";
-        self.run(sql, [seed().epoch.into(), lives.into(), old.into()]).await.map(drop)
+        self.run(sql, [new_epoch().into(), lives.into(), old.into()]).await.map(drop)
     }
 
     /// Gives the database a new epoch, whatever it has, and returns it.
@@ -277,6 +279,7 @@ impl Store {
     /// # Errors
     /// When the database fails or is not provisioned.
     pub async fn new_epoch(&self) -> Result<String, StoreError> {
+        self.check_owner().await?;
         let snapshot = self.snapshot().await?;
         let lives = snapshot.clock().lives.clone();
         snapshot.close().await?;
@@ -410,8 +413,7 @@ impl Store {
     }
 }
 
-/// A fresh epoch and secret.
-fn seed() -> ddl::Seed {
-    let secret = [uuid::Uuid::new_v4(), uuid::Uuid::new_v4()].map(|part| part.simple().to_string()).concat();
-    ddl::Seed { epoch: uuid::Uuid::new_v4().to_string(), secret }
+/// The name of an epoch that never was.
+fn new_epoch() -> String {
+    uuid::Uuid::new_v4().to_string()
 }

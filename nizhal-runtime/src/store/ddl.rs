@@ -2,6 +2,7 @@
 
 use super::{
     StoreError, field,
+    owner::Owner,
     sql::{DELETED_AT, Dialect, UPDATED_AT, VERSION, literal, quote, stamped},
     text,
 };
@@ -126,6 +127,12 @@ pub(crate) fn engine_additions(dialect: Dialect) -> Vec<(&'static str, &'static 
     let mut columns = vec![
         // The fingerprint of the rules that it is provisioned for.
         ("_nizhal_control", "rules", "rules text not null default ''"),
+        // The app that provisioned it, and by which version of these tables, functions and triggers.
+        ("_nizhal_control", "app", "app text not null default ''"),
+        ("_nizhal_control", "provisioning", "provisioning bigint not null default 0"),
+        // How often rules were changed, and which of these generations each rule is of, as JSON.
+        ("_nizhal_control", "generation", "generation bigint not null default 0"),
+        ("_nizhal_control", "generations", "generations text not null default ''"),
         // The contract that clients may have been built against.
         ("_nizhal_control", "contract", "contract text not null default ''"),
         // The number up to which a client has its answers; the one up to which they were forgotten, and when the last of those
@@ -151,17 +158,22 @@ pub(crate) fn engine_additions(dialect: Dialect) -> Vec<(&'static str, &'static 
 pub(crate) struct Seed {
     /// Names this history of the database; cursors of another are no good.
     pub(crate) epoch: String,
-    /// Signs cursors.
-    pub(crate) secret: String,
+    /// The app that provisions.
+    pub(crate) owner: Owner,
 }
 
 impl Seed {
-    /// The control row; `home` is the SQL of where the database lives.
-    pub(crate) fn insert(&self, home: &str) -> String {
+    /// The control row; `home` is the SQL of where the database lives. The secret that protects cursors is drawn by the database, so that
+    /// no statement, and so no log and no printed plan, has it.
+    pub(crate) fn insert(&self, dialect: Dialect, home: &str) -> String {
+        let secret = match dialect {
+            // Each has 122 random bits, of the operating system's.
+            Dialect::Postgres => "replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '')",
+            Dialect::Sqlite => "lower(hex(randomblob(32)))",
+        };
         format!(
-            "insert into _nizhal_control (id, epoch, secret, home) values (1, {}, {}, {home})",
+            "insert into _nizhal_control (id, epoch, secret, home) values (1, {}, {secret}, {home})",
             literal(&self.epoch),
-            literal(&self.secret)
         )
     }
 }

@@ -68,6 +68,8 @@ pub struct Frame {
     pub secret: String,
     /// The fingerprint of the rules that the database is provisioned for.
     pub rules: String,
+    /// The generations of the rules, as JSON.
+    pub generations: String,
     /// Where it lived when that was written down; when it lives elsewhere now, it was restored, failed over or started again.
     pub home: String,
     /// Tombstones up to here may have been collected.
@@ -86,7 +88,8 @@ impl Frame {
             (_, Ok(0)) => (self.epoch, self.collected) = (value, collected.unwrap_or_default()),
             (_, Ok(1)) => self.secret = value,
             (_, Ok(2)) => self.home = value,
-            _ => self.rules = value,
+            (_, Ok(3)) => self.rules = value,
+            _ => self.generations = value,
         }
     }
 }

@@ -29,6 +29,7 @@ impl Store {
     /// # Errors
     /// As for [`plan`](Self::plan).
     pub async fn reset(&self) -> Result<(), StoreError> {
+        self.check_owner().await?;
         let tables: Vec<String> = ANEW.map(sql::quote).into();
         // Versions go on where they were, for rows keep theirs.
         let synced = self.schema.synced();
@@ -55,6 +56,7 @@ impl Store {
     /// # Errors
     /// When the database fails, or something else in it depends on one of the tables.
     pub async fn drop_tables(&self) -> Result<(), StoreError> {
+        self.check_owner().await?;
         let engine = ddl::engine_tables(self.dialect()).into_iter().map(|(name, _)| name);
         let tables: Vec<String> =
             engine.chain(self.schema.tables().iter().map(|table| table.name)).map(sql::quote).collect();

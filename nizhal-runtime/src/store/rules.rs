@@ -5,7 +5,10 @@
 //! conditions because it wrote them down when it provisioned them. What a changed rule shows beyond that needs no trace here:
 //! a cursor names the rules it was made under, and a rule that differs is filled again.
 
-use super::sql::{DELETED_AT, Dialect, literal, quote};
+use super::{
+    owner::PROVISIONING,
+    sql::{DELETED_AT, Dialect, literal, quote},
+};
 use crate::schema::Schema;
 use nizhal_core::{Condition, RuleTable, TableDesc};
 use sha2::{Digest, Sha256};
@@ -66,6 +69,16 @@ impl Branch {
         columns.iter().all(|column| exists(&self.table, column))
     }
 
+    /// The table.
+    pub(crate) fn table(&self) -> &str {
+        &self.table
+    }
+
+    /// Whether it is of the rule of this name with so many parameters.
+    pub(crate) fn is_of(&self, rule: &str, params: usize) -> bool {
+        self.rule == rule && usize::try_from(self.params) == Ok(params)
+    }
+
     fn insert(&self) -> String {
         let Self { rule, table, params, bucket, visible, columns } = self;
         format!(
@@ -113,7 +126,6 @@ pub(crate) fn changes(
     dialect: Dialect,
     schema: &Schema,
     stored: &[Branch],
-    rules: Option<&str>,
     exists: &dyn Fn(&str, &str) -> bool,
 ) -> Vec<String> {
     let now: Vec<Branch> = schema
@@ -146,9 +158,11 @@ pub(crate) fn changes(
         plan.push(format!("update _nizhal_control set collected = {} where id = 1", version(dialect)));
     }
     plan.extend(now.iter().filter(|branch| !stored.contains(branch)).map(Branch::insert));
-    let fingerprint = schema.fingerprint();
-    if rules != Some(&fingerprint) {
-        plan.push(format!("update _nizhal_control set rules = {} where id = 1", literal(&fingerprint)));
-    }
     plan
+}
+
+/// What tells the rules that a database is provisioned for, and the version of the engine's parts: a server that knows others neither
+/// reads nor writes there.
+pub(crate) fn fingerprint(schema: &Schema) -> String {
+    format!("{}.{PROVISIONING}", schema.fingerprint())
 }

@@ -7,7 +7,7 @@ use nizhal_core::{ClaimOf, ColumnDesc, MemberFilter, ParamSource, Principal, Rul
 /// The statement, and the claims to bind to it in order.
 #[derive(Debug)]
 pub(crate) struct ScopeSql {
-    /// Rows of `(rule, param, value, collected)`; rows of rule −1 are the frame: epoch, secret, home, rules.
+    /// Rows of `(rule, param, value, collected)`; rows of rule −1 are the frame: epoch, secret, home, rules, generations.
     pub(crate) sql: String,
     /// What `$1`, `$2`, … are.
     pub(crate) args: Vec<(ClaimOf, SqlType)>,
@@ -24,8 +24,8 @@ impl ScopeSql {
                 int(dialect, at)
             )
         };
-        let mut sql =
-            [part("0", "epoch"), part("1", "secret"), part("2", "home"), part("3", "rules")].join(" union all ");
+        let parts = [("0", "epoch"), ("1", "secret"), ("2", "home"), ("3", "rules"), ("4", "generations")];
+        let mut sql = parts.map(|(at, value)| part(at, value)).join(" union all ");
         let (members, args) = members(dialect, rules, |at| format!("${at}"));
         for member in members {
             sql.push_str(&format!("\nunion all select rule, param, value, {none} from ({member}) m"));

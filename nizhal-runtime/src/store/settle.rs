@@ -114,7 +114,10 @@ impl WriteTx<'_> {
             let sql = "update _nizhal_clients set acknowledged = max(acknowledged, $2) where client_id = $1";
             self.run(sql, [client_id.into(), settle.acknowledged().into()]).await?;
         }
-        if !written.touched.is_empty() || !settle.looked.is_empty() {
+        if written.touched.is_empty() && settle.looked.is_empty() {
+            let row = self.one("select rules from _nizhal_control where id = 1", []).await?;
+            frame.rules = row.map(|row| row.try_get("", "rules")).transpose()?.unwrap_or_default();
+        } else {
             frame = self.frame(&self.store().scope_args(settle.principal)).await?;
         }
         all_filed(filed, settle)?;

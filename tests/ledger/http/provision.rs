@@ -3,6 +3,7 @@
 use crate::fixture::{BINARY, add, two_shops};
 use crate::oracle::assert_converged;
 use nizhal_tests::{App, Database, SetUp, both, on, verb};
+use std::collections::BTreeSet;
 
 both![provisioning_twice_changes_nothing, a_database_with_rows_is_taken_over, plan_prints_the_sql_that_migrate_runs];
 
@@ -31,6 +32,14 @@ async fn plan_prints_the_sql_that_migrate_runs(app: App) {
         assert!(plan.status.success() && text.contains(wanted), "no {wanted} in {text}");
     }
     assert!(fresh.connect().await.try_execute("select * from customers").await.is_err(), "`plan` changed the database");
+    // What it prints is read by many, and logged: it may not have the secret that protects cursors.
+    let again = String::from_utf8_lossy(&verb(&set_up, &["plan"]).stdout).to_lowercase();
+    let drawn = |text: &str| -> BTreeSet<String> {
+        text.split(|c: char| !c.is_ascii_hexdigit()).filter(|word| word.len() >= 32).map(str::to_owned).collect()
+    };
+    assert_eq!(drawn(&text), drawn(&again), "what is drawn anew is a secret");
+    assert!(verb(&set_up, &["migrate"]).status.success());
+    assert_eq!(fresh.connect().await.text("select secret from _nizhal_control").await.len(), 64);
 }
 
 /// Tables as a user might have had them for years: other columns, other defaults, keys, a view on them, rows in them.

@@ -4,6 +4,7 @@ mod batch;
 mod column;
 mod control;
 mod crdt;
+mod deploy;
 mod embed;
 mod encoding;
 mod finality;

@@ -334,7 +334,10 @@ impl Engine {
     ) -> Result<(Written, Frame), Undone> {
         let sequence = answers.last().and_then(|(claim, _)| claim.sequence);
         let settle = Settle { principal, sequence, before, answers, looked: "" };
-        Ok(self.store.on(tx).settle(&settle).await?)
+        let (written, frame) = self.store.on(tx).settle(&settle).await?;
+        // Whatever was written: under other rules, the triggers may have noted nothing of it.
+        self.same_rules(&frame.rules)?;
+        Ok((written, frame))
     }
 
     /// The mutation's stamp: the device's, clamped to our clock, or one of ours; and as text when it is the device's and some

@@ -301,6 +301,7 @@ impl Engine {
         let write = self.store.on(&tx);
         let settle = Settle { principal, sequence, before, answers: &answers, looked: &looked };
         let (written, frame) = write.settle(&settle).await?;
+        self.same_rules(&frame.rules)?;
         let Some(first) = ended.first() else { return Err(Undone::Singly) };
         let each = ended.iter().map(|ended| (ended.entry, &ended.written.touched));
         for (entry, touched) in each.chain([(first.entry, &written.touched)]) {

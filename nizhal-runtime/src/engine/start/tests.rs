@@ -62,12 +62,12 @@ fn a_pull_begins_where_header_clock_and_cursor_say() {
         ),
         ((here, 9, 0), Sent::Ours(cursor(&["gone:x"], "old"), false), Ok(vec![shop]), "[myShop:s1 @0/9] -[] reset"),
     ];
-    let (rules, fingerprints) = (testing::rules(), cursor(&[], "s").rules);
+    let (rules, generations) = (testing::rules(), Generations::first(cursor(&[], "s").rules));
     for ((home, last, collected), sent, scope, wanted) in table {
         let frame = Frame { home: home.to_owned(), collected, ..Frame::default() };
         let clock = Clock { last, horizon: last, lives: now.to_owned(), place: 1 };
         let scope = scope.map(|names| names.into_iter().map(bucket).collect());
-        let known = Known { wire: Wire::Two, rules: &rules, fingerprints: &fingerprints, scope: &scope };
+        let known = Known { wire: Wire::Two, rules: &rules, generations: &generations, scope: &scope };
         let case = format!("{home} {last} {collected} {sent:?}");
         assert_eq!(shown(decide(&frame, &clock, sent, &known)), wanted, "{case}");
     }

@@ -6,7 +6,9 @@ use crate::store::{
     StoreError, check,
     ddl::{self, Seed},
     field::merges,
-    note, rules,
+    note,
+    owner::{self, Kept},
+    rules,
     sql::{Dialect, quote, stamped},
 };
 use nizhal_core::TableDesc;
@@ -42,7 +44,7 @@ struct Found {
     sequences: BTreeSet<String>,
     epoch: bool,
     rules: Vec<rules::Branch>,
-    fingerprint: Option<String>,
+    kept: Kept,
 }
 
 impl Found {
@@ -123,7 +125,7 @@ async fn look(db: &mut PgConnection) -> Result<Found, StoreError> {
     let epoch = columns.contains_key("_nizhal_control")
         && sqlx::query("select 1 from _nizhal_control where id = 1").fetch_optional(&mut *db).await?.is_some();
     let schema = quote(&schema);
-    let (rules, fingerprint) = (Vec::new(), None);
+    let (rules, kept) = (Vec::new(), Kept::default());
     let mut found = Found {
         schema,
         columns,
@@ -138,15 +140,15 @@ async fn look(db: &mut PgConnection) -> Result<Found, StoreError> {
         sequences,
         epoch,
         rules,
-        fingerprint,
+        kept,
     };
     if found.columns.contains_key("_nizhal_rules") {
         let rows = sqlx::query_as::<_, rules::Stored>(rules::READ).fetch_all(&mut *db).await?;
         found.rules = rows.into_iter().map(rules::Branch::from).collect();
     }
-    if found.epoch && found.has("_nizhal_control", "rules") {
-        let sql = "select rules from _nizhal_control where id = 1";
-        found.fingerprint = sqlx::query_scalar(sql).fetch_optional(&mut *db).await?;
+    if found.epoch {
+        let sql = owner::read(DIALECT, &|column| found.has("_nizhal_control", column));
+        found.kept = sqlx::query_as::<_, owner::Columns>(AssertSqlSafe(sql)).fetch_one(&mut *db).await?.into();
     }
     Ok(found)
 }
@@ -158,6 +160,7 @@ pub(super) async fn plan(db: &mut PgConnection, schema: &Schema, seed: &Seed) ->
     if let Some(old) = &typescript {
         found.forget(old);
     }
+    found.kept.check(&seed.owner, schema, &found.rules)?;
     drift::check(schema, &found.relations)?;
     let mut plan = typescript.as_ref().map(TypeScript::before).unwrap_or_default();
     if !found.sequences.contains("_nizhal_clock") {
@@ -177,7 +180,7 @@ pub(super) async fn plan(db: &mut PgConnection, schema: &Schema, seed: &Seed) ->
     }
     plan.extend(typescript.as_ref().map(TypeScript::after).unwrap_or_default());
     if !found.epoch {
-        plan.push(seed.insert(&clock::home()));
+        plan.push(seed.insert(DIALECT, &clock::home()));
     }
     let synced: BTreeSet<&str> = schema.synced().iter().map(|table| table.name).collect();
     for table in schema.tables() {
@@ -212,9 +215,8 @@ pub(super) async fn plan(db: &mut PgConnection, schema: &Schema, seed: &Seed) ->
     }
     functions_and_triggers(schema, &found, &mut plan);
     plan.extend(found.relations.remember(schema));
-    plan.extend(rules::changes(DIALECT, schema, &found.rules, found.fingerprint.as_deref(), &|table, column| {
-        found.has(table, column)
-    }));
+    plan.extend(rules::changes(DIALECT, schema, &found.rules, &|table, column| found.has(table, column)));
+    plan.extend(found.kept.changes(&seed.owner, schema, &found.rules));
     Ok(plan)
 }
 

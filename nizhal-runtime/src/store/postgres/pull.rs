@@ -198,7 +198,7 @@ async fn look(db: &mut PgConnection, sql: &PullSql, glance: Glance<'_>) -> Resul
 fn take(frame: &mut Frame, kind: i32, row: &PgRow) -> Result<(), StoreError> {
     match kind {
         kind::CONTROL => {
-            [frame.epoch, frame.secret, frame.home, frame.rules] = array(row)?;
+            [frame.epoch, frame.secret, frame.home, frame.rules, frame.generations] = array(row)?;
             frame.collected = row.try_get(3)?;
         }
         kind::MEMBERS => {

@@ -85,7 +85,7 @@ struct Writer<'a> {
     ctes: Vec<String>,
 }
 
-const CONTROL: &str = "select 0 as kind, 0 as lane, 0 as slot, collected as v, 0::int8 as w, array[epoch, secret, home, rules] as k, \
+const CONTROL: &str = "select 0 as kind, 0 as lane, 0 as slot, collected as v, 0::int8 as w, array[epoch, secret, home, rules, generations] as k, \
     null::record as r, null::bool as flag, null::text as t from _nizhal_control where id = 1";
 const CLOCK: &str =
     "select -1, 0, 0, h.clock, h.horizon, array[h.lives, h.place::text], null, null, null from _nizhal_horizon() h";

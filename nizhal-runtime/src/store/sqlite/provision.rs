@@ -1,16 +1,18 @@
 //! What the SQLite file lacks: tables, engine columns, triggers and indexes, as statements.
 
-use super::{capture, drift, drift::Relations};
+use super::{capture, drift, drift::Relations, txn::TIME};
 use crate::schema::Schema;
 use crate::store::{
     StoreError, check,
     ddl::{self, Seed},
     drift::exact_columns,
-    note, rules,
+    note,
+    owner::{self, Kept},
+    rules,
     sql::{Dialect, UPDATED_AT, literal, quote, stamped},
 };
 use nizhal_core::{SqlType, TableDesc};
-use sqlx::{Row, SqliteConnection};
+use sqlx::{AssertSqlSafe, Row, SqliteConnection};
 use std::collections::{BTreeMap, BTreeSet};
 
 const DIALECT: Dialect = Dialect::Sqlite;
@@ -26,8 +28,6 @@ const FILE_BUCKETS: &str = "after insert on _nizhal_audit begin\n  insert into _
 /// The statements that make the file fit the schema; none when it does. `seed` is used when there is no control row yet.
 pub(super) async fn plan(db: &mut SqliteConnection, schema: &Schema, seed: &Seed) -> Result<Vec<String>, StoreError> {
     check::check_sqlite(schema)?;
-    let relations = drift::introspect(db, schema).await?;
-    drift::check(schema, &relations)?;
     let mut columns: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     // Not `table_info`: it hides what is generated.
     let sql = "select m.name, c.name from sqlite_schema m, pragma_table_xinfo(m.name) c where m.type = 'table'";
@@ -39,6 +39,21 @@ pub(super) async fn plan(db: &mut SqliteConnection, schema: &Schema, seed: &Seed
     let made: BTreeSet<String> = sqlx::query_scalar(sql).fetch_all(&mut *db).await?.into_iter().collect();
     let has_epoch = columns.contains_key("_nizhal_control")
         && sqlx::query("select 1 from _nizhal_control where id = 1").fetch_optional(&mut *db).await?.is_some();
+
+    let exists = |table: &str, column: &str| columns.get(table).is_some_and(|columns| columns.contains(column));
+    let mut stored: Vec<rules::Branch> = Vec::new();
+    if columns.contains_key("_nizhal_rules") {
+        let rows = sqlx::query_as::<_, rules::Stored>(rules::READ).fetch_all(&mut *db).await?;
+        stored.extend(rows.into_iter().map(rules::Branch::from));
+    }
+    let mut kept = Kept::default();
+    if has_epoch {
+        let sql = owner::read(DIALECT, &|column| exists("_nizhal_control", column));
+        kept = sqlx::query_as::<_, owner::Columns>(AssertSqlSafe(sql)).fetch_one(&mut *db).await?.into();
+    }
+    kept.check(&seed.owner, schema, &stored)?;
+    let relations = drift::introspect(db, schema).await?;
+    drift::check(schema, &relations)?;
 
     let mut plan = Vec::new();
     for (name, create) in ddl::engine_tables(DIALECT) {
@@ -52,7 +67,7 @@ pub(super) async fn plan(db: &mut SqliteConnection, schema: &Schema, seed: &Seed
         }
     }
     if !has_epoch {
-        plan.push(seed.insert(&literal(HOME)));
+        plan.push(seed.insert(DIALECT, &literal(HOME)));
     }
     let synced = schema.synced();
     let mut backfill = Vec::new();
@@ -69,19 +84,18 @@ pub(super) async fn plan(db: &mut SqliteConnection, schema: &Schema, seed: &Seed
         }
     }
     plan.extend(backfill);
-    triggers(schema, &relations, &made, &mut plan);
-    let exists = |table: &str, column: &str| columns.get(table).is_some_and(|columns| columns.contains(column));
-    let mut stored: Vec<rules::Branch> = Vec::new();
-    if columns.contains_key("_nizhal_rules") {
-        let rows = sqlx::query_as::<_, rules::Stored>(rules::READ).fetch_all(&mut *db).await?;
-        stored.extend(rows.into_iter().map(rules::Branch::from));
-    }
-    let mut known: Option<String> = None;
-    if has_epoch && exists("_nizhal_control", "rules") {
-        known = sqlx::query_scalar("select rules from _nizhal_control where id = 1").fetch_optional(&mut *db).await?;
-    }
-    plan.extend(rules::changes(DIALECT, schema, &stored, known.as_deref(), &exists));
+    let dated = columns.iter().filter(|(_, columns)| columns.contains(UPDATED_AT)).map(|(table, _)| table.clone());
+    triggers(schema, &relations, &Made { dated: dated.collect(), triggers: made }, &mut plan);
+    plan.extend(rules::changes(DIALECT, schema, &stored, &exists));
+    plan.extend(kept.changes(&seed.owner, schema, &stored));
     Ok(plan)
+}
+
+/// What was made before.
+struct Made {
+    /// The tables whose rows have a time.
+    dated: BTreeSet<String>,
+    triggers: BTreeSet<String>,
 }
 
 fn missing_columns(
@@ -114,10 +128,7 @@ fn missing_columns(
             if !found.contains(name) && table.column(name).is_none() {
                 plan.push(format!("alter table {on} add column {definition}"));
                 if name == UPDATED_AT {
-                    backfill.push(format!(
-                        "update {on} set {name} = strftime('%Y-%m-%dT%H:%M:%f', 'now') || '+00:00' where {name} is null",
-                        name = quote(UPDATED_AT)
-                    ));
+                    backfill.push(date_rows(&on));
                 }
             }
         }
@@ -125,12 +136,22 @@ fn missing_columns(
     Ok(())
 }
 
-fn triggers(schema: &Schema, relations: &Relations, made: &BTreeSet<String>, plan: &mut Vec<String>) {
+/// Gives a time to the rows that were written while no trigger did.
+fn date_rows(on: &str) -> String {
+    let name = quote(UPDATED_AT);
+    format!("update {on} set {name} = {TIME} where {name} is null")
+}
+
+fn triggers(schema: &Schema, relations: &Relations, found: &Made, plan: &mut Vec<String>) {
+    let made = &found.triggers;
     let mut wanted = vec![(stamped("_nizhal_file", FILE_BUCKETS), FILE_BUCKETS.to_owned())];
     for table in schema.synced() {
         let replaced = capture::replaced(table, schema.rules(), &relations.replacing(table));
         for (verb, body) in capture::triggers(table, schema.rules()).into_iter().chain(replaced) {
             let name = stamped(&format!("_nizhal_{verb}"), &format!("{}\n{body}", table.name));
+            if verb == "insert" && found.dated.contains(table.name) && !made.contains(&name) {
+                plan.push(date_rows(&quote(table.name)));
+            }
             wanted.push((name, body));
         }
     }

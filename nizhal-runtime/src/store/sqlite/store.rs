@@ -218,14 +218,14 @@ impl SqliteStore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing;
+    use crate::{store::owner::Owner, testing};
 
     #[tokio::test]
     async fn inv13_what_is_in_memory_outlives_its_connection() {
         let schema = Arc::new(testing::schema());
         let settings = StoreSettings { url: "sqlite::memory:".to_owned(), pool: 1 };
         let store = SqliteStore::connect(&settings, &schema).await.unwrap();
-        store.provision(&schema, &Seed { epoch: "e".to_owned(), secret: "s".to_owned() }).await.unwrap();
+        store.provision(&schema, &Seed { epoch: "e".to_owned(), owner: Owner::default() }).await.unwrap();
         // As the pool does with one that was given up in the middle of a statement.
         store.writer.acquire().await.unwrap().close().await.unwrap();
         let sql = "select epoch from _nizhal_control";

@@ -1,0 +1,178 @@
+//! Whose a database is: the app that provisioned it, and the version of the engine's parts that it holds.
+
+use super::{
+    StoreError,
+    database::Store,
+    generation::Generations,
+    rules::{Branch, fingerprint},
+    sql::{Dialect, literal},
+};
+use crate::schema::Schema;
+use nizhal_core::Rule;
+use sea_orm::Statement;
+
+/// The version of the engine's own tables, functions and triggers. It grows with every change that a binary of before would not survive.
+pub(crate) const PROVISIONING: i64 = 1;
+
+/// The app that provisions.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Owner {
+    /// Its name; empty where nobody said it.
+    pub(crate) app: String,
+    /// What it was called before.
+    pub(crate) renamed_from: Option<String>,
+}
+
+/// What the control row keeps of those who provisioned.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kept {
+    /// The name of the app; empty where none was said.
+    app: String,
+    /// The version of the engine's parts.
+    provisioning: i64,
+    /// The fingerprint of the rules.
+    rules: String,
+    /// The number of the last generation of rules.
+    generation: i64,
+    /// The generations of all rules, as JSON; empty before the first was kept.
+    generations: String,
+}
+
+/// The columns of [`Kept`] as they are read.
+pub(crate) type Columns = (String, i64, String, i64, String);
+
+impl From<Columns> for Kept {
+    fn from((app, provisioning, rules, generation, generations): Columns) -> Self {
+        Self { app, provisioning, rules, generation, generations }
+    }
+}
+
+/// The query of [`Columns`], where these columns are there.
+pub(crate) fn read(dialect: Dialect, has: &dyn Fn(&str) -> bool) -> String {
+    let (text, number) = match dialect {
+        Dialect::Postgres => ("''::text", "0::bigint"),
+        Dialect::Sqlite => ("''", "0"),
+    };
+    let columns =
+        [("app", text), ("provisioning", number), ("rules", text), ("generation", number), ("generations", text)];
+    let columns = columns.map(|(name, none)| if has(name) { name } else { none });
+    format!("select {} from _nizhal_control where id = 1", columns.join(", "))
+}
+
+impl Kept {
+    /// Whether this app may provision or serve from the database.
+    ///
+    /// # Errors
+    /// When it is another app's, or of a newer version.
+    pub(crate) fn check(&self, owner: &Owner, schema: &Schema, stored: &[Branch]) -> Result<(), StoreError> {
+        if self.provisioning > PROVISIONING {
+            return Err(StoreError::Schema(format!(
+                "the database was provisioned by a newer version of Nizhal (its parts are of version {}, this binary knows {PROVISIONING}): start \
+                 the newer binary, or restore a backup of before",
+                self.provisioning
+            )));
+        }
+        self.check_app(owner)?;
+        let declares = |branch: &Branch| schema.tables().iter().any(|table| table.name == branch.table());
+        if owner.renamed_from.is_none() && !stored.is_empty() && !stored.iter().any(declares) {
+            let mut tables: Vec<_> = stored.iter().map(|branch| format!("`{}`", branch.table())).collect();
+            tables.dedup();
+            return Err(StoreError::Schema(format!(
+                "the database syncs {}, and this app declares none of them: give this app a database or a schema of its own (DATABASE_URL); if \
+                 it is the same app and all its tables were renamed, run `migrate --renamed-from {}` once",
+                tables.join(", "),
+                if self.app.is_empty() { "NAME" } else { &self.app }
+            )));
+        }
+        Ok(())
+    }
+
+    fn check_app(&self, owner: &Owner) -> Result<(), StoreError> {
+        let is_own = self.app.is_empty() || owner.app.is_empty() || self.app == owner.app;
+        if is_own || owner.renamed_from.as_ref() == Some(&self.app) {
+            return Ok(());
+        }
+        Err(StoreError::Schema(format!(
+            "the database is the app `{}`'s, and this is `{}`: give this app a database or a schema of its own (DATABASE_URL); if `{0}` was \
+             renamed, run `migrate --renamed-from {0}` once",
+            self.app, owner.app
+        )))
+    }
+
+    /// The statements that write down who provisioned which rules; none where that is there.
+    pub(crate) fn changes(&self, owner: &Owner, schema: &Schema, stored: &[Branch]) -> Vec<String> {
+        let (hashes, rules) = (schema.fingerprints(), fingerprint(schema));
+        let mut sets = Vec::new();
+        if self.provisioning != PROVISIONING {
+            sets.push(format!("provisioning = {PROVISIONING}"));
+        }
+        if !owner.app.is_empty() && self.app != owner.app {
+            sets.push(format!("app = {}", literal(&owner.app)));
+        }
+        if self.rules != rules {
+            sets.push(format!("rules = {}", literal(&rules)));
+        }
+        let stayed = |name: &str| {
+            let rule = schema.rules().iter().find(|rule| rule.name == name);
+            let is_stored = |rule: &Rule| stored.iter().any(|branch| branch.is_of(rule.name, rule.params.len()));
+            rule.is_some_and(|rule| rule.tables.is_empty() || is_stored(rule))
+        };
+        // What was provisioned before generations were kept, and by the same rules, is of the first.
+        let is_first = self.rules.is_empty() || self.rules == schema.fingerprint() || self.rules == rules;
+        let next = match self.generations.is_empty() {
+            true if is_first => Generations::first(hashes),
+            true => Generations::default().next(&hashes, self.generation + 1, &stayed),
+            false => Generations::read(&self.generations, &hashes).next(&hashes, self.generation + 1, &stayed),
+        };
+        let text = serde_json::to_string(&next).unwrap_or_default();
+        if text != self.generations {
+            sets.push(format!("generations = {}", literal(&text)));
+            if !(self.generations.is_empty() && is_first) {
+                sets.push(format!("generation = {}", self.generation + 1));
+            }
+        }
+        if sets.is_empty() {
+            Vec::new()
+        } else {
+            vec![format!("update _nizhal_control set {} where id = 1", sets.join(", "))]
+        }
+    }
+}
+
+impl Store {
+    /// The same, of the app of this name: another's database is then refused.
+    #[must_use]
+    pub fn with_app(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.owner.app);
+        self
+    }
+
+    /// The same, of an app that was called so before.
+    #[must_use]
+    pub fn with_renamed(mut self, from: Option<String>) -> Self {
+        self.owner.renamed_from = from;
+        self
+    }
+
+    /// Whether the database is this app's, or nobody's yet.
+    ///
+    /// # Errors
+    /// When it is another's, or the database fails.
+    pub(super) async fn check_owner(&self) -> Result<(), StoreError> {
+        let db = self.connection();
+        let one = |sql: &str| self.query_one(Statement::from_string(db.get_database_backend(), sql));
+        let named = match self.dialect() {
+            Dialect::Postgres => {
+                "select 1 as found from information_schema.columns where table_schema = current_schema() \
+                 and table_name = '_nizhal_control' and column_name = 'app'"
+            }
+            Dialect::Sqlite => "select 1 as found from pragma_table_info('_nizhal_control') where name = 'app'",
+        };
+        if one(named).await?.is_none() {
+            return Ok(());
+        }
+        let row = one("select app from _nizhal_control where id = 1").await?;
+        let app: Option<String> = row.map(|row| row.try_get("", "app")).transpose()?;
+        Kept { app: app.unwrap_or_default(), ..Kept::default() }.check_app(&self.owner)
+    }
+}
