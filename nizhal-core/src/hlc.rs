@@ -97,9 +97,10 @@ impl HlcClock {
         Self { node, millis: i64::MIN, counter: 0 }
     }
 
-    /// The next stamp at wall time `now_ms`, later than every stamp before.
+    /// The next stamp at wall time `now_ms`, later than every stamp before; unless the wall clock was so far ahead for a while that a stamp of
+    /// another would not have been followed there.
     pub fn tick(&mut self, now_ms: i64) -> Hlc {
-        if now_ms > self.millis {
+        if now_ms > self.millis || self.millis > now_ms.saturating_add(Self::MAX_AHEAD_MS) {
             (self.millis, self.counter) = (now_ms, 0);
         } else if self.counter == u16::MAX {
             (self.millis, self.counter) = (self.millis + 1, 0);
@@ -112,7 +113,7 @@ impl HlcClock {
     /// Takes in a received stamp and returns it, clamped to this clock when it is more than
     /// [`MAX_AHEAD_MS`](Self::MAX_AHEAD_MS) ahead; the flag says whether it was.
     pub fn receive(&mut self, stamp: Hlc, now_ms: i64) -> (Hlc, bool) {
-        if stamp.millis > now_ms + Self::MAX_AHEAD_MS {
+        if stamp.millis > now_ms.saturating_add(Self::MAX_AHEAD_MS) {
             let clamped = self.tick(now_ms);
             return (Hlc { node: stamp.node, ..clamped }, true);
         }
@@ -155,6 +156,16 @@ mod tests {
         let near = Hlc { millis: 1_000 + HlcClock::MAX_AHEAD_MS, counter: 0, node: NodeId(1) };
         assert_eq!(clock.receive(near, 1_000), (near, false));
         assert!(clock.tick(1_000) > near);
+    }
+
+    #[test]
+    fn inv20_a_clock_that_was_ahead_for_a_moment_comes_back() {
+        let mut clock = HlcClock::new(NODE);
+        assert_eq!(clock.tick(100_000_000).millis, 100_000_000);
+        assert_eq!(clock.tick(1_000).millis, 1_000);
+        clock.tick(100_000_000);
+        let wild = Hlc { millis: 200_000_000, counter: 0, node: NodeId(1) };
+        assert_eq!(clock.receive(wild, 2_000).0.millis, 2_000);
     }
 
     #[test]

@@ -12,10 +12,13 @@
 //! A hard delete leaves its stamp in `_nizhal_deletes`. An insert that was made before it arrives as a row that is softly
 //! deleted already: the mutator goes on, and the delete does not rise again.
 //!
+//! A server whose clock was far ahead for a moment let stamps in that no device can reach for as long. A stored stamp that is more than
+//! a minute ahead of the database's clock counts as one of a minute ago, and is reported ([`AheadStamp`]).
+//!
 //! A column is written when its value changes: setting what is there already leaves its stamp.
 
 use super::{StoreError, sql::DELETED_AT};
-use nizhal_core::{ColumnIndex, Merge, TableDesc};
+use nizhal_core::{ColumnIndex, HlcClock, Merge, TableDesc};
 
 /// The column of the stamps, a JSON object.
 pub(crate) const META: &str = "_meta";
@@ -41,6 +44,32 @@ pub struct Conflict {
     pub lost: String,
 }
 
+/// A stored stamp that no clock has reached yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AheadStamp {
+    /// The table.
+    pub table: String,
+    /// The row's key as text.
+    pub id: String,
+    /// The column.
+    pub column: String,
+    /// The stamp.
+    pub stamp: String,
+}
+
+/// What a line of the note says that begins with [`SIGN`].
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// A column was not written.
+    Conflict(Conflict),
+    /// A stamp was passed over.
+    Ahead(AheadStamp),
+}
+
+/// How far a stored stamp may be ahead of the database's clock, in seconds; and how old it counts as where it is further ahead, so that
+/// what a device writes now stands.
+pub(crate) const MAX_AHEAD_S: i64 = HlcClock::MAX_AHEAD_MS / 1_000;
+
 /// Whether the table merges column by column.
 pub(crate) fn merges(table: &TableDesc) -> bool {
     table.merge == Merge::Field
@@ -59,12 +88,17 @@ pub(crate) fn columns(table: &TableDesc) -> Vec<&'static str> {
     names
 }
 
-/// Reads a conflict's line of the note, without its sign.
+/// Reads a line of the note, without its sign.
 ///
 /// # Errors
 /// When it is not ours.
-pub(crate) fn parse(line: &str) -> Result<Conflict, StoreError> {
-    let [table, id, column, kept, lost] = serde_json::from_str(line)
-        .map_err(|_| StoreError::Schema(format!("the note has a conflict that is not ours: {line:?}")))?;
-    Ok(Conflict { table, id, column, kept, lost })
+pub(crate) fn parse(line: &str) -> Result<Told, StoreError> {
+    let texts: Vec<String> = serde_json::from_str(line).unwrap_or_default();
+    match <[String; 5]>::try_from(texts) {
+        Ok([table, id, column, kept, lost]) => Ok(Told::Conflict(Conflict { table, id, column, kept, lost })),
+        Err(texts) => match <[String; 4]>::try_from(texts) {
+            Ok([table, id, column, stamp]) => Ok(Told::Ahead(AheadStamp { table, id, column, stamp })),
+            Err(_) => Err(StoreError::Schema(format!("the note has a conflict that is not ours: {line:?}"))),
+        },
+    }
 }

@@ -48,7 +48,7 @@ pub use error::StoreError;
 #[cfg(test)]
 pub(crate) use failpoint::Injected;
 pub(crate) use fault::{Fault, fault};
-pub use field::Conflict;
+pub use field::{AheadStamp, Conflict};
 pub use forget::Forgotten;
 pub use generation::Generations;
 pub use health::{Holder, Horizon, PoolUse};

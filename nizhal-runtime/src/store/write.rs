@@ -4,7 +4,7 @@ use super::note::{CLEAR, WRITTEN};
 use super::{
     database::Store,
     error::StoreError,
-    field::{self, Conflict},
+    field::{self, AheadStamp, Conflict, Told},
     limit::ANSWER_TIMEOUT,
     note::{self, Touched},
     read::{Frame, ScopeArg},
@@ -87,6 +87,8 @@ pub struct Written {
     pub touched: Vec<Touched>,
     /// The columns that it came too late for.
     pub conflicts: Vec<Conflict>,
+    /// The stamps that it passed over.
+    pub ahead: Vec<AheadStamp>,
     /// The version drawn, if one was.
     pub version: Option<i64>,
 }
@@ -103,12 +105,16 @@ impl Written {
     pub fn add(&mut self, later: Self) {
         self.touched.extend(later.touched);
         self.conflicts.extend(later.conflicts);
+        self.ahead.extend(later.ahead);
         self.version = later.version.or(self.version);
     }
 
     fn take(&mut self, line: &str) -> Result<(), StoreError> {
         match line.strip_prefix(field::SIGN) {
-            Some(conflict) => self.conflicts.push(field::parse(conflict)?),
+            Some(told) => match field::parse(told)? {
+                Told::Conflict(conflict) => self.conflicts.push(conflict),
+                Told::Ahead(ahead) => self.ahead.push(ahead),
+            },
             None => self.touched.push(note::parse(line)?),
         }
         Ok(())

@@ -16,6 +16,7 @@ both![
     inv20_a_row_that_sql_made_yields_to_a_device_whose_clock_is_slow,
     inv20_a_node_of_sixteen_digits_merges_as_any_other,
     a_device_hears_that_its_write_lost,
+    inv20_what_a_clock_that_was_ahead_stamped_stops_nobody,
 ];
 
 /// A stamp of the day, `minutes` after noon.
@@ -69,7 +70,10 @@ async fn columns_written_offline_merge_by_their_stamps(app: App) {
 
 /// Runs statements in a transaction of a mutation with this stamp, as a mutator's raw SQL would.
 async fn with_stamp(app: &App, db: &mut Connection, minutes: u32, statement: &str) {
-    let stamp = stamp(minutes);
+    with_text(app, db, &stamp(minutes), statement).await;
+}
+
+async fn with_text(app: &App, db: &mut Connection, stamp: &str, statement: &str) {
     let (before, after) = match app.database.kind() {
         Kind::Postgres => (format!("select set_config('nizhal.hlc', '{stamp}', true)"), String::new()),
         Kind::Sqlite => (
@@ -98,6 +102,41 @@ async fn a_late_write_moves_nothing_and_tells_nobody_elsewhere(app: App) {
     ana.pull().await;
     cem.pull().await;
     assert_eq!((ana.ids("customers").len(), cem.ids("customers")), (0, vec!["c1"]));
+}
+
+/// The time of the database, as a stamp.
+async fn stamp_of_now(app: &App, db: &mut Connection) -> String {
+    let now = match app.database.kind() {
+        Kind::Postgres => "to_char(clock_timestamp() at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')",
+        Kind::Sqlite => "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')",
+    };
+    format!("{}-0000-000000000000000000000000000000aa", db.text(&format!("select {now}")).await)
+}
+
+async fn inv20_what_a_clock_that_was_ahead_stamped_stops_nobody(app: App) {
+    let mut db = two_shops(&app).await;
+    let mut ana = app.device("a", "ana", "s1");
+    at(&mut ana, 0, "addCustomer", json!({"clientId": "c1", "name": "Old", "phone": "0"})).await;
+    // Stamped by a server whose clock was years ahead for a moment.
+    let ahead = "2099-01-05T12:00:00.000Z-0000-000000000000000000000000000000bb";
+    with_text(&app, &mut db, ahead, "update customers set name = 'Ahead', phone = '1'").await;
+    assert_eq!(kept(&mut db).await, texts(["Ahead", "1", "s1", "there"]));
+    // What was made long before is late, as it was.
+    at(&mut ana, 5, "updateCustomerPhone", name("2")).await;
+    let now = stamp_of_now(&app, &mut db).await;
+    stamped(&mut ana, &now, "updateCustomerName", name("Now")).await;
+    assert_eq!(kept(&mut db).await, texts(["Now", "1", "s1", "there"]));
+    // A writer without a stamp leaves one of the database's time, and none of that year.
+    db.execute("update customers set phone = '3'").await;
+    assert_eq!(db.count("customers where cast(_meta as text) like '%2099%'").await, 0);
+    with_text(&app, &mut db, ahead, "delete from customers").await;
+    let now = stamp_of_now(&app, &mut db).await;
+    stamped(&mut ana, &now, "addCustomer", json!({"clientId": "c1", "name": "Again", "phone": "4"})).await;
+    assert_eq!(kept(&mut db).await, texts(["Again", "4", "s1", "there"]));
+    db.execute("delete from customers").await;
+    assert_eq!(db.count("_nizhal_deletes where stamp like '2099%'").await, 0);
+    ana.pull().await;
+    assert_converged(&app, &ana, "ana").await;
 }
 
 async fn many_rows_at_once_keep_what_is_newer(app: App) {

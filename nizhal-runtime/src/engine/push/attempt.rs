@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     engine::Engine,
-    store::{Claim, Fault, Frame, Record, Sequence, Settle, StoreError, Stored, Turn, Written, fault},
+    store::{AheadStamp, Claim, Fault, Frame, Record, Sequence, Settle, StoreError, Stored, Turn, Written, fault},
 };
 use nizhal_core::{
     Hlc, NewJob, Principal,
@@ -264,6 +264,15 @@ impl Engine {
         (0..news.filed).for_each(|_| self.store.audit_written());
         self.ping(&news.written.touched);
         self.conflicted(&news.written.conflicts);
+        for AheadStamp { table, id, column, stamp } in &news.written.ahead {
+            tracing::warn!(
+                table,
+                id,
+                column,
+                stamp,
+                "a stored stamp is ahead of the clock, and counts as a minute old"
+            );
+        }
     }
 
     /// Sequence and claim: the version of the mutation before, and whether the mutation may have run before its client was forgotten;

@@ -2,15 +2,19 @@
 
 use super::clock::definer;
 use crate::store::{
-    field::{self, BASE, META, NOBODY, SIGN},
+    field::{self, BASE, MAX_AHEAD_S, META, NOBODY, SIGN},
     sql::{DELETED_AT, Dialect, VERSION, literal, quote},
 };
 use nizhal_core::TableDesc;
 
 const DIALECT: Dialect = Dialect::Postgres;
 
-/// The time as a stamp begins with it.
-const NOW: &str = "to_char(clock_timestamp() at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')";
+/// The time as a stamp begins with it, so many seconds from now.
+fn time(seconds: i64) -> String {
+    format!(
+        "to_char((clock_timestamp() + interval '{seconds} s') at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
+    )
+}
 
 /// The body of the function that runs before each row is written. A note that spilled takes no more conflicts: they are for people
 /// to read.
@@ -26,6 +30,18 @@ pub(super) fn function_body(schema: &str, table: &TableDesc) -> String {
             literal(column),
         )
     };
+    let capped = |row: &str, column: &str| {
+        format!(
+            "if late > far then
+          if coalesce(current_setting('nizhal.spilled', true), '') = '' then
+            perform {schema}._nizhal_note('{SIGN}' || jsonb_build_array({name}, {}, {}, late)::text);
+          end if;
+          late := recent;
+        end if;",
+            key(row),
+            literal(column),
+        )
+    };
     let columns: String = field::columns(table)
         .into_iter()
         .map(|column| {
@@ -33,6 +49,7 @@ pub(super) fn function_body(schema: &str, table: &TableDesc) -> String {
             format!(
                 "    if new.{quoted} is distinct from old.{quoted} then
       late := coalesce(stamps ->> {text}, base, '') collate \"C\";
+      {}
       if mine < late then
         new.{quoted} := old.{quoted};
         {}
@@ -41,6 +58,7 @@ pub(super) fn function_body(schema: &str, table: &TableDesc) -> String {
       end if;
     end if;
 ",
+                capped("old", column),
                 conflict("old", column)
             )
         })
@@ -49,7 +67,9 @@ pub(super) fn function_body(schema: &str, table: &TableDesc) -> String {
         "returns trigger language plpgsql volatile {definer} as $nizhal$
 declare
   mine text collate \"C\" := nullif(current_setting('nizhal.hlc', true), '');
-  nobody text collate \"C\" := {NOW} || '{NOBODY}';
+  nobody text collate \"C\" := {now} || '{NOBODY}';
+  far text collate \"C\" := {far};
+  recent text collate \"C\" := {recent} || '{NOBODY}';
   late text collate \"C\";
   base text;
   stamps jsonb;
@@ -58,6 +78,7 @@ begin
     stamps := case when mine is null then '{{}}' else jsonb_build_object('{BASE}', mine) end;
     if mine is not null then
       select d.stamp into late from {schema}._nizhal_deletes d where d.tbl = {name} and d.id = {new_key};
+      {capped}
       if late > mine then
         new.{deleted_at} := substr(late, 1, 24)::timestamptz;
         stamps := stamps || jsonb_build_object('{DELETED_AT}', late);
@@ -78,6 +99,10 @@ begin
   return new;
 end $nizhal$",
         definer = definer(schema),
+        now = time(0),
+        far = time(MAX_AHEAD_S),
+        recent = time(-MAX_AHEAD_S),
+        capped = capped("new", DELETED_AT),
         new_key = key("new"),
         deleted_at = quote(DELETED_AT),
         dead = conflict("new", DELETED_AT),
@@ -90,9 +115,12 @@ end $nizhal$",
 pub(super) fn deletes(schema: &str, table: &TableDesc, rows: &str) -> String {
     format!(
         "insert into {schema}._nizhal_deletes (tbl, id, stamp) select {}, {}, coalesce(nullif(current_setting('nizhal.hlc', true), ''), \
-         {NOW} || '{NOBODY}') from {rows} \
-         on conflict (tbl, id) do update set stamp = greatest(_nizhal_deletes.stamp, excluded.stamp), at = now();",
+         {} || '{NOBODY}') from {rows} \
+         on conflict (tbl, id) do update set stamp = greatest(case when _nizhal_deletes.stamp <= {} then _nizhal_deletes.stamp end, \
+         excluded.stamp), at = now();",
         literal(table.name),
         DIALECT.key_text(table, "o"),
+        time(0),
+        time(MAX_AHEAD_S),
     )
 }

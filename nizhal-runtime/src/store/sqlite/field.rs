@@ -5,7 +5,7 @@
 
 use super::txn::{NOW, TIME};
 use crate::store::{
-    field::{self, BASE, META, NOBODY, SIGN},
+    field::{self, BASE, MAX_AHEAD_S, META, NOBODY, SIGN},
     sql::{DELETED_AT, Dialect, VERSION, literal, quote, rowid},
 };
 use nizhal_core::TableDesc;
@@ -14,13 +14,28 @@ const DIALECT: Dialect = Dialect::Sqlite;
 /// The stamp of the mutation under way; NULL when it brought none.
 const MINE: &str = "(select hlc from _nizhal_control)";
 
+/// The time as a stamp begins with it, so many seconds from now.
+fn time(seconds: i64) -> String {
+    format!("strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '{seconds} seconds')")
+}
+
 /// The stamp of a writer that has none.
 fn nobody() -> String {
-    format!("strftime('%Y-%m-%dT%H:%M:%fZ', 'now') || '{NOBODY}'")
+    format!("{} || '{NOBODY}'", time(0))
+}
+
+/// A stored stamp as it counts.
+fn capped(stored: &str) -> String {
+    format!("case when {stored} > {} then {} || '{NOBODY}' else {stored} end", time(MAX_AHEAD_S), time(-MAX_AHEAD_S))
 }
 
 /// A column's stamp before the write; empty when no device has stamped it yet. (Databases of before have a stamp of nobody's there.)
 fn stamp(column: &str) -> String {
+    format!("({})", capped(&stored(column)))
+}
+
+/// The same as it is stored.
+fn stored(column: &str) -> String {
     let own = format!("$.\"{}\"", column.replace('"', "\"\""));
     let base = format!("old.{META} ->> '$.\"{BASE}\"'");
     format!("coalesce(old.{META} ->> {}, case when {base} not like '%{NOBODY}' then {base} end, '')", literal(&own))
@@ -47,10 +62,10 @@ fn write(table: &TableDesc, sets: &str) -> String {
 /// After an insert: the row's stamp; and its deletion, when it was deleted after it was made.
 pub(super) fn inserted(table: &TableDesc) -> String {
     let key = DIALECT.key_text(table, "new");
-    let late = format!(
-        "(select d.stamp from _nizhal_deletes d where d.tbl = {} and d.id = {key} and d.stamp > {MINE})",
-        literal(table.name)
-    );
+    let of_key = format!("from _nizhal_deletes d where d.tbl = {} and d.id = {key}", literal(table.name));
+    let counts = capped("d.stamp");
+    let late = format!("(select {counts} {of_key} and {counts} > {MINE})");
+    let ahead = passed(table, "new", DELETED_AT, &format!("(select d.stamp {of_key})"), &format!("{MINE} is not null"));
     let conflict = noted(table, "new", DELETED_AT, &late, &format!("{late} is not null"));
     let sets = format!(
         "{meta} = json_patch('{{}}', json_object('{BASE}', {MINE}, '{DELETED_AT}', {late})), \
@@ -58,7 +73,7 @@ pub(super) fn inserted(table: &TableDesc) -> String {
         meta = quote(META),
         deleted = quote(DELETED_AT),
     );
-    conflict + &write(table, &sets)
+    ahead + &conflict + &write(table, &sets)
 }
 
 /// After an update: what was late goes back to what it was, and what was not is stamped.
@@ -66,6 +81,8 @@ pub(super) fn updated(table: &TableDesc) -> String {
     let columns = field::columns(table);
     let conflicts: String =
         columns.iter().map(|column| noted(table, "old", column, &stamp(column), &loses(column))).collect();
+    let ahead: String =
+        columns.iter().map(|column| passed(table, "old", column, &stored(column), &changed(column))).collect();
     let stamps: Vec<String> = columns
         .iter()
         .map(|column| {
@@ -86,7 +103,7 @@ pub(super) fn updated(table: &TableDesc) -> String {
         .map(|column| format!("{0} = case when {1} then old.{0} else new.{0} end, ", quote(column), loses(column)))
         .collect();
     let sets = format!("{kept}{} = json_patch(old.{META}, json_object({}))", quote(META), stamps.join(", "));
-    conflicts + &write(table, &sets) + &moved(table)
+    ahead + &conflicts + &write(table, &sets) + &moved(table)
 }
 
 /// After a delete: its stamp.
@@ -103,10 +120,24 @@ fn moved(table: &TableDesc) -> String {
 fn remember(table: &TableDesc, when: &str) -> String {
     format!(
         "  insert into _nizhal_deletes (tbl, id, stamp) select {}, {}, coalesce({MINE}, {}) where {when} \
-         on conflict (tbl, id) do update set stamp = max(stamp, excluded.stamp), at = excluded.at;\n",
+         on conflict (tbl, id) do update set stamp = max(case when stamp <= {} then stamp else '' end, excluded.stamp), \
+         at = excluded.at;\n",
         literal(table.name),
         DIALECT.key_text(table, "old"),
         nobody(),
+        time(MAX_AHEAD_S),
+    )
+}
+
+/// Notes a stamp that is passed over.
+fn passed(table: &TableDesc, row: &str, column: &str, stored: &str, when: &str) -> String {
+    format!(
+        "  insert into _nizhal_touched (note) select line from (select '{SIGN}' || json_array({}, {}, {}, {stored}) as line \
+         where {when} and {stored} > {}) where line not in (select note from _nizhal_touched);\n",
+        literal(table.name),
+        DIALECT.key_text(table, row),
+        literal(column),
+        time(MAX_AHEAD_S),
     )
 }
 
