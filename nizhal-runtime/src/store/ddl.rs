@@ -166,16 +166,30 @@ impl Seed {
     /// The control row; `home` is the SQL of where the database lives. The secret that protects cursors is drawn by the database, so that
     /// no statement, and so no log and no printed plan, has it.
     pub(crate) fn insert(&self, dialect: Dialect, home: &str) -> String {
-        let secret = match dialect {
-            // Each has 122 random bits, of the operating system's.
-            Dialect::Postgres => "replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '')",
-            Dialect::Sqlite => "lower(hex(randomblob(32)))",
-        };
         format!(
-            "insert into _nizhal_control (id, epoch, secret, home) values (1, {}, {secret}, {home})",
+            "insert into _nizhal_control (id, epoch, secret, home) values (1, {}, {}, {home})",
             literal(&self.epoch),
+            secret(dialect)
         )
     }
+}
+
+/// A secret that the database draws.
+fn secret(dialect: Dialect) -> &'static str {
+    match dialect {
+        // Each has 122 random bits, of the operating system's.
+        Dialect::Postgres => "replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '')",
+        Dialect::Sqlite => "lower(hex(randomblob(32)))",
+    }
+}
+
+/// What a control row lacks that was made before cursors were protected.
+pub(crate) fn unsigned(dialect: Dialect, home: &str) -> [String; 3] {
+    [
+        "alter table _nizhal_control add column secret text not null default ''".to_owned(),
+        "alter table _nizhal_control add column home text not null default ''".to_owned(),
+        format!("update _nizhal_control set secret = {}, home = {home} where id = 1", secret(dialect)),
+    ]
 }
 
 /// The columns that a synced table has beside its own, each with its definition.

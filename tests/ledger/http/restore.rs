@@ -12,9 +12,10 @@ on![postgres, Postgres: inv10_a_dump_restored_elsewhere_resets_every_device,
     inv10_a_promoted_standby_whose_clock_passed_the_old_cursor_resets_too,
     inv10_an_outbox_goes_on_after_a_restore, inv31_a_standby_is_unavailable_until_it_is_promoted,
     inv10_a_disk_put_back_resets_whom_it_forgot, inv10_a_disk_put_back_under_a_running_server_resets_too,
-    inv10_a_start_is_no_restore];
+    inv10_a_start_is_no_restore, inv10_a_dump_restored_in_its_own_place_resets_every_device,
+    inv10_rows_put_back_in_their_own_tables_reset_every_device];
 
-on![sqlite, Sqlite: inv10_a_file_put_back_resets_whom_it_forgot, inv10_a_start_is_no_restore];
+on![sqlite, Sqlite: inv10_a_file_overwritten_while_it_is_open_resets_whom_it_forgot, inv10_a_file_put_back_resets_whom_it_forgot, inv10_a_start_is_no_restore];
 
 /// The same phone as before, its cursor and rows kept, talking to another server.
 fn moved(device: &Device, app: &App, user: &str) -> Device {
@@ -156,6 +157,49 @@ async fn inv10_a_dump_restored_beside_its_origin_resets(app: App) {
     starts_again(&App::serve(beside, BINARY), &[(&slow, "ben"), (&phone, "ana")], &epoch).await;
 }
 
+/// What is put back has the clock, the epoch and the place of before, and has gone on past every cursor when the devices come.
+async fn inv10_a_dump_restored_in_its_own_place_resets_every_device(mut app: App) {
+    for restarts in [false, true] {
+        let fresh = Database::new(Kind::Postgres).await;
+        let own = std::mem::replace(&mut app, App::on(fresh, BINARY));
+        let mut own = own;
+        let (mut db, mut phone, slow) = history(&own).await;
+        let dump = dump(&own);
+        lost_future(&mut db, &mut phone).await;
+        let epoch = epoch_of(&mut phone).await;
+        if restarts {
+            own.server.kill();
+        }
+        db.execute("drop schema public cascade; create schema public").await;
+        restore(&dump, own.database.url());
+        overtake(&mut db, "new").await;
+        if restarts {
+            own.restart();
+        }
+        starts_again(&own, &[(&slow, "ben"), (&phone, "ana")], &epoch).await;
+    }
+}
+
+/// The tables stay, and their rows are those of before.
+async fn inv10_rows_put_back_in_their_own_tables_reset_every_device(app: App) {
+    let (mut db, mut phone, slow) = history(&app).await;
+    let rows = Cluster::program("pg_dump", &["--data-only", "--dbname", app.database.url()]);
+    lost_future(&mut db, &mut phone).await;
+    let epoch = epoch_of(&mut phone).await;
+    let tables = "select string_agg(quote_ident(tablename), ', ') from pg_tables where schemaname = 'public'";
+    let tables = db.text(tables).await;
+    db.execute(&format!("truncate {tables}")).await;
+    // Triggers that note what is copied in would leave rows that the dump has too.
+    let own = "select string_agg(format('alter table %I disable trigger user', tablename), '; ') from pg_tables \
+        where schemaname = 'public' and tablename <> '_nizhal_control'";
+    let own = db.text(own).await;
+    db.execute(&own).await;
+    restore(&String::from_utf8(rows).expect("a dump in UTF-8"), app.database.url());
+    db.execute(&own.replace("disable", "enable")).await;
+    overtake(&mut db, "new").await;
+    starts_again(&app, &[(&slow, "ben"), (&phone, "ana")], &epoch).await;
+}
+
 /// A cluster, an app on it, and a standby that has all of the history and then hears no more.
 struct Pair {
     app: App,
@@ -284,6 +328,40 @@ async fn inv10_a_file_put_back_resets_whom_it_forgot(_: App) {
         app.restart();
         comes_to_what_was_put_back(&app, &phone, &slow).await;
     }
+}
+
+/// As the shell's `.restore` does it, from another process, while the server has the file open.
+async fn inv10_a_file_overwritten_while_it_is_open_resets_whom_it_forgot(_: App) {
+    let dir = TempDir::new("overwritten");
+    let file = |name: &str| dir.path().join(name);
+    let app = App::on(Database::file(&file("shop.db")), BINARY);
+    let (mut db, mut phone, slow) = history(&app).await;
+    db.execute(&format!("vacuum into '{}'", file("kept.db").display())).await;
+    lost_future(&mut db, &mut phone).await;
+    db.execute(&format!("attach '{}' as kept", file("kept.db").display())).await;
+    let tables =
+        "select group_concat(name, ' ') from main.sqlite_schema where type = 'table' and name not like 'sqlite%'";
+    let tables = db.text(tables).await;
+    let triggers = db.rows("select name, sql from main.sqlite_schema where type = 'trigger'").await;
+    let mut whole = "begin immediate;".to_owned();
+    for trigger in triggers.iter().flat_map(|row| row[0].as_deref()) {
+        whole += &format!("drop trigger {trigger};");
+    }
+    for table in tables.split(' ') {
+        whole += &format!("delete from main.{table}; insert into main.{table} select * from kept.{table};");
+    }
+    for trigger in triggers.iter().flat_map(|row| row[1].as_deref()) {
+        whole += &format!("{trigger};");
+    }
+    db.execute(&(whole + "commit")).await;
+    comes_to_what_was_put_back_at_once(&app, &phone, &slow).await;
+}
+
+async fn comes_to_what_was_put_back_at_once(app: &App, phone: &Device, slow: &Device) {
+    // The server looks at its database before others have written past where it was.
+    let mut old = moved(slow, app, "ben");
+    old.page(None).await;
+    comes_to_what_was_put_back(app, phone, slow).await;
 }
 
 async fn inv10_a_disk_put_back_resets_whom_it_forgot(_: App) {

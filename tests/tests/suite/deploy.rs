@@ -1,11 +1,12 @@
 //! Deploys while others run: servers of the rules of before, a rollback, another app or an older binary on the same database.
 
-use nizhal::engine::{Engine, Environment};
+use crate::fixture::{self, both};
+use nizhal::engine::Engine;
 use nizhal::prelude::*;
 use nizhal::schema::Schema;
-use nizhal::store::{Store, StoreSettings};
-use nizhal::wire::{PullRequest, PushRequest, Wire};
-use nizhal::{NodeId, Principal, Rules, hub::Hub};
+use nizhal::store::Store;
+use nizhal::wire::{PullRequest, Wire};
+use nizhal::{Principal, Rules};
 use nizhal_tests::{Address, Database, Device, Kind};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -65,31 +66,17 @@ async fn run(ctx: &mut Ctx<Claims>, args: Sql) -> Result<Applied> {
     Ok(Applied::done())
 }
 
-struct Clock;
-
-impl Environment for Clock {
-    fn now(&self) -> DateTimeUtc {
-        DateTimeUtc::UNIX_EPOCH
-    }
-    fn new_id(&self) -> Uuid {
-        Uuid::now_v7()
-    }
-}
-
 async fn store(database: &Database, rules: Rules<Claims>) -> (Arc<Schema>, Store) {
     let schema = Schema::new(tables![Item, Note], rules.into_inner(), mutators![run]).expect("a sound schema");
     let schema = Arc::new(schema);
-    let settings = StoreSettings { url: database.url().to_owned(), pool: 4 };
-    let store = Store::connect(&settings, schema.clone()).await.expect("a database");
+    let store = fixture::store(database, &schema, 4).await;
     (schema, store)
 }
 
 /// A server of these rules; it provisions the database as it starts.
 async fn server(database: &Database, rules: Rules<Claims>) -> Engine {
     let (schema, store) = store(database, rules).await;
-    store.provision().await.expect("provisioned");
-    assert_eq!(store.plan().await.expect("a plan"), Vec::<String>::new(), "a second time does nothing");
-    Engine::new(schema, store, Hub::default(), Arc::new(Clock), NodeId(1))
+    fixture::engine_over(schema, store, fixture::StoppedClock::default()).await
 }
 
 fn principal(user: &str) -> Principal {
@@ -119,8 +106,7 @@ async fn pull(engine: &Engine, device: &mut Device) -> bool {
 async fn push(engine: &Engine, sql: &[&str]) -> String {
     let mutation = |sql: &&str| json!({"name": "run", "args": {"sql": sql}, "clientMutationId": Uuid::now_v7()});
     let mutations: Vec<Value> = sql.iter().map(mutation).collect();
-    let request: PushRequest = serde_json::from_value(json!({"mutations": mutations})).expect("a push");
-    format!("{:?}", engine.push(&principal("ann"), Wire::Two, request).await)
+    format!("{:?}", engine.push(&principal("ann"), Wire::Two, fixture::push_of(&mutations)).await)
 }
 
 async fn inv18_a_server_of_the_rules_of_before_writes_nothing(kind: Kind) {
@@ -189,8 +175,7 @@ async fn inv40_a_database_of_another_app_or_of_a_newer_binary_is_refused(kind: K
     assert_eq!(first.plan().await.expect("a plan"), Vec::<String>::new(), "the first one's triggers are gone");
     // The same name, and yet another app.
     let other = Schema::new(tables![Other], other_rules().into_inner(), vec![]).expect("a sound schema");
-    let settings = StoreSettings { url: database.url().to_owned(), pool: 2 };
-    let other = Store::connect(&settings, Arc::new(other)).await.expect("a database").with_app("first");
+    let other = fixture::store(&database, &Arc::new(other), 2).await.with_app("first");
     let told = other.provision().await.expect_err("it is another's").to_string();
     assert!(told.contains("this app declares none of them"), "{told}");
     let renamed = second().await.with_renamed(Some("first".to_owned()));
@@ -203,15 +188,35 @@ async fn inv40_a_database_of_another_app_or_of_a_newer_binary_is_refused(kind: K
     }
 }
 
-macro_rules! both {
-    ($($name:ident),* $(,)?) => {
-        mod postgres { $(#[tokio::test] async fn $name() { super::$name(super::Kind::Postgres).await; })* }
-        mod sqlite { $(#[tokio::test] async fn $name() { super::$name(super::Kind::Sqlite).await; })* }
+async fn inv40_each_earlier_provisioning_is_brought_up_to_date(kind: Kind) {
+    let dumps = match kind {
+        Kind::Postgres => &[include_str!("provisioned/postgres_1.sql"), include_str!("provisioned/postgres_2.sql")][..],
+        Kind::Sqlite => &[include_str!("provisioned/sqlite_1.sql")],
     };
+    for dump in dumps {
+        let database = Database::new(kind).await;
+        let mut db = database.connect().await;
+        db.execute(dump).await;
+        let engine = server(&database, both_rules()).await;
+        let mut device = device();
+        pull(&engine, &mut device).await;
+        assert_eq!((device.ids("items"), device.ids("notes")), (vec!["i1"], vec!["n1"]), "{dump}");
+        let insert = "insert into items (id, owner) values ('i2', 'ann')";
+        let told = push(&engine, &[insert]).await;
+        assert!(told.contains("Applied"), "{told}");
+        let told = push(&engine, &["insert into items (id, owner) values ('i3', 'cem')"]).await;
+        assert!(told.contains("Forbidden"), "{told}");
+        db.execute("delete from notes where id = 'n1'").await;
+        pull(&engine, &mut device).await;
+        assert_eq!((device.ids("items").len(), device.ids("notes").len()), (2, 0));
+        assert_eq!(db.count("_nizhal_mutations where client_mutation_id = 'm1'").await, 1, "an answer is gone");
+        assert_eq!(db.count("_nizhal_control where length(secret) >= 8 and epoch <> ''").await, 1);
+    }
 }
 
 both![
     inv18_a_server_of_the_rules_of_before_writes_nothing,
     inv01_a_rule_that_went_and_came_back_shows_what_was_written_between,
     inv40_a_database_of_another_app_or_of_a_newer_binary_is_refused,
+    inv40_each_earlier_provisioning_is_brought_up_to_date,
 ];

@@ -31,6 +31,7 @@
 //!
 //! Nobody waits: shared locks do not conflict, and a transaction that writes no synced row holds none.
 
+use crate::store::life::CLOCK;
 use nizhal_core::bucket::MEMBERSHIP;
 
 /// Marks our advisory locks: the upper 16 bits of the key; the lower 48 are L.
@@ -38,9 +39,22 @@ const LOCK_CLASS: u16 = 20_058;
 
 /// Where the database lives, as SQL: the cluster, the database's number in it, and the cluster's timeline, which changes at each
 /// failover and point-in-time recovery. A dump restored elsewhere, or a history that was cut off, shows here. And since when: a
-/// disk that was put back as it once was shows nowhere else (`store/life.rs`).
-pub(super) fn home() -> String {
-    format!("{PLACE} || {LIFE}")
+/// disk that was put back as it once was shows nowhere else (`store/life.rs`). And the clock's own number: a dump that is restored in
+/// the place of what it was taken from makes the clock anew.
+pub(super) fn home(schema: &str) -> String {
+    format!("{PLACE} || {LIFE} || '{CLOCK}' || (select tableoid from {schema}._nizhal_clock)")
+}
+
+/// `_nizhal_restored()`: whoever inserts a control row puts back what was kept of one, and a database that it says nothing of is none that
+/// its cursors are of. (Provisioning makes the trigger after the row.)
+pub(super) fn restored_function(schema: &str) -> String {
+    format!(
+        "create or replace function {schema}._nizhal_restored() returns trigger language plpgsql as $nizhal$
+begin
+  new.home := '';
+  return new;
+end $nizhal$"
+    )
 }
 
 /// What no session sees change; to read it is to read the disk.
@@ -73,11 +87,11 @@ end $nizhal$",
 pub(super) fn horizon_function(schema: &str) -> String {
     format!(
         "create or replace function {schema}._nizhal_horizon(out clock bigint, out horizon bigint, out lives text, out place bigint) language plpgsql volatile as $nizhal$
-declare lowest bigint; batch bigint; whole text; home text := current_setting('nizhal.home', true);
+declare lowest bigint; batch bigint; whole text; number oid; home text := current_setting('nizhal.home', true);
 begin
   -- As a write there would say; it passes when the standby is promoted.
   if pg_is_in_recovery() then raise read_only_sql_transaction; end if;
-  select last_value, last_value + log_cnt - 32, tableoid || ' ' || last_value into clock, batch, whole from {schema}._nizhal_clock;
+  select last_value, last_value + log_cnt - 32, tableoid || ' ' || last_value, tableoid into clock, batch, whole, number from {schema}._nizhal_clock;
   if batch::text is distinct from current_setting('nizhal.on_disk', true) then
     if pg_current_wal_flush_lsn() < pg_current_wal_insert_lsn() then
       perform set_config('synchronous_commit', 'local', true), pg_logical_emit_message(true, 'nizhal', '');
@@ -95,7 +109,7 @@ begin
     home := {PLACE};
     perform set_config('nizhal.home', home, false);
   end if;
-  lives := home || {LIFE};
+  lives := home || {LIFE} || '{CLOCK}' || number;
   -- After the locks were read: who holds none and drew before has committed, and what is committed is flushed.
   place := pg_current_wal_flush_lsn() - '0/0'::pg_lsn;
 end $nizhal$"

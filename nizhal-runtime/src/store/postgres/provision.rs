@@ -19,6 +19,9 @@ const DIALECT: Dialect = Dialect::Postgres;
 /// How a statement begins that drops an index while others write.
 const DROP_ALONE: &str = "drop index concurrently ";
 
+/// Functions of fixed names that triggers call.
+const TRIGGERED: [&str; 2] = ["_nizhal_stamp", "_nizhal_restored"];
+
 /// Whether a statement of the plan runs in no transaction.
 pub(super) fn runs_alone(statement: &str) -> bool {
     let creates = ["create index concurrently ", "create unique index concurrently "];
@@ -36,6 +39,8 @@ struct Found {
     /// Tables that are neither partitioned nor views, quoted.
     plain: BTreeSet<String>,
     functions: BTreeSet<String>,
+    /// The functions with the types of their arguments, as they are dropped.
+    signatures: Vec<(String, String)>,
     triggers: BTreeSet<(String, String)>,
     /// Triggers of ours that somebody switched off.
     disabled: Vec<(String, String)>,
@@ -61,6 +66,7 @@ impl Found {
         }
         self.triggers.retain(|trigger| !old.triggers.contains(trigger));
         self.functions.clear();
+        self.signatures.clear();
     }
 
     fn has(&self, table: &str, column: &str) -> bool {
@@ -91,11 +97,13 @@ async fn look(db: &mut PgConnection) -> Result<Found, StoreError> {
     .await?;
     let plain = "select relname::text from pg_class where relnamespace = quote_ident(current_schema())::regnamespace and relkind = 'r'";
     let plain = names(db, plain).await?.iter().map(|table| quote(table)).collect();
-    let functions = names(
-        db,
-        "select proname::text from pg_proc where pronamespace = quote_ident(current_schema())::regnamespace and proname like '\\_nizhal\\_%'",
+    let signatures: Vec<(String, String)> = sqlx::query_as(
+        "select proname::text, oid::regprocedure::text from pg_proc \
+         where pronamespace = quote_ident(current_schema())::regnamespace and proname like '\\_nizhal\\_%'",
     )
+    .fetch_all(&mut *db)
     .await?;
+    let functions = signatures.iter().map(|(name, _)| name.clone()).collect();
     let sequences =
         names(db, "select sequencename::text from pg_sequences where schemaname = current_schema()").await?;
     let triggers = sqlx::query_as(
@@ -133,6 +141,7 @@ async fn look(db: &mut PgConnection) -> Result<Found, StoreError> {
         broken,
         plain,
         functions,
+        signatures,
         triggers,
         disabled,
         relations,
@@ -179,8 +188,11 @@ pub(super) async fn plan(db: &mut PgConnection, schema: &Schema, seed: &Seed) ->
         }
     }
     plan.extend(typescript.as_ref().map(TypeScript::after).unwrap_or_default());
+    let home = clock::home(&found.schema);
     if !found.epoch {
-        plan.push(seed.insert(DIALECT, &clock::home()));
+        plan.push(seed.insert(DIALECT, &home));
+    } else if !found.has("_nizhal_control", "secret") {
+        plan.extend(ddl::unsigned(DIALECT, &home));
     }
     let synced: BTreeSet<&str> = schema.synced().iter().map(|table| table.name).collect();
     for table in schema.tables() {
@@ -254,7 +266,9 @@ fn after(verb: &str, on: &str, level: Level) -> String {
 
 fn functions_and_triggers(schema: &Schema, found: &Found, plan: &mut Vec<String>) {
     let mut functions = vec![];
+    let restored = ("_nizhal_restored", clock::restored_function(&found.schema));
     for (base, definition) in [
+        restored,
         ("_nizhal_version", clock::version_function(&found.schema)),
         ("_nizhal_horizon", clock::horizon_function(&found.schema)),
         ("_nizhal_note", clock::note_function(&found.schema)),
@@ -264,6 +278,9 @@ fn functions_and_triggers(schema: &Schema, found: &Found, plan: &mut Vec<String>
         // A marker function carries the hash of the definition, whose own name must stay.
         let marker = stamped(&format!("{base}_is"), &definition);
         if !found.functions.contains(&marker) {
+            // Made anew, since what is given back cannot be replaced; but for those that triggers hang on, which give back a trigger for ever.
+            let earlier = found.signatures.iter().filter(|(name, _)| name == base && !TRIGGERED.contains(&base));
+            plan.extend(earlier.map(|(_, signature)| format!("drop function {signature}")));
             plan.push(definition);
             plan.push(format!("create function {marker}() returns void language sql as ''"));
         }
@@ -274,6 +291,12 @@ fn functions_and_triggers(schema: &Schema, found: &Found, plan: &mut Vec<String>
     }
     let mut triggers: BTreeSet<(String, String)> = BTreeSet::new();
     let mut creates = Vec::new();
+    let control = ("_nizhal_control".to_owned(), "_nizhal_restored".to_owned());
+    if !found.triggers.contains(&control) {
+        let when = "before insert on _nizhal_control for each row execute function _nizhal_restored()";
+        creates.push(format!("create trigger _nizhal_restored {when}"));
+    }
+    triggers.insert(control);
     for table in schema.synced() {
         let level = found.relations.level(table.name);
         let body = capture::function_body(&found.schema, table, schema.rules(), level, table.name);
@@ -363,7 +386,7 @@ fn functions_and_triggers(schema: &Schema, found: &Found, plan: &mut Vec<String>
         plan.push(format!("drop trigger {} on {}", quote(stale), quote(table)));
     }
     plan.extend(creates);
-    for stale in found.functions.iter().filter(|name| !functions.contains(name)) {
-        plan.push(format!("drop function {}", quote(stale)));
+    for (_, stale) in found.signatures.iter().filter(|(name, _)| !functions.contains(name)) {
+        plan.push(format!("drop function {stale}"));
     }
 }

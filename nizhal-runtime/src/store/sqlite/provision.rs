@@ -68,6 +68,8 @@ pub(super) async fn plan(db: &mut SqliteConnection, schema: &Schema, seed: &Seed
     }
     if !has_epoch {
         plan.push(seed.insert(DIALECT, &literal(HOME)));
+    } else if !exists("_nizhal_control", "secret") {
+        plan.extend(ddl::unsigned(DIALECT, &literal(HOME)));
     }
     let synced = schema.synced();
     let mut backfill = Vec::new();

@@ -25,7 +25,6 @@ impl<'a> Snapshot<'a> {
     pub(super) async fn open(
         readers: &SqlitePool,
         sql: &'a PullSql,
-        lives: &str,
         failpoints: &'a Failpoints,
     ) -> Result<Self, StoreError> {
         failpoints.before(None).await?;
@@ -33,12 +32,17 @@ impl<'a> Snapshot<'a> {
         failpoints.before(None).await?;
         let clock: i64 =
             sqlx::query_scalar("select clock from _nizhal_control where id = 1").fetch_one(&mut *tx).await?;
-        let clock = Clock { last: clock, horizon: clock, lives: lives.to_owned(), place: clock };
+        let clock = Clock { last: clock, horizon: clock, lives: String::new(), place: clock };
         Ok(Self { sql, tx, clock, failpoints })
     }
 
     pub(crate) fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// Says which life of the file it is of.
+    pub(super) fn set_lives(&mut self, lives: String) {
+        self.clock.lives = lives;
     }
 
     /// The frame, and the lanes to be read as they are asked for.

@@ -22,7 +22,10 @@ use sqlx::{
 };
 use std::{
     str::FromStr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
@@ -46,7 +49,9 @@ pub(in crate::store) struct SqliteStore {
     /// The pushes that share a transaction.
     group: Group,
     pub(super) sql: PullSql,
-    lives: String,
+    lives: Mutex<String>,
+    /// The highest value of the clock that this process saw.
+    reached: AtomicI64,
 }
 
 impl SqliteStore {
@@ -73,10 +78,10 @@ impl SqliteStore {
         };
         let db = SqlxSqliteConnector::from_sqlx_sqlite_pool(writer.clone());
         let reads = SqlxSqliteConnector::from_sqlx_sqlite_pool(readers.clone());
-        let lives = format!("{HOME}{LIFE}{}", uuid::Uuid::new_v4());
+        let (lives, reached) = (Mutex::new(new_life()), AtomicI64::new(0));
         let (sql, group) = (PullSql::new(schema), Group::new(guard.clone(), failpoints.clone()));
         let heard = Mutex::default();
-        Ok(Self { writer, readers, _anchor: anchor, db, reads, heard, guard, failpoints, group, sql, lives })
+        Ok(Self { writer, readers, _anchor: anchor, db, reads, heard, guard, failpoints, group, sql, lives, reached })
     }
 
     pub(in crate::store) async fn plan(&self, schema: &Schema, seed: &Seed) -> Result<Vec<String>, StoreError> {
@@ -188,7 +193,21 @@ impl SqliteStore {
     }
 
     pub(in crate::store) async fn snapshot(&self) -> Result<Snapshot<'_>, StoreError> {
-        Snapshot::open(&self.readers, &self.sql, &self.lives, &self.failpoints).await
+        // Read before the snapshot is taken, which then is not of a time before.
+        let reached = self.reached.load(Ordering::SeqCst);
+        let mut snapshot = Snapshot::open(&self.readers, &self.sql, &self.failpoints).await?;
+        let clock = snapshot.clock().last;
+        let mut lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
+        if clock < reached {
+            // What was put back into the open file goes on in a life of its own, lest it draw versions again that devices have.
+            *lives = new_life();
+            self.reached.store(clock, Ordering::SeqCst);
+        } else {
+            self.reached.fetch_max(clock, Ordering::SeqCst);
+        }
+        snapshot.set_lives(lives.clone());
+        drop(lives);
+        Ok(snapshot)
     }
 
     pub(in crate::store) fn scope_sql(&self) -> &ScopeSql {
@@ -213,6 +232,11 @@ impl SqliteStore {
         self.readers.close().await;
         self.writer.close().await;
     }
+}
+
+/// The name of a life that never was.
+fn new_life() -> String {
+    format!("{HOME}{LIFE}{}", uuid::Uuid::new_v4())
 }
 
 #[cfg(test)]
