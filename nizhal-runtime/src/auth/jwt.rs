@@ -1,6 +1,6 @@
 //! The built-in verifier: JWT with HS256, nothing else, no leeway, the caller's clock.
 
-use super::{AuthError, Authenticator, BoxFuture, Expected, claims::principal};
+use super::{AuthError, Authenticator, BoxFuture, Expected, claims::principal, header::understood};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use nizhal_core::{Actor, DateTimeUtc, Principal};
 use serde_json::{Map, Value};
@@ -40,6 +40,7 @@ impl<A: Actor> JwtHs256<A> {
     /// # Errors
     /// [`AuthError::Invalid`] or [`AuthError::Expired`].
     pub fn verify(&self, token: &str, now: DateTimeUtc) -> Result<Principal, AuthError> {
+        understood(token)?;
         let token = jsonwebtoken::decode::<Map<String, Value>>(token, &self.key, &self.rules);
         let claims = token.map_err(|_| AuthError::Invalid)?.claims;
         principal::<A>(claims, &self.expected, now)

@@ -2,6 +2,7 @@
 
 mod authenticator;
 mod claims;
+mod header;
 mod jwks;
 mod jwt;
 

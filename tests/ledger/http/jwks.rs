@@ -125,7 +125,9 @@ async fn the_algorithm_is_the_keys_and_not_the_tokens(mut app: App) {
     let signed = own.sign(&claims);
     let (_, rest) = signed.split_once('.').expect("a header");
     let head = json!({"alg": "ES256", "jwk": own.public, "jku": "http://127.0.0.1:1/keys"});
-    assert_eq!(pull(&app, &format!("{}.{rest}", BASE64_URL_SAFE_NO_PAD.encode(head.to_string()))).await, 401);
+    let brought = pull(&app, &format!("{}.{rest}", BASE64_URL_SAFE_NO_PAD.encode(head.to_string()))).await;
+    // The set was read for several of those above, and is not read again so soon.
+    assert!(matches!(brought, 401 | 503), "{brought}");
 }
 
 async fn keys_rotate_without_a_restart(mut app: App) {
@@ -152,7 +154,8 @@ async fn inv31_garbage_names_do_not_hammer_the_issuer(mut app: App) {
     two_shops(&app).await;
     let garbage: Vec<String> = (0..40).map(|at| key.sign_as(&ana(), Some(&format!("garbage {at}")))).collect();
     for token in &garbage {
-        assert_eq!(pull(&app, token).await, 401);
+        // The set was read for the first of them; of the others nobody can say now.
+        assert!(matches!(pull(&app, token).await, 401 | 503));
     }
     assert!((2..=5).contains(&issuer.asked()), "asked {} times", issuer.asked());
     assert_eq!(pull(&app, &key.sign(&ana())).await, 200, "the others do not suffer");

@@ -62,10 +62,6 @@ impl Keys {
         Ok(Self { keys, generation })
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.keys.is_empty()
-    }
-
     /// Verifies a token that says this of itself.
     pub(super) fn verify(&self, token: &str, header: &Header) -> Verdict {
         let named = |key: &&Key| key.id.is_some() && key.id == header.kid;

@@ -7,7 +7,7 @@
 mod fetch;
 mod key;
 
-use super::{AuthError, Authenticator, BoxFuture, Expected, claims::principal};
+use super::{AuthError, Authenticator, BoxFuture, Expected, claims::principal, header::understood};
 use crate::settings::JwksSource;
 use fetch::{FetchError, fetch};
 use governor::{DefaultDirectRateLimiter, Quota};
@@ -21,10 +21,7 @@ use std::{
     marker::PhantomData,
     num::NonZeroU32,
     path::Path,
-    sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 use tokio::sync::watch;
@@ -70,8 +67,6 @@ pub struct Jwks {
     /// Held by the one who reads, so that all who wait share what it finds.
     reading: tokio::sync::Mutex<()>,
     limit: DefaultDirectRateLimiter,
-    /// Whether the last reading failed: then it is not for us to say that a token is bad.
-    failed: AtomicBool,
 }
 
 impl Jwks {
@@ -95,7 +90,6 @@ impl Jwks {
             known: RwLock::default(),
             reading: tokio::sync::Mutex::default(),
             limit: DefaultDirectRateLimiter::direct(quota),
-            failed: AtomicBool::new(false),
         };
         match jwks.read().await {
             Err(error) if matches!(jwks.source, JwksSource::File(_)) => Err(error),
@@ -121,10 +115,8 @@ impl Jwks {
 
     /// The claims of a token that one of the keys signed.
     async fn verify(&self, token: &str) -> Result<Map<String, Value>, AuthError> {
-        // `none` is no algorithm that reads.
-        let header = jsonwebtoken::decode_header(token).map_err(|_| AuthError::Invalid)?;
-        // What a token calls critical must be understood, and nothing is.
-        if !matches!(header.alg, Algorithm::RS256 | Algorithm::ES256 | Algorithm::EdDSA) || header.crit.is_some() {
+        let header = understood(token)?;
+        if !matches!(header.alg, Algorithm::RS256 | Algorithm::ES256 | Algorithm::EdDSA) {
             return Err(AuthError::Invalid);
         }
         let known = self.known();
@@ -138,16 +130,14 @@ impl Jwks {
     /// The same by newer keys than these, if there are any.
     async fn verify_anew(&self, token: &str, header: &Header, than: &Keys) -> Result<Map<String, Value>, AuthError> {
         let _one = self.reading.lock().await;
-        if self.known().generation == than.generation && self.limit.check().is_ok() {
-            // Logged where it fails, and told by `failed`.
-            let _ = self.read().await;
-        }
+        // Logged where it fails.
+        let is_newer =
+            self.known().generation != than.generation || (self.limit.check().is_ok() && self.read().await.is_ok());
         let known = self.known();
         match known.verify(token, header) {
             Verdict::Good(claims) => Ok(claims),
-            Verdict::Unknown if known.is_empty() || self.failed.load(Relaxed) => {
-                Err(AuthError::Unavailable("the issuer's keys cannot be read".into()))
-            }
+            // The issuer may have a new key that could not be read, because it is away or because it was asked often.
+            Verdict::Unknown if !is_newer => Err(AuthError::Unavailable("the issuer's keys cannot be read".into())),
             Verdict::Bad | Verdict::Unknown => Err(AuthError::Invalid),
         }
     }
@@ -156,14 +146,13 @@ impl Jwks {
     async fn read(&self) -> Result<(), JwksError> {
         let parse = |document: Vec<u8>| Keys::parse(&document, self.known().generation + 1).map_err(ReadError::from);
         let read = fetch(&self.source, &self.roots).await.map_err(ReadError::from).and_then(parse);
-        self.failed.store(read.is_err(), Relaxed);
         match read {
             Ok(keys) => {
                 *self.known.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
                 Ok(())
             }
             Err(cause) => {
-                let error = JwksError::Keys { place: self.place(), cause: cause.into() };
+                let error = JwksError::Keys { place: self.source.to_string(), cause: cause.into() };
                 tracing::warn!(error = &error as &dyn Error, "the issuer's keys could not be read; those known stay");
                 Err(error)
             }
@@ -172,14 +161,6 @@ impl Jwks {
 
     fn known(&self) -> Arc<Keys> {
         self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// For people; a query may hold a secret.
-    fn place(&self) -> String {
-        match &self.source {
-            JwksSource::File(path) => path.display().to_string(),
-            JwksSource::Url(url) => url.split('?').next().unwrap_or(url).to_owned(),
-        }
     }
 }
 
@@ -193,7 +174,7 @@ enum ReadError {
 
 impl fmt::Debug for Jwks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Jwks").field("source", &self.place()).finish_non_exhaustive()
+        f.debug_struct("Jwks").field("source", &self.source).finish_non_exhaustive()
     }
 }
 

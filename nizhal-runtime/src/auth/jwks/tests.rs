@@ -57,7 +57,7 @@ async fn ask(jwks: &Arc<Jwks>, token: &str) -> Result<(), AuthError> {
 
 #[tokio::test]
 async fn a_key_that_is_withdrawn_is_forgotten_by_itself() {
-    let ((old, old_public), (_, new_public)) = (key("old"), key("new"));
+    let ((old, old_public), (new, new_public)) = (key("old"), key("new"));
     let file = File::new(&set(&[&old_public]));
     let jwks = Arc::new(Jwks::open(file.source(), None).await.unwrap());
     let token = sign(&old, "old");
@@ -74,14 +74,8 @@ async fn a_key_that_is_withdrawn_is_forgotten_by_itself() {
     tokio::time::timeout(Duration::from_secs(60), forgotten).await.expect("it is forgotten");
     // A document that is broken takes no key away.
     file.write("{");
-    tokio::time::timeout(Duration::from_secs(60), async {
-        while !jwks.failed.load(Relaxed) {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await
-    .expect("it is read");
-    assert!(!jwks.known().is_empty());
+    jwks.read().await.unwrap_err();
+    ask(&jwks, &sign(&new, "new")).await.unwrap();
     stop.send_replace(true);
     task.await.unwrap();
 }
@@ -120,6 +114,23 @@ async fn an_authority_that_is_none_stops_the_start() {
     }
     let error = Jwks::open(keys.source(), Some(Path::new("/nowhere/ca.pem"))).await.unwrap_err().to_string();
     assert!(error.contains("/nowhere/ca.pem") && error.contains("NIZHAL_JWKS_CA"), "{error}");
+}
+
+#[tokio::test]
+async fn inv17_a_token_of_a_key_that_could_not_be_read_is_tried_again() {
+    let ((_, old_public), (new, new_public)) = (key("old"), key("new"));
+    let file = File::new(&set(&[&old_public]));
+    let jwks = Arc::new(Jwks::open(file.source(), None).await.unwrap());
+    let token = sign(&new, "new");
+    // The set was read for this token, and does not have its key.
+    assert!(matches!(ask(&jwks, &token).await, Err(AuthError::Invalid)));
+    // Tokens with made-up keys use up how often it may be read …
+    while jwks.limit.check().is_ok() {}
+    file.write(&set(&[&new_public]));
+    // … so that nobody can say whether this one is bad.
+    assert!(matches!(ask(&jwks, &token).await, Err(AuthError::Unavailable(_))));
+    jwks.read().await.unwrap();
+    ask(&jwks, &token).await.unwrap();
 }
 
 #[tokio::test]

@@ -124,3 +124,25 @@ fn forged_tokens_name_nobody() {
         assert!(matches!(outcome, Err(AuthError::Invalid)), "{token}: {outcome:?}");
     }
 }
+
+#[test]
+fn what_a_token_demands_of_its_reader_must_be_understood() {
+    let signed = |header: &Value| {
+        let encode = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+        let message = format!("{}.{}", encode(header), encode(&good()));
+        let key = EncodingKey::from_secret(SECRET);
+        let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::HS256).unwrap();
+        format!("{message}.{signature}")
+    };
+    verify(&signed(&json!({"alg": "HS256", "typ": "JWT"}))).unwrap();
+    for demand in [
+        json!({"alg": "HS256", "crit": ["exp"]}),
+        json!({"alg": "HS256", "crit": []}),
+        json!({"alg": "HS256", "crit": null}),
+        json!({"alg": "HS256", "b64": false, "crit": ["b64"]}),
+        json!({"alg": "HS256", "b64": false}),
+        json!({"alg": "HS256", "b64": true}),
+    ] {
+        assert!(matches!(verify(&signed(&demand)), Err(AuthError::Invalid)), "{demand}");
+    }
+}
