@@ -25,6 +25,7 @@ mod json;
 pub mod key;
 mod list;
 mod mutator;
+mod private_file;
 mod random;
 mod rule;
 mod server;
@@ -52,6 +53,8 @@ pub use ids::MutationIds;
 pub use job::{Job, JobCtx, JobDesc, JobEntry, JobParts, Jobs, NewJob, Ran};
 pub use json::{Json, JsonValue};
 pub use mutator::{Applied, Args, Called, Mutator, MutatorDesc, MutatorEntry};
+#[doc(hidden)]
+pub use private_file::make_private;
 pub use random::Random;
 pub use rule::{
     ClaimOf, Condition, Conditions, ConstFilter, ConstValue, MemberFilter, MemberScope, Param, ParamDesc, ParamSource,

@@ -205,7 +205,11 @@ async fn connect(
     guard: &Arc<Guard>,
 ) -> Result<(SqlitePool, SqlitePool, Option<SqliteConnection>), StoreError> {
     let options = match path {
-        Some(path) => SqliteConnectOptions::new().filename(path).create_if_missing(true),
+        Some(path) => {
+            // Where it fails, SQLite cannot make the file either, and says why.
+            let _ = nizhal_core::make_private(path);
+            SqliteConnectOptions::new().filename(path).create_if_missing(true)
+        }
         // Under a name of its own, so that a connection which was given up half way takes no rows along.
         None => "sqlite::memory:".parse()?,
     };

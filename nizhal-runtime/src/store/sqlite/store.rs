@@ -65,6 +65,10 @@ impl SqliteStore {
             .busy_timeout(BUSY_TIMEOUT)
             // So that `insert or replace` fires the delete triggers of the row it replaces.
             .pragma("recursive_triggers", "on");
+        if !settings.url.contains(":memory:") {
+            // Where it fails, SQLite cannot make the file either, and says why.
+            let _ = nizhal_core::make_private(options.get_filename());
+        }
         let one =
             || SqlitePoolOptions::new().max_connections(1).min_connections(1).idle_timeout(None).max_lifetime(None);
         let (guard, failpoints) = (Arc::new(Guard::default()), Arc::new(Failpoints::default()));
@@ -254,5 +258,23 @@ mod tests {
         store.writer.acquire().await.unwrap().close().await.unwrap();
         let sql = "select epoch from _nizhal_control";
         assert_eq!(sqlx::query_scalar::<_, String>(sql).fetch_one(&store.writer).await.unwrap(), "e");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_file_is_its_owners_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let schema = Arc::new(testing::schema());
+        let path = std::env::temp_dir().join(format!("nizhal-mode-{}.db", uuid::Uuid::new_v4()));
+        let settings = StoreSettings { url: format!("sqlite://{}", path.display()), pool: 1 };
+        let store = SqliteStore::connect(&settings, &schema).await.unwrap();
+        store.provision(&schema, &Seed { epoch: "e".to_owned(), owner: Owner::default() }).await.unwrap();
+        for suffix in ["", "-wal", "-shm"] {
+            let file = format!("{}{suffix}", path.display());
+            let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{file}");
+        }
+        store.close().await;
+        std::fs::remove_file(path).unwrap();
     }
 }
