@@ -22,6 +22,9 @@ pub fn expiry(seconds: i64) -> i64 {
     i64::try_from(now.as_secs()).expect("seconds fit") + seconds
 }
 
+/// The password of the admin of servers under test.
+pub const ADMIN: &str = "the admin's password";
+
 /// A good token for these claims.
 pub fn signed(claims: &Value) -> String {
     signed_by(claims, Algorithm::HS256, SECRET)

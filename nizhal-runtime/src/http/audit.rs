@@ -1,6 +1,6 @@
 //! `GET /nizhal/audit`: who changed what, for the admin.
 
-use super::{bearer, error::HttpError, respond::respond, stream::query};
+use super::{error::HttpError, respond::respond, stream::query};
 use crate::{
     http::Server,
     store::{AuditEntry, AuditQuery},
@@ -21,7 +21,7 @@ pub(super) async fn audit(request: HttpRequest, server: Data<Server>) -> HttpRes
 }
 
 async fn answer(request: &HttpRequest, server: &Server) -> Result<HttpResponse, HttpError> {
-    bearer::admin(server.settings().admin_password.as_ref(), request)?;
+    server.admin().admit(request)?;
     if server.settings().audit_days.is_none() {
         return Err(HttpError::NotConfigured("the audit log is off: set NIZHAL_AUDIT_DAYS to a number of days"));
     }

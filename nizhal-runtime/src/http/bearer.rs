@@ -1,9 +1,8 @@
-//! Who asks: the token from the header or, on the WebSocket, from the query; and the admin's password.
+//! The bearer of a request: the token from the header or, on the WebSocket, from the query.
 
 use super::error::HttpError;
-use crate::{auth::AuthError, http::Server, settings::Secret};
+use crate::{auth::AuthError, http::Server};
 use actix_web::{HttpMessage, HttpRequest, http::header};
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use nizhal_core::Principal;
 
 /// The verified actor behind `Authorization: Bearer …`, within its rate.
@@ -40,23 +39,8 @@ async fn verify(server: &Server, request: &HttpRequest, token: &str) -> Result<P
     Ok(principal)
 }
 
-/// Lets the admin in: the password as Bearer, or as Basic with any name.
-pub(crate) fn admin(password: Option<&Secret>, request: &HttpRequest) -> Result<(), HttpError> {
-    let password = password.ok_or(HttpError::AdminUnset)?;
-    let given = match credentials(request) {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Some(token.as_bytes().to_vec()),
-        Some((scheme, pair)) if scheme.eq_ignore_ascii_case("basic") => {
-            BASE64_STANDARD.decode(pair).ok().and_then(|pair| {
-                let colon = pair.iter().position(|byte| *byte == b':')?;
-                Some(pair[colon + 1..].to_vec())
-            })
-        }
-        _ => None,
-    };
-    if given.is_some_and(|given| password.matches(&given)) { Ok(()) } else { Err(HttpError::AdminWrong) }
-}
-
-fn credentials(request: &HttpRequest) -> Option<(&str, &str)> {
+/// The scheme and the rest of `Authorization`.
+pub(super) fn credentials(request: &HttpRequest) -> Option<(&str, &str)> {
     let value = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, rest) = value.trim().split_once(' ')?;
     Some((scheme, rest.trim()))
@@ -128,21 +112,5 @@ mod tests {
         assert_eq!(find("nizhal, bearer.a.b-c_d").as_deref(), Some("a.b-c_d"));
         assert_eq!(find("bearer.abc,nizhal").as_deref(), Some("abc"));
         assert_eq!(find("nizhal, bearerabc"), None);
-    }
-
-    #[test]
-    fn the_admin_needs_the_password() {
-        let password = Secret::new("hun:ter2");
-        let basic = |pair: &str| format!("Basic {}", BASE64_STANDARD.encode(pair));
-        let admit = |value: &str| admin(Some(&password), &with_header(value));
-        assert!(admit("Bearer hun:ter2").is_ok());
-        assert!(admit(&basic("admin:hun:ter2")).is_ok());
-        assert!(admit(&basic(":hun:ter2")).is_ok());
-        for wrong in
-            ["Bearer hun", "Bearer ", "hun:ter2", "Basic !!!", &basic("hun"), &basic("admin:"), &basic("hun:ter2:")]
-        {
-            assert!(matches!(admit(wrong), Err(HttpError::AdminWrong)), "{wrong}");
-        }
-        assert!(matches!(admin(None, &with_header("Bearer x")), Err(HttpError::AdminUnset)));
     }
 }

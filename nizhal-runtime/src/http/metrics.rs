@@ -1,7 +1,6 @@
 //! `GET /metrics`: counters, gauges and histograms in the text format of Prometheus, none of them by tenant.
 
 use super::{
-    bearer,
     error::HttpError,
     respond::respond,
     stats::{Database, database},
@@ -27,7 +26,7 @@ pub(super) async fn metrics(request: HttpRequest, server: Data<Server>) -> HttpR
 
 async fn answer(request: &HttpRequest, server: &Server) -> Result<HttpResponse, HttpError> {
     if !server.settings().metrics_open {
-        bearer::admin(server.settings().admin_password.as_ref(), request)?;
+        server.admin().admit(request)?;
     }
     let database = database(server).await;
     let mut response = HttpResponse::Ok();

@@ -1,5 +1,6 @@
 //! HTTP: one file a URL, one place for errors; the only room that names actix-web.
 
+mod admin;
 mod audit;
 mod authorize;
 mod bearer;

@@ -1,6 +1,6 @@
 //! A server: everything a request needs, behind one pointer.
 
-use super::{body::Limits, gate::VersionGate, limit::Limiter, socket::limit::Sockets};
+use super::{admin::AdminGuard, body::Limits, gate::VersionGate, limit::Limiter, socket::limit::Sockets};
 use crate::{
     auth::Authenticator,
     cluster::{Realtime, Scopes},
@@ -69,6 +69,7 @@ struct Inner {
     contract: Contract,
     gate: VersionGate,
     limiter: Option<Limiter>,
+    admin: AdminGuard,
     counts: Counts,
     /// Pulls that may be streamed at once: half of the database's connections.
     streams: Arc<Semaphore>,
@@ -86,6 +87,7 @@ const CLOSE_SOCKETS_TIME: Duration = Duration::from_secs(5);
 impl Server {
     pub(crate) fn new(parts: Parts) -> Self {
         let limiter = parts.settings.rate_limit.map(Limiter::new);
+        let admin = AdminGuard::new(parts.settings.admin_password.clone());
         let streams = usize::try_from(parts.settings.db_pool / 2).unwrap_or(1).max(1);
         let engine = Arc::new(parts.engine);
         let (mode, database) = parts.realtime;
@@ -107,6 +109,7 @@ impl Server {
                 contract: parts.contract,
                 gate: parts.gate,
                 limiter,
+                admin,
                 counts: Counts::default(),
                 stopping: watch::Sender::new(false),
                 workers: Mutex::default(),
@@ -238,6 +241,10 @@ impl Server {
 
     pub(crate) fn limiter(&self) -> Option<&Limiter> {
         self.inner.limiter.as_ref()
+    }
+
+    pub(crate) fn admin(&self) -> &AdminGuard {
+        &self.inner.admin
     }
 
     pub(crate) fn observers(&self) -> &Observers {

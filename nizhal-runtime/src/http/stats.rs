@@ -1,6 +1,6 @@
 //! `GET /nizhal/stats`: what the server does right now, for its admin.
 
-use super::{bearer, error::HttpError, respond::respond};
+use super::{error::HttpError, respond::respond};
 use crate::{
     cluster::{Direction, Line},
     http::Server,
@@ -18,7 +18,7 @@ pub(super) async fn stats(request: HttpRequest, server: Data<Server>) -> HttpRes
 }
 
 async fn answer(request: &HttpRequest, server: &Server) -> Result<HttpResponse, HttpError> {
-    bearer::admin(server.settings().admin_password.as_ref(), request)?;
+    server.admin().admit(request)?;
     let database = database(server).await;
     let (hub, store) = (server.hub().stats(), &server.engine().store);
     let pool = store.pool_use();

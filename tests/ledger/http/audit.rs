@@ -16,12 +16,11 @@ both![
     a_job_leaves_an_entry,
 ];
 
-const ADMIN: &str = "hunter2";
 const ANA: &str = r#"["o1","ana"]"#;
 
 /// Two shops, and a server that lets the admin in.
 async fn audited(app: &mut App, more: &[(&str, &str)]) -> Connection {
-    app.set_up = app.set_up.clone().env("NIZHAL_ADMIN_PASSWORD", ADMIN);
+    app.set_up = app.set_up.clone().env("NIZHAL_ADMIN_PASSWORD", token::ADMIN);
     for (name, value) in more {
         app.set_up = app.set_up.clone().env(name, value);
     }
@@ -31,7 +30,7 @@ async fn audited(app: &mut App, more: &[(&str, &str)]) -> Connection {
 
 async fn ask(app: &App, query: &[(&str, &str)]) -> Reply {
     let query: Vec<String> = query.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
-    app.get(&format!("/nizhal/audit?{}", query.join("&")), ADMIN).await
+    app.get(&format!("/nizhal/audit?{}", query.join("&")), token::ADMIN).await
 }
 
 fn encoded(text: &str) -> String {
@@ -203,7 +202,7 @@ async fn pages_skip_nothing_when_entries_share_a_version(mut app: App) {
 }
 
 async fn entries_are_for_the_admin_alone(mut app: App) {
-    app.get("/nizhal/audit", "hunter2").await.refused(501, "not_implemented");
+    app.get("/nizhal/audit", token::ADMIN).await.refused(501, "not_implemented");
     audited(&mut app, &[]).await;
     let ana = token::signed(&token::claims("ana", Some("s1")));
     for wrong in ["", "hunter", &ana] {
@@ -211,7 +210,7 @@ async fn entries_are_for_the_admin_alone(mut app: App) {
         // Nor does it tell whether a query would do.
         app.get("/nizhal/audit?limit=0", wrong).await.refused(401, "unauthorized");
     }
-    let basic = app.request(reqwest::Method::GET, "/nizhal/audit").basic_auth("admin", Some(ADMIN));
+    let basic = app.request(reqwest::Method::GET, "/nizhal/audit").basic_auth("admin", Some(token::ADMIN));
     Reply::of(basic).await.expect(200);
 }
 

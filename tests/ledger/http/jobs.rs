@@ -1,7 +1,7 @@
 //! Jobs: committed with their mutation, done until they are done, and never twice.
 
 use crate::fixture::{add, credit, customers, shop, two_shops};
-use nizhal_tests::{Address, App, Connection, Frame, Kind, Server, both, until, verb};
+use nizhal_tests::{Address, App, Connection, Frame, Kind, Server, both, token, until, verb};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -128,7 +128,7 @@ async fn no_more(app: &App, db: &mut Connection) {
 }
 
 async fn a_failing_job_backs_off_and_ends_dead(mut app: App) {
-    app.set_up = app.set_up.clone().env("NIZHAL_ADMIN_PASSWORD", "hunter2");
+    app.set_up = app.set_up.clone().env("NIZHAL_ADMIN_PASSWORD", token::ADMIN);
     app.restart();
     let mut db = two_shops(&app).await;
     let refusal = "raise exception 'insert of hunter2'";
@@ -151,7 +151,7 @@ async fn a_failing_job_backs_off_and_ends_dead(mut app: App) {
         assert_eq!(error, "the data breaks a constraint of the database");
     }
     assert_eq!(db.count("reminders").await, 0);
-    let stats = app.get("/nizhal/stats", "hunter2").await.expect(200).json();
+    let stats = app.get("/nizhal/stats", token::ADMIN).await.expect(200).json();
     assert_eq!(stats["jobs"], json!({"pending": 0, "running": 0, "dead": 1}));
     // A person finds the fault and says: again.
     no_more(&app, &mut db).await;

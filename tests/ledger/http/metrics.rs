@@ -95,7 +95,7 @@ fn value(family: &Family, name: &str, labels: &[(&str, &str)]) -> f64 {
 }
 
 async fn metrics_are_in_the_text_format(mut app: App) {
-    app.set_up = app.set_up.clone().env("NIZHAL_ADMIN_PASSWORD", "hunter2");
+    app.set_up = app.set_up.clone().env("NIZHAL_ADMIN_PASSWORD", token::ADMIN);
     app.restart();
     two_shops(&app).await;
     let mut phone = app.device("phone", "ana", "s1");
@@ -105,7 +105,7 @@ async fn metrics_are_in_the_text_format(mut app: App) {
     phone.pull().await;
     let mut socket = app.stream("", Some(&phone.token)).await.expect("ana may listen");
     socket.ready().await;
-    let reply = app.get("/metrics", "hunter2").await.expect(200);
+    let reply = app.get("/metrics", token::ADMIN).await.expect(200);
     assert_eq!(reply.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
     let families = parse(&reply.text);
     let of = |name: &str, labels: &[(&str, &str)]| value(&families[name], name, labels);
@@ -138,13 +138,13 @@ async fn metrics_are_in_the_text_format(mut app: App) {
 
 async fn metrics_are_the_admins_unless_open(mut app: App) {
     app.get("/metrics", "").await.refused(501, "not_implemented");
-    app.set_up = app.set_up.clone().env("NIZHAL_ADMIN_PASSWORD", "hunter2");
+    app.set_up = app.set_up.clone().env("NIZHAL_ADMIN_PASSWORD", token::ADMIN);
     app.restart();
     let ana = token::signed(&token::claims("ana", Some("s1")));
     for wrong in ["", "hunter", &ana] {
         app.get("/metrics", wrong).await.refused(401, "unauthorized");
     }
-    parse(&app.get("/metrics", "hunter2").await.expect(200).text);
+    parse(&app.get("/metrics", token::ADMIN).await.expect(200).text);
     app.set_up = app.set_up.clone().env("NIZHAL_METRICS", "open");
     app.restart();
     parse(&app.get("/metrics", "").await.expect(200).text);

@@ -7,9 +7,6 @@ use crate::fixture::{add, customers, leave, two_shops};
 use nizhal_tests::{Address, App, Connection, Device, Frame, Server, Socket, token, until};
 use serde_json::{Value, json};
 
-/// The admin's password in these tests.
-pub(crate) const ADMIN: &str = "admin";
-
 /// Another server on the app's database.
 struct Other {
     server: Server,
@@ -34,7 +31,7 @@ impl Other {
 
 /// Restarts the app's server with these variables, and short silences.
 pub(crate) fn restarted(app: &mut App, env: &[(&str, &str)]) {
-    let mut set_up = app.set_up.clone().env("NIZHAL_ADMIN_PASSWORD", ADMIN);
+    let mut set_up = app.set_up.clone().env("NIZHAL_ADMIN_PASSWORD", token::ADMIN);
     for (name, value) in env {
         set_up = set_up.env(name, value);
     }
@@ -44,7 +41,7 @@ pub(crate) fn restarted(app: &mut App, env: &[(&str, &str)]) {
 
 /// What the server says about how it hears others.
 pub(crate) async fn realtime(app: &App) -> Value {
-    app.get("/nizhal/stats", ADMIN).await.expect(200).json()["realtime"].clone()
+    app.get("/nizhal/stats", token::ADMIN).await.expect(200).json()["realtime"].clone()
 }
 
 /// Waits until the app's server hears, and knows so many others.

@@ -1,7 +1,7 @@
 //! What one socket may do and how it ends: tokens, limits, slow readers, a stopping server.
 
 use crate::fixture::{add, two_shops};
-use crate::servers::{ADMIN, restarted};
+use crate::servers::restarted;
 use nizhal_tests::{App, Frame, Socket, both, on, token, until};
 use serde_json::json;
 use std::io::{Read, Write};
@@ -179,7 +179,7 @@ async fn inv28_a_slow_reader_is_cut_off(mut app: App) {
         let frame = json!({"bucket": "s1", "payload": {"round": round, "long": long}});
         quick.send(&format!("presence:track:{frame}")).await;
         quick.ready().await;
-        let stats = app.get("/nizhal/stats", ADMIN).await.expect(200).json();
+        let stats = app.get("/nizhal/stats", token::ADMIN).await.expect(200).json();
         stats["socketsClosed"]["1013"] == 1 && stats["sockets"] == 1
     })
     .await;

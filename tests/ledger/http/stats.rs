@@ -1,18 +1,18 @@
 //! What the admin reads when something is wrong.
 
 use crate::fixture::{BINARY, add, two_shops};
-use nizhal_tests::{App, Cluster, Database, Durability, both};
+use nizhal_tests::{App, Cluster, Database, Durability, both, token};
 use serde_json::{Value, json};
 
 both![stats_count_what_was_done];
 
 async fn admin(app: &mut App) {
-    app.set_up = app.set_up.clone().env("NIZHAL_ADMIN_PASSWORD", "hunter2");
+    app.set_up = app.set_up.clone().env("NIZHAL_ADMIN_PASSWORD", token::ADMIN);
     app.restart();
 }
 
 async fn stats(app: &App) -> Value {
-    app.get("/nizhal/stats", "hunter2").await.expect(200).json()
+    app.get("/nizhal/stats", token::ADMIN).await.expect(200).json()
 }
 
 async fn stats_count_what_was_done(mut app: App) {
@@ -36,7 +36,7 @@ async fn stats_count_what_was_done(mut app: App) {
 /// Where a transaction can be held open while others write.
 mod held {
     use super::{add, admin, json, stats, two_shops};
-    use nizhal_tests::{App, on};
+    use nizhal_tests::{App, on, token};
 
     on![postgres, Postgres: inv30_stats_name_the_session_that_holds_the_horizon];
 
@@ -59,7 +59,7 @@ mod held {
         assert_eq!((by["pid"].to_string(), &by["applicationName"]), (pid, &json!("nightly import")));
         assert_eq!(by["state"], "idle in transaction");
         assert!(by["ageSeconds"].as_f64().expect("an age") >= 0.0);
-        let metrics = app.get("/metrics", "hunter2").await.expect(200).text;
+        let metrics = app.get("/metrics", token::ADMIN).await.expect(200).text;
         assert!(metrics.contains("\nnizhal_horizon_lag_versions 2\n"), "{metrics}");
         holder.execute("commit").await;
         assert_eq!(stats(&app).await["horizon"]["lag"], 0);
@@ -78,9 +78,9 @@ fn stats_answer_when_the_database_is_away() {
         let seen = stats(&app).await;
         assert_eq!((&seen["database"], seen.get("jobs"), seen.get("horizon")), (&json!("unavailable"), None, None));
         assert_eq!(seen["app"], "credit-ledger");
-        let metrics = app.get("/metrics", "hunter2").await.expect(200).text;
+        let metrics = app.get("/metrics", token::ADMIN).await.expect(200).text;
         assert!(metrics.contains("\nnizhal_database_up 0\n"), "{metrics}");
         assert!(!metrics.contains("nizhal_horizon_lag_versions"), "{metrics}");
-        app.get("/nizhal/audit", "hunter2").await.refused(503, "unavailable");
+        app.get("/nizhal/audit", token::ADMIN).await.refused(503, "unavailable");
     });
 }

@@ -1,8 +1,8 @@
 //! LISTEN and NOTIFY between servers, and what happens when the connection that listens is lost or does not work.
 
-use super::{ADMIN, Other, hears, open, realtime, restarted, two_servers};
+use super::{Other, hears, open, realtime, restarted, two_servers};
 use crate::fixture::{add, customers, join, leave, shop, two_shops};
-use nizhal_tests::{App, Connection, Frame, Peer, SetUp, on, until, verb};
+use nizhal_tests::{App, Connection, Frame, Peer, SetUp, on, token, until, verb};
 use serde_json::json;
 
 on![postgres, Postgres:
@@ -75,7 +75,7 @@ async fn a_lost_listener_heals_with_a_ping_for_all(mut app: App) {
     let adapter = &told["adapters"][0];
     assert_eq!((&adapter["adapter"], &adapter["healed"]), (&json!("postgres"), &json!(2)));
     assert!(adapter["hearing"]["lastError"].as_str().is_some_and(|text| text.contains("lost")), "{adapter}");
-    let metrics = app.get("/metrics", ADMIN).await.expect(200).text;
+    let metrics = app.get("/metrics", token::ADMIN).await.expect(200).text;
     assert!(metrics.contains("nizhal_realtime_healed_total{adapter=\"postgres\"} 2"), "{metrics}");
     assert!(metrics.contains("nizhal_realtime_up{adapter=\"postgres\"} 1"), "{metrics}");
 }
