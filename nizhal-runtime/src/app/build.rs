@@ -44,6 +44,7 @@ impl Nizhal {
         for change in self.overrides.drain(..) {
             change(&mut settings);
         }
+        settings.check()?;
         Ok(settings)
     }
 
@@ -85,6 +86,9 @@ impl Nizhal {
         let store = connect(&self.name, &settings, schema.clone()).await?;
         match settings.mode {
             Mode::Development => {
+                if let Some(table) = store.foreign_rows().await.map_err(StartError::Provision)? {
+                    return Err(StartError::ForeignRows { table });
+                }
                 provision(&store, &contract, &gate, &settings).await?;
                 settle(&store).await;
                 if let Some(seed) = self.seed.take() {
@@ -101,7 +105,7 @@ impl Nizhal {
                 settle(&store).await;
             }
         }
-        let mode = settings.realtime.mode_on(&settings.database_url)?;
+        let mode = settings.realtime.mode_on(settings.database_url.as_str())?;
         let database = match mode {
             Realtime::Nats => store.identity().await.map_err(StartError::Provision)?,
             Realtime::Local | Realtime::Postgres => String::new(),
@@ -184,9 +188,10 @@ async fn keep(store: &Store, contract: &Contract) -> Result<(), StartError> {
 }
 
 pub(super) async fn connect(app: &str, settings: &Settings, schema: Arc<Schema>) -> Result<Store, StartError> {
-    let wanted = StoreSettings { url: settings.database_url.clone(), pool: settings.db_pool };
-    let failed = |cause| StartError::Connect { url: settings.database_for_people(), cause };
+    let wanted = StoreSettings { url: settings.database_url.as_str().to_owned(), pool: settings.db_pool };
+    let failed = |cause| StartError::Connect { url: settings.database_url.clone(), cause };
     let audit = settings.audit_days.map_or(Audit::Off, |_| Audit::On { args: settings.audit_args });
     let store = Store::connect(&wanted, schema).await.map_err(failed)?;
-    Ok(store.with_app(app).with_audit(audit).with_listen_url(settings.realtime.listen_url.clone()))
+    let listen_url = settings.realtime.listen_url.as_ref().map(|url| url.as_str().to_owned());
+    Ok(store.with_app(app).with_audit(audit).with_listen_url(listen_url))
 }

@@ -5,7 +5,7 @@ use crate::{
     auth::Authenticator,
     environment::{Environment, SystemEnvironment},
     observe::Observer,
-    settings::{Cors, JwksSource, Mode, RateLimit, RealtimeSettings, Secret, Settings, SocketSettings},
+    settings::{Cors, DatabaseUrl, JwksSource, Mode, RateLimit, RealtimeSettings, Secret, Settings, SocketSettings},
 };
 use nizhal_core::{Actor, JobEntry, MutatorEntry, Result, Rule, Rules, TableDesc};
 use sea_orm::DatabaseTransaction;
@@ -168,7 +168,7 @@ impl Nizhal {
     }
 
     /// Overrides `DATABASE_URL`.
-    pub fn database_url(self, url: impl Into<String>) -> Self {
+    pub fn database_url(self, url: impl Into<DatabaseUrl>) -> Self {
         let url = url.into();
         self.set(|settings| settings.database_url = url)
     }

@@ -4,7 +4,7 @@ use crate::{
     auth::{IssueError, JwksError},
     http::{ListenError, VersionError},
     schema::SchemaError,
-    settings::SettingsError,
+    settings::{DatabaseUrl, SettingsError},
     store::StoreError,
 };
 use std::error::Error;
@@ -28,8 +28,8 @@ pub enum StartError {
     /// The database cannot be opened.
     #[error("the database {url} cannot be opened (DATABASE_URL)")]
     Connect {
-        /// Its URL, without the password.
-        url: String,
+        /// Its URL.
+        url: DatabaseUrl,
         /// Why.
         #[source]
         cause: StoreError,
@@ -37,6 +37,15 @@ pub enum StartError {
     /// Provisioning failed.
     #[error("the database cannot be brought to the app's schema")]
     Provision(#[source] StoreError),
+    /// Development on a database that somebody else filled.
+    #[error(
+        "the table `{table}` holds rows and Nizhal was never here, and a development start changes tables and seeds them: run \
+         `plan` to see what would change, then `migrate`, then start again"
+    )]
+    ForeignRows {
+        /// A table of the app that has rows.
+        table: &'static str,
+    },
     /// Production on a database that lacks something.
     #[error("the database lacks {statements} statements of the app's schema: run `migrate` first (`plan` prints them)")]
     NotProvisioned {
@@ -145,7 +154,7 @@ mod tests {
     #[test]
     fn causes_are_told_once() {
         let cause = StoreError::Unavailable(DbErr::Custom("connection refused".to_owned()));
-        let error = StartError::Connect { url: "postgres://u:…@db/app".to_owned(), cause };
+        let error = StartError::Connect { url: "postgres://u:hunter2@db/app".into(), cause };
         assert_eq!(
             error.sentence(),
             "the database postgres://u:…@db/app cannot be opened (DATABASE_URL): the database is unavailable: Custom \

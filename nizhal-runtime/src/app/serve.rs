@@ -9,6 +9,7 @@ use std::fmt::Write;
 
 impl Nizhal {
     pub(super) async fn serve(mut self, settings: Settings) -> Result<(), StartError> {
+        settings.check_listener()?;
         let banner = self.banner.take();
         let Built { server, tokens, secret_made_here } = Box::pin(self.build(settings)).await?;
         let listening = Listening::start(&server)?;
@@ -29,7 +30,7 @@ fn start_text(server: &Server, url: &str, tokens: &[DevToken], secret_made_here:
     let settings = server.settings();
     let mut lines = vec![
         format!("{} ({})", server.name(), settings.mode.as_str()),
-        format!("database: {} at {}", server.database_kind(), settings.database_for_people()),
+        format!("database: {} at {}", server.database_kind(), settings.database_url),
         format!("listening on {url}"),
     ];
     if secret_made_here {

@@ -169,7 +169,7 @@ impl Nizhal {
                 let schema = self.schema()?;
                 let tables: Vec<String> = schema.tables().iter().map(|table| format!("`{}`", table.name)).collect();
                 let tables = tables.join(", ");
-                let confirmed = confirm.or_else(|| ask(&self.name, &tables, &settings.database_for_people()));
+                let confirmed = confirm.or_else(|| ask(&self.name, &tables, &settings.database_url.to_string()));
                 if confirmed.as_deref() != Some(&*self.name) {
                     return Err(StartError::DropNotConfirmed { tables, app: self.name.clone() });
                 }

@@ -31,15 +31,27 @@ pub enum SettingsError {
          random bytes, such as the output of `openssl rand -hex 32`"
     )]
     SecretMissing,
-    /// Production with a secret that can be guessed.
+    /// A secret that can be guessed.
     #[error(
-        "NIZHAL_AUTH_SECRET has {bytes} bytes, too few for NIZHAL_ENV=production: set it to at least {least} random \
-         bytes, such as the output of `openssl rand -hex 32`"
+        "{name} has {bytes} bytes, which can be guessed: set it to at least {least} random bytes, such as the output of \
+         `openssl rand -hex 32`"
     )]
     SecretShort {
+        /// The variable.
+        name: &'static str,
         /// Its length.
         bytes: usize,
         /// The least length.
         least: usize,
+    },
+    /// A development start that other machines could reach.
+    #[error(
+        "HOST is `{host}` and NIZHAL_ENV is development, which provisions and seeds the database and prints tokens, so it \
+         listens on loopback alone: set HOST=127.0.0.1 (a tunnel such as `adb reverse` reaches it from a phone), or \
+         NIZHAL_ENV=production and a NIZHAL_AUTH_SECRET"
+    )]
+    DevelopmentInTheOpen {
+        /// What `HOST` says.
+        host: String,
     },
 }

@@ -5,12 +5,16 @@ mod error;
 mod parse;
 mod realtime;
 mod secret;
+mod unknown;
+mod url;
 mod value;
 
 pub use connection::ConnectionSettings;
 pub use error::SettingsError;
 pub use realtime::{NatsSettings, Realtime, RealtimeSettings, SocketSettings};
 pub use secret::Secret;
+pub use url::DatabaseUrl;
+pub(crate) use url::without_password;
 pub use value::{Cors, JwksSource, MAX_BUCKETS, Mode, RateLimit};
 
 use std::{num::NonZeroU32, path::PathBuf, time::Duration};
@@ -19,7 +23,7 @@ use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// `DATABASE_URL`: `postgres://…`, `sqlite://path` or `sqlite::memory:`; a SQLite file beside the app by default.
-    pub database_url: String,
+    pub database_url: DatabaseUrl,
     /// `HOST`: the address to listen on; 127.0.0.1 by default.
     pub host: String,
     /// `PORT`: 4000 by default; 0 takes any free one.
@@ -68,14 +72,16 @@ pub struct Settings {
     pub connections: ConnectionSettings,
 }
 
-/// The shortest secret that production takes, in bytes: the length of an HS256 digest.
+/// The shortest secret that signs tokens, in bytes: the length of an HS256 digest (RFC 7518, section 3.2).
 const MIN_SECRET_BYTES: usize = 32;
+/// The shortest password of the admin, in bytes.
+const MIN_PASSWORD_BYTES: usize = 16;
 
 impl Settings {
     /// The settings of an app when nothing is said.
     pub fn defaults(app: &str) -> Self {
         Self {
-            database_url: format!("sqlite://{app}.db"),
+            database_url: format!("sqlite://{app}.db").into(),
             host: "127.0.0.1".to_owned(),
             port: 4000,
             mode: Mode::Development,
@@ -175,20 +181,56 @@ impl Settings {
     /// # Errors
     /// As for [`from_lookup`](Self::from_lookup).
     pub fn from_env(app: &str) -> Result<Self, SettingsError> {
-        Self::from_lookup(app, |name| std::env::var(name).ok())
+        let known = unknown::KnownNames::default();
+        let settings = Self::from_lookup(app, |name| {
+            known.add(name);
+            std::env::var(name).ok()
+        })?;
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        for name in known.unknown(names) {
+            tracing::warn!(name, "the variable is no setting of Nizhal and changes nothing: look for a misspelling");
+        }
+        Ok(settings)
+    }
+
+    /// Refuses secrets that can be guessed, wherever the settings came from.
+    ///
+    /// # Errors
+    /// When a secret is shorter than its least length.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        let short = |name, secret: &Option<Secret>, least| match secret {
+            Some(secret) if secret.bytes().len() < least => {
+                Err(SettingsError::SecretShort { name, bytes: secret.bytes().len(), least })
+            }
+            _ => Ok(()),
+        };
+        short("NIZHAL_AUTH_SECRET", &self.auth_secret, MIN_SECRET_BYTES)?;
+        short("NIZHAL_ADMIN_PASSWORD", &self.admin_password, MIN_PASSWORD_BYTES)
+    }
+
+    /// Refuses to serve a development start to other machines: it provisions, seeds, and prints tokens.
+    ///
+    /// # Errors
+    /// When the mode is development and `HOST` is no loopback address.
+    pub fn check_listener(&self) -> Result<(), SettingsError> {
+        let is_loopback = match self.host.parse::<std::net::IpAddr>() {
+            Ok(address) => address.to_canonical().is_loopback(),
+            Err(_) => self.host.eq_ignore_ascii_case("localhost"),
+        };
+        if self.mode == Mode::Development && !is_loopback {
+            return Err(SettingsError::DevelopmentInTheOpen { host: self.host.clone() });
+        }
+        Ok(())
     }
 
     /// The secret that signs tokens: the given one, or in development one made for this run.
     ///
     /// # Errors
-    /// In production, when the secret is absent or shorter than 32 bytes.
+    /// In production, when the secret is absent.
     pub fn signing_secret(&self) -> Result<Signing, SettingsError> {
         match (&self.auth_secret, self.mode) {
             (None, Mode::Production) => Err(SettingsError::SecretMissing),
             (None, Mode::Development) => Ok(Signing { secret: Secret::random(), made_here: true }),
-            (Some(secret), Mode::Production) if secret.bytes().len() < MIN_SECRET_BYTES => {
-                Err(SettingsError::SecretShort { bytes: secret.bytes().len(), least: MIN_SECRET_BYTES })
-            }
             (Some(secret), _) => Ok(Signing { secret: secret.clone(), made_here: false }),
         }
     }
@@ -202,11 +244,6 @@ impl Settings {
             return Err(SettingsError::TwoSigners);
         }
         Ok(self.jwks.as_ref())
-    }
-
-    /// The database's URL without its password, for people.
-    pub fn database_for_people(&self) -> String {
-        parse::without_password(&self.database_url)
     }
 }
 

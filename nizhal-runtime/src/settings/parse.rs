@@ -1,6 +1,6 @@
 //! One function a variable: its text to its value, or the sentence that says what to write.
 
-use super::{Cors, JwksSource, Mode, RateLimit, SettingsError};
+use super::{Cors, DatabaseUrl, JwksSource, Mode, RateLimit, SettingsError, url::without_password};
 use std::{num::NonZeroU32, str::FromStr, time::Duration};
 
 pub(super) fn invalid(name: &'static str, value: &str, wanted: &'static str) -> SettingsError {
@@ -22,13 +22,13 @@ pub(super) fn time(name: &'static str, value: &str) -> Result<Duration, Settings
         .ok_or_else(|| invalid(name, value, "a time of up to a day, such as `30s` or `500ms`"))
 }
 
-pub(super) fn database_url(value: &str) -> Result<String, SettingsError> {
+pub(super) fn database_url(value: &str) -> Result<DatabaseUrl, SettingsError> {
     let url = value.trim();
     let known = ["postgres://", "postgresql://", "sqlite://", "sqlite:"]
         .iter()
         .any(|scheme| url.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()));
     if known {
-        return Ok(url.to_owned());
+        return Ok(url.into());
     }
     let wanted = "`postgres://user:password@host/database`, `sqlite://path/to/file.db` or `sqlite::memory:`";
     // A mistyped URL may still hold a password.
@@ -180,16 +180,4 @@ pub(super) fn audience(value: &str) -> Result<Vec<String>, SettingsError> {
         return Err(invalid("NIZHAL_JWT_AUDIENCE", value, wanted));
     }
     Ok(audience)
-}
-
-/// `scheme://user:password@host` without the password, and without parameters, which may hold one too.
-pub(super) fn without_password(url: &str) -> String {
-    let url = url.split('?').next().unwrap_or(url);
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    // The last `@`: a password that is not percent-encoded may hold one.
-    let Some((credentials, host)) = rest.rsplit_once('@') else { return url.to_owned() };
-    match credentials.split_once(':') {
-        Some((user, _)) => format!("{scheme}://{user}:…@{host}"),
-        None => url.to_owned(),
-    }
 }

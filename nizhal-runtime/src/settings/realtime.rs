@@ -1,6 +1,6 @@
 //! Settings of sockets, and of how servers hear of each other.
 
-use super::{SettingsError, parse};
+use super::{DatabaseUrl, SettingsError, parse, url::without_password};
 use std::{fmt, num::NonZeroU32, path::PathBuf, time::Duration};
 
 /// How servers of one app hear of each other's commits and presence.
@@ -20,7 +20,7 @@ pub struct RealtimeSettings {
     /// `NIZHAL_REALTIME`: `postgres` by default on Postgres, `local` on SQLite.
     pub mode: Option<Realtime>,
     /// `NIZHAL_LISTEN_URL`: where Postgres can be listened to, when `DATABASE_URL` leads to a pooler.
-    pub listen_url: Option<String>,
+    pub listen_url: Option<DatabaseUrl>,
     /// Where NATS is.
     pub nats: NatsSettings,
     /// `NIZHAL_PRESENCE_SILENCE`: how long a presence entry lives without a heartbeat; `30s` by default.
@@ -171,15 +171,15 @@ fn mode(value: &str) -> Result<Realtime, SettingsError> {
     }
 }
 
-fn listen_url(value: &str) -> Result<String, SettingsError> {
+fn listen_url(value: &str) -> Result<DatabaseUrl, SettingsError> {
     let url = value.trim();
     let rest = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://"));
     if rest.is_none_or(str::is_empty) {
         let wanted =
             "the URL of the same Postgres as DATABASE_URL, past the pooler: `postgres://user:password@host/database`";
-        return Err(parse::invalid("NIZHAL_LISTEN_URL", &parse::without_password(url), wanted));
+        return Err(parse::invalid("NIZHAL_LISTEN_URL", &without_password(url), wanted));
     }
-    Ok(url.to_owned())
+    Ok(url.into())
 }
 
 fn nats_url(value: &str) -> Result<String, SettingsError> {
@@ -189,7 +189,7 @@ fn nats_url(value: &str) -> Result<String, SettingsError> {
     };
     if !value.split(',').all(is_address) {
         let wanted = "`nats://host:4222`, or `tls://user:password@host:4222`; several with commas between";
-        return Err(parse::invalid("NIZHAL_NATS_URL", &parse::without_password(value), wanted));
+        return Err(parse::invalid("NIZHAL_NATS_URL", &without_password(value), wanted));
     }
     Ok(value.trim().to_owned())
 }

@@ -1,6 +1,6 @@
 //! The values of settings that are more than a number or a text.
 
-use std::{num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{fmt, num::NonZeroU32, path::PathBuf, time::Duration};
 
 /// The most buckets of an actor, unless the app says otherwise.
 pub const MAX_BUCKETS: usize = 10_000;
@@ -46,11 +46,26 @@ pub enum Cors {
     Origins(Vec<String>),
 }
 
-/// Where a set of public keys is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where a set of public keys is. `Display` and `Debug` leave a URL's query out, which may hold a secret.
+#[derive(Clone, PartialEq, Eq)]
 pub enum JwksSource {
     /// A file.
     File(PathBuf),
     /// `https://…`, or `http://…` inside a network of one's own.
     Url(String),
+}
+
+impl fmt::Display for JwksSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Url(url) => f.write_str(url.split('?').next().unwrap_or(url)),
+        }
+    }
+}
+
+impl fmt::Debug for JwksSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "JwksSource({self})")
+    }
 }

@@ -12,6 +12,7 @@ mod error;
 mod failpoint;
 mod fault;
 mod field;
+mod foreign;
 mod forget;
 mod generation;
 mod health;

@@ -1,11 +1,18 @@
 //! The first minute: a development start, its printed session, and settings that are wrong.
 
 use crate::fixture::BINARY;
-use nizhal_tests::{Address, App, Database, Server, SetUp, TempDir, both, until, verb};
+use nizhal_tests::{Address, App, Database, Server, SetUp, TempDir, both, token, until, verb};
 use serde_json::Value;
 use std::process::Command;
 
-both![the_printed_session_works_as_printed, a_second_start_seeds_nothing, wrong_settings_are_named];
+both![
+    the_printed_session_works_as_printed,
+    a_second_start_seeds_nothing,
+    wrong_settings_are_named,
+    a_misspelt_setting_is_named,
+    inv40_development_leaves_rows_of_others_alone,
+    inv31_a_guesser_of_the_admins_password_waits,
+];
 
 fn development(database: &Database) -> SetUp {
     SetUp::new(BINARY, database.url()).without("NIZHAL_AUTH_SECRET").without("NIZHAL_ENV")
@@ -79,11 +86,20 @@ async fn wrong_settings_are_named(app: App) {
         ("NIZHAL_DB_POOL", "many"),
         ("NIZHAL_CORS", "not an origin"),
         ("NIZHAL_AUTH_SECRET", "short"),
+        ("NIZHAL_ADMIN_PASSWORD", "short"),
     ] {
         let ended = verb(&app.set_up.clone().env(name, value), &["serve"]);
         let said = String::from_utf8_lossy(&ended.stderr);
         assert!(!ended.status.success() && said.contains(name), "{name}={value}: {} {said}", ended.status);
         assert!(!said.contains("panicked"), "{name}={value}: {said}");
+    }
+    for (set_up, named) in [
+        (development(&app.database).env("NIZHAL_AUTH_SECRET", "short"), "NIZHAL_AUTH_SECRET"),
+        (development(&app.database).env("HOST", "0.0.0.0"), "NIZHAL_ENV=production"),
+    ] {
+        let ended = verb(&set_up, &["serve"]);
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(!ended.status.success() && said.contains(named), "{said}");
     }
     let production = app.set_up.clone().without("NIZHAL_AUTH_SECRET");
     for verb_name in ["serve", "token"] {
@@ -91,4 +107,48 @@ async fn wrong_settings_are_named(app: App) {
         let said = String::from_utf8_lossy(&ended.stderr);
         assert!(!ended.status.success() && said.contains("NIZHAL_AUTH_SECRET"), "{verb_name}: {said}");
     }
+}
+
+async fn a_misspelt_setting_is_named(app: App) {
+    let said = verb(&app.set_up.clone().env("NIZHAL_AUDIT_DAY", "7"), &["plan"]);
+    let said = String::from_utf8_lossy(&said.stderr);
+    assert!(said.contains("NIZHAL_AUDIT_DAY") && !said.contains("NIZHAL_AUTH_SECRET"), "{said}");
+}
+
+async fn inv40_development_leaves_rows_of_others_alone(app: App) {
+    let database = Database::new(app.database.kind()).await;
+    let mut db = database.connect().await;
+    let columns = "shop_id text not null, user_id text not null, role text not null, primary key (shop_id, user_id)";
+    db.execute(&format!("create table shop_members ({columns})")).await;
+    db.execute("insert into shop_members values ('s1', 'somebody', 'owner')").await;
+    let ended = verb(&development(&database), &["serve"]);
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(!ended.status.success() && said.contains("`shop_members`") && said.contains("`migrate`"), "{said}");
+    assert_eq!(db.count("shop_members").await, 1, "nothing was seeded");
+    // Told to, it takes them in.
+    let migrated = verb(&development(&database), &["migrate"]);
+    assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
+    let _server = Server::start(&development(&database), &Address::default());
+    assert_eq!(db.count("shop_members where user_id = 'somebody'").await, 1);
+}
+
+async fn inv31_a_guesser_of_the_admins_password_waits(mut app: App) {
+    app.set_up = app.set_up.clone().env("NIZHAL_ADMIN_PASSWORD", token::ADMIN);
+    app.restart();
+    app.get("/nizhal/stats", token::ADMIN).await.expect(200);
+    let mut waits = false;
+    for guess in 0..30 {
+        let reply = app.get("/nizhal/stats", &format!("guess {guess}")).await;
+        waits = reply.status == 429;
+        if waits {
+            break;
+        }
+        reply.refused(401, "unauthorized");
+    }
+    assert!(waits, "thirty guesses in a row were all judged");
+    // The right one is not told from a wrong one meanwhile.
+    app.get("/nizhal/stats", token::ADMIN).await.refused(429, "rate_limited");
+    // Devices come from the same address and have nothing to do with it.
+    app.post("/sync/pull", &token::signed(&token::claims("ana", Some("s1"))), "{}").await.expect(200);
+    until("the wait is over", async || app.get("/nizhal/stats", token::ADMIN).await.status == 200).await;
 }
