@@ -8,7 +8,7 @@ use crate::{
     schema::Schema,
     scope::{self, Choices},
     settings::MAX_BUCKETS,
-    store::{Frame, Generations, Store, StoreError, rules},
+    store::{self, Frame, Generations, Store, StoreError},
 };
 use nizhal_core::{Bucket, HlcClock, NodeId, Principal, TableDesc};
 use std::{
@@ -58,7 +58,7 @@ pub(crate) struct Keys {
 impl Engine {
     /// An engine over a provisioned store.
     pub fn new(schema: Arc<Schema>, store: Store, hub: Hub, environment: Arc<dyn Environment>, node: NodeId) -> Self {
-        let (tables, fingerprint, rules) = (schema.synced(), rules::fingerprint(&schema), schema.fingerprints());
+        let (tables, fingerprint, rules) = (schema.synced(), store::fingerprint(&schema), schema.fingerprints());
         let (repeats, merges_columns) = (page::repeats(&tables, schema.rules()), schema.merges_columns());
         let (hlc, job_wake) = (Mutex::new(HlcClock::new(node)), Notify::new());
         let (observers, max_buckets) = (Observers::default(), MAX_BUCKETS);

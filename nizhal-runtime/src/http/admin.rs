@@ -1,6 +1,6 @@
 //! The admin's URLs: a password, compared in constant time, that a peer may get wrong a few times before it has to wait.
 
-use super::{bearer::credentials, error::HttpError};
+use super::{credentials::credentials, error::HttpError};
 use crate::settings::Secret;
 use actix_web::HttpRequest;
 use base64::{Engine as _, prelude::BASE64_STANDARD};

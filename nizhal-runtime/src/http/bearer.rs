@@ -1,6 +1,6 @@
 //! The bearer of a request: the token from the header or, on the WebSocket, from the query.
 
-use super::error::HttpError;
+use super::{credentials::credentials, error::HttpError};
 use crate::{auth::AuthError, http::Server};
 use actix_web::{HttpMessage, HttpRequest, http::header};
 use nizhal_core::Principal;
@@ -37,13 +37,6 @@ async fn verify(server: &Server, request: &HttpRequest, token: &str) -> Result<P
         limiter.check(principal.key())?;
     }
     Ok(principal)
-}
-
-/// The scheme and the rest of `Authorization`.
-pub(super) fn credentials(request: &HttpRequest) -> Option<(&str, &str)> {
-    let value = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, rest) = value.trim().split_once(' ')?;
-    Some((scheme, rest.trim()))
 }
 
 fn from_header(request: &HttpRequest) -> Option<&str> {

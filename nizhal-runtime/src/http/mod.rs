@@ -8,6 +8,7 @@ mod blob;
 mod body;
 mod contract;
 mod cors;
+mod credentials;
 mod error;
 mod gate;
 mod gzip;

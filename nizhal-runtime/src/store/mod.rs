@@ -2,6 +2,7 @@
 
 mod admit;
 mod answer;
+mod app;
 mod audit;
 mod bucket_set;
 mod check;
@@ -28,7 +29,7 @@ mod postgres;
 mod progress;
 mod read;
 mod reset;
-pub(crate) mod rules;
+mod rules;
 mod scope;
 mod settings;
 mod settle;
@@ -57,6 +58,7 @@ pub use job::{ClaimedJob, FailedJob, JobCounts};
 pub use note::Touched;
 pub(crate) use number::Counters;
 pub(crate) use outside::{Heard, MESSAGE_ROOM, Outside};
+pub(crate) use owner::fingerprint;
 pub use read::{Ask, Body, Change, Client, Clock, Frame, Glance, Image, LaneRead, Position, ScopeArg, Tie, Unreadable};
 pub use settings::{Audit, StoreSettings};
 pub use settle::Settle;

@@ -1,15 +1,13 @@
 //! Whose a database is: the app that provisioned it, and the version of the engine's parts that it holds.
 
 use super::{
-    StoreError,
-    database::Store,
+    error::StoreError,
     generation::Generations,
-    rules::{Branch, fingerprint},
+    rules::Branch,
     sql::{Dialect, literal},
 };
 use crate::schema::Schema;
 use nizhal_core::Rule;
-use sea_orm::Statement;
 
 /// The version of the engine's own tables, functions and triggers. It grows with every change that a binary of before would not survive.
 pub(crate) const PROVISIONING: i64 = 1;
@@ -21,6 +19,24 @@ pub(crate) struct Owner {
     pub(crate) app: String,
     /// What it was called before.
     pub(crate) renamed_from: Option<String>,
+}
+
+impl Owner {
+    /// Whether the database of the app of this name is ours; one without a name is anybody's.
+    ///
+    /// # Errors
+    /// When it is another's.
+    pub(super) fn check_app(&self, app: &str) -> Result<(), StoreError> {
+        let is_own = app.is_empty() || self.app.is_empty() || app == self.app;
+        if is_own || self.renamed_from.as_deref() == Some(app) {
+            return Ok(());
+        }
+        Err(StoreError::Schema(format!(
+            "the database is the app `{app}`'s, and this is `{}`: give this app a database or a schema of its own (DATABASE_URL); if `{app}` was \
+             renamed, run `migrate --renamed-from {app}` once",
+            self.app
+        )))
+    }
 }
 
 /// What the control row keeps of those who provisioned.
@@ -72,7 +88,7 @@ impl Kept {
                 self.provisioning
             )));
         }
-        self.check_app(owner)?;
+        owner.check_app(&self.app)?;
         let declares = |branch: &Branch| schema.tables().iter().any(|table| table.name == branch.table());
         if owner.renamed_from.is_none() && !stored.is_empty() && !stored.iter().any(declares) {
             let mut tables: Vec<_> = stored.iter().map(|branch| format!("`{}`", branch.table())).collect();
@@ -85,18 +101,6 @@ impl Kept {
             )));
         }
         Ok(())
-    }
-
-    fn check_app(&self, owner: &Owner) -> Result<(), StoreError> {
-        let is_own = self.app.is_empty() || owner.app.is_empty() || self.app == owner.app;
-        if is_own || owner.renamed_from.as_ref() == Some(&self.app) {
-            return Ok(());
-        }
-        Err(StoreError::Schema(format!(
-            "the database is the app `{}`'s, and this is `{}`: give this app a database or a schema of its own (DATABASE_URL); if `{0}` was \
-             renamed, run `migrate --renamed-from {0}` once",
-            self.app, owner.app
-        )))
     }
 
     /// The statements that write down who provisioned which rules; none where that is there.
@@ -139,40 +143,8 @@ impl Kept {
     }
 }
 
-impl Store {
-    /// The same, of the app of this name: another's database is then refused.
-    #[must_use]
-    pub fn with_app(mut self, name: &str) -> Self {
-        name.clone_into(&mut self.owner.app);
-        self
-    }
-
-    /// The same, of an app that was called so before.
-    #[must_use]
-    pub fn with_renamed(mut self, from: Option<String>) -> Self {
-        self.owner.renamed_from = from;
-        self
-    }
-
-    /// Whether the database is this app's, or nobody's yet.
-    ///
-    /// # Errors
-    /// When it is another's, or the database fails.
-    pub(super) async fn check_owner(&self) -> Result<(), StoreError> {
-        let db = self.connection();
-        let one = |sql: &str| self.query_one(Statement::from_string(db.get_database_backend(), sql));
-        let named = match self.dialect() {
-            Dialect::Postgres => {
-                "select 1 as found from information_schema.columns where table_schema = current_schema() \
-                 and table_name = '_nizhal_control' and column_name = 'app'"
-            }
-            Dialect::Sqlite => "select 1 as found from pragma_table_info('_nizhal_control') where name = 'app'",
-        };
-        if one(named).await?.is_none() {
-            return Ok(());
-        }
-        let row = one("select app from _nizhal_control where id = 1").await?;
-        let app: Option<String> = row.map(|row| row.try_get("", "app")).transpose()?;
-        Kept { app: app.unwrap_or_default(), ..Kept::default() }.check_app(&self.owner)
-    }
+/// What tells the rules that a database is provisioned for, and the version of the engine's parts: a server that knows others neither
+/// reads nor writes there.
+pub(crate) fn fingerprint(schema: &Schema) -> String {
+    format!("{}.{PROVISIONING}", schema.fingerprint())
 }

@@ -5,10 +5,7 @@
 //! conditions because it wrote them down when it provisioned them. What a changed rule shows beyond that needs no trace here:
 //! a cursor names the rules it was made under, and a rule that differs is filled again.
 
-use super::{
-    owner::PROVISIONING,
-    sql::{DELETED_AT, Dialect, literal, quote},
-};
+use super::sql::{DELETED_AT, Dialect, literal, quote};
 use crate::schema::Schema;
 use nizhal_core::{Condition, RuleTable, TableDesc};
 use sha2::{Digest, Sha256};
@@ -159,10 +156,4 @@ pub(crate) fn changes(
     }
     plan.extend(now.iter().filter(|branch| !stored.contains(branch)).map(Branch::insert));
     plan
-}
-
-/// What tells the rules that a database is provisioned for, and the version of the engine's parts: a server that knows others neither
-/// reads nor writes there.
-pub(crate) fn fingerprint(schema: &Schema) -> String {
-    format!("{}.{PROVISIONING}", schema.fingerprint())
 }
