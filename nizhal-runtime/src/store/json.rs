@@ -2,8 +2,7 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, Timelike, Utc};
-use serde_json::value::RawValue;
-use std::{collections::BTreeMap, io::Write};
+use std::io::Write;
 
 /// Writes a JSON text.
 pub(crate) fn text(out: &mut Vec<u8>, text: &str) {
@@ -166,83 +165,6 @@ fn hour(out: &mut Vec<u8>, time: NaiveTime) {
     digits(out, time.second(), 2);
 }
 
-/// Writes JSON in one canonical form: no white space, keys sorted, the last of equal keys.
-///
-/// Postgres keeps `jsonb` in an order of its own and SQLite keeps the text as it came; both read the same here.
-/// Text that is no JSON (only SQLite can hold it) is written as a text.
-pub(crate) fn json(out: &mut Vec<u8>, source: &str) {
-    let start = out.len();
-    if canonical(out, source, 0).is_err() {
-        out.truncate(start);
-        text(out, source);
-    }
-}
-
-fn canonical(out: &mut Vec<u8>, source: &str, depth: usize) -> Result<(), serde_json::Error> {
-    let source = source.trim_matches([' ', '\t', '\r', '\n']);
-    match source.as_bytes().first() {
-        Some(b'{') if depth < 120 => {
-            let members: BTreeMap<String, &RawValue> = serde_json::from_str(source)?;
-            out.push(b'{');
-            for (at, (key, value)) in members.into_iter().enumerate() {
-                if at > 0 {
-                    out.push(b',');
-                }
-                text(out, &key);
-                out.push(b':');
-                canonical(out, value.get(), depth + 1)?;
-            }
-            out.push(b'}');
-        }
-        Some(b'[') if depth < 120 => {
-            let items: Vec<&RawValue> = serde_json::from_str(source)?;
-            out.push(b'[');
-            for (at, value) in items.into_iter().enumerate() {
-                if at > 0 {
-                    out.push(b',');
-                }
-                canonical(out, value.get(), depth + 1)?;
-            }
-            out.push(b']');
-        }
-        Some(b'"') => text(out, &serde_json::from_str::<String>(source)?),
-        _ => {
-            serde_json::from_str::<&RawValue>(source)?;
-            number(out, source);
-        }
-    }
-    Ok(())
-}
-
-/// Writes a number (or `true`, `false`, `null`) as Postgres' `numeric` spells it: no exponent, no zero below zero.
-fn number(out: &mut Vec<u8>, source: &str) {
-    let (mantissa, exponent) = source.split_once(['e', 'E']).unwrap_or((source, "0"));
-    let digits = mantissa.trim_start_matches('-');
-    // Beyond this Postgres takes none, so there is nothing to agree with.
-    let exponent = exponent.parse::<i32>().ok().filter(|exponent| (-16_383..=131_071).contains(exponent));
-    let (Some(exponent), true) = (exponent, digits.starts_with(|digit: char| digit.is_ascii_digit())) else {
-        return out.extend_from_slice(source.as_bytes());
-    };
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let all = [whole, fraction].concat();
-    let point = whole.len() as i64 + i64::from(exponent);
-    let zeros = |count: i64| "0".repeat(usize::try_from(count).unwrap_or(0));
-    let (whole, fraction) = match usize::try_from(point) {
-        Ok(point) if point < all.len() => (all[..point].to_owned(), all[point..].to_owned()),
-        Ok(_) => (all.clone() + &zeros(point - all.len() as i64), String::new()),
-        Err(_) => (String::new(), zeros(-point) + &all),
-    };
-    if mantissa.starts_with('-') && all.contains(|digit: char| digit != '0') {
-        out.push(b'-');
-    }
-    let whole = whole.trim_start_matches('0');
-    out.extend_from_slice(if whole.is_empty() { "0" } else { whole }.as_bytes());
-    if !fraction.is_empty() {
-        out.push(b'.');
-        out.extend_from_slice(fraction.as_bytes());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -287,38 +209,6 @@ mod tests {
             assert_eq!(ours, theirs);
         }
         assert_eq!(timestamp_micros(&mut Vec::new(), i64::MAX), None);
-    }
-
-    #[test]
-    fn json_has_one_form() {
-        for source in
-            [r#"{"bb": [1, 2.50],"a":{"y":null , "x":"\u00e9"}}"#, r#"{"a":{"x":"é","y":null},"bb":[1,2.50]}"#]
-        {
-            assert_eq!(written(|out| json(out, source)), r#"{"a":{"x":"é","y":null},"bb":[1,2.50]}"#);
-        }
-        assert_eq!(written(|out| json(out, "{broken")), r#""{broken""#);
-    }
-
-    #[test]
-    fn numbers_are_spelled_as_postgres_does() {
-        for (source, spelled) in [
-            ("0", "0"),
-            ("-0", "0"),
-            ("-0.0", "0.0"),
-            ("-12.50", "-12.50"),
-            ("1e30", "1000000000000000000000000000000"),
-            ("1.5e3", "1500"),
-            ("1.50E1", "15.0"),
-            ("1.5e-3", "0.0015"),
-            ("-100e-2", "-1.00"),
-            ("0e-3", "0.000"),
-            ("0.001e2", "0.1"),
-            ("1e999999", "1e999999"),
-            ("true", "true"),
-            ("null", "null"),
-        ] {
-            assert_eq!(written(|out| json(out, source)), spelled);
-        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod answer;
 mod app;
 mod audit;
 mod bucket_set;
+mod canonical;
 mod check;
 mod database;
 mod ddl;

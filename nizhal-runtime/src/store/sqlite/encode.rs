@@ -1,6 +1,6 @@
 //! SQLite's values written as the same JSON bytes that Postgres' values get.
 
-use crate::store::json;
+use crate::store::{canonical, json};
 use chrono::{NaiveDate, NaiveTime};
 use nizhal_core::{SqlType, key};
 use sqlx::{Row, TypeInfo, ValueRef, sqlite::SqliteRow};
@@ -79,7 +79,7 @@ fn value(out: &mut Vec<u8>, sql: SqlType, row: &SqliteRow, at: usize) -> Result<
 fn text(out: &mut Vec<u8>, sql: SqlType, text: &str) -> Option<()> {
     match sql {
         SqlType::Numeric | SqlType::Uuid => json::text(out, &key::canonical(sql, text)?),
-        SqlType::Json | SqlType::Array(_) => json::json(out, text),
+        SqlType::Json | SqlType::Array(_) => canonical::json(out, text),
         SqlType::Timestamptz => json::timestamp(out, key::parse_timestamp(text)?),
         SqlType::Date => json::date(out, text.parse::<NaiveDate>().ok()?),
         SqlType::Time => json::time(out, text.parse::<NaiveTime>().ok()?),
