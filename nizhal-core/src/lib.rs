@@ -23,6 +23,7 @@ mod ids;
 mod job;
 mod json;
 pub mod key;
+pub mod limits;
 mod list;
 mod mutator;
 mod private_file;

@@ -1,6 +1,9 @@
 //! The JSON of the wire, as `book/src/protocol.md` names it.
 
-use crate::Hlc;
+use crate::{
+    Hlc,
+    limits::{MAX_CURSOR_BYTES, MAX_DEPENDS_ON, MAX_IDENTIFIER_BYTES, MAX_NAME_BYTES},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::ops::Deref;
@@ -104,11 +107,14 @@ impl<'de> Deserialize<'de> for CursorText {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(match serde_json::Value::deserialize(deserializer)? {
             serde_json::Value::String(text) if text == "0" => Self::default(),
+            // No more of it is kept than it takes to be no cursor.
+            serde_json::Value::String(text) if text.len() > MAX_CURSOR_BYTES => Self("too long".to_owned()),
             serde_json::Value::String(text) => Self(text),
             serde_json::Value::Null => Self::default(),
             serde_json::Value::Number(number) if number.as_f64() == Some(0.0) => Self::default(),
             // Anything else was never a cursor of ours: the server answers it with a reset.
-            other => Self(other.to_string()),
+            serde_json::Value::Number(number) => Self(number.to_string()),
+            _ => Self("no text".to_owned()),
         })
     }
 }
@@ -125,6 +131,7 @@ pub struct PushRequest {
 #[serde(rename_all = "camelCase")]
 pub struct Mutation {
     /// The mutator's wire name.
+    #[serde(deserialize_with = "name")]
     pub name: String,
     /// Its arguments, as sent.
     #[serde(default = "empty_object")]
@@ -158,13 +165,26 @@ pub struct Mutation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DependsOn {
     ids: Vec<String>,
-    is_list: bool,
+    sent: Sent,
+}
+
+/// How it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sent {
+    List,
+    LongList,
+    Other,
 }
 
 impl DependsOn {
     /// Whether it was sent as a list of texts, as null, or not at all.
     pub fn is_list(&self) -> bool {
-        self.is_list
+        self.sent != Sent::Other
+    }
+
+    /// Whether it was sent as a list of more than [`MAX_DEPENDS_ON`]; none of them is kept then.
+    pub fn is_too_long(&self) -> bool {
+        self.sent == Sent::LongList
     }
 
     fn is_none(&self) -> bool {
@@ -174,13 +194,13 @@ impl DependsOn {
 
 impl Default for DependsOn {
     fn default() -> Self {
-        Self { ids: Vec::new(), is_list: true }
+        Self { ids: Vec::new(), sent: Sent::List }
     }
 }
 
 impl From<Vec<String>> for DependsOn {
     fn from(ids: Vec<String>) -> Self {
-        Self { ids, is_list: true }
+        Self { ids, sent: Sent::List }
     }
 }
 
@@ -201,8 +221,11 @@ impl Serialize for DependsOn {
 impl<'de> Deserialize<'de> for DependsOn {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let sent = serde_json::Value::deserialize(deserializer)?;
-        let ids = serde_json::from_value::<Option<Vec<String>>>(sent);
-        Ok(Self { is_list: ids.is_ok(), ids: ids.ok().flatten().unwrap_or_default() })
+        Ok(match serde_json::from_value::<Option<Vec<String>>>(sent).map(Option::unwrap_or_default) {
+            Ok(ids) if ids.len() > MAX_DEPENDS_ON => Self { ids: Vec::new(), sent: Sent::LongList },
+            Ok(ids) => Self { ids, sent: Sent::List },
+            Err(_) => Self { ids: Vec::new(), sent: Sent::Other },
+        })
     }
 }
 
@@ -210,8 +233,15 @@ fn empty_object() -> Box<RawValue> {
     RawValue::from_string("{}".to_owned()).unwrap_or_else(|_| unreachable!("{{}} is JSON"))
 }
 
-/// The longest identifier that a client may choose, in bytes.
-const MAX_IDENTIFIER_BYTES: usize = 1024;
+/// A mutator's name: any text that is no longer than names are, without U+0000, which Postgres cannot keep.
+fn name<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    use serde::de::Error;
+    let text = String::deserialize(deserializer)?;
+    if text.len() > MAX_NAME_BYTES || text.contains('\0') {
+        return Err(D::Error::custom(format!("a mutator's name has at most {MAX_NAME_BYTES} bytes and no U+0000")));
+    }
+    Ok(text)
+}
 
 /// An identifier that a client chose: neither empty nor endless, and without U+0000, which Postgres cannot keep.
 fn identifier<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
@@ -282,6 +312,27 @@ mod tests {
         for other in [r#""a""#, "7", "[1]", r#"{"a": 1}"#] {
             assert!(!sent(other).is_list() && sent(other).is_empty(), "{other}");
         }
+    }
+
+    #[test]
+    fn inv32_names_and_lists_and_cursors_have_an_end() {
+        let sent = |name: &str, depends_on: usize| {
+            let ids = vec!["a"; depends_on];
+            let text = serde_json::json!({"name": name, "clientMutationId": "m", "dependsOn": ids}).to_string();
+            serde_json::from_str::<Mutation>(&text)
+        };
+        assert!(sent(&"n".repeat(MAX_NAME_BYTES), 0).is_ok());
+        assert!(sent(&"n".repeat(MAX_NAME_BYTES + 1), 0).is_err());
+        assert!(sent("n\0", 0).is_err());
+        assert_eq!(sent("n", MAX_DEPENDS_ON).unwrap().depends_on.len(), MAX_DEPENDS_ON);
+        let long = sent("n", MAX_DEPENDS_ON + 1).unwrap().depends_on;
+        assert!(long.is_too_long() && long.is_list() && long.is_empty());
+        let cursor = |length: usize| {
+            let text = serde_json::json!({"cursor": "x".repeat(length)}).to_string();
+            serde_json::from_str::<PullRequest>(&text).unwrap().cursor.0.len()
+        };
+        assert_eq!(cursor(MAX_CURSOR_BYTES), MAX_CURSOR_BYTES);
+        assert!(cursor(MAX_CURSOR_BYTES + 1) < 10);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
 /// The longest cursor that a client must take, in bytes.
-pub(crate) const MAX_BYTES: usize = 8 * 1024;
+pub(crate) const MAX_BYTES: usize = nizhal_core::limits::MAX_CURSOR_BYTES;
 /// The longest number in a cursor of the TypeScript system: a `bigint`.
 const MAX_FOREIGN_DIGITS: usize = 19;
 const FORMAT: u8 = 3;
