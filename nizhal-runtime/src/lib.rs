@@ -1,6 +1,6 @@
 //! Nizhal's sync server, in seven floors; imports run downwards only, and a test holds it.
 //!
-//! 0 `schema` `observe` `counts` `environment` `settings` `contract` · 1 `scope` `hub` `auth` · 2 `store` · 3 `engine` ·
+//! 0 `schema` `observe` `counts` `environment` `settings` `contract` `share` · 1 `scope` `hub` `auth` · 2 `store` · 3 `engine` ·
 //! 4 `job` `retention` `cluster` · 5 `http` · 6 `app`
 
 pub mod auth;
@@ -20,6 +20,7 @@ mod job;
 mod observe;
 mod retention;
 mod scope;
+mod share;
 #[cfg(test)]
 mod testing;
 
@@ -32,8 +33,8 @@ pub use http::{Server, service};
 pub use http::{Lines, push_body};
 pub use observe::{ConflictEvent, ErrorEvent, Observer, Observers, PullEvent, PushEvent, PushedMutation};
 pub use settings::{
-    ConnectionSettings, Cors, JwksSource, Mode, NatsSettings, RateLimit, Realtime, RealtimeSettings, Settings,
-    SocketSettings,
+    AdmissionSettings, ConnectionSettings, Cors, JwksSource, Mode, NatsSettings, RateLimit, Realtime, RealtimeSettings,
+    Settings, SocketSettings,
 };
 
 // What `#[nizhal::main]` calls.

@@ -109,6 +109,14 @@ impl RawSocket {
         self.send(1, text.as_bytes()).await
     }
 
+    /// Sends these bytes as they are, whatever they say.
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    pub async fn raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes).await
+    }
+
     /// A frame of fewer than 126 bytes, masked with zeros.
     async fn send(&mut self, opcode: u8, payload: &[u8]) -> io::Result<()> {
         let length = u8::try_from(payload.len()).ok().filter(|length| *length < 126).expect("a small frame");

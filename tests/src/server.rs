@@ -133,6 +133,16 @@ impl Server {
         self.child.id()
     }
 
+    /// The most memory that it ever held, in bytes: the high-water mark of its resident set.
+    ///
+    /// # Panics
+    /// When it is gone, or the system does not tell.
+    pub fn peak_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("the server runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+        peak.trim().trim_end_matches(" kB").parse::<u64>().expect("a number of kB") * 1024
+    }
+
     /// kill -9, and waits for its end.
     pub fn kill(&mut self) {
         let _ = self.child.kill();

@@ -12,7 +12,7 @@ pub(crate) use scope::Scopes;
 use crate::{
     engine::Engine,
     environment::Environment,
-    hub::{Hub, Presence},
+    hub::{Hub, Presence, PresenceLimits},
     settings::{Realtime as Mode, Settings},
 };
 pub(crate) use link::Line;
@@ -42,7 +42,12 @@ impl Realtime {
         let me = environment.new_id();
         // The low half of a version 7 id is random.
         let listener = me.as_u64_pair().1;
-        let presence = Presence::new(hub.clone(), me, settings.realtime.presence_silence);
+        let limits = PresenceLimits {
+            silence: settings.realtime.presence_silence,
+            bytes_per_actor: settings.realtime.max_presence_bytes_per_actor,
+            bytes_per_bucket: settings.realtime.max_presence_bytes_per_bucket,
+        };
+        let presence = Presence::new(hub.clone(), me, limits);
         let scopes = Scopes::new(engine.clone(), Proof::new(engine.clone(), listener));
         let local = adapter::Local { engine: engine.clone(), listener };
         let line = |adapter, database| Line { adapter, health: Arc::<Health>::default(), database };

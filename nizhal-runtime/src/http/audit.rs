@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 const DEFAULT_LIMIT: usize = 100;
 /// The most entries in a page.
 const MAX_LIMIT: usize = 1_000;
+/// The longest parameter of a query, in bytes: a hundred buckets with long names.
+const MAX_PARAMETER_BYTES: usize = 32 * 1024;
 /// The most buckets in a query.
 const MAX_BUCKETS: usize = 100;
 
@@ -42,6 +44,9 @@ fn parse(query: &[(String, String)], rules: &[&str]) -> Result<AuditQuery, Strin
     for (name, value) in query {
         if value.contains('\0') {
             return Err(format!("`{name}` holds U+0000, which nothing here does"));
+        }
+        if value.len() > MAX_PARAMETER_BYTES {
+            return Err(format!("a parameter has at most {MAX_PARAMETER_BYTES} bytes"));
         }
         if name != "bucket" && seen.contains(&name.as_str()) {
             return Err(format!("`{name}` is given twice"));

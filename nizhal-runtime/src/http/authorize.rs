@@ -18,7 +18,7 @@ async fn answer(request: HttpRequest, server: Data<Server>) -> Result<HttpRespon
     let query = query(&request)?;
     let principal = bearer::socket_actor(&server, &request, &query).await?;
     let wire = wire::of_query(&request, &query)?;
-    let named = buckets(&query);
+    let named = buckets(&query)?;
     let [bucket] = named.as_slice() else {
         return Err(HttpError::BadRequest("name one bucket: ?bucket=…".to_owned()));
     };

@@ -1,6 +1,7 @@
 //! Request bodies: read within the limit, then JSON, then the right shape; each step with its own answer.
 
-use super::error::HttpError;
+use super::{error::HttpError, pace::Pace};
+use crate::share::Share;
 use actix_web::{
     HttpRequest,
     http::header,
@@ -15,38 +16,57 @@ use tokio::time::Instant;
 const DRAIN_BYTES: usize = 8 * 1024 * 1024;
 const DRAIN_TIME: Duration = Duration::from_secs(2);
 
-/// How many bytes of a body earn its sender a second more.
-const BYTES_PER_SECOND: usize = 1024;
-
 /// The limits of a body.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     /// The most bytes.
     pub(crate) bytes: usize,
-    /// How long it may keep the server waiting, beside what its length earns.
-    pub(crate) time: Duration,
+    /// How long it may keep the server waiting.
+    pub(crate) pace: Pace,
 }
 
 /// Reads the body.
-pub(crate) async fn read(request: &HttpRequest, payload: &mut Payload, limits: Limits) -> Result<BytesMut, HttpError> {
-    let Limits { bytes: limit, time } = limits;
+///
+/// Its bytes are counted to this share: all that it announces before any of it is read, or each part as it comes. A server that
+/// has stopped waits no longer.
+pub(crate) async fn read(
+    request: &HttpRequest,
+    payload: &mut Payload,
+    (limits, stopped): (Limits, impl Future<Output = ()>),
+    held: &mut Share,
+) -> Result<BytesMut, HttpError> {
+    tokio::select! {
+        body = read_within(request, payload, limits, held) => body,
+        () = stopped => Err(HttpError::Stopping),
+    }
+}
+
+async fn read_within(
+    request: &HttpRequest,
+    payload: &mut Payload,
+    limits: Limits,
+    held: &mut Share,
+) -> Result<BytesMut, HttpError> {
+    let Limits { bytes: limit, pace } = limits;
     let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     let declared: Option<usize> = declared.and_then(|value| value.parse().ok());
     if declared.is_some_and(|length| length > limit) {
         drain(payload).await;
         return Err(HttpError::TooLarge { limit });
     }
+    held.try_grow(declared.unwrap_or(0) as u64)?;
     let mut body = BytesMut::with_capacity(declared.unwrap_or(0));
     let begun = Instant::now();
     loop {
-        // By its whole length, so that a sender who gives a byte now and then is given up as well as one who stops.
-        let earned = Duration::from_secs((body.len() / BYTES_PER_SECOND) as u64);
-        let next = tokio::time::timeout_at(begun + time + earned, payload.next()).await;
+        let next = tokio::time::timeout_at(pace.deadline(begun, body.len()), payload.next()).await;
         let Some(chunk) = next.map_err(|_| HttpError::BodyTooSlow)? else { break };
         let chunk = chunk.map_err(|_| HttpError::BadRequest("the body ended early".to_owned()))?;
         if body.len() + chunk.len() > limit {
             drain(payload).await;
             return Err(HttpError::TooLarge { limit });
+        }
+        if declared.is_none() {
+            held.try_grow(chunk.len() as u64)?;
         }
         body.extend_from_slice(&chunk);
     }
@@ -87,8 +107,17 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, HttpError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::share::{ShareLimits, Shares};
     use actix_web::{FromRequest, test::TestRequest};
     use nizhal_core::wire::{PullRequest, PushRequest};
+
+    fn share() -> Share {
+        Shares::new(ShareLimits { per_actor: 1 << 20, all: 1 << 20 }).nothing("ana")
+    }
+
+    fn pace(grace_ms: u64) -> Pace {
+        Pace { grace: Duration::from_millis(grace_ms), bytes_per_second: 1024 }
+    }
 
     async fn read_with(body: &'static [u8], declared: Option<&str>, limit: usize) -> Result<BytesMut, HttpError> {
         let mut request = TestRequest::post().set_payload(body);
@@ -97,12 +126,12 @@ mod tests {
         }
         let (request, mut payload) = request.to_http_parts();
         let mut payload = Payload::from_request(&request, &mut payload).await.unwrap();
-        read(&request, &mut payload, Limits { bytes: limit, time: Duration::from_secs(60) }).await
+        read_within(&request, &mut payload, Limits { bytes: limit, pace: pace(60_000) }, &mut share()).await
     }
 
     #[actix_web::test]
     async fn inv28_a_body_that_stops_or_trickles_is_given_up() {
-        let limits = Limits { bytes: 1 << 20, time: Duration::from_millis(100) };
+        let limits = Limits { bytes: 1 << 20, pace: pace(100) };
         // Nothing at all, and a byte now and then, for ever.
         for bytes in [0, 1] {
             let chunks = futures_util::stream::unfold((), move |()| async move {
@@ -112,7 +141,10 @@ mod tests {
             let (request, _) = TestRequest::post().to_http_parts();
             let mut payload = actix_web::dev::Payload::from(chunks.boxed_local());
             let mut payload = Payload::from_request(&request, &mut payload).await.unwrap();
-            assert!(matches!(read(&request, &mut payload, limits).await, Err(HttpError::BodyTooSlow)), "{bytes}");
+            assert!(
+                matches!(read_within(&request, &mut payload, limits, &mut share()).await, Err(HttpError::BodyTooSlow)),
+                "{bytes}"
+            );
         }
     }
 

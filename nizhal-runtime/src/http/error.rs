@@ -47,6 +47,10 @@ pub(crate) enum HttpError {
     RateLimited { retry_after_s: u64 },
     #[error("the actor has as many open sockets as it may (NIZHAL_MAX_SOCKETS_PER_ACTOR); close one, or wait")]
     TooManySockets { retry_after_s: u64 },
+    #[error("the actor has as many requests in flight, or bytes on their way, as it may; wait for their answers")]
+    TooManyRequests { retry_after_s: u64 },
+    #[error("the server has as many requests in flight, or bytes on their way, as it may; try again")]
+    Crowded,
     #[error("this client is older than the server supports; update it")]
     UpgradeRequired { contract_version: String, min_client_version: String },
     #[error("the pull failed")]
@@ -118,11 +122,14 @@ impl HttpError {
             Self::BodyTooSlow => answer(StatusCode::REQUEST_TIMEOUT, "body_too_slow", shown),
             Self::RateLimited { .. } => answer(StatusCode::TOO_MANY_REQUESTS, "rate_limited", shown),
             Self::TooManySockets { .. } => answer(StatusCode::TOO_MANY_REQUESTS, "too_many_sockets", shown),
+            Self::TooManyRequests { .. } => answer(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", shown),
             Self::UpgradeRequired { .. } => answer(StatusCode::UPGRADE_REQUIRED, "upgrade_required", shown),
             Self::Pull(PullError::Store(error)) | Self::Store(error) => store(error),
             Self::Push { failure, .. } => push(failure),
             Self::Pull(_) => internal(),
-            Self::Busy | Self::Stopping => answer(StatusCode::SERVICE_UNAVAILABLE, "unavailable", shown),
+            Self::Busy | Self::Crowded | Self::Stopping => {
+                answer(StatusCode::SERVICE_UNAVAILABLE, "unavailable", shown)
+            }
             Self::Panicked => internal(),
         }
     }
@@ -142,7 +149,9 @@ impl HttpError {
         body.insert("error".to_owned(), text.into());
         body.insert("code".to_owned(), code.into());
         match self {
-            Self::RateLimited { retry_after_s } | Self::TooManySockets { retry_after_s } => {
+            Self::RateLimited { retry_after_s }
+            | Self::TooManySockets { retry_after_s }
+            | Self::TooManyRequests { retry_after_s } => {
                 response.insert_header((header::RETRY_AFTER, retry_after_s.to_string()));
             }
             Self::Auth(AuthError::Missing | AuthError::Invalid | AuthError::Expired) => {
@@ -174,7 +183,7 @@ impl HttpError {
     /// Faults of the server are errors with their causes; the client's own are for whoever asks.
     fn log(&self, status: StatusCode, code: &'static str) {
         let error: &dyn Error = self;
-        if matches!(self, Self::AdminUnset | Self::NotConfigured(_) | Self::Busy | Self::Stopping)
+        if matches!(self, Self::AdminUnset | Self::NotConfigured(_) | Self::Busy | Self::Crowded | Self::Stopping)
             || !status.is_server_error()
         {
             tracing::debug!(status = status.as_u16(), code, error, "request refused");

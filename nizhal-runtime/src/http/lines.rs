@@ -1,6 +1,10 @@
 //! `POST /sync/pull` as `application/x-ndjson`: the engine's lines, handed on one by one.
 
-use super::{error::HttpError, gzip::Packer};
+use super::{
+    admission::{Admitted, PacedLines},
+    error::HttpError,
+    gzip::Packer,
+};
 use crate::{
     engine::{Line, LineReader, PullError},
     http::Server,
@@ -18,8 +22,6 @@ use std::time::{Duration, Instant};
 use tokio::{sync::mpsc, time::timeout};
 
 const NDJSON: &str = "application/x-ndjson";
-/// How long a slow reader may hold the snapshot for each line.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// Lines that are ready while one is being sent.
 const READY: usize = 1;
 
@@ -61,17 +63,19 @@ pub(super) async fn answer(
     server: Server,
     principal: Principal,
     wanted: PullRequest,
-    gzip: bool,
+    (gzip, admitted): (bool, Admitted),
     begun: Instant,
 ) -> Result<HttpResponse, HttpError> {
     // A stream holds a database connection for as long as its reader takes: some must be left for everybody else.
-    let permit = server.streams().try_acquire_owned().map_err(|_| HttpError::Busy)?;
+    let streams = server.admission().streams();
+    let permit = streams.permit(principal.key()).await?;
     let (to, mut from) = mpsc::channel(READY);
     let engine = server.engine().clone();
     let told = Told { actor: principal.key().to_owned(), device: wanted.device_id.clone(), begun, bytes: 0 };
+    let lines = PacedLines::new(to, streams);
     rt::spawn(async move {
-        engine.pull_lines(&principal, &wanted, &Lines::new(to, PATIENCE)).await;
-        drop(permit);
+        engine.pull_lines(&principal, &wanted, &lines).await;
+        drop((permit, admitted));
     });
     let first = from.recv().await.ok_or(HttpError::Panicked)??;
     let mut response = HttpResponse::Ok();

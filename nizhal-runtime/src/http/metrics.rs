@@ -56,6 +56,15 @@ fn text(server: &Server, database: Option<&Database>) -> String {
     text.one("counter", "nizhal_pushes_failed_total", "Pushes with a mutation that was not applied.", failed);
     text.many("counter", "nizhal_mutations_total", "Mutations by what became of them.", "status", counts.mutations());
     text.many("counter", "nizhal_errors_total", "Requests answered with an error.", "code", counts.errors());
+    let admission = server.admission();
+    text.one("gauge", "nizhal_requests_in_flight", "Pulls and pushes in flight.", admission.requests().taken());
+    let bytes = admission.bytes().taken();
+    text.one(
+        "gauge",
+        "nizhal_bytes_in_flight",
+        "Bytes of requests worked on, and of answers and frames to be sent.",
+        bytes,
+    );
     text.one("gauge", "nizhal_sockets", "Open WebSockets.", hub.sockets);
     text.one("gauge", "nizhal_subscriptions", "Buckets that sockets listen to.", hub.subscriptions);
     text.one("counter", "nizhal_pings_total", "Pings sent to sockets.", hub.pings_sent);

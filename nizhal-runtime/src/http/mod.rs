@@ -1,6 +1,7 @@
 //! HTTP: one file a URL, one place for errors; the only room that names actix-web.
 
 mod admin;
+mod admission;
 mod audit;
 mod authorize;
 mod bearer;
@@ -18,6 +19,8 @@ mod lines;
 mod listen;
 mod metrics;
 mod outcome;
+mod pace;
+mod paced;
 mod peer;
 mod pull;
 mod push;

@@ -3,7 +3,6 @@
 use actix_web::{dev::Extensions, rt::net::TcpStream};
 use socket2::SockRef;
 use std::{
-    any::Any,
     collections::HashMap,
     net::{IpAddr, Shutdown},
     num::NonZeroU32,
@@ -35,8 +34,7 @@ impl Peers {
     }
 
     /// Takes a new connection in, or ends it before anything is read from it; its permit lives as long as its data.
-    pub(super) fn admit(&self, connection: &dyn Any, data: &mut Extensions) {
-        let Some(connection) = connection.downcast_ref::<TcpStream>() else { return };
+    pub(super) fn admit(&self, connection: &TcpStream, data: &mut Extensions) {
         let socket = SockRef::from(connection);
         #[cfg(any(target_os = "linux", target_os = "android"))]
         // Where it cannot be had, there is nothing else to do about it.

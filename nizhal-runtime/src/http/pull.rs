@@ -1,6 +1,6 @@
 //! `POST /sync/pull`.
 
-use super::{bearer, body, error::HttpError, gzip, lines, respond::respond, wire};
+use super::{admission::sent_in_pieces, bearer, body, error::HttpError, gzip, lines, respond::respond, wire};
 use crate::{http::Server, observe::PullEvent};
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -18,11 +18,13 @@ async fn answer(request: HttpRequest, mut payload: Payload, server: Data<Server>
     let principal = bearer::actor(&server, &request).await?;
     let wire = wire::of(&request)?;
     server.gate().check(&request)?;
-    let body = body::read(&request, &mut payload, server.body_limits()).await?;
+    let mut admitted = server.admission().request(principal.key())?;
+    let body = body::read(&request, &mut payload, server.body_limits(), admitted.bytes()).await?;
     let begun = Instant::now();
     let wanted: PullRequest = body::parse(&body)?;
     if wire == Wire::Two && lines::asked(&request) {
-        return lines::answer(server.get_ref().clone(), principal, wanted, gzip::asked(&request), begun).await;
+        let how = (gzip::asked(&request), admitted);
+        return lines::answer(server.get_ref().clone(), principal, wanted, how, begun).await;
     }
     let device = wanted.device_id.clone();
     let page = server.engine().pull(&principal, wire, wanted).await?;
@@ -46,5 +48,5 @@ async fn answer(request: HttpRequest, mut payload: Payload, server: Data<Server>
     if is_packed {
         response.insert_header((CONTENT_ENCODING, "gzip"));
     }
-    Ok(response.body(sent))
+    Ok(sent_in_pieces(&mut response, sent, admitted))
 }

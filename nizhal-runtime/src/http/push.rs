@@ -17,11 +17,9 @@ use actix_web::{
     HttpRequest, HttpResponse, rt,
     web::{Data, Payload},
 };
+use nizhal_core::limits::{MAX_DEPENDS_ON, MAX_MUTATIONS};
 use nizhal_core::wire::{Mutation, MutationStatus, PushRequest, Wire};
 use std::time::Instant;
-
-/// The most mutations in one batch.
-const MAX_MUTATIONS: usize = 1000;
 
 pub(super) async fn push(request: HttpRequest, payload: Payload, server: Data<Server>) -> HttpResponse {
     respond(&server.clone(), &request.clone(), Box::pin(answer(request, payload, server))).await
@@ -31,13 +29,20 @@ async fn answer(request: HttpRequest, mut payload: Payload, server: Data<Server>
     let principal = bearer::actor(&server, &request).await?;
     let wire = wire::of(&request)?;
     server.gate().check(&request)?;
-    let body = body::read(&request, &mut payload, server.body_limits()).await?;
+    let mut admitted = server.admission().request(principal.key())?;
+    let body = body::read(&request, &mut payload, server.body_limits(), admitted.bytes()).await?;
     let (begun, bytes) = (Instant::now(), body.len());
     let batch: PushRequest = body::parse(&body)?;
     drop(body);
     let misfit = |mutation: &&Mutation| !mutation.depends_on.is_list();
     if let (Wire::Two, Some(mutation)) = (wire, batch.mutations.iter().find(misfit)) {
         let text = format!("`dependsOn` of `{}` is no list of clientMutationIds", mutation.client_mutation_id);
+        return Err(HttpError::BadRequest(text));
+    }
+    let long = batch.mutations.iter().find(|mutation| mutation.depends_on.is_too_long());
+    if let (Wire::Two, Some(mutation)) = (wire, long) {
+        let text =
+            format!("`dependsOn` of `{}` names more than {MAX_DEPENDS_ON} mutations", mutation.client_mutation_id);
         return Err(HttpError::BadRequest(text));
     }
     let count = batch.mutations.len();
@@ -48,7 +53,14 @@ async fn answer(request: HttpRequest, mut payload: Payload, server: Data<Server>
     // A task of its own: a client that hangs up must not stop a mutation between its commit and its pings.
     let engine = server.engine().clone();
     let (actor, names) = (principal.key().to_owned(), names(&server, &batch));
-    let pushing = rt::spawn(async move { engine.push(&principal, wire, batch).await });
+    let turns = server.admission().turns().clone();
+    let pushing = rt::spawn(async move {
+        let turn = turns.turn(principal.key()).await;
+        let reply = engine.push(&principal, wire, batch).await;
+        // In flight until its end, whoever hung up.
+        drop((turn, admitted));
+        reply
+    });
     let reply = pushing.await.map_err(|_| HttpError::Panicked)?;
     tell(&server, &reply, &PushEvent { actor: &actor, mutations: &[], bytes, duration: begun.elapsed() }, &names);
     let (outcome, failure) = outcome(wire, reply);

@@ -1,6 +1,9 @@
 //! A server: everything a request needs, behind one pointer.
 
-use super::{admin::AdminGuard, body::Limits, gate::VersionGate, limit::Limiter, socket::limit::Sockets};
+use super::{
+    admin::AdminGuard, admission::Admission, body::Limits, gate::VersionGate, limit::Limiter, pace::Pace,
+    socket::limit::Sockets,
+};
 use crate::{
     auth::Authenticator,
     cluster::{Realtime, Scopes},
@@ -18,10 +21,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
-use tokio::{
-    sync::{Semaphore, watch},
-    task::JoinHandle,
-};
+use tokio::{sync::watch, task::JoinHandle};
 
 /// A running sync server without a listener of its own; cheap to clone.
 ///
@@ -71,8 +71,7 @@ struct Inner {
     limiter: Option<Limiter>,
     admin: AdminGuard,
     counts: Counts,
-    /// Pulls that may be streamed at once: half of the database's connections.
-    streams: Arc<Semaphore>,
+    admission: Admission,
     stopping: watch::Sender<bool>,
     /// Nothing happens here any more that others should hear of.
     ended: watch::Sender<bool>,
@@ -81,6 +80,8 @@ struct Inner {
     started: Instant,
 }
 
+/// How long the bodies that are on their way may still take once the server stops.
+const STOP_BODIES_TIME: Duration = Duration::from_secs(5);
 /// How long a shutdown waits for its sockets' close frames.
 const CLOSE_SOCKETS_TIME: Duration = Duration::from_secs(5);
 
@@ -88,7 +89,11 @@ impl Server {
     pub(crate) fn new(parts: Parts) -> Self {
         let limiter = parts.settings.rate_limit.map(Limiter::new);
         let admin = AdminGuard::new(parts.settings.admin_password.clone());
-        let streams = usize::try_from(parts.settings.db_pool / 2).unwrap_or(1).max(1);
+        // Half of the database's connections may be held by pulls that are streamed.
+        let half = (parts.settings.db_pool / 2).max(1);
+        // SQLite has one writer: two of an actor's pushes share a commit, and more would only stand in line before others'.
+        let turns = if parts.engine.store.has_one_writer() { 2 } else { half };
+        let admission = Admission::new(&parts.settings.admission, half, usize::try_from(turns).unwrap_or(usize::MAX));
         let engine = Arc::new(parts.engine);
         let (mode, database) = parts.realtime;
         let environment = parts.environment;
@@ -99,7 +104,7 @@ impl Server {
                 realtime,
                 ended: watch::Sender::new(false),
                 linked: Mutex::default(),
-                streams: Arc::new(Semaphore::new(streams)),
+                admission,
                 name: parts.name,
                 settings: parts.settings,
                 engine,
@@ -173,10 +178,21 @@ impl Server {
         &self.inner.settings
     }
 
-    /// The limits of a request's body.
-    pub(crate) fn body_limits(&self) -> Limits {
+    /// The limits of a request's body, and when it is not waited for any more since the server stops.
+    pub(crate) fn body_limits(&self) -> (Limits, impl Future<Output = ()> + use<'_>) {
         let settings = self.settings();
-        Limits { bytes: settings.max_body_bytes, time: settings.connections.body_time }
+        (Limits { bytes: settings.max_body_bytes, pace: self.pace() }, self.stopped_for(STOP_BODIES_TIME))
+    }
+
+    /// The least speed of whoever sends.
+    pub(crate) fn pace(&self) -> Pace {
+        let settings = &self.settings().connections;
+        Pace { grace: settings.body_time, bytes_per_second: settings.min_bytes_per_second.get() }
+    }
+
+    /// The least speed of whoever reads.
+    pub(crate) fn send_pace(&self) -> Pace {
+        Pace { grace: self.settings().connections.send_time, ..self.pace() }
     }
 
     /// The engine, for work beside HTTP.
@@ -261,8 +277,15 @@ impl Server {
         &self.inner.counts
     }
 
-    pub(crate) fn streams(&self) -> Arc<Semaphore> {
-        self.inner.streams.clone()
+    pub(crate) fn admission(&self) -> &Admission {
+        &self.inner.admission
+    }
+
+    /// Resolves once the server has been stopping for so long.
+    pub(crate) async fn stopped_for(&self, time: Duration) {
+        if self.stopping().wait_for(|stopping| *stopping).await.is_ok() {
+            tokio::time::sleep(time).await;
+        }
     }
 
     pub(crate) fn uptime(&self) -> Duration {

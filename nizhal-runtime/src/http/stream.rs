@@ -4,14 +4,16 @@ use super::{
     bearer,
     error::HttpError,
     respond::respond,
-    socket::{PROTOCOL, Socket, Wanted},
+    socket::{Incoming, Outgoing, PROTOCOL, Socket, Wanted},
     wire,
 };
 use crate::http::Server;
 use actix_web::{
-    HttpRequest, HttpResponse, rt,
+    FromRequest, HttpRequest, HttpResponse, dev, rt,
     web::{Data, Payload, Query},
 };
+use futures_util::StreamExt;
+use nizhal_core::limits::{MAX_BUCKET_NAME_BYTES, MAX_NAMED_BUCKETS};
 
 pub(super) async fn stream(request: HttpRequest, payload: Payload, server: Data<Server>) -> HttpResponse {
     respond(&server.clone(), &request.clone(), Box::pin(answer(request, payload, server))).await
@@ -24,7 +26,7 @@ async fn answer(request: HttpRequest, payload: Payload, server: Data<Server>) ->
     if server.is_stopping() {
         return Err(HttpError::Stopping);
     }
-    let wanted = Wanted::of(wire, &buckets(&query));
+    let wanted = Wanted::of(wire, &buckets(&query)?);
     let limits = &server.settings().sockets;
     let place = server.sockets().admit(principal.key(), limits.max_per_actor)?;
     // Woken by changed memberships from before the scope is read, so that none falls between. Of many who come at once a few
@@ -38,15 +40,27 @@ async fn answer(request: HttpRequest, payload: Payload, server: Data<Server>) ->
     if wanted.lacks(&held) {
         return Err(HttpError::BucketForbidden);
     }
+    let payload = within_limits(&request, payload, &server).await?;
     let (response, session, frames) = actix_ws::handle_with_protocols(&request, payload, &[PROTOCOL])
         .map_err(|_| HttpError::BadRequest("this URL speaks WebSocket: send an upgrade".to_owned()))?;
     let most = limits.max_frame_bytes;
     let frames = frames.max_frame_size(most).aggregate_continuations().max_continuation_size(most);
     // Listening from before the upgrade: what changes while it happens is pinged too.
     listener.listen_to(held);
+    let outgoing = Outgoing::new(server.admission().bytes(), principal.key());
+    let response = response.map_body(|_, body| outgoing.count(body)).map_into_boxed_body();
+    let session = (session, outgoing);
     let socket = Socket::new(server.get_ref().clone(), principal, wanted, scope, listener, place, session);
     rt::spawn(Box::pin(socket.run(frames)));
     Ok(response)
+}
+
+/// What the client will send, held to its limits ahead of the codec.
+async fn within_limits(request: &HttpRequest, payload: Payload, server: &Server) -> Result<Payload, HttpError> {
+    let incoming = Incoming::new(payload, &server.settings().sockets, server.pace());
+    Payload::from_request(request, &mut dev::Payload::from(incoming.boxed_local()))
+        .await
+        .map_err(|_| HttpError::BadRequest("the request has no body to speak over".to_owned()))
 }
 
 /// The query as pairs, in order.
@@ -57,6 +71,12 @@ pub(super) fn query(request: &HttpRequest) -> Result<Vec<(String, String)>, Http
 }
 
 /// The buckets that a query names.
-pub(super) fn buckets(query: &[(String, String)]) -> Vec<&str> {
-    query.iter().filter(|(name, _)| name == "bucket").map(|(_, value)| value.as_str()).collect()
+pub(super) fn buckets(query: &[(String, String)]) -> Result<Vec<&str>, HttpError> {
+    let named: Vec<&str> = query.iter().filter(|(name, _)| name == "bucket").map(|(_, value)| value.as_str()).collect();
+    if named.len() > MAX_NAMED_BUCKETS || named.iter().any(|name| name.len() > MAX_BUCKET_NAME_BYTES) {
+        return Err(HttpError::BadRequest(format!(
+            "a query names at most {MAX_NAMED_BUCKETS} buckets, each of at most {MAX_BUCKET_NAME_BYTES} bytes"
+        )));
+    }
+    Ok(named)
 }

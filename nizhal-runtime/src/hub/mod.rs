@@ -10,6 +10,7 @@ mod queue;
 
 pub use diff::{PresenceDiff, PresenceState};
 pub(crate) use held::{Held, Kept};
-pub use presence::{Presence, Seat};
+pub(crate) use presence::PresenceLimits;
+pub use presence::{Presence, PresenceFull, Seat};
 pub use pubsub::{Hub, HubStats, Listener};
 pub use queue::Batch;

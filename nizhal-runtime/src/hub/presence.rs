@@ -8,6 +8,7 @@ use super::{
     outbox::Waiting,
     pubsub::Hub,
 };
+use crate::share::{Share, ShareLimits, Shares};
 use nizhal_core::{Bucket, Uuid};
 use others::Others;
 use serde_json::{Map, Value};
@@ -24,14 +25,48 @@ pub struct Presence {
     hub: Hub,
     /// This server among others.
     me: Uuid,
-    silence: Duration,
+    limits: PresenceLimits,
+    /// The bytes that actors show.
+    shown: Shares,
     rooms: Arc<Mutex<Rooms>>,
+}
+
+/// How long an entry lives, and how much may be shown.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PresenceLimits {
+    /// How long an entry lives without a sign of life.
+    pub(crate) silence: Duration,
+    /// The most bytes that one actor may show, all its connections and buckets together.
+    pub(crate) bytes_per_actor: usize,
+    /// The most bytes in one bucket: whoever comes gets all of them.
+    pub(crate) bytes_per_bucket: usize,
+}
+
+/// How many actors may show all that one may, before there is no more room.
+const ACTORS: u64 = 64;
+
+/// Why an entry cannot be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PresenceFull {
+    /// The actor shows all that it may.
+    #[error("more presence than one actor may show (NIZHAL_MAX_PRESENCE_BYTES_PER_ACTOR)")]
+    Actor,
+    /// The bucket has all that it may.
+    #[error("more presence than one bucket may hold (NIZHAL_MAX_PRESENCE_BYTES_PER_BUCKET)")]
+    Bucket,
 }
 
 #[derive(Debug, Default)]
 struct Rooms {
-    rooms: HashMap<Bucket, BTreeMap<Place, Entry>>,
+    rooms: HashMap<Bucket, Room>,
     others: Others,
+}
+
+/// Who is in one bucket.
+#[derive(Debug, Default)]
+struct Room {
+    entries: BTreeMap<Place, Entry>,
+    bytes: usize,
 }
 
 /// A connection, by its server and its number there.
@@ -41,24 +76,37 @@ type Place = (Uuid, u64);
 struct Entry {
     user_id: String,
     shown: Value,
+    /// The length of what is shown, as text.
+    bytes: usize,
+}
+
+impl Entry {
+    fn new(user_id: String, shown: Value) -> Self {
+        Self { user_id, bytes: shown.to_string().len(), shown }
+    }
 }
 
 impl Presence {
-    /// Presence whose changes travel through this hub; `silence` is how long an entry lives without a sign of life.
-    pub(crate) fn new(hub: Hub, me: Uuid, silence: Duration) -> Self {
-        Self { hub, me, silence, rooms: Arc::default() }
+    /// Presence whose changes travel through this hub, within these limits.
+    pub(crate) fn new(hub: Hub, me: Uuid, limits: PresenceLimits) -> Self {
+        let per_actor = limits.bytes_per_actor as u64;
+        let shown = Shares::new(ShareLimits { per_actor, all: per_actor.saturating_mul(ACTORS) });
+        Self { hub, me, limits, shown, rooms: Arc::default() }
     }
 
-    /// A connection's seat: nowhere yet.
-    pub fn seat(&self, connection: u64, user_id: &str) -> Seat {
-        Seat { presence: self.clone(), connection, user_id: user_id.to_owned(), tracked: BTreeMap::new() }
+    /// A connection's seat: nowhere yet. What it shows counts to the actor of this key.
+    pub fn seat(&self, connection: u64, user_id: &str, actor: &str) -> Seat {
+        let share = self.shown.nothing(actor);
+        Seat { presence: self.clone(), connection, user_id: user_id.to_owned(), share, tracked: BTreeMap::new() }
     }
 
     /// Who is in any of these buckets now.
     pub fn state<'a>(&self, buckets: impl IntoIterator<Item = &'a Bucket>) -> PresenceState {
         let rooms = self.lock();
         let mut state = PresenceState::new();
-        for entry in buckets.into_iter().filter_map(|bucket| rooms.rooms.get(bucket)).flat_map(BTreeMap::values) {
+        for entry in
+            buckets.into_iter().filter_map(|bucket| rooms.rooms.get(bucket)).flat_map(|room| room.entries.values())
+        {
             add(&mut state, entry);
         }
         state
@@ -70,6 +118,14 @@ impl Presence {
         let told = entry.as_ref().map(|entry| (entry.user_id.clone(), entry.shown.clone()));
         rooms.put(&self.hub, bucket, (self.me, connection), entry);
         self.hub.outbox().changed(Change { bucket: message::of(bucket), connection, entry: told });
+    }
+
+    /// Whether so many bytes fit into a bucket in the place of what this connection shows there.
+    fn fits(&self, bucket: &Bucket, connection: u64, bytes: usize) -> bool {
+        let rooms = self.lock();
+        let Some(room) = rooms.rooms.get(bucket) else { return bytes <= self.limits.bytes_per_bucket };
+        let before = room.entries.get(&(self.me, connection)).map_or(0, |entry| entry.bytes);
+        room.bytes - before + bytes <= self.limits.bytes_per_bucket
     }
 
     /// Takes what waits for the other servers. Under the lock, so that the whole state and the number of its last change belong
@@ -134,36 +190,42 @@ impl Rooms {
     fn put(&mut self, hub: &Hub, bucket: &Bucket, place: Place, entry: Option<Entry>) {
         let (mut joins, mut leaves) = (PresenceState::new(), PresenceState::new());
         let room = self.rooms.get(bucket);
-        if room.and_then(|room| room.get(&place)) == entry.as_ref() {
+        if room.and_then(|room| room.entries.get(&place)) == entry.as_ref() {
             return;
         }
+        let mut bytes = 0;
         if let Some(entry) = &entry {
+            bytes += entry.bytes;
             add(&mut joins, entry);
         }
+        let room = self.rooms.entry(bucket.clone()).or_default();
+        room.bytes += bytes;
         let before = match entry {
-            Some(entry) => self.rooms.entry(bucket.clone()).or_default().insert(place, entry),
-            None => self.rooms.get_mut(bucket).and_then(|room| room.remove(&place)),
+            Some(entry) => room.entries.insert(place, entry),
+            None => room.entries.remove(&place),
         };
         if let Some(before) = &before {
+            room.bytes -= before.bytes;
+            bytes += before.bytes;
             add(&mut leaves, before);
         }
-        if self.rooms.get(bucket).is_some_and(BTreeMap::is_empty) {
+        if room.entries.is_empty() {
             self.rooms.remove(bucket);
         }
-        hub.publish(PresenceDiff { bucket: bucket.clone(), joins, leaves });
+        hub.publish(PresenceDiff { bucket: bucket.clone(), joins, leaves }, bytes);
     }
 
     fn put_change(&mut self, hub: &Hub, from: Uuid, change: Change) {
         let Change { bucket, connection, entry } = change;
-        let entry = entry.map(|(user_id, shown)| Entry { user_id, shown });
+        let entry = entry.map(|(user_id, shown)| Entry::new(user_id, shown));
         self.put(hub, &message::bucket(bucket), (from, connection), entry);
     }
 
     /// All that this server shows.
     fn of(&self, server: Uuid) -> Vec<Change> {
-        let shown = |(bucket, room): (&Bucket, &BTreeMap<Place, Entry>)| {
+        let shown = |(bucket, room): (&Bucket, &Room)| {
             let bucket = message::of(bucket);
-            let of_server = room.range((server, 0)..=(server, u64::MAX));
+            let of_server = room.entries.range((server, 0)..=(server, u64::MAX));
             let change = |(place, entry): (&Place, &Entry)| {
                 let entry = Some((entry.user_id.clone(), entry.shown.clone()));
                 Change { bucket: bucket.clone(), connection: place.1, entry }
@@ -201,6 +263,7 @@ pub struct Seat {
     presence: Presence,
     connection: u64,
     user_id: String,
+    share: Share,
     tracked: BTreeMap<Bucket, Tracked>,
 }
 
@@ -211,29 +274,40 @@ struct Tracked {
 }
 
 impl Seat {
-    /// The most bytes that one connection may show, all its buckets together.
-    pub const MAX_BYTES: usize = 256 * 1024;
-
-    /// Appears in a bucket, or appears there anew with another payload; false when that is more than one connection may show.
-    pub fn track(&mut self, bucket: &Bucket, reference: Uuid, payload: &Map<String, Value>, now: Instant) -> bool {
+    /// Appears in a bucket, or appears there anew with another payload.
+    ///
+    /// # Errors
+    /// [`PresenceFull`] when that is more than the actor may show or the bucket may hold.
+    pub fn track(
+        &mut self,
+        bucket: &Bucket,
+        reference: Uuid,
+        payload: &Map<String, Value>,
+        now: Instant,
+    ) -> Result<(), PresenceFull> {
         let mut shown = payload.clone();
         shown.insert("presence_ref".to_owned(), reference.to_string().into());
-        let shown = Value::from(shown);
-        let bytes = shown.to_string().len();
-        let others: usize =
-            self.tracked.iter().filter(|(other, _)| *other != bucket).map(|(_, other)| other.bytes).sum();
-        if others + bytes > Self::MAX_BYTES {
-            return false;
+        let entry = Entry::new(self.user_id.clone(), Value::from(shown));
+        let bytes = entry.bytes;
+        if bytes > self.presence.limits.bytes_per_actor {
+            return Err(PresenceFull::Actor);
         }
-        let entry = Entry { user_id: self.user_id.clone(), shown };
+        if !self.presence.fits(bucket, self.connection, bytes) {
+            return Err(PresenceFull::Bucket);
+        }
+        let before = self.tracked.get(bucket).map_or(0, |tracked| tracked.bytes);
+        self.share.try_grow(bytes.saturating_sub(before) as u64).map_err(|_| PresenceFull::Actor)?;
         self.presence.replace(bucket, self.connection, Some(entry));
-        self.tracked.insert(bucket.clone(), Tracked { until: now + self.presence.silence, bytes });
-        true
+        let until = now + self.presence.limits.silence;
+        self.share.shrink(before.saturating_sub(bytes) as u64);
+        self.tracked.insert(bucket.clone(), Tracked { until, bytes });
+        Ok(())
     }
 
     /// Disappears from a bucket.
     pub fn untrack(&mut self, bucket: &Bucket) {
-        if self.tracked.remove(bucket).is_some() {
+        if let Some(tracked) = self.tracked.remove(bucket) {
+            self.share.shrink(tracked.bytes as u64);
             self.presence.replace(bucket, self.connection, None);
         }
     }
@@ -241,7 +315,7 @@ impl Seat {
     /// A sign of life.
     pub fn heartbeat(&mut self, bucket: &Bucket, now: Instant) {
         if let Some(tracked) = self.tracked.get_mut(bucket) {
-            tracked.until = now + self.presence.silence;
+            tracked.until = now + self.presence.limits.silence;
         }
     }
 

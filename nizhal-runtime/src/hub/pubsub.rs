@@ -73,12 +73,12 @@ impl Hub {
         }
     }
 
-    /// Tells every listener of the bucket who came and who went.
-    pub(super) fn publish(&self, diff: PresenceDiff) {
+    /// Tells every listener of the bucket who came and who went, which takes so many bytes.
+    pub(super) fn publish(&self, diff: PresenceDiff, bytes: usize) {
         let diff = Arc::new(diff);
         let listeners = self.inner.listeners.read().unwrap_or_else(PoisonError::into_inner);
         for queue in listeners.get(&diff.bucket).into_iter().flat_map(HashMap::values) {
-            queue.diff(diff.clone());
+            queue.diff(diff.clone(), bytes);
         }
     }
 

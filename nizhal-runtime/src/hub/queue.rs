@@ -13,6 +13,8 @@ use tokio::sync::Notify;
 const MAX_PINGS: usize = 4096;
 /// The most presence changes waiting for one socket.
 const MAX_DIFFS: usize = 256;
+/// The most bytes of them, if they are more than one.
+const MAX_DIFF_BYTES: usize = 1024 * 1024;
 
 /// What waited for a socket.
 #[derive(Debug, Default)]
@@ -21,6 +23,8 @@ pub struct Batch {
     pub pings: BTreeSet<Bucket>,
     /// Presence changes, in order.
     pub diffs: Vec<Arc<PresenceDiff>>,
+    /// Their bytes.
+    pub diff_bytes: usize,
     /// Whether something had to be left out: the socket must be closed.
     pub overflow: bool,
 }
@@ -55,12 +59,14 @@ impl Queue {
         self.filled.notify_one();
     }
 
-    pub(super) fn diff(&self, diff: Arc<PresenceDiff>) {
+    pub(super) fn diff(&self, diff: Arc<PresenceDiff>, bytes: usize) {
         let mut pending = self.lock();
-        if pending.diffs.len() >= MAX_DIFFS {
+        let is_full = pending.diffs.len() >= MAX_DIFFS || pending.diff_bytes + bytes > MAX_DIFF_BYTES;
+        if is_full && !pending.diffs.is_empty() {
             pending.overflow = true;
         } else {
             pending.diffs.push(diff);
+            pending.diff_bytes += bytes;
         }
         drop(pending);
         self.filled.notify_one();
@@ -76,6 +82,7 @@ impl Queue {
         pending.pings.extend(batch.pings);
         let since = mem::replace(&mut pending.diffs, batch.diffs);
         pending.diffs.extend(since);
+        pending.diff_bytes += batch.diff_bytes;
         pending.overflow |= batch.overflow || pending.diffs.len() > MAX_DIFFS || pending.pings.len() > MAX_PINGS;
     }
 
@@ -124,10 +131,15 @@ mod tests {
         let batch = queue.take();
         assert!(batch.overflow);
         assert_eq!(batch.pings.len(), MAX_PINGS);
-        (0..=MAX_DIFFS).for_each(|_| queue.diff(diff()));
+        (0..=MAX_DIFFS).for_each(|_| queue.diff(diff(), 9));
         let batch = queue.take();
         assert!(batch.overflow);
         assert_eq!(batch.diffs.len(), MAX_DIFFS);
+        queue.diff(diff(), MAX_DIFF_BYTES + 1);
+        assert!(!queue.lock().overflow, "one may be larger");
+        queue.diff(diff(), 1);
+        let batch = queue.take();
+        assert!(batch.overflow && batch.diffs.len() == 1);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Settings: what the environment and the builder say, parsed once at the door.
 
+mod admission;
 mod connection;
 mod error;
 mod parse;
@@ -9,6 +10,7 @@ mod unknown;
 mod url;
 mod value;
 
+pub use admission::AdmissionSettings;
 pub use connection::ConnectionSettings;
 pub use error::SettingsError;
 pub use realtime::{NatsSettings, Realtime, RealtimeSettings, SocketSettings};
@@ -70,6 +72,8 @@ pub struct Settings {
     pub sockets: SocketSettings,
     /// Limits of connections.
     pub connections: ConnectionSettings,
+    /// What one actor, and all together, may hold at a time.
+    pub admission: AdmissionSettings,
 }
 
 /// The shortest secret that signs tokens, in bytes: the length of an HS256 digest (RFC 7518, section 3.2).
@@ -105,6 +109,7 @@ impl Settings {
             realtime: RealtimeSettings::default(),
             sockets: SocketSettings::default(),
             connections: ConnectionSettings::default(),
+            admission: AdmissionSettings::default(),
         }
     }
 
@@ -172,6 +177,7 @@ impl Settings {
         settings.realtime = RealtimeSettings::read(said)?;
         settings.sockets = SocketSettings::read(said)?;
         settings.connections = ConnectionSettings::read(said)?;
+        settings.admission = AdmissionSettings::read(said)?;
         settings.jwt_issuer = said("NIZHAL_JWT_ISSUER").map(|issuer| issuer.trim().to_owned());
         Ok(settings)
     }

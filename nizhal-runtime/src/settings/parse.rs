@@ -11,6 +11,17 @@ pub(super) fn number<T: FromStr>(name: &'static str, value: &str, wanted: &'stat
     value.trim().parse().map_err(|_| invalid(name, value, wanted))
 }
 
+/// A number that is no smaller than this.
+pub(super) fn at_least<T: FromStr + PartialOrd + Copy>(
+    name: &'static str,
+    value: &str,
+    least: T,
+    wanted: &'static str,
+) -> Result<T, SettingsError> {
+    let number = number(name, value, wanted)?;
+    if number < least { Err(invalid(name, value, wanted)) } else { Ok(number) }
+}
+
 /// `500ms` or `30s`, up to a day.
 pub(super) fn time(name: &'static str, value: &str) -> Result<Duration, SettingsError> {
     let text = value.trim();

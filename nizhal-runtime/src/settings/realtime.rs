@@ -25,6 +25,12 @@ pub struct RealtimeSettings {
     pub nats: NatsSettings,
     /// `NIZHAL_PRESENCE_SILENCE`: how long a presence entry lives without a heartbeat; `30s` by default.
     pub presence_silence: Duration,
+    /// `NIZHAL_MAX_PRESENCE_BYTES_PER_ACTOR`: the most that one actor may show, all its sockets and buckets together; 256 KiB by
+    /// default.
+    pub max_presence_bytes_per_actor: usize,
+    /// `NIZHAL_MAX_PRESENCE_BYTES_PER_BUCKET`: the most that may be shown in one bucket, all of which is sent to whoever comes; 1 MiB by
+    /// default.
+    pub max_presence_bytes_per_bucket: usize,
     /// `NIZHAL_SERVER_SILENCE`: how long another server may be silent before its presence is forgotten; `10s` by default.
     pub server_silence: Duration,
 }
@@ -69,6 +75,8 @@ impl Default for RealtimeSettings {
                 subject: "nizhal".to_owned(),
             },
             presence_silence: Duration::from_secs(30),
+            max_presence_bytes_per_actor: 256 * 1024,
+            max_presence_bytes_per_bucket: 1024 * 1024,
             server_silence: Duration::from_secs(10),
         }
     }
@@ -115,6 +123,15 @@ impl RealtimeSettings {
         }
         if let Some(value) = said("NIZHAL_PRESENCE_SILENCE") {
             settings.presence_silence = parse::time("NIZHAL_PRESENCE_SILENCE", &value)?;
+        }
+        let bytes = "a number of bytes from 1024, such as 262144";
+        if let Some(value) = said("NIZHAL_MAX_PRESENCE_BYTES_PER_ACTOR") {
+            let name = "NIZHAL_MAX_PRESENCE_BYTES_PER_ACTOR";
+            settings.max_presence_bytes_per_actor = parse::at_least(name, &value, 1024, bytes)?;
+        }
+        if let Some(value) = said("NIZHAL_MAX_PRESENCE_BYTES_PER_BUCKET") {
+            let name = "NIZHAL_MAX_PRESENCE_BYTES_PER_BUCKET";
+            settings.max_presence_bytes_per_bucket = parse::at_least(name, &value, 1024, bytes)?;
         }
         if let Some(value) = said("NIZHAL_SERVER_SILENCE") {
             settings.server_silence = parse::time("NIZHAL_SERVER_SILENCE", &value)?;
@@ -234,6 +251,8 @@ mod tests {
         assert_eq!(read("NIZHAL_REALTIME", "nats").unwrap().mode, Some(Realtime::Nats));
         assert_eq!(read("NIZHAL_PRESENCE_SILENCE", "500ms").unwrap().presence_silence, Duration::from_millis(500));
         assert_eq!(read("NIZHAL_SERVER_SILENCE", "2s").unwrap().server_silence, Duration::from_secs(2));
+        assert_eq!(read("NIZHAL_MAX_PRESENCE_BYTES_PER_ACTOR", "2000").unwrap().max_presence_bytes_per_actor, 2_000);
+        assert_eq!(read("NIZHAL_MAX_PRESENCE_BYTES_PER_BUCKET", "3000").unwrap().max_presence_bytes_per_bucket, 3_000);
         assert_eq!(read("NIZHAL_NATS_URL", "tls://u:p@h:1,tls://i").unwrap().nats.url, "tls://u:p@h:1,tls://i");
         assert_eq!(read_sockets("NIZHAL_MAX_SOCKETS_PER_ACTOR", "7").unwrap().max_per_actor, 7);
         assert_eq!(read_sockets("NIZHAL_MAX_FRAME_BYTES", "1024").unwrap().max_frame_bytes, 1024);
@@ -251,6 +270,8 @@ mod tests {
             ("NIZHAL_NATS_SUBJECT", "a..b"),
             ("NIZHAL_PRESENCE_SILENCE", "0s"),
             ("NIZHAL_SERVER_SILENCE", "10"),
+            ("NIZHAL_MAX_PRESENCE_BYTES_PER_ACTOR", "10"),
+            ("NIZHAL_MAX_PRESENCE_BYTES_PER_BUCKET", "many"),
         ] {
             let text = read(name, value).unwrap_err().to_string();
             assert!(text.contains(name) && !text.contains("hunter2"), "{text}");

@@ -6,7 +6,7 @@ use imports::Sources;
 
 /// The rooms of the server, floor by floor: a room imports from its own floor and those below.
 const FLOORS: [&str; 7] = [
-    "schema observe counts environment settings contract",
+    "schema observe counts environment settings contract share",
     "scope hub auth",
     "store",
     "engine",

@@ -1,5 +1,6 @@
 //! The credit ledger through its real server, on both databases: one module a promise.
 
+mod admission;
 mod args;
 mod audit;
 mod auth;

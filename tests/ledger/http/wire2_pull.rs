@@ -235,7 +235,7 @@ pub(crate) async fn inv05_a_cut_stream_changes_nothing(app: App) {
         let request = device.pull_request(None).header("accept", "application/x-ndjson");
         let response = request.send().await.expect("an answer");
         if response.status() != 200 {
-            assert_eq!(response.status(), 503);
+            assert!([429, 503].contains(&response.status().as_u16()), "{}", response.status());
             return false;
         }
         apply(&mut device, parse(&response.text().await.expect("the stream ends well")));

@@ -1,6 +1,5 @@
 //! What a client may send: four kinds of text frame.
 
-use actix_ws::ProtocolError;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -33,16 +32,6 @@ impl Frame {
             "heartbeat" => Some(Self::Heartbeat { bucket }),
             _ => None,
         }
-    }
-}
-
-/// Whether a frame, or the sum of its continuations, was too large.
-pub(super) fn is_oversized(error: &ProtocolError) -> bool {
-    match error {
-        ProtocolError::Overflow => true,
-        // The aggregating stream has no error of its own for this.
-        ProtocolError::Io(error) => error.to_string() == "Exceeded maximum continuation size",
-        _ => false,
     }
 }
 

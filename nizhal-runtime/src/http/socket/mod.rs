@@ -1,11 +1,16 @@
 //! One WebSocket: pings and presence out, presence and `ping` in, until it must close.
 
 mod frame;
+mod incoming;
 pub(super) mod limit;
+mod outgoing;
 mod pulse;
 mod wanted;
 
+use incoming::FrameFault;
+pub(super) use incoming::Incoming;
 use limit::Place;
+pub(super) use outgoing::Outgoing;
 pub(crate) use wanted::Wanted;
 
 use crate::{
@@ -15,7 +20,6 @@ use crate::{
 };
 use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReason, ProtocolError, Session};
 use frame::Frame;
-use limit::Meter;
 use nizhal_core::{Bucket, Principal};
 use pulse::{Due, Pulse};
 use rand::Rng;
@@ -63,7 +67,7 @@ pub(crate) struct Socket {
     seat: Seat,
     _place: Place,
     session: Session,
-    meter: Meter,
+    outgoing: Outgoing,
     pulse: Pulse,
     recheck_at: Instant,
     /// Set while the database is away: what waits stays until then.
@@ -78,12 +82,12 @@ impl Socket {
         scope: Arc<BTreeSet<Bucket>>,
         listener: Listener,
         place: Place,
-        session: Session,
+        (session, outgoing): (Session, Outgoing),
     ) -> Self {
-        let seat = server.presence().seat(listener.id(), principal.user_id());
+        let seat = server.presence().seat(listener.id(), principal.user_id(), principal.key());
         let now = Instant::now();
         let limits = &server.settings().sockets;
-        let (pulse, meter) = (Pulse::new(limits.idle, now), Meter::new(limits.frames_per_second, now));
+        let pulse = Pulse::new(limits.idle, now);
         Self {
             server,
             principal,
@@ -93,7 +97,7 @@ impl Socket {
             seat,
             _place: place,
             session,
-            meter,
+            outgoing,
             pulse,
             recheck_at: now + RECHECK_EVERY,
             retry_at: None,
@@ -161,9 +165,6 @@ impl Socket {
         const MALFORMED: Ending = ending(CloseCode::Unsupported, "malformed frame");
         let now = Instant::now();
         self.pulse.heard();
-        if !self.meter.allows(now) {
-            return Err(ending(CloseCode::Policy, "too many frames"));
-        }
         let text = match frame {
             None => return Err(Ending::Gone(None)),
             Some(Ok(AggregatedMessage::Text(text))) => text,
@@ -174,10 +175,13 @@ impl Socket {
             Some(Ok(AggregatedMessage::Pong(_))) => return Ok(()),
             Some(Ok(AggregatedMessage::Close(reason))) => return Err(Ending::Gone(reason)),
             Some(Ok(AggregatedMessage::Binary(_))) => return Err(MALFORMED),
-            Some(Err(error)) if frame::is_oversized(&error) => {
-                return Err(ending(CloseCode::Size, "the frame is too large"));
+            Some(Err(error)) => {
+                return Err(match FrameFault::of(&error) {
+                    Some(fault @ FrameFault::Large) => Ending::Close(CloseCode::Size, fault.to_string().into()),
+                    Some(fault) => Ending::Close(CloseCode::Policy, fault.to_string().into()),
+                    None => MALFORMED,
+                });
             }
-            Some(Err(_)) => return Err(MALFORMED),
         };
         match Frame::parse(&text).ok_or(MALFORMED)? {
             Frame::Ping => self.send("pong".to_owned()).await?,
@@ -188,8 +192,8 @@ impl Socket {
                 }
                 let reference = self.server.environment().new_id();
                 for bucket in self.named(&bucket) {
-                    if !self.seat.track(&bucket, reference, &payload, now) {
-                        return Err(ending(CloseCode::Size, "more presence than one socket may show"));
+                    if let Err(full) = self.seat.track(&bucket, reference, &payload, now) {
+                        return Err(Ending::Close(CloseCode::Size, full.to_string().into()));
                     }
                 }
             }
@@ -291,7 +295,12 @@ impl Socket {
     }
 
     async fn send(&mut self, text: String) -> Result<(), Ending> {
-        timeout(self.send_time(), self.session.text(text)).await.map_err(|_| SLOW)?.map_err(|_| Ending::Gone(None))
+        let time = self.send_time();
+        let sending = async {
+            self.outgoing.room_for(text.len()).await;
+            self.session.text(text).await
+        };
+        timeout(time, sending).await.map_err(|_| SLOW)?.map_err(|_| Ending::Gone(None))
     }
 
     /// Every bucket of this socket with this name; none when it holds none.

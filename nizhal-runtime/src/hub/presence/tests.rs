@@ -7,8 +7,12 @@ fn bucket(rule: &str) -> Bucket {
     Bucket::new(rule, vec!["42".to_owned()])
 }
 
+fn limits() -> PresenceLimits {
+    PresenceLimits { silence: Duration::from_secs(30), bytes_per_actor: 2_000, bytes_per_bucket: 3_000 }
+}
+
 fn presence_of(hub: Hub) -> Presence {
-    Presence::new(hub, Uuid::from_u128(99), Duration::from_secs(30))
+    Presence::new(hub, Uuid::from_u128(99), limits())
 }
 
 fn payload(value: &Value) -> Map<String, Value> {
@@ -21,10 +25,10 @@ fn joins_and_leaves_reach_the_bucket() {
     let presence = presence_of(hub.clone());
     let mut watcher = hub.listen();
     watcher.listen_to(BTreeSet::from([bucket("shops")]));
-    let mut seat = presence.seat(7, "u1");
+    let mut seat = presence.seat(7, "u1", "u1");
     let reference = Uuid::from_u128(1);
-    seat.track(&bucket("shops"), reference, &payload(&json!({"typing": true})), Instant::now());
-    seat.track(&bucket("channels"), reference, &Map::new(), Instant::now());
+    seat.track(&bucket("shops"), reference, &payload(&json!({"typing": true})), Instant::now()).unwrap();
+    seat.track(&bucket("channels"), reference, &Map::new(), Instant::now()).unwrap();
     let state = presence.state([&bucket("shops")]);
     assert_eq!(Value::Object(state), json!({"u1": [{"presence_ref": reference.to_string(), "typing": true}]}));
     drop(seat);
@@ -39,9 +43,9 @@ fn joins_and_leaves_reach_the_bucket() {
 fn a_new_payload_replaces_the_old_and_cannot_forge_the_reference() {
     let hub = Hub::default();
     let presence = presence_of(hub);
-    let mut seat = presence.seat(1, "u1");
-    seat.track(&bucket("a"), Uuid::from_u128(1), &Map::new(), Instant::now());
-    seat.track(&bucket("a"), Uuid::from_u128(2), &payload(&json!({"presence_ref": "mine"})), Instant::now());
+    let mut seat = presence.seat(1, "u1", "u1");
+    seat.track(&bucket("a"), Uuid::from_u128(1), &Map::new(), Instant::now()).unwrap();
+    seat.track(&bucket("a"), Uuid::from_u128(2), &payload(&json!({"presence_ref": "mine"})), Instant::now()).unwrap();
     let state = presence.state([&bucket("a")]);
     assert_eq!(state["u1"], json!([{"presence_ref": Uuid::from_u128(2).to_string()}]));
 }
@@ -49,9 +53,9 @@ fn a_new_payload_replaces_the_old_and_cannot_forge_the_reference() {
 #[test]
 fn one_user_with_two_connections_has_two_entries() {
     let presence = presence_of(Hub::default());
-    let mut seats = [presence.seat(1, "u1"), presence.seat(2, "u1")];
+    let mut seats = [presence.seat(1, "u1", "u1"), presence.seat(2, "u1", "u1")];
     for seat in &mut seats {
-        seat.track(&bucket("a"), Uuid::new_v4(), &Map::new(), Instant::now());
+        seat.track(&bucket("a"), Uuid::new_v4(), &Map::new(), Instant::now()).unwrap();
     }
     assert_eq!(presence.state([&bucket("a")])["u1"].as_array().unwrap().len(), 2);
 }
@@ -59,9 +63,9 @@ fn one_user_with_two_connections_has_two_entries() {
 #[test]
 fn silence_ends_an_entry_and_a_heartbeat_keeps_it() {
     let presence = presence_of(Hub::default());
-    let mut seat = presence.seat(1, "u1");
+    let mut seat = presence.seat(1, "u1", "u1");
     let start = Instant::now();
-    seat.track(&bucket("a"), Uuid::new_v4(), &Map::new(), start);
+    seat.track(&bucket("a"), Uuid::new_v4(), &Map::new(), start).unwrap();
     seat.heartbeat(&bucket("a"), start + Duration::from_secs(20));
     seat.heartbeat(&bucket("b"), start);
     seat.expire(start + Duration::from_secs(49));
@@ -82,7 +86,7 @@ impl World {
         let server = |number: u128| {
             let (hub, me) = (Hub::default(), Uuid::from_u128(number + 1));
             hub.outbox().open();
-            (hub.clone(), Presence::new(hub, me, Duration::from_secs(30)), me)
+            (hub.clone(), Presence::new(hub, me, limits()), me)
         };
         Self { servers: (0..servers).map(server).collect(), dice: seed }
     }
@@ -127,8 +131,9 @@ fn inv03_presence_converges_whatever_messages_are_lost() {
         let rooms = ["a", "b"].map(bucket);
         let mut watcher = world.servers[0].0.listen();
         watcher.listen_to(BTreeSet::from(rooms.clone()));
-        let mut seats: Vec<(usize, Seat)> =
-            (0..9).map(|n| (n % 3, world.servers[n % 3].1.seat(n as u64, ["u1", "u2"][n % 2]))).collect();
+        let mut seats: Vec<(usize, Seat)> = (0..9)
+            .map(|n| (n % 3, world.servers[n % 3].1.seat(n as u64, ["u1", "u2"][n % 2], ["u1", "u2"][n % 2])))
+            .collect();
         let mut shown: BTreeSet<String> = BTreeSet::new();
         let mut hear = |watcher: &crate::hub::Listener| {
             for diff in watcher.take().diffs {
@@ -149,7 +154,7 @@ fn inv03_presence_converges_whatever_messages_are_lost() {
                 1 => world.tell(seat % 3, true),
                 _ => {
                     let shown = payload(&json!({"n": seat, "long": "x".repeat(world.roll(400))}));
-                    assert!(seats[seat].1.track(&room, Uuid::new_v4(), &shown, Instant::now()));
+                    seats[seat].1.track(&room, Uuid::new_v4(), &shown, Instant::now()).unwrap();
                 }
             }
             hear(&watcher);
@@ -185,8 +190,8 @@ fn inv03_presence_converges_whatever_messages_are_lost() {
 fn a_silent_server_is_forgotten_and_a_living_one_is_not() {
     let mut world = World::new(2, 1);
     let now = Instant::now();
-    let mut seat = world.servers[1].1.seat(1, "u1");
-    seat.track(&bucket("a"), Uuid::new_v4(), &Map::new(), now);
+    let mut seat = world.servers[1].1.seat(1, "u1", "u1");
+    seat.track(&bucket("a"), Uuid::new_v4(), &Map::new(), now).unwrap();
     world.servers[1].0.outbox().state();
     world.tell(1, false);
     let presence = world.servers[0].1.clone();
@@ -203,15 +208,38 @@ fn a_silent_server_is_forgotten_and_a_living_one_is_not() {
 }
 
 #[test]
-fn inv28_one_connection_shows_no_more_than_it_may() {
+fn inv28_an_actor_shows_no_more_than_it_may_however_many_connections_it_has() {
     let presence = presence_of(Hub::default());
-    let mut seat = presence.seat(1, "u1");
-    let half = payload(&json!({"long": "x".repeat(Seat::MAX_BYTES / 2 - 100)}));
+    let mut seats = [presence.seat(1, "u1", "u1"), presence.seat(2, "u1", "u1")];
+    let half = payload(&json!({"long": "x".repeat(800)}));
     let now = Instant::now();
-    for room in ["a", "b", "a", "b"] {
-        assert!(seat.track(&bucket(room), Uuid::nil(), &half, now));
+    seats[0].track(&bucket("a"), Uuid::nil(), &half, now).unwrap();
+    seats[1].track(&bucket("b"), Uuid::nil(), &half, now).unwrap();
+    assert_eq!(seats[1].track(&bucket("c"), Uuid::nil(), &half, now), Err(PresenceFull::Actor));
+    seats[0].untrack(&bucket("a"));
+    seats[1].track(&bucket("c"), Uuid::nil(), &half, now).unwrap();
+    presence.seat(3, "u2", "u2").track(&bucket("d"), Uuid::nil(), &half, now).unwrap();
+    drop(seats);
+    assert_eq!(presence.shown.taken(), 0);
+    let whole = payload(&json!({"long": "x".repeat(2_000)}));
+    let mut seat = presence.seat(4, "u1", "u1");
+    assert_eq!(seat.track(&bucket("a"), Uuid::nil(), &whole, now), Err(PresenceFull::Actor));
+}
+
+#[test]
+fn inv28_a_bucket_holds_no_more_than_whoever_comes_may_be_sent() {
+    let presence = presence_of(Hub::default());
+    let (long, now) = (payload(&json!({"long": "x".repeat(1_200)})), Instant::now());
+    let mut seats: Vec<Seat> = (1..4).map(|n| presence.seat(n, &n.to_string(), &n.to_string())).collect();
+    for seat in &mut seats[..2] {
+        seat.track(&bucket("a"), Uuid::nil(), &long, now).unwrap();
+        seat.track(&bucket("a"), Uuid::new_v4(), &long, now).unwrap_or_else(|full| panic!("in its own place: {full}"));
     }
-    assert!(!seat.track(&bucket("c"), Uuid::nil(), &half, now));
-    seat.untrack(&bucket("a"));
-    assert!(seat.track(&bucket("c"), Uuid::nil(), &half, now));
+    assert_eq!(seats[2].track(&bucket("a"), Uuid::nil(), &long, now), Err(PresenceFull::Bucket));
+    seats[2].track(&bucket("b"), Uuid::nil(), &long, now).unwrap();
+    seats.remove(0);
+    seats[1].untrack(&bucket("b"));
+    seats[1].track(&bucket("a"), Uuid::nil(), &long, now).unwrap();
+    drop(seats);
+    assert!(presence.lock().rooms.is_empty());
 }
