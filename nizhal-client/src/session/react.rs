@@ -242,9 +242,15 @@ impl Session {
             // One of them is at fault: the rest must not wait for it.
             (self.exchange, self.most) = (None, sent.div_ceil(2));
         } else {
-            self.exchange = Some(Exchange::Mending);
-            actions.push(Action::Park(failure));
+            self.park(failure, actions);
         }
+    }
+
+    /// Sets the first mutation aside, by which the queue moves: what is behind it has waited for nothing yet.
+    fn park(&mut self, failure: Failure, actions: &mut Vec<Action>) {
+        self.push.moved();
+        self.exchange = Some(Exchange::Mending);
+        actions.push(Action::Park(failure));
     }
 
     /// The server failed at a push. When it does so each time, and is well otherwise, the first mutation is at fault: nothing
@@ -260,9 +266,8 @@ impl Session {
         }
         self.contact();
         let message = format!("the server failed at it {} times: {}", self.faults, failure.message);
-        (self.faults, self.push.faults, self.push.error) = (0, 0, None);
-        self.exchange = Some(Exchange::Mending);
-        actions.push(Action::Park(Failure { message, ..failure }));
+        self.faults = 0;
+        self.park(Failure { message, ..failure }, actions);
     }
 
     /// The exchange under way failed.
