@@ -41,6 +41,12 @@ pub trait App: Sync {
         None
     }
 
+    /// Whether the server fails at this mutation every time, by a fault of its own (500): devices must park it and go on.
+    fn fails(&self, mutator: &str, args: &Value) -> bool {
+        let _ = (mutator, args);
+        false
+    }
+
     /// Mutators that a server never applies, by their wire names: a check fails when another is never applied, for then it shows
     /// nothing.
     fn never_applied(&self) -> Vec<&'static str> {

@@ -19,6 +19,7 @@ pub(crate) const ADDED: &str = "sim_added";
 trait Typed {
     fn args(&self, mutator: &str, draw: &mut Draw<'_>) -> Option<Value>;
     fn effect(&self, mutator: &str, args: &Value) -> Option<Effect>;
+    fn fails(&self, mutator: &str, args: &Value) -> bool;
 }
 
 impl<A: App> Typed for A {
@@ -27,6 +28,9 @@ impl<A: App> Typed for A {
     }
     fn effect(&self, mutator: &str, args: &Value) -> Option<Effect> {
         App::effect(self, mutator, args)
+    }
+    fn fails(&self, mutator: &str, args: &Value) -> bool {
+        App::fails(self, mutator, args)
     }
 }
 
@@ -97,6 +101,10 @@ impl<'a> Kit<'a> {
 
     pub(crate) fn effect(&self, mutator: &str, args: &Value) -> Option<Effect> {
         self.app.effect(mutator, args)
+    }
+
+    pub(crate) fn fails(&self, mutator: &str, args: &Value) -> bool {
+        self.app.fails(mutator, args)
     }
 
     /// Puts a copy of the filled database there.

@@ -1,14 +1,13 @@
 //! What happens to messages.
 
 use crate::act::SimIds;
-use crate::net::{Answer, Load, Message, asked, network};
+use crate::net::{Answer, Load, Message, Pushed, asked, network};
 use crate::sim::{Check, Sim};
 use crate::verify;
 use nizhal_client::exchange::Pulled;
 use nizhal_client::session::{Action, Event};
 use nizhal_client::store::{Store as _, StoreError};
 use nizhal_client::{Held, stored};
-use nizhal_core::wire::MutationResult;
 
 /// A request that nobody waits for.
 const NOBODY: u64 = u64::MAX;
@@ -71,6 +70,13 @@ impl Sim<'_> {
                 self.trace.say(format_args!("  {at} {} -> {}", request.path, answer.status));
                 self.trace.note(format_args!("  {}", String::from_utf8_lossy(&answer.body)));
                 verify::answer(self, at, &request, &answer)?;
+                if let Some(took) = answer.took {
+                    self.trace.say(format_args!("  {took}"));
+                    self.trace.count(took);
+                }
+                if request.path == "/sync/push" {
+                    verify::on_disk(self, at, &answer).await?;
+                }
                 if request.path == "/sync/push" && answer.status == 200 {
                     verify::clocks(self).await?;
                     self.ping();
@@ -170,10 +176,6 @@ impl Sim<'_> {
             let page = lines.pop().unwrap_or_default();
             (Held::Pulled(Pulled { asked, lines, page }), Action::StorePull)
         } else {
-            #[derive(serde::Deserialize)]
-            struct Pushed {
-                results: Vec<MutationResult>,
-            }
             let Ok(pushed) = serde_json::from_slice::<Pushed>(&answer.body) else { return Ok(false) };
             (Held::Pushed(pushed.results), Action::StorePush)
         };

@@ -5,6 +5,7 @@ use nizhal_client::session::{Failure, FailureKind};
 use nizhal_client::store::Asked;
 use nizhal_client::transport::{Body, Frames, Request, Response, Transport};
 use nizhal_core::__private::BoxFuture;
+use nizhal_core::wire::MutationResult;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
@@ -21,6 +22,10 @@ pub(crate) struct Answer {
     pub(crate) truth: Option<Rc<Truth>>,
     /// Which of the server's histories it is of.
     pub(crate) era: u32,
+    /// What the server failed at, by a fault of its own.
+    pub(crate) cause: Option<String>,
+    /// The kind of trouble that was in its way.
+    pub(crate) took: Option<&'static str>,
 }
 
 /// What a user might see when a pull was answered.
@@ -109,7 +114,12 @@ impl Answer {
     /// An answer of the network's own making.
     pub(crate) fn refusal(status: u16, code: &str, retry_after_ms: Option<i64>) -> Self {
         let body = serde_json::json!({"code": code, "error": code}).to_string().into_bytes();
-        Self { status, retry_after_ms, lines: false, body, truth: None, era: 0 }
+        Self { retry_after_ms, ..Self::of(status, false, body) }
+    }
+
+    /// A server's, with no trouble in its way.
+    pub(crate) fn of(status: u16, lines: bool, body: Vec<u8>) -> Self {
+        Self { status, retry_after_ms: None, lines, body, truth: None, era: 0, cause: None, took: None }
     }
 
     /// As a device receives it, cut after so many bytes.
@@ -119,6 +129,13 @@ impl Answer {
         let body = Box::new(Pieces { pieces, cut: cut.is_some() });
         Response { status: self.status, retry_after_ms: self.retry_after_ms, lines: self.lines, body }
     }
+}
+
+/// What a push is answered.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub(crate) struct Pushed {
+    pub(crate) results: Vec<MutationResult>,
 }
 
 /// What a pull asked, out of its body.

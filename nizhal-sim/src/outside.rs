@@ -75,12 +75,36 @@ impl Outside<'_> {
         self.run(sql).await
     }
 
+    /// A row takes the place of another one, by its key or by another column that is unique: its values, in the other's bucket or
+    /// in one of its own.
+    pub(crate) async fn replace(&mut self, draw: u32) -> Done {
+        let mut random = Random::of(&format!("replace {draw}"));
+        let Some((table, mut row)) = self.some(&mut random).await? else { return Ok(None) };
+        let rows = self.rows(table).await?;
+        let Some(other) = pick(&rows, &mut random).cloned() else { return Ok(None) };
+        let own_key = random.below(2) == 0;
+        for (at, column) in columns(table).enumerate() {
+            let is_key = table.key_columns().any(|key| key.name == column.name);
+            // With its own key it takes the other's place by what else is unique; with the other's key it moves there.
+            let is_taken = if own_key { column.unique } else { is_key };
+            let is_dropped = !own_key && column.unique && column.nullable;
+            if is_taken {
+                row[at].clone_from(&other[at]);
+            } else if is_dropped {
+                "null".clone_into(&mut row[at]);
+            }
+        }
+        self.graves.push((table.name, other));
+        let sql = insert(table, &row).replacen("insert or ignore", "replace", 1);
+        self.run(sql).await
+    }
+
     pub(crate) async fn insert(&mut self, draw: u32) -> Done {
         let mut random = Random::of(&format!("insert {draw}"));
         let Some((table, mut row)) = self.some(&mut random).await? else { return Ok(None) };
         for (value, column) in row.iter_mut().zip(columns(table)) {
             let is_key = table.key_columns().last().is_some_and(|key| key.name == column.name);
-            if is_key || column.unique {
+            if is_key || (column.unique && value != "NULL") {
                 *value = match column.sql {
                     SqlType::Uuid => format!("x'{:032x}'", u128::from(draw) + 1),
                     SqlType::Int2 | SqlType::Int4 | SqlType::Int8 => (1_000 + draw % 10_000).to_string(),

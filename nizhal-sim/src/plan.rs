@@ -40,7 +40,7 @@ const LIFE: [(u64, Kind); 6] = [
 ];
 
 /// What goes wrong. Each life has some of these kinds, since a life with all of them has little of each.
-const TROUBLE: [(u64, Kind); 35] = [
+const TROUBLE: [(u64, Kind); 39] = [
     (3, |random| Step::Lose(byte(random))),
     (4, |random| Step::Repeat(byte(random))),
     (4, |random| Step::GiveUp(byte(random))),
@@ -61,6 +61,9 @@ const TROUBLE: [(u64, Kind); 35] = [
     (1, |random| Step::Silence(byte(random))),
     (1, |_| Step::Kill),
     (3, |random| Step::KillWithin(u8::try_from(random.below(8)).unwrap_or(0))),
+    (5, |random| Step::FailServer { statements: u8::try_from(random.below(30)).unwrap_or(0), error: byte(random) }),
+    (2, |random| Step::EndConnection(u8::try_from(random.below(30)).unwrap_or(0))),
+    (2, |random| Step::SilenceConnection(u8::try_from(random.below(30)).unwrap_or(0))),
     (1, |random| Step::DeviceClock { device: byte(random), by: jump(random) }),
     (1, |random| Step::ServerClock(jump(random))),
     (1, |random| Step::Expire(byte(random))),
@@ -71,6 +74,7 @@ const TROUBLE: [(u64, Kind); 35] = [
     (3, |random| Step::Insert(word(random))),
     (4, |random| Step::Delete(word(random))),
     (2, |random| Step::Revive(word(random))),
+    (3, |random| Step::Replace(word(random))),
     (1, |_| Step::UpgradeServer),
     (1, |random| Step::UpgradeDevice(byte(random))),
     (1, |_| Step::NewEpoch),

@@ -9,7 +9,8 @@ use nizhal_core::{DateTimeUtc, NodeId, Random, Uuid};
 use nizhal_runtime::Lines;
 use nizhal_runtime::engine::{Engine, Environment, Line, PullError};
 use nizhal_runtime::hub::Hub;
-use nizhal_runtime::store::{Store, StoreError};
+use nizhal_runtime::store::{Failpoints, StatementFault, Store, StoreError};
+use serde_json::Value;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
@@ -18,6 +19,9 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+/// What is counted when the server fails at a mutation of which the app says so.
+const POISON: &str = "mutation that fails each time";
 
 /// Whose power goes: a panic that no hook hears of.
 struct Killed;
@@ -64,6 +68,9 @@ pub(crate) fn uuid(random: &mut Random) -> Uuid {
 pub(crate) struct Server {
     engine: Option<Engine>,
     world: Arc<World>,
+    failpoints: Arc<Failpoints>,
+    /// The kind of step that armed a failpoint, and how many were reached then.
+    armed: Option<(&'static str, u64)>,
     path: PathBuf,
     copies: u32,
     backup: Option<PathBuf>,
@@ -90,6 +97,8 @@ impl Server {
             engine: None,
             outside: outside(&path).await,
             world,
+            failpoints: Arc::default(),
+            armed: None,
             path,
             copies: 0,
             backup: None,
@@ -111,6 +120,7 @@ impl Server {
         settled.unwrap_or_else(|error| panic!("the server does not start: {error:?}"));
         self.starts += 1;
         self.world.fuse.store(u64::MAX, Relaxed);
+        (self.failpoints, self.armed) = (store.failpoints().cloned().unwrap_or_default(), None);
         let node = NodeId(u128::from(self.starts));
         self.engine = Some(Engine::new(version.server.clone(), store, Hub::default(), self.world.clone(), node));
     }
@@ -126,8 +136,27 @@ impl Server {
         self.world.fuse.store(u64::from(calls), Relaxed);
     }
 
-    pub(crate) fn spare(&self) {
+    pub(crate) fn spare(&mut self) {
         self.world.fuse.store(u64::MAX, Relaxed);
+        self.failpoints.disarm();
+        self.armed = None;
+    }
+
+    /// A statement of its database fails; false, since it has not happened yet.
+    pub(crate) fn fail_after(&mut self, statements: u8, kind: &'static str, fault: impl Into<StatementFault>) -> bool {
+        self.failpoints.arm(usize::from(statements), fault);
+        self.armed = Some((kind, self.failpoints.reached()));
+        false
+    }
+
+    /// The kind of step whose failpoint was reached since that was last asked.
+    pub(crate) fn took_fault(&mut self) -> Option<&'static str> {
+        let (kind, before) = self.armed?;
+        if self.failpoints.reached() == before {
+            return None;
+        }
+        self.armed = None;
+        Some(kind)
     }
 
     pub(crate) fn set_time(&mut self, now_ms: i64) {
@@ -225,6 +254,14 @@ impl Server {
                 _ => pull(engine, principal, request, self.page_rows).await,
             }
         };
+        // A statement that falls silent has its request given up, wherever that is.
+        let answering = async {
+            tokio::select! {
+                biased;
+                answer = answering => answer,
+                () = self.failpoints.silence() => Ok(Answer::refusal(503, "unavailable", Some(1_000))),
+            }
+        };
         let answered = AssertUnwindSafe(Box::pin(answering)).catch_unwind().await;
         let died = self.world.fuse.load(Relaxed) == 0;
         let mut answer = match answered {
@@ -236,6 +273,10 @@ impl Server {
             Err(panic) => std::panic::resume_unwind(panic),
         };
         answer.era = self.era;
+        answer.took = self.took_fault().or_else(|| fails(kit, request).then_some(POISON));
+        if let (Some(cause), None) = (&answer.cause, answer.took) {
+            return Err(format!("the server fails at {}: {cause}", request.path));
+        }
         if request.path == "/sync/pull" && answer.status == 200 {
             let grown = self.version == 1;
             let rows = kit.shown.rows(&mut self.outside, user, grown).await?;
@@ -253,13 +294,10 @@ async fn outside(path: &std::path::Path) -> SqliteConnection {
 async fn push(engine: &Engine, principal: &nizhal_core::Principal, request: &Request) -> Result<Answer, String> {
     let batch: PushRequest = serde_json::from_slice(&request.body).map_err(|error| format!("a push: {error}"))?;
     let reply = engine.push(principal, Wire::Two, batch).await;
-    let cause = reply.fault.as_ref().map(|fault| format!("the server fails at a push: {fault:?}"));
+    let cause = reply.fault.as_ref().map(|fault| format!("{fault:?}"));
     let (body, fault) = nizhal_runtime::push_body(reply);
     let status = fault.unwrap_or(200);
-    if status == 500 {
-        return Err(cause.unwrap_or_default());
-    }
-    Ok(Answer { status, retry_after_ms: None, lines: false, body, truth: None, era: 0 })
+    Ok(Answer { cause: cause.filter(|_| status == 500), ..Answer::of(status, false, body) })
 }
 
 async fn pull(
@@ -271,11 +309,11 @@ async fn pull(
     let mut wanted: PullRequest = serde_json::from_slice(&request.body).map_err(|error| format!("a pull: {error}"))?;
     // A server may always send less than is asked for.
     wanted.limit = Some(i64::from(page_rows));
-    let done = |lines, body| Answer { status: 200, retry_after_ms: None, lines, body, truth: None, era: 0 };
+    let done = |lines, body| Answer::of(200, lines, body);
     if !request.lines {
         return match engine.pull(principal, Wire::Two, wanted).await {
             Ok(page) => Ok(done(false, page.body)),
-            Err(error) => failed(&error),
+            Err(error) => Ok(failed(&error)),
         };
     }
     let (to, mut from) = tokio::sync::mpsc::channel(1_000);
@@ -284,16 +322,26 @@ async fn pull(
     while let Some(line) = from.recv().await {
         match line {
             Ok(Line::Rows(line) | Line::Last { line, .. }) => body.extend(line),
-            Err(error) => return failed(&error),
+            Err(error) => return Ok(failed(&error)),
         }
     }
     Ok(done(true, body))
 }
 
 /// A server that is older than its database says so; anything else is a fault.
-fn failed(error: &PullError) -> Result<Answer, String> {
-    match error {
-        PullError::Store(StoreError::OtherRules) => Ok(Answer::refusal(503, "unavailable", Some(1_000))),
-        error => Err(format!("the server fails at a pull: {error:?}")),
-    }
+fn failed(error: &PullError) -> Answer {
+    let cause = match error {
+        PullError::Store(StoreError::OtherRules) => None,
+        error => Some(format!("{error:?}")),
+    };
+    Answer { cause, ..Answer::refusal(503, "unavailable", Some(1_000)) }
+}
+
+/// Whether a push has a mutation at which the server fails every time.
+fn fails(kit: &Kit<'_>, request: &Request) -> bool {
+    let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+    let mutations = body.get("mutations").and_then(Value::as_array).into_iter().flatten();
+    mutations
+        .map(|mutation| (mutation["name"].as_str().unwrap_or_default(), &mutation["args"]))
+        .any(|(name, args)| kit.fails(name, args))
 }

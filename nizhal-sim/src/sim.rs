@@ -10,6 +10,7 @@ use crate::trace::Trace;
 use crate::verify;
 use nizhal_client::session::Event;
 use nizhal_client::store::SqliteFault;
+use nizhal_runtime::store::{Injected, StatementFault};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -153,6 +154,17 @@ impl<'a> Sim<'a> {
                 self.server.kill_within(calls + 1);
                 Ok(false)
             }
+            // Counted when they happen.
+            Step::FailServer { statements, error } => {
+                let error = Injected::ALL[usize::from(error) % Injected::ALL.len()];
+                Ok(self.server.fail_after(statements, step.kind(), error))
+            }
+            Step::EndConnection(statements) => {
+                Ok(self.server.fail_after(statements, step.kind(), StatementFault::Ended))
+            }
+            Step::SilenceConnection(statements) => {
+                Ok(self.server.fail_after(statements, step.kind(), StatementFault::Silent))
+            }
             Step::DeviceClock { device: at, by } => {
                 self.devices[device(at)].clock_ms += i64::from(by);
                 Ok(true)
@@ -202,7 +214,8 @@ impl<'a> Sim<'a> {
             | Step::Change(_)
             | Step::Insert(_)
             | Step::Delete(_)
-            | Step::Revive(_) => self.others_write(step).await,
+            | Step::Revive(_)
+            | Step::Replace(_) => self.others_write(step).await,
         }
     }
 
@@ -216,6 +229,7 @@ impl<'a> Sim<'a> {
             Step::Insert(draw) => outside.insert(draw).await,
             Step::Delete(draw) => outside.delete(draw).await,
             Step::Revive(draw) => outside.revive(draw).await,
+            Step::Replace(draw) => outside.replace(draw).await,
             _ => Ok(None),
         }?;
         let Some(sql) = wrote else { return Ok(false) };

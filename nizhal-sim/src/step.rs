@@ -83,6 +83,17 @@ pub enum Step {
     Kill,
     /// It will be killed inside a push or a pull.
     KillWithin(u8),
+    /// A statement of its database will fail, COMMIT, ROLLBACK, SAVEPOINT and RELEASE among them.
+    FailServer {
+        /// After how many statements.
+        statements: u8,
+        /// With which error: a full disk, an interrupt, …; most roll the transaction back.
+        error: u8,
+    },
+    /// Its connection to the database will end at a statement …
+    EndConnection(u8),
+    /// … or fall silent at one, until the request is given up.
+    SilenceConnection(u8),
     /// The device's clock jumps, by milliseconds.
     DeviceClock {
         /// The device.
@@ -108,8 +119,10 @@ pub enum Step {
     Insert(u32),
     /// … a row is deleted,
     Delete(u32),
-    /// … a row that was deleted is there again.
+    /// … a row that was deleted is there again,
     Revive(u32),
+    /// … a row takes the place of others by `replace into`, of which SQLite tells no trigger.
+    Replace(u32),
     /// The server gets the next version of the schema.
     UpgradeServer,
     /// A device gets it.
@@ -159,6 +172,9 @@ impl Step {
             Self::Silence(_) => "stream silent",
             Self::Kill => "server killed",
             Self::KillWithin(_) => "server killed within",
+            Self::FailServer { .. } => "database error on the server",
+            Self::EndConnection(_) => "database connection ended",
+            Self::SilenceConnection(_) => "database connection silent",
             Self::DeviceClock { .. } => "device clock",
             Self::ServerClock(_) => "server clock",
             Self::Expire(_) => "token expired",
@@ -170,6 +186,7 @@ impl Step {
             Self::Insert(_) => "inserted row",
             Self::Delete(_) => "deleted row",
             Self::Revive(_) => "revived row",
+            Self::Replace(_) => "replaced row",
             Self::UpgradeServer => "server upgraded",
             Self::UpgradeDevice(_) => "device upgraded",
             Self::NewEpoch => "new epoch",

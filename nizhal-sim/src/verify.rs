@@ -1,10 +1,12 @@
 //! What must hold: after each step, of each answer, and when all is over.
 
-use crate::net::{Answer, Truth};
+use crate::net::{Answer, Pushed, Truth};
 use crate::oracle::Rows;
 use crate::sim::{Check, Sim};
 use nizhal_client::store::Store as _;
 use nizhal_client::transport::Request;
+use nizhal_core::sql::literal;
+use nizhal_core::wire::MutationStatus;
 use nizhal_core::{Hlc, HlcClock, Merge, NodeId};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -94,6 +96,29 @@ pub(crate) async fn clocks(sim: &mut Sim<'_>) -> Check {
         None => Ok(()),
         Some(stamp) => Err(format!("inv20: a device's clock gave the stamp {stamp}, beyond {most}")),
     }
+}
+
+/// Of the answer to a push: whatever it acknowledges is committed, whatever the database said meanwhile.
+pub(crate) async fn on_disk(sim: &mut Sim<'_>, at: usize, answer: &Answer) -> Check {
+    let Pushed { results } = serde_json::from_slice(&answer.body).unwrap_or_default();
+    for result in results {
+        let id = &result.client_mutation_id;
+        let wanted = match result.status {
+            MutationStatus::Applied | MutationStatus::Duplicate => "applied",
+            MutationStatus::Rejected => "rejected",
+            _ => continue,
+        };
+        let sql = format!("select status from _nizhal_mutations where client_mutation_id = {}", literal(id));
+        let stored = sim.server.texts(&sql).await?;
+        // A number that is used already is refused and stored nowhere.
+        let is_stored =
+            if wanted == "applied" { stored == [wanted] } else { !stored.iter().any(|status| status == "applied") };
+        if !is_stored {
+            let status = result.status;
+            return Err(format!("inv39: device {at} is told {status:?} of {id}, and the database says {stored:?}"));
+        }
+    }
+    Ok(())
 }
 
 /// Of a device that has just stored the end of a snapshot: its rows are those of that moment.

@@ -359,8 +359,8 @@ impl Store {
     }
 
     /// The failpoints of the store on SQLite.
-    #[cfg(test)]
-    pub(crate) fn failpoints(&self) -> Option<&super::failpoint::Failpoints> {
+    #[cfg(any(test, feature = "failpoints"))]
+    pub fn failpoints(&self) -> Option<&Arc<super::Failpoints>> {
         match &self.backend {
             Backend::Postgres(_) => None,
             Backend::Sqlite(store) => Some(store.failpoints()),

@@ -1,11 +1,12 @@
-//! Failpoints: where tests let a statement of the store fail, after SQLite rolled back by itself or not. In other builds there are none.
+//! Failpoints: where tests and simulators let a statement of the store fail on SQLite, which rolled back by itself or not, or has a
+//! connection end or fall silent. They are the feature `failpoints`; in other builds there are none.
 
-#[cfg(not(test))]
+#[cfg(not(any(test, feature = "failpoints")))]
 pub(crate) use off::Failpoints;
-#[cfg(test)]
-pub(crate) use on::{Failpoints, Injected};
+#[cfg(any(test, feature = "failpoints"))]
+pub use on::{Failpoints, Injected, StatementFault};
 
-#[cfg(not(test))]
+#[cfg(not(any(test, feature = "failpoints")))]
 mod off {
     use sea_orm::{DatabaseTransaction, DbErr};
 
@@ -21,24 +22,44 @@ mod off {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "failpoints"))]
 mod on {
     use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, RuntimeErr};
     use sqlx::error::{DatabaseError, ErrorKind};
     use std::{
         borrow::Cow,
-        fmt,
-        sync::{Arc, Mutex},
+        fmt, io,
+        sync::{
+            Arc, Mutex, PoisonError,
+            atomic::{AtomicU64, Ordering::Relaxed},
+        },
     };
+    use tokio::sync::Notify;
 
     /// An error as SQLite gives it.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub(crate) struct Injected {
-        pub(crate) name: &'static str,
+    pub struct Injected {
+        /// What it is called.
+        pub name: &'static str,
         /// The extended result code.
-        pub(crate) code: &'static str,
+        pub code: &'static str,
         /// Whether SQLite rolled the whole transaction back before.
-        pub(crate) rolls_back: bool,
+        pub rolls_back: bool,
+    }
+
+    impl Injected {
+        /// One of each kind that SQLite gives at any statement, COMMIT, ROLLBACK, SAVEPOINT and RELEASE among them.
+        pub const ALL: [Self; 9] = [
+            Self { name: "full", code: "13", rolls_back: true },
+            Self { name: "full, kept", code: "13", rolls_back: false },
+            Self { name: "ioerr", code: "778", rolls_back: true },
+            Self { name: "ioerr, kept", code: "778", rolls_back: false },
+            Self { name: "nomem", code: "7", rolls_back: true },
+            Self { name: "interrupt", code: "9", rolls_back: true },
+            Self { name: "busy", code: "5", rolls_back: false },
+            Self { name: "raise(rollback)", code: "1811", rolls_back: true },
+            Self { name: "insert or rollback", code: "1555", rolls_back: true },
+        ];
     }
 
     impl fmt::Display for Injected {
@@ -70,44 +91,92 @@ mod on {
         }
     }
 
-    impl From<Injected> for DbErr {
+    /// What happens at a statement in its place.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum StatementFault {
+        /// The database gives an error.
+        Error(Injected),
+        /// The connection ends, and what was open on it is rolled back.
+        Ended,
+        /// The connection falls silent: the statement waits until its request is given up.
+        Silent,
+    }
+
+    impl From<Injected> for StatementFault {
         fn from(error: Injected) -> Self {
-            Self::Exec(RuntimeErr::SqlxError(Arc::new(sqlx::Error::Database(Box::new(error)))))
+            Self::Error(error)
+        }
+    }
+
+    impl StatementFault {
+        fn rolls_back(self) -> bool {
+            match self {
+                Self::Error(error) => error.rolls_back,
+                Self::Ended => true,
+                Self::Silent => false,
+            }
+        }
+
+        fn error(self) -> DbErr {
+            let cause = match self {
+                Self::Error(error) => sqlx::Error::Database(Box::new(error)),
+                Self::Ended | Self::Silent => sqlx::Error::Io(io::ErrorKind::ConnectionReset.into()),
+            };
+            DbErr::Exec(RuntimeErr::SqlxError(Arc::new(cause)))
         }
     }
 
     /// How many statements are left before one fails, and how.
     #[derive(Debug, Default)]
-    pub(crate) struct Failpoints(Mutex<Option<(usize, Injected)>>);
+    pub struct Failpoints {
+        armed: Mutex<Option<(usize, StatementFault)>>,
+        reached: AtomicU64,
+        silence: Notify,
+    }
 
     impl Failpoints {
         /// Lets the statement behind so many others fail, once.
-        pub(crate) fn arm(&self, after: usize, error: Injected) {
-            *self.0.lock().unwrap() = Some((after, error));
+        pub fn arm(&self, after: usize, fault: impl Into<StatementFault>) {
+            *self.armed.lock().unwrap_or_else(PoisonError::into_inner) = Some((after, fault.into()));
         }
 
-        /// Whether the failure has not come yet; none comes any more.
-        pub(crate) fn disarm(&self) -> bool {
-            self.0.lock().unwrap().take().is_some()
+        /// Takes back what was armed; returns whether it had not happened yet.
+        pub fn disarm(&self) -> bool {
+            self.armed.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
+        }
+
+        /// The number of statements that failed so far.
+        pub fn reached(&self) -> u64 {
+            self.reached.load(Relaxed)
+        }
+
+        /// Waits for a statement that falls silent; whoever sent it is to be given up then.
+        pub async fn silence(&self) {
+            self.silence.notified().await;
         }
 
         /// Before a statement.
         pub(crate) async fn before(&self, tx: Option<&DatabaseTransaction>) -> Result<(), DbErr> {
-            let error = {
-                let mut armed = self.0.lock().unwrap();
+            let fault = {
+                let mut armed = self.armed.lock().unwrap_or_else(PoisonError::into_inner);
                 match armed.take() {
                     None => return Ok(()),
-                    Some((0, error)) => error,
-                    Some((left, error)) => {
-                        *armed = Some((left - 1, error));
+                    Some((0, fault)) => fault,
+                    Some((left, fault)) => {
+                        *armed = Some((left - 1, fault));
                         return Ok(());
                     }
                 }
             };
-            if let Some(tx) = tx.filter(|_| error.rolls_back) {
-                tx.execute_unprepared("rollback").await.unwrap();
+            self.reached.fetch_add(1, Relaxed);
+            if let Some(tx) = tx.filter(|_| fault.rolls_back()) {
+                tx.execute_unprepared("rollback").await?;
             }
-            Err(error.into())
+            if fault == StatementFault::Silent {
+                self.silence.notify_one();
+                return std::future::pending().await;
+            }
+            Err(fault.error())
         }
     }
 }

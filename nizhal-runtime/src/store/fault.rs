@@ -185,7 +185,7 @@ fn refusal_fault(refusal: &dyn DatabaseError) -> Fault {
 }
 
 fn is_sqlites(refusal: &dyn DatabaseError) -> bool {
-    #[cfg(test)]
+    #[cfg(any(test, feature = "failpoints"))]
     if refusal.try_downcast_ref::<super::failpoint::Injected>().is_some() {
         return true;
     }

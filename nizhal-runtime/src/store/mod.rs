@@ -48,8 +48,8 @@ pub use answer::Answer;
 pub use audit::{AuditEntry, AuditPage, AuditQuery};
 pub use database::Store;
 pub use error::StoreError;
-#[cfg(test)]
-pub(crate) use failpoint::Injected;
+#[cfg(any(test, feature = "failpoints"))]
+pub use failpoint::{Failpoints, Injected, StatementFault};
 pub(crate) use fault::{Fault, fault};
 pub use field::{AheadStamp, Conflict};
 pub use forget::Forgotten;

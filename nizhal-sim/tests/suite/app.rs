@@ -47,6 +47,8 @@ pub(crate) struct Letter {
     pub shop_id: String,
     pub to_user: String,
     pub body: String,
+    #[nizhal(unique)]
+    pub seal: Option<String>,
     #[nizhal(default = now)]
     pub created_at: DateTimeUtc,
 }
@@ -154,6 +156,9 @@ pub(crate) struct Count {
     pub of: String,
     /// Whether the server is to refuse it.
     pub poison: bool,
+    /// Whether the server is to fail at it.
+    #[serde(default)]
+    pub fault: bool,
 }
 
 /// Runs whatever the rows are; twice leaves two receipts.
@@ -161,6 +166,9 @@ pub(crate) struct Count {
 pub(crate) async fn count(ctx: &mut Ctx<Claims>, args: Count) -> Result<Applied> {
     if args.poison && ctx.server().is_some() {
         return Err(reject!("poison"));
+    }
+    if args.fault && ctx.server().is_some() {
+        ctx.db().execute_unprepared("insert into nowhere values (1)").await?;
     }
     ReceiptActive {
         id: Set(ctx.new_id()),
@@ -203,14 +211,14 @@ impl App for Shops {
             ));
             let to = ["ana", "ben", "cid"][at];
             seed.push(format!(
-                "insert into letters (id, shop_id, to_user, body) values ('l{at}', '{shop}', '{to}', 'L')"
+                "insert into letters (id, shop_id, to_user, body, seal) values ('l{at}', '{shop}', '{to}', 'L', 'S{at}')"
             ));
         }
         seed
     }
     fn args(&self, mutator: &str, draw: &mut nizhal_sim::Draw<'_>) -> Option<Value> {
         match mutator {
-            "count" => Some(serde_json::json!({"of": draw.fresh, "poison": draw.one_in(5)})),
+            "count" => Some(serde_json::json!({"of": draw.fresh, "poison": draw.one_in(5), "fault": draw.one_in(12)})),
             "addNote" => {
                 let shop = *draw.pick(&SHOPS);
                 let id = if draw.one_in(6) { draw.id("notes") } else { None };
@@ -223,6 +231,10 @@ impl App for Shops {
     fn effect(&self, mutator: &str, args: &Value) -> Option<Effect> {
         let of = args.get("of").and_then(Value::as_str).filter(|_| mutator == "count")?;
         Some(Effect { count: format!("select count(*) from receipts where of = '{of}'"), always: true })
+    }
+    fn fails(&self, mutator: &str, args: &Value) -> bool {
+        let is = |name: &str| args.get(name).and_then(Value::as_bool).unwrap_or_default();
+        mutator == "count" && is("fault") && !is("poison")
     }
     fn untouched(&self) -> Vec<&'static str> {
         vec!["receipts"]

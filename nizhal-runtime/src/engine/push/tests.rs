@@ -97,18 +97,6 @@ impl Drop for World {
     }
 }
 
-const ERRORS: [Injected; 9] = [
-    Injected { name: "full", code: "13", rolls_back: true },
-    Injected { name: "full, kept", code: "13", rolls_back: false },
-    Injected { name: "ioerr", code: "778", rolls_back: true },
-    Injected { name: "ioerr, kept", code: "778", rolls_back: false },
-    Injected { name: "nomem", code: "7", rolls_back: true },
-    Injected { name: "interrupt", code: "9", rolls_back: true },
-    Injected { name: "busy", code: "5", rolls_back: false },
-    Injected { name: "raise(rollback)", code: "1811", rolls_back: true },
-    Injected { name: "insert or rollback", code: "1555", rolls_back: true },
-];
-
 /// More statements than a push has.
 const MANY: usize = 400;
 
@@ -116,7 +104,7 @@ const MANY: usize = 400;
 async fn inv39_after_any_error_of_a_push_what_was_acknowledged_is_on_the_disk() {
     let world = World::new("push-faults").await;
     let failpoints = world.engine.store.failpoints().unwrap();
-    for error in ERRORS {
+    for error in Injected::ALL {
         let mut reached = 0;
         for after in 0..MANY {
             let context = format!("{} at statement {after}", error.name);
@@ -152,7 +140,7 @@ async fn inv39_after_any_error_of_a_pull_the_next_one_is_whole() {
         let request = PullRequest { cursor: CursorText::default(), device_id: None, limit: None };
         world.engine.pull(&World::actor(), Wire::Two, request).await
     };
-    for error in ERRORS {
+    for error in Injected::ALL {
         let mut reached = 0;
         for after in 0..MANY {
             failpoints.arm(after, error);

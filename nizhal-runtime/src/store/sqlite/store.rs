@@ -146,7 +146,7 @@ impl SqliteStore {
         self.guard.is_lost()
     }
 
-    pub(in crate::store) fn failpoints(&self) -> &Failpoints {
+    pub(in crate::store) fn failpoints(&self) -> &Arc<Failpoints> {
         &self.failpoints
     }
 
