@@ -4,7 +4,9 @@
 //! entry has a place of its own in the order of commits and a reader that pages by version skips nothing. A job's entry rides in
 //! the statement that ends it on Postgres; on SQLite a trigger files an entry's buckets.
 
-use super::{Claim, Store, StoreError, Touched, WriteTx, ddl::BUCKET_KEY, settings::Audit, sql::Dialect};
+use super::{
+    Claim, Store, StoreError, Touched, WriteTx, ddl::BUCKET_KEY, progress::Steps, settings::Audit, sql::Dialect,
+};
 use sea_orm::{ConnectionTrait, Statement, Value};
 use std::{collections::BTreeSet, sync::atomic::Ordering::Relaxed};
 
@@ -337,10 +339,11 @@ impl Store {
     /// When the database fails; what is forgotten stays so.
     pub async fn collect_audit(&self, days: u32) -> Result<u64, StoreError> {
         const BATCH: u64 = 5_000;
-        let mut all = 0;
+        let (mut all, mut steps) = (0, Steps::of("forgetting audit entries"));
         loop {
             let count = self.collect_some_audit(days, BATCH).await?;
             all += count;
+            steps.reach(all);
             if count < BATCH {
                 return Ok(all);
             }

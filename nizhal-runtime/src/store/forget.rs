@@ -7,7 +7,7 @@
 //! A client that was silent twelve times as long is forgotten with all its answers. Whoever comes later under a `clientID` that is not
 //! known may be that client: of its mutations those run that were made after the last forgotten client was heard.
 
-use super::{database::Store, error::StoreError, sql::Dialect};
+use super::{database::Store, error::StoreError, progress::Steps, sql::Dialect};
 use sea_orm::{ConnectionTrait, Statement, TransactionTrait, Value};
 
 /// How many times longer than an answer a silent client is remembered.
@@ -35,10 +35,11 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn forget_answers(&self, days: u32) -> Result<Forgotten, StoreError> {
-        let mut forgotten = Forgotten::default();
+        let (mut forgotten, mut steps) = (Forgotten::default(), Steps::of("forgetting answers, clients and jobs"));
         loop {
             let some = self.forget_some_answers(days).await?;
             forgotten.answers += some.unwrap_or_default();
+            steps.reach(forgotten.answers);
             if some.is_none() {
                 break;
             }
@@ -46,6 +47,7 @@ impl Store {
         loop {
             let clients = self.forget_some_clients(days.saturating_mul(CLIENT_FACTOR)).await?;
             forgotten.clients += clients;
+            steps.reach(forgotten.answers + forgotten.clients);
             if clients == 0 {
                 break;
             }

@@ -79,7 +79,7 @@ async fn a_database_with_rows_is_taken_over(app: App) {
     assert_eq!(String::from_utf8_lossy(&verb(&app.set_up, &["plan"]).stdout).trim(), "");
 }
 
-on![postgres_alone, Postgres: provisioning_has_no_limit_of_time, an_index_on_rows_is_built_while_others_write,
+on![postgres_alone, Postgres: provisioning_has_no_limit_of_time, a_reset_has_no_limit_of_time, an_index_on_rows_is_built_while_others_write,
     an_index_whose_build_was_cut_off_is_built_again];
 
 /// Refuses every statement of DDL that has a limit of time.
@@ -94,6 +94,15 @@ async fn provisioning_has_no_limit_of_time(app: App) {
     db.execute(UNLIMITED).await;
     let migrated = verb(&SetUp::new(BINARY, database.url()), &["migrate"]);
     assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
+}
+
+async fn a_reset_has_no_limit_of_time(app: App) {
+    two_shops(&app).await;
+    app.sql().await.execute(UNLIMITED).await;
+    for args in [&["reset", "--yes"][..], &["drop-tables", "--confirm", "credit-ledger"]] {
+        let done = verb(&app.set_up, args);
+        assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
+    }
 }
 
 async fn an_index_on_rows_is_built_while_others_write(app: App) {

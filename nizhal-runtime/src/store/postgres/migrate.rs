@@ -8,8 +8,10 @@ use crate::{
     schema::Schema,
     store::{ddl::Seed, error::StoreError, limit::ANSWER_TIMEOUT, progress::Progress},
 };
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Postgres, Transaction};
 
+/// What the lines about provisioning call it.
+const PROVISIONING: &str = "provisioning";
 /// No limit of time; said again within a transaction, for where a pooler drops the settings of connections.
 const NO_LIMITS: [(&str, &str); 3] =
     [("statement_timeout", "0"), ("lock_timeout", "0"), ("idle_in_transaction_session_timeout", "0")];
@@ -29,9 +31,9 @@ impl PostgresStore {
         let mut tx = db.begin().await?;
         lift_limits(&mut tx).await?;
         let lock = sqlx::query("select pg_advisory_xact_lock($1)").bind(PROVISION_LOCK).execute(&mut *tx);
-        Progress::of(1).run("wait for another server that provisions", lock, &detail).await?;
+        Progress::of(PROVISIONING, 1).run("wait for another server that provisions", lock, &detail).await?;
         let plan = provision::plan(&mut tx, schema, seed).await?;
-        let mut progress = Progress::of(plan.len());
+        let mut progress = Progress::of(PROVISIONING, plan.len());
         let (alone, together): (Vec<_>, Vec<_>) = plan.into_iter().partition(|sql| provision::runs_alone(sql));
         for statement in together {
             let run = sqlx::raw_sql(AssertSqlSafe(statement.as_str())).execute(&mut *tx);
@@ -69,14 +71,17 @@ impl PostgresStore {
         let mut db = self.unhurried().await?;
         let mut tx = db.begin().await?;
         lift_limits(&mut tx).await?;
-        let count: i64 = sqlx::query_scalar(sql).bind(days).fetch_one(&mut *tx).await?;
+        let backend: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut *tx).await?;
+        let forgetting = sqlx::query_scalar::<_, i64>(sql).bind(days).fetch_one(&mut *tx);
+        let mut progress = Progress::of("forgetting tombstones", 1);
+        let count = progress.run(sql, forgetting, || self.detail(backend)).await?;
         tx.commit().await?;
         db.close().await?;
         Ok(count.unsigned_abs())
     }
 
     /// A connection of its own without the limits of time.
-    async fn unhurried(&self) -> Result<PgConnection, StoreError> {
+    pub(super) async fn unhurried(&self) -> Result<PgConnection, StoreError> {
         let options = self.pools.options().clone().options(NO_LIMITS);
         let connecting = tokio::time::timeout(ANSWER_TIMEOUT, PgConnection::connect_with(&options));
         Ok(connecting.await.map_err(|_| sqlx::Error::PoolTimedOut)??)
@@ -91,6 +96,14 @@ impl PostgresStore {
         let detail: Option<String> = sqlx::query_scalar(sql).bind(backend).fetch_one(self.pool()).await.ok();
         detail.map(|detail| detail.trim().to_owned()).filter(|detail| !detail.is_empty())
     }
+}
+
+/// Begins a transaction without the limits of time, once no other provisioning is under way.
+pub(super) async fn begin_locked(db: &mut PgConnection) -> Result<Transaction<'_, Postgres>, StoreError> {
+    let mut tx = db.begin().await?;
+    lift_limits(&mut tx).await?;
+    sqlx::query("select pg_advisory_xact_lock($1)").bind(PROVISION_LOCK).execute(&mut *tx).await?;
+    Ok(tx)
 }
 
 async fn lift_limits(db: &mut PgConnection) -> Result<(), StoreError> {

@@ -1,8 +1,8 @@
-//! What a reset drops on Postgres, in one transaction that no other provisioning is in.
+//! What a reset drops on Postgres, in one transaction that no other provisioning is in, for as long as it takes.
 
-use super::store::{PROVISION_LOCK, PostgresStore};
+use super::{migrate::begin_locked, store::PostgresStore};
 use crate::store::error::StoreError;
-use sqlx::{AssertSqlSafe, PgConnection, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 const TRIGGERS: &str = "select format('drop trigger %I on %s', t.tgname, t.tgrelid::regclass) from pg_trigger t \
     join pg_class c on c.oid = t.tgrelid where c.relnamespace = quote_ident(current_schema())::regnamespace and not t.tgisinternal \
@@ -13,21 +13,25 @@ const FUNCTIONS: &str = "select format('drop function %s', oid::regprocedure) fr
 impl PostgresStore {
     /// Drops these tables of the engine, and its triggers and functions.
     pub(in crate::store) async fn drop_engine(&self, tables: &[String]) -> Result<(), StoreError> {
-        let mut tx = self.begin_reset().await?;
+        let mut db = self.unhurried().await?;
+        let mut tx = begin_locked(&mut db).await?;
         drop_found(&mut tx, TRIGGERS).await?;
         run(&mut tx, format!("drop table if exists {}", tables.join(", "))).await?;
         drop_found(&mut tx, FUNCTIONS).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        Ok(db.close().await?)
     }
 
     /// Drops these tables, and the engine's sequence, triggers and functions.
     pub(in crate::store) async fn drop_all(&self, tables: &[String]) -> Result<(), StoreError> {
-        let mut tx = self.begin_reset().await?;
+        let mut db = self.unhurried().await?;
+        let mut tx = begin_locked(&mut db).await?;
         drop_found(&mut tx, TRIGGERS).await?;
         run(&mut tx, format!("drop table if exists {}", tables.join(", "))).await?;
         run(&mut tx, "drop sequence if exists _nizhal_clock".to_owned()).await?;
         drop_found(&mut tx, FUNCTIONS).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        Ok(db.close().await?)
     }
 
     /// Lets the clock begin behind these versions, each an expression.
@@ -35,14 +39,11 @@ impl PostgresStore {
         let last: Vec<String> =
             ["(select last_value from _nizhal_clock)".to_owned()].into_iter().chain(last.iter().cloned()).collect();
         let sql = format!("select setval('_nizhal_clock', greatest({}), true)", last.join(", "));
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(self.pool()).await?;
-        Ok(())
-    }
-
-    async fn begin_reset(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
-        let mut tx = self.pool().begin().await?;
-        sqlx::query("select pg_advisory_xact_lock($1)").bind(PROVISION_LOCK).execute(&mut *tx).await?;
-        Ok(tx)
+        let mut db = self.unhurried().await?;
+        let mut tx = begin_locked(&mut db).await?;
+        run(&mut tx, sql).await?;
+        tx.commit().await?;
+        Ok(db.close().await?)
     }
 }
 

@@ -10,7 +10,8 @@ use super::{
 use crate::{
     schema::Schema,
     store::{
-        ddl::Seed, error::StoreError, failpoint::Failpoints, life::LIFE, scope::ScopeSql, settings::StoreSettings,
+        ddl::Seed, error::StoreError, failpoint::Failpoints, life::LIFE, progress::Progress, scope::ScopeSql,
+        settings::StoreSettings,
     },
 };
 use nizhal_core::DateTimeUtc;
@@ -21,6 +22,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use std::{
+    future::ready,
     str::FromStr,
     sync::{
         Arc, Mutex, PoisonError,
@@ -95,8 +97,11 @@ impl SqliteStore {
 
     pub(in crate::store) async fn provision(&self, schema: &Schema, seed: &Seed) -> Result<(), StoreError> {
         let mut tx = self.writer.begin_with("begin immediate").await?;
-        for statement in provision::plan(&mut tx, schema, seed).await? {
-            sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *tx).await?;
+        let plan = provision::plan(&mut tx, schema, seed).await?;
+        let mut progress = Progress::of("provisioning", plan.len());
+        for statement in plan {
+            let run = sqlx::raw_sql(AssertSqlSafe(statement.as_str())).execute(&mut *tx);
+            progress.run(&statement, run, || ready(None)).await?;
         }
         Ok(tx.commit().await?)
     }
@@ -163,14 +168,16 @@ impl SqliteStore {
         let mut tx = self.writer.begin_with("begin immediate").await?;
         let noted = "update _nizhal_control set collected = max(collected, coalesce((select max(version) from \
             _nizhal_tombstones where at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', $1)), 0)) where id = 1";
-        sqlx::query(noted).bind(&before).execute(&mut *tx).await?;
+        let mut progress = Progress::of("forgetting tombstones", 4);
+        progress.run(noted, sqlx::query(noted).bind(&before).execute(&mut *tx), || ready(None)).await?;
         let forgotten = "delete from _nizhal_tombstones where at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', $1)";
-        let count = sqlx::query(forgotten).bind(&before).execute(&mut *tx).await?.rows_affected();
+        let forgetting = sqlx::query(forgotten).bind(&before).execute(&mut *tx);
+        let count = progress.run(forgotten, forgetting, || ready(None)).await?.rows_affected();
         for sql in [
             "delete from _nizhal_deletes where at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', $1)",
             "delete from _nizhal_bucket_sets where at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', $1)",
         ] {
-            sqlx::query(sql).bind(&before).execute(&mut *tx).await?;
+            progress.run(sql, sqlx::query(sql).bind(&before).execute(&mut *tx), || ready(None)).await?;
         }
         tx.commit().await?;
         Ok(count)
