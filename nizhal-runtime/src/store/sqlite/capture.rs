@@ -149,6 +149,19 @@ pub(super) fn refused_texts(table: &TableDesc, columns: &BTreeSet<&'static str>)
     bodies.collect()
 }
 
+/// The bodies of the triggers that refuse a row without a key: SQLite lets a key be NULL where the table does not forbid it, and
+/// no device could tell such a row from another. They run after the write, when a row's number is known.
+pub(super) fn refused_nulls(table: &TableDesc) -> [(&'static str, String); 2] {
+    let is_null: Vec<String> = table.key_columns().map(|key| format!("new.{} is null", quote(key.name))).collect();
+    let names: Vec<&str> = table.key_columns().map(|key| key.name).collect();
+    let message =
+        sql::literal(&format!("a row of {} has no key: NOT NULL constraint failed: {}", table.name, names.join(", ")));
+    [("key_insert", "insert"), ("key_update", "update")].map(|(prefix, verb)| {
+        let (on, when) = (quote(table.name), is_null.join(" or "));
+        (prefix, format!("after {verb} on {on} when {when} begin select raise(abort, {message}); end"))
+    })
+}
+
 /// Where the row after a write is found.
 struct After {
     row: &'static str,

@@ -22,6 +22,8 @@ struct Relation {
     columns: BTreeMap<String, Column>,
     /// The columns of each index that keeps all rows unique, or some of them.
     unique: BTreeSet<Unique>,
+    /// How many rows have no key.
+    keyless: i64,
     /// Columns that take different texts for equal.
     folding: BTreeSet<&'static str>,
 }
@@ -67,6 +69,7 @@ pub(super) async fn introspect(db: &mut SqliteConnection, schema: &Schema) -> Re
         let mut relation = Relation { kind, without_rowid, ..Relation::default() };
         read_columns(db, table.name, &mut relation).await?;
         read_unique(db, table.name, &mut relation).await?;
+        relation.keyless = keyless(db, table, &relation).await?;
         for name in exact_columns(schema, table) {
             let is_text = table.column(name).is_some_and(|column| column.sql == SqlType::Text);
             if is_text && relation.columns.contains_key(name) && folds(db, table.name, name).await? {
@@ -120,6 +123,17 @@ async fn read_unique(db: &mut SqliteConnection, table: &str, relation: &mut Rela
     let lists = indexes.into_values().filter_map(|(is_whole, columns)| Some(Unique { is_whole, columns: columns? }));
     relation.unique.extend(lists);
     Ok(())
+}
+
+/// How many rows have no key, which SQLite allows unless the table forbids it.
+async fn keyless(db: &mut SqliteConnection, table: &TableDesc, relation: &Relation) -> Result<i64, StoreError> {
+    let is_there = table.key_columns().all(|key| relation.columns.contains_key(key.name));
+    if relation.kind != "table" || !is_there {
+        return Ok(0);
+    }
+    let is_null: Vec<String> = table.key_columns().map(|key| format!("{} is null", quote(key.name))).collect();
+    let sql = format!("select count(*) from {} where {}", quote(table.name), is_null.join(" or "));
+    Ok(sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(db).await?)
 }
 
 /// Whether the column's collation takes texts for equal that differ in case or in spaces at the end. No pragma tells a column's
@@ -178,6 +192,15 @@ fn check_relation(table: &TableDesc, relation: &Relation, synced: bool, complain
             table.name,
             "it is WITHOUT ROWID, and the triggers find the row that they are about by its number",
             "make it anew without these words",
+        );
+    }
+    if synced && relation.keyless > 0 {
+        let is_null: Vec<String> = table.key_columns().map(|key| format!("{} is null", quote(key.name))).collect();
+        let (on, is_null) = (quote(table.name), is_null.join(" or "));
+        complaints.push(
+            table.name,
+            &format!("{} of its rows have no key, and no device can tell them apart", relation.keyless),
+            &format!("delete from {on} where {is_null}; or give them one"),
         );
     }
     let hides =

@@ -149,7 +149,8 @@ fn triggers(schema: &Schema, relations: &Relations, found: &Made, plan: &mut Vec
     let mut wanted = vec![(stamped("_nizhal_file", FILE_BUCKETS), FILE_BUCKETS.to_owned())];
     for table in schema.synced() {
         let replaced = capture::replaced(table, schema.rules(), &relations.replacing(table));
-        for (verb, body) in capture::triggers(table, schema.rules()).into_iter().chain(replaced) {
+        let nulls = capture::refused_nulls(table);
+        for (verb, body) in capture::triggers(table, schema.rules()).into_iter().chain(replaced).chain(nulls) {
             let name = stamped(&format!("_nizhal_{verb}"), &format!("{}\n{body}", table.name));
             if verb == "insert" && found.dated.contains(table.name) && !made.contains(&name) {
                 plan.push(date_rows(&quote(table.name)));
