@@ -111,7 +111,8 @@ impl WriteTx<'_> {
         };
         let actor = place(actor.into());
         let known = |id: &str| {
-            format!("select 1 from _nizhal_mutations m where m.actor = {actor} and m.client_mutation_id = {id}")
+            // Those without an actor were taken over from a system that did not write down whose they are.
+            format!("select 1 from _nizhal_mutations m where m.actor in ({actor}, '') and m.client_mutation_id = {id}")
         };
         let (known, stamp, lock) = match self.dialect() {
             Dialect::Postgres => (

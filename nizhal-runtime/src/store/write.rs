@@ -193,7 +193,7 @@ impl<'a> WriteTx<'a> {
     /// When the database fails.
     pub async fn stored(&self, actor: &str, client_mutation_id: &str) -> Result<Option<Stored>, StoreError> {
         let sql = "select status, reason, client_ref, server_id, version, lost from _nizhal_mutations \
-            where actor = $1 and client_mutation_id = $2";
+            where actor in ($1, '') and client_mutation_id = $2 order by actor desc limit 1";
         let Some(row) = self.one(sql, [actor.into(), client_mutation_id.into()]).await? else { return Ok(None) };
         Ok(Some(Stored {
             status: row.try_get("", "status")?,
@@ -224,7 +224,7 @@ impl<'a> WriteTx<'a> {
         for some in ids.chunks(MAX_IDS) {
             let places: Vec<String> = (0..some.len()).map(|at| format!("${}", at + 2)).collect();
             let sql = format!(
-                "select client_mutation_id from _nizhal_mutations where actor = $1 and client_mutation_id in ({}) \
+                "select client_mutation_id from _nizhal_mutations where actor in ($1, '') and client_mutation_id in ({}) \
                  and status <> 'applied' order by client_mutation_id limit 1",
                 places.join(", ")
             );

@@ -112,6 +112,16 @@ impl TypeScript {
                 old("_nizhal_mutations")
             ));
         }
+        if self.has("_nizhal_mutations") {
+            // Of nobody yet, as their clients: whoever sends one again hears how it went, and no id of a row.
+            plan.push(format!(
+                "insert into _nizhal_mutations (actor, client_mutation_id, name, status, reason, at) \
+                 select '', m.client_mutation_id, '', case when m.error is null then 'applied' else 'rejected' end, m.error, \
+                 coalesce(m.applied_at, now()) from {} m where not exists \
+                 (select 1 from _nizhal_mutations n where n.client_mutation_id = m.client_mutation_id) on conflict do nothing",
+                old("_nizhal_mutations")
+            ));
+        }
         if self.has("_nizhal_jobs") {
             plan.push(format!(
                 "insert into _nizhal_jobs (id, name, args, run_at, attempts, max_attempts, last_error) select 'ts-' || j.id, \
