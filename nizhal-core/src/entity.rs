@@ -21,7 +21,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use crate::{ColumnDefault, ColumnDesc, ColumnIndex, ColumnType};
+use crate::{ColumnDefault, ColumnDesc, ColumnIndex, ColumnType, TableDesc};
 use sea_orm::sea_query::ValueType;
 use sea_orm::{ActiveValue, ColumnDef, ColumnTypeTrait, DbErr, RelationDef, RelationTrait, Value};
 
@@ -236,4 +236,26 @@ pub fn unknown<T>(name: &str) -> Result<T, DbErr> {
 /// Why a generated column is not set.
 pub fn generated(name: &str) -> DbErr {
     DbErr::Type(format!("the database generates `{name}`: it cannot be set"))
+}
+
+/// Whether a table keeps documents that merge.
+#[doc(hidden)]
+pub fn has_documents(table: &TableDesc) -> bool {
+    table.columns.iter().any(|column| column.crdt.is_some())
+}
+
+/// Checks a document that is about to be written: devices and later merges find it under its column's root alone.
+///
+/// # Errors
+/// When it has another root, with how to make it.
+#[doc(hidden)]
+pub fn check_document(table: &TableDesc, column: &str, value: ActiveValue<Value>) -> Result<(), DbErr> {
+    #[cfg(feature = "crdt")]
+    if let (Some(column), ActiveValue::Set(Value::Bytes(Some(state)))) = (table.column(column), value) {
+        return crate::crdt::check_root(table, column, &state)
+            .map_err(|error| DbErr::Query(sea_orm::RuntimeErr::Internal(error)));
+    }
+    #[cfg(not(feature = "crdt"))]
+    let _ = (table, column, value);
+    Ok(())
 }

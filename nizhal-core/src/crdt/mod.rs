@@ -13,7 +13,7 @@ mod tests;
 pub use column::{CrdtColumn, CrdtDocument};
 pub use update::CrdtUpdate;
 
-use crate::Error;
+use crate::{ColumnDesc, Crdt, Error, TableDesc};
 use nest::Nest;
 use serde_json::Value as Json;
 use std::fmt;
@@ -69,6 +69,24 @@ impl Kind {
             Self::Text => "getText",
             Self::Map => "getMap",
         }
+    }
+}
+
+/// Checks that the state of a column's document has the root that the column names, or none yet.
+pub(crate) fn check_root(table: &TableDesc, column: &ColumnDesc, state: &[u8]) -> Result<(), String> {
+    let kind = match column.crdt {
+        None => return Ok(()),
+        Some(Crdt::Text) => Kind::Text,
+        Some(Crdt::Map) => Kind::Map,
+    };
+    let wanted = column.crdt_root.unwrap_or(kind.root());
+    match document::check(kind, state).map_err(|error| error.to_string())? {
+        Some(root) if root != wanted => Err(format!(
+            "column {} of {} keeps its document under the root {wanted:?}, and the one that was set has {root:?}: make it \
+             with `from_text_in`, `from_json_in` or `from_update_in`",
+            column.name, table.name
+        )),
+        _ => Ok(()),
     }
 }
 

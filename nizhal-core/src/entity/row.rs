@@ -158,6 +158,33 @@ macro_rules! __entity_row {
                 $($columns_exist)*
                 $($key_exists)*
             {
+                // As `async_trait` would write it, which costs every table more to compile.
+                fn before_save<'life0, 'async_trait, C>(
+                    self,
+                    _: &'life0 C,
+                    _: bool,
+                ) -> ::std::pin::Pin<
+                    ::std::boxed::Box<
+                        dyn ::std::future::Future<Output = __p::Result<Self, __p::sea_orm::DbErr>>
+                            + ::std::marker::Send
+                            + 'async_trait,
+                    >,
+                >
+                where
+                    C: __p::sea_orm::ConnectionTrait + 'async_trait,
+                    'life0: 'async_trait,
+                    Self: 'async_trait,
+                {
+                    let table = &<$Model as $crate::Table>::DESC;
+                    let checked = if $crate::entity::has_documents(table) {
+                        [$(($name, __p::sea_orm::ActiveModelTrait::get(&self, $Column::$Var))),*]
+                            .into_iter()
+                            .try_for_each(|(name, value)| $crate::entity::check_document(table, name, value))
+                    } else {
+                        __p::Result::Ok(())
+                    };
+                    ::std::boxed::Box::pin(::std::future::ready(checked.map(|()| self)))
+                }
             }
             impl __p::sea_orm::ActiveModelTrait for $Active
             where

@@ -100,6 +100,19 @@ async fn rewrite_body(ctx: &mut Ctx<Claims>, args: Rewrite) -> Result<Applied> {
     Ok(Applied::done())
 }
 
+/// Puts another document in the echo's place, by a name that the column does not keep.
+#[mutator]
+async fn rewrite_echo(ctx: &mut Ctx<Claims>, args: Rewrite) -> Result<Applied> {
+    let Some(note) = Note::find_by_id(args.id).one(ctx.db()).await? else { return Err(reject!("no such note")) };
+    let mut note = note.into_active_model();
+    note.echo = Set(Some(match args.text.as_str() {
+        "right" => CrdtText::from_text_in("echo:text", "right"),
+        text => CrdtText::from_text(text),
+    }));
+    note.update(ctx.db()).await?;
+    Ok(Applied::done())
+}
+
 /// The app on a fresh database.
 pub(super) struct App {
     pub(super) server: nizhal::Server,
@@ -113,7 +126,7 @@ impl App {
     pub(super) async fn start(kind: Kind) -> Self {
         let database = Database::new(kind).await;
         let app = Nizhal::app("notes").tables(tables![Note]).rules(rules());
-        let app = app.mutators(mutators![add_note, edit_body, edit_echo, edit_tags, rewrite_body]);
+        let app = app.mutators(mutators![add_note, edit_body, edit_echo, edit_tags, rewrite_body, rewrite_echo]);
         let server = app.database_url(database.url()).auth_secret(token::SECRET).server().await.expect("it starts");
         let routes = server.routes();
         let http = actix_web::HttpServer::new(move || actix_web::App::new().configure(routes.clone()));

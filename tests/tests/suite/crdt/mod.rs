@@ -36,6 +36,7 @@ both![
     what_is_no_update_is_refused,
     a_merge_that_tells_nothing_new_writes_nothing,
     the_contract_tells_which_columns_merge,
+    a_document_under_another_root_is_not_written,
     documents_of_another_root_are_taken_over,
 ];
 
@@ -305,5 +306,21 @@ async fn documents_of_another_root_are_taken_over(kind: Kind) {
     let reply = device.mutate("editEcho", &json!({"id": ID, "update": usual})).await.refused(422, "invalid_args");
     assert!(reply.text.contains(r#"the column keeps `doc.getText(\"echo:text\")` alone"#), "{}", reply.text);
     device.mutate("editBody", &json!({"id": ID, "update": old})).await.refused(422, "invalid_args");
+    app.stop().await;
+}
+
+/// A document that no merge and no device would find is refused where it is written, not at the next merge.
+async fn a_document_under_another_root_is_not_written(kind: Kind) {
+    let app = App::start(kind).await;
+    let mut device = app.device("ann");
+    add(&mut device, "").await;
+    let wrong = device.mutate("rewriteEcho", &json!({"id": ID, "text": "wrong"})).await;
+    assert_eq!(wrong.status, 500, "{}", wrong.text);
+    let note = Note::find_by_id(ID).one(app.server.database()).await.expect("a row").expect("it is there");
+    assert_eq!(note.echo(), "", "nothing was written");
+    let mut other = app.device("ben");
+    other.mutate("rewriteEcho", &json!({"id": ID, "text": "right"})).await.expect(200);
+    let note = Note::find_by_id(ID).one(app.server.database()).await.expect("a row").expect("it is there");
+    assert_eq!(note.echo(), "right");
     app.stop().await;
 }
