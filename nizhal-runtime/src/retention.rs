@@ -48,12 +48,8 @@ pub(crate) async fn collect(
                     Err(error) => not_now(&error, "audit entries"),
                 }
             }
-            match engine.store.check_partitions().await {
-                Ok(false) => {}
-                Ok(true) => {
-                    tracing::warn!("a partition of a synced table was detached or dropped; every device starts again")
-                }
-                Err(error) => not_now(&error, "partitions"),
+            if let Err(error) = engine.store.check_partitions().await {
+                not_now(&error, "partitions");
             }
             tokio::time::sleep(EVERY).await;
         }

@@ -150,6 +150,7 @@ impl Engine {
     /// When it does not.
     pub async fn ready(&self) -> Result<(), StoreError> {
         // Taking it asks for the clock, so it fails where they are absent.
-        self.store.snapshot().await?.close().await
+        self.store.snapshot().await?.close().await?;
+        self.store.check_partitions().await.map(drop)
     }
 }

@@ -301,16 +301,22 @@ impl Store {
         Ok(row.try_get("", column)?)
     }
 
-    /// Looks whether a partition of a synced table was detached or dropped since the last look; when one was, every device starts
-    /// again, because no trigger told what rows it took along.
+    /// Looks whether a partition of a synced table was detached, dropped, emptied unseen or attached with rows since the last look;
+    /// when one was, every device starts again, because no trigger told what rows went or came with it.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn check_partitions(&self) -> Result<bool, StoreError> {
-        match &self.backend {
-            Backend::Postgres(store) => store.check_partitions(&self.schema).await,
-            Backend::Sqlite(_) => Ok(false),
+        let changed = match &self.backend {
+            Backend::Postgres(store) => store.check_partitions(&self.schema).await?,
+            Backend::Sqlite(_) => false,
+        };
+        if changed {
+            tracing::warn!(
+                "a partition of a synced table was detached, dropped, emptied or attached with rows; every device starts again"
+            );
         }
+        Ok(changed)
     }
 
     /// Forgets tombstones, stamps of deletes and unused sets of buckets that are older than this many days, and notes up to which

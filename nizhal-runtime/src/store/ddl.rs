@@ -149,6 +149,9 @@ pub(crate) fn engine_additions(dialect: Dialect) -> Vec<(&'static str, &'static 
     if dialect == Dialect::Sqlite {
         // The stamp of the mutation under way.
         columns.push(("_nizhal_control", "hlc", "hlc text"));
+    } else {
+        // The file of a partition that no trigger watches being emptied: `truncate` gives it another one.
+        columns.push(("_nizhal_partitions", "file", "file bigint"));
     }
     columns
 }

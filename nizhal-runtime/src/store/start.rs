@@ -56,6 +56,6 @@ impl Store {
         if is_next(&before, &now) && before != now {
             self.begin_life(&before, &now).await?;
         }
-        Ok(())
+        self.check_partitions().await.map(drop)
     }
 }

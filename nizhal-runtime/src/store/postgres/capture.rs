@@ -59,7 +59,7 @@ pub(super) fn function_body(schema: &str, table: &TableDesc, rules: &[Rule], lev
     format!(
         "{attributes} as $nizhal$
 begin
-  if tg_op = 'INSERT' then
+  {remember}if tg_op = 'INSERT' then
     perform {schema}._nizhal_note((select string_agg(distinct line, E'\\n') from ({inserted}) l));
   elsif tg_op = 'UPDATE' then
     perform {schema}._nizhal_note((select string_agg(distinct line, E'\\n') from ({old} union all {new}) l));
@@ -76,6 +76,7 @@ begin
   return null;
 end $nizhal$",
         attributes = level.attributes(schema),
+        remember = remember(schema, table, level),
         inserted = lines(new_rows),
         old = lines(old_rows),
         new = lines(new_rows),
@@ -85,6 +86,21 @@ end $nizhal$",
         moved = remembered(&format!("{old_rows} o where {}", no_longer(table, level))),
         deleted = remembered(&format!("{old_rows} o")),
         truncates = all(&|rule, synced| deletes(schema, rule, synced, &table_rows)),
+    )
+}
+
+/// What remembers the partition that a row is written in: one that is newer than the last look may be gone or emptied before the
+/// next, and then only this tells that it had rows.
+fn remember(schema: &str, table: &TableDesc, level: Level) -> String {
+    if level == Level::Statement {
+        return String::new();
+    }
+    let (partitions, name) = (format!("{schema}._nizhal_partitions"), sql::literal(table.name));
+    format!(
+        "if tg_level = 'ROW' and not exists (select 1 from {partitions} p where p.tbl = {name} and p.part = tg_relid::int8) then
+    insert into {partitions} (tbl, part, file) values ({name}, tg_relid::int8, pg_relation_filenode(tg_relid)) on conflict do nothing;
+  end if;
+  "
     )
 }
 

@@ -27,7 +27,7 @@ impl PostgresStore {
     pub(in crate::store) async fn provision(&self, schema: &Schema, seed: &Seed) -> Result<(), StoreError> {
         let mut db = self.unhurried().await?;
         let backend: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut db).await?;
-        let detail = async || self.detail(backend).await;
+        let detail = || self.detail(backend);
         let mut tx = db.begin().await?;
         lift_limits(&mut tx).await?;
         let lock = sqlx::query("select pg_advisory_xact_lock($1)").bind(PROVISION_LOCK).execute(&mut *tx);
@@ -47,16 +47,23 @@ impl PostgresStore {
         Ok(db.close().await?)
     }
 
-    /// Looks whether a partition of a synced table is gone, and has all devices start again when one is.
+    /// Looks whether a partition of a synced table is gone, was emptied unseen or brought rows along, and has all devices start
+    /// again when one did. Asks the catalogue alone where nothing changed.
     pub(in crate::store) async fn check_partitions(&self, schema: &Schema) -> Result<bool, StoreError> {
-        let mut tx = self.pool().begin().await?;
-        sqlx::query("select pg_advisory_xact_lock($1)").bind(PROVISION_LOCK).execute(&mut *tx).await?;
+        let synced: Vec<String> = schema.synced().iter().map(|table| table.name.to_owned()).collect();
+        let changed = sqlx::query_scalar::<_, bool>(drift::PARTITIONS_CHANGED).bind(synced).fetch_one(self.pool());
+        if !self.wait(ANSWER_TIMEOUT, changed).await? {
+            return Ok(false);
+        }
+        let mut db = self.unhurried().await?;
+        let mut tx = begin_locked(&mut db).await?;
         let plan = drift::introspect(&mut tx).await?.remember(schema);
-        let gone = plan.iter().any(|statement| statement.starts_with("update"));
+        let gone = plan.iter().any(|statement| statement == drift::START_AGAIN);
         for statement in plan {
             sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *tx).await?;
         }
         tx.commit().await?;
+        db.close().await?;
         Ok(gone)
     }
 

@@ -1,0 +1,59 @@
+//! Partitions that are newer than the last `migrate`: none is emptied, goes or comes with rows unseen.
+
+use super::{device, engine, events, pull};
+use nizhal_tests::{Database, Kind};
+
+/// A look of the server's: at its start, and whenever somebody asks whether it is ready.
+async fn look(engine: &nizhal::engine::Engine) {
+    engine.ready().await.expect("ready");
+}
+
+#[tokio::test]
+async fn inv01_inv40_a_partition_newer_than_the_last_migrate_loses_no_row_unseen() {
+    let database = Database::new(Kind::Postgres).await;
+    let mut db = database.connect().await;
+    db.execute(
+        "create table events (id text, year integer, owner text not null, primary key (id, year)) partition by list (year); \
+         create table events_1 partition of events for values in (1)",
+    )
+    .await;
+    let engine = engine(&database, events()).await;
+    look(&engine).await;
+    db.execute("insert into events values ('a', 1, 'ann')").await;
+    let mut device = device();
+
+    // Made, written and emptied between two looks.
+    db.execute("create table events_2 partition of events for values in (2)").await;
+    db.execute("insert into events values ('b', 2, 'ann')").await;
+    pull(&engine, &mut device).await;
+    assert_eq!(device.ids("events").len(), 2);
+    db.execute("truncate events_2").await;
+    look(&engine).await;
+    pull(&engine, &mut device).await;
+    assert_eq!(device.ids("events").len(), 1, "emptied by `truncate`");
+
+    // Made, written and detached between two looks.
+    db.execute("create table events_3 partition of events for values in (3)").await;
+    db.execute("insert into events_3 values ('c', 3, 'ann')").await;
+    pull(&engine, &mut device).await;
+    assert_eq!(device.ids("events").len(), 2);
+    db.execute("alter table events detach partition events_3").await;
+    look(&engine).await;
+    pull(&engine, &mut device).await;
+    assert_eq!(device.ids("events").len(), 1, "detached");
+
+    // Attached with rows that no trigger saw.
+    db.execute(
+        "create table other (like events including all); insert into other (id, year, owner) values ('d', 4, 'ann')",
+    )
+    .await;
+    db.execute("alter table events attach partition other for values in (4)").await;
+    look(&engine).await;
+    pull(&engine, &mut device).await;
+    assert_eq!(device.ids("events").len(), 2, "attached");
+
+    // One look is enough, and a device that starts again for nothing would be asked to at each.
+    let again = db.text("select collected::text from _nizhal_control").await;
+    look(&engine).await;
+    assert_eq!(db.text("select collected::text from _nizhal_control").await, again);
+}
