@@ -1,5 +1,12 @@
 //! A database that others made and others write: it is checked as it is, and what it holds is delivered as it is declared.
 
+mod enumerated;
+mod keyless;
+mod outside;
+mod partition;
+mod streamed;
+mod typescript;
+
 use crate::fixture::{engine, push_of, store};
 use nizhal::Principal;
 use nizhal::engine::Engine;

@@ -1,6 +1,7 @@
 //! Rows without a key, which SQLite allows where a table does not forbid it.
 
-use super::{device, engine, pull, told};
+use super::{device, pull, told};
+use crate::fixture::engine;
 use nizhal_tests::{Database, Kind};
 
 const TABLE: &str = "create table things (id text primary key, owner text not null, count integer not null, due timestamptz_text, \

@@ -1,6 +1,7 @@
 //! Partitions that are newer than the last `migrate`: none is emptied, goes or comes with rows unseen.
 
-use super::{device, engine, events, pull};
+use super::{device, events, pull};
+use crate::fixture::engine;
 use nizhal_tests::{Database, Kind};
 
 /// A look of the server's: at its start, and whenever somebody asks whether it is ready.
