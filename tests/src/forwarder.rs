@@ -20,7 +20,7 @@ impl Forwarder {
     pub async fn start(database_url: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("it is bound").port();
-        let (_, upstream) = split(database_url);
+        let upstream = port_of(database_url);
         let forgotten = watch::Sender::new(0);
         let told = forgotten.subscribe();
         let task = tokio::spawn(async move {
@@ -32,13 +32,8 @@ impl Forwarder {
     }
 
     /// The URL of the same database by way of this forwarder.
-    ///
-    /// # Panics
-    /// When the URL has no port.
     pub fn before(&self, database_url: &str) -> String {
-        let (front, _) = database_url.rsplit_once(':').expect("a URL with a port");
-        let (_, database) = database_url.rsplit_once('/').expect("a URL with a database");
-        format!("{front}:{}/{database}", self.port)
+        with_port(database_url, self.port)
     }
 
     /// Forgets the connections of now: both ends stay open, and nothing passes any more. New ones pass.
@@ -53,10 +48,18 @@ impl Drop for Forwarder {
     }
 }
 
-fn split(database_url: &str) -> (&str, u16) {
-    let (front, rest) = database_url.rsplit_once(':').expect("a URL with a port");
+/// The port that a database's URL names.
+pub(crate) fn port_of(database_url: &str) -> u16 {
+    let (_, rest) = database_url.rsplit_once(':').expect("a URL with a port");
     let (port, _) = rest.split_once('/').expect("a URL with a database");
-    (front, port.parse().expect("a port is a number"))
+    port.parse().expect("a port is a number")
+}
+
+/// The same URL with another port.
+pub(crate) fn with_port(database_url: &str, port: u16) -> String {
+    let (front, _) = database_url.rsplit_once(':').expect("a URL with a port");
+    let (_, database) = database_url.rsplit_once('/').expect("a URL with a database");
+    format!("{front}:{port}/{database}")
 }
 
 async fn carry(client: TcpStream, upstream: u16, mut forgotten: watch::Receiver<u64>) {

@@ -17,3 +17,4 @@ mod oracle;
 mod own_database;
 mod rules;
 mod shapes;
+mod statement_fault;

@@ -1,18 +1,17 @@
 //! What devices of the TypeScript Nizhal meet in a database that was taken over: their answers, and their stamps.
 
-use super::{Claims, TYPESCRIPT, ann, engine, things};
-use nizhal::engine::{Engine, Environment};
+use super::{Claims, TYPESCRIPT, ann, things};
+use crate::fixture::{StoppedClock, engine, engine_over, push_of, store};
+use nizhal::engine::Engine;
 use nizhal::prelude::*;
 use nizhal::schema::Schema;
-use nizhal::wire::{PushRequest, Wire};
-use nizhal::{NodeId, hub::Hub};
+use nizhal::wire::Wire;
 use nizhal_tests::{Database, Kind};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
 async fn push(engine: &Engine, wire: Wire, mutation: Value) -> String {
-    let push: PushRequest = serde_json::from_value(json!({"mutations": [mutation]})).expect("a push");
-    format!("{:?}", engine.push(&ann(), wire, push).await)
+    format!("{:?}", engine.push(&ann(), wire, push_of(&[mutation])).await)
 }
 
 /// An answer that was lost is asked for again: it must be the first one, also where the audit log does not say whose it is.
@@ -72,18 +71,6 @@ async fn count(ctx: &mut Ctx<Claims>, args: Count) -> Result<Applied> {
     Ok(Applied::done())
 }
 
-/// An hour after the stamps that the TypeScript system left.
-struct Later;
-
-impl Environment for Later {
-    fn now(&self) -> DateTimeUtc {
-        "2026-11-21T03:00:00Z".parse().expect("a time")
-    }
-    fn new_id(&self) -> Uuid {
-        Uuid::now_v7()
-    }
-}
-
 /// Stamps of 16 digits were padded as devices' are, so that the same node is the same and others compare as they did.
 #[tokio::test]
 async fn inv20_columns_merge_by_the_stamps_that_were_taken_over() {
@@ -92,9 +79,8 @@ async fn inv20_columns_merge_by_the_stamps_that_were_taken_over() {
     db.execute(TYPESCRIPT).await;
     let schema = Schema::new(tables![Merged], merged_rules().into_inner(), mutators![count]).expect("a sound schema");
     let schema = Arc::new(schema);
-    let store = super::store(&database, &schema).await;
-    store.provision().await.expect("provisioned");
-    let engine = Engine::new(schema, store, Hub::default(), Arc::new(Later), NodeId(1));
+    let an_hour_later = StoppedClock("2026-11-21T03:00:00Z".parse().expect("a time"));
+    let engine = engine_over(schema.clone(), store(&database, &schema, 2).await, an_hour_later).await;
     let stamp = "select _meta ->> 'count' from things where id = 'a'";
     assert_eq!(db.text(stamp).await, "2026-11-21T02:00:00.000Z-0000-00000000000000000123456789abcdef");
     // The same moment by a lesser node, by a greater one, and an earlier moment.
