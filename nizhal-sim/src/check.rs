@@ -14,11 +14,13 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread::ScopedJoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
 /// How often a failing script is run again to cut it down.
 const CUTS: usize = 400;
+/// How long that may take: each run of a script that hangs takes its whole deadline.
+const CUT_TIME: Duration = Duration::from_secs(60);
 /// Only a script that hangs takes as long.
 const DEADLINE: Duration = Duration::from_secs(60);
 /// How many seeds a quick run tries.
@@ -237,13 +239,18 @@ impl Runner {
     /// The least of the script that still fails in the same way.
     fn cut_down(&self, kit: &Kit<'_>, script: Vec<Step>, broken: String) -> (Vec<Step>, String) {
         let way = |broken: &str| broken.split(':').next().unwrap_or_default().to_owned();
-        let (wanted, mut last) = (way(&broken), broken);
-        let script = shrink(script, CUTS, |steps| match self.run(kit, steps, false).1 {
-            Err(broken) if way(&broken) == wanted => {
-                last = broken;
-                true
+        let (wanted, mut last, began) = (way(&broken), broken, Instant::now());
+        let script = shrink(script, CUTS, |steps| {
+            if began.elapsed() > CUT_TIME {
+                return false;
             }
-            _ => false,
+            match self.run(kit, steps, false).1 {
+                Err(broken) if way(&broken) == wanted => {
+                    last = broken;
+                    true
+                }
+                _ => false,
+            }
         });
         (script, last)
     }
