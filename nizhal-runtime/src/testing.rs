@@ -82,6 +82,10 @@ fn add_note() -> MutatorEntry {
                 if args.client_id == "panic" {
                     panic!("a mutator's own fault");
                 }
+                if args.client_id == "slow" {
+                    // As one that merges a large document: it gives its thread to nobody meanwhile.
+                    std::thread::sleep(Duration::from_millis(300));
+                }
                 if args.client_id == "no" {
                     return (parts, Err(Error::rejected("no")));
                 }

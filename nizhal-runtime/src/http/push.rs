@@ -20,6 +20,10 @@ use actix_web::{
 use nizhal_core::limits::{MAX_DEPENDS_ON, MAX_MUTATIONS};
 use nizhal_core::wire::{Mutation, MutationStatus, PushRequest, Wire};
 use std::time::Instant;
+use tokio::runtime::Handle;
+
+/// Bodies up to here take no time to speak of, unless they are updates of documents that may be large.
+const INLINE_BYTES: usize = 16 * 1024;
 
 pub(super) async fn push(request: HttpRequest, payload: Payload, server: Data<Server>) -> HttpResponse {
     respond(&server.clone(), &request.clone(), Box::pin(answer(request, payload, server))).await
@@ -54,20 +58,28 @@ async fn answer(request: HttpRequest, mut payload: Payload, server: Data<Server>
     let engine = server.engine().clone();
     let (actor, names) = (principal.key().to_owned(), names(&server, &batch));
     let turns = server.admission().turns().clone();
+    let is_heavy = bytes > INLINE_BYTES || server.merges_documents();
     let pushing = rt::spawn(async move {
         let turn = turns.turn(principal.key()).await;
-        let reply = engine.push(&principal, wire, batch).await;
+        let push = async move { engine.push(&principal, wire, batch).await };
+        let reply = if is_heavy { off_this_thread(push).await } else { Ok(push.await) };
         // In flight until its end, whoever hung up.
         drop((turn, admitted));
         reply
     });
-    let reply = pushing.await.map_err(|_| HttpError::Panicked)?;
+    let reply = pushing.await.map_err(|_| HttpError::Panicked)??;
     tell(&server, &reply, &PushEvent { actor: &actor, mutations: &[], bytes, duration: begun.elapsed() }, &names);
     let (outcome, failure) = outcome(wire, reply);
     match failure {
         None => Ok(HttpResponse::Ok().json(outcome)),
         Some(failure) => Err(HttpError::Push { failure, outcome }),
     }
+}
+
+/// Runs a push on a thread that no other request waits for: large JSON and large documents take their time.
+async fn off_this_thread<T: Send + 'static>(push: impl Future<Output = T> + Send + 'static) -> Result<T, HttpError> {
+    let runtime = Handle::current();
+    rt::task::spawn_blocking(move || runtime.block_on(push)).await.map_err(|_| HttpError::Panicked)
 }
 
 /// The mutators' names and the clients, for observers; nothing when there are none.

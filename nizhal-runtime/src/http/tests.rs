@@ -262,3 +262,28 @@ async fn an_apps_own_authenticator_stands_in_for_the_built_in_one() {
     assert_eq!((status, &body["code"]), (503, &json!("unavailable")));
     assert!(!body.to_string().contains("nobody answers"));
 }
+
+#[actix_web::test]
+async fn inv31_a_mutation_that_computes_long_keeps_nobody_waiting() {
+    let clock = clock();
+    let server = testing::server(testing::app(&clock)).await;
+    // All of it runs on this one thread, as all requests of one worker do.
+    let app = test::init_service(App::new().configure(service(&server))).await;
+    let large = json!({"name": "addNote", "args": {"clientId": "slow", "text": "x".repeat(32 * 1024)}, "clientMutationId": "m"});
+    let (healthy, pushed) = (std::cell::Cell::new(0), std::cell::Cell::new(false));
+    let pushing = async {
+        let (status, body) = told(app.call(push(&clock, &[large]).to_request()).await.unwrap()).await;
+        assert_eq!(status, 200, "{body}");
+        pushed.set(true);
+    };
+    let others = async {
+        while !pushed.get() {
+            let (status, _) = told(app.call(TestRequest::get().uri("/healthz").to_request()).await.unwrap()).await;
+            assert_eq!(status, 200);
+            healthy.set(healthy.get() + 1);
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    };
+    tokio::join!(pushing, others);
+    assert!(healthy.get() > 20, "{} answers beside it", healthy.get());
+}

@@ -11,6 +11,7 @@ use futures_util::FutureExt;
 use nizhal_core::{
     Applied, CtxParts, DateTimeUtc, Error, Hlc, MutationIds, MutatorEntry, NewJob, Principal, Random, ServerParts,
     TableDesc,
+    limits::MAX_IDENTIFIER_BYTES,
     wire::{LostColumn, Mutation},
 };
 use sea_orm::DatabaseTransaction;
@@ -74,9 +75,8 @@ impl Engine {
         }
         let result = match result {
             Ok(applied) => Ok(record_of(&applied, mutation)),
-            // A reason may quote what the device sent, and Postgres cannot keep U+0000.
-            Err(Error::Rejected(reason)) => Err(PushFailure::Rejected(reason.replace('\0', ""))),
-            Err(Error::InvalidArgs(reason)) => Err(PushFailure::InvalidArgs(reason.replace('\0', ""))),
+            Err(Error::Rejected(reason)) => Err(PushFailure::Rejected(stored(&reason))),
+            Err(Error::InvalidArgs(reason)) => Err(PushFailure::InvalidArgs(stored(&reason))),
             Err(Error::TransactionControl(reason)) => {
                 tracing::error!(
                     mutator = entry.desc.name,
@@ -152,6 +152,8 @@ fn record_of(applied: &Applied, mutation: &Mutation) -> Record {
         client_id: Option<String>,
     }
     let reference = || serde_json::from_str::<Reference>(mutation.args.get()).ok().and_then(|args| args.client_id);
+    // A longer one is no client's id, and is not kept for it.
+    let reference = || reference().filter(|id| id.len() <= MAX_IDENTIFIER_BYTES);
     Record {
         status: "applied",
         reason: None,
@@ -160,6 +162,19 @@ fn record_of(applied: &Applied, mutation: &Mutation) -> Record {
         server_id: applied.server_id.clone(),
         lost: None,
     }
+}
+
+/// The longest reason that is stored, in bytes.
+const MAX_REASON_BYTES: usize = 2 * 1024;
+
+/// A reason as it can be stored. It may quote what the device sent, however long that is, and Postgres cannot keep U+0000.
+fn stored(reason: &str) -> String {
+    let mut reason = reason.replace('\0', "");
+    if reason.len() > MAX_REASON_BYTES {
+        reason.truncate(reason.floor_char_boundary(MAX_REASON_BYTES));
+        reason.push('…');
+    }
+    reason
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
