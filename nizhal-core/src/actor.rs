@@ -11,6 +11,10 @@ use std::{any::Any, fmt, sync::Arc};
     note = "annotate the struct with #[nizhal::claims]; it needs `user_id: String` and `owner_id: String`"
 )]
 pub trait Actor: DeserializeOwned + Serialize + Clone + Send + Sync + 'static {
+    /// Whether a user's id names one person among all tenants. Where it does not (`#[nizhal::claims(users = "per_owner")]`), a rule
+    /// that goes by the user compares the tenant too.
+    const USERS_ARE_GLOBAL: bool = true;
+
     /// The user.
     fn user_id(&self) -> &str;
     /// The tenant that the user belongs to.

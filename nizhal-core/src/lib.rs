@@ -92,6 +92,15 @@ pub mod __private {
     /// Demands that a type is a claims type, where rustc can say so in `Actor`'s words.
     pub const fn claims<A: crate::Actor>() {}
 
+    /// Refuses, when a rule is compiled, users that it does not tell apart.
+    pub const fn users_are_told_apart<A: crate::Actor>() {
+        assert!(
+            A::USERS_ARE_GLOBAL,
+            "a user's id names one person in its tenant alone (`users = \"per_owner\"`), and this rule goes by the user without the \
+             tenant: somebody of another tenant with the same id would get these rows; compare `actor.owner_id` too"
+        );
+    }
+
     /// A boxed future that may cross threads.
     pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 

@@ -193,6 +193,7 @@ catalogue! {
         184 ArgsKind "arguments that are neither struct nor enum" "They are an object on the wire.",
         185 ArgsGeneric "generic arguments" "They are read from JSON, so their type must be known.",
         186 UnnamedArgs "arguments without names" "They have names on the wire.",
+        187 UnknownUsers "users that are neither `global` nor `per_owner`" "A user's id names one person among all tenants, or in one of them.",
     }
     "Ids and enums of texts" {
         200 IdKind "an id that is no struct" "It is a type of its own around one value.",

@@ -43,6 +43,11 @@ pub const ATTEMPTS: &str = "attempts";
 /// What may stand in `#[nizhal::job(…)]`.
 pub const JOB_WORDS: &[&str] = &[NAME, ATTEMPTS];
 
+/// Among whom a user's id names one person.
+pub const USERS: &str = "users";
+/// What may stand in `#[nizhal::claims(…)]`.
+pub const CLAIMS_WORDS: &[&str] = &[USERS];
+
 /// The actor, in conditions of rules.
 pub const ACTOR: &str = "actor";
 

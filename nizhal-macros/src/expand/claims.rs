@@ -34,8 +34,14 @@ fn expand_type(claims: &Claims) -> TokenStream {
 
 fn expand_actor(claims: &Claims, user_id: &TokenStream, owner_id: &TokenStream) -> TokenStream {
     let ident = &claims.item.ident;
+    let users = claims.users_per_owner.then(|| {
+        quote!(
+            const USERS_ARE_GLOBAL: ::core::primitive::bool = false;
+        )
+    });
     quote! {
         impl ::nizhal::Actor for #ident {
+            #users
             fn user_id(&self) -> &::core::primitive::str { #user_id }
             fn owner_id(&self) -> &::core::primitive::str { #owner_id }
         }

@@ -52,7 +52,33 @@ fn expand_rule(rule: &Rule, claims: &Ident) -> TokenStream {
     let builder = Ident::new("rule", Span::mixed_site());
     let public = rule.public.iter().map(|public| quote_spanned!(public.span()=> #builder.public();));
     let most = rule.max_buckets.iter().map(|most| quote_spanned!(most.span()=> #builder.max_buckets(#most);));
-    quote!(.rule(#name, #doc, |#builder| { #(#public)* #(#most)* #(#params)* #(#tables)* }))
+    let users = judge_users(rule, claims);
+    quote!(.rule(#name, #doc, |#builder| { #users #(#public)* #(#most)* #(#params)* #(#tables)* }))
+}
+
+/// What judges, when it is compiled, a rule that goes by the user without the tenant.
+fn judge_users(rule: &Rule, claims: &Ident) -> TokenStream {
+    let is_tenant = |claim: &Claim| name::plain(&claim.ident) == "owner_id";
+    let by_tenant = |param: &Param| claims_of(param).into_iter().any(is_tenant);
+    if rule.params.iter().any(by_tenant) {
+        return TokenStream::new();
+    }
+    let user = rule.params.iter().flat_map(claims_of).find(|claim| name::plain(&claim.ident) == "user_id");
+    let judged = user.map(|user| quote_spanned!(user.ident.span()=> const _: () = ::nizhal::__private::users_are_told_apart::<#claims>();));
+    judged.unwrap_or_default()
+}
+
+/// The claims that a parameter's values hang on.
+fn claims_of(param: &Param) -> Vec<&Claim> {
+    match &param.source {
+        Source::Claim(claim) => vec![claim],
+        Source::Member { terms, .. } => {
+            let bound = terms.bound.iter();
+            bound
+                .filter_map(|filter| if let Value::Claim(claim) = &filter.value { Some(claim) } else { None })
+                .collect()
+        }
+    }
 }
 
 fn expand_param(param: &Param, claims: &Ident) -> TokenStream {

@@ -13,7 +13,7 @@ pub mod text_enum;
 mod word;
 
 pub use args::{Args, parse_args};
-pub use claims::{Claims, parse_claims};
+pub use claims::{Claims, Users, parse_claims};
 pub use id::{Id, parse_id};
 pub use job::{Job, parse_job};
 pub use main::{Main, parse_main};

@@ -14,6 +14,8 @@ pub struct Claims {
     pub derives: Derives,
     /// Whether fields are renamed to camelCase.
     pub rename_all: bool,
+    /// Whether a user's id names one person in a tenant alone.
+    pub users_per_owner: bool,
 }
 
 /// Finds the user's and the tenant's field.
@@ -24,6 +26,7 @@ pub fn lower_claims(claims: ast::Claims, errors: &Errors) -> Claims {
     Claims {
         derives: Derives::of(&item.attrs, &["Clone", "Debug", "Serialize", "Deserialize"]),
         rename_all: rename_all(&item.attrs),
+        users_per_owner: claims.users == Some(ast::Users::PerOwner),
         item,
     }
 }
