@@ -20,6 +20,8 @@ pub struct NewJob {
     pub attempts: u16,
     /// While one of this name and key waits, no other is added.
     pub unique_key: Option<String>,
+    /// The key of the actor whose mutation wants it, or wanted the job that does; the server fills it in. Actors' jobs take turns.
+    pub actor: String,
 }
 
 impl NewJob {
@@ -67,7 +69,15 @@ impl<'a> Jobs<'a> {
     pub fn enqueue<J: Job>(self, _job: J, args: J::Args) -> Result<&'a mut NewJob> {
         let args = serde_json::to_string(&args).map_err(Error::internal)?;
         let (id, run_at) = ((self.ids)(), self.now);
-        let job = NewJob { id, name: J::DESC.name, args, run_at, attempts: J::DESC.attempts, unique_key: None };
+        let job = NewJob {
+            id,
+            name: J::DESC.name,
+            args,
+            run_at,
+            attempts: J::DESC.attempts,
+            unique_key: None,
+            actor: String::new(),
+        };
         let at = self.list.len();
         self.list.push(job);
         Ok(&mut self.list[at])

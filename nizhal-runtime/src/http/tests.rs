@@ -208,10 +208,10 @@ async fn stats_are_for_the_admin() {
     let clock = clock();
     let closed = testing::server(testing::app(&clock)).await;
     assert_eq!(call(&closed, TestRequest::with_uri("/nizhal/stats")).await.0, 501);
-    let server = testing::server(testing::app(&clock).admin_password("hunter2")).await;
+    let server = testing::server(testing::app(&clock).admin_password("hunter2-hunter2-hunter2")).await;
     assert_eq!(call(&server, bearer(TestRequest::with_uri("/nizhal/stats"), "hunter")).await.0, 401);
     call(&server, push(&clock, &[mutation(1, "n1")])).await;
-    let (status, body) = call(&server, bearer(TestRequest::with_uri("/nizhal/stats"), "hunter2")).await;
+    let (status, body) = call(&server, bearer(TestRequest::with_uri("/nizhal/stats"), "hunter2-hunter2-hunter2")).await;
     assert_eq!((status, &body["database"], &body["counts"]["pushes"]), (200, &json!("SQLite"), &json!(1)));
     assert!(!body.to_string().contains("hunter2"));
 }

@@ -65,7 +65,15 @@ mod tests {
     use sea_orm::DbErr;
 
     fn job(attempt: i64) -> ClaimedJob {
-        ClaimedJob { id: String::new(), name: String::new(), args: String::new(), attempt, most: 8, dead: false }
+        ClaimedJob {
+            id: String::new(),
+            name: String::new(),
+            args: String::new(),
+            attempt,
+            most: 8,
+            dead: false,
+            actor: String::new(),
+        }
     }
 
     #[test]

@@ -104,11 +104,12 @@ async fn attempt(
     };
     let running = AssertUnwindSafe((entry.call)(parts, &job.args)).catch_unwind();
     // Where the parts are lost, so is the savepoint: dropping it rolls it back.
-    let (parts, result) = match tokio::time::timeout(LIMIT, running).await {
+    let (mut parts, result) = match tokio::time::timeout(LIMIT, running).await {
         Ok(Ok(ran)) => ran,
         Ok(Err(_)) => return Ok(Err(Failure::Again("the job panicked".to_owned()))),
         Err(_) => return Ok(Err(Failure::Again("the job ran longer than five minutes".to_owned()))),
     };
+    parts.jobs.iter_mut().for_each(|next| next.actor.clone_from(&job.actor));
     let result = match result {
         Ok(()) => match engine.enqueue(&parts.tx, &parts.jobs).await {
             Ok(()) => Ok(()),

@@ -11,7 +11,15 @@ fn entry(call: for<'a> fn(JobParts, &'a str) -> nizhal_core::__private::BoxFutur
 
 fn new(parts: &mut JobParts, name: &'static str) -> NewJob {
     let (id, run_at) = ((parts.ids)(), parts.now);
-    NewJob { id, name, args: "{}".to_owned(), run_at, attempts: 2, unique_key: Some("k".to_owned()) }
+    NewJob {
+        id,
+        name,
+        args: "{}".to_owned(),
+        run_at,
+        attempts: 2,
+        unique_key: Some("k".to_owned()),
+        actor: String::new(),
+    }
 }
 
 async fn enqueue(server: &crate::Server, count: usize) -> crate::store::JobCounts {
@@ -24,6 +32,7 @@ async fn enqueue(server: &crate::Server, count: usize) -> crate::store::JobCount
             run_at: server.now(),
             attempts: 2,
             unique_key: Some("k".to_owned()),
+            actor: String::new(),
         })
         .collect();
     let tx = engine.store.begin().await.unwrap();
@@ -95,4 +104,45 @@ async fn a_job_that_nobody_would_run_is_refused() {
     enqueue(&server, 1).await;
     assert_eq!(run_next(server.engine(), server.now()).await.unwrap(), Some(Ran::Later));
     assert_eq!(server.engine().store.job_counts().await.unwrap().pending, 1);
+}
+
+/// Jobs of an actor, due now, wanted in one transaction; their ids.
+async fn enqueue_for(server: &crate::Server, actor: &str, count: usize) -> Vec<String> {
+    let engine = server.engine();
+    let jobs: Vec<NewJob> = (0..count)
+        .map(|_| NewJob {
+            id: Uuid::now_v7(),
+            name: NAME,
+            args: "{}".to_owned(),
+            run_at: server.now(),
+            attempts: 2,
+            unique_key: None,
+            actor: actor.to_owned(),
+        })
+        .collect();
+    let tx = engine.store.begin().await.unwrap();
+    engine.enqueue(&tx, &jobs).await.unwrap();
+    engine.store.on(&tx).finish().await.unwrap();
+    engine.store.commit(tx).await.unwrap();
+    jobs.iter().map(|job| job.id.to_string()).collect()
+}
+
+#[actix_web::test]
+async fn inv31_the_jobs_of_actors_take_turns() {
+    let server = server(entry(|parts, _| Box::pin(async move { (parts, Ok(())) }))).await;
+    let flood = enqueue_for(&server, "ana", 200).await;
+    let later = enqueue_for(&server, "ben", 3).await;
+    let left = async || {
+        let db = server.engine().store.connection();
+        let sql = "select id from _nizhal_jobs";
+        let rows = db.query_all_raw(sea_orm::Statement::from_string(db.get_database_backend(), sql)).await.unwrap();
+        rows.iter().map(|row| row.try_get::<String>("", "id").unwrap()).collect::<std::collections::BTreeSet<_>>()
+    };
+    for _ in 0..6 {
+        assert_eq!(run_next(server.engine(), server.now()).await.unwrap(), Some(Ran::Done));
+    }
+    let left = left().await;
+    assert!(later.iter().all(|id| !left.contains(id)), "three of each ran");
+    assert_eq!(flood.iter().filter(|id| !left.contains(*id)).count(), 3);
+    assert!(flood[..3].iter().all(|id| !left.contains(id)), "each in the order it was wanted");
 }

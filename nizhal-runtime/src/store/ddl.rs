@@ -143,6 +143,9 @@ pub(crate) fn engine_additions(dialect: Dialect) -> Vec<(&'static str, &'static 
         // When the last client that was forgotten was last heard, in milliseconds; and that moment as it was when a client was made.
         ("_nizhal_control", "forgotten_ms", "forgotten_ms bigint not null default 0"),
         ("_nizhal_clients", "forgotten_ms", "forgotten_ms bigint not null default 0"),
+        // Whose a job is, and when it has its turn among those that are due, in milliseconds since the Unix epoch.
+        ("_nizhal_jobs", "actor", "actor text not null default ''"),
+        ("_nizhal_jobs", "turn_ms", "turn_ms bigint not null default 0"),
         // The columns that a mutation did not get, as JSON.
         ("_nizhal_mutations", "lost", "lost text"),
     ];
@@ -349,6 +352,8 @@ pub(crate) fn indexes(dialect: Dialect, schema: &Schema) -> Vec<Index> {
     let due = "\"_nizhal_jobs\" (run_at) where status <> 'dead'";
     let key = "\"_nizhal_jobs\" (name, unique_key) where status = 'pending' and unique_key is not null";
     all.push(Index { unique: false, definition: due.to_owned() });
+    let turn = "\"_nizhal_jobs\" (actor, turn_ms) where status = 'pending'";
+    all.push(Index { unique: false, definition: turn.to_owned() });
     all.push(Index { unique: true, definition: key.to_owned() });
     all.sort();
     all.dedup();

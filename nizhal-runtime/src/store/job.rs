@@ -14,6 +14,9 @@ use super::{
 use nizhal_core::{DateTimeUtc, NewJob};
 use sea_orm::{Statement, Value};
 
+/// How far the turns of one actor's jobs lie apart, in milliseconds.
+const TURN_MS: u32 = 1_000;
+
 /// A job that is this worker's to run.
 #[derive(Debug)]
 pub struct ClaimedJob {
@@ -29,6 +32,8 @@ pub struct ClaimedJob {
     pub most: i64,
     /// Whether it had its last try, and its server died in it.
     pub dead: bool,
+    /// The key of the actor whose it is.
+    pub actor: String,
 }
 
 /// How many jobs there are.
@@ -56,8 +61,9 @@ pub struct FailedJob<'a> {
 }
 
 impl Store {
-    /// Claims the job that has been due longest at `now` among these names; another may take it from `retake` on, should this
-    /// process die. Relies on the index on `run_at`.
+    /// Claims the job whose turn it is among those of these names that are due at `now`; another may take it from `retake` on, should
+    /// this process die. Relies on the index on `run_at`: what is due is put in order each time, so that a claim costs nothing while
+    /// nothing is.
     ///
     /// # Errors
     /// When the database fails.
@@ -85,8 +91,8 @@ impl Store {
             "update _nizhal_jobs set status = case when attempts >= max_attempts then 'dead' else 'running' end, \
              last_error = case when attempts >= max_attempts then 'the server ended while the job ran' else last_error end, \
              attempts = attempts + 1, run_at = $2 where id = (select id from _nizhal_jobs where status <> 'dead' \
-             and run_at <= $1 and name in ({}) order by run_at limit 1 {skip}) \
-             returning id, name, args, attempts, max_attempts, status",
+             and run_at <= $1 and name in ({}) order by turn_ms + 0, run_at limit 1 {skip}) \
+             returning id, name, args, attempts, max_attempts, status, actor",
             known.join(", ")
         );
         let values = [now.into(), retake.into()].into_iter().chain(names.iter().map(|&name| Value::from(name)));
@@ -100,6 +106,7 @@ impl Store {
                 attempt: row.try_get("", "attempts")?,
                 most: row.try_get("", "max_attempts")?,
                 dead: row.try_get::<String>("", "status")? == "dead",
+                actor: row.try_get("", "actor")?,
             })
         })
         .transpose()
@@ -136,14 +143,19 @@ impl Store {
 }
 
 impl WriteTx<'_> {
-    /// Writes the jobs that this transaction wants.
+    /// Writes the jobs that this transaction wants. Each has its turn when it is due, but a step behind the last of the same actor's that
+    /// is due no later: so a thousand of one actor's are spread over as many steps, and another's has its turn among the first.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn enqueue(&self, jobs: &[NewJob]) -> Result<(), StoreError> {
         for job in jobs {
-            let sql = "insert into _nizhal_jobs (id, name, args, run_at, max_attempts, unique_key) \
-                values ($1, $2, $3, $4, $5, $6) on conflict do nothing";
+            let sql = format!(
+                "insert into _nizhal_jobs (id, name, args, run_at, max_attempts, unique_key, actor, turn_ms) \
+                 select $1, $2, $3, $4, $5, $6, $7, case when w.latest is null or w.latest < $8 then $8 else w.latest + {TURN_MS} end \
+                 from (select max(turn_ms) as latest from _nizhal_jobs where actor = $7 and status = 'pending' and run_at <= $4) w \
+                 where true on conflict do nothing"
+            );
             let values = [
                 job.id.to_string().into(),
                 job.name.into(),
@@ -151,8 +163,10 @@ impl WriteTx<'_> {
                 job.run_at.into(),
                 i64::from(job.attempts).into(),
                 job.unique_key.clone().into(),
+                job.actor.as_str().into(),
+                job.run_at.timestamp_millis().into(),
             ];
-            self.run(sql, values).await?;
+            self.run(&sql, values).await?;
         }
         Ok(())
     }

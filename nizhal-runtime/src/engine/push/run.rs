@@ -64,11 +64,12 @@ impl Engine {
         let calling = AssertUnwindSafe((entry.call)(parts, &mutation.args)).catch_unwind();
         let calling = async { Ok::<_, StoreError>(calling.await) };
         let called = self.store.wait(MUTATOR_TIMEOUT, calling).await?;
-        let (CtxParts { tx, jobs, .. }, result) = called.map_err(|panic| {
+        let (CtxParts { tx, mut jobs, .. }, result) = called.map_err(|panic| {
             let (mutator, panic) = (entry.desc.name, panic_text(&*panic));
             tracing::error!(mutator, mutation = mutation.client_mutation_id, panic, "a mutator panicked");
             PushFailure::MutatorPanicked
         })?;
+        jobs.iter_mut().for_each(|job| principal.key().clone_into(&mut job.actor));
         if result.is_ok() && self.store.is_lost() {
             // It went on after a statement that took all before it along.
             return Err(StoreError::Aborted.into());

@@ -6,7 +6,10 @@ use nizhal_tests::{App, both, token, until};
 use serde_json::{Value, json};
 use std::time::Instant;
 
-both![inv31_a_flood_of_pushes_does_not_make_others_wait_for_all_of_it];
+both![
+    inv31_a_flood_of_pushes_does_not_make_others_wait_for_all_of_it,
+    inv31_a_flood_of_jobs_does_not_make_others_wait_for_all_of_it,
+];
 
 /// A push of fifty mutations.
 fn fifty(push: usize) -> Vec<Value> {
@@ -47,4 +50,36 @@ async fn inv31_a_flood_of_pushes_does_not_make_others_wait_for_all_of_it(mut app
     }
     let all = begun.elapsed();
     assert!(longest < all / 3, "another waited {longest:?} of {all:?}");
+}
+
+/// The jobs of a member who wants hundreds, and one of another shop's: the audit log says in which order they ran.
+async fn inv31_a_flood_of_jobs_does_not_make_others_wait_for_all_of_it(mut app: App) {
+    restarted(&mut app, &[("NIZHAL_JOB_WORKERS", "0")]);
+    let mut db = two_shops(&app).await;
+    let due = "2001-03-01T00:00:00Z";
+    let wants = async |user: &str, shop: &str, count: usize| {
+        let token = app.device("d", user, shop).token;
+        let customer = format!("customer-of-{user}");
+        let add = loose("addCustomer", &customer, &json!({"clientId": customer, "name": user}));
+        app.push(&token, &[add]).await.expect(200);
+        for part in 0..count.div_ceil(50) {
+            let entry = |n: usize| {
+                let id = format!("{user}-{part}-{n}");
+                let args = json!({"clientId": id, "customerId": customer, "amount": 5, "dueDate": due});
+                loose("recordCredit", &id, &args)
+            };
+            let entries: Vec<Value> = (0..count.min(50)).map(entry).collect();
+            app.push(&token, &entries).await.expect(200);
+        }
+    };
+    wants("ana", "s1", 200).await;
+    wants("cem", "s2", 1).await;
+    let waiting = db.count("_nizhal_jobs").await;
+    assert!(waiting > 200, "{waiting}");
+    restarted(&mut app, &[("NIZHAL_JOB_WORKERS", "1"), ("NIZHAL_AUDIT_ARGS", "on")]);
+    until("the jobs are done", async || db.count("_nizhal_jobs").await == 0).await;
+    let ran = db.rows("select id, args, version from _nizhal_audit where kind = 'job' order by version, n").await;
+    let place = ran.iter().position(|job| job[1].as_deref().is_some_and(|args| args.contains("cem")));
+    let place = place.unwrap_or_else(|| panic!("cem's job ran: {ran:?}"));
+    assert!(place < 20, "another's job ran behind {place} of {}", ran.len());
 }
