@@ -1,7 +1,9 @@
 //! Long work on Postgres: provisioning, dropping and collecting, on a connection of their own without the limits that requests have.
 
 use super::{
-    drift, provision,
+    drift,
+    partition::{PARTITIONS_CHANGED, START_AGAIN},
+    provision,
     store::{PROVISION_LOCK, PostgresStore},
 };
 use crate::{
@@ -51,14 +53,14 @@ impl PostgresStore {
     /// again when one did. Asks the catalogue alone where nothing changed.
     pub(in crate::store) async fn check_partitions(&self, schema: &Schema) -> Result<bool, StoreError> {
         let synced: Vec<String> = schema.synced().iter().map(|table| table.name.to_owned()).collect();
-        let changed = sqlx::query_scalar::<_, bool>(drift::PARTITIONS_CHANGED).bind(synced).fetch_one(self.pool());
+        let changed = sqlx::query_scalar::<_, bool>(PARTITIONS_CHANGED).bind(synced).fetch_one(self.pool());
         if !self.wait(ANSWER_TIMEOUT, changed).await? {
             return Ok(false);
         }
         let mut db = self.unhurried().await?;
         let mut tx = begin_locked(&mut db).await?;
-        let plan = drift::introspect(&mut tx).await?.remember(schema);
-        let gone = plan.iter().any(|statement| statement == drift::START_AGAIN);
+        let plan = drift::introspect(&mut tx).await?.partitions.remember(schema);
+        let gone = plan.iter().any(|statement| statement == START_AGAIN);
         for statement in plan {
             sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *tx).await?;
         }

@@ -11,6 +11,7 @@ mod end;
 mod field;
 mod horizon;
 mod migrate;
+mod partition;
 mod pooler;
 mod pools;
 mod provision;

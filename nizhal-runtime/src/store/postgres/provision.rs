@@ -226,7 +226,7 @@ pub(super) async fn plan(db: &mut PgConnection, schema: &Schema, seed: &Seed) ->
         plan.push(if is_filled { index.create_concurrently() } else { index.create() });
     }
     functions_and_triggers(schema, &found, &mut plan);
-    plan.extend(found.relations.remember(schema));
+    plan.extend(found.relations.partitions.remember(schema));
     plan.extend(rules::changes(DIALECT, schema, &found.rules, &|table, column| found.has(table, column)));
     plan.extend(found.kept.changes(&seed.owner, schema, &found.rules));
     Ok(plan)
@@ -343,7 +343,7 @@ fn functions_and_triggers(schema: &Schema, found: &Found, plan: &mut Vec<String>
         }
         functions.push(function);
         // A partition hands rows up to its parent's triggers, and not that it is emptied.
-        for partition in found.relations.partitions(table.name) {
+        for partition in found.relations.partitions.names(table.name) {
             let body = capture::function_body(&found.schema, table, schema.rules(), level, partition);
             let function = stamped("_nizhal_capture", &format!("{partition}\n{body}"));
             if !found.functions.contains(&function) {
