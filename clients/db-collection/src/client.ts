@@ -1,5 +1,5 @@
 // The client: one store, one leader among the tabs, the same calls in each of them.
-import { Emitter, type Changes } from './engine/change'
+import { Emitter } from './engine/change'
 import type { Op } from './engine/op'
 import type { PresenceEvent, PresenceState } from './engine/presence'
 import type { Draft, Wanted } from './engine/replica'
@@ -12,21 +12,21 @@ import { every, later, newId, onNetwork, openChannel, report, saysOffline, tabLo
 import { bounded } from './protocol/number'
 import type { Schema } from './protocol/schema'
 import type { Json, Row } from './protocol/wire'
+import { Subscriptions } from './subscription'
 import { writeOf, type NizhalStatus, type NizhalWrite } from './status'
 import type { BackendEvent } from './tab/backend'
 import { TabChannel } from './tab/channel'
 import { elect } from './tab/leader'
+import { Watches, type WatchListener, type WatchSomeListener } from './watch'
 
 export { WriteRejected, WriteUnknown } from './confirm'
+export type { WatchListener } from './watch'
 
 const BEGIN: SyncState = { phase: 'offline', error: undefined, lastSyncedAt: undefined, streaming: false }
 const NO_LEADER = { kind: 'no_leader', code: 'no_leader', message: 'another tab of this app holds the data and does not answer: close it or bring it to the front' }
 const SILENT_STORE = { kind: 'store', code: 'store_silent', message: 'this device’s storage does not answer; it is waited for' }
 /** How long the tab that leads may be silent at most. */
 const MAX_SILENCE_MS = 10_000
-
-/** One table's listener: first all rows as a `reset`, then what changes. */
-export type WatchListener = (event: { reset: boolean; changes: { key: string; row: Row | undefined }[] }) => void
 
 /** A device of a Nizhal app. */
 export class NizhalClient {
@@ -48,13 +48,12 @@ export class NizhalClient {
   #probe: Timer | undefined
   #source: SubscribeSource | undefined
   #presences: Record<string, PresenceState> = {}
-  #changes = new Emitter<Changes>()
-  #rescans = new Emitter<void>()
+  readonly #watches: Watches
+  readonly #subscriptions: Subscriptions
   #statuses = new Emitter<NizhalStatus>()
   #writes = new Emitter<NizhalWrite[]>()
   #presenceEvents = new Emitter<PresenceEvent>()
   #closes = new Emitter<void>()
-  #rules = new Map<string, number>()
   #election: { resign(): Promise<void> }
   #stops: (() => void)[] = []
 
@@ -69,13 +68,15 @@ export class NizhalClient {
     let settle: { resolve(): void; reject(error: unknown): void } = { resolve: () => undefined, reject: () => undefined }
     this.ready = new Promise((resolve, reject) => (settle = { resolve, reject }))
     this.ready.catch(() => undefined)
+    this.#watches = new Watches((table, deliver) => this.#channel.rows(table, deliver), this.ready)
+    this.#subscriptions = new Subscriptions(options.bucketsForSyncRule, bounded(options.ttl, 30_000, 0, 24 * 3600_000), () => this.#holder?.relisten())
     const patienceMs = Math.min(timeoutOf(options), MAX_SILENCE_MS)
     const hear = {
       event: (event: BackendEvent) => this.#hear(event),
       leader: () => {
         this.#led()
         settle.resolve()
-        this.#rescans.emit()
+        this.#watches.rescans.emit()
       },
       hello: () => this.#holder?.announce(),
       silence: () => this.#silence(),
@@ -114,7 +115,7 @@ export class NizhalClient {
     holder.announce()
     holder.setSource(this.#source)
     holder.setOnline(this.#online)
-    this.#rescans.emit()
+    this.#watches.rescans.emit()
     return () => holder.close()
   }
 
@@ -175,44 +176,12 @@ export class NizhalClient {
 
   /** All rows of a table now, then every change, in order. */
   watch(table: string, listener: WatchListener): () => void {
-    let live = false
-    let stopped = false
-    const scan = () => {
-      live = false
-      const delivered = this.#channel.rows(table, (rows) => {
-        if (stopped) return
-        live = true
-        listener({ reset: true, changes: [...rows].map(([key, row]) => ({ key, row })) })
-      })
-      delivered.catch(() => undefined)
-    }
-    const stops = [
-      this.#changes.on(({ reset, changes, many }) => {
-        // What comes before the scan is in the scan.
-        if (!live) return
-        // It was too much before anybody held the table whole.
-        if (many.includes(table)) return void scan()
-        const own = changes.filter((change) => change.table === table)
-        if (reset || own.length > 0) listener({ reset, changes: own })
-      }),
-      this.#rescans.on(scan),
-      () => (stopped = true),
-    ]
-    void this.ready.then(() => !live && !stopped && scan(), () => undefined)
-    return () => stops.forEach((stop) => stop())
+    return this.#watches.all(table, listener)
   }
 
   /** Every change of a table, for somebody who holds some of its rows: `reread` says that what is held has to be asked for again. */
-  watchSome(table: string, listener: (event: { reread: boolean; changes: { key: string; row: Row | undefined }[] }) => void): () => void {
-    const stops = [
-      this.#changes.on(({ reset, changes, many }) => {
-        const own = changes.filter((change) => change.table === table)
-        const reread = reset || many.includes(table)
-        if (reread || own.length > 0) listener({ reread, changes: reread ? [] : own })
-      }),
-      this.#rescans.on(() => listener({ reread: true, changes: [] })),
-    ]
-    return () => stops.forEach((stop) => stop())
+  watchSome(table: string, listener: WatchSomeListener): () => void {
+    return this.#watches.some(table, listener)
   }
 
   /** Hands over the rows that may belong to one of the subsets, and those under the keys, before any later change is told of. */
@@ -243,7 +212,7 @@ export class NizhalClient {
     return confirmation(id, {
       op: (id) => this.#ops.find((one) => one.id === id),
       outcome: (id) => this.#channel.outcome(id),
-      news: [this.#writes, this.#rescans],
+      news: [this.#writes, this.#watches.rescans],
       closed: this.#closes,
     })
   }
@@ -269,27 +238,12 @@ export class NizhalClient {
 
   /** Hears of a sync rule's buckets until the returned function is called; without a rule, of all. */
   subscribe(rule?: string): () => void {
-    if (rule === undefined || !this.options.bucketsForSyncRule) return () => undefined
-    this.#rules.set(rule, (this.#rules.get(rule) ?? 0) + 1)
-    this.#holder?.relisten()
-    let left = false
-    return () => {
-      if (left) return
-      left = true
-      const timer = later(bounded(this.options.ttl, 30_000, 0, 24 * 3600_000), () => {
-        const count = (this.#rules.get(rule) ?? 1) - 1
-        if (count > 0) this.#rules.set(rule, count)
-        else this.#rules.delete(rule)
-        this.#holder?.relisten()
-      })
-      this.#stops.push(() => timer?.stop())
-    }
+    return this.#subscriptions.add(rule)
   }
 
   /** The buckets to name to the stream; none means all. */
   wantedBuckets(): string[] {
-    const { bucketsForSyncRule } = this.options
-    return bucketsForSyncRule ? [...new Set([...this.#rules.keys()].flatMap(bucketsForSyncRule))] : []
+    return this.#subscriptions.buckets()
   }
 
   /** Shows this user in a bucket. */
@@ -325,6 +279,7 @@ export class NizhalClient {
 
   async close(): Promise<void> {
     for (const stop of this.#stops) stop()
+    this.#subscriptions.close()
     this.#probe?.stop()
     this.#leaderless?.stop()
     this.#closes.emit()
@@ -336,7 +291,7 @@ export class NizhalClient {
   #hear(event: BackendEvent): void {
     switch (event.type) {
       case 'changes':
-        return this.#changes.emit(event.changes)
+        return this.#watches.changes.emit(event.changes)
       case 'ops':
         this.#ops = event.ops
         this.#cursor = event.cursor
