@@ -4,7 +4,7 @@ import { Replica, type Draft, type Environment, type Wanted } from './engine/rep
 import { Session } from './engine/session'
 import type { SubscribeSource } from './engine/source'
 import { HttpTransport, SyncError, userOf, type Auth, type Transport } from './engine/transport'
-import { intervalOf, pageSizeOf, reconnectOf, timeoutOf, type NizhalClientOptions } from './options'
+import { intervalOf, pageSizeOf, reconnectOf, timeoutOf, unseenOf, type NizhalClientOptions } from './options'
 import { harmless, localWitness, soon, within, type Witness } from './platform'
 import { countOf } from './protocol/number'
 import { schemaOf } from './protocol/schema'
@@ -175,6 +175,7 @@ function sessionOf(host: Host, replica: Replica, auth: Auth, check: (headers: Re
     streams: { wanted: options.pull?.stream ?? true, cut: false },
     intervalMs: intervalOf(options.pull?.intervalMs),
     reconnect: reconnectOf(options),
+    unseenMs: unseenOf(options),
     source: undefined,
     nowMs: environment.nowMs,
     refresh: async () => auth.refresh?.(),

@@ -49,6 +49,8 @@ export interface NizhalClientOptions {
   online?: boolean
   /** How long one request may take; 30 s by default. */
   timeoutMs?: number
+  /** How long a write that the server applied may be missing from pulls before it is sent again; 60 s by default. */
+  unseenMs?: number
   fetch?: typeof fetch
   WebSocket?: typeof WebSocket
   /** How tabs find their leader; the browser's own by default, `null` where there is one tab. */
@@ -70,6 +72,11 @@ export function reconnectOf({ reconnect = {} }: NizhalClientOptions): Reconnect 
 /** How long one request may take. */
 export function timeoutOf({ timeoutMs }: NizhalClientOptions): number {
   return bounded(timeoutMs, 30_000, 1, DAY_MS)
+}
+
+/** How long a write that the server applied may be missing from pulls. */
+export function unseenOf({ unseenMs }: NizhalClientOptions): number {
+  return bounded(unseenMs, 60_000, 0, DAY_MS)
 }
 
 /** How often to ask when nothing pings. */

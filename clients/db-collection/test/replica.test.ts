@@ -2,9 +2,10 @@
 import { expect, test } from 'vitest'
 import { pull, push } from '../src/engine/exchange'
 import { Replica } from '../src/engine/replica'
+import { Session } from '../src/engine/session'
 import type { Transport } from '../src/engine/transport'
 import type { Schema } from '../src/protocol/schema'
-import type { Page, Row } from '../src/protocol/wire'
+import type { Mutation, MutationResult, Page, Row } from '../src/protocol/wire'
 import { MemoryStore } from '../src/store/memory'
 import { addCustomer, rename } from './harness/device'
 
@@ -142,4 +143,94 @@ test('inv16: a write that the app gives up is forgotten, one that waits is not',
   expect(await names(replica)).toEqual([])
   expect(await replica.discard(op.id)).toBe(true)
   expect(replica.ops).toEqual([])
+})
+
+test('inv16: what depends on a refused write is cancelled here too, and those behind it move up', async () => {
+  const replica = await replicaOf()
+  const bad = await replica.mutate(addCustomer('a', 'Bad', 's1'))
+  const on = await replica.mutate({ ...rename('x', 'On it'), dependsOn: [bad.id] })
+  const further = await replica.mutate({ ...rename('y', 'Further'), dependsOn: [on.id] })
+  const free = await replica.mutate(addCustomer('c', 'Free', 's1'))
+  const { clientID } = replica.device
+  // A server of wire 1 ends a batch at what it refuses, and knows nothing of dependants.
+  await replica.applyResults([{ clientMutationId: bad.id, status: 'rejected', code: 'rejected', error: 'no' }])
+  expect(replica.rejected.map(({ id, refusal }) => [id, refusal?.status, refusal?.error])).toEqual([
+    [bad.id, 'rejected', 'no'],
+    [on.id, 'cancelled', 'it depends on addCustomer, which is refused'],
+    [further.id, 'cancelled', 'it depends on addCustomer, which is refused'],
+  ])
+  expect(replica.pending.map(({ id, number }) => [id, number])).toEqual([[free.id, 1]])
+  // Their numbers were never used under the name of before.
+  expect(replica.device.clientID).not.toBe(clientID)
+  expect(await names(replica)).toEqual(['c Free'])
+})
+
+/** A server that applies each write once and shows what it applied when `shows` says so. */
+function forgetful(shows: (pushes: string[][]) => boolean) {
+  const pushes: string[][] = []
+  const sent: Mutation[] = []
+  const transport: Transport = {
+    pull: async ({ deviceId }) => {
+      const last = Math.max(0, ...sent.filter(({ clientID }) => clientID === deviceId).map(({ mutationID }) => mutationID ?? 0))
+      return page(`c${pushes.length}`, {}, { lastMutationId: shows(pushes) ? last : 0 })
+    },
+    push: async (mutations) => {
+      const known = new Set(sent.map(({ clientMutationId }) => clientMutationId))
+      pushes.push(mutations.map(({ clientMutationId }) => clientMutationId))
+      sent.push(...mutations)
+      return mutations.map(({ clientMutationId }): MutationResult => ({ clientMutationId, status: known.has(clientMutationId) ? 'duplicate' : 'applied' }))
+    },
+    contract: async () => ({}),
+  }
+  return { transport, pushes }
+}
+
+function sessionOf(replica: Replica, transport: Transport, unseenMs: number) {
+  const reconnect = { minMs: 10, maxMs: 10, jitter: 0 }
+  const quiet = { streamUrl: async () => '', refresh: async () => undefined, describe: async () => undefined, nowMs: () => 7, source: undefined }
+  return new Session(replica, transport, { sizes, streams: { wanted: false, cut: false }, intervalMs: 3_600_000, reconnect, unseenMs, ...quiet })
+}
+
+test('inv04: a write that the server applied and no pull shows is sent again', async () => {
+  const replica = await replicaOf()
+  const { transport, pushes } = forgetful((pushes) => pushes.length > 1)
+  const session = sessionOf(replica, transport, 0)
+  const op = await replica.mutate(addCustomer('a', 'Waits', 's1'))
+  await session.push()
+  await session.pull()
+  expect([replica.ops[0]?.state, session.state.repaired]).toEqual(['applied', undefined])
+  await session.pull()
+  expect(session.state.repaired).toEqual({ code: 'applied_unseen', write: op.id, at: 7 })
+  await session.push()
+  await session.pull()
+  expect([pushes, replica.ops, session.state.error]).toEqual([[[op.id], [op.id]], [], undefined])
+  expect(replica.outcome(op.id).state).toBe('confirmed')
+})
+
+test('inv04: one that is never shown is told of, and sent again once', async () => {
+  const replica = await replicaOf()
+  const { transport, pushes } = forgetful(() => false)
+  const session = sessionOf(replica, transport, 0)
+  const op = await replica.mutate(addCustomer('a', 'Lost', 's1'))
+  const told = new Promise<void>((resolve) => session.states.on(({ phase }) => phase === 'stuck' && resolve()))
+  session.setOnline(true)
+  for (let at = 0; at < 4; at += 1) {
+    await session.pull()
+    await session.push()
+  }
+  session.want({ pull: true })
+  await told
+  expect(session.state.error).toMatchObject({ code: 'applied_unseen', write: op.id })
+  expect(pushes.length).toBe(2)
+  session.close()
+})
+
+test('a write is not sent again before its time', async () => {
+  const replica = await replicaOf()
+  const { transport, pushes } = forgetful(() => false)
+  const session = sessionOf(replica, transport, 60_000)
+  await replica.mutate(addCustomer('a', 'Waits', 's1'))
+  await session.push()
+  for (let at = 0; at < 3; at += 1) await session.pull()
+  expect([pushes.length, session.state.repaired]).toEqual([1, undefined])
 })

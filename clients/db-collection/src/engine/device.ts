@@ -1,6 +1,7 @@
 // What a device remembers beside rows and outbox, and the names under which the store keeps it.
 import { newId as uuid } from '../platform'
 import { countOf } from '../protocol/number'
+import type { Schema } from '../protocol/schema'
 import type { Batch } from '../store/store'
 
 /** The layout of the store; another one is emptied of rows, its outbox kept. */
@@ -61,4 +62,13 @@ export function writeDevice(device: Device): NonNullable<Batch['meta']> {
 /** What a server takes for a clock's node; a stamp with another would be refused with its mutation. */
 function isNode(text: string | undefined): boolean {
   return text !== undefined && /^[0-9a-f]{32}$/.test(text)
+}
+
+/** The tables as the store remembers them; what cannot be read is asked for again. */
+export function keptSchema(kept: string | undefined): Schema | undefined {
+  try {
+    return kept === undefined ? undefined : (JSON.parse(kept) as Schema)
+  } catch {
+    return undefined
+  }
 }

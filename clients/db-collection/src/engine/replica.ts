@@ -1,18 +1,18 @@
 // The device's copy: rows, cursor, acknowledgement and outbox, each step one transaction. No network in here.
 import { tick } from '../protocol/hlc'
-import { keyFrom, keyOf } from '../protocol/key'
+import { keyFrom } from '../protocol/key'
 import type { Schema } from '../protocol/schema'
 import type { Json, MutationResult, Page, Row } from '../protocol/wire'
 import type { Batch, Opened, Store } from '../store/store'
 import { answered } from './answer'
 import { Emitter, type Changes } from './change'
-import { FORMAT, readDevice, writeDevice, type Device } from './device'
-import { aside, dependants, doubted, isOutOfOrder, type Failure } from './doubt'
+import { FORMAT, keptSchema, readDevice, writeDevice, type Device } from './device'
+import { aside, doubted, isOutOfOrder, type Failure } from './doubt'
+import { parked } from './fallen'
 import { Fates, type Outcome } from './fate'
 import { Intake } from './intake'
-import { isKeyed } from './keyed'
 import { isPending, isShown, type Effect, type Op, type Refusal } from './op'
-import { purged } from './purge'
+import { turned } from './page'
 import { Queue } from './queue'
 import { rotated } from './rotate'
 import { Screen, type Wanted } from './screen'
@@ -185,29 +185,9 @@ export class Replica {
     return this.#queue.run(async () => {
       if (this.#isStale(asked) || (intake && intake !== this.#intake)) return 'stale'
       this.#intake = undefined
-      const reset = page.cursorReset || asked.cursor === ''
-      const batch: Batch = { reset, put: [], drop: [...page.tombstoned, ...page.removed].map(({ table, id }) => ({ table, key: this.#key(table, id) })) }
+      const copy = { store: this.store, schema: this.schema, device: this.#device, ops: this.#ops, key: (table: string, id: string) => this.#key(table, id), newId: this.environment.newId }
+      const { batch, device, ops } = await turned(copy, page, asked)
       if (intake?.begun) batch.staged = 'take'
-      let cursor = page.cursor
-      if (!reset && page.removedBuckets.length > 0) {
-        const { gone, ambiguous } = await purged(this.store, this.schema, page.removedBuckets)
-        batch.drop!.push(...gone)
-        // What another held bucket may still show cannot be told from here: all of it is asked for again.
-        if (ambiguous) cursor = ''
-      }
-      for (const { table, rows } of page.changed) {
-        const described = this.schema?.tables[table]
-        for (const row of rows) if (isKeyed(table, described, row)) batch.put!.push({ table, key: keyOf(described, row), row })
-      }
-      let device: Device = { ...this.#device, cursor, epoch: page.epoch, complete: !page.hasMore }
-      let ops = this.#ops.map((op) => (op.clientID === asked.clientID && op.number <= page.lastMutationId ? { ...op, covered: true } : op))
-      if (this.#device.epoch !== undefined && this.#device.epoch !== page.epoch) {
-        // The server lost what it knew of our sequence: the outbox is replayed under a new one.
-        const again = rotated(device, this.#ops, this.environment.newId())
-        device = again.device
-        ops = again.ops
-      }
-      if (cursor === '') device = { ...device, complete: false }
       this.#screen.note(batch, await this.#settle(batch, device, ops), intake)
       if (!device.complete) return 'more'
       await this.#screen.showAll()
@@ -218,9 +198,10 @@ export class Replica {
   /** Takes the answers of a push. Returns whether the server's sequence and ours have parted. */
   async applyResults(results: readonly MutationResult[]): Promise<{ parted: boolean }> {
     return this.#queue.run(async () => {
-      const { ops, parted } = answered(this.#ops, results)
-      const touched = await this.#settle({}, this.#device, ops)
-      await this.#screen.show(touched)
+      const { ops, parted, gaps } = answered(this.#ops, results)
+      // The numbers of those that were cancelled here were never used: those behind them move up, in a sequence of their own.
+      const next = gaps ? rotated(this.#device, ops, this.environment.newId()) : { device: this.#device, ops }
+      await this.#screen.show(await this.#settle({}, next.device, next.ops))
       return { parted }
     })
   }
@@ -310,15 +291,8 @@ export class Replica {
   }
 
   async #park(id: string, refusal: Refusal): Promise<void> {
-    const op = this.#ops.find((one) => one.id === id && isPending(one))
-    if (!op) return
-    const with_ = dependants(this.#ops, [op])
-    const cancelled: Refusal = { status: 'cancelled', code: 'cancelled', error: `it depends on ${op.name}, which is parked: ${refusal.error}` }
-    const ops = this.#ops.map((one): Op => {
-      if (!with_.has(one.id) || !isPending(one)) return one
-      const { doubt: _, ...rest } = one
-      return { ...rest, state: 'rejected', refusal: one === op ? refusal : cancelled }
-    })
+    const ops = parked(this.#ops, id, refusal)
+    if (ops === this.#ops) return
     // Their numbers were never used: those behind them move up, in a sequence of their own.
     const again = rotated(this.#device, ops, this.environment.newId())
     await this.#screen.show(await this.#settle({}, again.device, again.ops))
@@ -375,14 +349,5 @@ export class Replica {
 
   #isStale({ cursor, clientID }: Asked): boolean {
     return cursor !== this.#device.cursor || clientID !== this.#device.clientID
-  }
-}
-
-/** The tables as the store remembers them; what cannot be read is asked for again. */
-function keptSchema(kept: string | undefined): Schema | undefined {
-  try {
-    return kept === undefined ? undefined : (JSON.parse(kept) as Schema)
-  } catch {
-    return undefined
   }
 }

@@ -12,6 +12,7 @@ import { Queue } from './queue'
 import type { Replica } from './replica'
 import type { LiveSource, Reconnect, SourceOptions, SubscribeSource } from './source'
 import { SyncError, type Transport } from './transport'
+import { Lookout } from './unseen'
 
 /** What a screen may want to say about syncing. */
 export interface SyncState {
@@ -23,6 +24,8 @@ export interface SyncState {
   lastSyncedAt: number | undefined
   /** Whether pings come in. */
   streaming: boolean
+  /** The last time that something was sent again because the server said that it applied it and no pull showed it; ms since 1970. */
+  repaired?: { code: 'applied_unseen'; write: string; at: number }
 }
 
 /** How a session runs. */
@@ -31,6 +34,8 @@ export interface SessionOptions {
   streams: Streams
   intervalMs: number
   reconnect: Reconnect
+  /** How long a write that the server applied may be missing from pulls. */
+  unseenMs: number
   source: SubscribeSource | undefined
   streamUrl(): Promise<string>
   /** The stream said that the credential expired. */
@@ -64,6 +69,9 @@ export class Session {
   #notBeforeMs = 0
   readonly #pace = new Pace()
   readonly #suspicion = new Suspicion()
+  readonly #lookout: Lookout
+  /** A write that the server applied, and that no pull shows although it was sent again. */
+  #unseen: SyncState['error']
   #away = true
   #timer: Timer | undefined
   #heart: Timer | undefined
@@ -73,7 +81,9 @@ export class Session {
     private readonly replica: Replica,
     private readonly transport: Transport,
     private options: SessionOptions,
-  ) {}
+  ) {
+    this.#lookout = new Lookout(options.unseenMs)
+  }
 
   get online(): boolean {
     return this.#online
@@ -118,7 +128,18 @@ export class Session {
       await this.options.describe()
       await pull(this.replica, this.transport, this.options.sizes, this.options.streams)
       this.#say({ lastSyncedAt: this.options.nowMs() })
+      await this.#lookForUnseen()
     })
+  }
+
+  /** What the server applied must come back with some pull: it is sent again once, which is harmless, and then told of. */
+  async #lookForUnseen(): Promise<void> {
+    const unseen = this.#lookout.look(this.replica.ops, elapsedMs())
+    this.#unseen = unseen?.todo === 'tell' ? { kind: 'refused', code: 'applied_unseen', message: 'the server says that it applied a write, and no pull shows it', write: unseen.write } : undefined
+    if (unseen?.todo !== 'resend') return
+    await this.replica.rotate()
+    this.#say({ repaired: { code: 'applied_unseen', write: unseen.write, at: this.options.nowMs() } })
+    this.want({ push: true })
   }
 
   /** Pushes now. */
@@ -173,7 +194,7 @@ export class Session {
       }
       this.#failures = 0
       this.#stalled = 0
-      this.#say({ phase: this.#online ? 'idle' : 'offline', error: undefined })
+      this.#say({ phase: !this.#online ? 'offline' : this.#unseen ? 'stuck' : 'idle', error: this.#unseen })
     } catch (error) {
       wait = this.#failed(error, pending)
     } finally {

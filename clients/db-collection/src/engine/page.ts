@@ -1,0 +1,47 @@
+// What a page makes of the store: rows put and dropped, and where the device is then.
+import { keyOf } from '../protocol/key'
+import type { Schema } from '../protocol/schema'
+import type { Page } from '../protocol/wire'
+import type { Batch, Store } from '../store/store'
+import type { Device } from './device'
+import { isKeyed } from './keyed'
+import type { Op } from './op'
+import { purged } from './purge'
+import { rotated } from './rotate'
+
+/** What the page is laid over. */
+export interface Copy {
+  store: Store
+  schema: Schema | undefined
+  device: Device
+  ops: readonly Op[]
+  /** A row's key as the store has it. */
+  key(table: string, id: string): string
+  newId(): string
+}
+
+/** The page as one batch, with the device and the outbox as they are after it. `asked`: the question that it answers. */
+export async function turned(copy: Copy, page: Page, asked: { cursor: string; clientID: string }): Promise<{ batch: Batch; device: Device; ops: readonly Op[] }> {
+  const { store, schema } = copy
+  const reset = page.cursorReset || asked.cursor === ''
+  const batch: Batch = { reset, put: [], drop: [...page.tombstoned, ...page.removed].map(({ table, id }) => ({ table, key: copy.key(table, id) })) }
+  let cursor = page.cursor
+  if (!reset && page.removedBuckets.length > 0) {
+    const { gone, ambiguous } = await purged(store, schema, page.removedBuckets)
+    batch.drop!.push(...gone)
+    // What another held bucket may still show cannot be told from here: all of it is asked for again.
+    if (ambiguous) cursor = ''
+  }
+  for (const { table, rows } of page.changed) {
+    const described = schema?.tables[table]
+    for (const row of rows) if (isKeyed(table, described, row)) batch.put!.push({ table, key: keyOf(described, row), row })
+  }
+  let device: Device = { ...copy.device, cursor, epoch: page.epoch, complete: !page.hasMore }
+  let ops: readonly Op[] = copy.ops.map((op) => (op.clientID === asked.clientID && op.number <= page.lastMutationId ? { ...op, covered: true } : op))
+  if (copy.device.epoch !== undefined && copy.device.epoch !== page.epoch) {
+    // The server lost what it knew of our sequence: the outbox is replayed under a new one.
+    ;({ device, ops } = rotated(device, copy.ops, copy.newId()))
+  }
+  if (cursor === '') device = { ...device, complete: false }
+  return { batch, device, ops }
+}
