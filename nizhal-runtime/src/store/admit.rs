@@ -31,6 +31,9 @@ pub struct Standing {
     pub sequence: Option<Sequence>,
     /// Whether one of them was answered before.
     pub known: bool,
+    /// For mutations without a client: when what was forgotten last was answered, or its client heard, in milliseconds since the Unix
+    /// epoch; 0 when nothing was forgotten.
+    pub forgotten_ms: i64,
     /// The process id of the database's backend that the transaction runs on, on Postgres.
     pub backend: Option<i32>,
 }
@@ -38,7 +41,8 @@ pub struct Standing {
 /// The statement for a client that is known. By the primary keys of both tables.
 const SEQUENCED: &str = "select c.actor, c.last_mutation_id, c.last_version, c.expired, c.expired_at_ms, c.forgotten_ms, {known} as known{backend}{stamp} \
     from _nizhal_clients c where c.client_id = $1{lock}";
-const UNSEQUENCED: &str = "select {known} as known{backend}{stamp}";
+const UNSEQUENCED: &str =
+    "select {known} as known, (select forgotten_ms from _nizhal_control where id = 1) as forgotten_ms{backend}{stamp}";
 
 impl WriteTx<'_> {
     /// Finds or makes the client's sequence and holds it until the transaction ends, looks whether the actor sent one of the
@@ -62,7 +66,7 @@ impl WriteTx<'_> {
             let Some(client_id) = client_id else {
                 let row = row.ok_or_else(|| StoreError::Schema("a select returned no row".to_owned()))?;
                 let (known, backend) = (row.try_get("", "known")?, self.backend(&row)?);
-                return Ok(Standing { sequence: None, known, backend });
+                return Ok(Standing { sequence: None, known, forgotten_ms: row.try_get("", "forgotten_ms")?, backend });
             };
             if let Some(row) = row {
                 let mut owner: String = row.try_get("", "actor")?;
@@ -81,7 +85,7 @@ impl WriteTx<'_> {
                     forgotten_ms: row.try_get("", "forgotten_ms")?,
                 };
                 let (known, backend) = (row.try_get("", "known")?, self.backend(&row)?);
-                return Ok(Standing { sequence: Some(sequence), known, backend });
+                return Ok(Standing { sequence: Some(sequence), known, forgotten_ms: 0, backend });
             }
             // It waits for whoever makes the same client now, and then leaves theirs.
             let made = "insert into _nizhal_clients (client_id, actor, forgotten_ms) select $1, $2, forgotten_ms \

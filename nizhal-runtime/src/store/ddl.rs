@@ -344,6 +344,8 @@ pub(crate) fn indexes(dialect: Dialect, schema: &Schema) -> Vec<Index> {
     let own = |table: &str, parts: &[&str]| on(table, &parts.iter().map(|&part| part.to_owned()).collect::<Vec<_>>());
     all.push(own("_nizhal_tombstones", &["rule", "bucket", "version", "tbl", "id"]));
     all.push(own("_nizhal_mutations", &["client_id", "mutation_id"]));
+    let loose = "\"_nizhal_mutations\" (at) where client_id is null";
+    all.push(Index { unique: false, definition: loose.to_owned() });
     all.push(own("_nizhal_audit", &["actor", "version", "n"]));
     all.push(own("_nizhal_audit", &["at"]));
     let filed = format!("\"_nizhal_audit_buckets\" ({}, version, n)", BUCKET_KEY);

@@ -1,11 +1,14 @@
 //! What no device can ask for again, forgotten: answers that their clients have, and jobs that are dead.
 //!
-//! An answer is acknowledged when its client sent a request that begins behind it. A client without a sequence acknowledges nothing,
-//! and the last request of each is not acknowledged: those answers stay. A client's row says up to which number answers were
+//! An answer is acknowledged when its client sent a request that begins behind it. The last request of each is not acknowledged: its
+//! answers stay. A client's row says up to which number answers were
 //! forgotten and when the last of them was given, so that a mutation which comes again does not run again.
 //!
 //! A client that was silent twelve times as long is forgotten with all its answers. Whoever comes later under a `clientID` that is not
 //! known may be that client: of its mutations those run that were made after the last forgotten client was heard.
+//!
+//! Mutations without a client acknowledge nothing: their answers are forgotten when they are as old as a forgotten client. One that
+//! comes later without a client and says by its stamp that it was made before then does not run.
 
 use super::{database::Store, error::StoreError, progress::Steps, sql::Dialect};
 use sea_orm::{ConnectionTrait, Statement, TransactionTrait, Value};
@@ -49,6 +52,13 @@ impl Store {
             forgotten.clients += clients;
             steps.reach(forgotten.answers + forgotten.clients);
             if clients == 0 {
+                break;
+            }
+        }
+        loop {
+            let answers = self.forget_some_loose_answers(days.saturating_mul(CLIENT_FACTOR)).await?;
+            forgotten.answers += answers;
+            if answers == 0 {
                 break;
             }
         }
@@ -115,6 +125,30 @@ impl Store {
         }
         tx.commit().await?;
         Ok(clients)
+    }
+
+    /// By the index on the moments of those without a client, the oldest first.
+    async fn forget_some_loose_answers(&self, days: u32) -> Result<u64, StoreError> {
+        let (before, at_ms) = (self.days_ago(days), self.ms("at"));
+        let oldest = format!(
+            "select max({at_ms}) as at_ms from (select at from _nizhal_mutations where client_id is null and at < {before} \
+             order by at limit {NUMBERS}) o"
+        );
+        let tx = self.connection().begin().await?;
+        let found = tx.query_one_raw(Statement::from_string(tx.get_database_backend(), oldest)).await?;
+        let Some(until_ms) = found.map(|row| row.try_get::<Option<i64>>("", "at_ms")).transpose()?.flatten() else {
+            tx.rollback().await?;
+            return Ok(0);
+        };
+        let run = async |sql: &str| -> Result<u64, StoreError> {
+            let statement = Statement::from_sql_and_values(tx.get_database_backend(), sql, [until_ms.into()]);
+            Ok(tx.execute_raw(statement).await?.rows_affected())
+        };
+        run("update _nizhal_control set forgotten_ms = $1 where id = 1 and forgotten_ms < $1").await?;
+        let gone = format!("delete from _nizhal_mutations where client_id is null and at < {before} and {at_ms} <= $1");
+        let answers = run(&gone).await?;
+        tx.commit().await?;
+        Ok(answers)
     }
 
     /// The moment this many days ago.

@@ -289,7 +289,7 @@ impl Engine {
         let (client_id, number) = claim.sequence.unzip();
         let standing = write.admit(claim.actor, client_id, &[claim.client_mutation_id], stamp).await?;
         turn.identify(standing.backend);
-        let (mut last_version, mut forgotten_ms) = (0, 0);
+        let (mut last_version, mut forgotten_ms) = (0, standing.forgotten_ms);
         if let (Some(id), Some(sequence)) = (number, standing.sequence) {
             if sequence.actor != claim.actor {
                 return barred(PushFailure::ClientIdTaken, None);

@@ -210,6 +210,8 @@ impl Engine {
         let made_ms: Vec<Option<i64>> = mutations.iter().map(|mutation| mutation.hlc.map(|hlc| hlc.millis)).collect();
         match (first, standing.sequence) {
             _ if standing.known => Err(Undone::Singly),
+            // What may have been forgotten is judged one by one too.
+            (None, _) if standing.forgotten_ms > 0 && made_ms.iter().any(Option::is_some) => Err(Undone::Singly),
             (None, _) => Ok(0),
             // What may be of a client that was forgotten is judged one by one.
             (_, Some(sequence))

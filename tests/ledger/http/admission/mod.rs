@@ -5,6 +5,7 @@ mod fair;
 mod frame;
 mod presence;
 mod slow;
+mod stored;
 
 use nizhal_tests::App;
 
