@@ -20,8 +20,8 @@ use std::{
 ///
 /// Any sea-orm query runs on it, and so does a part that is rolled back by itself, by
 /// [`begin`](sea_orm::TransactionTrait::begin). Statements that begin or end a transaction, and those that would change the
-/// connection for whoever has it next (`SET`, `RESET`, `DISCARD`, `set_config(…, false)`), are refused before they are sent, and
-/// the mutation with them. A function that takes it takes `&impl ConnectionTrait`.
+/// connection for whoever has it next (`SET`, `RESET`, `DISCARD`, `set_config(…, false)`), or touch what Nizhal knows of a transaction's
+/// writes, are refused before they are sent, and the mutation with them. A function that takes it takes `&impl ConnectionTrait`.
 pub struct GuardedTransaction {
     tx: DatabaseTransaction,
     misuse: Arc<OnceLock<String>>,
@@ -74,6 +74,7 @@ impl GuardedTransaction {
                     "{verb} is not the app's to run: the transaction begins and ends by itself; use `ctx.db().begin()` for a \
                      part that may be rolled back"
                 ),
+                Misuse::WriteSet => format!("{verb} is Nizhal's own: what a mutation wrote is judged by it"),
                 Misuse::Session => format!(
                     "{verb} would outlive the transaction on its connection: use SET LOCAL, set_config(…, true) or \
                      pg_advisory_xact_lock"

@@ -9,6 +9,8 @@ pub(super) enum Misuse {
     Transaction,
     /// What it does outlives the transaction.
     Session,
+    /// It touches that by which a mutation's writes are judged.
+    WriteSet,
 }
 
 /// A piece of SQL text that can matter here.
@@ -27,8 +29,14 @@ const OWN_SAVEPOINTS: &str = "_sqlx_savepoint_";
 /// The locks that a session keeps after the transaction.
 const SESSION_LOCKS: [&str; 4] =
     ["pg_advisory_lock", "pg_advisory_lock_shared", "pg_try_advisory_lock", "pg_try_advisory_lock_shared"];
+/// The tables in which SQLite keeps what a transaction wrote, and under which version.
+const WRITE_SET_TABLES: [&str; 2] = ["_nizhal_touched", "_nizhal_control"];
+/// How the settings begin in which Postgres keeps them.
+const WRITE_SET_SETTINGS: &str = "nizhal.";
+/// The setting of Postgres that switches triggers off.
+const TRIGGERS_SETTING: &str = "session_replication_role";
 /// The pragmas of SQLite that change what later statements on the connection mean, or whether they last.
-const SETTING_PRAGMAS: [&str; 17] = [
+const SETTING_PRAGMAS: [&str; 19] = [
     "busy_timeout",
     "case_sensitive_like",
     "defensive",
@@ -42,9 +50,11 @@ const SETTING_PRAGMAS: [&str; 17] = [
     "read_uncommitted",
     "recursive_triggers",
     "reverse_unordered_selects",
+    "schema_version",
     "secure_delete",
     "synchronous",
     "temp_store",
+    "trusted_schema",
     "writable_schema",
 ];
 
@@ -59,6 +69,13 @@ pub(super) fn is_about_savepoints(sql: &str) -> bool {
 }
 
 fn judge(statement: &[Token]) -> Option<(String, Misuse)> {
+    let own = statement.iter().find_map(|token| match token {
+        Token::Word(name) | Token::Quoted(name) => WRITE_SET_TABLES.iter().find(|own| name.eq_ignore_ascii_case(own)),
+        Token::Other(_) => None,
+    });
+    if let Some(own) = own {
+        return Some(((*own).to_owned(), Misuse::WriteSet));
+    }
     let word = |at: usize| match statement.get(at) {
         Some(Token::Word(word)) => word.as_str(),
         _ => "",
@@ -78,7 +95,12 @@ fn judge(statement: &[Token]) -> Option<(String, Misuse)> {
             (!is_part || names_own_savepoint(statement)).then_some(Misuse::Transaction)
         }
         "savepoint" | "release" => names_own_savepoint(statement).then_some(Misuse::Transaction),
-        "set" => (!matches!(word(1), "local" | "constraints" | "transaction")).then_some(Misuse::Session),
+        "set" if word(1) == "local" => is_write_set_setting(&statement[2..]).then_some(Misuse::WriteSet),
+        "set" => (!matches!(word(1), "constraints" | "transaction")).then_some(Misuse::Session),
+        "do" => statement.iter().find_map(|token| match token {
+            Token::Quoted(body) => misuse_within(body),
+            _ => None,
+        }),
         "reset" | "discard" | "prepare" | "deallocate" | "listen" | "unlisten" | "load" | "attach" | "detach" => {
             Some(Misuse::Session)
         }
@@ -87,7 +109,44 @@ fn judge(statement: &[Token]) -> Option<(String, Misuse)> {
     };
     match misuse {
         Some(misuse) => Some((verb, misuse)),
-        None => called(statement).map(|call| (call.to_owned(), Misuse::Session)),
+        None => called(statement),
+    }
+}
+
+/// What a block of PL/pgSQL does to the session. Its own `begin` and `end` are none of a transaction's.
+fn misuse_within(body: &str) -> Option<Misuse> {
+    let tokens = tokens(body);
+    let begins = |token: &Token| match token {
+        Token::Word(word) => ["begin", "then", "else", "loop"].contains(&word.as_str()),
+        token => *token == Token::Other(';'),
+    };
+    let starts = tokens.iter().enumerate().filter(|(_, token)| begins(token)).map(|(at, _)| at + 1);
+    let said = std::iter::once(0).chain(starts).filter_map(|at| tokens.get(at..)).find_map(|statement| {
+        let end = statement.iter().position(|token| *token == Token::Other(';')).unwrap_or(statement.len());
+        match (statement.first(), statement.get(1)) {
+            (Some(Token::Word(verb)), Some(Token::Quoted(sql))) if verb == "execute" => {
+                misuse(sql).map(|(_, misuse)| misuse)
+            }
+            (Some(Token::Word(verb)), _)
+                if ["set", "reset", "discard", "listen", "unlisten", "load"].contains(&verb.as_str()) =>
+            {
+                judge(&statement[..end]).map(|(_, misuse)| misuse)
+            }
+            _ => None,
+        }
+    });
+    said.or_else(|| called(&tokens).map(|(_, misuse)| misuse))
+}
+
+/// Whether a setting's name begins here that says what a transaction wrote, or whether triggers fire.
+fn is_write_set_setting(name: &[Token]) -> bool {
+    match name {
+        [Token::Word(name), Token::Other('.'), ..] => format!("{name}.") == WRITE_SET_SETTINGS,
+        [Token::Word(name) | Token::Quoted(name), ..] => {
+            let name = name.to_lowercase();
+            name.starts_with(WRITE_SET_SETTINGS) || name == TRIGGERS_SETTING
+        }
+        _ => false,
     }
 }
 
@@ -105,8 +164,8 @@ fn sets_pragma(statement: &[Token]) -> bool {
     sets && SETTING_PRAGMAS.iter().any(|pragma| names(pragma))
 }
 
-/// A function in the statement whose effect outlives the transaction.
-fn called(statement: &[Token]) -> Option<&str> {
+/// A function in the statement whose effect outlives the transaction, or changes what is known of its writes.
+fn called(statement: &[Token]) -> Option<(String, Misuse)> {
     statement.iter().enumerate().find_map(|(at, token)| {
         let name = match token {
             Token::Word(name) => name.as_str(),
@@ -118,8 +177,9 @@ fn called(statement: &[Token]) -> Option<&str> {
         }
         let arguments = &statement[at + 2..];
         match name {
-            "set_config" if !is_local(arguments) => Some("set_config(…, false)"),
-            name => SESSION_LOCKS.contains(&name).then_some(name),
+            "set_config" if is_write_set_setting(arguments) => Some(("set_config".to_owned(), Misuse::WriteSet)),
+            "set_config" if !is_local(arguments) => Some(("set_config(…, false)".to_owned(), Misuse::Session)),
+            name => SESSION_LOCKS.contains(&name).then(|| (name.to_owned(), Misuse::Session)),
         }
     })
 }
@@ -159,7 +219,10 @@ fn tokens(sql: &str) -> Vec<Token> {
             '$' => {
                 if let Some(end) = dollar_quoted(&sql[at..]) {
                     while chars.next_if(|(next, _)| *next < at + end).is_some() {}
-                    tokens.push(Token::Quoted(String::new()));
+                    let text = &sql[at..at + end];
+                    let tag = text[1..].find('$').map_or(0, |tag| tag + 2);
+                    let body = text.get(tag..text.len() - tag).unwrap_or_default();
+                    tokens.push(Token::Quoted(body.to_owned()));
                 }
             }
             char if char.is_alphabetic() || char == '_' => {
@@ -275,8 +338,27 @@ mod tests {
             "pragma foreign_keys = off",
             "pragma recursive_triggers(0)",
             "attach 'x' as y",
+            "do $$ begin execute 'reset all'; end $$",
+            "do $x$ begin perform set_config('a.b', 'c', false); end $x$",
+            "do 'begin set search_path = x; end'",
+            "do $$ begin if true then listen x; end if; end $$",
         ] {
             assert!(matches!(misuse(sql), Some((_, Misuse::Session))), "{sql}: {:?}", misuse(sql));
+        }
+    }
+
+    #[test]
+    fn inv18_statements_that_touch_what_was_noted_are_found() {
+        for sql in [
+            "delete from _nizhal_touched",
+            "update \"_nizhal_control\" set txn = null",
+            "set local nizhal.touched = ''",
+            "set local session_replication_role = replica",
+            "select set_config('nizhal.touched', '', true)",
+            "select set_config('session_replication_role', 'replica', true)",
+            "do $$ begin perform set_config('session_replication_role', 'replica', true); end $$",
+        ] {
+            assert!(matches!(misuse(sql), Some((_, Misuse::WriteSet))), "{sql}: {:?}", misuse(sql));
         }
     }
 
@@ -296,6 +378,8 @@ mod tests {
             "select set_config('a.b', $1, true)",
             "select pg_advisory_xact_lock(7)",
             "do $$ begin raise exception 'x'; commit; end $$",
+            "do $$ begin set local lock_timeout = '1s'; perform set_config('a.b', 'c', true); end $$",
+            "select * from nizhal.customers where _nizhal_version > 3",
             "update t set a = 1 where b = 2",
             "pragma table_info(t)",
             "pragma defer_foreign_keys = on",
