@@ -9,9 +9,9 @@ pub use stock::{add_product, count_stock, receive_stock, set_price};
 use crate::table::{Product, ProductId, Reason, ShopId, StockMovementActive};
 use nizhal::prelude::*;
 
-/// The product, or a refusal.
+/// The product, when it is one that the actor sees, or a refusal.
 async fn product<A: Actor>(ctx: &Ctx<A>, id: &ProductId) -> Result<Product> {
-    let found = Product::find_by_id(id.clone()).one(ctx.db()).await?;
+    let found = ctx.visible(Product::find_by_id(id.clone())).one(ctx.db()).await?;
     found.ok_or_else(|| reject!("there is no product {id}"))
 }
 

@@ -102,7 +102,7 @@ pub struct Refund {
 /// Takes a whole sale back: the money goes out of the drawer, the goods return to the shelf.
 #[mutator]
 pub async fn refund(ctx: &mut Ctx<Claims>, args: Refund) -> Result<Applied> {
-    let Some(sale) = Sale::find_by_id(args.sale_id.clone()).one(ctx.db()).await? else {
+    let Some(sale) = ctx.visible(Sale::find_by_id(args.sale_id.clone())).one(ctx.db()).await? else {
         return Err(reject!("there is no sale {}", args.sale_id));
     };
     if sale.state == SaleState::Refunded {
