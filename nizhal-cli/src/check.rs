@@ -1,8 +1,12 @@
 //! `nizhal check`: the macros' own front end over source files, in milliseconds and with every mistake at once.
 //!
-//! It sees what one item says. What takes the types of other items (an unknown column, a mismatch) is rustc's to say.
+//! It sees what one item says, and of all files together who writes the tables that give rules their buckets. What takes the types of other
+//! items (an unknown column, a mismatch) is rustc's to say.
 
-use nizhal_syntax::{Errors, ast, check, model};
+use nizhal_syntax::{
+    Errors, ast, check,
+    model::{self, Mutator, RuleSet},
+};
 use proc_macro2::TokenStream;
 use quote::ToTokens;
 use std::{
@@ -23,13 +27,19 @@ pub(crate) fn run(paths: &[PathBuf], out: &mut impl io::Write) -> io::Result<boo
     for path in paths {
         collect(path, &mut files)?;
     }
-    let (mut items, mut mistakes) = (0, 0);
+    let mut judged = Vec::new();
     for file in &files {
         let mut found = Found::default();
         match syn::parse_file(&fs::read_to_string(file)?) {
             Ok(syntax) => found.visit_file(&syntax),
             Err(error) => found.mistakes.push(error),
         }
+        judged.push((file, found));
+    }
+    let rules: Vec<RuleSet> = judged.iter_mut().flat_map(|(_, found)| found.rules.drain(..)).collect();
+    let (mut items, mut mistakes) = (0, 0);
+    for (file, mut found) in judged {
+        found.judge_members(&rules);
         items += found.items;
         for error in found.mistakes.iter().flatten() {
             mistakes += 1;
@@ -63,6 +73,8 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
 struct Found {
     items: usize,
     mistakes: Vec<syn::Error>,
+    rules: Vec<RuleSet>,
+    mutators: Vec<Mutator>,
 }
 
 impl Found {
@@ -73,11 +85,30 @@ impl Found {
         lower: impl FnOnce(Ast, &Errors) -> Model,
         check: impl FnOnce(&Model, &Errors),
     ) {
+        self.judged(parse, lower, check);
+    }
+
+    /// The same, for one that is judged again beside others.
+    fn judged<Ast, Model>(
+        &mut self,
+        parse: impl FnOnce(&Errors) -> Option<Ast>,
+        lower: impl FnOnce(Ast, &Errors) -> Model,
+        check: impl FnOnce(&Model, &Errors),
+    ) -> Option<Model> {
         let errors = Errors::new();
-        if let Some(ast) = parse(&errors) {
-            check(&lower(ast, &errors), &errors);
+        let model = parse(&errors).map(|ast| lower(ast, &errors));
+        if let Some(model) = &model {
+            check(model, &errors);
         }
         self.items += 1;
+        self.mistakes.extend(errors.finish().err());
+        model
+    }
+
+    /// The mutators, by the rules of all files.
+    fn judge_members(&mut self, rules: &[RuleSet]) {
+        let errors = Errors::new();
+        check::check_member_writes(rules, &self.mutators, &errors);
         self.mistakes.extend(errors.finish().err());
     }
 
@@ -93,11 +124,12 @@ impl Found {
                 check::check_table,
             ),
             Some("mutator") => {
-                self.judge(
+                let mutator = self.judged(
                     |errors| ast::parse_mutator(words, item, errors),
                     model::lower_mutator,
                     check::check_mutator,
                 );
+                self.mutators.extend(mutator);
             }
             Some("job") => self.judge(|errors| ast::parse_job(words, item, errors), model::lower_job, check::check_job),
             Some("claims") => {
@@ -163,7 +195,8 @@ impl<'ast> Visit<'ast> for Found {
     fn visit_macro(&mut self, macro_call: &'ast Macro) {
         if macro_call.path.segments.last().is_some_and(|last| last.ident == "sync_rules") {
             let tokens = macro_call.tokens.clone();
-            self.judge(|errors| ast::parse_rules(tokens, errors), model::lower_rules, check::check_rules);
+            let rules = self.judged(|errors| ast::parse_rules(tokens, errors), model::lower_rules, check::check_rules);
+            self.rules.extend(rules);
         }
     }
 }
@@ -220,6 +253,8 @@ mod tests {
         let file = syn::parse_file(&placed(example)).unwrap_or_else(|error| panic!("{error}:\n{example}"));
         let mut found = Found::default();
         found.visit_file(&file);
+        let rules: Vec<RuleSet> = found.rules.drain(..).collect();
+        found.judge_members(&rules);
         assert_eq!(found.items, file.items.len(), "not all of it is judged:\n{example}");
         let said = |error: syn::Error| error.to_string();
         let code = |text: String| text.split_once(']').map_or(text.clone(), |(code, _)| code.replace('[', ""));

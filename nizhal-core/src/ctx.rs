@@ -1,8 +1,8 @@
 //! What a mutator works with: its transaction, its actor, and the only clock and ids it may use.
 
 use crate::{
-    Actor, DateTimeUtc, Error, GuardedTransaction, Hlc, Jobs, NewJob, Principal, Random, Result, ServerParts,
-    ServerSide, Uuid,
+    Actor, DateTimeUtc, Error, GuardedTransaction, Hlc, Jobs, NewJob, OfOneTable, Principal, Random, Result,
+    ServerParts, ServerSide, Uuid,
 };
 use sea_orm::DatabaseTransaction;
 
@@ -61,12 +61,9 @@ impl<A: Actor> Ctx<A> {
         match parts.principal.claims::<A>().cloned() {
             Some(actor) => {
                 let CtxParts { tx, principal, now, hlc, ids, jobs, random, server } = parts;
+                let savepoints = server.as_ref().is_some_and(|server| server.savepoints);
                 let parts = Parts { principal, now, hlc, ids, jobs, random, server };
-                Ok(Self {
-                    db: GuardedTransaction::new(tx, server.is_some_and(|server| server.savepoints)),
-                    parts,
-                    actor,
-                })
+                Ok(Self { db: GuardedTransaction::new(tx, savepoints), parts, actor })
             }
             None => {
                 let wanted = std::any::type_name::<A>();
@@ -86,6 +83,26 @@ impl<A: Actor> Ctx<A> {
     /// The transaction: any sea-orm query runs on it. It begins and ends by itself.
     pub fn db(&self) -> &GuardedTransaction {
         &self.db
+    }
+
+    /// The same query, of the rows alone that the actor sees: those of its buckets. On a device, whose rows all are, it is the query as
+    /// it was.
+    ///
+    /// A mutator that reads by an id from its arguments reads so: then an id of another tenant's finds as little as one of nobody's,
+    /// and the answer tells nothing of either. Selects, bulk updates and bulk deletes can be scoped. No row of a table is seen that no
+    /// rule syncs.
+    ///
+    /// ```ignore
+    /// let Some(customer) = ctx.visible(Customer::find_by_id(args.customer_id)).one(ctx.db()).await? else {
+    ///     return Err(reject!("there is no such customer"));
+    /// };
+    /// ```
+    #[must_use]
+    pub fn visible<Q: OfOneTable>(&self, query: Q) -> Q {
+        match &self.parts.server {
+            Some(server) => query.filter(server.scope.visible(Q::table())),
+            None => query,
+        }
     }
 
     /// The actor's claims.
@@ -120,7 +137,7 @@ impl<A: Actor> Ctx<A> {
     /// ```
     pub fn server(&self) -> Option<ServerSide<'_>> {
         let tx = self.db.inner();
-        self.parts.server.map(|parts| ServerSide { tx, parts })
+        self.parts.server.as_ref().map(|parts| ServerSide { tx, parts })
     }
 
     /// The next number of a series within a bucket, for mutators that run on the server alone: `#[mutator(server)]`.
@@ -131,7 +148,7 @@ impl<A: Actor> Ctx<A> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::ServerOnly`] on a device, [`Error::Db`] when the database fails.
+    /// [`Error::ServerOnly`] on a device, [`Error::Forbidden`] when the actor does not hold the bucket, [`Error::Db`] when the database fails.
     pub async fn next_in_bucket(&mut self, series: &str, bucket: &str) -> Result<i64> {
         let server = self.server().ok_or(Error::ServerOnly("ctx.next_in_bucket"))?;
         server.next_in_bucket(series, bucket).await
@@ -141,7 +158,7 @@ impl<A: Actor> Ctx<A> {
     pub fn jobs(&mut self) -> Jobs<'_> {
         let Parts { now, ids, jobs, server, .. } = &mut self.parts;
         // Workers go by the server's time.
-        let now = server.map_or(*now, |server| server.now);
+        let now = server.as_ref().map_or(*now, |server| server.now);
         Jobs::new(jobs, ids.as_mut(), now)
     }
 

@@ -7,8 +7,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a mutation did not apply.
 ///
-/// Only [`Error::Rejected`], [`Error::InvalidArgs`] and [`Error::TransactionControl`] are final: they use up the sequence number and a replay hears
-/// them again. Everything else rolls back and may be retried.
+/// Only [`Error::Rejected`], [`Error::InvalidArgs`], [`Error::Forbidden`] and [`Error::TransactionControl`] are final: they use up the
+/// sequence number and a replay hears them again. Everything else rolls back and may be retried.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -18,6 +18,9 @@ pub enum Error {
     /// The arguments do not fit the mutator's type.
     #[error("{0}")]
     InvalidArgs(String),
+    /// It wanted something of a bucket that is not the actor's.
+    #[error("the bucket is not the actor's")]
+    Forbidden,
     /// The database failed.
     #[error("the database failed")]
     Db(#[from] DbErr),

@@ -55,7 +55,7 @@ macro_rules! __broken_job {
     ($job:ident) => {
         impl $crate::Job for $job {
             type Args = $crate::fallback::Nothing;
-            const DESC: $crate::JobDesc = $crate::JobDesc { name: "", attempts: 1, doc: "" };
+            const DESC: $crate::JobDesc = $crate::JobDesc::NONE;
             fn run(_: &mut $crate::JobCtx, args: Self::Args) -> $crate::__private::Working<'_> {
                 match args {}
             }

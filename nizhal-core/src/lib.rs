@@ -61,7 +61,7 @@ pub use rule::{
     ClaimOf, Condition, Conditions, ConstFilter, ConstValue, MemberFilter, MemberScope, Param, ParamDesc, ParamSource,
     Rule, RuleBuilder, RuleTable, Rules, ScopeValue, TableScope,
 };
-pub use server::{Numbers, ServerParts, ServerSide};
+pub use server::{ActorScope, OfOneTable, ServerParts, ServerSide};
 pub use table::{SyncedTable, Table};
 pub use text_enum::{TextEnum, UnknownText};
 pub use transaction::GuardedTransaction;

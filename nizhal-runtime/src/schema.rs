@@ -189,6 +189,23 @@ impl Schema {
         self.tables.iter().copied().filter(|table| synced(table)).collect()
     }
 
+    /// Whether this table gives some rule's parameter its values, so that its rows say who sees what.
+    pub fn gives_buckets(&self, table: &str) -> bool {
+        self.membership_tables().any(|name| name == table)
+    }
+
+    /// Whether some rule asks a membership table.
+    pub(crate) fn asks_memberships(&self) -> bool {
+        self.membership_tables().next().is_some()
+    }
+
+    fn membership_tables(&self) -> impl Iterator<Item = &'static str> {
+        self.rules.iter().flat_map(|rule| &rule.params).filter_map(|param| match &param.source {
+            ParamSource::Member { table, .. } => Some(table.name),
+            ParamSource::Claim(_) => None,
+        })
+    }
+
     /// Whether some synced table merges column by column, so that mutations' stamps matter.
     pub(crate) fn merges_columns(&self) -> bool {
         self.synced().iter().any(|table| table.merge == Merge::Field)

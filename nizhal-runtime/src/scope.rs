@@ -1,5 +1,11 @@
 //! An actor's buckets: for each rule, every combination of its parameters' values.
 
+mod carried;
+mod named;
+
+pub(crate) use carried::Carried;
+pub(crate) use named::readings;
+
 use crate::schema::Schema;
 use nizhal_core::{Bucket, ClaimOf, MemberFilter, ParamDesc, ParamSource, Principal, Rule};
 use std::collections::BTreeSet;
@@ -44,6 +50,11 @@ impl<'a> Choices<'a> {
             values.len() == bucket.params.len()
                 && values.iter().zip(&bucket.params).all(|(values, param)| values.contains(param))
         })
+    }
+
+    /// All of them that rules' parameters name, for a job to carry.
+    pub(crate) fn carried(&self) -> Carried {
+        Carried::of(self.rules.iter().map(|(rule, values)| (rule.name, values)))
     }
 
     /// Every combination; counted before one is made, so that memory is bounded.

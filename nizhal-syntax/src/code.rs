@@ -163,6 +163,7 @@ catalogue! {
         145 MutatorReturnsNothing "a mutator that returns nothing" "It says whether it applied.",
         146 MutatorNoResult "a mutator without a result" "It must be able to refuse.",
         147 MutatorAnswers "a mutator with another answer" "What it applied is answered to the device.",
+        148 MemberWrite "a membership table that an unprivileged mutator writes" "Its rows say who sees what, so whoever may write them may get in. `nizhal check` sees it, and the server refuses the write.",
     }
     "Jobs" {
         150 JobName "an empty name" "Jobs are kept under their names.",

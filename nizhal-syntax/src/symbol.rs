@@ -31,7 +31,7 @@ pub const FIELD_WORDS: &[&str] = &[PRIMARY_KEY, UNIQUE, PRIVATE, DEFAULT, RENAME
 /// What may stand in `#[nizhal(…)]` on a variant of an enum of texts.
 pub const VARIANT_WORDS: &[&str] = &[RENAME];
 
-/// Tables that a mutator may write beyond the actor's buckets.
+/// Tables that a mutator may write beyond the actor's buckets, or a job beyond those that it carries.
 pub const PRIVILEGED: &str = "privileged";
 /// A mutator that runs on the server alone.
 pub const SERVER: &str = "server";
@@ -41,7 +41,7 @@ pub const MUTATOR_WORDS: &[&str] = &[NAME, PRIVILEGED, SERVER];
 /// How often a job is tried.
 pub const ATTEMPTS: &str = "attempts";
 /// What may stand in `#[nizhal::job(…)]`.
-pub const JOB_WORDS: &[&str] = &[NAME, ATTEMPTS];
+pub const JOB_WORDS: &[&str] = &[NAME, ATTEMPTS, PRIVILEGED];
 
 /// Among whom a user's id names one person.
 pub const USERS: &str = "users";

@@ -1,4 +1,4 @@
-//! What a job works with: its transaction, its moment, and no actor.
+//! What a job works with: its transaction, its moment, and no actor but the buckets of the one who wanted it.
 
 use super::{Jobs, NewJob};
 use crate::{DateTimeUtc, Error, GuardedTransaction, Uuid};
@@ -18,7 +18,8 @@ pub struct JobParts {
     pub jobs: Vec<NewJob>,
 }
 
-/// A job's context: one transaction, one moment. It is the server's own code, so no bucket bounds what it writes.
+/// A job's context: one transaction, one moment. What it writes lies in the buckets that it carries: those of the actor whose mutation
+/// wanted it, unless it is `privileged` for the table.
 ///
 /// ```ignore
 /// let entries = LedgerEntry::find().filter(LedgerEntryColumn::CustomerId.eq(id)).all(ctx.db()).await?;

@@ -15,8 +15,16 @@ pub struct JobDesc {
     pub name: &'static str,
     /// How often it is tried before it is left for people to look at.
     pub attempts: u16,
+    /// Tables that it may write beyond the buckets that it carries.
+    pub privileged: &'static [&'static str],
     /// The doc comment.
     pub doc: &'static str,
+}
+
+impl JobDesc {
+    /// One of which nothing is said.
+    #[doc(hidden)]
+    pub const NONE: Self = Self { name: "", attempts: 1, privileged: &[], doc: "" };
 }
 
 /// A function annotated with `#[nizhal::job]`.

@@ -2,7 +2,7 @@
 //!
 //! Gathered, not written at once, so that a device can run the same mutator and leave the jobs to the server.
 
-use super::Job;
+use super::{Job, JobDesc};
 use crate::{DateTimeUtc, Error, Result, Uuid};
 
 /// A job to be written with the transaction that wants it.
@@ -22,6 +22,8 @@ pub struct NewJob {
     pub unique_key: Option<String>,
     /// The key of the actor whose mutation wants it, or wanted the job that does; the server fills it in. Actors' jobs take turns.
     pub actor: String,
+    /// The names of the buckets that it may write; all of whoever wants it where none is named.
+    pub buckets: Vec<String>,
 }
 
 impl NewJob {
@@ -34,6 +36,16 @@ impl NewJob {
     /// Adds it only when no job of this name and key waits already.
     pub fn unique(&mut self, key: impl Into<String>) -> &mut Self {
         self.unique_key = Some(key.into());
+        self
+    }
+
+    /// Lets it write in this bucket, and in none but those that are named so. Left out, it may write in all that the actor holds when
+    /// the mutation runs, also where it loses them before the job does.
+    ///
+    /// The bucket must be the actor's, by its parameter's value (`shop-1`) or with its rule's wire name (`myShops:shop-1`); else the
+    /// mutation is refused.
+    pub fn in_bucket(&mut self, bucket: impl Into<String>) -> &mut Self {
+        self.buckets.push(bucket.into());
         self
     }
 }
@@ -69,15 +81,9 @@ impl<'a> Jobs<'a> {
     pub fn enqueue<J: Job>(self, _job: J, args: J::Args) -> Result<&'a mut NewJob> {
         let args = serde_json::to_string(&args).map_err(Error::internal)?;
         let (id, run_at) = ((self.ids)(), self.now);
-        let job = NewJob {
-            id,
-            name: J::DESC.name,
-            args,
-            run_at,
-            attempts: J::DESC.attempts,
-            unique_key: None,
-            actor: String::new(),
-        };
+        let JobDesc { name, attempts, .. } = J::DESC;
+        let (actor, buckets) = (String::new(), Vec::new());
+        let job = NewJob { id, name, args, run_at, attempts, unique_key: None, actor, buckets };
         let at = self.list.len();
         self.list.push(job);
         Ok(&mut self.list[at])

@@ -15,7 +15,8 @@ pub(crate) fn expand_job(attr: TokenStream, item: TokenStream) -> TokenStream {
 
 fn expand(job: &Job) -> TokenStream {
     let (ident, args, cfgs) = (job.function.ident(), &job.function.args, job.function.cfgs());
-    let (name, doc, attempts) = (&job.function.name, &job.function.doc, &job.attempts);
+    let (name, doc, attempts, privileged) = (&job.function.name, &job.function.doc, &job.attempts, &job.privileged);
+    let privileged = quote!(&[#(<#privileged as ::nizhal::Table>::DESC.name),*]);
     let (tag, function) = (expand_tag(job), expand_function(job));
     let span = match &job.function.item.sig.output {
         ReturnType::Type(_, ty) => ty.span(),
@@ -28,7 +29,8 @@ fn expand(job: &Job) -> TokenStream {
         #(#cfgs)*
         impl ::nizhal::Job for #ident {
             type Args = #args;
-            const DESC: ::nizhal::JobDesc = ::nizhal::JobDesc { name: #name, attempts: #attempts, doc: #doc };
+            const DESC: ::nizhal::JobDesc =
+                ::nizhal::JobDesc { name: #name, attempts: #attempts, privileged: #privileged, doc: #doc };
             fn run(ctx: &mut ::nizhal::JobCtx, args: #args) -> ::nizhal::__private::Working<'_> {
                 #function
                 #call

@@ -1,7 +1,13 @@
-//! Jobs that a transaction wants: written with it, for workers to find after its commit.
+//! Jobs that a transaction wants: written with it, for workers to find after its commit; and the buckets that bound what they write.
 
-use super::{Engine, PushFailure};
-use crate::store::StoreError;
+use super::{
+    Engine, PushFailure,
+    push::{checked, is_privileged, is_unheld},
+};
+use crate::{
+    scope::{Carried, readings},
+    store::{StoreError, Touched},
+};
 use nizhal_core::NewJob;
 use sea_orm::DatabaseTransaction;
 
@@ -12,21 +18,91 @@ pub enum EnqueueError {
     /// Nobody would ever run it.
     #[error("job `{0}` is not in .jobs(...)")]
     Unknown(&'static str),
+    /// It is to write in a bucket that is not its actor's.
+    #[error("job `{0}` is to write in a bucket that whoever wants it does not hold")]
+    Forbidden(&'static str),
     /// The store failed.
     #[error("the store failed")]
     Store(#[from] StoreError),
 }
 
-impl Engine {
-    /// Writes these jobs with the transaction.
+/// Where a mutator or a job may write, and so where the jobs may that it wants.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Bounds {
+    /// The buckets; none where the server itself wants it, which may write anywhere.
+    carried: Option<Carried>,
+    /// The tables that are written beyond them.
+    privileged: &'static [&'static str],
+}
+
+impl Bounds {
+    /// These buckets, and all of these tables.
+    pub(crate) fn of(carried: Carried, privileged: &'static [&'static str]) -> Self {
+        Self { carried: Some(carried), privileged }
+    }
+
+    /// Those of a job's row.
     ///
     /// # Errors
-    /// When one is of no known name, or the database fails.
-    pub async fn enqueue(&self, tx: &DatabaseTransaction, jobs: &[NewJob]) -> Result<(), EnqueueError> {
-        if let Some(job) = jobs.iter().find(|job| self.schema.job(job.name).is_none()) {
-            return Err(EnqueueError::Unknown(job.name));
+    /// When the row's text is none of ours: what cannot be read bounds everything.
+    pub(crate) fn read(buckets: Option<&str>, privileged: &'static [&'static str]) -> Result<Self, StoreError> {
+        let read = |text: &str| serde_json::from_str(text);
+        let carried = buckets.map(read).transpose();
+        let carried = carried.map_err(|_| StoreError::Schema("a job's buckets cannot be read".to_owned()))?;
+        Ok(Self { carried, privileged })
+    }
+
+    /// Whether nothing is bounded.
+    pub(crate) fn are_none(&self) -> bool {
+        self.carried.is_none()
+    }
+
+    /// The first of what was touched that lies beyond them.
+    pub(crate) fn beyond<'a>(&self, touched: &'a [Touched]) -> Option<&'a Touched> {
+        let carried = self.carried.as_ref()?;
+        let mut checked = checked(self.privileged, touched).into_iter();
+        checked.find(|touched| is_unheld(touched) || !carried.hold(&touched.bucket))
+    }
+}
+
+impl Engine {
+    /// Writes these jobs with the transaction; each carries the buckets that it names, or all of these bounds.
+    ///
+    /// # Errors
+    /// When one is of no known name, names a bucket beyond the bounds, or the database fails.
+    pub(crate) async fn enqueue(
+        &self,
+        tx: &DatabaseTransaction,
+        jobs: &[NewJob],
+        bounds: &Bounds,
+    ) -> Result<(), EnqueueError> {
+        let mut bounded = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            if self.schema.job(job.name).is_none() {
+                return Err(EnqueueError::Unknown(job.name));
+            }
+            let carried = if job.buckets.is_empty() { bounds.carried.clone() } else { Some(self.named(job, bounds)?) };
+            let text = carried.map(|carried| serde_json::to_string(&carried)).transpose();
+            bounded.push((job, text.map_err(|error| StoreError::Schema(error.to_string()))?));
         }
-        Ok(self.store.on(tx).enqueue(jobs).await?)
+        Ok(self.store.on(tx).enqueue(&bounded).await?)
+    }
+
+    /// The buckets that a job names, each of which must lie within the bounds.
+    fn named(&self, job: &NewJob, bounds: &Bounds) -> Result<Carried, EnqueueError> {
+        let mut named = Vec::new();
+        for name in &job.buckets {
+            let before = named.len();
+            let own = readings(self.schema.rules(), name).into_iter().filter(|(rule, bucket)| {
+                let is_carried = bounds.carried.as_ref().is_none_or(|carried| carried.hold(bucket));
+                is_carried || is_privileged(bounds.privileged, rule)
+            });
+            named.extend(own.map(|(_, bucket)| bucket));
+            if named.len() == before {
+                return Err(EnqueueError::Forbidden(job.name));
+            }
+        }
+        Ok(Carried::only(named))
     }
 
     /// Says that a commit brought jobs: a worker of this process looks at once.
@@ -41,6 +117,7 @@ impl From<EnqueueError> for PushFailure {
     fn from(error: EnqueueError) -> Self {
         match error {
             EnqueueError::Store(error) => Self::Store(error),
+            EnqueueError::Forbidden(_) => Self::Forbidden,
             unknown => Self::Internal(unknown.into()),
         }
     }

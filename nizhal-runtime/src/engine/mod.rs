@@ -3,7 +3,7 @@
 mod cursor;
 mod error;
 mod guess;
-mod job;
+pub(crate) mod job;
 mod lane;
 mod lines;
 mod page;

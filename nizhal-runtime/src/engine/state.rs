@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 /// One app's engine over one store.
 pub struct Engine {
     pub(crate) schema: Arc<Schema>,
-    pub(crate) store: Store,
+    pub(crate) store: Arc<Store>,
     pub(crate) hub: Hub,
     pub(crate) environment: Arc<dyn Environment>,
     pub(crate) hlc: Mutex<HlcClock>,
@@ -64,7 +64,7 @@ impl Engine {
         let (observers, max_buckets) = (Observers::default(), MAX_BUCKETS);
         Self {
             schema,
-            store,
+            store: Arc::new(store),
             hub,
             environment,
             hlc,

@@ -25,6 +25,7 @@ impl Failure {
     pub(super) fn of(error: &Error) -> Self {
         match error {
             Error::Rejected(reason) | Error::TransactionControl(reason) => Self::Final(reason.clone()),
+            Error::Forbidden => Self::Final("it wrote, or named, a bucket that it does not carry".to_owned()),
             Error::InvalidArgs(reason) => Self::Again(format!("the arguments do not fit: {reason}")),
             Error::Db(cause) => match fault(cause) {
                 Fault::Retry | Fault::Unavailable | Fault::StalePlan | Fault::Pooler => Self::Transient,
@@ -73,6 +74,7 @@ mod tests {
             most: 8,
             dead: false,
             actor: String::new(),
+            buckets: None,
         }
     }
 

@@ -6,8 +6,8 @@
 
 use super::failure::{Failure, pause};
 use crate::{
-    engine::{Engine, EnqueueError},
-    store::{ClaimedJob, Fault, StoreError, fault},
+    engine::{Engine, EnqueueError, job::Bounds},
+    store::{ClaimedJob, Fault, Seal, StoreError, Touched, fault},
 };
 use chrono::TimeDelta;
 use futures_util::FutureExt;
@@ -59,12 +59,12 @@ pub(crate) async fn run_next(engine: &Engine, due: DateTimeUtc) -> Result<Option
 async fn run(engine: &Engine, entry: &JobEntry, job: &ClaimedJob) -> Result<Ran, StoreError> {
     let tx = engine.store.begin().await?;
     let write = engine.store.on(&tx);
-    write.begin_job().await?;
+    let seal = write.begin_job().await?;
     if !write.hold_job(job).await? {
         engine.store.roll_back(tx).await?;
         return Ok(Ran::Later);
     }
-    let ran = match attempt(engine, entry, job, &tx).await? {
+    let ran = match attempt(engine, entry, job, (&tx, &seal)).await? {
         Ok(()) => {
             write.job_done(job).await?;
             Ran::Done
@@ -77,7 +77,7 @@ async fn run(engine: &Engine, entry: &JobEntry, job: &ClaimedJob) -> Result<Ran,
             ran
         }
     };
-    write.finish_job().await?;
+    write.finish_job(&seal).await?;
     engine.store.commit(tx).await?;
     if ran != Ran::Later {
         engine.store.audit_written();
@@ -92,7 +92,7 @@ async fn attempt(
     engine: &Engine,
     entry: &JobEntry,
     job: &ClaimedJob,
-    tx: &DatabaseTransaction,
+    (tx, seal): (&DatabaseTransaction, &Seal),
 ) -> Result<Result<(), Failure>, StoreError> {
     let environment = engine.environment.clone();
     let parts = JobParts {
@@ -102,6 +102,7 @@ async fn attempt(
         ids: Box::new(move || environment.new_id()),
         jobs: Vec::new(),
     };
+    let bounds = Bounds::read(job.buckets.as_deref(), entry.desc.privileged)?;
     let running = AssertUnwindSafe((entry.call)(parts, &job.args)).catch_unwind();
     // Where the parts are lost, so is the savepoint: dropping it rolls it back.
     let (mut parts, result) = match tokio::time::timeout(LIMIT, running).await {
@@ -111,9 +112,11 @@ async fn attempt(
     };
     parts.jobs.iter_mut().for_each(|next| next.actor.clone_from(&job.actor));
     let result = match result {
-        Ok(()) => match engine.enqueue(&parts.tx, &parts.jobs).await {
+        Ok(()) => match judged(engine, entry.desc.name, job, (&bounds, &parts, seal)).await {
             Ok(()) => Ok(()),
+            Err(EnqueueError::Store(StoreError::Unsealed(how))) => Err(Error::TransactionControl(how.to_owned())),
             Err(EnqueueError::Store(error)) => return Err(error),
+            Err(EnqueueError::Forbidden(_)) => Err(Error::Forbidden),
             Err(error) => Err(Error::internal(error)),
         },
         failed => failed,
@@ -134,4 +137,23 @@ async fn attempt(
         }
     }
     Ok(Ok(()))
+}
+
+/// Writes the jobs that a handler wants, when it wrote within its bounds.
+async fn judged(
+    engine: &Engine,
+    name: &'static str,
+    job: &ClaimedJob,
+    (bounds, parts, seal): (&Bounds, &JobParts, &Seal),
+) -> Result<(), EnqueueError> {
+    let touched = if bounds.are_none() { Vec::new() } else { engine.store.on(&parts.tx).sealed(seal).await?.touched };
+    if let Some(Touched { bucket, table, .. }) = bounds.beyond(&touched) {
+        tracing::warn!(
+            job = %job.name, id = %job.id, table, rule = bucket.rule,
+            "a job wrote beyond the buckets that it carries: those of the actor whose mutation wanted it; \
+             #[nizhal::job(privileged(Table))] may"
+        );
+        return Err(EnqueueError::Forbidden(name));
+    }
+    engine.enqueue(&parts.tx, &parts.jobs, bounds).await
 }

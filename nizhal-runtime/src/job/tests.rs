@@ -6,7 +6,7 @@ use sea_orm::ConnectionTrait;
 const NAME: &str = "next";
 
 fn entry(call: for<'a> fn(JobParts, &'a str) -> nizhal_core::__private::BoxFuture<'a, nizhal_core::Ran>) -> JobEntry {
-    JobEntry { desc: JobDesc { name: NAME, attempts: 2, doc: "" }, call }
+    JobEntry { desc: JobDesc { name: NAME, attempts: 2, ..JobDesc::NONE }, call }
 }
 
 fn new(parts: &mut JobParts, name: &'static str) -> NewJob {
@@ -19,6 +19,7 @@ fn new(parts: &mut JobParts, name: &'static str) -> NewJob {
         attempts: 2,
         unique_key: Some("k".to_owned()),
         actor: String::new(),
+        buckets: Vec::new(),
     }
 }
 
@@ -33,10 +34,11 @@ async fn enqueue(server: &crate::Server, count: usize) -> crate::store::JobCount
             attempts: 2,
             unique_key: Some("k".to_owned()),
             actor: String::new(),
+            buckets: Vec::new(),
         })
         .collect();
     let tx = engine.store.begin().await.unwrap();
-    engine.enqueue(&tx, &jobs).await.unwrap();
+    engine.enqueue(&tx, &jobs, &crate::engine::job::Bounds::default()).await.unwrap();
     engine.store.on(&tx).finish().await.unwrap();
     engine.store.commit(tx).await.unwrap();
     engine.store.job_counts().await.unwrap()

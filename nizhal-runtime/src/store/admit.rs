@@ -4,7 +4,7 @@
 //! delivery waits for the first and then finds its number used. It leaves no mark of the mutations; their answers are filed at
 //! the end, and a delivery that comes upon an answer there begins again (`settle.rs`).
 
-use super::{StoreError, WriteTx, sql::Dialect};
+use super::{Seal, StoreError, WriteTx, sql::Dialect};
 use sea_orm::{QueryResult, Value};
 
 /// Where a client's sequence stands.
@@ -39,14 +39,14 @@ pub struct Standing {
 }
 
 /// The statement for a client that is known. By the primary keys of both tables.
-const SEQUENCED: &str = "select c.actor, c.last_mutation_id, c.last_version, c.expired, c.expired_at_ms, c.forgotten_ms, {known} as known{backend}{stamp} \
+const SEQUENCED: &str = "select c.actor, c.last_mutation_id, c.last_version, c.expired, c.expired_at_ms, c.forgotten_ms, {known} as known{backend}{settings} \
     from _nizhal_clients c where c.client_id = $1{lock}";
 const UNSEQUENCED: &str =
-    "select {known} as known, (select forgotten_ms from _nizhal_control where id = 1) as forgotten_ms{backend}{stamp}";
+    "select {known} as known, (select forgotten_ms from _nizhal_control where id = 1) as forgotten_ms{backend}{settings}";
 
 impl WriteTx<'_> {
     /// Finds or makes the client's sequence and holds it until the transaction ends, looks whether the actor sent one of the
-    /// mutations before, and tells the database their stamp.
+    /// mutations before, begins the write set with its seal, and tells the database their stamp.
     ///
     /// # Errors
     /// When the database fails.
@@ -55,13 +55,16 @@ impl WriteTx<'_> {
         actor: &str,
         client_id: Option<&str>,
         ids: &[&str],
-        stamp: Option<&str>,
+        (seal, stamp): (&Seal, Option<&str>),
     ) -> Result<Standing, StoreError> {
-        if let (Dialect::Sqlite, Some(_)) = (self.dialect(), stamp) {
-            self.stamp(stamp).await?;
+        if self.dialect() == Dialect::Sqlite {
+            self.seal(seal).await?;
+            if stamp.is_some() {
+                self.stamp(stamp).await?;
+            }
         }
         loop {
-            let (sql, values) = self.admission(actor, client_id, ids, stamp);
+            let (sql, values) = self.admission(actor, client_id, ids, (seal, stamp));
             let row = self.one(&sql, values).await?;
             let Some(client_id) = client_id else {
                 let row = row.ok_or_else(|| StoreError::Schema("a select returned no row".to_owned()))?;
@@ -106,7 +109,7 @@ impl WriteTx<'_> {
         actor: &str,
         client_id: Option<&str>,
         ids: &[&str],
-        stamp: Option<&str>,
+        (seal, stamp): (&Seal, Option<&str>),
     ) -> (String, Vec<Value>) {
         let mut values: Vec<Value> = client_id.map(Value::from).into_iter().collect();
         let mut place = |value: Value| {
@@ -118,7 +121,7 @@ impl WriteTx<'_> {
             // Those without an actor were taken over from a system that did not write down whose they are.
             format!("select 1 from _nizhal_mutations m where m.actor in ({actor}, '') and m.client_mutation_id = {id}")
         };
-        let (known, stamp, lock) = match self.dialect() {
+        let (known, settings, lock) = match self.dialect() {
             Dialect::Postgres => (
                 match ids {
                     [id] => known(&place((*id).into())),
@@ -132,12 +135,16 @@ impl WriteTx<'_> {
                         )
                     }
                 },
-                stamp.map(|stamp| format!(", set_config('nizhal.hlc', {}, true)", place(stamp.into()))),
+                {
+                    let stamp = stamp.map(|stamp| format!(", set_config('nizhal.hlc', {}, true)", place(stamp.into())));
+                    let seal = place(format!("{}\n", seal.line()).into());
+                    format!(", set_config('nizhal.touched', {seal}, true){}", stamp.unwrap_or_default())
+                },
                 " for update of c",
             ),
             Dialect::Sqlite => {
                 let all = place(serde_json::json!(ids).to_string().into());
-                (format!("select 1 from json_each({all}) i where exists ({})", known("i.value")), None, "")
+                (format!("select 1 from json_each({all}) i where exists ({})", known("i.value")), String::new(), "")
             }
         };
         let known = format!("exists ({known})");
@@ -147,7 +154,7 @@ impl WriteTx<'_> {
             Dialect::Sqlite => "",
         };
         let sql = text.replace("{known}", &known).replace("{backend}", backend);
-        let sql = sql.replace("{stamp}", &stamp.unwrap_or_default()).replace("{lock}", lock);
+        let sql = sql.replace("{settings}", &settings).replace("{lock}", lock);
         (sql, values)
     }
 

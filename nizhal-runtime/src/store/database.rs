@@ -12,6 +12,7 @@ use super::{
     settings::{Audit, StoreSettings},
     sql::Dialect,
     sqlite::SqliteStore,
+    triggers::Triggers,
 };
 use crate::schema::Schema;
 use nizhal_core::Principal;
@@ -30,6 +31,7 @@ pub struct Store {
     /// Entries that this process wrote.
     pub(super) audited: AtomicU64,
     pub(super) bucket_sets: BucketSets,
+    pub(super) triggers: Triggers,
 }
 
 pub(super) enum Backend {
@@ -52,8 +54,9 @@ impl Store {
                 ));
             }
         };
-        let (audited, bucket_sets) = (AtomicU64::new(0), BucketSets::default());
-        Ok(Self { schema, backend, audit: Audit::Off, owner: Owner::default(), audited, bucket_sets })
+        let (audited, bucket_sets, triggers) = (AtomicU64::new(0), BucketSets::default(), Triggers::default());
+        let owner = Owner::default();
+        Ok(Self { schema, backend, audit: Audit::Off, owner, audited, bucket_sets, triggers })
     }
 
     /// The same, writing an audit log or none.
@@ -91,9 +94,10 @@ impl Store {
     pub async fn provision(&self) -> Result<(), StoreError> {
         let seed = ddl::Seed { epoch: new_epoch(), owner: self.owner.clone() };
         match &self.backend {
-            Backend::Postgres(store) => Box::pin(store.provision(&self.schema, &seed)).await,
-            Backend::Sqlite(store) => store.provision(&self.schema, &seed).await,
+            Backend::Postgres(store) => Box::pin(store.provision(&self.schema, &seed)).await?,
+            Backend::Sqlite(store) => store.provision(&self.schema, &seed).await?,
         }
+        self.take_triggers().await
     }
 
     /// A sea-orm connection that writes, for seeds.

@@ -146,6 +146,8 @@ pub(crate) fn engine_additions(dialect: Dialect) -> Vec<(&'static str, &'static 
         // Whose a job is, and when it has its turn among those that are due, in milliseconds since the Unix epoch.
         ("_nizhal_jobs", "actor", "actor text not null default ''"),
         ("_nizhal_jobs", "turn_ms", "turn_ms bigint not null default 0"),
+        // The buckets that a job may write, as JSON; any where there is none, as in the rows of before.
+        ("_nizhal_jobs", "buckets", "buckets text"),
         // The columns that a mutation did not get, as JSON.
         ("_nizhal_mutations", "lost", "lost text"),
     ];

@@ -33,6 +33,12 @@ pub enum StoreError {
     /// A commit that it shared with others was refused, maybe for the sake of one of them: it is to run alone (503).
     #[error("a commit that was shared was refused")]
     SharedCommit,
+    /// App code left its transaction or its connection other than it may; the text says how.
+    #[error("{0}")]
+    Unsealed(&'static str),
+    /// The triggers that note what is written are not as they were known to be: they are to be looked into (503).
+    #[error("the triggers of synced tables changed meanwhile")]
+    UnknownTriggers,
     /// Others hold the database for longer than one waits for it (503).
     #[error("the database is busy")]
     Busy,

@@ -5,7 +5,7 @@
 //! it may be taken again. Success deletes the row in the handler's own transaction.
 
 use super::{
-    StoreError, Touched, WriteTx,
+    Seal, StoreError, Touched, WriteTx,
     audit::NewEntry,
     database::{Backend, Store},
     settings::Audit,
@@ -34,6 +34,8 @@ pub struct ClaimedJob {
     pub dead: bool,
     /// The key of the actor whose it is.
     pub actor: String,
+    /// The buckets that it may write, as JSON; any where there is none.
+    pub buckets: Option<String>,
 }
 
 /// How many jobs there are.
@@ -92,7 +94,7 @@ impl Store {
              last_error = case when attempts >= max_attempts then 'the server ended while the job ran' else last_error end, \
              attempts = attempts + 1, run_at = $2 where id = (select id from _nizhal_jobs where status <> 'dead' \
              and run_at <= $1 and name in ({}) order by turn_ms + 0, run_at limit 1 {skip}) \
-             returning id, name, args, attempts, max_attempts, status, actor",
+             returning id, name, args, attempts, max_attempts, status, actor, buckets",
             known.join(", ")
         );
         let values = [now.into(), retake.into()].into_iter().chain(names.iter().map(|&name| Value::from(name)));
@@ -107,6 +109,7 @@ impl Store {
                 most: row.try_get("", "max_attempts")?,
                 dead: row.try_get::<String>("", "status")? == "dead",
                 actor: row.try_get("", "actor")?,
+                buckets: row.try_get("", "buckets")?,
             })
         })
         .transpose()
@@ -143,16 +146,16 @@ impl Store {
 }
 
 impl WriteTx<'_> {
-    /// Writes the jobs that this transaction wants. Each has its turn when it is due, but a step behind the last of the same actor's that
+    /// Writes the jobs that this transaction wants, with the buckets that each may write, as JSON. Each has its turn when it is due, but a step behind the last of the same actor's that
     /// is due no later: so a thousand of one actor's are spread over as many steps, and another's has its turn among the first.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn enqueue(&self, jobs: &[NewJob]) -> Result<(), StoreError> {
-        for job in jobs {
+    pub async fn enqueue(&self, jobs: &[(&NewJob, Option<String>)]) -> Result<(), StoreError> {
+        for (job, buckets) in jobs {
             let sql = format!(
-                "insert into _nizhal_jobs (id, name, args, run_at, max_attempts, unique_key, actor, turn_ms) \
-                 select $1, $2, $3, $4, $5, $6, $7, case when w.latest is null or w.latest < $8 then $8 else w.latest + {TURN_MS} end \
+                "insert into _nizhal_jobs (id, name, args, run_at, max_attempts, unique_key, actor, turn_ms, buckets) \
+                 select $1, $2, $3, $4, $5, $6, $7, case when w.latest is null or w.latest < $8 then $8 else w.latest + {TURN_MS} end, $9 \
                  from (select max(turn_ms) as latest from _nizhal_jobs where actor = $7 and status = 'pending' and run_at <= $4) w \
                  where true on conflict do nothing"
             );
@@ -165,6 +168,7 @@ impl WriteTx<'_> {
                 job.unique_key.clone().into(),
                 job.actor.as_str().into(),
                 job.run_at.timestamp_millis().into(),
+                buckets.clone().into(),
             ];
             self.run(&sql, values).await?;
         }
@@ -217,25 +221,31 @@ impl WriteTx<'_> {
         self.run(sql, values).await.map(drop)
     }
 
-    /// Makes this transaction one that every process hears of, as of a stranger's, and lets its handler wait for others.
+    /// Makes this transaction one that every process hears of, as of a stranger's, lets its handler wait for others, and begins its write
+    /// set with a seal.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn begin_job(&self) -> Result<(), StoreError> {
-        if self.dialect() == Dialect::Postgres {
-            let sql = "select set_config('nizhal.local', 'off', true), \
-                set_config('idle_in_transaction_session_timeout', '330s', true)";
-            self.one(sql, []).await?;
+    pub async fn begin_job(&self) -> Result<Seal, StoreError> {
+        let seal = Seal::draw();
+        match self.dialect() {
+            Dialect::Postgres => {
+                let sql = "select set_config('nizhal.local', 'off', true), set_config('nizhal.touched', $1, true), \
+                    set_config('idle_in_transaction_session_timeout', '330s', true)";
+                self.one(sql, [format!("{}\n", seal.line()).into()]).await?;
+            }
+            Dialect::Sqlite => self.seal(&seal).await?,
         }
-        Ok(())
+        Ok(seal)
     }
 
     /// The last statement before a job's commit: on SQLite its note stays, for whoever looks at it next.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn finish_job(&self) -> Result<(), StoreError> {
+    pub async fn finish_job(&self, seal: &Seal) -> Result<(), StoreError> {
         if self.dialect() == Dialect::Sqlite {
+            self.run("delete from _nizhal_touched where note = $1", [seal.line().into()]).await?;
             self.run("update _nizhal_control set txn = null, hlc = null where id = 1", []).await?;
         }
         Ok(())

@@ -27,8 +27,9 @@ pub struct Touched {
 /// What the transaction's writes touched so far, as SQL on Postgres: in nearly all of them one setting.
 pub(crate) const WRITTEN: &str = "case when coalesce(current_setting('nizhal.spilled', true), '') = '' \
     then coalesce(current_setting('nizhal.touched', true), '') else _nizhal_written() end";
-/// Forgets what [`WRITTEN`] says, as SQL expressions.
-pub(crate) const CLEAR: &str = "set_config('nizhal.touched', '', true), set_config('nizhal.spilled', '', true)";
+/// Puts in the place of what [`WRITTEN`] says the line of a seal, which is bound to `$1`, as SQL expressions.
+pub(crate) const RESEAL: &str =
+    "set_config('nizhal.touched', $1::text || E'\\n', true), set_config('nizhal.spilled', '', true)";
 
 /// The SQL expression of the line for `row`; NULL when the row is in no bucket.
 pub(crate) fn line(dialect: Dialect, rule: &str, synced: &RuleTable, row: &str) -> String {
@@ -71,7 +72,8 @@ pub(crate) fn membership_line(
     key.extend(filters.iter().filter_map(|filter| match filter {
         MemberFilter::Claim { column, .. } => {
             let column = &table.columns[*column];
-            Some(dialect.text_of(&sql::col(row, column), column.sql))
+            // A row that concerns nobody was written all the same.
+            Some(format!("coalesce({}, '')", dialect.text_of(&sql::col(row, column), column.sql)))
         }
         MemberFilter::Const(_) => None,
     }));

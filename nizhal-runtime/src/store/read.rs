@@ -59,6 +59,9 @@ pub struct Client {
     pub outrun: bool,
 }
 
+/// A parameter's value that a membership table gives: `(rule, parameter, value)` by index.
+pub type Membership = (usize, usize, String);
+
 /// What is true of the whole snapshot.
 #[derive(Clone, Debug, Default)]
 pub struct Frame {
@@ -74,8 +77,8 @@ pub struct Frame {
     pub home: String,
     /// Tombstones up to here may have been collected.
     pub collected: i64,
-    /// Parameter values that membership tables give the actor: `(rule, parameter, value)` by index.
-    pub members: Vec<(usize, usize, String)>,
+    /// Parameter values that membership tables give the actor.
+    pub members: Vec<Membership>,
     /// The client that asks, where it is known.
     pub client: Option<Client>,
 }

@@ -4,13 +4,17 @@
 //! allowed rolls all of it back.
 
 use super::{
-    Claim, Record, StoreError, WriteTx, Written,
+    Claim, Record, Seal, StoreError, WriteTx, Written,
     database::{Backend, Store},
     postgres::{SettleSql, kind},
     read::Frame,
+    triggers::SQLITE_FINGERPRINT,
 };
 use nizhal_core::Principal;
 use sea_orm::Value;
+
+/// What a device hears of a mutator that left something behind for whoever has SQLite's one writer next.
+const TEMPORARY: &str = "the mutation left a temporary table or trigger behind: drop it before it ends";
 
 /// How mutations of one client end, in one transaction.
 #[derive(Debug)]
@@ -25,6 +29,8 @@ pub struct Settle<'a> {
     pub answers: &'a [(Claim<'a>, Record)],
     /// What they wrote, as far as it was [looked at](WriteTx::look) before.
     pub looked: &'a str,
+    /// What the write set began with.
+    pub seal: &'a Seal,
 }
 
 impl Settle<'_> {
@@ -40,7 +46,8 @@ impl WriteTx<'_> {
     /// that the work does not grow with the actor's buckets.
     ///
     /// # Errors
-    /// [`StoreError::Overtaken`] when one of the mutations was answered elsewhere meanwhile; else when the database fails.
+    /// [`StoreError::Overtaken`] when one of the mutations was answered elsewhere meanwhile, [`StoreError::Unsealed`] when app code
+    /// cleared what it wrote, [`StoreError::UnknownTriggers`] when the triggers are to be looked into; else when the database fails.
     pub async fn settle(&self, settle: &Settle<'_>) -> Result<(Written, Frame), StoreError> {
         match self.store().settle_sql() {
             Some(sql) => self.settle_at_once(sql, settle).await,
@@ -70,7 +77,7 @@ impl WriteTx<'_> {
             }
         };
         values.extend(self.store().scope_args(settle.principal).iter().map(|arg| self.store().scope_value(arg)));
-        let (mut written, mut frame, mut filed) = (Written::default(), Frame::default(), 0);
+        let (mut written, mut frame, mut filed, mut leaves_tables) = (Written::default(), Frame::default(), 0, false);
         for row in self.all(text, values).await? {
             let (rule, param): (i32, i32) = (row.try_get("", "rule")?, row.try_get("", "param")?);
             let value: String = row.try_get("", "value")?;
@@ -80,6 +87,10 @@ impl WriteTx<'_> {
                     filed = row.try_get("", "number")?;
                     frame.rules = value;
                 }
+                kind::TRIGGERS => {
+                    self.store().know_triggers(&value)?;
+                    leaves_tables = row.try_get::<i64>("", "number")? != 0;
+                }
                 _ => frame.members.extend(
                     usize::try_from(rule)
                         .ok()
@@ -88,13 +99,24 @@ impl WriteTx<'_> {
                 ),
             }
         }
+        settle.seal.check(&written.note)?;
+        written.leaves_tables = leaves_tables;
         all_filed(filed, settle)?;
         Ok((written, frame))
     }
 
     /// SQLite is in this process: there is nothing to save by asking at once.
     async fn settle_in_turn(&self, settle: &Settle<'_>) -> Result<(Written, Frame), StoreError> {
-        let mut written = self.look().await?;
+        let mut written = self.look(settle.seal).await?;
+        let sql = format!(
+            "select ({SQLITE_FINGERPRINT}) as triggers, (select count(*) from sqlite_temp_schema) as temporary"
+        );
+        if let Some(row) = self.one(&sql, []).await? {
+            self.store().know_triggers(&row.try_get::<String>("", "triggers")?)?;
+            if row.try_get::<i64>("", "temporary")? != 0 {
+                return Err(StoreError::Unsealed(TEMPORARY));
+            }
+        }
         if !settle.looked.is_empty() {
             let row = self.one("select txn from _nizhal_control where id = 1", []).await?;
             written.version = row.map(|row| row.try_get("", "txn")).transpose()?;

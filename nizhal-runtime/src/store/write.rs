@@ -1,17 +1,19 @@
 //! The statements of a push; one text for both databases.
 
-use super::note::{CLEAR, WRITTEN};
+use super::note::{RESEAL, WRITTEN};
 use super::{
     database::Store,
     error::StoreError,
     field::{self, AheadStamp, Conflict, Told},
     limit::ANSWER_TIMEOUT,
     note::{self, Touched},
-    read::{Frame, ScopeArg},
+    read::{Frame, Membership, ScopeArg},
+    seal::{SEAL, SPILLED, Seal, WHOLE},
     settings::Audit,
     sql::Dialect,
     sqlite,
 };
+use nizhal_core::Principal;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, QueryResult, Statement, Value};
 
 /// The most ids that one statement looks for.
@@ -91,6 +93,8 @@ pub struct Written {
     pub ahead: Vec<AheadStamp>,
     /// The version drawn, if one was.
     pub version: Option<i64>,
+    /// Whether the connection has temporary tables, which whoever has it next would find.
+    pub leaves_tables: bool,
 }
 
 impl Written {
@@ -107,9 +111,13 @@ impl Written {
         self.conflicts.extend(later.conflicts);
         self.ahead.extend(later.ahead);
         self.version = later.version.or(self.version);
+        self.leaves_tables |= later.leaves_tables;
     }
 
     fn take(&mut self, line: &str) -> Result<(), StoreError> {
+        if line.starts_with(SEAL) || line == SPILLED || line == WHOLE {
+            return Ok(());
+        }
         match line.strip_prefix(field::SIGN) {
             Some(told) => match field::parse(told)? {
                 Told::Conflict(conflict) => self.conflicts.push(conflict),
@@ -239,43 +247,68 @@ impl<'a> WriteTx<'a> {
     /// What the transaction wrote so far, since it was last looked at.
     ///
     /// # Errors
-    /// When the database fails.
-    pub async fn look(&self) -> Result<Written, StoreError> {
-        self.note(true).await
+    /// [`StoreError::Unsealed`] when that was cleared; else when the database fails.
+    pub async fn look(&self, seal: &Seal) -> Result<Written, StoreError> {
+        let written = self.note(Some(seal)).await?;
+        seal.check(&written.note)?;
+        Ok(written)
     }
 
     /// The same, and leaves the note to be looked at again.
     ///
     /// # Errors
-    /// When the database fails.
-    pub async fn written(&self) -> Result<Written, StoreError> {
-        self.note(false).await
+    /// As for [`look`](Self::look).
+    pub async fn sealed(&self, seal: &Seal) -> Result<Written, StoreError> {
+        let written = self.note(None).await?;
+        seal.check(&written.note)?;
+        Ok(written)
     }
 
-    async fn note(&self, clear: bool) -> Result<Written, StoreError> {
+    /// Begins the write set of a transaction, on SQLite, where it is a table.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(super) async fn seal(&self, seal: &Seal) -> Result<(), StoreError> {
+        self.run("insert into _nizhal_touched (note) values ($1)", [seal.line().into()]).await.map(drop)
+    }
+
+    /// The same, whether it was cleared or not: for the log.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn written(&self) -> Result<Written, StoreError> {
+        self.note(None).await
+    }
+
+    /// Reads the note, and begins it anew with this seal.
+    async fn note(&self, reseal: Option<&Seal>) -> Result<Written, StoreError> {
         match self.store.dialect() {
             Dialect::Postgres => {
                 // What is read comes first; a setting is text from its beginning on.
-                let clear = if clear { format!(", {CLEAR}") } else { String::new() };
+                let clear = if reseal.is_some() { format!(", {RESEAL}") } else { String::new() };
                 let sql = format!(
                     "select {WRITTEN} as touched, \
                      nullif(current_setting('nizhal.version', true), '')::bigint as version{clear}"
                 );
-                let Some(row) = self.one(&sql, []).await? else { return Ok(Written::default()) };
+                let seal = reseal.map(|seal| seal.line().into());
+                let Some(row) = self.one(&sql, seal).await? else { return Ok(Written::default()) };
                 let lines: String = row.try_get("", "touched")?;
                 Ok(Written { version: row.try_get("", "version")?, ..Written::read(lines)? })
             }
             Dialect::Sqlite => {
                 let txn = "(select txn from _nizhal_control where id = 1) as version";
-                let sql = match clear {
-                    true => format!("delete from _nizhal_touched returning note, {txn}"),
-                    false => format!("select note, {txn} from _nizhal_touched"),
+                let sql = match reseal {
+                    Some(_) => format!("delete from _nizhal_touched returning note, {txn}"),
+                    None => format!("select note, {txn} from _nizhal_touched"),
                 };
                 let (mut note, mut version) = (String::new(), None);
                 for row in self.all(&sql, []).await? {
                     note.push_str(&row.try_get::<String>("", "note")?);
                     note.push('\n');
                     version = row.try_get("", "version")?;
+                }
+                if let Some(seal) = reseal {
+                    self.seal(seal).await?;
                 }
                 Ok(Written { version, ..Written::read(note)? })
             }
@@ -294,6 +327,17 @@ impl<'a> WriteTx<'a> {
             frame.take(rule.into(), param.into(), row.try_get("", "value")?, row.try_get("", "collected")?);
         }
         Ok(frame)
+    }
+
+    /// The memberships of the actor's, as this transaction sees them; where no rule asks a membership table, the database is not asked.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn members(&self, principal: &Principal) -> Result<Vec<Membership>, StoreError> {
+        if !self.store.schema.asks_memberships() {
+            return Ok(Vec::new());
+        }
+        Ok(self.frame(&self.store.scope_args(principal)).await?.members)
     }
 
     /// Clears what the transaction noted about itself; the last statement before commit.

@@ -5,7 +5,7 @@ use super::word::{Rest, Said, parse_words};
 use crate::{Errors, symbol};
 use darling::FromMeta;
 use proc_macro2::TokenStream;
-use syn::{ItemFn, LitInt, LitStr};
+use syn::{ItemFn, LitInt, LitStr, Path};
 
 /// A job.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub struct Job {
     pub name: Option<LitStr>,
     /// `attempts = …`
     pub attempts: Option<LitInt>,
+    /// `privileged(…)`
+    pub privileged: Vec<Path>,
 }
 
 #[derive(FromMeta)]
@@ -24,6 +26,8 @@ struct JobWords {
     name: Said<LitStr>,
     #[darling(multiple)]
     attempts: Said<LitInt>,
+    #[darling(multiple)]
+    privileged: Said<Vec<Path>>,
     #[darling(flatten)]
     rest: Rest,
 }
@@ -38,5 +42,6 @@ pub fn parse_job(attr: TokenStream, item: TokenStream, errors: &Errors) -> Optio
         "write `async fn name(ctx: &mut JobCtx, args: Args) -> Result<()> { … }`",
         errors,
     )?;
-    Some(Job { item, name: errors.value(words.name), attempts: errors.value(words.attempts) })
+    let privileged = errors.value(words.privileged).unwrap_or_default();
+    Some(Job { item, name: errors.value(words.name), attempts: errors.value(words.attempts), privileged })
 }

@@ -3,7 +3,7 @@
 use super::function::{Codes, Function, Kind, lower_function};
 use super::ty;
 use crate::{Code, Errors, ast};
-use syn::{LitInt, Type};
+use syn::{LitInt, Path, Type};
 
 /// How often a job is tried when it does not say.
 const ATTEMPTS: u16 = 8;
@@ -37,6 +37,8 @@ pub struct Job {
     pub function: Function,
     /// How often it is tried.
     pub attempts: LitInt,
+    /// Tables that it may write beyond the buckets that it carries.
+    pub privileged: Vec<Path>,
 }
 
 /// Names the job and finds its arguments.
@@ -54,6 +56,7 @@ pub fn lower_job(job: ast::Job, errors: &Errors) -> Job {
     Job {
         function: lower_function(&JOB, job.item, job.name, judge, errors),
         attempts: job.attempts.unwrap_or_else(|| LitInt::new(&ATTEMPTS.to_string(), span)),
+        privileged: job.privileged,
     }
 }
 

@@ -100,7 +100,7 @@ struct Join {
     shop: String,
 }
 
-#[mutator]
+#[mutator(privileged(Member))]
 async fn join(ctx: &mut Ctx<Claims>, args: Join) -> Result<Applied> {
     MemberActive { shop: Set(args.shop), user_id: Set(ctx.actor().user_id.clone()) }.insert(ctx.db()).await?;
     Ok(Applied::done())

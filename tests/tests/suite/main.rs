@@ -16,5 +16,6 @@ mod observe;
 mod oracle;
 mod own_database;
 mod rules;
+mod security;
 mod shapes;
 mod statement_fault;

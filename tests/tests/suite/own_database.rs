@@ -345,6 +345,8 @@ async fn inv18_a_write_set_of_any_size_is_whole() {
     let mut lines =
         db.rows("select unnest(string_to_array(rtrim(_nizhal_written(), E'\\n'), E'\\n')) order by 1").await;
     lines.dedup();
+    // What says that it spilled, and that all of it was found.
+    lines.retain(|line| !matches!(line[0].as_deref(), Some("~" | "=")));
     assert_eq!(lines.len(), 3000, "what a savepoint took back is not in it: {:?}", lines.first());
     db.execute("rollback").await;
 }

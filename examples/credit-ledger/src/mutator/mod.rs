@@ -17,7 +17,6 @@ fn shop_of(actor: &Claims) -> Result<&str> {
 
 /// The customer of this id, when it is one of the actor's shop.
 async fn customer(ctx: &Ctx<Claims>, id: &str) -> Result<Customer> {
-    let seen = ctx.visible(Customer::find_by_id(id)).filter(CustomerColumn::ShopId.eq(shop_of(ctx.actor())?));
-    let found = seen.one(ctx.db()).await?;
+    let found = Customer::find_by_id(id).filter(CustomerColumn::ShopId.eq(shop_of(ctx.actor())?)).one(ctx.db()).await?;
     found.ok_or_else(|| reject!("customer not found in the actor's shop"))
 }

@@ -2,21 +2,29 @@
 
 use super::{
     acknowledged::Acknowledged,
+    actor::{Held, Holding, Holdings},
     reply::{Answer, Ids, PushFailure, Verdict, lost_of, numbered, seen},
     run::{Ran, Run},
 };
 use crate::{
-    engine::Engine,
-    store::{AheadStamp, Claim, Fault, Frame, Record, Sequence, Settle, StoreError, Stored, Turn, Written, fault},
+    engine::{Engine, job::Bounds},
+    store::{
+        AheadStamp, Claim, Fault, Frame, Membership, Record, Seal, Sequence, Settle, StoreError, Stored, Turn, Written,
+        fault,
+    },
 };
 use nizhal_core::{
-    Hlc, NewJob, Principal,
+    Hlc, MutatorEntry, NewJob, Principal,
     wire::{Mutation, Wire},
 };
 use sea_orm::DatabaseTransaction;
+use std::collections::BTreeSet;
 
 /// How often a mutation is tried again after a deadlock or serialization failure before it is answered 503.
 const ATTEMPTS: usize = 10;
+
+/// How often the triggers are looked into for one mutation.
+const CHECKS: usize = 3;
 
 /// One delivery of a mutation.
 #[derive(Clone, Copy)]
@@ -26,6 +34,8 @@ struct Delivery<'a> {
     claim: &'a Claim<'a>,
     /// Whether it shares its commit with nobody.
     alone: bool,
+    /// Memberships that it gained when it ran before, to be asked about before it runs again.
+    gained: &'a BTreeSet<Membership>,
 }
 
 /// What a transaction is for.
@@ -60,6 +70,8 @@ struct Tries {
     count: usize,
     /// Whether it has a connection without stale plans.
     is_renewed: bool,
+    /// How often the triggers were looked into for it.
+    checks: usize,
     /// Whether each of its statements has a savepoint, so that it may go on after one that failed, as it may on SQLite.
     savepoints: bool,
 }
@@ -70,6 +82,10 @@ enum Undone {
     Again(PushFailure),
     /// It may have one when it shares its commit with nobody.
     Alone,
+    /// It may have one when the triggers were looked into.
+    Unchecked,
+    /// It counts on memberships that it gained itself, and whether it may must be asked before it runs.
+    Gained(BTreeSet<Membership>),
     /// It has none.
     Failed(PushFailure),
 }
@@ -84,6 +100,10 @@ impl<E: Into<PushFailure>> From<E> for Undone {
                 Self::Again(again.into())
             }
             PushFailure::Store(StoreError::SharedCommit) => Self::Alone,
+            PushFailure::Store(StoreError::UnknownTriggers) => Self::Unchecked,
+            PushFailure::Store(StoreError::Unsealed(how)) => {
+                Self::Failed(PushFailure::TransactionControl(how.to_owned()))
+            }
             failure => Self::Failed(failure),
         }
     }
@@ -100,14 +120,14 @@ impl Engine {
     ) -> Result<Answer, PushFailure> {
         let (hlc, stamp) = self.stamp(mutation);
         let claim = claim_of(principal, mutation, known);
-        let (mut tries, mut alone) = (Tries::default(), false);
+        let (mut tries, mut alone, mut gained) = (Tries::default(), false, BTreeSet::new());
         loop {
             tries.count += 1;
             let unknown = || PushFailure::UnknownMutator(mutation.name.clone());
-            let delivery = Delivery { principal, wire, claim: &claim, alone };
+            let delivery = Delivery { principal, wire, claim: &claim, alone, gained: &gained };
             let answered = match (self.schema.mutator(&mutation.name), wire) {
                 (Some(entry), _) => {
-                    let run = Run { principal, entry, mutation, hlc, savepoints: tries.savepoints };
+                    let run = Run { principal, entry, mutation, hlc, savepoints: tries.savepoints, held: None };
                     self.attempt(delivery, run, stamp.as_deref()).await
                 }
                 (None, Wire::One) => Ok(Answer::to(&claim, Verdict::Barred(unknown()), None)),
@@ -117,6 +137,15 @@ impl Engine {
                 Ok(answer) => return Ok(answer),
                 Err(Undone::Alone) if !alone => {
                     alone = true;
+                    continue;
+                }
+                Err(Undone::Gained(found)) if gained.is_empty() => {
+                    gained = found;
+                    continue;
+                }
+                Err(Undone::Gained(_)) => PushFailure::Forbidden,
+                Err(Undone::Unchecked) => {
+                    self.look_into_triggers(&mut tries).await?;
                     continue;
                 }
                 Err(Undone::Again(failure)) if self.may_try_again(&mut tries, &failure) => {
@@ -136,6 +165,8 @@ impl Engine {
                     tokio::task::yield_now().await;
                 }
                 Err(Undone::Alone) => return Err(StoreError::SharedCommit.into()),
+                Err(Undone::Gained(_)) => return Err(PushFailure::Forbidden),
+                Err(Undone::Unchecked) => self.look_into_triggers(&mut tries).await?,
                 Err(Undone::Again(failure) | Undone::Failed(failure)) => return Err(failure),
             }
         }
@@ -151,6 +182,20 @@ impl Engine {
             PushFailure::Store(StoreError::Aborted) => !std::mem::replace(&mut tries.savepoints, true),
             _ => tries.count < ATTEMPTS,
         }
+    }
+
+    /// Looks into the triggers, which are not as they were known to be. What finds them so each time changes them itself.
+    async fn look_into_triggers(&self, tries: &mut Tries) -> Result<(), PushFailure> {
+        tries.checks += 1;
+        let checked = match tries.checks {
+            ..=CHECKS => self.store.check_triggers().await,
+            _ => Err(StoreError::Schema(
+                "a mutation may not change the tables' triggers, nor a file's tables".to_owned(),
+            )),
+        };
+        checked
+            .inspect_err(|error| tracing::error!(error = error as &dyn std::error::Error, "nothing can be written"))
+            .map_err(Into::into)
     }
 
     /// Runs the mutation; what it is refused for is filed in a second transaction.
@@ -196,7 +241,8 @@ impl Engine {
         work: Work<'_>,
     ) -> Result<Done, Undone> {
         let stamp = if let Work::Run(_, stamp) = &work { *stamp } else { None };
-        let (before, is_expired) = match self.admit(&tx, turn, delivery, stamp).await? {
+        let seal = Seal::draw();
+        let (before, is_expired) = match self.admit(&tx, turn, delivery, (&seal, stamp)).await? {
             Ok(admitted) => admitted,
             Err(barred @ Answer { verdict: Verdict::Barred(_), .. }) => return Ok(Done::gone(tx, Ok(barred))),
             Err(answer) => return self.kept(tx, News::default(), answer).await,
@@ -204,11 +250,11 @@ impl Engine {
         let claim = delivery.claim;
         match work {
             Work::Run(..) if is_expired => Ok(Done::gone(tx, Err(PushFailure::Expired))),
-            Work::Run(run, _) => self.run_on(tx, delivery, run, before).await,
+            Work::Run(run, _) => self.run_on(tx, delivery, run, (before, &seal)).await,
             // Somebody may have delivered it in between; then whatever was answered is the answer, above.
             Work::File(refusal) => {
                 let answers = [(*claim, refused(&refusal))];
-                self.settle(&tx, delivery.principal, before, &answers).await?;
+                self.settle(&tx, delivery.principal, (before, &seal), &answers).await?;
                 self.store.on(&tx).log(&[(claim, answers[0].1.status, &[])]).await?;
                 let news = News { filed: 1, ..News::default() };
                 self.kept(tx, news, Answer::over(claim, Verdict::Refused(refusal))).await
@@ -221,7 +267,7 @@ impl Engine {
         tx: DatabaseTransaction,
         delivery: Delivery<'_>,
         run: Run<'_>,
-        before: i64,
+        begun: (i64, &Seal),
     ) -> Result<Done, Undone> {
         let Delivery { wire, claim, .. } = delivery;
         let Run { principal, entry, mutation, .. } = run;
@@ -230,16 +276,31 @@ impl Engine {
         {
             return Ok(Done::gone(tx, Err(PushFailure::Cancelled(refused))));
         }
-        let Ran { tx, jobs, result } = self.run(run, tx).await?;
+        let held = self.held(&tx, delivery, entry).await?;
+        let Ran { tx, jobs, result, gained } = self.run(Run { held: held.as_ref(), ..run }, tx).await?;
+        if !gained.is_empty() {
+            return Err(Undone::Gained(gained));
+        }
         let record = match result {
             Ok(record) => record,
             Err(refusal) => return Ok(Done::gone(tx, Err(refusal))),
         };
         let mut ids = ids_of(&record);
         let answers = [(*claim, record)];
-        let (written, frame) = self.settle(&tx, principal, before, &answers).await?;
-        if !self.may_write(principal, entry, &written.touched, &frame)? {
-            return Ok(Done::gone(tx, Err(PushFailure::Forbidden)));
+        let (written, frame) = match self.settle(&tx, principal, begun, &answers).await {
+            // What else it did to its session is not known.
+            Err(Undone::Failed(control @ PushFailure::TransactionControl(_))) => {
+                return Ok(Done::gone(tx, Err(control)));
+            }
+            settled => settled?,
+        };
+        match self.judge_writes((principal, entry), held.as_ref(), &written.touched, &frame)? {
+            Holding::Own => {}
+            Holding::Foreign => return Ok(Done::gone(tx, Err(PushFailure::Forbidden))),
+            Holding::Gained(gained) => return Err(Undone::Gained(gained)),
+        }
+        if written.leaves_tables {
+            self.store.spoil(&tx).await;
         }
         let write = self.store.on(&tx);
         if let Some(lost) = self.lost(entry, &written.conflicts) {
@@ -248,9 +309,32 @@ impl Engine {
             ids.lost = lost_of(&lost);
         }
         write.log(&[(claim, answers[0].1.status, &written.touched)]).await?;
-        self.enqueue(&tx, &jobs).await?;
+        if !jobs.is_empty() {
+            let now = self.store.on(&tx).members(principal).await?;
+            let unasked = held.as_ref().map(|held| held.unasked(&now)).unwrap_or_default();
+            if !unasked.is_empty() {
+                return Err(Undone::Gained(unasked));
+            }
+            let carried = Holdings::new(&self.schema, principal, held.as_ref(), &now).carried();
+            self.enqueue(&tx, &jobs, &Bounds::of(carried, entry.desc.privileged)).await?;
+        }
         let news = News { filed: 1, written, jobs };
         self.kept(tx, news, Answer::over(claim, Verdict::Applied(ids))).await
+    }
+
+    /// The memberships of before, where the mutator may change them, and which of those that it gained it may count on.
+    async fn held(
+        &self,
+        tx: &DatabaseTransaction,
+        Delivery { principal, gained, .. }: Delivery<'_>,
+        entry: &MutatorEntry,
+    ) -> Result<Option<Held>, StoreError> {
+        if !self.may_change_memberships(entry) {
+            return Ok(None);
+        }
+        let write = self.store.on(tx);
+        let unfounded = write.unfounded(gained).await?;
+        Ok(Some(Held::new(write.members(principal).await?, unfounded, !gained.is_empty())))
     }
 
     async fn kept(&self, tx: DatabaseTransaction, news: News, answer: Answer) -> Result<Done, Undone> {
@@ -282,12 +366,12 @@ impl Engine {
         tx: &DatabaseTransaction,
         turn: &Turn<'_>,
         Delivery { wire, claim, .. }: Delivery<'_>,
-        stamp: Option<&str>,
+        begun: (&Seal, Option<&str>),
     ) -> Result<Result<(i64, bool), Answer>, StoreError> {
         let write = self.store.on(tx);
         let barred = |failure, last| Ok(Err(Answer::to(claim, Verdict::Barred(failure), last)));
         let (client_id, number) = claim.sequence.unzip();
-        let standing = write.admit(claim.actor, client_id, &[claim.client_mutation_id], stamp).await?;
+        let standing = write.admit(claim.actor, client_id, &[claim.client_mutation_id], begun).await?;
         turn.identify(standing.backend);
         let (mut last_version, mut forgotten_ms) = (0, standing.forgotten_ms);
         if let (Some(id), Some(sequence)) = (number, standing.sequence) {
@@ -338,11 +422,11 @@ impl Engine {
         &self,
         tx: &DatabaseTransaction,
         principal: &Principal,
-        before: i64,
+        (before, seal): (i64, &Seal),
         answers: &[(Claim<'_>, Record)],
     ) -> Result<(Written, Frame), Undone> {
         let sequence = answers.last().and_then(|(claim, _)| claim.sequence);
-        let settle = Settle { principal, sequence, before, answers, looked: "" };
+        let settle = Settle { principal, sequence, before, answers, looked: "", seal };
         let (written, frame) = self.store.on(tx).settle(&settle).await?;
         // Whatever was written: under other rules, the triggers may have noted nothing of it.
         self.same_rules(&frame.rules)?;

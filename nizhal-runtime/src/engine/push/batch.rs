@@ -8,13 +8,14 @@
 
 use super::{
     acknowledged::Acknowledged,
+    actor::{Holding, Holdings},
     attempt::{News, claim_of, ids_of, refused},
     reply::{Answer, PushFailure, Verdict, numbered},
     run::{Ran, Run},
 };
 use crate::{
-    engine::Engine,
-    store::{Claim, Record, Settle, Turn, Written},
+    engine::{Engine, job::Bounds},
+    store::{Claim, Record, Seal, Settle, Turn, Written},
 };
 use chrono::TimeDelta;
 use nizhal_core::{
@@ -90,7 +91,7 @@ struct Together<'a> {
 
 impl Engine {
     /// How many mutations, from the first on, can be tried together: all of one client, the next in its sequence, each of a
-    /// mutator that is known, none twice.
+    /// mutator that is known and changes no memberships, none twice.
     pub(super) fn run_of(&self, mutations: &[Mutation]) -> usize {
         let Some(first) = mutations.first() else { return 0 };
         let sequenced = |mutation: &Mutation| mutation.client_id.is_some() && numbered(mutation).is_some();
@@ -103,12 +104,20 @@ impl Engine {
                 }
                 _ => !sequenced(mutation),
             };
-            if !next || self.schema.mutator(&mutation.name).is_none() || !ids.insert(&mutation.client_mutation_id) {
+            let entry = self.schema.mutator(&mutation.name);
+            // Memberships are read once, for all: who may change them is judged alone.
+            let together = entry.is_some_and(|entry| !self.may_change_memberships(entry));
+            if !next || !together || !ids.insert(&mutation.client_mutation_id) {
                 break;
             }
             count += 1;
         }
         count
+    }
+
+    /// Whether the mutator is privileged for a table that gives rules their buckets.
+    pub(super) fn may_change_memberships(&self, entry: &MutatorEntry) -> bool {
+        entry.desc.privileged.iter().any(|table| self.schema.gives_buckets(table))
     }
 
     /// Tries them in one transaction: the answers to those that were done, from the first on. None when they are to be taken one
@@ -167,7 +176,8 @@ impl Engine {
     ) -> Result<Together<'a>, Undone> {
         let Sent { principal, wire, mutations, known } = sent;
         let begun = self.environment.now();
-        let before = self.admit_all(&tx, turn, principal, mutations).await?;
+        let seal = Seal::draw();
+        let before = self.admit_all(&tx, turn, (principal, &seal), mutations).await?;
         let mut ended: Vec<Ended<'_>> = Vec::with_capacity(mutations.len());
         let mut jobs = Vec::new();
         for mutation in mutations {
@@ -180,7 +190,7 @@ impl Engine {
                 Some(on) => (Err(PushFailure::Cancelled(on)), Written::default()),
                 None => {
                     let (back, result, written) =
-                        self.run_apart(tx, apart, (principal, entry, mutation), &mut jobs).await?;
+                        self.run_apart(tx, (apart, &seal), (principal, entry, mutation), &mut jobs).await?;
                     tx = back;
                     (result, written)
                 }
@@ -191,7 +201,7 @@ impl Engine {
                 break;
             }
         }
-        self.end_all(tx, principal, before, ended, jobs).await
+        self.end_all(tx, principal, (before, &seal), ended, jobs).await
     }
 
     /// The version of the client's mutation before, when all of them are to run.
@@ -199,13 +209,13 @@ impl Engine {
         &self,
         tx: &DatabaseTransaction,
         turn: &Turn<'_>,
-        principal: &Principal,
+        (principal, seal): (&Principal, &Seal),
         mutations: &[Mutation],
     ) -> Result<i64, Undone> {
         let ids: Vec<&str> = mutations.iter().map(|mutation| mutation.client_mutation_id.as_str()).collect();
         let first = mutations.first().and_then(|mutation| mutation.client_id.as_deref().zip(numbered(mutation)));
         let client_id = first.map(|(client_id, _)| client_id);
-        let standing = self.store.on(tx).admit(principal.key(), client_id, &ids, None).await?;
+        let standing = self.store.on(tx).admit(principal.key(), client_id, &ids, (seal, None)).await?;
         turn.identify(standing.backend);
         let made_ms: Vec<Option<i64>> = mutations.iter().map(|mutation| mutation.hlc.map(|hlc| hlc.millis)).collect();
         match (first, standing.sequence) {
@@ -249,7 +259,7 @@ impl Engine {
     async fn run_apart(
         &self,
         tx: DatabaseTransaction,
-        apart: Apart,
+        (apart, seal): (Apart, &Seal),
         (principal, entry, mutation): (&Principal, &MutatorEntry, &Mutation),
         jobs: &mut Vec<NewJob>,
     ) -> Result<(DatabaseTransaction, Result<Record, PushFailure>, Written), Undone> {
@@ -265,8 +275,8 @@ impl Engine {
         if apart.stamps {
             self.store.on(&inner).stamp(stamp.as_deref()).await?;
         }
-        let Ran { tx: inner, jobs: wanted, result } =
-            self.run(Run { principal, entry, mutation, hlc, savepoints: false }, inner).await?;
+        let run = Run { principal, entry, mutation, hlc, savepoints: false, held: None };
+        let Ran { tx: inner, jobs: wanted, result, .. } = self.run(run, inner).await?;
         if result.is_err() {
             let Some(outer) = outer else { return Err(Undone::NeedsSavepoints) };
             if matches!(result, Err(PushFailure::TransactionControl(_))) {
@@ -275,9 +285,13 @@ impl Engine {
             self.store.wait(SAVEPOINT_TIMEOUT, inner.rollback()).await?;
             return Ok((outer, result, Written::default()));
         }
-        self.enqueue(&inner, &wanted).await?;
+        if !wanted.is_empty() {
+            let now = self.store.on(&inner).members(principal).await?;
+            let carried = Holdings::new(&self.schema, principal, None, &now).carried();
+            self.enqueue(&inner, &wanted, &Bounds::of(carried, entry.desc.privileged)).await?;
+        }
         // Clears the note too, so that the next mutation is not taken for one that wrote this.
-        let written = if apart.looks { self.store.on(&inner).look().await? } else { Written::default() };
+        let written = if apart.looks { self.store.on(&inner).look(seal).await? } else { Written::default() };
         jobs.extend(wanted);
         let Some(outer) = outer else { return Ok((inner, result, written)) };
         self.store.wait(SAVEPOINT_TIMEOUT, inner.commit()).await?;
@@ -289,7 +303,7 @@ impl Engine {
         &self,
         tx: DatabaseTransaction,
         principal: &Principal,
-        before: i64,
+        (before, seal): (i64, &Seal),
         ended: Vec<Ended<'a>>,
         jobs: Vec<NewJob>,
     ) -> Result<Together<'a>, Undone> {
@@ -301,15 +315,16 @@ impl Engine {
         let looked: String = ended.iter().map(|ended| ended.written.note.as_str()).collect();
         let sequence = ended.last().and_then(|last| last.claim.sequence);
         let write = self.store.on(&tx);
-        let settle = Settle { principal, sequence, before, answers: &answers, looked: &looked };
+        let settle = Settle { principal, sequence, before, answers: &answers, looked: &looked, seal };
         let (written, frame) = write.settle(&settle).await?;
         self.same_rules(&frame.rules)?;
+        if written.leaves_tables {
+            self.store.spoil(&tx).await;
+        }
         let Some(first) = ended.first() else { return Err(Undone::Singly) };
         let each = ended.iter().map(|ended| (ended.entry, &ended.written.touched));
         for (entry, touched) in each.chain([(first.entry, &written.touched)]) {
-            // Memberships are read once, for all: who gains or loses some on the way is judged one mutation at a time.
-            let gains = ended.len() > 1 && touched.iter().any(|touched| touched.bucket.is_membership());
-            if gains || !self.may_write(principal, entry, touched, &frame)? {
+            if self.judge_writes((principal, entry), None, touched, &frame)? != Holding::Own {
                 return Err(Undone::Singly);
             }
         }

@@ -1,6 +1,7 @@
 //! A push: its mutations in order (`order`), alone (`attempt`) or several in one transaction (`batch`), each `run` by its mutator.
 
 mod acknowledged;
+mod actor;
 mod attempt;
 mod batch;
 mod judge;
@@ -9,5 +10,8 @@ mod reply;
 mod run;
 #[cfg(test)]
 mod tests;
+
+pub(super) use actor::is_privileged;
+pub(super) use run::{checked, is_unheld};
 
 pub use reply::{Answer, Ids, PushFailure, PushReply, Verdict};

@@ -1,11 +1,13 @@
 //! A mutator's run on a transaction, what its outcome means, and whether what it wrote was its actor's to write.
 
-use super::reply::PushFailure;
+use super::{
+    actor::{Held, Holding, Holdings, RunningActor},
+    reply::PushFailure,
+};
 use crate::{
     engine::Engine,
     observe::ConflictEvent,
-    scope::Choices,
-    store::{Conflict, Counters, Frame, Record, StoreError, Touched},
+    store::{Conflict, Frame, Membership, Record, StoreError, Touched},
 };
 use futures_util::FutureExt;
 use nizhal_core::{
@@ -14,8 +16,8 @@ use nizhal_core::{
     limits::MAX_IDENTIFIER_BYTES,
     wire::{LostColumn, Mutation},
 };
-use sea_orm::DatabaseTransaction;
-use std::{panic::AssertUnwindSafe, time::Duration};
+use sea_orm::{DatabaseTransaction, DbErr};
+use std::{collections::BTreeSet, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 /// How long a mutator may take.
 const MUTATOR_TIMEOUT: Duration = Duration::from_secs(60);
@@ -29,6 +31,8 @@ pub(super) struct Run<'a> {
     pub(super) hlc: Hlc,
     /// Whether each of its statements has a savepoint.
     pub(super) savepoints: bool,
+    /// The memberships that its actor had before, where it may change them.
+    pub(super) held: Option<&'a Held>,
 }
 
 /// What comes back from a run.
@@ -39,18 +43,21 @@ pub(super) struct Ran {
     pub(super) jobs: Vec<NewJob>,
     /// Its answer, or a final refusal: then all that it did is to be rolled back.
     pub(super) result: Result<Record, PushFailure>,
+    /// Memberships that it gained and wanted a number by; it is to run again when they were asked about.
+    pub(super) gained: BTreeSet<Membership>,
 }
 
 impl Engine {
     /// Calls the mutator. Where it fails without an answer, the transaction is gone.
     pub(super) async fn run(&self, run: Run<'_>, tx: DatabaseTransaction) -> Result<Ran, PushFailure> {
-        let Run { principal, entry, mutation, hlc, savepoints } = run;
+        let Run { principal, entry, mutation, hlc, savepoints, held } = run;
         let now = self.environment.now();
         // A device runs the same mutator with the same time and the same ids. It does not know where we clamp its stamp, so ids
         // follow from the stamp as it was sent.
         let made = mutation.hlc.and_then(|_| DateTimeUtc::from_timestamp_millis(hlc.millis)).unwrap_or(now);
         let sent = mutation.hlc.map_or(now.timestamp_millis(), |stamp| stamp.millis);
         let mut ids = MutationIds::of(principal.key(), &mutation.client_mutation_id, sent);
+        let actor = Arc::new(RunningActor::new((&self.schema, &self.store), principal, entry, held));
         let parts = CtxParts {
             tx,
             principal: principal.clone(),
@@ -59,7 +66,7 @@ impl Engine {
             ids: Box::new(move || ids.next_id()),
             jobs: Vec::new(),
             random: Random::of(&mutation.client_mutation_id),
-            server: Some(ServerParts { numbers: &Counters, now, savepoints }),
+            server: Some(ServerParts { scope: actor.clone(), now, savepoints }),
         };
         let calling = AssertUnwindSafe((entry.call)(parts, &mutation.args)).catch_unwind();
         let calling = async { Ok::<_, StoreError>(calling.await) };
@@ -86,6 +93,8 @@ impl Engine {
                 );
                 Err(PushFailure::TransactionControl(reason))
             }
+            // As the write of a row that is another's: which of both it is, is not the device's to know.
+            Err(Error::Forbidden | Error::Db(DbErr::RecordNotUpdated)) => Err(PushFailure::Forbidden),
             Err(Error::Db(error)) => match self.judge(entry.desc.name, StoreError::from(error)) {
                 refusal if refusal.is_final() => Err(refusal),
                 failure => return Err(failure),
@@ -93,31 +102,40 @@ impl Engine {
             Err(Error::Internal(cause)) => return Err(PushFailure::Internal(cause)),
             Err(other) => return Err(PushFailure::Internal(other.into())),
         };
-        Ok(Ran { tx, jobs, result })
+        let result = match result {
+            Err(control @ PushFailure::TransactionControl(_)) => Err(control),
+            _ if actor.is_refused() => Err(PushFailure::Forbidden),
+            result => result,
+        };
+        Ok(Ran { tx, jobs, result, gained: actor.gained() })
     }
 
-    /// Whether every touched bucket is the actor's, or of a table that the mutator is privileged for. A public rule's bucket is
-    /// everybody's to read and so nobody's to write.
-    pub(super) fn may_write(
+    /// What the buckets that a mutation touched are to its actor, all together, but for those of tables that the mutator is privileged
+    /// for. A public rule's bucket is everybody's to read and so nobody's to write, and a membership table is nobody's.
+    pub(super) fn judge_writes(
         &self,
-        principal: &Principal,
-        entry: &MutatorEntry,
+        run: (&Principal, &MutatorEntry),
+        held: Option<&Held>,
         touched: &[Touched],
         frame: &Frame,
-    ) -> Result<bool, StoreError> {
-        let may_beyond = |touched: &&Touched| entry.desc.privileged.contains(&touched.table.as_str());
-        let checked: Vec<&Touched> =
-            touched.iter().filter(|touched| !touched.bucket.is_membership() && !may_beyond(touched)).collect();
+    ) -> Result<Holding, StoreError> {
+        let (principal, entry) = run;
+        let checked = checked(entry.desc.privileged, touched);
+        if let Some(unheld) = checked.iter().find(|touched| is_unheld(touched)) {
+            let (mutator, table, rule) = (entry.desc.name, &unheld.table, &unheld.bucket.rule);
+            tracing::warn!(
+                mutator,
+                table,
+                rule,
+                "a table that is public, or that gives a rule its buckets, is written by #[mutator(privileged(Table))] alone"
+            );
+            return Ok(Holding::Foreign);
+        }
         if checked.is_empty() {
-            return Ok(true);
+            return Ok(Holding::Own);
         }
-        if let Some(public) = checked.iter().find(|touched| touched.bucket.params.is_empty()) {
-            let (mutator, table, rule) = (entry.desc.name, &public.table, &public.bucket.rule);
-            tracing::warn!(mutator, table, rule, "a public table is written by #[mutator(privileged(Table))] alone");
-            return Ok(false);
-        }
-        let own = Choices::new(&self.schema, principal, &frame.members);
-        Ok(checked.iter().all(|touched| own.hold(&touched.bucket)))
+        let holdings = Holdings::new(&self.schema, principal, held, &frame.members);
+        Ok(holdings.all(checked.iter().map(|touched| &touched.bucket)))
     }
 
     /// The columns that a mutation did not get, for its device: none of tables that it may write beyond its actor's buckets, and
@@ -144,6 +162,16 @@ impl Engine {
             self.observers.conflict(&ConflictEvent::new(table, id, column, kept, lost));
         }
     }
+}
+
+/// What of the touched a mutator or a job answers for that is privileged for these tables.
+pub(in crate::engine) fn checked<'a>(privileged: &[&str], touched: &'a [Touched]) -> Vec<&'a Touched> {
+    touched.iter().filter(|touched| !privileged.contains(&touched.table.as_str())).collect()
+}
+
+/// Whether nobody holds what was touched: a public rule's bucket, or a row of a membership table.
+pub(in crate::engine) fn is_unheld(touched: &Touched) -> bool {
+    touched.bucket.is_membership() || touched.bucket.params.is_empty()
 }
 
 fn record_of(applied: &Applied, mutation: &Mutation) -> Record {

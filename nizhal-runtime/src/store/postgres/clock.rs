@@ -31,7 +31,10 @@
 //!
 //! Nobody waits: shared locks do not conflict, and a transaction that writes no synced row holds none.
 
-use crate::store::life::CLOCK;
+use crate::store::{
+    life::CLOCK,
+    seal::{SPILLED, WHOLE},
+};
 use nizhal_core::bucket::MEMBERSHIP;
 
 /// Marks our advisory locks: the upper 16 bits of the key; the lower 48 are L.
@@ -169,6 +172,7 @@ begin
     perform set_config('nizhal.touched', noted || lines || E'\\n', true);
     fresh := lines;
   else
+    if spilled = '' then perform set_config('nizhal.touched', noted || E'{SPILLED}\\n', true); end if;
     for node, part in select left(md5(l), 2), string_agg(l, E'\\n') from unnest(string_to_array(lines, E'\\n')) l group by 1 loop
       have := '';
       if position(node || ',' in spilled) > 0 then have := current_setting('nizhal.touched_' || node); end if;
@@ -196,12 +200,14 @@ end $nizhal$",
     )
 }
 
-/// `_nizhal_written()`: the whole note of a transaction that spilled.
+/// `_nizhal_written()`: the whole note of a transaction that spilled; it says so at its end where no part of it is missing.
 pub(super) fn written_function(schema: &str) -> String {
     format!(
         "create or replace function {schema}._nizhal_written() returns text language sql volatile as $nizhal$
-  select coalesce(current_setting('nizhal.touched', true), '') || coalesce(string_agg(current_setting('nizhal.touched_' || node), ''), '')
-    from unnest(string_to_array(rtrim(current_setting('nizhal.spilled'), ','), ',')) node
+  select coalesce(current_setting('nizhal.touched', true), '') || coalesce(string_agg(part, ''), '')
+      || case when bool_and(coalesce(part, '') <> '') then E'{WHOLE}\\n' else '' end
+    from (select current_setting('nizhal.touched_' || node, true) as part
+      from unnest(string_to_array(rtrim(current_setting('nizhal.spilled'), ','), ',')) node) p
 $nizhal$"
     )
 }

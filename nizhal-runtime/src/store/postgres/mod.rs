@@ -23,6 +23,7 @@ mod settle;
 mod statement;
 mod store;
 mod takeover;
+mod trigger;
 
 pub(super) use clock::{HOLDER, SOMETHING};
 pub(super) use end::Ending;

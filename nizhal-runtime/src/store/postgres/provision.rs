@@ -42,7 +42,7 @@ struct Found {
     /// The functions with the types of their arguments, as they are dropped.
     signatures: Vec<(String, String)>,
     triggers: BTreeSet<(String, String)>,
-    /// Triggers of ours that somebody switched off.
+    /// Triggers of ours that somebody switched off, or that `session_replication_role` switches off.
     disabled: Vec<(String, String)>,
     relations: drift::Relations,
     checks: BTreeSet<(String, String)>,
@@ -116,7 +116,7 @@ async fn look(db: &mut PgConnection) -> Result<Found, StoreError> {
     .collect();
     let disabled = sqlx::query_as(
         "select c.relname::text, t.tgname::text from pg_trigger t join pg_class c on c.oid = t.tgrelid \
-         where c.relnamespace = quote_ident(current_schema())::regnamespace and t.tgparentid = 0 and t.tgenabled = 'D' \
+         where c.relnamespace = quote_ident(current_schema())::regnamespace and t.tgparentid = 0 and t.tgenabled <> 'A' \
          and t.tgname like '\\_nizhal\\_%'",
     )
     .fetch_all(&mut *db)
@@ -264,6 +264,11 @@ fn after(verb: &str, on: &str, level: Level) -> String {
     format!("after {verb} on {on} referencing {rows} for each statement")
 }
 
+/// Has a trigger fire also where `session_replication_role` says that none should: what it does not note, nobody judges.
+fn always(on: &str, trigger: &str) -> String {
+    format!("alter table {on} enable always trigger {}", quote(trigger))
+}
+
 fn functions_and_triggers(schema: &Schema, found: &Found, plan: &mut Vec<String>) {
     let mut functions = vec![];
     let restored = ("_nizhal_restored", clock::restored_function(&found.schema));
@@ -285,9 +290,6 @@ fn functions_and_triggers(schema: &Schema, found: &Found, plan: &mut Vec<String>
             plan.push(format!("create function {marker}() returns void language sql as ''"));
         }
         functions.extend([base.to_owned(), marker]);
-    }
-    for (table, trigger) in &found.disabled {
-        plan.push(format!("alter table {} enable trigger {}", quote(table), quote(trigger)));
     }
     let mut triggers: BTreeSet<(String, String)> = BTreeSet::new();
     let mut creates = Vec::new();
@@ -338,6 +340,7 @@ fn functions_and_triggers(schema: &Schema, found: &Found, plan: &mut Vec<String>
         ] {
             if !found.triggers.contains(&(table.name.to_owned(), name.clone())) {
                 creates.push(format!("create trigger {name} {timing}"));
+                creates.push(always(&on, &name));
             }
             triggers.insert((table.name.to_owned(), name));
         }
@@ -355,6 +358,7 @@ fn functions_and_triggers(schema: &Schema, found: &Found, plan: &mut Vec<String>
                 creates.push(format!(
                     "create trigger {name} before truncate on {on} for each statement execute function {function}()"
                 ));
+                creates.push(always(&on, &name));
             }
             triggers.insert((partition.to_owned(), name));
             functions.push(function);
@@ -377,6 +381,7 @@ fn functions_and_triggers(schema: &Schema, found: &Found, plan: &mut Vec<String>
                     _ => after(verb, &on, level),
                 };
                 creates.push(format!("create trigger {name} {when} execute function {function}()"));
+                creates.push(always(&on, &name));
             }
             triggers.insert((table.name.to_owned(), name));
         }
@@ -384,6 +389,11 @@ fn functions_and_triggers(schema: &Schema, found: &Found, plan: &mut Vec<String>
     }
     for (table, stale) in found.triggers.difference(&triggers) {
         plan.push(format!("drop trigger {} on {}", quote(stale), quote(table)));
+    }
+    for (table, trigger) in found.disabled.iter().filter(|trigger| found.triggers.contains(trigger)) {
+        if triggers.contains(&(table.clone(), trigger.clone())) {
+            plan.push(always(&quote(table), trigger));
+        }
     }
     plan.extend(creates);
     for (_, stale) in found.signatures.iter().filter(|(name, _)| !functions.contains(name)) {

@@ -1,8 +1,10 @@
 //! The statement that ends mutations on Postgres: it files, advances, and gives the note and the memberships at once.
 
+use super::trigger::triggers_sql;
 use crate::store::note::WRITTEN;
 use crate::store::{scope, sql::Dialect};
-use nizhal_core::Rule;
+use nizhal_core::{ParamSource, Rule};
+use std::collections::BTreeSet;
 
 /// The statements of `WriteTx::settle`.
 #[derive(Debug)]
@@ -11,6 +13,8 @@ pub(in crate::store) struct SettleSql {
     pub(in crate::store) one: String,
     /// For several, as JSON.
     pub(in crate::store) many: String,
+    /// The fingerprint of the triggers, and each that is switched on.
+    pub(in crate::store) triggers: String,
 }
 
 /// The columns of an answer, each with its type.
@@ -32,6 +36,7 @@ const FIRST: usize = 6;
 pub(in crate::store) mod kind {
     pub(in crate::store) const WRITTEN: i32 = -1;
     pub(in crate::store) const FILED: i32 = -2;
+    pub(in crate::store) const TRIGGERS: i32 = -3;
 }
 
 impl SettleSql {
@@ -42,11 +47,18 @@ impl SettleSql {
         let columns: Vec<String> = COLUMNS.iter().map(|(name, sql)| format!("{name} {sql}")).collect();
         let one = format!("(select {}) r", places.join(", "));
         let many = format!("json_to_recordset(${}::json) as r({})", FIRST + 1, columns.join(", "));
-        Self { one: text(&one, rules, FIRST + COLUMNS.len()), many: text(&many, rules, FIRST + 1) }
+        let synced = rules.iter().flat_map(|rule| &rule.tables).map(|synced| synced.table.name);
+        let members = rules.iter().flat_map(|rule| &rule.params).filter_map(|param| match &param.source {
+            ParamSource::Member { table, .. } => Some(table.name),
+            ParamSource::Claim(_) => None,
+        });
+        let (fingerprint, triggers) = triggers_sql(&synced.chain(members).collect::<BTreeSet<_>>());
+        let text = |answers: &str, before| text(answers, rules, &fingerprint, before);
+        Self { one: text(&one, FIRST + COLUMNS.len()), many: text(&many, FIRST + 1), triggers }
     }
 }
 
-fn text(answers: &str, rules: &[Rule], before: usize) -> String {
+fn text(answers: &str, rules: &[Rule], fingerprint: &str, before: usize) -> String {
     // Through a CTE, as those of a pull's statement are: in plain sight they would be planned for at every push.
     let (members, claims) = scope::members(Dialect::Postgres, rules, |at| format!("(select a{at} from args)"));
     let args: Vec<String> = (1..=claims.len()).map(|at| format!("${}::text as a{at}", before + at)).collect();
@@ -73,8 +85,10 @@ fn text(answers: &str, rules: &[Rule], before: usize) -> String {
          seen_at = now() from look \
          where client_id = $2)\n\
          select {} as rule, 0 as param, fresh as value, version as number from look union all \
-         select {}, 0, rules, (select count(*) from filed) from _nizhal_control where id = 1{members}",
+         select {}, 0, rules, (select count(*) from filed) from _nizhal_control where id = 1 union all \
+         select {}, 0, ({fingerprint}), pg_my_temp_schema()::int8{members}",
         kind::WRITTEN,
         kind::FILED,
+        kind::TRIGGERS,
     )
 }

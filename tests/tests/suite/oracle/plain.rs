@@ -369,6 +369,12 @@ impl Plain<'_> {
         })
     }
 
+    /// Whether the table says what parameters' values actors have.
+    pub(super) fn gives_buckets(self, table: usize) -> bool {
+        let mut params = self.shape.rules.iter().flat_map(|rule| &rule.params);
+        params.any(|param| matches!(&param.source, Source::Member { table: source, .. } if *source == table))
+    }
+
     /// The names of the buckets that could have given a device this row.
     pub(super) fn names(self, table: usize, image: &Image, qualified: bool) -> Vec<String> {
         let mut names = Vec::new();

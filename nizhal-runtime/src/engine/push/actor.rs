@@ -1,0 +1,199 @@
+//! What a mutation's actor may write, draw and see, by the memberships that it had before.
+//!
+//! A mutator that is not `privileged` for a membership table changes no membership, so those of the end are those of before. One that
+//! is has them read first. What it gains on the way counts only in a bucket that had no member before: a shop that it founds. Which
+//! those are can be told before it runs alone, so a mutation that needs to know is rolled back and run once more, and asks first.
+
+use crate::{
+    schema::Schema,
+    scope::{Carried, Choices, readings},
+    store::{Membership, Store, StoreError, next_number},
+};
+use nizhal_core::{__private::BoxFuture, ActorScope, Bucket, Error, MutatorEntry, Principal, Result, Rule};
+use sea_orm::{Condition, DatabaseTransaction};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+};
+
+/// The memberships that an actor had before a mutation that may change them.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    members: Vec<Membership>,
+    /// Those that it may gain.
+    unfounded: BTreeSet<Membership>,
+    /// Whether it was asked which these are.
+    is_asked: bool,
+}
+
+/// What a bucket is to an actor.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Holding {
+    /// The actor's.
+    Own,
+    /// Another's, or nobody's.
+    Foreign,
+    /// The actor's now, by memberships that it gained; whether it founded them must be asked before.
+    Gained(BTreeSet<Membership>),
+}
+
+impl Held {
+    /// What was read before the mutator ran.
+    pub(super) fn new(members: Vec<Membership>, unfounded: BTreeSet<Membership>, is_asked: bool) -> Self {
+        Self { members, unfounded, is_asked }
+    }
+
+    /// Those of the memberships that it has now which count: the ones of before, and the founded ones.
+    pub(super) fn count(&self, now: &[Membership]) -> Vec<Membership> {
+        let founded = now.iter().filter(|membership| self.unfounded.contains(*membership));
+        self.members.iter().chain(founded).cloned().collect()
+    }
+
+    /// Those that it gained and that nobody asked about; none where it was asked already.
+    pub(super) fn unasked(&self, now: &[Membership]) -> BTreeSet<Membership> {
+        let gained = now.iter().filter(|membership| !self.is_asked && !self.members.contains(membership));
+        gained.cloned().collect()
+    }
+}
+
+/// The buckets that an actor holds: by its memberships now, and by those of before where it may have changed them.
+pub(super) struct Holdings<'a> {
+    own: Choices<'a>,
+    /// What it would hold by what it gained, and that.
+    gained: Option<(Choices<'a>, BTreeSet<Membership>)>,
+}
+
+impl<'a> Holdings<'a> {
+    pub(super) fn new(schema: &'a Schema, principal: &Principal, held: Option<&Held>, now: &[Membership]) -> Self {
+        let choices = |members: &[Membership]| Choices::new(schema, principal, members);
+        let Some(held) = held else { return Self { own: choices(now), gained: None } };
+        let unasked = held.unasked(now);
+        let gained = (!unasked.is_empty()).then(|| (choices(now), unasked));
+        Self { own: choices(&held.count(now)), gained }
+    }
+
+    /// What these buckets are to it, all together.
+    pub(super) fn all<'b>(&self, buckets: impl IntoIterator<Item = &'b Bucket>) -> Holding {
+        let mut foreign = buckets.into_iter().filter(|bucket| !self.own.hold(bucket)).peekable();
+        if foreign.peek().is_none() {
+            return Holding::Own;
+        }
+        match &self.gained {
+            Some((now, unasked)) if foreign.all(|bucket| now.hold(bucket)) => Holding::Gained(unasked.clone()),
+            _ => Holding::Foreign,
+        }
+    }
+
+    /// All of them, for a job to carry.
+    pub(super) fn carried(&self) -> Carried {
+        self.own.carried()
+    }
+
+    /// What a name is to it that may mean any of these buckets.
+    fn any(&self, buckets: &[(&Rule, Bucket)]) -> Holding {
+        let each = buckets.iter().map(|(_, bucket)| self.all([bucket]));
+        each.min_by_key(|holding| match holding {
+            Holding::Own => 0,
+            Holding::Gained(_) => 1,
+            Holding::Foreign => 2,
+        })
+        .unwrap_or(Holding::Foreign)
+    }
+}
+
+/// The actor of one run of a mutator.
+pub(super) struct RunningActor {
+    schema: Arc<Schema>,
+    store: Arc<Store>,
+    principal: Principal,
+    mutator: &'static str,
+    privileged: &'static [&'static str],
+    held: Option<Held>,
+    /// What it gained, where it wanted a number by that.
+    gained: Mutex<BTreeSet<Membership>>,
+    is_refused: AtomicBool,
+}
+
+impl RunningActor {
+    pub(super) fn new(
+        (schema, store): (&Arc<Schema>, &Arc<Store>),
+        principal: &Principal,
+        entry: &MutatorEntry,
+        held: Option<&Held>,
+    ) -> Self {
+        Self {
+            schema: schema.clone(),
+            store: store.clone(),
+            principal: principal.clone(),
+            mutator: entry.desc.name,
+            privileged: entry.desc.privileged,
+            held: held.cloned(),
+            gained: Mutex::default(),
+            is_refused: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether it wanted what is not the actor's, whatever the mutator made of that.
+    pub(super) fn is_refused(&self) -> bool {
+        self.is_refused.load(SeqCst)
+    }
+
+    /// What must be asked about before it can be judged.
+    pub(super) fn gained(&self) -> BTreeSet<Membership> {
+        std::mem::take(&mut *self.gained.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    async fn may_draw(&self, tx: &DatabaseTransaction, name: &str) -> std::result::Result<bool, StoreError> {
+        let readings = readings(self.schema.rules(), name);
+        if readings.iter().any(|(rule, _)| is_privileged(self.privileged, rule)) {
+            return Ok(true);
+        }
+        let judged =
+            |now: &[Membership]| Holdings::new(&self.schema, &self.principal, self.held.as_ref(), now).any(&readings);
+        // Where claims say it, or what was read before, the database need not be asked.
+        if judged(&[]) == Holding::Own {
+            return Ok(true);
+        }
+        let now = self.store.on(tx).members(&self.principal).await?;
+        match judged(&now) {
+            Holding::Own => Ok(true),
+            Holding::Foreign => Ok(false),
+            Holding::Gained(gained) => {
+                *self.gained.lock().unwrap_or_else(PoisonError::into_inner) = gained;
+                Ok(false)
+            }
+        }
+    }
+}
+
+/// Whether a mutator or a job that is privileged for these tables may name any bucket of the rule.
+pub(in crate::engine) fn is_privileged(tables: &[&str], rule: &Rule) -> bool {
+    rule.tables.iter().any(|synced| tables.contains(&synced.table.name))
+}
+
+impl ActorScope for RunningActor {
+    fn next<'a>(&'a self, tx: &'a DatabaseTransaction, series: &'a str, bucket: &'a str) -> BoxFuture<'a, Result<i64>> {
+        Box::pin(async move {
+            match self.may_draw(tx, bucket).await {
+                Ok(true) => next_number(tx, series, bucket).await,
+                Ok(false) => {
+                    let mutator = self.mutator;
+                    tracing::warn!(mutator, series, "a number is drawn in a bucket of the actor's alone");
+                    self.is_refused.store(true, SeqCst);
+                    Err(Error::Forbidden)
+                }
+                Err(StoreError::Unavailable(error) | StoreError::StalePlan(error) | StoreError::Statement(error)) => {
+                    Err(Error::Db(error))
+                }
+                Err(error) => Err(Error::internal(error)),
+            }
+        })
+    }
+
+    fn visible(&self, table: &str) -> Condition {
+        self.store.visible(table, &self.principal)
+    }
+}

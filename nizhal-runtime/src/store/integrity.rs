@@ -1,0 +1,89 @@
+//! Looks into the triggers that note what is written, where they are not as a server knows them.
+
+use super::{
+    StoreError,
+    database::{Backend, Store},
+    rules,
+    triggers::{SQLITE_FINGERPRINT, State},
+};
+use sea_orm::Statement;
+use std::collections::BTreeSet;
+
+impl Store {
+    /// Takes what is there for what this server needs, because it was just provisioned.
+    pub(super) async fn take_triggers(&self) -> Result<(), StoreError> {
+        let (fingerprint, found) = self.found_triggers().await?;
+        *self.triggers.state() = State { fingerprint: Some(fingerprint), needed: Some(found) };
+        Ok(())
+    }
+
+    /// Looks whether the triggers are in place.
+    ///
+    /// # Errors
+    /// [`StoreError::OtherRules`] when another server provisioned the database for its own rules, [`StoreError::Schema`] when some are
+    /// missing or switched off, else when the database fails.
+    pub async fn check_triggers(&self) -> Result<(), StoreError> {
+        // What is there is read first: what changes afterwards shows in the fingerprint.
+        let (fingerprint, found) = self.found_triggers().await?;
+        let needed = self.triggers.state().needed.clone();
+        let is_in_place = match &needed {
+            Some(needed) => needed.is_subset(&found),
+            None => !self.plan().await?.iter().any(|statement| makes_triggers(statement)),
+        };
+        if is_in_place {
+            let needed = Some(needed.unwrap_or(found));
+            *self.triggers.state() = State { fingerprint: Some(fingerprint), needed };
+            return Ok(());
+        }
+        if self.control("rules").await? != rules::fingerprint(&self.schema) {
+            return Err(StoreError::OtherRules);
+        }
+        Err(StoreError::Schema(
+            "triggers of synced tables are missing or switched off, so that nobody knows what is written: run `migrate`".to_owned(),
+        ))
+    }
+
+    /// The fingerprint, and each trigger that is switched on.
+    async fn found_triggers(&self) -> Result<(String, BTreeSet<String>), StoreError> {
+        let db = self.reads();
+        let sql = match &self.backend {
+            Backend::Postgres(store) => store.settle_sql().triggers.clone(),
+            Backend::Sqlite(_) => format!(
+                "select ({SQLITE_FINGERPRINT}) as fingerprint, name as found from sqlite_schema where type = 'trigger' \
+                 and name like '\\_nizhal\\_%' escape '\\'"
+            ),
+        };
+        let (mut fingerprint, mut found) = (String::new(), BTreeSet::new());
+        for row in self.query_all(Statement::from_string(db.get_database_backend(), sql)).await? {
+            fingerprint = row.try_get("", "fingerprint")?;
+            found.insert(row.try_get("", "found")?);
+        }
+        Ok((fingerprint, found))
+    }
+
+    /// Whether this is how they were when they were in place.
+    pub(super) fn know_triggers(&self, fingerprint: &str) -> Result<(), StoreError> {
+        if self.triggers.are_in_place(fingerprint) { Ok(()) } else { Err(StoreError::UnknownTriggers) }
+    }
+}
+
+/// Whether a statement of a plan makes a trigger, switches one on, or makes what it calls.
+fn makes_triggers(statement: &str) -> bool {
+    let makes = ["create trigger ", "create function ", "create or replace function "];
+    makes.iter().any(|verb| statement.starts_with(verb)) || statement.contains(" enable always trigger ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inv18_a_plan_that_makes_triggers_is_seen() {
+        for statement in
+            ["create trigger x before", "alter table \"t\" enable always trigger \"x\"", "create function f() x"]
+        {
+            assert!(makes_triggers(statement), "{statement}");
+        }
+        assert!(!makes_triggers("alter table t add column x int"));
+    }
+}

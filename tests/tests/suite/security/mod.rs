@@ -1,0 +1,8 @@
+//! What an attacker tries: a file a kind, on both databases.
+
+mod errors;
+mod invitation;
+mod jobs;
+mod numbers;
+mod world;
+mod write_set;
