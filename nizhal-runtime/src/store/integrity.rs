@@ -3,7 +3,7 @@
 use super::{
     StoreError,
     database::{Backend, Store},
-    rules,
+    owner::fingerprint,
     triggers::{SQLITE_FINGERPRINT, State},
 };
 use sea_orm::Statement;
@@ -12,8 +12,8 @@ use std::collections::BTreeSet;
 impl Store {
     /// Takes what is there for what this server needs, because it was just provisioned.
     pub(super) async fn take_triggers(&self) -> Result<(), StoreError> {
-        let (fingerprint, found) = self.found_triggers().await?;
-        *self.triggers.state() = State { fingerprint: Some(fingerprint), needed: Some(found) };
+        let (state, found) = self.found_triggers().await?;
+        *self.triggers.state() = State { fingerprint: Some(state), needed: Some(found) };
         Ok(())
     }
 
@@ -24,7 +24,7 @@ impl Store {
     /// missing or switched off, else when the database fails.
     pub async fn check_triggers(&self) -> Result<(), StoreError> {
         // What is there is read first: what changes afterwards shows in the fingerprint.
-        let (fingerprint, found) = self.found_triggers().await?;
+        let (state, found) = self.found_triggers().await?;
         let needed = self.triggers.state().needed.clone();
         let is_in_place = match &needed {
             Some(needed) => needed.is_subset(&found),
@@ -32,10 +32,10 @@ impl Store {
         };
         if is_in_place {
             let needed = Some(needed.unwrap_or(found));
-            *self.triggers.state() = State { fingerprint: Some(fingerprint), needed };
+            *self.triggers.state() = State { fingerprint: Some(state), needed };
             return Ok(());
         }
-        if self.control("rules").await? != rules::fingerprint(&self.schema) {
+        if self.control("rules").await? != fingerprint(&self.schema) {
             return Err(StoreError::OtherRules);
         }
         Err(StoreError::Schema(
@@ -49,14 +49,14 @@ impl Store {
         let sql = match &self.backend {
             Backend::Postgres(store) => store.settle_sql().triggers.clone(),
             Backend::Sqlite(_) => format!(
-                "select ({SQLITE_FINGERPRINT}) as fingerprint, name as found from sqlite_schema where type = 'trigger' \
-                 and name like '\\_nizhal\\_%' escape '\\'"
+                "select f.fingerprint, t.name as found from (select ({SQLITE_FINGERPRINT}) as fingerprint) f left join sqlite_schema t \
+                 on t.type = 'trigger' and t.name like '\\_nizhal\\_%' escape '\\'"
             ),
         };
         let (mut fingerprint, mut found) = (String::new(), BTreeSet::new());
         for row in self.query_all(Statement::from_string(db.get_database_backend(), sql)).await? {
             fingerprint = row.try_get("", "fingerprint")?;
-            found.insert(row.try_get("", "found")?);
+            found.extend(row.try_get::<Option<String>>("", "found")?);
         }
         Ok((fingerprint, found))
     }

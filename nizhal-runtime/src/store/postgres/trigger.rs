@@ -18,8 +18,8 @@ pub(super) fn triggers_sql(tables: &BTreeSet<&str>) -> (String, String) {
         "select count(*) filter (where {is_on}) || ' ' || coalesce(sum(t.xmin::text::int8), 0) from pg_trigger t where {of_ours}"
     );
     let found = format!(
-        "select ({fingerprint}) as fingerprint, t.tgrelid::regclass::text || ' ' || t.tgname as found from pg_trigger t \
-         where {of_ours} and {is_on}"
+        "select f.fingerprint, t.tgrelid::regclass::text || ' ' || t.tgname as found from (select ({fingerprint}) as fingerprint) f \
+         left join pg_trigger t on {of_ours} and {is_on}"
     );
     (fingerprint, found)
 }
