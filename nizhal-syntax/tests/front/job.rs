@@ -57,7 +57,7 @@ fn mistakes_are_named() {
         ("attempts", good, "`attempts` needs a whole number"),
         ("attempts = \"3\"", good, "this is not a whole number"),
         ("attempts = 0", good, "a job is tried from 1 to 1000 times"),
-        ("privileged(A)", good, "`#[nizhal::job]` has no word `privileged`"),
+        ("server", good, "`#[nizhal::job]` has no word `server`"),
         ("", "struct F;", "a job is a function"),
     ] {
         assert_eq!(read(attr, item).1, [wanted], "{attr} {item}");

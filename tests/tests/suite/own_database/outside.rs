@@ -1,4 +1,4 @@
-//! What the book's page "Your own database" says of two-phase commit and of `session_replication_role`.
+//! What the book's page "Your own database" says of two-phase commit, of `session_replication_role`, and of triggers that are off.
 
 use super::{device, pull, things};
 use crate::fixture::{engine, store};
@@ -34,7 +34,7 @@ async fn inv01_a_prepared_transaction_holds_back_what_came_after_it() {
 }
 
 #[tokio::test]
-async fn inv10_what_a_replica_role_wrote_comes_with_a_new_epoch() {
+async fn inv10_what_was_written_without_triggers_comes_with_a_new_epoch() {
     let database = Database::new(Kind::Postgres).await;
     let mut db = database.connect().await;
     let operator = store(&database, &Arc::new(things()), 2).await;
@@ -42,7 +42,11 @@ async fn inv10_what_a_replica_role_wrote_comes_with_a_new_epoch() {
     db.execute("insert into things (id, owner, count) values ('a', 'ann', 1), ('b', 'ann', 1)").await;
     let mut device = device();
     pull(&engine, &mut device).await;
-    db.execute("set session_replication_role = replica").await;
+    db.execute("set session_replication_role = replica; update things set count = 2").await;
+    pull(&engine, &mut device).await;
+    assert_eq!(device.row("things", "b").map(|row| row["count"].clone()), Some(2.into()), "our triggers always fire");
+    db.execute("update things set count = 1; alter table things disable trigger user").await;
+    pull(&engine, &mut device).await;
     db.execute("insert into things (id, owner, count) values ('c', 'ann', 1)").await;
     db.execute("delete from things where id = 'a'; update things set count = 7 where id = 'b'").await;
     pull(&engine, &mut device).await;
