@@ -120,10 +120,11 @@ async fn enqueue_for(server: &crate::Server, actor: &str, count: usize) -> Vec<S
             attempts: 2,
             unique_key: None,
             actor: actor.to_owned(),
+            buckets: Vec::new(),
         })
         .collect();
     let tx = engine.store.begin().await.unwrap();
-    engine.enqueue(&tx, &jobs).await.unwrap();
+    engine.enqueue(&tx, &jobs, &crate::engine::job::Bounds::default()).await.unwrap();
     engine.store.on(&tx).finish().await.unwrap();
     engine.store.commit(tx).await.unwrap();
     jobs.iter().map(|job| job.id.to_string()).collect()
