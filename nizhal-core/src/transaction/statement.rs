@@ -31,8 +31,8 @@ const SESSION_LOCKS: [&str; 4] =
     ["pg_advisory_lock", "pg_advisory_lock_shared", "pg_try_advisory_lock", "pg_try_advisory_lock_shared"];
 /// The tables in which SQLite keeps what a transaction wrote, and under which version.
 const WRITE_SET_TABLES: [&str; 2] = ["_nizhal_touched", "_nizhal_control"];
-/// How the settings begin in which Postgres keeps them.
-const WRITE_SET_SETTINGS: &str = "nizhal.";
+/// The class of the settings in which Postgres keeps them; in a schema other than `public`, a suffix follows it.
+const WRITE_SET_SETTINGS: &str = "nizhal";
 /// The setting of Postgres that switches triggers off.
 const TRIGGERS_SETTING: &str = "session_replication_role";
 /// The pragmas of SQLite that change what later statements on the connection mean, or whether they last.
@@ -141,13 +141,17 @@ fn misuse_within(body: &str) -> Option<Misuse> {
 /// Whether a setting's name begins here that says what a transaction wrote, or whether triggers fire.
 fn is_write_set_setting(name: &[Token]) -> bool {
     match name {
-        [Token::Word(name), Token::Other('.'), ..] => format!("{name}.") == WRITE_SET_SETTINGS,
+        [Token::Word(class) | Token::Quoted(class), Token::Other('.'), ..] => is_write_set_class(&class.to_lowercase()),
         [Token::Word(name) | Token::Quoted(name), ..] => {
             let name = name.to_lowercase();
-            name.starts_with(WRITE_SET_SETTINGS) || name == TRIGGERS_SETTING
+            name == TRIGGERS_SETTING || name.split_once('.').is_some_and(|(class, _)| is_write_set_class(class))
         }
         _ => false,
     }
+}
+
+fn is_write_set_class(class: &str) -> bool {
+    class.strip_prefix(WRITE_SET_SETTINGS).is_some_and(|suffix| suffix.is_empty() || suffix.starts_with('_'))
 }
 
 fn names_own_savepoint(statement: &[Token]) -> bool {
@@ -355,6 +359,9 @@ mod tests {
             "set local nizhal.touched = ''",
             "set local session_replication_role = replica",
             "select set_config('nizhal.touched', '', true)",
+            "set local nizhal_0123456789ab.touched = ''",
+            "set local \"nizhal_0123456789ab\".touched = ''",
+            "select set_config('Nizhal_0123456789ab.touched', '', true)",
             "select set_config('session_replication_role', 'replica', true)",
             "do $$ begin perform set_config('session_replication_role', 'replica', true); end $$",
         ] {

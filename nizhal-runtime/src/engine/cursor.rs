@@ -2,9 +2,11 @@
 //!
 //! It carries the epoch, the life of the database, each rule's fingerprint, and *lanes*: sets of buckets that were read up to the same place. The first
 //! lane is the main one; a bucket that is gained gets a lane of its own at the beginning of time, and lanes that arrive at
-//! the same place become one. The server keeps nothing per device, so no lost answer can falsify it. It is signed with the
-//! database's secret, because a cursor from the future makes the server mint a new epoch, and nobody may forge that.
+//! the same place become one. The server keeps nothing per device, so no lost answer can falsify it. It is sealed for its actor with the
+//! database's secret (`seal.rs`), because a cursor from the future makes the server mint a new epoch, and nobody may forge that; and
+//! because versions and places tell of what others write.
 
+use super::seal;
 use crate::store::{Position, Tie};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
@@ -18,7 +20,7 @@ pub(crate) const MAX_BYTES: usize = nizhal_core::limits::MAX_CURSOR_BYTES;
 /// The longest number in a cursor of the TypeScript system: a `bigint`.
 const MAX_FOREIGN_DIGITS: usize = 19;
 const FORMAT: u8 = 3;
-/// 128 bits of the signature are plenty, and short.
+/// The bytes of the signature that a cursor of before ends with.
 const SIGNATURE_BYTES: usize = 16;
 
 /// What a client holds.
@@ -120,19 +122,19 @@ impl Cursor {
         self.lanes.iter().any(|lane| lane.position.version.max(lane.floor) > clock)
     }
 
-    /// The text for the wire, and what the server must keep for it to be readable.
-    pub(crate) fn encode(&self, secret: &str) -> (String, Option<Spilled>) {
-        let text = self.written(secret, true, None);
+    /// The text for the wire, for this actor alone, and what the server must keep for it to be readable.
+    pub(crate) fn encode(&self, secret: &str, actor: &str) -> (String, Option<Spilled>) {
+        let text = self.written((secret, actor), true, None);
         if text.len() <= MAX_BYTES {
             return (text, None);
         }
         let lists: Vec<_> = self.lanes.iter().map(|lane| pairs(&lane.buckets)).collect();
         let buckets = serde_json::to_string(&lists).unwrap_or_else(|_| unreachable!("texts are JSON"));
         let id = URL_SAFE_NO_PAD.encode(Sha256::digest(buckets.as_bytes()));
-        (self.written(secret, false, Some(id.clone())), Some(Spilled { id, buckets }))
+        (self.written((secret, actor), false, Some(id.clone())), Some(Spilled { id, buckets }))
     }
 
-    fn written(&self, secret: &str, inline: bool, set: Option<String>) -> String {
+    fn written(&self, (secret, actor): (&str, &str), inline: bool, set: Option<String>) -> String {
         let lane = |lane: &Lane| WrittenLane {
             p: lane.position.version,
             t: lane.position.tie.as_ref().map(|tie| (tie.slot, tie.key.clone())),
@@ -143,21 +145,20 @@ impl Cursor {
         let Self { epoch, rules, life, place, .. } = self;
         let written =
             Written { v: FORMAT, e: epoch.clone(), r: rules.clone(), n: life.clone(), w: *place, l: lanes, s: set };
-        let mut bytes = serde_json::to_vec(&written).unwrap_or_else(|_| unreachable!("numbers and texts are JSON"));
-        let signature = signer(secret, &bytes).finalize().into_bytes();
-        bytes.extend_from_slice(&signature[..SIGNATURE_BYTES]);
-        URL_SAFE_NO_PAD.encode(bytes)
+        let bytes = serde_json::to_vec(&written).unwrap_or_else(|_| unreachable!("numbers and texts are JSON"));
+        URL_SAFE_NO_PAD.encode(seal::seal(secret, actor, &bytes))
     }
 
-    /// Reads a cursor; `None` for anything that [`encode`](Self::encode) did not write.
-    pub(crate) fn decode(text: &str, secret: &str) -> Option<Decoded> {
+    /// Reads a cursor of this actor's; `None` for anything that [`encode`](Self::encode) did not write. One of before is signed, and was
+    /// anybody's; it is read, lest every device start again.
+    pub(crate) fn decode(text: &str, secret: &str, actor: &str) -> Option<Decoded> {
         if text.len() > MAX_BYTES {
             return None;
         }
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let (bytes, signature) = bytes.split_at_checked(bytes.len().checked_sub(SIGNATURE_BYTES)?)?;
-        signer(secret, bytes).verify_truncated_left(signature).ok()?;
-        let written: Written = serde_json::from_slice(bytes).ok()?;
+        let json =
+            if seal::is_sealed(&bytes) { seal::open(secret, actor, &bytes)? } else { signed(secret, &bytes)?.to_vec() };
+        let written: Written = serde_json::from_slice(&json).ok()?;
         if written.v != FORMAT || written.l.is_empty() {
             return None;
         }
@@ -195,6 +196,13 @@ impl Cursor {
     }
 }
 
+/// What was signed, without the signature.
+fn signed<'a>(secret: &str, bytes: &'a [u8]) -> Option<&'a [u8]> {
+    let (bytes, signature) = bytes.split_at_checked(bytes.len().checked_sub(SIGNATURE_BYTES)?)?;
+    signer(secret, bytes).verify_truncated_left(signature).ok()?;
+    Some(bytes)
+}
+
 /// HMAC-SHA-256 (RFC 2104) over the cursor's bytes.
 fn signer(secret: &str, bytes: &[u8]) -> Hmac<Sha256> {
     let mut hmac =
@@ -230,16 +238,34 @@ mod tests {
 
     #[test]
     fn a_cursor_is_read_back() {
-        let (text, spilled) = cursor(3).encode("k");
+        let (text, spilled) = cursor(3).encode("k", "ana");
         assert_eq!(spilled, None);
-        let Some(Decoded::Whole(read)) = Cursor::decode(&text, "k") else { panic!() };
+        let Some(Decoded::Whole(read)) = Cursor::decode(&text, "k", "ana") else { panic!() };
         assert_eq!(read, cursor(3));
     }
 
     #[test]
     fn inv10_a_forged_cursor_is_no_cursor() {
-        let (text, _) = cursor(1).encode("another database's");
-        assert!(Cursor::decode(&text, "k").is_none());
+        let (text, _) = cursor(1).encode("another database's", "ana");
+        assert!(Cursor::decode(&text, "k", "ana").is_none());
+    }
+
+    #[test]
+    fn a_signed_cursor_of_before_is_read() {
+        let json = br#"{"v":3,"e":"e","r":{"myShops":"r"},"n":"l","w":9,"l":[{"p":7,"f":3,"b":[["myShops",["s1"]]]}]}"#;
+        let signature = signer("k", json).finalize().into_bytes();
+        let text = URL_SAFE_NO_PAD.encode([&json[..], &signature[..SIGNATURE_BYTES]].concat());
+        let Some(Decoded::Whole(read)) = Cursor::decode(&text, "k", "ana") else { panic!() };
+        assert_eq!((read.place, read.lanes[0].buckets.len()), (9, 1));
+        assert!(Cursor::decode(&text, "another", "ana").is_none());
+    }
+
+    #[test]
+    fn inv19_anothers_cursor_is_no_cursor() {
+        let (text, _) = cursor(1).encode("k", "ana");
+        assert!(Cursor::decode(&text, "k", "ben").is_none());
+        let bytes = URL_SAFE_NO_PAD.decode(text).unwrap();
+        assert!(!bytes.windows(7).any(|part| part == b"myShops"));
     }
 
     #[test]
@@ -247,7 +273,9 @@ mod tests {
         for text in ["Mw", "Mw==", "MA==", "MTIzNDU2", "OTIyMzM3MjAzNjg1NDc3NTgwNw=="] {
             assert!(Cursor::is_foreign(text), "{text}");
         }
-        for text in ["", "3", "=", "bnVsbA", "LTM=", "My41", "OTIyMzM3MjAzNjg1NDc3NTgwNzE=", &cursor(1).encode("k").0] {
+        for text in
+            ["", "3", "=", "bnVsbA", "LTM=", "My41", "OTIyMzM3MjAzNjg1NDc3NTgwNzE=", &cursor(1).encode("k", "ana").0]
+        {
             assert!(!Cursor::is_foreign(text), "{text}");
         }
     }
@@ -255,10 +283,10 @@ mod tests {
     #[test]
     fn many_buckets_are_kept_under_their_hash() {
         for count in [500, 50_000] {
-            let (text, spilled) = cursor(count).encode("k");
+            let (text, spilled) = cursor(count).encode("k", "ana");
             let spilled = spilled.unwrap();
             assert!(text.len() <= MAX_BYTES, "{}", text.len());
-            let Some(Decoded::Elsewhere(read, id)) = Cursor::decode(&text, "k") else { panic!() };
+            let Some(Decoded::Elsewhere(read, id)) = Cursor::decode(&text, "k", "ana") else { panic!() };
             assert_eq!(id, spilled.id);
             assert_eq!(read.with_buckets(&spilled.buckets), Some(cursor(count)));
         }
@@ -267,11 +295,11 @@ mod tests {
     #[test]
     fn inv32_rubbish_is_no_cursor() {
         for text in ["x", "0", "{}", "bnVsbA", "e30", "🦀", "eyJ2IjoxLCJlIjoiIiwiciI6IiIsImwiOltdfQ"] {
-            assert!(Cursor::decode(text, "k").is_none(), "{text}");
+            assert!(Cursor::decode(text, "k", "ana").is_none(), "{text}");
         }
-        let (whole, _) = cursor(2).encode("k");
+        let (whole, _) = cursor(2).encode("k", "ana");
         for end in 0..whole.len() {
-            assert!(Cursor::decode(&whole[..end], "k").is_none());
+            assert!(Cursor::decode(&whole[..end], "k", "ana").is_none());
         }
     }
 }

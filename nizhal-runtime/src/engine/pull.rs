@@ -80,12 +80,12 @@ impl Engine {
         let Asked { principal, wire, request, mut hold_s, .. } = asked;
         let text = text_of(wire, request);
         let mut keys = self.keys();
-        let mut decoded = Cursor::decode(text, &keys.secret);
+        let mut decoded = Cursor::decode(text, &keys.secret, principal.key());
         let mut snapshot = self.open(asked, decoded.as_ref().map_or(&[], Decoded::lanes)).await?;
         let mut other: Option<Vec<Lane>> = None;
         loop {
             // Another time the keys may be others.
-            let cursor = decoded.take().or_else(|| Cursor::decode(text, &keys.secret));
+            let cursor = decoded.take().or_else(|| Cursor::decode(text, &keys.secret, principal.key()));
             let held = held(&mut snapshot, cursor, &keys).await?;
             let of_cursor = || held.as_ref().map(|held| held.lanes.clone());
             let mut lanes = other.take().or_else(of_cursor).unwrap_or_default();
@@ -184,7 +184,8 @@ impl Engine {
 
     /// What an answer says beside its rows; closes the snapshot.
     pub(super) async fn end(&self, begun: Begun<'_>, has_more: bool) -> Result<Ending, PullError> {
-        let Begun { asked: Asked { wire, request, .. }, mut snapshot, frame, lanes, lost, reset, .. } = begun;
+        let Begun { asked: Asked { wire, request, principal, .. }, mut snapshot, frame, lanes, lost, reset, .. } =
+            begun;
         let done = lanes.iter().map(|lane| lane.position.done()).min().unwrap_or_default();
         // While more waits nothing is acknowledged: a row of the mutation's that others wrote again comes on a later page, and the
         // client may hold what it was before.
@@ -201,7 +202,7 @@ impl Engine {
 
         let rules = self.generations(&frame).tags.clone();
         let cursor = Cursor { epoch: frame.epoch.clone(), rules, life, place, lanes };
-        let (cursor, spilled) = cursor.encode(&frame.secret);
+        let (cursor, spilled) = cursor.encode(&frame.secret, principal.key());
         if let Some(spilled) = spilled {
             self.store.remember_buckets(&spilled.id, spilled.buckets).await?;
         }

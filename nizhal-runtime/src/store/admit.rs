@@ -41,8 +41,7 @@ pub struct Standing {
 /// The statement for a client that is known. By the primary keys of both tables.
 const SEQUENCED: &str = "select c.actor, c.last_mutation_id, c.last_version, c.expired, c.expired_at_ms, c.forgotten_ms, {known} as known{backend}{settings} \
     from _nizhal_clients c where c.client_id = $1{lock}";
-const UNSEQUENCED: &str =
-    "select {known} as known, (select forgotten_ms from _nizhal_control where id = 1) as forgotten_ms{backend}{settings}";
+const UNSEQUENCED: &str = "select {known} as known, (select forgotten_ms from _nizhal_control where id = 1) as forgotten_ms{backend}{settings}";
 
 impl WriteTx<'_> {
     /// Finds or makes the client's sequence and holds it until the transaction ends, looks whether the actor sent one of the

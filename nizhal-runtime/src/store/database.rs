@@ -18,6 +18,7 @@ use crate::schema::Schema;
 use nizhal_core::Principal;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, QueryResult, Statement, Value};
 use std::{
+    borrow::Cow,
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
@@ -382,6 +383,14 @@ impl Store {
         match &self.backend {
             Backend::Postgres(_) => Ok(()),
             Backend::Sqlite(store) => store.failpoints().before(Some(tx)).await,
+        }
+    }
+
+    /// SQL in the names of this app's own settings.
+    pub(super) fn localize<'a>(&self, sql: &'a str) -> Cow<'a, str> {
+        match &self.backend {
+            Backend::Postgres(store) => store.namespace.localize(sql),
+            Backend::Sqlite(_) => sql.into(),
         }
     }
 

@@ -73,7 +73,9 @@ impl Store {
     pub async fn holder(&self) -> Result<Option<Holder>, StoreError> {
         let Backend::Postgres(store) = &self.backend else { return Ok(None) };
         let db = store.db();
-        let row = self.query_one(Statement::from_string(db.get_database_backend(), postgres::HOLDER)).await?;
+        let row = self
+            .query_one(Statement::from_string(db.get_database_backend(), postgres::holder(&store.namespace)))
+            .await?;
         row.map(|row| {
             Ok(Holder {
                 pid: row.try_get("", "pid")?,

@@ -160,6 +160,7 @@ impl<'a> WriteTx<'a> {
     }
 
     fn statement(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Statement {
+        let sql = self.store.localize(sql);
         Statement::from_sql_and_values(self.tx.get_database_backend(), sql, values)
     }
 

@@ -10,6 +10,7 @@ both![
     inv10_another_servers_cursor_resets,
     inv05_the_same_cursor_twice_gives_the_same,
     the_first_cursor_has_many_spellings,
+    inv19_a_cursor_says_nothing_and_is_one_actors,
 ];
 
 async fn inv10_unreadable_cursors_reset(app: App) {
@@ -44,6 +45,28 @@ async fn inv10_unreadable_cursors_reset(app: App) {
         device.pull().await;
         assert_converged(&app, &device, "ana").await;
     }
+}
+
+async fn inv19_a_cursor_says_nothing_and_is_one_actors(app: App) {
+    let mut db = two_shops(&app).await;
+    customers(&mut db, "s1", "c", 4).await;
+    let mut ana = app.device("d", "ana", "s1");
+    ana.pull().await;
+    let bytes = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, &ana.cursor);
+    let bytes = bytes.expect("a cursor is base64");
+    let text = String::from_utf8_lossy(&bytes);
+    let epoch = db.text("select epoch from _nizhal_control").await;
+    for told in [epoch.as_str(), "customers", "{\"v\""] {
+        assert!(!text.contains(told), "{told} is in {text}");
+    }
+    // In another's hands it is what any text is.
+    let mut cem = app.device("d", "cem", "s2");
+    cem.cursor.clone_from(&ana.cursor);
+    let page = cem.page(None).await;
+    assert_eq!((page.reset, &page.body["removedBuckets"]), (true, &json!([])), "{}", page.body);
+    assert!(!page.body.to_string().contains("\"s1\""), "{}", page.body);
+    assert_converged(&app, &cem, "cem").await;
+    assert!(!ana.page(None).await.reset);
 }
 
 async fn inv10_another_servers_cursor_resets(app: App) {

@@ -19,3 +19,4 @@ mod rules;
 mod security;
 mod shapes;
 mod statement_fault;
+mod two_schemas;

@@ -5,7 +5,7 @@
 //! the last version drawn" would step over a transaction that drew early and commits late. Hence two rules:
 //!
 //! * The **writer**, before it draws, reads the sequence's last value L and takes a shared, transaction-scoped advisory
-//!   lock that encodes L. Then it draws v > L.
+//!   lock that encodes L (the upper 16 bits of its key are the schema's, `namespace.rs`; the lower 48 are L). Then it draws v > L.
 //! * The **reader** reads the last value S, *then* the Ls from `pg_locks`, *then* takes its snapshot. Its horizon is
 //!   min(S, every L), and it takes versions up to there.
 //!
@@ -31,14 +31,12 @@
 //!
 //! Nobody waits: shared locks do not conflict, and a transaction that writes no synced row holds none.
 
+use super::namespace::Namespace;
 use crate::store::{
     life::CLOCK,
     seal::{SPILLED, WHOLE},
 };
 use nizhal_core::bucket::MEMBERSHIP;
-
-/// Marks our advisory locks: the upper 16 bits of the key; the lower 48 are L.
-const LOCK_CLASS: u16 = 20_058;
 
 /// Where the database lives, as SQL: the cluster, the database's number in it, and the cluster's timeline, which changes at each
 /// failover and point-in-time recovery. A dump restored elsewhere, or a history that was cut off, shows here. And since when: a
@@ -68,14 +66,14 @@ const LIFE: &str = "'-' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) \
     || '@' || extract(epoch from pg_postmaster_start_time())::text";
 
 /// `_nizhal_version()`: this transaction's version, drawn at the first call.
-pub(super) fn version_function(schema: &str) -> String {
+pub(super) fn version_function(schema: &str, class: u16) -> String {
     format!(
         "create or replace function {schema}._nizhal_version() returns bigint language plpgsql volatile {} as $nizhal$
 declare noted text := current_setting('nizhal.version', true); last bigint; drawn bigint;
 begin
   if noted is not null and noted <> '' then return noted::bigint; end if;
   select last_value into last from {schema}._nizhal_clock;
-  perform pg_advisory_xact_lock_shared(({LOCK_CLASS}::bigint << 48) | last);
+  perform pg_advisory_xact_lock_shared(({class}::bigint << 48) | last);
   drawn := nextval({clock});
   perform set_config('nizhal.version', drawn::text, true);
   return drawn;
@@ -87,7 +85,7 @@ end $nizhal$",
 
 /// `_nizhal_horizon()`: the last version drawn, the horizon, where the database lives and how far its log is on the disk. Must run before
 /// the snapshot that it is for is taken.
-pub(super) fn horizon_function(schema: &str) -> String {
+pub(super) fn horizon_function(schema: &str, class: u16) -> String {
     format!(
         "create or replace function {schema}._nizhal_horizon(out clock bigint, out horizon bigint, out lives text, out place bigint) language plpgsql volatile as $nizhal$
 declare lowest bigint; batch bigint; whole text; number oid; home text := current_setting('nizhal.home', true);
@@ -104,7 +102,7 @@ begin
   horizon := clock;
   if whole is distinct from current_setting('nizhal.whole', true) then
     select min(((classid::bigint & 65535) << 32) | objid::bigint) into lowest from pg_locks
-     where locktype = 'advisory' and objsubid = 1 and (classid::bigint >> 16) = {LOCK_CLASS}
+     where locktype = 'advisory' and objsubid = 1 and (classid::bigint >> 16) = {class}
        and database = (select oid from pg_database where datname = current_database());
     if lowest < clock then horizon := lowest; else perform set_config('nizhal.whole', whole, false); end if;
   end if;
@@ -121,19 +119,22 @@ end $nizhal$"
 
 /// The session that holds the horizon back, as SQL: the oldest of those with the lowest lock. Of another user's session all but
 /// its id, name and user may be hidden from us.
-pub(in crate::store) const HOLDER: &str = "select l.pid, a.application_name, a.usename::text as usename, a.state, \
-    extract(epoch from clock_timestamp() - a.xact_start)::float8 as age from pg_locks l \
-    left join pg_stat_activity a on a.pid = l.pid where l.locktype = 'advisory' and l.objsubid = 1 \
-    and (l.classid::bigint >> 16) = 20058 and l.database = (select oid from pg_database where datname = current_database()) \
-    order by ((l.classid::bigint & 65535) << 32) | l.objid::bigint, a.xact_start limit 1";
+pub(in crate::store) fn holder(namespace: &Namespace) -> String {
+    format!(
+        "select l.pid, a.application_name, a.usename::text as usename, a.state, \
+         extract(epoch from clock_timestamp() - a.xact_start)::float8 as age from pg_locks l \
+         left join pg_stat_activity a on a.pid = l.pid where l.locktype = 'advisory' and l.objsubid = 1 \
+         and (l.classid::bigint >> 16) = {} and l.database = (select oid from pg_database where datname = current_database()) \
+         order by ((l.classid::bigint & 65535) << 32) | l.objid::bigint, a.xact_start limit 1",
+        namespace.lock_class()
+    )
+}
 
 /// Where writers from outside are heard, as SQL: one channel a schema.
 pub(super) const CHANNEL: &str =
     "select '_nizhal_' || md5('\"' || replace(current_schema()::text, '\"', '\"\"') || '\"')";
 /// What a notification says when the line is too long for one: somebody wrote, pull everything.
 pub(in crate::store) const SOMETHING: &str = "*";
-/// What our sessions are called.
-pub(super) const OURS: &str = "nizhal";
 
 /// A transaction that touched more than these bytes of buckets spills what comes then into settings by its hash.
 const MAX_NOTE: usize = 32 * 1024;
@@ -154,7 +155,7 @@ pub(super) fn definer(schema: &str) -> String {
 /// them a queue at commit, which our hot path is spared. Behind a pooler that drops the setting our name does, which poolers
 /// pass on. Changed memberships are notified by everybody: whoever may hear a bucket no more must be told by the very commit,
 /// and not by a server that may die after it.
-pub(super) fn note_function(schema: &str) -> String {
+pub(super) fn note_function(schema: &str, session: &str) -> String {
     format!(
         "create or replace function {schema}._nizhal_note(lines text) returns void language plpgsql volatile as $nizhal$
 declare
@@ -189,7 +190,7 @@ begin
     if fresh is null then return; end if;
     perform set_config('nizhal.spilled', spilled, true);
   end if;
-  if local is null and current_setting('application_name') = '{OURS}' then local := 'on'; end if;
+  if local is null and current_setting('application_name') = '{session}' then local := 'on'; end if;
   if local is distinct from 'on' or position('{MEMBERSHIP}' in fresh) = 1 then
     foreach line in array string_to_array(fresh, E'\\n') loop
       perform pg_notify('_nizhal_' || md5({literal}), case when octet_length(line) > 7000 then '{SOMETHING}' else line end);

@@ -4,7 +4,7 @@ use super::{
     drift,
     partition::{PARTITIONS_CHANGED, START_AGAIN},
     provision,
-    store::{PROVISION_LOCK, PostgresStore},
+    store::PostgresStore,
 };
 use crate::{
     schema::Schema,
@@ -32,7 +32,8 @@ impl PostgresStore {
         let detail = || self.detail(backend);
         let mut tx = db.begin().await?;
         lift_limits(&mut tx).await?;
-        let lock = sqlx::query("select pg_advisory_xact_lock($1)").bind(PROVISION_LOCK).execute(&mut *tx);
+        let lock = self.namespace.provision_lock();
+        let lock = sqlx::query("select pg_advisory_xact_lock($1)").bind(lock).execute(&mut *tx);
         Progress::of(PROVISIONING, 1).run("wait for another server that provisions", lock, &detail).await?;
         let plan = provision::plan(&mut tx, schema, seed).await?;
         let mut progress = Progress::of(PROVISIONING, plan.len());
@@ -58,7 +59,7 @@ impl PostgresStore {
             return Ok(false);
         }
         let mut db = self.unhurried().await?;
-        let mut tx = begin_locked(&mut db).await?;
+        let mut tx = self.begin_locked(&mut db).await?;
         let plan = drift::introspect(&mut tx).await?.partitions.remember(schema);
         let gone = plan.iter().any(|statement| statement == START_AGAIN);
         for statement in plan {
@@ -96,6 +97,18 @@ impl PostgresStore {
         Ok(connecting.await.map_err(|_| sqlx::Error::PoolTimedOut)??)
     }
 
+    /// Begins a transaction without the limits of time, once no other provisioning is under way.
+    pub(super) async fn begin_locked<'a>(
+        &self,
+        db: &'a mut PgConnection,
+    ) -> Result<Transaction<'a, Postgres>, StoreError> {
+        let mut tx = db.begin().await?;
+        lift_limits(&mut tx).await?;
+        let lock = self.namespace.provision_lock();
+        sqlx::query("select pg_advisory_xact_lock($1)").bind(lock).execute(&mut *tx).await?;
+        Ok(tx)
+    }
+
     /// How far this backend is with what it does: how much of an index is built, and whom it waits for.
     async fn detail(&self, backend: i32) -> Option<String> {
         let sql = "select coalesce((select p.phase || coalesce(' ' || (100 * p.blocks_done / nullif(p.blocks_total, 0)) || ' %', '') \
@@ -105,14 +118,6 @@ impl PostgresStore {
         let detail: Option<String> = sqlx::query_scalar(sql).bind(backend).fetch_one(self.pool()).await.ok();
         detail.map(|detail| detail.trim().to_owned()).filter(|detail| !detail.is_empty())
     }
-}
-
-/// Begins a transaction without the limits of time, once no other provisioning is under way.
-pub(super) async fn begin_locked(db: &mut PgConnection) -> Result<Transaction<'_, Postgres>, StoreError> {
-    let mut tx = db.begin().await?;
-    lift_limits(&mut tx).await?;
-    sqlx::query("select pg_advisory_xact_lock($1)").bind(PROVISION_LOCK).execute(&mut *tx).await?;
-    Ok(tx)
 }
 
 async fn lift_limits(db: &mut PgConnection) -> Result<(), StoreError> {

@@ -11,6 +11,7 @@ mod end;
 mod field;
 mod horizon;
 mod migrate;
+mod namespace;
 mod partition;
 mod pooler;
 mod pools;
@@ -25,7 +26,7 @@ mod store;
 mod takeover;
 mod trigger;
 
-pub(super) use clock::{HOLDER, SOMETHING};
+pub(super) use clock::{SOMETHING, holder};
 pub(super) use end::Ending;
 pub(super) use pull::{Rows, Snapshot};
 pub(super) use settle::{SettleSql, kind};

@@ -27,13 +27,13 @@ pub(super) const KEEP_ALIVE: [(&str, &str); 4] = [
 /// How long the first connections may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Connects, and makes sure that what stands between lets us work.
-pub(super) async fn look(options: &PgConnectOptions) -> Result<(), StoreError> {
+/// Connects, and makes sure that what stands between lets us work; gives the schema that tables are made in.
+pub(super) async fn look(options: &PgConnectOptions) -> Result<String, StoreError> {
     let looking = tokio::time::timeout(CONNECT_TIMEOUT, look_closely(options));
     looking.await.map_err(|_| sqlx::Error::PoolTimedOut)?
 }
 
-async fn look_closely(options: &PgConnectOptions) -> Result<(), StoreError> {
+async fn look_closely(options: &PgConnectOptions) -> Result<String, StoreError> {
     // Without the pool, which would go on trying and then say only that it ran out of time.
     let mut one = PgConnection::connect_with(options).await.map_err(refused)?;
     let mut two = PgConnection::connect_with(options).await.map_err(refused)?;
@@ -46,7 +46,10 @@ async fn look_closely(options: &PgConnectOptions) -> Result<(), StoreError> {
     // It may be in the middle of what it was asked.
     drop(one);
     warn_of_lost_time_outs(&mut two).await?;
-    Ok(two.close().await?)
+    let schema: Option<String> = sqlx::query_scalar("select current_schema()::text").fetch_one(&mut two).await?;
+    two.close().await?;
+    // Where there is none, provisioning says so.
+    Ok(schema.unwrap_or_default())
 }
 
 fn refused(error: sqlx::Error) -> StoreError {

@@ -1,6 +1,6 @@
 //! What Postgres lacks: tables, engine columns, functions, triggers and indexes, as statements.
 
-use super::{capture, capture::Level, clock, drift, field, takeover, takeover::TypeScript};
+use super::{capture, capture::Level, clock, drift, field, namespace::Namespace, takeover, takeover::TypeScript};
 use crate::schema::Schema;
 use crate::store::{
     StoreError, check,
@@ -32,6 +32,7 @@ pub(super) fn runs_alone(statement: &str) -> bool {
 struct Found {
     /// The schema that tables are made in, quoted.
     schema: String,
+    namespace: Namespace,
     columns: BTreeMap<String, BTreeSet<String>>,
     indexes: BTreeSet<String>,
     /// Indexes whose build was cut off.
@@ -132,10 +133,11 @@ async fn look(db: &mut PgConnection) -> Result<Found, StoreError> {
     .collect();
     let epoch = columns.contains_key("_nizhal_control")
         && sqlx::query("select 1 from _nizhal_control where id = 1").fetch_optional(&mut *db).await?.is_some();
-    let schema = quote(&schema);
+    let (namespace, schema) = (Namespace::of(&schema), quote(&schema));
     let (rules, kept) = (Vec::new(), Kept::default());
     let mut found = Found {
         schema,
+        namespace,
         columns,
         indexes,
         broken,
@@ -270,16 +272,17 @@ fn always(on: &str, trigger: &str) -> String {
 }
 
 fn functions_and_triggers(schema: &Schema, found: &Found, plan: &mut Vec<String>) {
-    let mut functions = vec![];
+    let (mut functions, own) = (vec![], &found.namespace);
     let restored = ("_nizhal_restored", clock::restored_function(&found.schema));
     for (base, definition) in [
         restored,
-        ("_nizhal_version", clock::version_function(&found.schema)),
-        ("_nizhal_horizon", clock::horizon_function(&found.schema)),
-        ("_nizhal_note", clock::note_function(&found.schema)),
+        ("_nizhal_version", clock::version_function(&found.schema, own.lock_class())),
+        ("_nizhal_horizon", clock::horizon_function(&found.schema, own.lock_class())),
+        ("_nizhal_note", clock::note_function(&found.schema, &own.session())),
         ("_nizhal_written", clock::written_function(&found.schema)),
         ("_nizhal_stamp", clock::stamp_function(&found.schema)),
     ] {
+        let definition = own.localize(&definition).into_owned();
         // A marker function carries the hash of the definition, whose own name must stay.
         let marker = stamped(&format!("{base}_is"), &definition);
         if !found.functions.contains(&marker) {
@@ -304,12 +307,14 @@ fn functions_and_triggers(schema: &Schema, found: &Found, plan: &mut Vec<String>
     for table in schema.synced() {
         let level = found.relations.level(table.name);
         let body = capture::function_body(&found.schema, table, schema.rules(), level, table.name);
+        let body = own.localize(&body);
         let function = stamped("_nizhal_capture", &format!("{}\n{body}", table.name));
         if !found.functions.contains(&function) {
             plan.push(format!("create function {function}() {body}"));
         }
         let stamp = if merges(table) {
             let body = field::function_body(&found.schema, table);
+            let body = own.localize(&body);
             let stamp = stamped("_nizhal_field", &format!("{}\n{body}", table.name));
             if !found.functions.contains(&stamp) {
                 plan.push(format!("create function {stamp}() {body}"));
@@ -350,6 +355,7 @@ fn functions_and_triggers(schema: &Schema, found: &Found, plan: &mut Vec<String>
         // A partition hands rows up to its parent's triggers, and not that it is emptied.
         for partition in found.relations.partitions.names(table.name) {
             let body = capture::function_body(&found.schema, table, schema.rules(), level, partition);
+            let body = own.localize(&body);
             let function = stamped("_nizhal_capture", &format!("{partition}\n{body}"));
             if !found.functions.contains(&function) {
                 plan.push(format!("create function {function}() {body}"));

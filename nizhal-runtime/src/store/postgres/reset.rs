@@ -1,6 +1,6 @@
 //! What a reset drops on Postgres, in one transaction that no other provisioning is in, for as long as it takes.
 
-use super::{migrate::begin_locked, store::PostgresStore};
+use super::store::PostgresStore;
 use crate::store::error::StoreError;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
@@ -14,7 +14,7 @@ impl PostgresStore {
     /// Drops these tables of the engine, and its triggers and functions.
     pub(in crate::store) async fn drop_engine(&self, tables: &[String]) -> Result<(), StoreError> {
         let mut db = self.unhurried().await?;
-        let mut tx = begin_locked(&mut db).await?;
+        let mut tx = self.begin_locked(&mut db).await?;
         drop_found(&mut tx, TRIGGERS).await?;
         run(&mut tx, format!("drop table if exists {}", tables.join(", "))).await?;
         drop_found(&mut tx, FUNCTIONS).await?;
@@ -25,7 +25,7 @@ impl PostgresStore {
     /// Drops these tables, and the engine's sequence, triggers and functions.
     pub(in crate::store) async fn drop_all(&self, tables: &[String]) -> Result<(), StoreError> {
         let mut db = self.unhurried().await?;
-        let mut tx = begin_locked(&mut db).await?;
+        let mut tx = self.begin_locked(&mut db).await?;
         drop_found(&mut tx, TRIGGERS).await?;
         run(&mut tx, format!("drop table if exists {}", tables.join(", "))).await?;
         run(&mut tx, "drop sequence if exists _nizhal_clock".to_owned()).await?;
@@ -40,7 +40,7 @@ impl PostgresStore {
             ["(select last_value from _nizhal_clock)".to_owned()].into_iter().chain(last.iter().cloned()).collect();
         let sql = format!("select setval('_nizhal_clock', greatest({}), true)", last.join(", "));
         let mut db = self.unhurried().await?;
-        let mut tx = begin_locked(&mut db).await?;
+        let mut tx = self.begin_locked(&mut db).await?;
         run(&mut tx, sql).await?;
         tx.commit().await?;
         Ok(db.close().await?)

@@ -1,7 +1,7 @@
 //! One app's Postgres: its connections, and the statements that are written once.
 
 use super::{
-    clock, horizon::Flights, pooler, pools::Pools, renewal::Renewal, rest::RestSql, settle::SettleSql,
+    horizon::Flights, namespace::Namespace, pooler, pools::Pools, renewal::Renewal, rest::RestSql, settle::SettleSql,
     statement::PullSql,
 };
 use crate::{
@@ -18,15 +18,13 @@ pub(in crate::store) struct PostgresStore {
     pub(super) listen_url: String,
     pub(super) channel: OnceLock<String>,
     pub(super) pools: Pools,
+    pub(in crate::store) namespace: Namespace,
     pub(super) sql: PullSql,
     settle: SettleSql,
     pub(super) rest: RestSql,
     pub(super) flights: Flights,
     renewal: Renewal,
 }
-
-/// Serialises provisioning among servers that start together; any constant of ours will do.
-pub(super) const PROVISION_LOCK: i64 = 20_058;
 
 impl fmt::Debug for PostgresStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -37,19 +35,20 @@ impl fmt::Debug for PostgresStore {
 impl PostgresStore {
     pub(in crate::store) async fn connect(settings: &StoreSettings, schema: &Schema) -> Result<Self, StoreError> {
         let options = PgConnectOptions::from_str(&settings.url)?
-            .application_name(clock::OURS)
             // One thing less that poolers must be told to pass over: floats are read in binary.
             .extra_float_digits(None)
-            // Ours ping from their own process; see `clock::note_function`. Pulls are short; compiling them costs more than it saves.
-            .options([("nizhal.local", "on"), ("jit", "off")])
+            // Pulls are short; compiling them costs more than it saves.
+            .options([("jit", "off")])
             .options(pooler::TIME_OUTS)
             .options(pooler::KEEP_ALIVE);
-        pooler::look(&options).await?;
+        let namespace = Namespace::of(&pooler::look(&options).await?);
+        // Ours ping from their own process; see `clock::note_function`.
+        let options = options.options([(namespace.setting("local"), "on")]).application_name(&namespace.session());
         let renewal = Renewal::default();
         let pools = Pools::connect(options, settings.pool, renewal.clone()).await?;
         let (sql, settle, rest) = (PullSql::new(schema), SettleSql::new(schema.rules()), RestSql::new(schema));
         let (listen_url, channel) = (settings.url.clone(), OnceLock::new());
-        Ok(Self { listen_url, channel, pools, sql, settle, rest, flights: Flights::default(), renewal })
+        Ok(Self { listen_url, channel, pools, namespace, sql, settle, rest, flights: Flights::default(), renewal })
     }
 
     pub(in crate::store) fn scope_sql(&self) -> &ScopeSql {
