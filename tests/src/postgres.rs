@@ -228,6 +228,17 @@ impl Cluster {
         output.stdout
     }
 
+    /// Runs a script with the client programs on the path, and this URL as `DATABASE_URL`.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn shell(script: &str, url: &str) {
+        let path = format!("{}:{}", programs().display(), std::env::var("PATH").unwrap_or_default());
+        let output = Command::new("sh").args(["-ec", script]).env("PATH", path).env("DATABASE_URL", url).output();
+        let output = output.expect("the shell starts");
+        assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
     /// What the cluster has logged.
     ///
     /// # Panics

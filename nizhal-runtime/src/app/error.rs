@@ -89,6 +89,21 @@ pub enum StartError {
         /// The app.
         app: String,
     },
+    /// `backup` of a SQLite file without a file to make.
+    #[error("`backup` copies the database into a file that is not there yet: write `backup FILE`")]
+    BackupWithoutFile,
+    /// The file of a backup cannot be made.
+    #[error("the file {file} cannot be made: name one that is not there yet, in a directory that can be written")]
+    BackupFile {
+        /// Its path.
+        file: String,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// The database could not be copied.
+    #[error("the database cannot be copied")]
+    Backup(#[source] StoreError),
     /// The seed failed.
     #[error("the seed failed")]
     Seed(#[source] nizhal_core::Error),

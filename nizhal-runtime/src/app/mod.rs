@@ -1,11 +1,13 @@
 //! The app: its builder, and the verbs of its binary.
 
+mod backup;
 mod build;
 mod builder;
 mod claims;
 mod contract;
 mod error;
 mod job;
+mod log;
 mod print;
 mod serve;
 mod token;

@@ -4,17 +4,17 @@ use super::{
     Nizhal, StartError,
     build::{connect, provision},
     contract::FileVerb,
+    log::{is_at_terminal, observe},
     print::say,
 };
 use crate::contract::Contract;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::{
     ffi::OsString,
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     path::PathBuf,
     time::Duration,
 };
-use tracing_subscriber::EnvFilter;
 
 #[derive(Debug, Parser)]
 #[command(name = "app")]
@@ -38,6 +38,11 @@ enum Verb {
     },
     /// Print the SQL that `migrate` would run.
     Plan,
+    /// Copy the database: a SQLite file while servers go on; on Postgres, print what to run.
+    Backup {
+        /// The file to make.
+        file: Option<PathBuf>,
+    },
     /// Print the contract as OpenAPI 3.1.
     Contract {
         /// Compare with a committed contract instead: additive changes pass, changes that clients could not survive fail.
@@ -93,7 +98,7 @@ enum JobsVerb {
 }
 
 impl Nizhal {
-    /// Runs the verb on the command line: `serve` (default), `migrate`, `plan`, `contract`, `jobs run-once`, `epoch new`,
+    /// Runs the verb on the command line: `serve` (default), `migrate`, `plan`, `backup`, `contract`, `jobs run-once`, `epoch new`,
     /// `reset`, `drop-tables` or `token`.
     ///
     /// What goes wrong is printed to stderr as one sentence and ends the process with status 1, so that `main` shows
@@ -146,6 +151,7 @@ impl Nizhal {
                 }
                 Ok(())
             }
+            Verb::Backup { file } => Box::pin(self.backup(settings, file)).await,
             Verb::Contract { check, write } => {
                 let check = check.as_deref().map(|file| (FileVerb::Check, file));
                 self.contract(check.or(write.as_deref().map(|file| (FileVerb::Write, file))))
@@ -191,7 +197,7 @@ impl Nizhal {
 
 /// Asks at the terminal for the app's name; nothing where there is none.
 fn ask(app: &str, tables: &str, database: &str) -> Option<String> {
-    if !io::stdin().is_terminal() {
+    if !is_at_terminal() {
         return None;
     }
     let _ =
@@ -199,14 +205,6 @@ fn ask(app: &str, tables: &str, database: &str) -> Option<String> {
     let mut line = String::new();
     io::stdin().read_line(&mut line).ok()?;
     Some(line.trim().to_owned())
-}
-
-/// Logs to stderr by `RUST_LOG`; ours from info and others' from warn by default.
-fn observe() {
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,nizhal=info,nizhal_runtime=info"));
-    // An app that set up its own subscriber keeps it.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).try_init();
 }
 
 #[cfg(test)]
@@ -232,6 +230,7 @@ mod tests {
         let drop = line(&["drop-tables", "--confirm", "ledger"]).unwrap().verb;
         assert!(matches!(drop, Some(Verb::DropTables { confirm: Some(app) }) if app == "ledger"));
         assert!(matches!(line(&["drop-tables"]).unwrap().verb, Some(Verb::DropTables { confirm: None })));
+        assert!(matches!(line(&["backup", "x.db"]).unwrap().verb, Some(Verb::Backup { file: Some(_) })));
         assert!(line(&["fly"]).is_err());
     }
 }

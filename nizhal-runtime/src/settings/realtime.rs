@@ -31,6 +31,8 @@ pub struct RealtimeSettings {
     /// `NIZHAL_MAX_PRESENCE_BYTES_PER_BUCKET`: the most that may be shown in one bucket, all of which is sent to whoever comes; 1 MiB by
     /// default.
     pub max_presence_bytes_per_bucket: usize,
+    /// `NIZHAL_PUBLIC_PRESENCE`: whether presence in the buckets of `public` rules, which every tenant hears, is shown; `off` by default.
+    pub public_presence: bool,
     /// `NIZHAL_SERVER_SILENCE`: how long another server may be silent before its presence is forgotten; `10s` by default.
     pub server_silence: Duration,
 }
@@ -75,6 +77,7 @@ impl Default for RealtimeSettings {
                 subject: "nizhal".to_owned(),
             },
             presence_silence: Duration::from_secs(30),
+            public_presence: false,
             max_presence_bytes_per_actor: 256 * 1024,
             max_presence_bytes_per_bucket: 1024 * 1024,
             server_silence: Duration::from_secs(10),
@@ -132,6 +135,9 @@ impl RealtimeSettings {
         if let Some(value) = said("NIZHAL_MAX_PRESENCE_BYTES_PER_BUCKET") {
             let name = "NIZHAL_MAX_PRESENCE_BYTES_PER_BUCKET";
             settings.max_presence_bytes_per_bucket = parse::at_least(name, &value, 1024, bytes)?;
+        }
+        if let Some(value) = said("NIZHAL_PUBLIC_PRESENCE") {
+            settings.public_presence = parse::switch("NIZHAL_PUBLIC_PRESENCE", &value)?;
         }
         if let Some(value) = said("NIZHAL_SERVER_SILENCE") {
             settings.server_silence = parse::time("NIZHAL_SERVER_SILENCE", &value)?;

@@ -4,6 +4,7 @@ mod admit;
 mod answer;
 mod app;
 mod audit;
+mod backup;
 mod bucket_set;
 mod canonical;
 mod check;

@@ -4,6 +4,7 @@ mod admission;
 mod args;
 mod audit;
 mod auth;
+mod backup;
 mod blob;
 mod clash;
 mod contract;

@@ -25,7 +25,7 @@ fn moved(device: &Device, app: &App, user: &str) -> Device {
 }
 
 /// Two devices and a history with updates, deletes and rows of two tables; ben's stops here.
-async fn history(app: &App) -> (Connection, Device, Device) {
+pub(crate) async fn history(app: &App) -> (Connection, Device, Device) {
     let mut db = two_shops(app).await;
     customers(&mut db, "s1", "c", 12).await;
     let (mut phone, mut slow) = (app.device("phone", "ana", "s1"), app.device("slow", "ben", "s1"));
@@ -39,7 +39,7 @@ async fn history(app: &App) -> (Connection, Device, Device) {
 }
 
 /// What the copy will not have: rows, a change, a delete and a mutation, all of them pulled by the phone.
-async fn lost_future(db: &mut Connection, phone: &mut Device) {
+pub(crate) async fn lost_future(db: &mut Connection, phone: &mut Device) {
     customers(db, "s1", "lost", 30).await;
     // One transaction, one version; the rest are one each, so that the cursor is well ahead of the copy's clock.
     for number in 0..50 {
@@ -60,7 +60,7 @@ async fn overtake(db: &mut Connection, prefix: &str) {
 }
 
 /// The old devices against the copy: reset, then equal to it, now and after everything that comes.
-async fn starts_again(app: &App, old: &[(&Device, &str)], epoch: &Value) {
+pub(crate) async fn starts_again(app: &App, old: &[(&Device, &str)], epoch: &Value) {
     let mut db = app.sql().await;
     let mut minted = None;
     let mut devices = Vec::new();

@@ -35,6 +35,11 @@ impl Frame {
     }
 }
 
+/// The length of a payload as JSON.
+pub(super) fn payload_bytes(payload: &Map<String, Value>) -> usize {
+    serde_json::to_string(payload).map_or(usize::MAX, |text| text.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -192,6 +192,15 @@ impl Socket {
                 }
                 let reference = self.server.environment().new_id();
                 for bucket in self.named(&bucket) {
+                    if bucket.params.is_empty() {
+                        // A public rule's bucket is every tenant's: as one that is not held, unless the app says otherwise.
+                        if !self.server.settings().realtime.public_presence {
+                            continue;
+                        }
+                        if frame::payload_bytes(&payload) > MAX_PUBLIC_PAYLOAD_BYTES {
+                            return Err(ending(CloseCode::Size, "more than a public bucket takes of one socket"));
+                        }
+                    }
                     if let Err(full) = self.seat.track(&bucket, reference, &payload, now) {
                         return Err(Ending::Close(CloseCode::Size, full.to_string().into()));
                     }
@@ -328,6 +337,9 @@ impl Socket {
         [now + expiry, self.pulse.next(), silence, recheck].into_iter().min().unwrap_or(now)
     }
 }
+
+/// The largest payload in a bucket that every tenant hears.
+const MAX_PUBLIC_PAYLOAD_BYTES: usize = 1024;
 
 const EXPIRED: Ending = ending(CloseCode::Policy, "the credential has expired");
 

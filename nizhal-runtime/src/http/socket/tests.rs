@@ -1,6 +1,7 @@
 use super::*;
 use crate::{
     http::Listening,
+    settings::Settings,
     testing::{self, Clock, clock, token},
 };
 use futures_util::{SinkExt, StreamExt};
@@ -86,6 +87,48 @@ async fn a_push_pings_the_sockets_of_its_bucket_alone() {
     theirs.send(Message::text("ping")).await.unwrap();
     assert_eq!(text(&mut theirs).await, "pong");
     assert_eq!(world.server.hub().stats().pings_sent, 1);
+}
+
+#[actix_web::test]
+async fn inv02_presence_in_a_public_bucket_reaches_no_other_tenant_unless_the_app_says_so() {
+    for is_shown in [false, true] {
+        let clock = clock();
+        let mut app = testing::app(&clock).port(0);
+        let mut rules = testing::rules();
+        let table = nizhal_core::RuleTable { table: &testing::NOTES, scope: Vec::new(), filters: Vec::new() };
+        let open = nizhal_core::Rules::<testing::Claims>::new().rule("open", "", |rule| rule.public());
+        rules.extend(open.into_inner());
+        rules[2].tables.push(table);
+        app.replace_rules(rules);
+        let mut settings = Settings::defaults("notes");
+        settings.realtime.public_presence = is_shown;
+        let app = app.settings(settings).database_url("sqlite::memory:").auth_secret(testing::SECRET).port(0);
+        let server = testing::server(app).await;
+        let listening = Listening::start(&server).unwrap();
+        let world = World { server, clock, listening };
+        let mut theirs = world.open("u2", "s2", "&wire=2&bucket=open:*").await.unwrap();
+        let mut ours = world.open("u1", "s1", "&wire=2&bucket=open:*").await.unwrap();
+        for client in [&mut theirs, &mut ours] {
+            assert_eq!(state(client).await, json!({"bucket": "open:*", "state": {}}));
+        }
+        ours.send(Message::text(r#"presence:track:{"bucket":"open:*","payload":{"card":"4111"}}"#)).await.unwrap();
+        ours.send(Message::text("ping")).await.unwrap();
+        let told = loop {
+            match text(&mut ours).await {
+                pong if pong == "pong" => break String::new(),
+                diff => assert!(is_shown, "{diff}"),
+            }
+        };
+        assert_eq!(told, "");
+        theirs.send(Message::text("ping")).await.unwrap();
+        let told = text(&mut theirs).await;
+        assert_eq!(told.contains("4111"), is_shown, "{told}");
+        if is_shown {
+            let large = format!(r#"presence:track:{{"bucket":"open:*","payload":{{"x":"{}"}}}}"#, "x".repeat(2_000));
+            ours.send(Message::text(large)).await.unwrap();
+            assert_eq!(closed(&mut ours).await, Code::Size);
+        }
+    }
 }
 
 #[actix_web::test]

@@ -19,6 +19,7 @@ pub(in crate::store) struct PostgresStore {
     pub(super) channel: OnceLock<String>,
     pub(super) pools: Pools,
     pub(in crate::store) namespace: Namespace,
+    schema_name: String,
     pub(super) sql: PullSql,
     settle: SettleSql,
     pub(super) rest: RestSql,
@@ -41,14 +42,31 @@ impl PostgresStore {
             .options([("jit", "off")])
             .options(pooler::TIME_OUTS)
             .options(pooler::KEEP_ALIVE);
-        let namespace = Namespace::of(&pooler::look(&options).await?);
+        let schema_name = pooler::look(&options).await?;
+        let namespace = Namespace::of(&schema_name);
         // Ours ping from their own process; see `clock::note_function`.
         let options = options.options([(namespace.setting("local"), "on")]).application_name(&namespace.session());
         let renewal = Renewal::default();
         let pools = Pools::connect(options, settings.pool, renewal.clone()).await?;
         let (sql, settle, rest) = (PullSql::new(schema), SettleSql::new(schema.rules()), RestSql::new(schema));
         let (listen_url, channel) = (settings.url.clone(), OnceLock::new());
-        Ok(Self { listen_url, channel, pools, namespace, sql, settle, rest, flights: Flights::default(), renewal })
+        Ok(Self {
+            listen_url,
+            channel,
+            pools,
+            namespace,
+            schema_name,
+            sql,
+            settle,
+            rest,
+            flights: Flights::default(),
+            renewal,
+        })
+    }
+
+    /// The schema that tables are made in.
+    pub(in crate::store) fn schema_name(&self) -> &str {
+        &self.schema_name
     }
 
     pub(in crate::store) fn scope_sql(&self) -> &ScopeSql {

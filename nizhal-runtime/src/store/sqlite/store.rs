@@ -23,6 +23,7 @@ use sqlx::{
 };
 use std::{
     future::ready,
+    path::Path,
     str::FromStr,
     sync::{
         Arc, Mutex, PoisonError,
@@ -236,6 +237,13 @@ impl SqliteStore {
 
     pub(in crate::store) fn pool(&self) -> &SqlitePool {
         &self.readers
+    }
+
+    /// What `vacuum into` writes is of one moment, and holds no free pages and no log.
+    pub(in crate::store) async fn copy_to(&self, file: &Path) -> Result<(), StoreError> {
+        let file = file.to_str().ok_or_else(|| StoreError::Schema("the name of the file is not UTF-8".to_owned()))?;
+        sqlx::query("vacuum into $1").bind(file).execute(&self.writer).await?;
+        Ok(())
     }
 
     pub(in crate::store) async fn close(&self) {
