@@ -144,13 +144,15 @@ impl Engine {
         scope::memberships(&self.schema, principal)
     }
 
-    /// Whether the database answers and is provisioned.
+    /// Whether the database answers, is provisioned for this server's rules, holds all of the engine's parts and takes writes.
     ///
     /// # Errors
     /// When it does not.
     pub async fn ready(&self) -> Result<(), StoreError> {
         // Taking it asks for the clock, so it fails where they are absent.
         self.store.snapshot().await?.close().await?;
-        self.store.check_partitions().await.map(drop)
+        self.same_rules(&self.store.provisioned_rules().await?)?;
+        self.store.check_partitions().await?;
+        self.store.check_whole().await
     }
 }

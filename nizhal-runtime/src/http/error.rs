@@ -64,6 +64,8 @@ pub(crate) enum HttpError {
     },
     #[error("the store failed")]
     Store(#[from] StoreError),
+    #[error("the database is not ready; the cause is in the server's log")]
+    NotReady(#[source] StoreError),
     #[error("as many pulls are streamed as there may be; try again, or pull in pages")]
     Busy,
     #[error("the server is stopping")]
@@ -127,7 +129,7 @@ impl HttpError {
             Self::Pull(PullError::Store(error)) | Self::Store(error) => store(error),
             Self::Push { failure, .. } => push(failure),
             Self::Pull(_) => internal(),
-            Self::Busy | Self::Crowded | Self::Stopping => {
+            Self::Busy | Self::Crowded | Self::Stopping | Self::NotReady(_) => {
                 answer(StatusCode::SERVICE_UNAVAILABLE, "unavailable", shown)
             }
             Self::Panicked => internal(),

@@ -10,13 +10,13 @@ pub(super) async fn healthz() -> HttpResponse {
     well("ok")
 }
 
-/// The database answers, the engine is provisioned, and the server is not stopping.
+/// The database answers, is whole and takes writes, and the server is not stopping.
 pub(super) async fn readyz(request: HttpRequest, server: Data<Server>) -> HttpResponse {
     let asking = async {
         if server.is_stopping() {
             return Err(HttpError::Stopping);
         }
-        server.engine().ready().await?;
+        server.engine().ready().await.map_err(HttpError::NotReady)?;
         Ok(well("ready"))
     };
     respond(&server, &request, Box::pin(asking)).await

@@ -8,6 +8,7 @@ use super::{
     owner::Owner,
     postgres::PostgresStore,
     read::{Frame, ScopeArg},
+    readiness::Readiness,
     scope::ScopeSql,
     settings::{Audit, StoreSettings},
     sql::Dialect,
@@ -33,6 +34,7 @@ pub struct Store {
     pub(super) audited: AtomicU64,
     pub(super) bucket_sets: BucketSets,
     pub(super) triggers: Triggers,
+    pub(super) readiness: Readiness,
 }
 
 pub(super) enum Backend {
@@ -56,8 +58,8 @@ impl Store {
             }
         };
         let (audited, bucket_sets, triggers) = (AtomicU64::new(0), BucketSets::default(), Triggers::default());
-        let owner = Owner::default();
-        Ok(Self { schema, backend, audit: Audit::Off, owner, audited, bucket_sets, triggers })
+        let (owner, readiness) = (Owner::default(), Readiness::default());
+        Ok(Self { schema, backend, audit: Audit::Off, owner, audited, bucket_sets, triggers, readiness })
     }
 
     /// The same, writing an audit log or none.

@@ -3,9 +3,11 @@
 use super::{
     StoreError,
     database::{Backend, Store},
+    limit::ANSWER_TIMEOUT,
     postgres,
 };
-use sea_orm::Statement;
+use sea_orm::{ConnectionTrait, Statement, TransactionTrait};
+use std::time::Instant;
 
 /// Where deliveries stand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,6 +66,50 @@ impl Store {
         let row = self.query_all(Statement::from_string(db.get_database_backend(), sql)).await?.pop();
         let Some(row) = row else { return Ok(Horizon::default()) };
         Ok(Horizon { version: row.try_get("", "version")?, horizon: row.try_get("", "horizon")? })
+    }
+
+    /// The rules that the database is provisioned for, as the control row names them.
+    ///
+    /// # Errors
+    /// When the database fails or is not provisioned.
+    pub async fn provisioned_rules(&self) -> Result<String, StoreError> {
+        self.control("rules").await
+    }
+
+    /// Whether the database holds all of the engine's parts (columns, indexes, triggers as `plan` knows them) and takes a write. It is
+    /// looked at every few seconds, however often it is asked.
+    ///
+    /// # Errors
+    /// When something is missing, the disk is full, the database is read-only, or it fails. One that is busy is well.
+    pub async fn check_whole(&self) -> Result<(), StoreError> {
+        let Some(mut found) = self.readiness.stale().await else { return Ok(()) };
+        let missing = self.plan().await?.len();
+        if missing > 0 {
+            return Err(StoreError::Schema(format!(
+                "the database lacks {missing} statements of the app's schema: run `migrate` (`plan` prints them)"
+            )));
+        }
+        if let Backend::Sqlite(store) = &self.backend {
+            store.check_room().await?;
+        }
+        match self.try_write().await {
+            Ok(()) | Err(StoreError::Busy) => {}
+            Err(error) => return Err(error),
+        }
+        *found = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Commits a write that changes nothing.
+    async fn try_write(&self) -> Result<(), StoreError> {
+        let tx = match &self.backend {
+            Backend::Postgres(_) => self.begin().await?,
+            // Without a draw of the clock, which pulls would take for news.
+            Backend::Sqlite(store) => self.wait(ANSWER_TIMEOUT, store.db().begin()).await?,
+        };
+        let sql = "update _nizhal_control set home = home where id = 1";
+        self.wait(ANSWER_TIMEOUT, tx.execute_unprepared(sql)).await?;
+        self.commit(tx).await
     }
 
     /// Who holds the horizon back; nobody on SQLite, where writers wait for each other.

@@ -32,6 +32,7 @@ mod owner;
 mod postgres;
 mod progress;
 mod read;
+mod readiness;
 mod reset;
 mod rules;
 mod scope;

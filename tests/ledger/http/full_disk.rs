@@ -1,7 +1,7 @@
 //! A disk that is full, and has room again: what was acknowledged is in the file, and the server goes on.
 
 use crate::fixture::{BINARY, two_shops};
-use nizhal_tests::{App, Database, TempDir, play};
+use nizhal_tests::{App, Database, TempDir, play, until};
 use serde_json::json;
 use std::{path::Path, process::Command};
 
@@ -80,5 +80,9 @@ fn inv39_a_full_disk_loses_nothing_that_was_acknowledged() {
             assert_eq!(kept, acknowledged, "round {round}");
         }
         app.get("/readyz", "").await.expect(200);
+        disk.fill();
+        until("there is no room", async || app.get("/readyz", "").await.status == 503).await;
+        disk.make_room();
+        until("there is room again", async || app.get("/readyz", "").await.status == 200).await;
     });
 }

@@ -35,6 +35,7 @@ mod plan;
 mod pooler;
 mod provision;
 mod push;
+mod ready;
 mod request;
 mod restore;
 mod round_trips;

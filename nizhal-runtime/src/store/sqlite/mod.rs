@@ -9,6 +9,7 @@ mod guard;
 mod provision;
 mod pull;
 mod reset;
+mod room;
 mod scan;
 mod store;
 mod txn;

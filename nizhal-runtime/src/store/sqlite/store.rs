@@ -5,6 +5,7 @@ use super::{
     guard::{self, Guard},
     provision::{self, HOME},
     pull::Snapshot,
+    room,
     scan::PullSql,
 };
 use crate::{
@@ -23,7 +24,7 @@ use sqlx::{
 };
 use std::{
     future::ready,
-    path::Path,
+    path::{Path, PathBuf},
     str::FromStr,
     sync::{
         Arc, Mutex, PoisonError,
@@ -43,6 +44,8 @@ pub(in crate::store) struct SqliteStore {
     pub(super) readers: SqlitePool,
     /// Keeps what is in memory when the one connection is given up half way and made anew.
     _anchor: Option<SqliteConnection>,
+    /// The file, unless all is in memory.
+    path: Option<PathBuf>,
     db: DatabaseConnection,
     reads: DatabaseConnection,
     /// Notes of writers from outside that our own transactions came upon.
@@ -68,9 +71,10 @@ impl SqliteStore {
             .busy_timeout(BUSY_TIMEOUT)
             // So that `insert or replace` fires the delete triggers of the row it replaces.
             .pragma("recursive_triggers", "on");
-        if !settings.url.contains(":memory:") {
+        let path = (!settings.url.contains(":memory:")).then(|| options.get_filename().to_owned());
+        if let Some(path) = &path {
             // Where it fails, SQLite cannot make the file either, and says why.
-            let _ = nizhal_core::make_private(options.get_filename());
+            let _ = nizhal_core::make_private(path);
         }
         let one =
             || SqlitePoolOptions::new().max_connections(1).min_connections(1).idle_timeout(None).max_lifetime(None);
@@ -88,7 +92,21 @@ impl SqliteStore {
         let (lives, reached) = (Mutex::new(new_life()), AtomicI64::new(0));
         let (sql, group) = (PullSql::new(schema), Group::new(guard.clone(), failpoints.clone()));
         let heard = Mutex::default();
-        Ok(Self { writer, readers, _anchor: anchor, db, reads, heard, guard, failpoints, group, sql, lives, reached })
+        Ok(Self {
+            writer,
+            readers,
+            _anchor: anchor,
+            path,
+            db,
+            reads,
+            heard,
+            guard,
+            failpoints,
+            group,
+            sql,
+            lives,
+            reached,
+        })
     }
 
     pub(in crate::store) async fn plan(&self, schema: &Schema, seed: &Seed) -> Result<Vec<String>, StoreError> {
@@ -224,6 +242,14 @@ impl SqliteStore {
 
     pub(in crate::store) fn scope_sql(&self) -> &ScopeSql {
         &self.sql.scope
+    }
+
+    /// Whether the disk has room for what comes.
+    pub(in crate::store) async fn check_room(&self) -> Result<(), StoreError> {
+        match &self.path {
+            Some(path) => room::check_room(path.clone()).await,
+            None => Ok(()),
+        }
     }
 
     pub(in crate::store) fn db(&self) -> &DatabaseConnection {
