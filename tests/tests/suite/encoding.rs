@@ -116,7 +116,7 @@ const GOLDEN: [&str; 2] = [
     concat!(
         r#"{"owner":"ann","place":1,"flag":true,"small":-7,"large":"42","single":1.5,"double":0.1,"money":"12.50","#,
         r#""uuid":"01234567-89ab-cdef-0123-456789abcdef","moment":"2026-01-02T03:04:05.120000Z","day":"2026-02-28","#,
-        r#""hour":"23:59:58.500000","json":{"aa":{"nested":true},"b":[1,"x",null,1.5,1000000000000000000000000000000,0.0]},"bytes":"AP/+AQ==","no_flag":null,"#,
+        r#""hour":"23:59:58.500000","json":{"aa":{"nested":true},"b":[1,"x",null,1.5,1e30,0.0]},"bytes":"AP/+AQ==","no_flag":null,"#,
         r#""no_text":null,"no_large":null,"no_double":null,"no_money":null,"no_uuid":null,"no_moment":null,"#,
         r#""no_day":null,"no_hour":null,"no_json":null,"no_bytes":null,"updated_at":"…","deleted_at":null}"#,
     ),
