@@ -97,10 +97,9 @@ impl HlcClock {
         Self { node, millis: i64::MIN, counter: 0 }
     }
 
-    /// The next stamp at wall time `now_ms`, later than every stamp before; unless the wall clock was so far ahead for a while that a stamp of
-    /// another would not have been followed there.
+    /// The next stamp at wall time `now_ms`, later than every stamp before.
     pub fn tick(&mut self, now_ms: i64) -> Hlc {
-        if now_ms > self.millis || self.millis > now_ms.saturating_add(Self::MAX_AHEAD_MS) {
+        if now_ms > self.millis {
             (self.millis, self.counter) = (now_ms, 0);
         } else if self.counter == u16::MAX {
             (self.millis, self.counter) = (self.millis + 1, 0);
@@ -108,6 +107,14 @@ impl HlcClock {
             self.counter += 1;
         }
         Hlc { millis: self.millis, counter: self.counter, node: self.node }
+    }
+
+    /// Comes back to wall time `now_ms` where the wall clock was so far ahead for a while that a stamp of another would not have been
+    /// followed there. For servers, which stamp for many: a device's own edits must stay in their order whatever its clock does.
+    pub fn come_back(&mut self, now_ms: i64) {
+        if self.millis > now_ms.saturating_add(Self::MAX_AHEAD_MS) {
+            (self.millis, self.counter) = (now_ms, 0);
+        }
     }
 
     /// Takes in a received stamp and returns it, clamped to this clock when it is more than
@@ -162,10 +169,15 @@ mod tests {
     fn inv20_a_clock_that_was_ahead_for_a_moment_comes_back() {
         let mut clock = HlcClock::new(NODE);
         assert_eq!(clock.tick(100_000_000).millis, 100_000_000);
+        assert!(clock.tick(1_000).millis == 100_000_000, "not by itself");
+        clock.come_back(1_000);
         assert_eq!(clock.tick(1_000).millis, 1_000);
-        clock.tick(100_000_000);
+        // Within what is followed it stays where it is.
+        clock.tick(1_000 + HlcClock::MAX_AHEAD_MS);
+        clock.come_back(1_000);
+        assert_eq!(clock.tick(1_000).millis, 1_000 + HlcClock::MAX_AHEAD_MS);
         let wild = Hlc { millis: 200_000_000, counter: 0, node: NodeId(1) };
-        assert_eq!(clock.receive(wild, 2_000).0.millis, 2_000);
+        assert_eq!(clock.receive(wild, 2_000).0.millis, 1_000 + HlcClock::MAX_AHEAD_MS);
     }
 
     #[test]

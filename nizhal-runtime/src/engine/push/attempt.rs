@@ -438,6 +438,7 @@ impl Engine {
     pub(super) fn stamp(&self, mutation: &Mutation) -> (Hlc, Option<String>) {
         let now = self.environment.now().timestamp_millis();
         let mut clock = self.hlc.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        clock.come_back(now);
         match mutation.hlc {
             Some(stamp) => {
                 let (stamp, clamped) = clock.receive(stamp, now);
