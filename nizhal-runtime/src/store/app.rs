@@ -1,7 +1,6 @@
 //! The app that a store serves: another's database is refused.
 
-use super::{database::Store, error::StoreError, sql::Dialect};
-use sea_orm::Statement;
+use super::{database::Store, error::StoreError};
 
 impl Store {
     /// The same, of the app of this name: another's database is then refused.
@@ -23,20 +22,7 @@ impl Store {
     /// # Errors
     /// When it is another's, or the database fails.
     pub(super) async fn check_owner(&self) -> Result<(), StoreError> {
-        let db = self.connection();
-        let one = |sql: &str| self.query_one(Statement::from_string(db.get_database_backend(), sql));
-        let named = match self.dialect() {
-            Dialect::Postgres => {
-                "select 1 as found from information_schema.columns where table_schema = current_schema() \
-                 and table_name = '_nizhal_control' and column_name = 'app'"
-            }
-            Dialect::Sqlite => "select 1 as found from pragma_table_info('_nizhal_control') where name = 'app'",
-        };
-        if one(named).await?.is_none() {
-            return Ok(());
-        }
-        let row = one("select app from _nizhal_control where id = 1").await?;
-        let app: Option<String> = row.map(|row| row.try_get("", "app")).transpose()?;
+        let app = self.control_if_any("app").await?;
         self.owner.check_app(&app.unwrap_or_default())
     }
 }

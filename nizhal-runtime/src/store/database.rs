@@ -2,7 +2,7 @@
 
 use super::{
     bucket_set::BucketSets,
-    ddl,
+    ddl::Seed,
     error::StoreError,
     limit::STATEMENT_TIMEOUT,
     owner::Owner,
@@ -17,7 +17,9 @@ use super::{
 };
 use crate::schema::Schema;
 use nizhal_core::Principal;
-use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, QueryResult, Statement, Value};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, QueryResult, Statement, TransactionTrait, Value,
+};
 use std::{
     borrow::Cow,
     sync::{Arc, atomic::AtomicU64},
@@ -83,7 +85,7 @@ impl Store {
     /// # Errors
     /// When the database fails or holds something that does not fit.
     pub async fn plan(&self) -> Result<Vec<String>, StoreError> {
-        let seed = ddl::Seed { epoch: new_epoch(), owner: self.owner.clone() };
+        let seed = Seed::new(self.owner.clone());
         match &self.backend {
             Backend::Postgres(store) => store.plan(&self.schema, &seed).await,
             Backend::Sqlite(store) => store.plan(&self.schema, &seed).await,
@@ -95,7 +97,7 @@ impl Store {
     /// # Errors
     /// As for [`plan`](Self::plan).
     pub async fn provision(&self) -> Result<(), StoreError> {
-        let seed = ddl::Seed { epoch: new_epoch(), owner: self.owner.clone() };
+        let seed = Seed::new(self.owner.clone());
         match &self.backend {
             Backend::Postgres(store) => Box::pin(store.provision(&self.schema, &seed)).await?,
             Backend::Sqlite(store) => store.provision(&self.schema, &seed).await?,
@@ -165,6 +167,14 @@ impl Store {
         match &self.backend {
             Backend::Postgres(store) => Ok(store.begin().await?.0),
             Backend::Sqlite(store) => store.begin().await,
+        }
+    }
+
+    /// The same, which draws no version that pulls would take for news: on Postgres no transaction does before it writes rows.
+    pub(super) async fn begin_undrawn(&self) -> Result<DatabaseTransaction, StoreError> {
+        match &self.backend {
+            Backend::Postgres(_) => self.begin().await,
+            Backend::Sqlite(store) => Ok(store.db().begin().await?),
         }
     }
 
@@ -238,74 +248,6 @@ impl Store {
     /// Forgets the copies of remembered sets, because another epoch's database may not have them.
     pub fn forget_buckets(&self) {
         self.bucket_sets.clear();
-    }
-
-    /// The contract that was kept last, as JSON; `None` before the first.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn kept_contract(&self) -> Result<Option<String>, StoreError> {
-        let db = self.connection();
-        let one = |sql: &str| self.query_one(Statement::from_string(db.get_database_backend(), sql));
-        let kept = match self.dialect() {
-            Dialect::Postgres => {
-                "select 1 as found from information_schema.columns where table_schema = current_schema() \
-                 and table_name = '_nizhal_control' and column_name = 'contract'"
-            }
-            Dialect::Sqlite => "select 1 as found from pragma_table_info('_nizhal_control') where name = 'contract'",
-        };
-        if one(kept).await?.is_none() {
-            return Ok(None);
-        }
-        let row = one("select contract from _nizhal_control where id = 1").await?;
-        let text: Option<String> = row.map(|row| row.try_get("", "contract")).transpose()?;
-        Ok(text.filter(|text| !text.is_empty()))
-    }
-
-    /// Keeps the contract, for the next one to be compared with.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn keep_contract(&self, contract: &str) -> Result<(), StoreError> {
-        let sql = "update _nizhal_control set contract = $1 where id = 1";
-        self.run(sql, [contract.into()]).await.map(drop)
-    }
-
-    /// Gives the database a new epoch in place of `old`, at the place where it lives now: every device starts again. When
-    /// several servers find the same fault, the first one's epoch stands.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn mint_epoch(&self, old: &str, lives: &str) -> Result<(), StoreError> {
-        let sql = "update _nizhal_control set epoch = $1, home = $2 where id = 1 and epoch = $3";
-        self.run(sql, [new_epoch().into(), lives.into(), old.into()]).await.map(drop)
-    }
-
-    /// Gives the database a new epoch, whatever it has, and returns it.
-    ///
-    /// # Errors
-    /// When the database fails or is not provisioned.
-    pub async fn new_epoch(&self) -> Result<String, StoreError> {
-        self.check_owner().await?;
-        let snapshot = self.snapshot().await?;
-        let lives = snapshot.clock().lives.clone();
-        snapshot.close().await?;
-        let old = self.epoch().await?;
-        self.mint_epoch(&old, &lives).await?;
-        self.epoch().await
-    }
-
-    async fn epoch(&self) -> Result<String, StoreError> {
-        self.control("epoch").await
-    }
-
-    /// A column of the control row.
-    pub(super) async fn control(&self, column: &str) -> Result<String, StoreError> {
-        let db = self.connection();
-        let sql = format!("select {column} from _nizhal_control where id = 1");
-        let row = self.query_one(Statement::from_string(db.get_database_backend(), sql)).await?;
-        let row = row.ok_or_else(|| StoreError::Schema("the database has no epoch: run `migrate`".to_owned()))?;
-        Ok(row.try_get("", column)?)
     }
 
     /// Looks whether a partition of a synced table was detached, dropped, emptied unseen or attached with rows since the last look;
@@ -432,9 +374,4 @@ impl Store {
             _ => text.clone().into(),
         }
     }
-}
-
-/// The name of an epoch that never was.
-fn new_epoch() -> String {
-    uuid::Uuid::new_v4().to_string()
 }

@@ -170,7 +170,17 @@ pub(crate) struct Seed {
     pub(crate) owner: Owner,
 }
 
+/// The name of an epoch that never was.
+pub(crate) fn new_epoch() -> String {
+    uuid::Uuid::new_v4().to_string()
+}
+
 impl Seed {
+    /// A history that begins now, of this app.
+    pub(crate) fn new(owner: Owner) -> Self {
+        Self { epoch: new_epoch(), owner }
+    }
+
     /// The control row; `home` is the SQL of where the database lives. The secret that protects cursors is drawn by the database, so that
     /// no statement, and so no log and no printed plan, has it.
     pub(crate) fn insert(&self, dialect: Dialect, home: &str) -> String {

@@ -6,7 +6,7 @@ use super::{
     limit::ANSWER_TIMEOUT,
     postgres,
 };
-use sea_orm::{ConnectionTrait, Statement, TransactionTrait};
+use sea_orm::{ConnectionTrait, Statement};
 use std::time::Instant;
 
 /// Where deliveries stand.
@@ -102,11 +102,7 @@ impl Store {
 
     /// Commits a write that changes nothing.
     async fn try_write(&self) -> Result<(), StoreError> {
-        let tx = match &self.backend {
-            Backend::Postgres(_) => self.begin().await?,
-            // Without a draw of the clock, which pulls would take for news.
-            Backend::Sqlite(store) => self.wait(ANSWER_TIMEOUT, store.db().begin()).await?,
-        };
+        let tx = self.wait(ANSWER_TIMEOUT, self.begin_undrawn()).await?;
         let sql = "update _nizhal_control set home = home where id = 1";
         self.wait(ANSWER_TIMEOUT, tx.execute_unprepared(sql)).await?;
         self.commit(tx).await

@@ -8,6 +8,7 @@ mod backup;
 mod bucket_set;
 mod canonical;
 mod check;
+mod control;
 mod database;
 mod ddl;
 mod drift;

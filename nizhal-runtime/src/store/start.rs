@@ -7,7 +7,7 @@ use super::{
     limit::ANSWER_TIMEOUT,
     sql::Dialect,
 };
-use sea_orm::{ConnectionTrait, Statement, TransactionTrait};
+use sea_orm::{ConnectionTrait, Statement};
 
 impl Store {
     /// Writes down that the life `before` ended, and that `now` is another; once, whoever else finds the same.
@@ -24,10 +24,7 @@ impl Store {
             "insert into _nizhal_lives (life, reached) select $1, {reached} from _nizhal_control where id = 1 and home = $2 \
              on conflict (life) do update set reached = excluded.reached"
         );
-        let tx = match self.dialect() {
-            Dialect::Postgres => self.begin().await?,
-            Dialect::Sqlite => self.connection().begin().await?,
-        };
+        let tx = self.begin_undrawn().await?;
         let run = |sql: &str, values: [&str; 2]| {
             let values = values.map(sea_orm::Value::from);
             let statement = Statement::from_sql_and_values(tx.get_database_backend(), sql, values);
