@@ -9,6 +9,7 @@ mod drift;
 mod encode;
 mod end;
 mod field;
+mod found;
 mod horizon;
 mod migrate;
 mod namespace;

@@ -1,19 +1,24 @@
 //! What Postgres lacks: tables, engine columns, functions, triggers and indexes, as statements.
 
-use super::{capture, capture::Level, clock, drift, field, namespace::Namespace, takeover, takeover::TypeScript};
+use super::{
+    capture,
+    capture::Level,
+    clock, drift, field,
+    found::{Found, look},
+    takeover,
+    takeover::TypeScript,
+};
 use crate::schema::Schema;
 use crate::store::{
     StoreError, check,
     ddl::{self, Seed},
     field::merges,
-    note,
-    owner::{self, Kept},
-    rules,
+    note, rules,
     sql::{Dialect, quote, stamped},
 };
 use nizhal_core::TableDesc;
-use sqlx::{AssertSqlSafe, PgConnection, Row};
-use std::collections::{BTreeMap, BTreeSet};
+use sqlx::{AssertSqlSafe, PgConnection};
+use std::collections::BTreeSet;
 
 const DIALECT: Dialect = Dialect::Postgres;
 /// How a statement begins that drops an index while others write.
@@ -26,142 +31,6 @@ const TRIGGERED: [&str; 2] = ["_nizhal_stamp", "_nizhal_restored"];
 pub(super) fn runs_alone(statement: &str) -> bool {
     let creates = ["create index concurrently ", "create unique index concurrently "];
     statement.starts_with(DROP_ALONE) || creates.iter().any(|create| statement.starts_with(create))
-}
-
-/// What is there.
-struct Found {
-    /// The schema that tables are made in, quoted.
-    schema: String,
-    namespace: Namespace,
-    columns: BTreeMap<String, BTreeSet<String>>,
-    indexes: BTreeSet<String>,
-    /// Indexes whose build was cut off.
-    broken: BTreeSet<String>,
-    /// Tables that are neither partitioned nor views, quoted.
-    plain: BTreeSet<String>,
-    functions: BTreeSet<String>,
-    /// The functions with the types of their arguments, as they are dropped.
-    signatures: Vec<(String, String)>,
-    triggers: BTreeSet<(String, String)>,
-    /// Triggers of ours that somebody switched off, or that `session_replication_role` switches off.
-    disabled: Vec<(String, String)>,
-    relations: drift::Relations,
-    checks: BTreeSet<(String, String)>,
-    sequences: BTreeSet<String>,
-    epoch: bool,
-    rules: Vec<rules::Branch>,
-    kept: Kept,
-}
-
-impl Found {
-    /// Forgets what a take-over clears away.
-    fn forget(&mut self, old: &TypeScript) {
-        for name in takeover::NAMESAKES {
-            self.columns.remove(name);
-        }
-        for table in &old.versioned {
-            if let Some(columns) = self.columns.get_mut(table) {
-                columns.remove(takeover::ROW_VERSION);
-            }
-            self.relations.forget(table, takeover::ROW_VERSION);
-        }
-        self.triggers.retain(|trigger| !old.triggers.contains(trigger));
-        self.functions.clear();
-        self.signatures.clear();
-    }
-
-    fn has(&self, table: &str, column: &str) -> bool {
-        self.columns.get(table).is_some_and(|columns| columns.contains(column))
-    }
-}
-
-async fn look(db: &mut PgConnection) -> Result<Found, StoreError> {
-    let schema: Option<String> = sqlx::query_scalar("select current_schema()::text").fetch_one(&mut *db).await?;
-    let schema = schema.ok_or_else(|| {
-        StoreError::Schema("the search_path of this database user names no schema that exists".to_owned())
-    })?;
-    let mut columns: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let sql = "select table_name::text, column_name::text from information_schema.columns where table_schema = current_schema()";
-    for row in sqlx::query(sql).fetch_all(&mut *db).await? {
-        columns.entry(row.try_get(0)?).or_default().insert(row.try_get(1)?);
-    }
-    let names = async |db: &mut PgConnection, sql: &'static str| -> Result<BTreeSet<String>, StoreError> {
-        Ok(sqlx::query_scalar(sql).fetch_all(db).await?.into_iter().collect())
-    };
-    let indexes = names(db, "select indexname::text from pg_indexes where schemaname = current_schema()").await?;
-    let broken = names(
-        db,
-        "select c.relname::text from pg_index i join pg_class c on c.oid = i.indexrelid \
-         where c.relnamespace = quote_ident(current_schema())::regnamespace and c.relname like '\\_nizhal\\_ix\\_%' and not i.indisvalid \
-         and not exists (select 1 from pg_stat_progress_create_index p where p.index_relid = i.indexrelid)",
-    )
-    .await?;
-    let plain = "select relname::text from pg_class where relnamespace = quote_ident(current_schema())::regnamespace and relkind = 'r'";
-    let plain = names(db, plain).await?.iter().map(|table| quote(table)).collect();
-    let signatures: Vec<(String, String)> = sqlx::query_as(
-        "select proname::text, oid::regprocedure::text from pg_proc \
-         where pronamespace = quote_ident(current_schema())::regnamespace and proname like '\\_nizhal\\_%'",
-    )
-    .fetch_all(&mut *db)
-    .await?;
-    let functions = signatures.iter().map(|(name, _)| name.clone()).collect();
-    let sequences =
-        names(db, "select sequencename::text from pg_sequences where schemaname = current_schema()").await?;
-    let triggers = sqlx::query_as(
-        "select c.relname::text, t.tgname::text from pg_trigger t join pg_class c on c.oid = t.tgrelid \
-         where c.relnamespace = quote_ident(current_schema())::regnamespace and t.tgparentid = 0 and t.tgname like '\\_nizhal\\_%'",
-    )
-    .fetch_all(&mut *db)
-    .await?
-    .into_iter()
-    .collect();
-    let disabled = sqlx::query_as(
-        "select c.relname::text, t.tgname::text from pg_trigger t join pg_class c on c.oid = t.tgrelid \
-         where c.relnamespace = quote_ident(current_schema())::regnamespace and t.tgparentid = 0 and t.tgenabled <> 'A' \
-         and t.tgname like '\\_nizhal\\_%'",
-    )
-    .fetch_all(&mut *db)
-    .await?;
-    let relations = drift::introspect(db).await?;
-    let checks = sqlx::query_as(
-        "select c.relname::text, k.conname::text from pg_constraint k join pg_class c on c.oid = k.conrelid \
-         where c.relnamespace = quote_ident(current_schema())::regnamespace and k.conislocal and k.contype = 'c' and k.conname like '\\_nizhal\\_enum\\_%'",
-    )
-    .fetch_all(&mut *db)
-    .await?
-    .into_iter()
-    .collect();
-    let epoch = columns.contains_key("_nizhal_control")
-        && sqlx::query("select 1 from _nizhal_control where id = 1").fetch_optional(&mut *db).await?.is_some();
-    let (namespace, schema) = (Namespace::of(&schema), quote(&schema));
-    let (rules, kept) = (Vec::new(), Kept::default());
-    let mut found = Found {
-        schema,
-        namespace,
-        columns,
-        indexes,
-        broken,
-        plain,
-        functions,
-        signatures,
-        triggers,
-        disabled,
-        relations,
-        checks,
-        sequences,
-        epoch,
-        rules,
-        kept,
-    };
-    if found.columns.contains_key("_nizhal_rules") {
-        let rows = sqlx::query_as::<_, rules::Stored>(rules::READ).fetch_all(&mut *db).await?;
-        found.rules = rows.into_iter().map(rules::Branch::from).collect();
-    }
-    if found.epoch {
-        let sql = owner::read(DIALECT, &|column| found.has("_nizhal_control", column));
-        found.kept = sqlx::query_as::<_, owner::Columns>(AssertSqlSafe(sql)).fetch_one(&mut *db).await?.into();
-    }
-    Ok(found)
 }
 
 /// The statements that make the database fit the schema; none when it does. `seed` is used when there is no control row yet.
@@ -286,7 +155,8 @@ fn functions_and_triggers(schema: &Schema, found: &Found, plan: &mut Vec<String>
         // A marker function carries the hash of the definition, whose own name must stay.
         let marker = stamped(&format!("{base}_is"), &definition);
         if !found.functions.contains(&marker) {
-            // Made anew, since what is given back cannot be replaced; but for those that triggers hang on, which give back a trigger for ever.
+            // Made anew, since what is given back cannot be replaced; but for those that triggers hang on, which give back a trigger
+            // for ever.
             let earlier = found.signatures.iter().filter(|(name, _)| name == base && !TRIGGERED.contains(&base));
             plan.extend(earlier.map(|(_, signature)| format!("drop function {signature}")));
             plan.push(definition);

@@ -1,0 +1,149 @@
+//! What a Postgres holds of the app and of the engine, as its catalog tells.
+
+use super::{drift, namespace::Namespace, takeover, takeover::TypeScript};
+use crate::store::{
+    StoreError,
+    owner::{self, Kept},
+    rules,
+    sql::{Dialect, quote},
+};
+use sqlx::{AssertSqlSafe, PgConnection, Row};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What is there.
+pub(super) struct Found {
+    /// The schema that tables are made in, quoted.
+    pub(super) schema: String,
+    pub(super) namespace: Namespace,
+    pub(super) columns: BTreeMap<String, BTreeSet<String>>,
+    pub(super) indexes: BTreeSet<String>,
+    /// Indexes whose build was cut off.
+    pub(super) broken: BTreeSet<String>,
+    /// Tables that are neither partitioned nor views, quoted.
+    pub(super) plain: BTreeSet<String>,
+    pub(super) functions: BTreeSet<String>,
+    /// The functions with the types of their arguments, as they are dropped.
+    pub(super) signatures: Vec<(String, String)>,
+    pub(super) triggers: BTreeSet<(String, String)>,
+    /// Triggers of ours that somebody switched off, or that `session_replication_role` switches off.
+    pub(super) disabled: Vec<(String, String)>,
+    pub(super) relations: drift::Relations,
+    pub(super) checks: BTreeSet<(String, String)>,
+    pub(super) sequences: BTreeSet<String>,
+    pub(super) epoch: bool,
+    pub(super) rules: Vec<rules::Branch>,
+    pub(super) kept: Kept,
+}
+
+impl Found {
+    /// Forgets what a take-over clears away.
+    pub(super) fn forget(&mut self, old: &TypeScript) {
+        for name in takeover::NAMESAKES {
+            self.columns.remove(name);
+        }
+        for table in &old.versioned {
+            if let Some(columns) = self.columns.get_mut(table) {
+                columns.remove(takeover::ROW_VERSION);
+            }
+            self.relations.forget(table, takeover::ROW_VERSION);
+        }
+        self.triggers.retain(|trigger| !old.triggers.contains(trigger));
+        self.functions.clear();
+        self.signatures.clear();
+    }
+
+    /// Whether this table has the column.
+    pub(super) fn has(&self, table: &str, column: &str) -> bool {
+        self.columns.get(table).is_some_and(|columns| columns.contains(column))
+    }
+}
+
+/// Reads what is there.
+pub(super) async fn look(db: &mut PgConnection) -> Result<Found, StoreError> {
+    let schema: Option<String> = sqlx::query_scalar("select current_schema()::text").fetch_one(&mut *db).await?;
+    let schema = schema.ok_or_else(|| {
+        StoreError::Schema("the search_path of this database user names no schema that exists".to_owned())
+    })?;
+    let mut columns: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let sql = "select table_name::text, column_name::text from information_schema.columns where table_schema = current_schema()";
+    for row in sqlx::query(sql).fetch_all(&mut *db).await? {
+        columns.entry(row.try_get(0)?).or_default().insert(row.try_get(1)?);
+    }
+    let names = async |db: &mut PgConnection, sql: &'static str| -> Result<BTreeSet<String>, StoreError> {
+        Ok(sqlx::query_scalar(sql).fetch_all(db).await?.into_iter().collect())
+    };
+    let indexes = names(db, "select indexname::text from pg_indexes where schemaname = current_schema()").await?;
+    let broken = names(
+        db,
+        "select c.relname::text from pg_index i join pg_class c on c.oid = i.indexrelid \
+         where c.relnamespace = quote_ident(current_schema())::regnamespace and c.relname like '\\_nizhal\\_ix\\_%' and not i.indisvalid \
+         and not exists (select 1 from pg_stat_progress_create_index p where p.index_relid = i.indexrelid)",
+    )
+    .await?;
+    let plain = "select relname::text from pg_class where relnamespace = quote_ident(current_schema())::regnamespace and relkind = 'r'";
+    let plain = names(db, plain).await?.iter().map(|table| quote(table)).collect();
+    let signatures: Vec<(String, String)> = sqlx::query_as(
+        "select proname::text, oid::regprocedure::text from pg_proc \
+         where pronamespace = quote_ident(current_schema())::regnamespace and proname like '\\_nizhal\\_%'",
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let functions = signatures.iter().map(|(name, _)| name.clone()).collect();
+    let sequences =
+        names(db, "select sequencename::text from pg_sequences where schemaname = current_schema()").await?;
+    let triggers = sqlx::query_as(
+        "select c.relname::text, t.tgname::text from pg_trigger t join pg_class c on c.oid = t.tgrelid \
+         where c.relnamespace = quote_ident(current_schema())::regnamespace and t.tgparentid = 0 and t.tgname like '\\_nizhal\\_%'",
+    )
+    .fetch_all(&mut *db)
+    .await?
+    .into_iter()
+    .collect();
+    let disabled = sqlx::query_as(
+        "select c.relname::text, t.tgname::text from pg_trigger t join pg_class c on c.oid = t.tgrelid \
+         where c.relnamespace = quote_ident(current_schema())::regnamespace and t.tgparentid = 0 and t.tgenabled <> 'A' \
+         and t.tgname like '\\_nizhal\\_%'",
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let relations = drift::introspect(db).await?;
+    let checks = sqlx::query_as(
+        "select c.relname::text, k.conname::text from pg_constraint k join pg_class c on c.oid = k.conrelid \
+         where c.relnamespace = quote_ident(current_schema())::regnamespace and k.conislocal and k.contype = 'c' and k.conname like '\\_nizhal\\_enum\\_%'",
+    )
+    .fetch_all(&mut *db)
+    .await?
+    .into_iter()
+    .collect();
+    let epoch = columns.contains_key("_nizhal_control")
+        && sqlx::query("select 1 from _nizhal_control where id = 1").fetch_optional(&mut *db).await?.is_some();
+    let (namespace, schema) = (Namespace::of(&schema), quote(&schema));
+    let (rules, kept) = (Vec::new(), Kept::default());
+    let mut found = Found {
+        schema,
+        namespace,
+        columns,
+        indexes,
+        broken,
+        plain,
+        functions,
+        signatures,
+        triggers,
+        disabled,
+        relations,
+        checks,
+        sequences,
+        epoch,
+        rules,
+        kept,
+    };
+    if found.columns.contains_key("_nizhal_rules") {
+        let rows = sqlx::query_as::<_, rules::Stored>(rules::READ).fetch_all(&mut *db).await?;
+        found.rules = rows.into_iter().map(rules::Branch::from).collect();
+    }
+    if found.epoch {
+        let sql = owner::read(Dialect::Postgres, &|column| found.has("_nizhal_control", column));
+        found.kept = sqlx::query_as::<_, owner::Columns>(AssertSqlSafe(sql)).fetch_one(&mut *db).await?.into();
+    }
+    Ok(found)
+}
