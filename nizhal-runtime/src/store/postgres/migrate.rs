@@ -13,7 +13,7 @@ use crate::{
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Postgres, Transaction};
 
 /// What the lines about provisioning call it.
-const PROVISIONING: &str = "provisioning";
+const WORK: &str = "provisioning";
 /// No limit of time; said again within a transaction, for where a pooler drops the settings of connections.
 const NO_LIMITS: [(&str, &str); 3] =
     [("statement_timeout", "0"), ("lock_timeout", "0"), ("idle_in_transaction_session_timeout", "0")];
@@ -34,9 +34,9 @@ impl PostgresStore {
         lift_limits(&mut tx).await?;
         let lock = self.namespace.provision_lock();
         let lock = sqlx::query("select pg_advisory_xact_lock($1)").bind(lock).execute(&mut *tx);
-        Progress::of(PROVISIONING, 1).run("wait for another server that provisions", lock, &detail).await?;
+        Progress::of(WORK, 1).run("wait for another server that provisions", lock, &detail).await?;
         let plan = provision::plan(&mut tx, schema, seed).await?;
-        let mut progress = Progress::of(PROVISIONING, plan.len());
+        let mut progress = Progress::of(WORK, plan.len());
         let (alone, together): (Vec<_>, Vec<_>) = plan.into_iter().partition(|sql| provision::runs_alone(sql));
         for statement in together {
             let run = sqlx::raw_sql(AssertSqlSafe(statement.as_str())).execute(&mut *tx);

@@ -103,19 +103,37 @@ impl Partitions {
 /// Has every device start again.
 pub(super) const START_AGAIN: &str = "update _nizhal_control set collected = _nizhal_version() where id = 1";
 
-/// A partition that a trigger of ours watches being emptied is told of by that.
-const PARTITIONS: &str = "select c.relname::text, p.oid::int8, \
-    case when p.relnamespace = c.relnamespace then p.relname::text end, t.isleaf, \
-    case when not exists (select 1 from pg_trigger g where g.tgrelid = p.oid and g.tgname like '\\_nizhal\\_truncate\\_%') \
-    then pg_relation_filenode(p.oid)::int8 end, coalesce(pg_relation_size(p.oid) > 0, false) from pg_class c \
-    cross join lateral pg_partition_tree(c.oid) t join pg_class p on p.oid = t.relid where c.relkind = 'p' and p.oid <> c.oid \
-    and c.relnamespace = quote_ident(current_schema())::regnamespace order by 1, 2";
+/// The file of a partition `p`, as SQL; NULL where a trigger of ours watches it being emptied, and tells of that.
+macro_rules! unwatched_file {
+    () => {
+        "case when not exists (select 1 from pg_trigger g where g.tgrelid = p.oid and g.tgname like '\\_nizhal\\_truncate\\_%') \
+         then pg_relation_filenode(p.oid)::int8 end"
+    };
+}
+
+/// The partitions `p` of the partitioned tables `c` of this schema, at every depth, as SQL.
+macro_rules! partitions {
+    () => {
+        " from pg_class c cross join lateral pg_partition_tree(c.oid) t join pg_class p on p.oid = t.relid \
+         where c.relkind = 'p' and p.oid <> c.oid and c.relnamespace = quote_ident(current_schema())::regnamespace"
+    };
+}
+
+const PARTITIONS: &str = concat!(
+    "select c.relname::text, p.oid::int8, case when p.relnamespace = c.relnamespace then p.relname::text end, t.isleaf, ",
+    unwatched_file!(),
+    ", coalesce(pg_relation_size(p.oid) > 0, false)",
+    partitions!(),
+    " order by 1, 2"
+);
 
 /// Whether what [`Partitions::remember`] would remember is another than what is remembered; of the tables that are bound.
-pub(super) const PARTITIONS_CHANGED: &str = "select exists (select 1 from (select c.relname::text as tbl, p.oid::int8 as part, \
-    case when not exists (select 1 from pg_trigger g where g.tgrelid = p.oid and g.tgname like '\\_nizhal\\_truncate\\_%') \
-    then pg_relation_filenode(p.oid)::int8 end as file from pg_class c cross join lateral pg_partition_tree(c.oid) t \
-    join pg_class p on p.oid = t.relid where c.relkind = 'p' and t.isleaf and p.oid <> c.oid and c.relname::text = any($1) \
-    and c.relnamespace = quote_ident(current_schema())::regnamespace) now \
-    full join (select tbl, part, file from _nizhal_partitions) before on now.tbl = before.tbl and now.part = before.part \
-    where now.part is null or before.part is null or (now.file is not null and now.file is distinct from before.file))";
+pub(super) const PARTITIONS_CHANGED: &str = concat!(
+    "select exists (select 1 from (select c.relname::text as tbl, p.oid::int8 as part, ",
+    unwatched_file!(),
+    " as file",
+    partitions!(),
+    " and t.isleaf and c.relname::text = any($1)) now \
+     full join (select tbl, part, file from _nizhal_partitions) before on now.tbl = before.tbl and now.part = before.part \
+     where now.part is null or before.part is null or (now.file is not null and now.file is distinct from before.file))"
+);

@@ -13,22 +13,23 @@ const FUNCTIONS: &str = "select format('drop function %s', oid::regprocedure) fr
 impl PostgresStore {
     /// Drops these tables of the engine, and its triggers and functions.
     pub(in crate::store) async fn drop_engine(&self, tables: &[String]) -> Result<(), StoreError> {
-        let mut db = self.unhurried().await?;
-        let mut tx = self.begin_locked(&mut db).await?;
-        drop_found(&mut tx, TRIGGERS).await?;
-        run(&mut tx, format!("drop table if exists {}", tables.join(", "))).await?;
-        drop_found(&mut tx, FUNCTIONS).await?;
-        tx.commit().await?;
-        Ok(db.close().await?)
+        self.drop_parts(tables, None).await
     }
 
     /// Drops these tables, and the engine's sequence, triggers and functions.
     pub(in crate::store) async fn drop_all(&self, tables: &[String]) -> Result<(), StoreError> {
+        self.drop_parts(tables, Some("drop sequence if exists _nizhal_clock")).await
+    }
+
+    /// Drops the engine's triggers, these tables, what a further statement drops, and the engine's functions.
+    async fn drop_parts(&self, tables: &[String], further: Option<&str>) -> Result<(), StoreError> {
         let mut db = self.unhurried().await?;
         let mut tx = self.begin_locked(&mut db).await?;
         drop_found(&mut tx, TRIGGERS).await?;
         run(&mut tx, format!("drop table if exists {}", tables.join(", "))).await?;
-        run(&mut tx, "drop sequence if exists _nizhal_clock".to_owned()).await?;
+        if let Some(further) = further {
+            run(&mut tx, further.to_owned()).await?;
+        }
         drop_found(&mut tx, FUNCTIONS).await?;
         tx.commit().await?;
         Ok(db.close().await?)
