@@ -59,8 +59,7 @@ pub(super) fn members(
         for (param_at, param) in rule.params.iter().enumerate() {
             let ParamSource::Member { table, column, filters } = &param.source else { continue };
             let value = dialect.text_of(&col("m", &table.columns[*column]), param.sql);
-            let synced = rules.iter().flat_map(|rule| &rule.tables).any(|synced| synced.table.name == table.name);
-            let conditions = conditions(dialect, table, synced, filters, |claim, column| {
+            let conditions = conditions(dialect, table, is_synced(rules, table), filters, |claim, column| {
                 args.push((claim.clone(), column.sql));
                 let place = place(args.len());
                 match dialect {
@@ -78,6 +77,11 @@ pub(super) fn members(
         }
     }
     (queries, args)
+}
+
+/// Whether some rule syncs the table.
+pub(super) fn is_synced(rules: &[Rule], table: &TableDesc) -> bool {
+    rules.iter().flat_map(|rule| &rule.tables).any(|synced| synced.table.name == table.name)
 }
 
 /// What a membership row `m` must meet; `place` says where a claim's value is. A membership that was softly deleted gives nothing;

@@ -53,8 +53,7 @@ impl Store {
                 format!("{own} = {}", bind(value, column.sql))
             }
             ParamSource::Member { table, column: given, filters } => {
-                let is_synced = self.schema.rules().iter().flat_map(|rule| &rule.tables);
-                let is_synced = is_synced.into_iter().any(|synced| synced.table.name == table.name);
+                let is_synced = scope::is_synced(self.schema.rules(), table);
                 let conditions = scope::conditions(dialect, table, is_synced, filters, |claim, column| {
                     bind(claim.get(principal).map(|value| value.to_string()), column.sql)
                 });
