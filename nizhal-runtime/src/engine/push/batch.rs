@@ -8,13 +8,14 @@
 
 use super::{
     acknowledged::Acknowledged,
-    actor::{Holding, Holdings},
-    attempt::{News, claim_of, ids_of, refused},
+    actor::Holding,
+    claim::{claim_of, ids_of, refused},
     reply::{Answer, PushFailure, Verdict, numbered},
     run::{Ran, Run},
+    transact::News,
 };
 use crate::{
-    engine::{Engine, job::Bounds},
+    engine::Engine,
     store::{Claim, Record, Seal, Settle, Turn, Written},
 };
 use chrono::TimeDelta;
@@ -285,11 +286,8 @@ impl Engine {
             self.store.wait(SAVEPOINT_TIMEOUT, inner.rollback()).await?;
             return Ok((outer, result, Written::default()));
         }
-        if !wanted.is_empty() {
-            let now = self.store.on(&inner).members(principal).await?;
-            let carried = Holdings::new(&self.schema, principal, None, &now).carried();
-            self.enqueue(&inner, &wanted, &Bounds::of(carried, entry.desc.privileged)).await?;
-        }
+        // It changes no memberships, so none is to be asked about.
+        self.enqueue_within(&inner, (principal, entry), None, &wanted).await?;
         // Clears the note too, so that the next mutation is not taken for one that wrote this.
         let written = if apart.looks { self.store.on(&inner).look(seal).await? } else { Written::default() };
         jobs.extend(wanted);

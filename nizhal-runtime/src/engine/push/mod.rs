@@ -1,15 +1,17 @@
-//! A push: its mutations in order (`order`), alone (`attempt`) or several in one transaction (`batch`), each `run` by its mutator.
+//! A push: its mutations in order (`order`), alone (`attempt`, `transact`) or several in one transaction (`batch`), each `run` by its mutator.
 
 mod acknowledged;
 mod actor;
 mod attempt;
 mod batch;
+mod claim;
 mod judge;
 mod order;
 mod reply;
 mod run;
 #[cfg(test)]
 mod tests;
+mod transact;
 
 pub(super) use actor::is_privileged;
 pub(super) use run::{checked, is_unheld};

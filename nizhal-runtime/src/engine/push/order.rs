@@ -2,7 +2,7 @@
 
 use super::{
     acknowledged::Acknowledged,
-    attempt::claim_of,
+    claim::claim_of,
     reply::{Answer, PushFailure, PushReply, Verdict},
 };
 use crate::{engine::Engine, store::Touched};

@@ -1,0 +1,42 @@
+//! What names a mutation, and what is filed and told of how it ended.
+
+use super::{
+    acknowledged::Acknowledged,
+    reply::{Ids, PushFailure, lost_of, numbered},
+};
+use crate::store::{Claim, Record};
+use nizhal_core::{Principal, wire::Mutation};
+
+/// What names the mutation.
+pub(super) fn claim_of<'a>(principal: &'a Principal, mutation: &'a Mutation, known: &Acknowledged) -> Claim<'a> {
+    Claim {
+        actor: principal.key(),
+        client_mutation_id: &mutation.client_mutation_id,
+        sequence: mutation.client_id.as_deref().zip(numbered(mutation)),
+        name: &mutation.name,
+        args: mutation.args.get(),
+        acknowledged: known.by(mutation),
+        made_ms: mutation.hlc.map(|hlc| hlc.millis),
+    }
+}
+
+/// The pair that a client reconciles by.
+pub(super) fn ids_of(record: &Record) -> Ids {
+    let lost = record.lost.as_deref().map(lost_of).unwrap_or_default();
+    Ids { client_ref: record.client_ref.clone(), server_id: record.server_id.clone(), lost }
+}
+
+/// A refusal as it is stored.
+pub(super) fn refused(refusal: &PushFailure) -> Record {
+    let (status, reason) = match refusal {
+        PushFailure::Rejected(reason) => ("rejected", Some(reason.clone())),
+        PushFailure::InvalidArgs(reason) => ("invalid_args", Some(reason.clone())),
+        PushFailure::Cancelled(on) => ("cancelled", Some(on.clone())),
+        PushFailure::UnknownMutator(name) => ("unknown_mutator", Some(name.clone())),
+        PushFailure::MutatorPanicked => ("mutator_panicked", None),
+        PushFailure::Expired => ("expired", None),
+        PushFailure::TransactionControl(reason) => ("transaction_control", Some(reason.clone())),
+        _ => ("forbidden", None),
+    };
+    Record { status, reason, ..Record::default() }
+}
