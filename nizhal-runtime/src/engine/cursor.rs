@@ -3,13 +3,14 @@
 //! It carries the epoch, the life of the database, each rule's fingerprint, and *lanes*: sets of buckets that were read up to the same place. The first
 //! lane is the main one; a bucket that is gained gets a lane of its own at the beginning of time, and lanes that arrive at
 //! the same place become one. The server keeps nothing per device, so no lost answer can falsify it. It is sealed for its actor with the
-//! database's secret (`seal.rs`), because a cursor from the future makes the server mint a new epoch, and nobody may forge that; and
+//! database's secret (`cursor/seal.rs`), because a cursor from the future makes the server mint a new epoch, and nobody may forge that; and
 //! because versions and places tell of what others write.
 
-use super::seal;
+mod seal;
+
 use crate::store::{Position, Tie};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::{Hmac, Mac};
 use nizhal_core::Bucket;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -205,8 +206,7 @@ fn signed<'a>(secret: &str, bytes: &'a [u8]) -> Option<&'a [u8]> {
 
 /// HMAC-SHA-256 (RFC 2104) over the cursor's bytes.
 fn signer(secret: &str, bytes: &[u8]) -> Hmac<Sha256> {
-    let mut hmac =
-        Hmac::new_from_slice(secret.as_bytes()).unwrap_or_else(|_| unreachable!("HMAC takes keys of any length"));
+    let mut hmac = seal::mac(secret.as_bytes());
     hmac.update(bytes);
     hmac
 }

@@ -9,7 +9,6 @@ mod lines;
 mod page;
 mod pull;
 mod push;
-mod seal;
 mod start;
 mod state;
 

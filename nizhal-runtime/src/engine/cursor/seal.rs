@@ -57,7 +57,8 @@ fn derive(secret: &str, label: &[u8]) -> [u8; 32] {
     mac.finalize().into_bytes().into()
 }
 
-fn mac(key: &[u8]) -> Hmac<Sha256> {
+/// HMAC-SHA-256 (RFC 2104) with this key.
+pub(super) fn mac(key: &[u8]) -> Hmac<Sha256> {
     Hmac::new_from_slice(key).unwrap_or_else(|_| unreachable!("HMAC takes keys of any length"))
 }
 
