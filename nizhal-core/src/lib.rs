@@ -55,7 +55,7 @@ pub use job::{Job, JobCtx, JobDesc, JobEntry, JobParts, Jobs, NewJob, Ran};
 pub use json::{Json, JsonValue};
 pub use mutator::{Applied, Args, Called, Mutator, MutatorDesc, MutatorEntry};
 #[doc(hidden)]
-pub use private_file::make_private;
+pub use private_file::{create_private, make_private};
 pub use random::Random;
 pub use rule::{
     ClaimOf, Condition, Conditions, ConstFilter, ConstValue, MemberFilter, MemberScope, Param, ParamDesc, ParamSource,

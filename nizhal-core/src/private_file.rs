@@ -8,14 +8,22 @@ use std::{fs::OpenOptions, io, path::Path};
 /// # Errors
 /// When the file is absent and cannot be made.
 pub fn make_private(path: &Path) -> io::Result<()> {
+    match create_private(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
+}
+
+/// Makes an empty file that must not be there yet, for its owner alone (mode 0600 on Unix).
+///
+/// # Errors
+/// When the file is there, or cannot be made.
+pub fn create_private(path: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
-    }
+    options.open(path).map(drop)
 }
 
 #[cfg(all(test, unix))]
@@ -29,6 +37,7 @@ mod tests {
         let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
         make_private(&path).unwrap();
         assert_eq!(mode(), 0o600);
+        assert_eq!(create_private(&path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         fs::write(&path, "kept").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         make_private(&path).unwrap();

@@ -1,10 +1,10 @@
 //! The verb `backup`: a copy of a SQLite file, or what to run on Postgres.
 
-use super::{Nizhal, StartError, build::connect, print::say};
+use super::{Nizhal, StartError, print::say};
 use crate::settings::Settings;
+use nizhal_core::create_private;
 use std::{
-    fs::{self, File, OpenOptions},
-    io,
+    fs::{self, File},
     path::{Path, PathBuf},
 };
 
@@ -14,7 +14,7 @@ const DUMP: &str = "nizhal.dump";
 impl Nizhal {
     /// Copies the database's file while others go on, or says how Postgres' own programs do it.
     pub(super) async fn backup(mut self, settings: Settings, file: Option<PathBuf>) -> Result<(), StartError> {
-        let store = connect(&self.name.clone(), &settings, self.schema()?).await?;
+        let store = self.store(&settings).await?;
         if let Some(schema) = store.schema_name() {
             store.close().await;
             say(&commands(&schema, &file.unwrap_or_else(|| DUMP.into())));
@@ -22,7 +22,8 @@ impl Nizhal {
         }
         let file = file.ok_or(StartError::BackupWithoutFile)?;
         let failed = |cause| StartError::BackupFile { file: file.display().to_string(), cause };
-        make(&file).map_err(failed)?;
+        // For its owner alone: it holds everybody's rows and the secret of the cursors.
+        create_private(&file).map_err(failed)?;
         if let Err(cause) = store.copy_to(&file).await {
             let _ = fs::remove_file(&file);
             return Err(StartError::Backup(cause));
@@ -32,15 +33,6 @@ impl Nizhal {
         say(&format!("{} is a copy of the database as it was at one moment", file.display()));
         Ok(())
     }
-}
-
-/// Makes the file, which must not be there, for its owner alone: it holds everybody's rows and the secret of the cursors.
-fn make(file: &Path) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(file).map(drop)
 }
 
 /// What to run on Postgres. All but the dump is a comment, so that a shell that reads it makes a backup and nothing else.

@@ -54,6 +54,12 @@ impl Nizhal {
         Ok(Arc::new(schema.with_jobs(std::mem::take(&mut self.jobs))?))
     }
 
+    /// The app's store, for a verb that has no use for the rest of the app.
+    pub(super) async fn store(&mut self, settings: &Settings) -> Result<Store, StartError> {
+        let schema = self.schema()?;
+        connect(&self.name, settings, schema).await
+    }
+
     pub(super) fn gate(&self) -> Result<VersionGate, StartError> {
         let contract: Version = self.contract_version.parse()?;
         let min_client = self.min_client_version.as_deref().map(str::parse).transpose()?;

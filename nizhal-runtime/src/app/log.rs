@@ -1,6 +1,6 @@
 //! Logs: one line an event, whatever a device sent.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use tracing_subscriber::EnvFilter;
 
 /// Logs to stderr by `RUST_LOG`; ours from info and others' from warn by default.
@@ -37,11 +37,6 @@ fn escape(text: &str) -> String {
         if is_hidden(c) { escaped.extend(c.escape_default()) } else { escaped.push(c) }
     }
     escaped
-}
-
-/// Whether somebody can be asked.
-pub(super) fn is_at_terminal() -> bool {
-    io::stdin().is_terminal()
 }
 
 #[cfg(test)]

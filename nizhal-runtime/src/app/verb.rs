@@ -4,14 +4,14 @@ use super::{
     Nizhal, StartError,
     build::{connect, provision},
     contract::FileVerb,
-    log::{is_at_terminal, observe},
+    log::observe,
     print::say,
 };
 use crate::contract::Contract;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::{
     ffi::OsString,
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     path::PathBuf,
     time::Duration,
 };
@@ -139,7 +139,7 @@ impl Nizhal {
                 Ok(())
             }
             Verb::Plan => {
-                let store = connect(&self.name.clone(), &settings, self.schema()?).await?;
+                let store = self.store(&settings).await?;
                 let plan = store.plan().await.map_err(StartError::Provision)?;
                 store.close().await;
                 if plan.is_empty() {
@@ -157,7 +157,7 @@ impl Nizhal {
                 self.contract(check.or(write.as_deref().map(|file| (FileVerb::Write, file))))
             }
             Verb::Epoch { what: EpochVerb::New } => {
-                let store = connect(&self.name.clone(), &settings, self.schema()?).await?;
+                let store = self.store(&settings).await?;
                 let epoch = store.new_epoch().await.map_err(StartError::Provision)?;
                 store.close().await;
                 say(&format!("the epoch is {epoch} now: every device starts again at its next pull"));
@@ -165,7 +165,7 @@ impl Nizhal {
             }
             Verb::Reset { yes: false } => Err(StartError::NotConfirmed),
             Verb::Reset { yes: true } => {
-                let store = connect(&self.name.clone(), &settings, self.schema()?).await?;
+                let store = self.store(&settings).await?;
                 store.reset().await.map_err(StartError::Provision)?;
                 store.close().await;
                 say("the engine's parts were made anew: every device starts again at its next pull");
@@ -197,7 +197,7 @@ impl Nizhal {
 
 /// Asks at the terminal for the app's name; nothing where there is none.
 fn ask(app: &str, tables: &str, database: &str) -> Option<String> {
-    if !is_at_terminal() {
+    if !io::stdin().is_terminal() {
         return None;
     }
     let _ =
