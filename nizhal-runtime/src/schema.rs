@@ -206,6 +206,11 @@ impl Schema {
         })
     }
 
+    /// Whether a mutation may merge documents, which take long where they are large.
+    pub(crate) fn merges_documents(&self) -> bool {
+        self.tables.iter().any(|table| nizhal_core::entity::has_documents(table))
+    }
+
     /// Whether some synced table merges column by column, so that mutations' stamps matter.
     pub(crate) fn merges_columns(&self) -> bool {
         self.synced().iter().any(|table| table.merge == Merge::Field)

@@ -58,7 +58,7 @@ async fn answer(request: HttpRequest, mut payload: Payload, server: Data<Server>
     let engine = server.engine().clone();
     let (actor, names) = (principal.key().to_owned(), names(&server, &batch));
     let turns = server.admission().turns().clone();
-    let is_heavy = bytes > INLINE_BYTES || server.merges_documents();
+    let is_heavy = bytes > INLINE_BYTES || engine.schema.merges_documents();
     let pushing = rt::spawn(async move {
         let turn = turns.turn(principal.key()).await;
         let push = async move { engine.push(&principal, wire, batch).await };

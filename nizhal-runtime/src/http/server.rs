@@ -72,7 +72,6 @@ struct Inner {
     admin: AdminGuard,
     counts: Counts,
     admission: Admission,
-    merges_documents: bool,
     stopping: watch::Sender<bool>,
     /// Nothing happens here any more that others should hear of.
     ended: watch::Sender<bool>,
@@ -95,8 +94,6 @@ impl Server {
         // SQLite has one writer: two of an actor's pushes share a commit, and more would only stand in line before others'.
         let turns = if parts.engine.store.has_one_writer() { 2 } else { half };
         let admission = Admission::new(&parts.settings.admission, half, usize::try_from(turns).unwrap_or(usize::MAX));
-        let mut columns = parts.engine.schema.tables().iter().flat_map(|table| table.columns);
-        let merges_documents = columns.any(|column| column.crdt.is_some());
         let engine = Arc::new(parts.engine);
         let (mode, database) = parts.realtime;
         let environment = parts.environment;
@@ -108,7 +105,6 @@ impl Server {
                 ended: watch::Sender::new(false),
                 linked: Mutex::default(),
                 admission,
-                merges_documents,
                 name: parts.name,
                 settings: parts.settings,
                 engine,
@@ -283,11 +279,6 @@ impl Server {
 
     pub(crate) fn admission(&self) -> &Admission {
         &self.inner.admission
-    }
-
-    /// Whether a mutation of the app may merge documents, which take long where they are large.
-    pub(crate) fn merges_documents(&self) -> bool {
-        self.inner.merges_documents
     }
 
     /// Resolves once the server has been stopping for so long.
