@@ -1,6 +1,6 @@
 use super::{Ran, run_next};
 use crate::testing;
-use nizhal_core::{Error, JobDesc, JobEntry, JobParts, NewJob, Uuid};
+use nizhal_core::{DateTimeUtc, Error, JobDesc, JobEntry, JobParts, NewJob, Uuid};
 use sea_orm::ConnectionTrait;
 
 const NAME: &str = "next";
@@ -9,39 +9,38 @@ fn entry(call: for<'a> fn(JobParts, &'a str) -> nizhal_core::__private::BoxFutur
     JobEntry { desc: JobDesc { name: NAME, attempts: 2, ..JobDesc::NONE }, call }
 }
 
-fn new(parts: &mut JobParts, name: &'static str) -> NewJob {
-    let (id, run_at) = ((parts.ids)(), parts.now);
+/// A job of an actor, due then.
+fn wanted(id: Uuid, name: &'static str, run_at: DateTimeUtc, unique_key: Option<&str>, actor: &str) -> NewJob {
     NewJob {
         id,
         name,
         args: "{}".to_owned(),
         run_at,
         attempts: 2,
-        unique_key: Some("k".to_owned()),
-        actor: String::new(),
+        unique_key: unique_key.map(str::to_owned),
+        actor: actor.to_owned(),
         buckets: Vec::new(),
     }
 }
 
-async fn enqueue(server: &crate::Server, count: usize) -> crate::store::JobCounts {
+fn new(parts: &mut JobParts, name: &'static str) -> NewJob {
+    wanted((parts.ids)(), name, parts.now, Some("k"), "")
+}
+
+/// Jobs of an actor, due now, wanted in one transaction; their ids.
+async fn enqueue_for(server: &crate::Server, actor: &str, unique_key: Option<&str>, count: usize) -> Vec<String> {
     let engine = server.engine();
-    let jobs: Vec<NewJob> = (0..count)
-        .map(|_| NewJob {
-            id: Uuid::now_v7(),
-            name: NAME,
-            args: "{}".to_owned(),
-            run_at: server.now(),
-            attempts: 2,
-            unique_key: Some("k".to_owned()),
-            actor: String::new(),
-            buckets: Vec::new(),
-        })
-        .collect();
+    let jobs: Vec<NewJob> = (0..count).map(|_| wanted(Uuid::now_v7(), NAME, server.now(), unique_key, actor)).collect();
     let tx = engine.store.begin().await.unwrap();
     engine.enqueue(&tx, &jobs, &crate::engine::job::Bounds::default()).await.unwrap();
     engine.store.on(&tx).finish().await.unwrap();
     engine.store.commit(tx).await.unwrap();
-    engine.store.job_counts().await.unwrap()
+    jobs.iter().map(|job| job.id.to_string()).collect()
+}
+
+async fn enqueue(server: &crate::Server, count: usize) -> crate::store::JobCounts {
+    enqueue_for(server, "", Some("k"), count).await;
+    server.engine().store.job_counts().await.unwrap()
 }
 
 async fn server(entry: JobEntry) -> crate::Server {
@@ -108,33 +107,11 @@ async fn a_job_that_nobody_would_run_is_refused() {
     assert_eq!(server.engine().store.job_counts().await.unwrap().pending, 1);
 }
 
-/// Jobs of an actor, due now, wanted in one transaction; their ids.
-async fn enqueue_for(server: &crate::Server, actor: &str, count: usize) -> Vec<String> {
-    let engine = server.engine();
-    let jobs: Vec<NewJob> = (0..count)
-        .map(|_| NewJob {
-            id: Uuid::now_v7(),
-            name: NAME,
-            args: "{}".to_owned(),
-            run_at: server.now(),
-            attempts: 2,
-            unique_key: None,
-            actor: actor.to_owned(),
-            buckets: Vec::new(),
-        })
-        .collect();
-    let tx = engine.store.begin().await.unwrap();
-    engine.enqueue(&tx, &jobs, &crate::engine::job::Bounds::default()).await.unwrap();
-    engine.store.on(&tx).finish().await.unwrap();
-    engine.store.commit(tx).await.unwrap();
-    jobs.iter().map(|job| job.id.to_string()).collect()
-}
-
 #[actix_web::test]
 async fn inv31_the_jobs_of_actors_take_turns() {
     let server = server(entry(|parts, _| Box::pin(async move { (parts, Ok(())) }))).await;
-    let flood = enqueue_for(&server, "ana", 200).await;
-    let later = enqueue_for(&server, "ben", 3).await;
+    let flood = enqueue_for(&server, "ana", None, 200).await;
+    let later = enqueue_for(&server, "ben", None, 3).await;
     let left = async || {
         let db = server.engine().store.connection();
         let sql = "select id from _nizhal_jobs";
