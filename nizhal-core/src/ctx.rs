@@ -148,7 +148,8 @@ impl<A: Actor> Ctx<A> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::ServerOnly`] on a device, [`Error::Forbidden`] when the actor does not hold the bucket, [`Error::Db`] when the database fails.
+    /// [`Error::ServerOnly`] on a device, [`Error::Forbidden`] when the actor does not hold the bucket, [`Error::Db`] when the database
+    /// fails.
     pub async fn next_in_bucket(&mut self, series: &str, bucket: &str) -> Result<i64> {
         let server = self.server().ok_or(Error::ServerOnly("ctx.next_in_bucket"))?;
         server.next_in_bucket(series, bucket).await

@@ -32,8 +32,8 @@ impl Generations {
         serde_json::from_str(text).unwrap_or_else(|_| Self::first(hashes.clone()))
     }
 
-    /// What follows when the rules are of these hashes now, in the generation `number` where that is another one. `stayed` tells whether a rule
-    /// was provisioned under the same buckets until now.
+    /// What follows when the rules are of these hashes now, in the generation `number` where that is another one. `stayed` tells whether
+    /// a rule was provisioned under the same buckets until now.
     pub(crate) fn next(&self, hashes: &BTreeMap<String, String>, number: i64, stayed: &dyn Fn(&str) -> bool) -> Self {
         let mut next = Self::default();
         for (name, hash) in hashes {

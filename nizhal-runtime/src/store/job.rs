@@ -146,8 +146,8 @@ impl Store {
 }
 
 impl WriteTx<'_> {
-    /// Writes the jobs that this transaction wants, with the buckets that each may write, as JSON. Each has its turn when it is due, but a step behind the last of the same actor's that
-    /// is due no later: so a thousand of one actor's are spread over as many steps, and another's has its turn among the first.
+    /// Writes the jobs that this transaction wants, with the buckets that each may write, as JSON. Each has its turn when it is due,
+    /// but a step behind the last of the same actor's that is due no later: so a thousand of one actor's are spread over as many steps, and another's has its turn among the first.
     ///
     /// # Errors
     /// When the database fails.

@@ -1,4 +1,5 @@
-//! What is one app's alone in a database that several share, each in a schema: custom settings, advisory locks, what its sessions are called.
+//! What is one app's alone in a database that several share, each in a schema: custom settings, advisory locks, what its sessions
+//! are called.
 //!
 //! A transaction may write the tables of several apps. Did they share the setting that holds its version, the rows of one would get a
 //! version of another's clock, and their devices would never see them; did they share the class of the locks, a writer of one would hold the
@@ -31,8 +32,8 @@ impl Namespace {
         }
         let digest = Sha256::digest(schema.as_bytes());
         let suffix: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-        // The sign of a key is of no use, and half of what is left is others'. Where two schemas meet in a class, one may wait for the other's
-        // transactions, and nothing worse.
+        // The sign of a key is of no use, and half of what is left is others'. Where two schemas meet in a class, one may wait for the
+        // other's transactions, and nothing worse.
         let lock_class = 0x4000 | (u16::from_be_bytes([digest[6], digest[7]]) & 0x3fff);
         Self { suffix: Some(suffix), lock_class }
     }
