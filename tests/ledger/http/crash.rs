@@ -1,6 +1,6 @@
 //! Invariants 13 and 33: kill -9 at any instant loses nothing and doubles nothing; SIGTERM ends cleanly.
 
-use crate::fixture::{add, two_shops};
+use crate::fixture::{add, two_shops, until_nobody_holds_the_horizon};
 use crate::oracle::assert_converged;
 use nizhal_tests::{App, Frame, Reply, both, until};
 use serde_json::json;
@@ -41,6 +41,7 @@ async fn inv13_killed_between_commit_and_answer(mut app: App) {
     app.restart();
     let replayed = phone.push(&[mutation]).await.expect(200);
     assert_eq!(replayed.json(), json!({"applied": ["phone-2"], "lastMutationId": 2}));
+    until_nobody_holds_the_horizon(&app).await;
     phone.pull().await;
     assert_eq!((phone.ids("ledger_entries"), phone.acknowledged), (vec!["e1"], 2));
     assert_eq!(db.count("ledger_entries").await, 1);
@@ -70,6 +71,7 @@ pub(crate) async fn inv13_killed_again_and_again_under_an_outbox(mut app: App) {
     }
     let answer = phone.push(&outbox).await.expect(200).json();
     assert_eq!((answer["applied"].as_array().map(Vec::len), &answer["lastMutationId"]), (Some(60), &json!(61)));
+    until_nobody_holds_the_horizon(&app).await;
     phone.pull().await;
     assert_converged(&app, &phone, "ana").await;
     assert_eq!(phone.ids("ledger_entries").len(), 60);

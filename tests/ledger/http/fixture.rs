@@ -1,6 +1,6 @@
 //! What most tests begin with, and the binary under test.
 
-use nizhal_tests::{App, Connection, Device, Reply};
+use nizhal_tests::{App, Connection, Device, Kind, Reply, until};
 use serde_json::{Value, json};
 
 /// The app's binary.
@@ -12,6 +12,19 @@ pub(crate) async fn shop(db: &mut Connection, id: &str, members: &[&str]) {
     db.execute(&format!("insert into shops (id, name, owner_id) values ({literal}, {literal}, 'o1')")).await;
     for user in members {
         join(db, id, user).await;
+    }
+}
+
+/// Waits until no transaction holds the horizon back, so that one pull brings all that is committed.
+///
+/// Where a server was killed, its sessions end a moment later, and Postgres gives back what others wait for first: the rows that a
+/// transaction locked are free while its advisory lock, which holds the horizon back, is not. So a device's next push may be answered
+/// before that, and its pull stops below the rows that were just acknowledged until the session has ended (invariant 30).
+pub(crate) async fn until_nobody_holds_the_horizon(app: &App) {
+    if app.database.kind() == Kind::Postgres {
+        let mut db = app.sql().await;
+        let whole = "select (clock = horizon)::text from _nizhal_horizon()";
+        until("no transaction holds the horizon back", async || db.text(whole).await == "true").await;
     }
 }
 

@@ -1,7 +1,7 @@
 //! Invariants 12 to 14: kill -9 of the server and of Postgres under load, again and again.
 
 use crate::dice::Dice;
-use crate::fixture::{BINARY, customers, two_shops};
+use crate::fixture::{BINARY, customers, two_shops, until_nobody_holds_the_horizon};
 use crate::oracle::assert_converged;
 use nizhal_tests::{App, Cluster, Connection, Database, Device, Durability, Reply, both, on, until};
 use serde_json::{Value, json};
@@ -161,6 +161,7 @@ async fn drains(app: &App, db: &mut Connection, outboxes: Outboxes) -> Load {
     checker.check(db, &checker.told()).await;
     let told: u64 = checker.told().iter().sum();
     assert_eq!(db.count("ledger_entries").await, told, "more is there than was acknowledged, and nothing is under way");
+    until_nobody_holds_the_horizon(app).await;
     for (number, mut device) in devices.into_iter().enumerate() {
         device.pull().await;
         assert_eq!(device.acknowledged, i64::try_from(*checker.acknowledged[number].1.borrow()).expect("small"));
