@@ -31,6 +31,9 @@ pub use http::{Server, service};
 // What a simulator needs in the place of HTTP.
 #[doc(hidden)]
 pub use http::{Lines, push_body};
+// And what a test needs in the place of a worker.
+#[doc(hidden)]
+pub use job::{Ran as JobRan, run_next as run_next_job};
 pub use observe::{ConflictEvent, ErrorEvent, Observer, Observers, PullEvent, PushEvent, PushedMutation};
 pub use settings::{
     AdmissionSettings, ConnectionSettings, Cors, JwksSource, Mode, NatsSettings, RateLimit, Realtime, RealtimeSettings,

@@ -18,6 +18,10 @@ pub enum StatementFault {
     EndsBefore,
     /// The connection ends when the database has done what it was asked for, a COMMIT too, and its answer is lost.
     EndsAfter,
+    /// The answer has an error of this SQLSTATE in the place of its last row; the rows before it come.
+    ErrorAmid(&'static str),
+    /// The connection ends where the answer's last row would come; the rows before it come.
+    EndsAmid,
 }
 
 /// What a database needs where COMMIT is to fail with [`StatementFault::Error`].
@@ -192,6 +196,19 @@ impl Carrier {
                 self.run_unheard(statement).await?;
                 return Ok(false);
             }
+            Some(StatementFault::EndsAmid) => {
+                self.send_but_the_last_row(statement).await?;
+                return Ok(false);
+            }
+            Some(StatementFault::ErrorAmid(state)) => {
+                let mut ready = self.send_but_the_last_row(statement).await?;
+                // In a transaction, which has failed now.
+                if let Some(status @ b'T') = ready.last_mut() {
+                    *status = b'E';
+                }
+                self.to_client.write_all(&refusal(state)).await?;
+                self.to_client.write_all(&ready).await?;
+            }
             Some(StatementFault::Error(state)) if is_commit(statement) => {
                 self.run_unheard(&query(&format!("insert into commit_fault values ('{state}')"))).await?;
                 self.send(statement).await?;
@@ -211,14 +228,46 @@ impl Carrier {
 
     /// Has the database run a statement whose answer the client does not get.
     async fn run_unheard(&mut self, statement: &[u8]) -> io::Result<()> {
+        self.run_held_back(statement).await.map(drop)
+    }
+
+    /// Has the database run a statement of whose answer the client gets what comes before the last row; gives the answer's last message.
+    async fn send_but_the_last_row(&mut self, statement: &[u8]) -> io::Result<Vec<u8>> {
+        let mut answer = self.run_held_back(statement).await?;
+        let last = answer.iter().rposition(|message| message[0] == b'D');
+        // Where there is no row, what says that the statement is done is left out.
+        let end = last.unwrap_or(answer.len().saturating_sub(2));
+        let ready = answer.pop().unwrap_or_default();
+        self.to_client.write_all(&answer[..end.min(answer.len())].concat()).await?;
+        Ok(ready)
+    }
+
+    /// Has the database run a statement, and gives the messages of its answer.
+    async fn run_held_back(&mut self, statement: &[u8]) -> io::Result<Vec<Vec<u8>>> {
         while self.pending > 0 {
             let message = self.from_server.recv().await.ok_or(io::ErrorKind::UnexpectedEof)?;
             self.answer(&message).await?;
         }
         self.to_server.write_all(statement).await?;
-        while self.from_server.recv().await.ok_or(io::ErrorKind::UnexpectedEof)?[0] != b'Z' {}
-        Ok(())
+        let mut answer = Vec::new();
+        loop {
+            let message = self.from_server.recv().await.ok_or(io::ErrorKind::UnexpectedEof)?;
+            let is_last = message[0] == b'Z';
+            answer.push(message);
+            if is_last {
+                return Ok(answer);
+            }
+        }
     }
+}
+
+/// An error of this SQLSTATE as a message.
+fn refusal(state: &str) -> Vec<u8> {
+    let fields = format!("SERROR\0VERROR\0C{state}\0Minjected\0\0");
+    let mut message = vec![b'E'];
+    message.extend(u32::try_from(fields.len() + 4).unwrap_or(u32::MAX).to_be_bytes());
+    message.extend(fields.as_bytes());
+    message
 }
 
 /// A statement as a message.

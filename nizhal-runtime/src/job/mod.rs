@@ -3,7 +3,7 @@
 mod failure;
 mod run;
 
-pub(crate) use run::{Ran, run_next};
+pub use run::{Ran, run_next};
 
 use crate::engine::Engine;
 use std::{error::Error, sync::Arc, time::Duration};

@@ -22,7 +22,7 @@ const LIMIT: Duration = Duration::from_secs(300);
 
 /// What became of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ran {
+pub enum Ran {
     /// It is done.
     Done,
     /// It is tried again later, or another worker has it.
@@ -35,7 +35,7 @@ pub(crate) enum Ran {
 ///
 /// # Errors
 /// When the database fails. The job is then as it was, or is taken again later.
-pub(crate) async fn run_next(engine: &Engine, due: DateTimeUtc) -> Result<Option<Ran>, StoreError> {
+pub async fn run_next(engine: &Engine, due: DateTimeUtc) -> Result<Option<Ran>, StoreError> {
     let names = engine.schema.job_names();
     let retake = engine.environment.now() + RETAKE;
     let Some(job) = engine.store.claim_job(&names, due, retake).await? else { return Ok(None) };
