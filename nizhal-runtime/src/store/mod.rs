@@ -11,6 +11,7 @@ mod check;
 mod control;
 mod database;
 mod ddl;
+mod document;
 mod drift;
 mod error;
 mod failpoint;
@@ -55,6 +56,7 @@ pub use admit::{Sequence, Standing};
 pub use answer::Answer;
 pub use audit::{AuditEntry, AuditPage, AuditQuery};
 pub use database::Store;
+pub use document::StrayDocument;
 pub use error::StoreError;
 #[cfg(any(test, feature = "failpoints"))]
 pub use failpoint::{Failpoints, Injected, StatementFault};

@@ -7,7 +7,10 @@ use super::{
     run::Run,
     transact::{Delivery, Undone, Work},
 };
-use crate::{engine::Engine, store::StoreError};
+use crate::{
+    engine::Engine,
+    store::{StoreError, StrayDocument},
+};
 use nizhal_core::{
     Hlc, Principal,
     wire::{Mutation, Wire},
@@ -43,11 +46,11 @@ impl Engine {
     ) -> Result<Answer, PushFailure> {
         let (hlc, stamp) = self.stamp(mutation);
         let claim = claim_of(principal, mutation, known);
-        let (mut tries, mut alone, mut gained) = (Tries::default(), false, BTreeSet::new());
+        let (mut tries, mut alone, mut gained, mut strays) = (Tries::default(), false, BTreeSet::new(), Vec::new());
         loop {
             tries.count += 1;
             let unknown = || PushFailure::UnknownMutator(mutation.name.clone());
-            let delivery = Delivery { principal, wire, claim: &claim, alone, gained: &gained };
+            let delivery = Delivery { principal, wire, claim: &claim, alone, gained: &gained, strays: &strays };
             let answered = match (self.schema.mutator(&mutation.name), wire) {
                 (Some(entry), _) => {
                     let run = Run { principal, entry, mutation, hlc, savepoints: tries.savepoints, held: None };
@@ -67,6 +70,11 @@ impl Engine {
                     continue;
                 }
                 Err(Undone::Gained(_)) => PushFailure::Forbidden,
+                Err(Undone::Strays(found)) if strays.is_empty() && self.store.are_older(&found).await? => {
+                    strays = found;
+                    continue;
+                }
+                Err(Undone::Strays(found)) => self.strayed(&mutation.name, found),
                 Err(Undone::Unchecked) => {
                     self.look_into_triggers(&mut tries).await?;
                     continue;
@@ -89,10 +97,21 @@ impl Engine {
                 }
                 Err(Undone::Alone) => return Err(StoreError::SharedCommit.into()),
                 Err(Undone::Gained(_)) => return Err(PushFailure::Forbidden),
+                Err(Undone::Strays(found)) => return Err(self.strayed(&mutation.name, found)),
                 Err(Undone::Unchecked) => self.look_into_triggers(&mut tries).await?,
                 Err(Undone::Again(failure) | Undone::Failed(failure)) => return Err(failure),
             }
         }
+    }
+
+    /// The failure of a mutator that wrote documents that are none of their columns': a fault of its own, as where an active model finds it.
+    fn strayed(&self, mutator: &str, strays: Vec<StrayDocument>) -> PushFailure {
+        for stray in &strays {
+            let (table, id, column) = stray.names();
+            tracing::error!(mutator, table, id, column, "a mutator wrote a document that is none of its column's");
+        }
+        let reason = strays.into_iter().next().map(|stray| StoreError::from(stray.reason));
+        self.judge(mutator, reason.unwrap_or(StoreError::Aborted))
     }
 
     /// Whether a mutation is tried again after such a failure, and what is to be other then.

@@ -326,6 +326,10 @@ impl Engine {
                 return Err(Undone::Singly);
             }
         }
+        let touched: Vec<_> = ended.iter().flat_map(|ended| &ended.written.touched).chain(&written.touched).collect();
+        if !write.strays(&touched).await?.is_empty() {
+            return Err(Undone::Singly);
+        }
         let logged = ended.iter().zip(&answers);
         let logged: Vec<_> =
             logged.map(|(ended, (claim, record))| (claim, record.status, &*ended.written.touched)).collect();

@@ -9,8 +9,8 @@ use super::{
 use crate::{
     engine::{Engine, job::Bounds},
     store::{
-        AheadStamp, Claim, Fault, Frame, Membership, Record, Seal, Sequence, Settle, StoreError, Stored, Turn, Written,
-        fault,
+        AheadStamp, Claim, Fault, Frame, Membership, Record, Seal, Sequence, Settle, StoreError, Stored, StrayDocument,
+        Turn, Written, fault,
     },
 };
 use nizhal_core::{MutatorEntry, NewJob, Principal, wire::Wire};
@@ -27,6 +27,8 @@ pub(super) struct Delivery<'a> {
     pub(super) alone: bool,
     /// Memberships that it gained when it ran before, to be asked about before it runs again.
     pub(super) gained: &'a BTreeSet<Membership>,
+    /// Documents that were stray before it ran.
+    pub(super) strays: &'a [StrayDocument],
 }
 
 /// What a transaction is for.
@@ -56,6 +58,8 @@ pub(super) enum Undone {
     Unchecked,
     /// It counts on memberships that it gained itself, and whether it may must be asked before it runs.
     Gained(BTreeSet<Membership>),
+    /// Rows that it wrote have stray documents, and whether it wrote those too must be asked before it runs.
+    Strays(Vec<StrayDocument>),
     /// It has none.
     Failed(PushFailure),
 }
@@ -180,6 +184,11 @@ impl Engine {
             Holding::Own => {}
             Holding::Foreign => return Ok(Done::gone(tx, Err(PushFailure::Forbidden))),
             Holding::Gained(gained) => return Err(Undone::Gained(gained)),
+        }
+        let mut strays = self.store.on(&tx).strays(&written.touched.iter().collect::<Vec<_>>()).await?;
+        strays.retain(|stray| !delivery.strays.iter().any(|known| known.is(stray)));
+        if !strays.is_empty() {
+            return Err(Undone::Strays(strays));
         }
         if written.leaves_tables {
             self.store.spoil(&tx).await;

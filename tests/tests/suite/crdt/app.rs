@@ -113,6 +113,42 @@ async fn rewrite_echo(ctx: &mut Ctx<Claims>, args: Rewrite) -> Result<Applied> {
     Ok(Applied::done())
 }
 
+#[nizhal::args]
+struct AddMany {
+    ids: Vec<String>,
+    /// The name under which each echo is kept.
+    root: String,
+}
+
+/// Adds notes with an echo, by one statement that goes by no active model.
+#[mutator]
+async fn add_many(ctx: &mut Ctx<Claims>, args: AddMany) -> Result<Applied> {
+    let owner = &ctx.actor().owner_id;
+    let notes = args.ids.into_iter().map(|id| NoteActive {
+        id: Set(id),
+        owner: Set(owner.clone()),
+        body: Set(CrdtText::new()),
+        tags: Set(None),
+        echo: Set(Some(CrdtText::from_text_in(&args.root, "echo"))),
+    });
+    Note::insert_many(notes).exec(ctx.db()).await?;
+    Ok(Applied::done())
+}
+
+#[nizhal::args]
+struct Execute {
+    sql: Vec<String>,
+}
+
+/// Runs SQL that knows nothing of documents.
+#[mutator]
+async fn execute(ctx: &mut Ctx<Claims>, args: Execute) -> Result<Applied> {
+    for sql in &args.sql {
+        ctx.db().execute_unprepared(sql).await?;
+    }
+    Ok(Applied::done())
+}
+
 /// The app on a fresh database.
 pub(super) struct App {
     pub(super) server: nizhal::Server,
@@ -126,7 +162,8 @@ impl App {
     pub(super) async fn start(kind: Kind) -> Self {
         let database = Database::new(kind).await;
         let app = Nizhal::app("notes").tables(tables![Note]).rules(rules());
-        let app = app.mutators(mutators![add_note, edit_body, edit_echo, edit_tags, rewrite_body, rewrite_echo]);
+        let named = mutators![add_note, edit_body, edit_echo, edit_tags, rewrite_body, rewrite_echo];
+        let app = app.mutators(named.into_iter().chain(mutators![add_many, execute]).collect());
         let server = app.database_url(database.url()).auth_secret(token::SECRET).server().await.expect("it starts");
         let routes = server.routes();
         let http = actix_web::HttpServer::new(move || actix_web::App::new().configure(routes.clone()));
@@ -158,6 +195,10 @@ impl App {
 }
 
 impl Note {
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
     /// The body as the server reads it.
     pub(super) fn text(&self) -> String {
         self.body.text().expect("the state is whole")

@@ -27,6 +27,9 @@ macro_rules! both {
         }
     };
 }
+
+mod root;
+
 both![
     devices_that_write_at_random_agree_with_yjs,
     concurrent_merges_lose_nothing,
