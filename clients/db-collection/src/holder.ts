@@ -1,6 +1,9 @@
 // The tab that holds the store: replica and session, and what they tell put into events for all tabs.
 import type { Sizes } from './engine/exchange'
-import { Replica, type Draft, type Environment, type Wanted } from './engine/replica'
+import type { Environment } from './engine/copy'
+import type { Draft } from './engine/outbox'
+import { Replica } from './engine/replica'
+import type { Wanted } from './engine/screen'
 import { Session } from './engine/session'
 import type { SubscribeSource } from './engine/source'
 import { HttpTransport, SyncError, userOf, type Auth, type Transport } from './engine/transport'
@@ -45,7 +48,7 @@ export class Holder implements Backend {
     const unsynced = countOf(Number(before))
     // A store that does not outlast its page is new each time: only what went with it is news.
     if (before && (unsynced > 0 || !replica.volatile)) this.#lost = { unsynced }
-    this.#stops.push(replica.changes.on((changes) => tell({ type: 'changes', changes })), replica.outbox.on(() => this.#sayOps()), replica.learnt.on((schema) => tell({ type: 'schema', schema })))
+    this.#stops.push(replica.changes.on((changes) => tell({ type: 'changes', changes })), replica.outbox.changed.on(() => this.#sayOps()), replica.learnt.on((schema) => tell({ type: 'schema', schema })))
     if (session) {
       this.#stops.push(session.states.on((state) => tell({ type: 'state', state })))
       this.#stops.push(session.presence.events.on(({ bucket }) => this.#presence(bucket)))
@@ -75,20 +78,20 @@ export class Holder implements Backend {
   }
 
   mutate = async (draft: Draft & { id: string }) => {
-    const op = await this.replica.mutate(draft)
+    const op = await this.replica.outbox.mutate(draft)
     this.session?.want({ push: true })
     return op
   }
 
-  discard = (id: string) => this.replica.discard(id)
+  discard = (id: string) => this.replica.outbox.discard(id)
 
   retry = async (id: string) => {
-    const op = await this.replica.retry(id)
+    const op = await this.replica.outbox.retry(id)
     this.session?.want({ push: true })
     return op
   }
 
-  outcome = async (id: string) => this.replica.outcome(id)
+  outcome = async (id: string) => this.replica.outbox.outcome(id)
   get = (table: string, key: string) => this.replica.get(table, key)
   rows = (table: string, deliver: (rows: Map<string, Row>) => void) => this.replica.rows(table, deliver)
   find = (table: string, wanted: Wanted, deliver: (rows: Map<string, Row>) => void) => this.replica.find(table, wanted, deliver)
@@ -152,8 +155,8 @@ export class Holder implements Backend {
     this.#saying = true
     soon(() => {
       this.#saying = false
-      this.tell({ type: 'ops', ops: [...this.replica.ops], cursor: this.replica.device.cursor })
-      this.#witness?.setItem(this.name, String(this.replica.pending.length))
+      this.tell({ type: 'ops', ops: [...this.replica.outbox.ops], cursor: this.replica.device.cursor })
+      this.#witness?.setItem(this.name, String(this.replica.outbox.pending.length))
     })
   }
 }

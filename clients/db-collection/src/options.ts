@@ -1,5 +1,5 @@
 // What an app says when it makes a client.
-import type { Environment } from './engine/replica'
+import type { Environment } from './engine/copy'
 import { webSocketSource, type Reconnect, type SubscribeSource } from './engine/source'
 import type { Auth, Transport } from './engine/transport'
 import type { Locks, Witness } from './platform'

@@ -2,7 +2,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { createNizhalClient, type NizhalClient } from '../src/client'
-import type { Draft } from '../src/engine/replica'
+import type { Draft } from '../src/engine/outbox'
 import { MemoryStore } from '../src/store/memory'
 import type { Mutation } from '../src/protocol/wire'
 import { addCustomer, drain, rename, schema } from './harness/device'

@@ -118,7 +118,7 @@ describe.each(stores)('%s', (_, make) => {
   test('inv11: a row that the device spelled otherwise is the server’s row', async () => {
     const replica = await replicaOf(await make())
     const own = { ...visit, at: '2026-11-28T22:00:00.000Z', note: 'mine' }
-    await replica.mutate({ name: 'visit', args: null, effects: [{ table: 'visits', key: JSON.stringify([own.day, own.at, true, own.who]), kind: 'insert', row: own }] })
+    await replica.outbox.mutate({ name: 'visit', args: null, effects: [{ table: 'visits', key: JSON.stringify([own.day, own.at, true, own.who]), kind: 'insert', row: own }] })
     await replica.applyPage(page('c1', { changed: [{ table: 'visits', rows: [visit] }] }), asked(replica))
     expect((await rowsOf(replica, 'visits')).map(({ note }) => note)).toEqual(['mine'])
   })
@@ -183,7 +183,7 @@ test('inv40: a row that the disk has spoiled is left out, the others are there, 
   expect(await store.find('t', { where })).toEqual([['b', { id: 'b', n: 1 }]])
   expect(await store.find('t', { where, orderBy: [{ column: 'n', descending: true, nulls: 'last' }], most: 1 })).toEqual([['b', { id: 'b', n: 1 }]])
   const replica = await Replica.open(store, { nowMs: () => Number.NaN, newId: () => 'not hex' })
-  const op = await replica.mutate({ name: 'add', args: null, effects: [] })
+  const op = await replica.outbox.mutate({ name: 'add', args: null, effects: [] })
   expect([op.number, op.seq]).toEqual([1, 1])
   expect(op.hlc).toMatch(/^1970-01-01T00:00:00\.\d{3}Z-[0-9a-f]{4}-[0-9a-f]{32}$/)
   expect(told).toHaveBeenCalled()

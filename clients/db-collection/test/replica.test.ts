@@ -42,8 +42,8 @@ test('inv05: the answer to an older question changes nothing', async () => {
   await replica.applyPage(page('c1', { customers: [{ id: 'a', name: 'New' }] }), first)
   expect(await replica.applyPage(page('c0', { customers: [{ id: 'a', name: 'Old' }] }), first)).toBe('stale')
   const before = asked(replica)
-  await replica.mutate(addCustomer('b', 'Waits', 's1'))
-  await replica.rotate()
+  await replica.outbox.mutate(addCustomer('b', 'Waits', 's1'))
+  await replica.outbox.rotate()
   // It speaks of a sequence that is no more: its acknowledgement would drop another write.
   expect(await replica.applyPage(page('c2', {}, { lastMutationId: 1 }), before)).toBe('stale')
   expect(await names(replica)).toEqual(['a New', 'b Waits'])
@@ -75,7 +75,7 @@ test('a complete snapshot is shown at once, an incomplete one not at all', async
 test('inv09: a patch does not raise a deleted row', async () => {
   const replica = await replicaOf()
   await replica.applyPage(page('c1', { customers: [{ id: 'a', name: 'Here' }] }), asked(replica))
-  await replica.mutate(rename('a', 'Renamed'))
+  await replica.outbox.mutate(rename('a', 'Renamed'))
   await replica.applyPage(page('c2', {}, { tombstoned: [{ table: 'customers', id: 'a' }] }), asked(replica))
   expect(await names(replica)).toEqual([])
 })
@@ -83,7 +83,7 @@ test('inv09: a patch does not raise a deleted row', async () => {
 test('an edit keeps what others change in other columns', async () => {
   const replica = await replicaOf()
   await replica.applyPage(page('c1', { customers: [{ id: 'a', name: 'Old', phone: '1' }] }), asked(replica))
-  await replica.mutate(rename('a', 'Mine'))
+  await replica.outbox.mutate(rename('a', 'Mine'))
   await replica.applyPage(page('c2', { customers: [{ id: 'a', name: 'Theirs', phone: '2' }] }), asked(replica))
   expect(await replica.get('customers', 'a')).toEqual({ id: 'a', name: 'Mine', phone: '2' })
 })
@@ -96,19 +96,19 @@ test('inv04: a server whose cursor stands still is told of, not asked for ever',
 
 test('inv23: an answer about other mutations settles nothing', async () => {
   const replica = await replicaOf()
-  await replica.mutate(addCustomer('a', 'Mine', 's1'))
+  await replica.outbox.mutate(addCustomer('a', 'Mine', 's1'))
   const transport = { push: async () => [{ clientMutationId: 'someone-else', status: 'applied' }] } as unknown as Transport
   await expect(push(replica, transport, sizes, async () => undefined)).rejects.toMatchObject({ code: 'malformed' })
-  expect(replica.pending.length).toBe(1)
+  expect(replica.outbox.pending.length).toBe(1)
 })
 
 test('inv25: a write does not wait for a request that hangs', async () => {
   const replica = await replicaOf()
   const hangs = { pull: () => new Promise(() => undefined), push: () => new Promise(() => undefined) } as unknown as Transport
-  await replica.mutate(addCustomer('a', 'One', 's1'))
+  await replica.outbox.mutate(addCustomer('a', 'One', 's1'))
   void pull(replica, hangs, sizes)
   void push(replica, hangs, sizes, async () => undefined)
-  await replica.mutate(addCustomer('b', 'Two', 's1'))
+  await replica.outbox.mutate(addCustomer('b', 'Two', 's1'))
   expect(await names(replica)).toEqual(['a One', 'b Two'])
 })
 
@@ -119,47 +119,47 @@ test('inv22: a commit that fails leaves memory as the store is', async () => {
   store.commit = async () => {
     throw new Error('the disk is full')
   }
-  await expect(replica.mutate(addCustomer('a', 'Lost', 's1'))).rejects.toThrow('full')
-  expect([replica.ops.length, await names(replica)]).toEqual([0, []])
+  await expect(replica.outbox.mutate(addCustomer('a', 'Lost', 's1'))).rejects.toThrow('full')
+  expect([replica.outbox.ops.length, await names(replica)]).toEqual([0, []])
   store.commit = commit
-  expect((await replica.mutate(addCustomer('b', 'Kept', 's1'))).number).toBe(1)
+  expect((await replica.outbox.mutate(addCustomer('b', 'Kept', 's1'))).number).toBe(1)
 })
 
 test('inv16: a refusal takes the write off the screen at once', async () => {
   const replica = await replicaOf()
-  const op = await replica.mutate(addCustomer('a', 'Refused', 's1'))
+  const op = await replica.outbox.mutate(addCustomer('a', 'Refused', 's1'))
   const shown: unknown[] = []
   replica.changes.on(({ changes }) => shown.push(...changes))
-  await replica.applyResults([{ clientMutationId: op.id, status: 'rejected', code: 'rejected', error: 'no' }])
+  await replica.outbox.applyResults([{ clientMutationId: op.id, status: 'rejected', code: 'rejected', error: 'no' }])
   expect(shown).toEqual([{ table: 'customers', key: 'a', row: undefined }])
-  expect([await names(replica), replica.rejected.map(({ refusal }) => refusal?.error)]).toEqual([[], ['no']])
+  expect([await names(replica), replica.outbox.rejected.map(({ refusal }) => refusal?.error)]).toEqual([[], ['no']])
 })
 
 test('inv16: a write that the app gives up is forgotten, one that waits is not', async () => {
   const replica = await replicaOf()
-  const op = await replica.mutate(addCustomer('a', 'Mine', 's1'))
-  expect(await replica.discard(op.id)).toBe(false)
-  await replica.park(op.id, 'too_large', 'it is')
+  const op = await replica.outbox.mutate(addCustomer('a', 'Mine', 's1'))
+  expect(await replica.outbox.discard(op.id)).toBe(false)
+  await replica.outbox.park(op.id, 'too_large', 'it is')
   expect(await names(replica)).toEqual([])
-  expect(await replica.discard(op.id)).toBe(true)
-  expect(replica.ops).toEqual([])
+  expect(await replica.outbox.discard(op.id)).toBe(true)
+  expect(replica.outbox.ops).toEqual([])
 })
 
 test('inv16: what depends on a refused write is cancelled here too, and those behind it move up', async () => {
   const replica = await replicaOf()
-  const bad = await replica.mutate(addCustomer('a', 'Bad', 's1'))
-  const on = await replica.mutate({ ...rename('x', 'On it'), dependsOn: [bad.id] })
-  const further = await replica.mutate({ ...rename('y', 'Further'), dependsOn: [on.id] })
-  const free = await replica.mutate(addCustomer('c', 'Free', 's1'))
+  const bad = await replica.outbox.mutate(addCustomer('a', 'Bad', 's1'))
+  const on = await replica.outbox.mutate({ ...rename('x', 'On it'), dependsOn: [bad.id] })
+  const further = await replica.outbox.mutate({ ...rename('y', 'Further'), dependsOn: [on.id] })
+  const free = await replica.outbox.mutate(addCustomer('c', 'Free', 's1'))
   const { clientID } = replica.device
   // A server of wire 1 ends a batch at what it refuses, and knows nothing of dependants.
-  await replica.applyResults([{ clientMutationId: bad.id, status: 'rejected', code: 'rejected', error: 'no' }])
-  expect(replica.rejected.map(({ id, refusal }) => [id, refusal?.status, refusal?.error])).toEqual([
+  await replica.outbox.applyResults([{ clientMutationId: bad.id, status: 'rejected', code: 'rejected', error: 'no' }])
+  expect(replica.outbox.rejected.map(({ id, refusal }) => [id, refusal?.status, refusal?.error])).toEqual([
     [bad.id, 'rejected', 'no'],
     [on.id, 'cancelled', 'it depends on addCustomer, which is refused'],
     [further.id, 'cancelled', 'it depends on addCustomer, which is refused'],
   ])
-  expect(replica.pending.map(({ id, number }) => [id, number])).toEqual([[free.id, 1]])
+  expect(replica.outbox.pending.map(({ id, number }) => [id, number])).toEqual([[free.id, 1]])
   // Their numbers were never used under the name of before.
   expect(replica.device.clientID).not.toBe(clientID)
   expect(await names(replica)).toEqual(['c Free'])
@@ -195,23 +195,23 @@ test('inv04: a write that the server applied and no pull shows is sent again', a
   const replica = await replicaOf()
   const { transport, pushes } = forgetful((pushes) => pushes.length > 1)
   const session = sessionOf(replica, transport, 0)
-  const op = await replica.mutate(addCustomer('a', 'Waits', 's1'))
+  const op = await replica.outbox.mutate(addCustomer('a', 'Waits', 's1'))
   await session.push()
   await session.pull()
-  expect([replica.ops[0]?.state, session.state.repaired]).toEqual(['applied', undefined])
+  expect([replica.outbox.ops[0]?.state, session.state.repaired]).toEqual(['applied', undefined])
   await session.pull()
   expect(session.state.repaired).toEqual({ code: 'applied_unseen', write: op.id, at: 7 })
   await session.push()
   await session.pull()
-  expect([pushes, replica.ops, session.state.error]).toEqual([[[op.id], [op.id]], [], undefined])
-  expect(replica.outcome(op.id).state).toBe('confirmed')
+  expect([pushes, replica.outbox.ops, session.state.error]).toEqual([[[op.id], [op.id]], [], undefined])
+  expect(replica.outbox.outcome(op.id).state).toBe('confirmed')
 })
 
 test('inv04: one that is never shown is told of, and sent again once', async () => {
   const replica = await replicaOf()
   const { transport, pushes } = forgetful(() => false)
   const session = sessionOf(replica, transport, 0)
-  const op = await replica.mutate(addCustomer('a', 'Lost', 's1'))
+  const op = await replica.outbox.mutate(addCustomer('a', 'Lost', 's1'))
   const told = new Promise<void>((resolve) => session.states.on(({ phase }) => phase === 'stuck' && resolve()))
   session.setOnline(true)
   for (let at = 0; at < 4; at += 1) {
@@ -229,7 +229,7 @@ test('a write is not sent again before its time', async () => {
   const replica = await replicaOf()
   const { transport, pushes } = forgetful(() => false)
   const session = sessionOf(replica, transport, 60_000)
-  await replica.mutate(addCustomer('a', 'Waits', 's1'))
+  await replica.outbox.mutate(addCustomer('a', 'Waits', 's1'))
   await session.push()
   for (let at = 0; at < 3; at += 1) await session.pull()
   expect([pushes.length, session.state.repaired]).toEqual([1, undefined])

@@ -33,8 +33,8 @@ export async function push(replica: Replica, transport: Transport, sizes: Sizes,
   let most = sizes.batchOps
   let rotations = 0
   for (;;) {
-    await replica.makeWay()
-    const waiting = inOrder(replica.ops.filter(isPending) as Op[])
+    await replica.outbox.makeWay()
+    const waiting = inOrder(replica.outbox.ops.filter(isPending) as Op[])
     if (waiting.length === 0) return
     // What is in doubt goes alone: its failure must not be another's.
     const batch = waiting[0]!.doubt ? waiting.slice(0, 1) : fitting(waiting, most, sizes.batchBytes)
@@ -44,13 +44,13 @@ export async function push(replica: Replica, transport: Transport, sizes: Sizes,
         if (++rotations > MAX_ROTATIONS) throw new SyncError('busy', 'out_of_order', 'the server does not follow this device’s sequence')
         const { clientID } = replica.device
         await resync()
-        if (replica.device.clientID === clientID) await replica.rotate()
+        if (replica.device.clientID === clientID) await replica.outbox.rotate()
       }
       suspicion.head = undefined
     } catch (error) {
       if (!(error instanceof SyncError)) throw error
-      if (error.results.length > 0) await replica.applyResults(error.results)
-      const left = batch.filter(({ id }) => replica.ops.some((op) => op.id === id && isPending(op)))
+      if (error.results.length > 0) await replica.outbox.applyResults(error.results)
+      const left = batch.filter(({ id }) => replica.outbox.ops.some((op) => op.id === id && isPending(op)))
       const next = await afterFailure(replica, left, error, suspicion)
       if (next === 'wait') throw error
       most = next === 'halve' ? Math.ceil(left.length / 2) : sizes.batchOps
@@ -60,11 +60,11 @@ export async function push(replica: Replica, transport: Transport, sizes: Sizes,
 
 /** Stores the answers; true when the server's sequence and ours have parted. An answer that says nothing of the first op is none. */
 async function partedAfter(replica: Replica, batch: readonly Op[], results: readonly MutationResult[]): Promise<boolean> {
-  const { parted } = await replica.applyResults(results)
+  const { parted } = await replica.outbox.applyResults(results)
   if (parted) return true
   const answered = new Set(results.map(({ clientMutationId }) => clientMutationId))
   if (!batch.some(({ id }) => answered.has(id))) throw new SyncError('offline', 'malformed', 'the server answered other mutations')
-  if (replica.ops.some((op) => isPending(op) && op.id === batch[0]?.id)) {
+  if (replica.outbox.ops.some((op) => isPending(op) && op.id === batch[0]?.id)) {
     throw new SyncError('busy', 'out_of_order', 'the server did not run the first mutation of the batch')
   }
   return false
@@ -77,7 +77,7 @@ async function afterFailure(replica: Replica, left: readonly Op[], error: SyncEr
   if (error.kind === 'too_large' || (error.kind === 'refused' && error.code === 'bad_request')) {
     // One of them is at fault: the rest must not wait for it.
     if (left.length > 1) return 'halve'
-    await replica.park(first.id, error.code, error.message)
+    await replica.outbox.park(first.id, error.code, error.message)
     return 'on'
   }
   const again = suspicion.head === first.id
@@ -85,8 +85,8 @@ async function afterFailure(replica: Replica, left: readonly Op[], error: SyncEr
   suspicion.head = first.id
   if (!isUndecided(error) && !broken) return 'wait'
   if (left.length > 1) return again ? 'halve' : 'wait'
-  const parked = await replica.doubt(first.id, { code: error.code, message: error.message, answered: isUndecided(error) })
-  return parked || (await replica.makeWay()) ? 'on' : 'wait'
+  const parked = await replica.outbox.doubt(first.id, { code: error.code, message: error.message, answered: isUndecided(error) })
+  return parked || (await replica.outbox.makeWay()) ? 'on' : 'wait'
 }
 
 /** Whether the server said something of these mutations that decides nothing: asked again it may say the same for ever. */

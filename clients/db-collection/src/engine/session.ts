@@ -119,7 +119,7 @@ export class Session {
     this.#wanted.pull ||= what.pull ?? false
     this.#wanted.push ||= what.push ?? false
     // Where no timer can be set, nobody else would try again; and what fails must not keep a write from going around it.
-    if (this.#failures === 0 || !this.#timer || (what.push && this.replica.canGoAround)) this.#begin()
+    if (this.#failures === 0 || !this.#timer || (what.push && this.replica.outbox.canGoAround)) this.#begin()
   }
 
   /** Pulls now, whatever the schedule says. */
@@ -134,10 +134,10 @@ export class Session {
 
   /** What the server applied must come back with some pull: it is sent again once, which is harmless, and then told of. */
   async #lookForUnseen(): Promise<void> {
-    const unseen = this.#lookout.look(this.replica.ops, elapsedMs())
+    const unseen = this.#lookout.look(this.replica.outbox.ops, elapsedMs())
     this.#unseen = unseen?.todo === 'tell' ? { kind: 'refused', code: 'applied_unseen', message: 'the server says that it applied a write, and no pull shows it', write: unseen.write } : undefined
     if (unseen?.todo !== 'resend') return
-    await this.replica.rotate()
+    await this.replica.outbox.rotate()
     this.#say({ repaired: { code: 'applied_unseen', write: unseen.write, at: this.options.nowMs() } })
     this.want({ push: true })
   }
@@ -175,7 +175,7 @@ export class Session {
     this.#timer = later(ms, () => {
       this.#timer = undefined
       this.#wanted.pull = true
-      this.#wanted.push ||= this.replica.pending.length > 0
+      this.#wanted.push ||= this.replica.outbox.pending.length > 0
       void this.#cycle()
     })
   }
@@ -184,7 +184,7 @@ export class Session {
     this.#running = true
     this.#timer?.stop()
     this.#timer = undefined
-    const pending = this.replica.pending.map(({ id }) => id)
+    const pending = this.replica.outbox.pending.map(({ id }) => id)
     let wait = this.options.intervalMs
     try {
       while (this.#online && (this.#wanted.pull || this.#wanted.push)) {
@@ -215,7 +215,7 @@ export class Session {
     this.#wanted = { pull: false, push: false }
     let isPushing = false
     try {
-      if (wanted.push && this.replica.pending.length > 0) {
+      if (wanted.push && this.replica.outbox.pending.length > 0) {
         // After an absence a pull comes first: a server restored meanwhile is known by our cursor, until writes have moved its clock.
         if (this.#away) await this.pull()
         this.#away = false
@@ -241,7 +241,7 @@ export class Session {
   /** Notes a failure; the ms to wait. */
   #failed(error: unknown, pending: readonly string[]): number {
     const failure = error instanceof SyncError ? error : new SyncError('refused', 'fault', error instanceof Error ? error.message : String(error))
-    const waiting = this.replica.ops.filter(isPending)
+    const waiting = this.replica.outbox.ops.filter(isPending)
     // What was decided on the way is progress: the next try need not wait as if there had been none.
     const came = pending.some((id) => !waiting.some((op) => op.id === id))
     this.#failures = came ? 1 : this.#failures + 1

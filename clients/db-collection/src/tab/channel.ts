@@ -1,5 +1,5 @@
 // The talk between tabs: requests to whoever leads, answers to who asked, news to all.
-import type { Wanted } from '../engine/replica'
+import type { Wanted } from '../engine/screen'
 import { later, report, type Timer } from '../platform'
 import type { Row } from '../protocol/wire'
 import { CALLS, type Backend, type BackendEvent, type Calls } from './backend'
