@@ -24,8 +24,36 @@ pub(super) struct Note {
     echo: Option<CrdtText>,
 }
 
+/// A sheet with a key of several types, in a bucket of several.
+#[nizhal::table(name = "sheets")]
+pub(super) struct Sheet {
+    #[nizhal(primary_key)]
+    day: Date,
+    #[nizhal(primary_key)]
+    id: Uuid,
+    room: Uuid,
+    shelf: i64,
+    title: Option<String>,
+    text: CrdtText,
+}
+
+/// Where somebody's sheets are.
+#[nizhal::table(name = "seats")]
+struct Seat {
+    #[nizhal(primary_key)]
+    user_id: String,
+    room: Uuid,
+    shelf: i64,
+}
+
 sync_rules! {
     rules for Claims;
+
+    rule sheets(room, shelf) {
+        room in Seat.room where Seat.user_id == actor.user_id;
+        shelf in Seat.shelf where Seat.user_id == actor.user_id;
+        Sheet where Sheet.room == room && Sheet.shelf == shelf;
+    }
 
     rule mine(owner) {
         owner = actor.owner_id;
@@ -161,7 +189,7 @@ pub(super) struct App {
 impl App {
     pub(super) async fn start(kind: Kind) -> Self {
         let database = Database::new(kind).await;
-        let app = Nizhal::app("notes").tables(tables![Note]).rules(rules());
+        let app = Nizhal::app("notes").tables(tables![Note, Sheet, Seat]).rules(rules());
         let named = mutators![add_note, edit_body, edit_echo, edit_tags, rewrite_body, rewrite_echo];
         let app = app.mutators(named.into_iter().chain(mutators![add_many, execute]).collect());
         let server = app.database_url(database.url()).auth_secret(token::SECRET).server().await.expect("it starts");

@@ -1,7 +1,7 @@
 //! The root of a document is judged by whatever statement it was written, and a document that another program wrote is its row's
 //! trouble alone.
 
-use super::app::{App, Note};
+use super::app::{App, Note, Sheet};
 use nizhal::Table as _;
 use nizhal::prelude::CrdtText;
 use nizhal::prelude::sea_orm::ConnectionTrait as _;
@@ -13,6 +13,7 @@ both![
     a_batch_keeps_what_came_before_a_document_of_another_root,
     what_is_no_document_is_refused_by_whatever_statement,
     a_document_that_another_program_wrote_stops_no_other_column,
+    documents_are_found_by_keys_and_buckets_of_any_type,
 ];
 
 const RIGHT: &str = "echo:text";
@@ -115,5 +116,31 @@ async fn a_document_that_another_program_wrote_stops_no_other_column(kind: Kind)
     device.mutate("execute", &set(&literal(kind, RIGHT))).await.expect(200);
     let note = Note::find_by_id("n1").one(app.server.database()).await.expect("a row").expect("it is there");
     assert_eq!((note.text().as_str(), note.echo().as_str()), ("more", "echo"));
+    app.stop().await;
+}
+
+async fn documents_are_found_by_keys_and_buckets_of_any_type(kind: Kind) {
+    let app = App::start(kind).await;
+    let id = "0190b5f0-0000-7000-8000-0000000000aa";
+    let uuid = if kind == Kind::Sqlite { format!("x'{}'", id.replace('-', "")) } else { format!("'{id}'") };
+    let write = async |sql: String| app.server.database().execute_unprepared(&sql).await.expect("written");
+    for user in ["a", "b", "c"] {
+        write(format!("insert into seats (user_id, room, shelf) values ('{user}', {uuid}, 7)")).await;
+    }
+    let (right, wrong) = (literal(kind, "text"), literal(kind, RIGHT));
+    let insert = |day: &str, text: &str| {
+        let columns = "insert into sheets (day, id, room, shelf, text) values";
+        execute(&format!("{columns} ('{day}', {uuid}, {uuid}, 7, {text})"))
+    };
+    let mut device = app.device("a");
+    device.mutate("execute", &insert("2026-01-01", &right)).await.expect(200);
+    let reply = app.device("b").mutate("execute", &insert("2026-01-02", &wrong)).await;
+    assert_eq!(reply.status, 500, "{}", reply.text);
+    assert_eq!(Sheet::find().all(app.server.database()).await.expect("all are read").len(), 1);
+    // Another program's: found by its key, and left alone.
+    write(format!("update sheets set text = {wrong}")).await;
+    device.mutate("execute", &execute("update sheets set title = 'still'")).await.expect(200);
+    let other = execute(&format!("update sheets set text = {}", literal(kind, "other")));
+    assert_eq!(app.device("c").mutate("execute", &other).await.status, 500);
     app.stop().await;
 }
