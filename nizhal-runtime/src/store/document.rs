@@ -154,3 +154,23 @@ fn strays_of(table: &'static TableDesc, row: &sea_orm::QueryResult) -> Result<Ve
 fn digest(state: &[u8]) -> [u8; 32] {
     Sha256::digest(state).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{store::StoreSettings, testing};
+    use sea_orm::ConnectionTrait;
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn inv29_what_was_written_is_read_by_its_index() {
+        let settings = StoreSettings { url: "sqlite::memory:".to_owned(), pool: 1 };
+        let store = Store::connect(&settings, Arc::new(testing::schema())).await.unwrap();
+        store.provision().await.unwrap();
+        let sql = format!("explain query plan {}", written(Dialect::Sqlite, &testing::rules()[0].tables[0]));
+        let db = store.connection();
+        let explain = Statement::from_sql_and_values(db.get_database_backend(), sql, ["s1".into()]);
+        let step: String = db.query_all_raw(explain).await.unwrap()[0].try_get("", "detail").unwrap();
+        assert!(step.contains("INDEX _nizhal_ix") && step.contains("_nizhal_version=?"), "{step}");
+    }
+}
