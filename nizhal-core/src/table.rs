@@ -1,7 +1,10 @@
 //! The trait behind `#[nizhal::table]`: a sea-orm entity with a description and typed handles.
 
 use crate::TableDesc;
-use sea_orm::{ActiveModelTrait, DeleteMany, EntityTrait, InsertMany, ModelTrait, PrimaryKeyTrait, Select, UpdateMany};
+use sea_orm::{
+    ActiveModelTrait, DeleteMany, EntityTrait, InsertMany, ModelTrait, PrimaryKeyTrait, Select, UpdateMany,
+    ValidatedDeleteOne,
+};
 
 pub(crate) type KeyOf<T> = <<<T as ModelTrait>::Entity as EntityTrait>::PrimaryKey as PrimaryKeyTrait>::ValueType;
 
@@ -43,6 +46,11 @@ pub trait Table: ModelTrait + Sized + 'static {
     /// A bulk update of this table's rows.
     fn update_many() -> UpdateMany<Self::Entity> {
         <Self::Entity as EntityTrait>::update_many()
+    }
+
+    /// A delete of the row with this primary key; a tuple where the key is composite.
+    fn delete_by_id(key: impl Into<KeyOf<Self>>) -> ValidatedDeleteOne<Self::Entity> {
+        <Self::Entity as EntityTrait>::delete_by_id(key)
     }
 
     /// A bulk delete of this table's rows.
