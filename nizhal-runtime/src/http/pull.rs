@@ -27,7 +27,9 @@ async fn answer(request: HttpRequest, mut payload: Payload, server: Data<Server>
         return lines::answer(server.get_ref().clone(), principal, wanted, how, begun).await;
     }
     let device = wanted.device_id.clone();
+    let turn = server.admission().pulls().turn(principal.key()).await;
     let page = server.engine().pull(&principal, wire, wanted).await?;
+    drop(turn);
     server.pulled(&PullEvent {
         actor: principal.key(),
         device: device.as_deref(),

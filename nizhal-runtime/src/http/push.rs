@@ -57,7 +57,7 @@ async fn answer(request: HttpRequest, mut payload: Payload, server: Data<Server>
     // A task of its own: a client that hangs up must not stop a mutation between its commit and its pings.
     let engine = server.engine().clone();
     let (actor, names) = (principal.key().to_owned(), names(&server, &batch));
-    let turns = server.admission().turns().clone();
+    let turns = server.admission().pushes().clone();
     let is_heavy = bytes > INLINE_BYTES || engine.schema.merges_documents();
     let pushing = rt::spawn(async move {
         let turn = turns.turn(principal.key()).await;

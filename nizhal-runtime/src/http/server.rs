@@ -1,7 +1,12 @@
 //! A server: everything a request needs, behind one pointer.
 
 use super::{
-    admin::AdminGuard, admission::Admission, body::Limits, gate::VersionGate, limit::Limiter, pace::Pace,
+    admin::AdminGuard,
+    admission::{Admission, MaxTurns},
+    body::Limits,
+    gate::VersionGate,
+    limit::Limiter,
+    pace::Pace,
     socket::limit::Sockets,
 };
 use crate::{
@@ -89,11 +94,12 @@ impl Server {
     pub(crate) fn new(parts: Parts) -> Self {
         let limiter = parts.settings.rate_limit.map(Limiter::new);
         let admin = AdminGuard::new(parts.settings.admin_password.clone());
-        // Half of the database's connections may be held by pulls that are streamed.
+        // Half of the database's connections may be held by pulls that are streamed, and half by one actor's pages or pushes.
         let half = (parts.settings.db_pool / 2).max(1);
+        let pulls = usize::try_from(half).unwrap_or(usize::MAX);
         // SQLite has one writer: two of an actor's pushes share a commit, and more would only stand in line before others'.
-        let turns = if parts.engine.store.has_one_writer() { 2 } else { half };
-        let admission = Admission::new(&parts.settings.admission, half, usize::try_from(turns).unwrap_or(usize::MAX));
+        let pushes = if parts.engine.store.has_one_writer() { 2 } else { pulls };
+        let admission = Admission::new(&parts.settings.admission, half, MaxTurns { pushes, pulls });
         let engine = Arc::new(parts.engine);
         let (mode, database) = parts.realtime;
         let environment = parts.environment;

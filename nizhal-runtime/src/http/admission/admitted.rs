@@ -19,7 +19,17 @@ pub(crate) struct Admission {
     requests: Shares,
     bytes: Shares,
     streams: Streams,
-    turns: Turns,
+    pushes: Turns,
+    pulls: Turns,
+}
+
+/// How many of an actor's requests run at a time, beside each other's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MaxTurns {
+    /// Pushes.
+    pub(crate) pushes: usize,
+    /// Pulls of a page.
+    pub(crate) pulls: usize,
 }
 
 /// A request's share: its place among those in flight, and the bytes that it holds.
@@ -30,8 +40,8 @@ pub(crate) struct Admitted {
 }
 
 impl Admission {
-    /// Nobody is in; at most so many pulls are streamed at once, and so many pushes of one actor run.
-    pub(crate) fn new(settings: &AdmissionSettings, max_streams: u32, max_turns: usize) -> Self {
+    /// Nobody is in; at most so many pulls are streamed at once, and so many requests of one actor run.
+    pub(crate) fn new(settings: &AdmissionSettings, max_streams: u32, max_turns: MaxTurns) -> Self {
         let (requests, bytes) = (settings.max_requests, settings.max_bytes);
         let requests =
             Shares::new(ShareLimits { per_actor: settings.max_requests_per_actor.into(), all: requests.into() });
@@ -40,7 +50,8 @@ impl Admission {
             requests,
             bytes,
             streams: Streams::new(max_streams, StreamTimes::default()),
-            turns: Turns::new(max_turns),
+            pushes: Turns::new(max_turns.pushes),
+            pulls: Turns::new(max_turns.pulls),
         }
     }
 
@@ -51,8 +62,13 @@ impl Admission {
     }
 
     /// The pushes that run.
-    pub(in crate::http) fn turns(&self) -> &Turns {
-        &self.turns
+    pub(in crate::http) fn pushes(&self) -> &Turns {
+        &self.pushes
+    }
+
+    /// The pulls of a page that run.
+    pub(in crate::http) fn pulls(&self) -> &Turns {
+        &self.pulls
     }
 
     /// The pulls that are streamed.

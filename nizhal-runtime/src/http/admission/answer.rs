@@ -51,13 +51,16 @@ impl MessageBody for Pieces {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{http::admission::admitted::Admission, settings::AdmissionSettings};
+    use crate::{
+        http::admission::admitted::{Admission, MaxTurns},
+        settings::AdmissionSettings,
+    };
     use actix_web::body::to_bytes;
 
     #[actix_web::test]
     async fn inv28_an_answer_is_counted_until_it_is_taken() {
         let settings = AdmissionSettings { max_bytes_per_actor: 200_000, ..AdmissionSettings::default() };
-        let admission = Admission::new(&settings, 1, 1);
+        let admission = Admission::new(&settings, 1, MaxTurns { pushes: 1, pulls: 1 });
         let admitted = admission.request("ana").unwrap();
         let body = Bytes::from(vec![b'x'; 100_001]);
         let response = sent_in_pieces(&mut HttpResponse::Ok(), body.clone(), admitted);

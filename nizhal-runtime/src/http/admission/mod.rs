@@ -8,7 +8,7 @@ mod answer;
 mod stream;
 mod turn;
 
-pub(crate) use admitted::Admission;
 pub(super) use admitted::Admitted;
+pub(crate) use admitted::{Admission, MaxTurns};
 pub(super) use answer::sent_in_pieces;
 pub(super) use stream::PacedLines;

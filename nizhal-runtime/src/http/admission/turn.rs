@@ -1,7 +1,8 @@
-//! Turns of an actor's pushes: so many run at a time, and the others wait behind them, not behind each other's.
+//! Turns of an actor's requests: so many of its pushes, and of its pulls, run at a time, and the others wait behind them, not behind
+//! other actors'.
 //!
 //! Whoever has the database's turn next is decided in the order they come (the pool's, and on SQLite the writer's). With so few of each
-//! actor among them, that order goes round by actor, however many pushes one of them has sent.
+//! actor among them, that order goes round by actor, however many requests one of them has sent.
 
 use std::{
     collections::HashMap,
@@ -16,7 +17,7 @@ pub(in crate::http) struct Turns {
     actors: Arc<Mutex<HashMap<Box<str>, Arc<Semaphore>>>>,
 }
 
-/// One of an actor's turns; dropping it lets the next of its pushes run.
+/// One of an actor's turns; dropping it lets the next of its requests run.
 #[derive(Debug)]
 pub(in crate::http) struct Turn {
     turns: Turns,
@@ -29,7 +30,7 @@ impl Turns {
         Self { per_actor, actors: Arc::default() }
     }
 
-    /// Waits until fewer of the actor's pushes run.
+    /// Waits until fewer of the actor's requests run.
     pub(in crate::http) async fn turn(&self, actor: &str) -> Turn {
         let known = self.actors().get(actor).cloned();
         let own = known.unwrap_or_else(|| {
@@ -64,7 +65,7 @@ mod tests {
     use futures_util::FutureExt;
 
     #[test]
-    fn inv31_an_actors_pushes_wait_for_each_other_and_for_nobody_else() {
+    fn inv31_an_actors_requests_wait_for_each_other_and_for_nobody_else() {
         let turns = Turns::new(2);
         let now = |actor: &str| turns.turn(actor).now_or_never();
         let held = [now("ana").unwrap(), now("ana").unwrap()];

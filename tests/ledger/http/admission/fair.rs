@@ -1,13 +1,20 @@
 //! Nobody waits for all that another has sent.
 
-use crate::fixture::{loose, two_shops};
+use crate::fixture::{customers, loose, two_shops};
 use crate::servers::restarted;
 use nizhal_tests::{App, both, token, until};
 use serde_json::{Value, json};
-use std::time::Instant;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Instant,
+};
 
 both![
     inv31_a_flood_of_pushes_does_not_make_others_wait_for_all_of_it,
+    inv31_a_flood_of_first_syncs_does_not_make_others_wait_for_all_of_it,
     inv31_a_flood_of_jobs_does_not_make_others_wait_for_all_of_it,
 ];
 
@@ -50,6 +57,41 @@ async fn inv31_a_flood_of_pushes_does_not_make_others_wait_for_all_of_it(mut app
     }
     let all = begun.elapsed();
     assert!(longest < all / 3, "another waited {longest:?} of {all:?}");
+}
+
+/// The first syncs of a member with many devices, and a pull of another shop's that finds nothing new: how many are served before it.
+async fn inv31_a_flood_of_first_syncs_does_not_make_others_wait_for_all_of_it(mut app: App) {
+    restarted(&mut app, &[("NIZHAL_DB_POOL", "4")]);
+    let mut db = two_shops(&app).await;
+    customers(&mut db, "s1", "c", 5_000).await;
+    let (ana, cem) = (app.device("a", "ana", "s1").token, app.device("c", "cem", "s2").token);
+    let first = app.post("/sync/pull", &cem, "{}").await.expect(200).json();
+    let idle = json!({"cursor": first["cursor"]}).to_string();
+    let served = Arc::new(AtomicUsize::new(0));
+    let mut flood = tokio::task::JoinSet::new();
+    for _ in 0..60 {
+        let request = app.request(reqwest::Method::POST, "/sync/pull").bearer_auth(&ana).body(r#"{"limit":10000}"#);
+        let served = served.clone();
+        flood.spawn(async move {
+            let answer = request.header("content-type", "application/json").send().await.expect("an answer");
+            served.fetch_add(1, SeqCst);
+            assert_eq!(answer.status().as_u16(), 200);
+            answer.bytes().await.expect("all of it").len()
+        });
+    }
+    until("the flood is there", async || {
+        let stats = app.get("/nizhal/stats", token::ADMIN).await.expect(200).json();
+        stats["inFlight"]["requests"].as_u64().expect("a number") > 40
+    })
+    .await;
+    let before = served.load(SeqCst);
+    app.post("/sync/pull", &cem, idle).await.expect(200);
+    let between = served.load(SeqCst) - before;
+    while let Some(bytes) = flood.join_next().await {
+        assert!(bytes.expect("it ran") > 500_000, "all 5,000 customers");
+    }
+    // Two of the actor's run at a time, and a few answers are on their way.
+    assert!(between <= 8, "another's pull was served behind {between}");
 }
 
 /// The jobs of a member who wants hundreds, and one of another shop's: the audit log says in which order they ran.
