@@ -121,6 +121,7 @@ impl Nizhal {
         let node = NodeId(self.environment.new_id().as_u128());
         let engine = Engine::new(schema, store, hub.clone(), self.environment.clone(), node)
             .with_max_buckets(settings.max_buckets)
+            .with_storage(&settings.storage)
             .with_named_violations(settings.mode == Mode::Development)
             .with_observers(Observers::new(std::mem::take(&mut self.observers)));
         let server = Server::new(Parts {

@@ -21,6 +21,9 @@ pub enum EnqueueError {
     /// It is to write in a bucket that is not its actor's.
     #[error("job `{0}` is to write in a bucket that whoever wants it does not hold")]
     Forbidden(&'static str),
+    /// What wants it left a row that is larger than devices are sent; the text names the table and the limit.
+    #[error("{0}")]
+    RowTooLarge(String),
     /// The store failed.
     #[error("the store failed")]
     Store(#[from] StoreError),
@@ -118,6 +121,7 @@ impl From<EnqueueError> for PushFailure {
         match error {
             EnqueueError::Store(error) => Self::Store(error),
             EnqueueError::Forbidden(_) => Self::Forbidden,
+            EnqueueError::RowTooLarge(reason) => Self::RowTooLarge(reason),
             unknown => Self::Internal(unknown.into()),
         }
     }

@@ -7,7 +7,7 @@ use crate::{
     observe::Observers,
     schema::Schema,
     scope::{self, Choices},
-    settings::MAX_BUCKETS,
+    settings::{MAX_BUCKETS, StorageSettings},
     store::{self, Frame, Generations, Store, StoreError},
 };
 use nizhal_core::{Bucket, HlcClock, NodeId, Principal, TableDesc};
@@ -26,6 +26,8 @@ pub struct Engine {
     pub(crate) hlc: Mutex<HlcClock>,
     pub(in crate::engine) observers: Observers,
     pub(in crate::engine) max_buckets: usize,
+    /// The largest row that a mutation may leave, as JSON.
+    pub(in crate::engine) max_row_bytes: usize,
     /// Wakes a worker of this process.
     pub(crate) job_wake: Notify,
     /// The synced tables; a table's place is its slot.
@@ -62,6 +64,7 @@ impl Engine {
         let (repeats, merges_columns) = (page::repeats(&tables, schema.rules()), schema.merges_columns());
         let (hlc, job_wake) = (Mutex::new(HlcClock::new(node)), Notify::new());
         let (observers, max_buckets) = (Observers::default(), MAX_BUCKETS);
+        let StorageSettings { max_row_bytes } = StorageSettings::default();
         Self {
             schema,
             store: Arc::new(store),
@@ -70,6 +73,7 @@ impl Engine {
             hlc,
             observers,
             max_buckets,
+            max_row_bytes,
             job_wake,
             tables,
             repeats,
@@ -94,6 +98,13 @@ impl Engine {
     #[must_use]
     pub fn with_max_buckets(mut self, most: usize) -> Self {
         self.max_buckets = most;
+        self
+    }
+
+    /// The same, where so much may be stored.
+    #[must_use]
+    pub fn with_storage(mut self, storage: &StorageSettings) -> Self {
+        self.max_row_bytes = storage.max_row_bytes;
         self
     }
 

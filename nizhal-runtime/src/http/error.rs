@@ -233,6 +233,7 @@ fn push(failure: &PushFailure) -> Answer {
         PushFailure::Expired => answer(StatusCode::UNPROCESSABLE_ENTITY, "expired", shown),
         PushFailure::MutatorPanicked => answer(StatusCode::UNPROCESSABLE_ENTITY, "mutator_panicked", shown),
         PushFailure::TransactionControl(_) => answer(StatusCode::UNPROCESSABLE_ENTITY, "transaction_control", shown),
+        PushFailure::RowTooLarge(_) => answer(StatusCode::UNPROCESSABLE_ENTITY, "row_too_large", shown),
         PushFailure::Store(error) => store(error),
         PushFailure::Schema { told: Some(told), .. } => {
             let text = format!(

@@ -7,7 +7,7 @@
 use super::failure::{Failure, pause};
 use crate::{
     engine::{Engine, EnqueueError, job::Bounds},
-    store::{ClaimedJob, Fault, Seal, StoreError, Touched, fault},
+    store::{ClaimedJob, Fault, Seal, StoreError, Touched, Written, fault},
 };
 use chrono::TimeDelta;
 use futures_util::FutureExt;
@@ -117,6 +117,7 @@ async fn attempt(
             Err(EnqueueError::Store(StoreError::Unsealed(how))) => Err(Error::TransactionControl(how.to_owned())),
             Err(EnqueueError::Store(error)) => return Err(error),
             Err(EnqueueError::Forbidden(_)) => Err(Error::Forbidden),
+            Err(EnqueueError::RowTooLarge(reason)) => Err(Error::Rejected(reason)),
             Err(error) => Err(Error::internal(error)),
         },
         failed => failed,
@@ -139,21 +140,27 @@ async fn attempt(
     Ok(Ok(()))
 }
 
-/// Writes the jobs that a handler wants, when it wrote within its bounds.
+/// Writes the jobs that a handler wants, when it wrote within its bounds, and no row that is too large.
 async fn judged(
     engine: &Engine,
     name: &'static str,
     job: &ClaimedJob,
     (bounds, parts, seal): (&Bounds, &JobParts, &Seal),
 ) -> Result<(), EnqueueError> {
-    let touched = if bounds.are_none() { Vec::new() } else { engine.store.on(&parts.tx).sealed(seal).await?.touched };
-    if let Some(Touched { bucket, table, .. }) = bounds.beyond(&touched) {
+    let written = match bounds.are_none() {
+        true => Written::default(),
+        false => engine.store.on(&parts.tx).sealed(seal).await?,
+    };
+    if let Some(Touched { bucket, table, .. }) = bounds.beyond(&written.touched) {
         tracing::warn!(
             job = %job.name, id = %job.id, table, rule = bucket.rule,
             "a job wrote beyond the buckets that it carries: those of the actor whose mutation wanted it; \
              #[nizhal::job(privileged(Table))] may"
         );
         return Err(EnqueueError::Forbidden(name));
+    }
+    if let Some(refusal) = engine.oversized(&written) {
+        return Err(EnqueueError::RowTooLarge(refusal.to_string()));
     }
     engine.enqueue(&parts.tx, &parts.jobs, bounds).await
 }

@@ -6,6 +6,7 @@ mod error;
 mod parse;
 mod realtime;
 mod secret;
+mod storage;
 mod unknown;
 mod url;
 mod value;
@@ -15,6 +16,8 @@ pub use connection::ConnectionSettings;
 pub use error::SettingsError;
 pub use realtime::{NatsSettings, Realtime, RealtimeSettings, SocketSettings};
 pub use secret::Secret;
+pub(crate) use storage::MIN_ROW_LIMIT_BYTES;
+pub use storage::StorageSettings;
 pub use url::DatabaseUrl;
 pub(crate) use url::without_password;
 pub use value::{Cors, JwksSource, MAX_BUCKETS, Mode, RateLimit};
@@ -74,6 +77,8 @@ pub struct Settings {
     pub connections: ConnectionSettings,
     /// What one actor, and all together, may hold at a time.
     pub admission: AdmissionSettings,
+    /// What may be stored.
+    pub storage: StorageSettings,
 }
 
 /// The shortest secret that signs tokens, in bytes: the length of an HS256 digest (RFC 7518, section 3.2).
@@ -110,6 +115,7 @@ impl Settings {
             sockets: SocketSettings::default(),
             connections: ConnectionSettings::default(),
             admission: AdmissionSettings::default(),
+            storage: StorageSettings::default(),
         }
     }
 
@@ -178,6 +184,7 @@ impl Settings {
         settings.sockets = SocketSettings::read(said)?;
         settings.connections = ConnectionSettings::read(said)?;
         settings.admission = AdmissionSettings::read(said)?;
+        settings.storage = StorageSettings::read(said)?;
         settings.jwt_issuer = said("NIZHAL_JWT_ISSUER").map(|issuer| issuer.trim().to_owned());
         Ok(settings)
     }

@@ -36,6 +36,7 @@ mod progress;
 mod read;
 mod readiness;
 mod reset;
+mod row_size;
 mod rules;
 mod scope;
 mod seal;
@@ -73,6 +74,7 @@ pub(crate) use owner::fingerprint;
 pub use read::{
     Ask, Body, Change, Client, Clock, Frame, Glance, Image, LaneRead, Membership, Position, ScopeArg, Tie, Unreadable,
 };
+pub use row_size::LargeRow;
 pub use seal::Seal;
 pub use settings::{Audit, StoreSettings};
 pub use settle::Settle;

@@ -4,7 +4,8 @@
 //! devices are pinged.
 //!
 //! A line is `<rule><sign><table>:<bucket>`; the sign is `+` when the row shows in the bucket and `-` when a constant
-//! condition or `deleted_at` hides it. Write scope looks at every line, pings only at `+`.
+//! condition or `deleted_at` hides it. Write scope looks at every line, pings only at `+`. What lines of other signs say is told in
+//! `field.rs`, `row_size.rs` and `seal.rs`.
 
 use super::{
     StoreError,

@@ -8,6 +8,7 @@ use super::{
     limit::ANSWER_TIMEOUT,
     note::{self, Touched},
     read::{Frame, Membership, ScopeArg},
+    row_size::{self, LargeRow},
     seal::{SEAL, SPILLED, Seal, WHOLE},
     settings::Audit,
     sql::Dialect,
@@ -91,6 +92,8 @@ pub struct Written {
     pub conflicts: Vec<Conflict>,
     /// The stamps that it passed over.
     pub ahead: Vec<AheadStamp>,
+    /// The largest rows, where there were large ones.
+    pub large: Vec<LargeRow>,
     /// The version drawn, if one was.
     pub version: Option<i64>,
     /// Whether the connection has temporary tables, which whoever has it next would find.
@@ -110,12 +113,17 @@ impl Written {
         self.touched.extend(later.touched);
         self.conflicts.extend(later.conflicts);
         self.ahead.extend(later.ahead);
+        self.large.extend(later.large);
         self.version = later.version.or(self.version);
         self.leaves_tables |= later.leaves_tables;
     }
 
     fn take(&mut self, line: &str) -> Result<(), StoreError> {
         if line.starts_with(SEAL) || line == SPILLED || line == WHOLE {
+            return Ok(());
+        }
+        if let Some(large) = line.strip_prefix(row_size::SIGN) {
+            self.large.push(row_size::parse(large)?);
             return Ok(());
         }
         match line.strip_prefix(field::SIGN) {

@@ -320,9 +320,10 @@ impl Engine {
             self.store.spoil(&tx).await;
         }
         let Some(first) = ended.first() else { return Err(Undone::Singly) };
-        let each = ended.iter().map(|ended| (ended.entry, &ended.written.touched));
-        for (entry, touched) in each.chain([(first.entry, &written.touched)]) {
-            if self.judge_writes((principal, entry), None, touched, &frame)? != Holding::Own {
+        let each = ended.iter().map(|ended| (ended.entry, &ended.written));
+        for (entry, written) in each.chain([(first.entry, &written)]) {
+            let holding = self.judge_writes((principal, entry), None, &written.touched, &frame)?;
+            if holding != Holding::Own || self.oversized(written).is_some() {
                 return Err(Undone::Singly);
             }
         }

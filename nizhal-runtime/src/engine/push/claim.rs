@@ -36,6 +36,7 @@ pub(super) fn refused(refusal: &PushFailure) -> Record {
         PushFailure::MutatorPanicked => ("mutator_panicked", None),
         PushFailure::Expired => ("expired", None),
         PushFailure::TransactionControl(reason) => ("transaction_control", Some(reason.clone())),
+        PushFailure::RowTooLarge(reason) => ("row_too_large", Some(reason.clone())),
         _ => ("forbidden", None),
     };
     Record { status, reason, ..Record::default() }

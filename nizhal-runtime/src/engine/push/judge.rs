@@ -1,9 +1,10 @@
-//! What a database's error makes of a mutation: whether it is refused for good, and what its device and the log hear of it.
+//! What a database's error, or a row's size, makes of a mutation: whether it is refused for good, and what its device and the log
+//! hear of it.
 
 use super::reply::PushFailure;
 use crate::{
     engine::Engine,
-    store::{Fault, StoreError, Violation, fault},
+    store::{Fault, LargeRow, StoreError, Violation, Written, fault},
 };
 
 /// What a device hears of data that the database refuses.
@@ -51,5 +52,16 @@ impl Engine {
             PushFailure::Store(error) => self.judge(mutator, error),
             failure => failure,
         }
+    }
+
+    /// The refusal of a mutation or a job that left a row which is larger than devices are sent; by the largest.
+    pub(crate) fn oversized(&self, written: &Written) -> Option<PushFailure> {
+        let LargeRow { table, bytes } = written.large.iter().max_by_key(|row| row.bytes)?;
+        let limit = self.max_row_bytes;
+        (*bytes > limit as u64).then(|| {
+            PushFailure::RowTooLarge(format!(
+                "a row of `{table}` has {bytes} bytes as JSON, and {limit} are the most (NIZHAL_MAX_ROW_BYTES)"
+            ))
+        })
     }
 }

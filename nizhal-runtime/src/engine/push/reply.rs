@@ -126,6 +126,9 @@ pub enum PushFailure {
     /// 422 `transaction_control`: the mutator ran a statement that begins or ends a transaction, or would outlive it.
     #[error("{0}")]
     TransactionControl(String),
+    /// 422 `row_too_large`: it left a row that is larger than devices are sent. Names the table and the limit.
+    #[error("{0}")]
+    RowTooLarge(String),
     /// 503 when the database could not be reached or stayed busy, else 500.
     #[error("the store failed")]
     Store(#[from] StoreError),
@@ -153,7 +156,8 @@ impl PushFailure {
             | Self::Rejected(_)
             | Self::InvalidArgs(_)
             | Self::MutatorPanicked
-            | Self::TransactionControl(_) => true,
+            | Self::TransactionControl(_)
+            | Self::RowTooLarge(_) => true,
             Self::ClientIdTaken
             | Self::OutOfOrder { .. }
             | Self::Waits(_)
@@ -193,6 +197,7 @@ fn verdict_of(stored: Stored) -> Verdict {
         "unknown_mutator" => PushFailure::UnknownMutator(reason),
         "mutator_panicked" => PushFailure::MutatorPanicked,
         "transaction_control" => PushFailure::TransactionControl(reason),
+        "row_too_large" => PushFailure::RowTooLarge(reason),
         "expired" => PushFailure::Expired,
         _ => {
             let lost = stored.lost.as_deref().map(lost_of).unwrap_or_default();

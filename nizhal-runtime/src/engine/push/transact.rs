@@ -190,6 +190,9 @@ impl Engine {
         if !strays.is_empty() {
             return Err(Undone::Strays(strays));
         }
+        if let Some(refusal) = self.oversized(&written) {
+            return Ok(Done::gone(tx, Err(refusal)));
+        }
         if written.leaves_tables {
             self.store.spoil(&tx).await;
         }

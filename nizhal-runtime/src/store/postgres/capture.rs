@@ -5,7 +5,7 @@
 use super::{clock::definer, field};
 use crate::store::{
     field::merges,
-    note,
+    note, row_size,
     sql::{self, Dialect, col, quote},
 };
 use nizhal_core::{ColumnDesc, Rule, RuleTable, SqlType, TableDesc};
@@ -54,6 +54,10 @@ pub(super) fn function_body(schema: &str, table: &TableDesc, rules: &[Rule], lev
     let lines = |rows: &str| -> String {
         synced.iter().map(|(rule, synced)| note_lines(rule, synced, rows)).collect::<Vec<_>>().join(" union all ")
     };
+    let written = |rows: &str| match row_size::postgres_line(table, &synced, rows) {
+        Some(large) => format!("{} union all {large}", lines(rows)),
+        None => lines(rows),
+    };
     let table_rows = format!("{schema}.{}", quote(relation));
     let remembered = |rows: &str| if merges(table) { field::deletes(schema, table, rows) } else { String::new() };
     format!(
@@ -77,9 +81,9 @@ begin
 end $nizhal$",
         attributes = level.attributes(schema),
         remember = remember(schema, table, level),
-        inserted = lines(new_rows),
+        inserted = written(new_rows),
         old = lines(old_rows),
-        new = lines(new_rows),
+        new = written(new_rows),
         truncated = lines(&table_rows),
         exits = all(&|rule, synced| exits(schema, rule, synced, level)),
         deletes = all(&|rule, synced| deletes(schema, rule, synced, old_rows)),

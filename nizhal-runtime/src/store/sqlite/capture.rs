@@ -10,7 +10,7 @@ use super::{
 };
 use crate::store::{
     field::merges,
-    note,
+    note, row_size,
     sql::{self, Dialect, col, quote, rowid},
 };
 use nizhal_core::{ColumnIndex, Rule, RuleTable, SqlType, TableDesc};
@@ -37,7 +37,8 @@ pub(super) fn triggers(table: &TableDesc, rules: &[Rule]) -> [(&'static str, Str
     };
     let notes_before = notes("old", "");
     let read = if merges(table) { format!("{} where m.{rowid} = new.{rowid}", after.from) } else { String::new() };
-    let notes_after = notes(after.row, &read);
+    let large = row_size::sqlite_line(table, &synced, after.row).map(|line| noted(&line, &read)).unwrap_or_default();
+    let notes_after = notes(after.row, &read) + &large;
     let advance = "  update _nizhal_control set clock = clock + 1 where txn is null;\n";
     let stamp = format!(
         "  update {on} set _nizhal_version = {NOW}, updated_at = {TIME} where {rowid} = new.{rowid} and _nizhal_version is not {NOW};\n"

@@ -1,10 +1,15 @@
 //! What an actor can have stored has an end: answers that nobody acknowledges, reasons, ids.
 
 use crate::fixture::{loose, two_shops};
+use crate::servers::restarted;
 use nizhal_tests::{App, Kind, both, until};
 use serde_json::json;
 
-both![inv12_answers_without_a_client_are_forgotten_at_last, inv28_reasons_and_ids_are_stored_up_to_their_bounds];
+both![
+    inv12_answers_without_a_client_are_forgotten_at_last,
+    inv28_reasons_and_ids_are_stored_up_to_their_bounds,
+    inv28_a_row_is_stored_up_to_its_bound,
+];
 
 async fn inv12_answers_without_a_client_are_forgotten_at_last(mut app: App) {
     let mut db = two_shops(&app).await;
@@ -54,4 +59,22 @@ async fn inv28_reasons_and_ids_are_stored_up_to_their_bounds(app: App) {
     }
     let stored = db.text("select cast(coalesce(max(length(reason)), 0) as text) from _nizhal_mutations").await;
     assert!(stored.parse::<usize>().expect("a length") < 3_000, "{stored}");
+}
+
+async fn inv28_a_row_is_stored_up_to_its_bound(mut app: App) {
+    restarted(&mut app, &[("NIZHAL_MAX_ROW_BYTES", "65536")]);
+    let mut db = two_shops(&app).await;
+    let phone = app.device("phone", "ana", "s1");
+    let named =
+        |id: &str, length: usize| loose("addCustomer", id, &json!({"clientId": id, "name": "n".repeat(length)}));
+    for _ in 0..2 {
+        let reply = phone.push(&[named("large", 70_000)]).await.refused(422, "row_too_large");
+        assert!(reply.text.contains("`customers`") && reply.text.contains("65536"), "{}", reply.text);
+    }
+    phone.push(&[named("fits", 60_000)]).await.expect(200);
+    let two = phone.wire_two();
+    let results = two.push(&[named("two", 70_000), named("small", 10)]).await.expect(200).json()["results"].clone();
+    assert_eq!((&results[0]["status"], &results[0]["code"]), (&json!("rejected"), &json!("row_too_large")));
+    assert_eq!(results[1]["status"], "applied");
+    assert_eq!(db.count("customers").await, 2);
 }

@@ -4,5 +4,6 @@ mod errors;
 mod invitation;
 mod jobs;
 mod numbers;
+mod row_size;
 mod world;
 mod write_set;
