@@ -200,5 +200,6 @@ pub(super) async fn connect(app: &str, settings: &Settings, schema: Arc<Schema>)
     let audit = settings.audit_days.map_or(Audit::Off, |_| Audit::On { args: settings.audit_args });
     let store = Store::connect(&wanted, schema).await.map_err(failed)?;
     let listen_url = settings.realtime.listen_url.as_ref().map(|url| url.as_str().to_owned());
+    let store = store.with_max_clients(settings.storage.max_clients_per_actor);
     Ok(store.with_app(app).with_audit(audit).with_listen_url(listen_url))
 }

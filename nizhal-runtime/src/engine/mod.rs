@@ -9,6 +9,7 @@ mod lines;
 mod page;
 mod pull;
 mod push;
+mod quota;
 mod start;
 mod state;
 

@@ -1,6 +1,6 @@
 //! The engine's state: one app over one store, and what it has learnt of it.
 
-use super::{ScopeError, guess::Guess, page};
+use super::{ScopeError, guess::Guess, page, quota::AnswerQuota};
 use crate::{
     environment::Environment,
     hub::Hub,
@@ -28,6 +28,8 @@ pub struct Engine {
     pub(in crate::engine) max_buckets: usize,
     /// The largest row that a mutation may leave, as JSON.
     pub(in crate::engine) max_row_bytes: usize,
+    /// The answers that actors may still file.
+    pub(in crate::engine) answers: AnswerQuota,
     /// Wakes a worker of this process.
     pub(crate) job_wake: Notify,
     /// The synced tables; a table's place is its slot.
@@ -64,7 +66,7 @@ impl Engine {
         let (repeats, merges_columns) = (page::repeats(&tables, schema.rules()), schema.merges_columns());
         let (hlc, job_wake) = (Mutex::new(HlcClock::new(node)), Notify::new());
         let (observers, max_buckets) = (Observers::default(), MAX_BUCKETS);
-        let StorageSettings { max_row_bytes } = StorageSettings::default();
+        let StorageSettings { max_row_bytes, max_answers_per_actor, .. } = StorageSettings::default();
         Self {
             schema,
             store: Arc::new(store),
@@ -74,6 +76,7 @@ impl Engine {
             observers,
             max_buckets,
             max_row_bytes,
+            answers: AnswerQuota::new(max_answers_per_actor),
             job_wake,
             tables,
             repeats,
@@ -105,6 +108,7 @@ impl Engine {
     #[must_use]
     pub fn with_storage(mut self, storage: &StorageSettings) -> Self {
         self.max_row_bytes = storage.max_row_bytes;
+        self.answers = AnswerQuota::new(storage.max_answers_per_actor);
         self
     }
 

@@ -95,6 +95,9 @@ impl From<ScopeError> for HttpError {
 /// How long a client waits before it tries a database that was away, in seconds.
 const RETRY_AFTER_S: u64 = 1;
 
+/// How long a client waits whose actor has stored all that it may, in seconds.
+const FULL_RETRY_AFTER_S: u64 = 60;
+
 /// Status, code, and the text that is safe to show.
 struct Answer {
     status: StatusCode,
@@ -173,7 +176,12 @@ impl HttpError {
             Self::BodyTooSlow => {
                 response.force_close();
             }
-            Self::Push { outcome, .. } => body.extend(outcome),
+            Self::Push { outcome, .. } => {
+                if status == StatusCode::TOO_MANY_REQUESTS {
+                    response.insert_header((header::RETRY_AFTER, FULL_RETRY_AFTER_S.to_string()));
+                }
+                body.extend(outcome);
+            }
             _ => {}
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
@@ -208,6 +216,12 @@ fn store(error: &StoreError) -> Answer {
         | StoreError::SharedCommit
         | StoreError::Pooler(..) => {
             answer(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the database is unavailable; try again")
+        }
+        StoreError::TooManyClients { .. } => {
+            answer(StatusCode::TOO_MANY_REQUESTS, "too_many_clients", error.to_string())
+        }
+        StoreError::TooManyAnswers { .. } => {
+            answer(StatusCode::TOO_MANY_REQUESTS, "too_many_answers", error.to_string())
         }
         StoreError::OtherRules => answer(
             StatusCode::SERVICE_UNAVAILABLE,

@@ -48,7 +48,7 @@ impl WriteTx<'_> {
     /// mutations before, begins the write set with its seal, and tells the database their stamp.
     ///
     /// # Errors
-    /// When the database fails.
+    /// [`StoreError::TooManyClients`] when the actor has as many as it may; else when the database fails.
     pub async fn admit(
         &self,
         actor: &str,
@@ -62,6 +62,7 @@ impl WriteTx<'_> {
                 self.stamp(stamp).await?;
             }
         }
+        let mut is_made = false;
         loop {
             let (sql, values) = self.admission(actor, client_id, ids, (seal, stamp));
             let row = self.one(&sql, values).await?;
@@ -89,10 +90,15 @@ impl WriteTx<'_> {
                 let (known, backend) = (row.try_get("", "known")?, self.backend(&row)?);
                 return Ok(Standing { sequence: Some(sequence), known, forgotten_ms: 0, backend });
             }
-            // It waits for whoever makes the same client now, and then leaves theirs.
+            let limit = self.store().max_clients;
+            if std::mem::replace(&mut is_made, true) {
+                return Err(StoreError::TooManyClients { limit });
+            }
+            // It waits for whoever makes the same client now, and then leaves theirs. None is made where the actor has all that it may.
             let made = "insert into _nizhal_clients (client_id, actor, forgotten_ms) select $1, $2, forgotten_ms \
-                from _nizhal_control where id = 1 on conflict (client_id) do nothing";
-            self.run(made, [client_id.into(), actor.into()]).await?;
+                from _nizhal_control where id = 1 and (select count(*) from (select 1 from _nizhal_clients where actor = $2 \
+                limit $3) c) < $3 on conflict (client_id) do nothing";
+            self.run(made, [client_id.into(), actor.into(), i64::from(limit).into()]).await?;
         }
     }
 

@@ -15,7 +15,7 @@ use super::{
     sqlite::SqliteStore,
     triggers::Triggers,
 };
-use crate::schema::Schema;
+use crate::{schema::Schema, settings::StorageSettings};
 use nizhal_core::Principal;
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, QueryResult, Statement, TransactionTrait, Value,
@@ -32,6 +32,8 @@ pub struct Store {
     pub(super) backend: Backend,
     pub(super) audit: Audit,
     pub(super) owner: Owner,
+    /// The most clients that one actor may have.
+    pub(super) max_clients: u32,
     /// Entries that this process wrote.
     pub(super) audited: AtomicU64,
     pub(super) bucket_sets: BucketSets,
@@ -61,13 +63,21 @@ impl Store {
         };
         let (audited, bucket_sets, triggers) = (AtomicU64::new(0), BucketSets::default(), Triggers::default());
         let (owner, readiness) = (Owner::default(), Readiness::default());
-        Ok(Self { schema, backend, audit: Audit::Off, owner, audited, bucket_sets, triggers, readiness })
+        let (audit, max_clients) = (Audit::Off, StorageSettings::default().max_clients_per_actor);
+        Ok(Self { schema, backend, audit, owner, max_clients, audited, bucket_sets, triggers, readiness })
     }
 
     /// The same, writing an audit log or none.
     #[must_use]
     pub fn with_audit(mut self, audit: Audit) -> Self {
         self.audit = audit;
+        self
+    }
+
+    /// The same, where one actor may have so many clients.
+    #[must_use]
+    pub fn with_max_clients(mut self, limit: u32) -> Self {
+        self.max_clients = limit;
         self
     }
 

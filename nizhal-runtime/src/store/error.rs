@@ -42,6 +42,24 @@ pub enum StoreError {
     /// Others hold the database for longer than one waits for it (503).
     #[error("the database is busy")]
     Busy,
+    /// The actor has as many clients as it may (429).
+    #[error(
+        "the actor has {limit} clients, as many as it may (NIZHAL_MAX_CLIENTS_PER_ACTOR): go on under a clientID that it has; clients that are \
+         silent for a long time are forgotten"
+    )]
+    TooManyClients {
+        /// The most that one may have.
+        limit: u32,
+    },
+    /// The actor has as many answers as it may, and none of them may be forgotten yet (429).
+    #[error(
+        "the actor has {limit} stored answers, as many as it may (NIZHAL_MAX_ANSWERS_PER_ACTOR): number the mutations of a client and go on \
+         behind those that were answered, and their answers are forgotten"
+    )]
+    TooManyAnswers {
+        /// The most that one may have.
+        limit: u64,
+    },
     /// Another server provisioned it for other rules than this server's (503).
     #[error(
         "the database was migrated to other sync rules than this server's: start the server of the newer version here too"

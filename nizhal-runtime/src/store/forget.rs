@@ -7,10 +7,13 @@
 //! A client that was silent twelve times as long is forgotten with all its answers. Whoever comes later under a `clientID` that is not
 //! known may be that client: of its mutations those run that were made after the last forgotten client was heard.
 //!
+//! An actor that has as many answers as it may has those forgotten that its clients have, however young: a delivery that comes again
+//! is told that its answer expired, and runs as little as before.
+//!
 //! Mutations without a client acknowledge nothing: their answers are forgotten when they are as old as a forgotten client. One that
 //! comes later without a client and says by its stamp that it was made before then does not run.
 
-use super::{database::Store, error::StoreError, progress::Steps, sql::Dialect};
+use super::{database::Store, error::StoreError, limit::ANSWER_TIMEOUT, progress::Steps, sql::Dialect};
 use sea_orm::{ConnectionTrait, Statement, TransactionTrait, Value};
 
 /// How many times longer than an answer a silent client is remembered.
@@ -40,7 +43,7 @@ impl Store {
     pub async fn forget_answers(&self, days: u32) -> Result<Forgotten, StoreError> {
         let (mut forgotten, mut steps) = (Forgotten::default(), Steps::of("forgetting answers, clients and jobs"));
         loop {
-            let some = self.forget_some_answers(days).await?;
+            let some = self.forget_some_answers(days, None).await?;
             forgotten.answers += some.unwrap_or_default();
             steps.reach(forgotten.answers);
             if some.is_none() {
@@ -67,8 +70,39 @@ impl Store {
         Ok(forgotten)
     }
 
-    /// By the index on client and number: each client is read from where it was left. Nothing when there is no more to forget.
-    async fn forget_some_answers(&self, days: u32) -> Result<Option<u64>, StoreError> {
+    /// How many answers of the actor's are stored, at most so many; by the table's primary key.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn count_answers(&self, actor: &str, limit: u64) -> Result<u64, StoreError> {
+        let sql = "select count(*) as stored from (select 1 from _nizhal_mutations where actor = $1 limit $2) m";
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let values = [actor.into(), limit.into()];
+        let db = self.reads();
+        let counting = db.query_one_raw(Statement::from_sql_and_values(db.get_database_backend(), sql, values));
+        let row = self.wait(ANSWER_TIMEOUT, counting).await?;
+        let stored: i64 = row.map(|row| row.try_get("", "stored")).transpose()?.unwrap_or_default();
+        Ok(stored.unsigned_abs())
+    }
+
+    /// Forgets answers that the actor's clients have, of whatever age and the oldest of each first: so many, a few more, or all that
+    /// there are.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn forget_acknowledged(&self, actor: &str, wanted: u64) -> Result<u64, StoreError> {
+        let mut forgotten = 0;
+        while forgotten < wanted
+            && let Some(some) = self.forget_some_answers(0, Some(actor)).await?
+        {
+            forgotten += some;
+        }
+        Ok(forgotten)
+    }
+
+    /// By the index on client and number: each client is read from where it was left. Nothing when there is no more to forget. Those of
+    /// one actor's clients, by the index on theirs, where one is named.
+    async fn forget_some_answers(&self, days: u32, actor: Option<&str>) -> Result<Option<u64>, StoreError> {
         let (before, at_ms) = (self.days_ago(days), self.ms("m.at"));
         let going = format!(
             "from _nizhal_mutations m where m.client_id = c.client_id and m.mutation_id > c.expired \
@@ -76,11 +110,13 @@ impl Store {
         );
         let some = format!(
             "select c.client_id, (select max(m.mutation_id) {going}) as expired, (select max({at_ms}) {going}) as at_ms \
-             from _nizhal_clients c where c.acknowledged > c.expired and exists (select 1 {going}) limit {CLIENTS}{}",
+             from _nizhal_clients c where c.acknowledged > c.expired{} and exists (select 1 {going}) limit {CLIENTS}{}",
+            if actor.is_some() { " and c.actor = $1" } else { "" },
             self.locked()
         );
         let tx = self.connection().begin().await?;
-        let found = tx.query_all_raw(Statement::from_string(tx.get_database_backend(), some)).await?;
+        let values = actor.map(Value::from);
+        let found = tx.query_all_raw(Statement::from_sql_and_values(tx.get_database_backend(), some, values)).await?;
         if found.is_empty() {
             tx.rollback().await?;
             return Ok(None);

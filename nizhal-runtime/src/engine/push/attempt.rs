@@ -36,13 +36,14 @@ struct Tries {
 }
 
 impl Engine {
-    /// One mutation, tried again while the database says that it may succeed.
+    /// One mutation, tried again while the database says that it may succeed. Without room for its answer it does not run, and is told
+    /// the one of before where there is one.
     pub(super) async fn apply(
         &self,
-        principal: &Principal,
-        wire: Wire,
+        (principal, wire): (&Principal, Wire),
         mutation: &Mutation,
         known: &Acknowledged,
+        has_room: bool,
     ) -> Result<Answer, PushFailure> {
         let (hlc, stamp) = self.stamp(mutation);
         let claim = claim_of(principal, mutation, known);
@@ -50,7 +51,7 @@ impl Engine {
         loop {
             tries.count += 1;
             let unknown = || PushFailure::UnknownMutator(mutation.name.clone());
-            let delivery = Delivery { principal, wire, claim: &claim, alone, gained: &gained, strays: &strays };
+            let delivery = Delivery { principal, wire, claim: &claim, alone, gained: &gained, strays: &strays, has_room };
             let answered = match (self.schema.mutator(&mutation.name), wire) {
                 (Some(entry), _) => {
                     let run = Run { principal, entry, mutation, hlc, savepoints: tries.savepoints, held: None };

@@ -5,7 +5,10 @@ use super::{
     claim::claim_of,
     reply::{Answer, PushFailure, PushReply, Verdict},
 };
-use crate::{engine::Engine, store::Touched};
+use crate::{
+    engine::{Engine, quota::Spent},
+    store::{StoreError, Touched},
+};
 use nizhal_core::{
     Bucket, Principal,
     wire::{Mutation, PushRequest, Wire},
@@ -19,8 +22,13 @@ impl Engine {
         let mut waiting = Waiting::default();
         let known = Acknowledged::of(&request.mutations);
         let mut rest = request.mutations.as_slice();
-        // How many are to be taken one at a time, because together they could not be.
-        let mut singly = 0_usize;
+        let has_room = match self.has_room_for_answers(principal.key(), rest.len()).await {
+            Ok(has_room) => has_room,
+            Err(error) => return PushReply { fault: Some(error.into()), ..reply },
+        };
+        // How many are to be taken one at a time, because together they could not be. Without room for answers those that have theirs
+        // still get it.
+        let mut singly = if has_room { 0 } else { rest.len() };
         while let Some(mutation) = rest.first() {
             let together = if singly == 0 && waiting.is_empty() { self.run_of(rest) } else { 1 };
             if together > 1 {
@@ -42,7 +50,7 @@ impl Engine {
                 Some((failure, last)) => {
                     Ok(Answer::to(&claim_of(principal, mutation, &known), Verdict::Barred(failure), last))
                 }
-                None => Box::pin(self.apply(principal, wire, mutation, &known)).await,
+                None => Box::pin(self.apply((principal, wire), mutation, &known, has_room)).await,
             };
             let answer = match answered {
                 Ok(answer) => answer,
@@ -59,6 +67,33 @@ impl Engine {
             }
         }
         reply
+    }
+
+    /// Whether so many more answers of the actor's may be stored. Where they may not, the oldest go that its clients have.
+    ///
+    /// # Errors
+    /// When the database fails.
+    async fn has_room_for_answers(&self, actor: &str, count: usize) -> Result<bool, StoreError> {
+        let (quota, count) = (&self.answers, count as u64);
+        let now_ms = self.environment.now().timestamp_millis();
+        match quota.spend(actor, count, now_ms) {
+            Spent::Allowed => return Ok(true),
+            Spent::Full => return Ok(false),
+            Spent::MustCount => {}
+        }
+        let mut stored = self.store.count_answers(actor, quota.limit).await?;
+        if stored + count > quota.limit {
+            let forgotten = self.store.forget_acknowledged(actor, quota.limit / 2).await?;
+            tracing::info!(
+                actor,
+                forgotten,
+                "an actor has as many answers as it may; the oldest that its clients have are forgotten"
+            );
+            if forgotten > 0 {
+                stored = self.store.count_answers(actor, quota.limit).await?;
+            }
+        }
+        Ok(quota.counted(actor, stored, count, now_ms))
     }
 
     pub(super) fn ping(&self, touched: &[Touched]) {

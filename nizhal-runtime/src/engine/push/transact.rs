@@ -29,6 +29,8 @@ pub(super) struct Delivery<'a> {
     pub(super) gained: &'a BTreeSet<Membership>,
     /// Documents that were stray before it ran.
     pub(super) strays: &'a [StrayDocument],
+    /// Whether an answer may be filed.
+    pub(super) has_room: bool,
 }
 
 /// What a transaction is for.
@@ -133,6 +135,9 @@ impl Engine {
             Err(barred @ Answer { verdict: Verdict::Barred(_), .. }) => return Ok(Done::gone(tx, Ok(barred))),
             Err(answer) => return self.kept(tx, News::default(), answer).await,
         };
+        if !delivery.has_room {
+            return Err(StoreError::TooManyAnswers { limit: self.answers.limit }.into());
+        }
         let claim = delivery.claim;
         match work {
             Work::Run(..) if is_expired => Ok(Done::gone(tx, Err(PushFailure::Expired))),

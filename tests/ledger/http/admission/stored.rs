@@ -1,12 +1,15 @@
 //! What an actor can have stored has an end: answers that nobody acknowledges, reasons, ids.
 
-use crate::fixture::{loose, two_shops};
+use crate::fixture::{add, loose, two_shops};
 use crate::servers::restarted;
 use nizhal_tests::{App, Kind, both, until};
 use serde_json::json;
 
 both![
     inv12_answers_without_a_client_are_forgotten_at_last,
+    inv12_an_actor_that_has_all_its_answers_may_go_on_and_repeats_nothing,
+    inv13_an_actor_has_so_many_answers_that_nobody_acknowledged,
+    inv13_an_actor_has_so_many_clients,
     inv28_reasons_and_ids_are_stored_up_to_their_bounds,
     inv28_a_row_is_stored_up_to_its_bound,
 ];
@@ -77,4 +80,75 @@ async fn inv28_a_row_is_stored_up_to_its_bound(mut app: App) {
     assert_eq!((&results[0]["status"], &results[0]["code"]), (&json!("rejected"), &json!("row_too_large")));
     assert_eq!(results[1]["status"], "applied");
     assert_eq!(db.count("customers").await, 2);
+}
+
+async fn inv13_an_actor_has_so_many_clients(mut app: App) {
+    restarted(&mut app, &[("NIZHAL_MAX_CLIENTS_PER_ACTOR", "2")]);
+    let mut db = two_shops(&app).await;
+    let mut devices: Vec<_> = ["d0", "d1", "d2"].map(|name| app.device(name, "ana", "s1")).into();
+    let mut third = devices.remove(2);
+    for (at, device) in devices.iter_mut().enumerate() {
+        add(device, &format!("c{at}")).await;
+    }
+    let several: Vec<_> =
+        ["c2", "c3"].map(|id| third.mutation("addCustomer", &json!({"clientId": id, "name": id}))).into();
+    for mutations in [&several[..1], &several[..]] {
+        let reply = third.push(mutations).await.refused(429, "too_many_clients");
+        assert!(reply.headers.contains_key("retry-after") && reply.text.contains("NIZHAL_MAX_CLIENTS_PER_ACTOR"));
+    }
+    assert_eq!((db.count("customers").await, db.count("_nizhal_clients").await), (2, 2));
+    // Whoever is known goes on, and so does another actor.
+    add(&mut devices[0], "c4").await;
+    add(&mut app.device("b", "ben", "s1"), "c5").await;
+    third.push(&several).await.refused(429, "too_many_clients");
+    restarted(&mut app, &[("NIZHAL_MAX_CLIENTS_PER_ACTOR", "3")]);
+    for _ in 0..2 {
+        third.push(&several).await.expect(200);
+    }
+    assert_eq!(db.count("customers").await, 6, "what was refused is not lost, and runs once");
+}
+
+async fn inv12_an_actor_that_has_all_its_answers_may_go_on_and_repeats_nothing(mut app: App) {
+    restarted(&mut app, &[("NIZHAL_MAX_ANSWERS_PER_ACTOR", "1000")]);
+    let mut db = two_shops(&app).await;
+    let mut phone = app.device("phone", "ana", "s1");
+    let mut add = |n: usize| phone.mutation("addCustomer", &json!({"clientId": format!("c{n}"), "name": "N"}));
+    let sent: Vec<_> = (0..2_500).map(&mut add).collect();
+    for batch in sent.chunks(100) {
+        phone.push(batch).await.expect(200);
+        let stored = db.count("_nizhal_mutations").await;
+        assert!(stored <= 1_000, "{stored}");
+    }
+    assert_eq!(db.count("customers").await, 2_500);
+    db.execute("delete from customers").await;
+    phone.push(&sent[..1]).await.refused(422, "expired");
+    phone.push(&sent[2_400..]).await.expect(200);
+    assert_eq!(db.count("customers").await, 0, "nothing ran again");
+}
+
+async fn inv13_an_actor_has_so_many_answers_that_nobody_acknowledged(mut app: App) {
+    restarted(&mut app, &[("NIZHAL_MAX_ANSWERS_PER_ACTOR", "1000")]);
+    let mut db = two_shops(&app).await;
+    let phone = app.device("phone", "ana", "s1").wire_two();
+    let add = |id: &str| loose("addCustomer", id, &json!({"clientId": id, "name": id}));
+    let all: Vec<_> = (0..1_000).map(|n| add(&format!("c{n}"))).collect();
+    for batch in all.chunks(250) {
+        phone.push(batch).await.expect(200);
+    }
+    let nobodys = loose("noSuchMutator", "nobodys", &json!({}));
+    for mutation in [add("more"), nobodys] {
+        let reply = phone.push(&[all[0].clone(), mutation, all[1].clone()]).await.refused(429, "too_many_answers");
+        assert!(reply.headers.contains_key("retry-after") && reply.text.contains("NIZHAL_MAX_ANSWERS_PER_ACTOR"));
+        let results = reply.json()["results"].clone();
+        assert_eq!(
+            (results.as_array().map(Vec::len), &results[0]["status"]),
+            (Some(1), &json!("duplicate")),
+            "{results}"
+        );
+    }
+    assert_eq!((db.count("customers").await, db.count("_nizhal_mutations").await), (1_000, 1_000));
+    app.device("b", "ben", "s1").push(&[add("bens")]).await.expect(200);
+    restarted(&mut app, &[("NIZHAL_MAX_ANSWERS_PER_ACTOR", "1001")]);
+    phone.push(&[add("more")]).await.expect(200);
+    assert_eq!(db.count("customers").await, 1_002, "what was refused is not lost");
 }

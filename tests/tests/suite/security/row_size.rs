@@ -95,7 +95,7 @@ impl World {
         let schema = Arc::new(schema.expect("a sound schema"));
         let store = fixture::store(&database, &schema, 2).await;
         let engine = fixture::engine_over(schema, store, SystemEnvironment).await;
-        let storage = StorageSettings { max_row_bytes: LIMIT };
+        let storage = StorageSettings { max_row_bytes: LIMIT, ..StorageSettings::default() };
         let engine = engine.with_storage(&storage);
         let mut db = database.connect().await;
         for table in ["papers (id, owner, draft)", "sheets (id, owner)"] {
