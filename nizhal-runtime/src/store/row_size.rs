@@ -54,7 +54,7 @@ fn sign(table: &TableDesc) -> String {
 struct Size {
     /// Whether it may be large, and shows in a bucket.
     is_large: String,
-    /// Its bytes on the wire.
+    /// Its bytes on the wire; NULL where it is not large after all.
     bytes: String,
 }
 
@@ -75,15 +75,19 @@ impl Size {
         };
         let columns = wire_columns(first.table);
         let names: usize = columns.iter().map(|(name, _)| name.len() + "\"\":,".len() + FIXED_BYTES).sum();
-        // Where no value is longer than this, all together are not large.
-        let short = MIN_ROW_LIMIT_BYTES.saturating_sub(names) / ESCAPED_BYTES / lengths.len();
+        // Where all together are no longer than this, the row is not large; nor where none is longer than its part of it.
+        let short = MIN_ROW_LIMIT_BYTES.saturating_sub(names) / ESCAPED_BYTES;
+        let part = short / lengths.len();
         let shown: Vec<String> =
             synced.iter().map(|(_, synced)| format!("({})", dialect.visible(synced, row))).collect();
-        let sum: String = lengths.iter().map(|length| format!(" + {}", length.sent)).collect();
-        let names = if dialect == Dialect::Postgres { format!("{names}::int8") } else { names.to_string() };
+        let int8 = if dialect == Dialect::Postgres { "::int8" } else { "" };
+        let stored: String = raw.iter().map(|raw| format!(" + coalesce({raw}, 0)")).collect();
+        let sent: String = lengths.iter().map(|length| format!(" + {}", length.sent)).collect();
         Some(Self {
-            is_large: format!("{longest} > {short} and ({})", shown.join(" or ")),
-            bytes: format!("case when {longest} > {MEASURED_BYTES} then {longest} else {names}{sum} end"),
+            is_large: format!("{longest} > {part} and ({})", shown.join(" or ")),
+            bytes: format!(
+                "case when {longest} > {MEASURED_BYTES} then {longest} when 0{int8}{stored} > {short} then {names}{int8}{sent} end"
+            ),
         })
     }
 }
