@@ -96,7 +96,7 @@ impl WriteTx<'_> {
             }
             // It waits for whoever makes the same client now, and then leaves theirs. None is made where the actor has all that it may.
             let made = "insert into _nizhal_clients (client_id, actor, forgotten_ms) select $1, $2, forgotten_ms \
-                from _nizhal_control where id = 1 and (select count(*) from (select 1 from _nizhal_clients where actor = $2 \
+                from _nizhal_control where id = 1 and (select count(*) from (select 1 from _nizhal_clients where actor || '' = $2 \
                 limit $3) c) < $3 on conflict (client_id) do nothing";
             self.run(made, [client_id.into(), actor.into(), i64::from(limit).into()]).await?;
         }

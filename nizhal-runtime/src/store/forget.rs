@@ -111,7 +111,7 @@ impl Store {
         let some = format!(
             "select c.client_id, (select max(m.mutation_id) {going}) as expired, (select max({at_ms}) {going}) as at_ms \
              from _nizhal_clients c where c.acknowledged > c.expired{} and exists (select 1 {going}) limit {CLIENTS}{}",
-            if actor.is_some() { " and c.actor = $1" } else { "" },
+            if actor.is_some() { " and c.actor || '' = $1" } else { "" },
             self.locked()
         );
         let tx = self.connection().begin().await?;
