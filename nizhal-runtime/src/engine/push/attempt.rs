@@ -51,7 +51,8 @@ impl Engine {
         loop {
             tries.count += 1;
             let unknown = || PushFailure::UnknownMutator(mutation.name.clone());
-            let delivery = Delivery { principal, wire, claim: &claim, alone, gained: &gained, strays: &strays, has_room };
+            let delivery =
+                Delivery { principal, wire, claim: &claim, alone, gained: &gained, strays: &strays, has_room };
             let answered = match (self.schema.mutator(&mutation.name), wire) {
                 (Some(entry), _) => {
                     let run = Run { principal, entry, mutation, hlc, savepoints: tries.savepoints, held: None };
