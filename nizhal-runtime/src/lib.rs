@@ -36,8 +36,8 @@ pub use http::{Lines, push_body};
 pub use job::{Ran as JobRan, run_next as run_next_job};
 pub use observe::{ConflictEvent, ErrorEvent, Observer, Observers, PullEvent, PushEvent, PushedMutation};
 pub use settings::{
-    AdmissionSettings, ConnectionSettings, Cors, JwksSource, Mode, NatsSettings, RateLimit, Realtime, RealtimeSettings,
-    Settings, SocketSettings,
+    AdmissionSettings, ConnectionSettings, Cors, JwksSource, LogFormat, Mode, NatsSettings, RateLimit, Realtime,
+    RealtimeSettings, Settings, SocketSettings,
 };
 
 // What `#[nizhal::main]` calls.

@@ -20,7 +20,7 @@ pub(crate) use storage::MIN_ROW_LIMIT_BYTES;
 pub use storage::StorageSettings;
 pub use url::DatabaseUrl;
 pub(crate) use url::without_password;
-pub use value::{Cors, JwksSource, MAX_BUCKETS, Mode, RateLimit};
+pub use value::{Cors, JwksSource, LogFormat, MAX_BUCKETS, Mode, RateLimit};
 
 use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
@@ -59,6 +59,8 @@ pub struct Settings {
     pub max_buckets: usize,
     /// `NIZHAL_METRICS`: whether `/metrics` is open to everybody; to the admin alone by default.
     pub metrics_open: bool,
+    /// `NIZHAL_LOG_FORMAT`: how events are logged; `text` by default. It is read before anything is logged, so no builder overrides it.
+    pub log_format: LogFormat,
     /// `NIZHAL_JWKS`: where the keys are that verify tokens, a file or a URL; without it tokens are HS256.
     pub jwks: Option<JwksSource>,
     /// `NIZHAL_JWKS_CA`: the certificates of the authority that the keys' server is trusted by, in place of the web's usual ones.
@@ -107,6 +109,7 @@ impl Settings {
             audit_args: false,
             max_buckets: MAX_BUCKETS,
             metrics_open: false,
+            log_format: LogFormat::Text,
             jwks: None,
             jwks_ca: None,
             jwt_audience: Vec::new(),
@@ -173,6 +176,9 @@ impl Settings {
         if let Some(value) = said("NIZHAL_METRICS") {
             settings.metrics_open = parse::metrics(&value)?;
         }
+        if let Some(value) = said(LogFormat::VARIABLE) {
+            settings.log_format = parse::log_format(&value)?;
+        }
         if let Some(value) = said("NIZHAL_JWKS") {
             settings.jwks = Some(parse::jwks(&value)?);
         }
@@ -204,6 +210,11 @@ impl Settings {
             tracing::warn!(name, "the variable is no setting of Nizhal and changes nothing: look for a misspelling");
         }
         Ok(settings)
+    }
+
+    /// The format of the log that the environment names. A name that is none of ours stops the start later, and is logged as text.
+    pub(crate) fn log_format_from_env() -> LogFormat {
+        std::env::var(LogFormat::VARIABLE).ok().and_then(|value| parse::log_format(&value).ok()).unwrap_or_default()
     }
 
     /// Refuses secrets that can be guessed, wherever the settings came from.

@@ -1,6 +1,6 @@
 //! One function a variable: its text to its value, or the sentence that says what to write.
 
-use super::{Cors, DatabaseUrl, JwksSource, Mode, RateLimit, SettingsError, url::without_password};
+use super::{Cors, DatabaseUrl, JwksSource, LogFormat, Mode, RateLimit, SettingsError, url::without_password};
 use std::{num::NonZeroU32, str::FromStr, time::Duration};
 
 pub(super) fn invalid(name: &'static str, value: &str, wanted: &'static str) -> SettingsError {
@@ -169,6 +169,14 @@ pub(super) fn metrics(value: &str) -> Result<bool, SettingsError> {
         "open" => Ok(true),
         "admin" => Ok(false),
         _ => Err(invalid("NIZHAL_METRICS", value, "`open`, or `admin` to ask for NIZHAL_ADMIN_PASSWORD")),
+    }
+}
+
+pub(super) fn log_format(value: &str) -> Result<LogFormat, SettingsError> {
+    match value.trim() {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(invalid(LogFormat::VARIABLE, value, "`text` or `json`")),
     }
 }
 

@@ -41,6 +41,7 @@ fn values_that_read() {
         ("NIZHAL_AUDIT_ARGS", "on"),
         ("NIZHAL_MAX_BUCKETS", "7"),
         ("NIZHAL_METRICS", "open"),
+        ("NIZHAL_LOG_FORMAT", "json"),
         ("NIZHAL_JWKS", "https://id.example/keys"),
         ("NIZHAL_JWT_AUDIENCE", "web, phone"),
         ("NIZHAL_JWT_ISSUER", " https://id.example/ "),
@@ -48,6 +49,8 @@ fn values_that_read() {
     .unwrap();
     assert_eq!((settings.audit_days, settings.audit_args), (Some(0), true));
     assert_eq!((settings.max_buckets, settings.metrics_open), (7, true));
+    assert_eq!(settings.log_format, LogFormat::Json);
+    assert!(with(&[("NIZHAL_LOG_FORMAT", "xml")]).is_err());
     assert_eq!(settings.jwks, Some(JwksSource::Url("https://id.example/keys".to_owned())));
     assert_eq!(settings.jwt_audience, ["web", "phone"]);
     assert_eq!(settings.jwt_issuer.as_deref(), Some("https://id.example/"));

@@ -25,6 +25,20 @@ impl Mode {
     }
 }
 
+/// How the events of the log are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// A line for people.
+    #[default]
+    Text,
+    /// A JSON object in a line.
+    Json,
+}
+
+impl LogFormat {
+    pub(super) const VARIABLE: &str = "NIZHAL_LOG_FORMAT";
+}
+
 /// How many requests one actor may make in a period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimit {

@@ -24,6 +24,7 @@ mod jobs;
 mod jwks;
 mod kill;
 mod leak;
+mod log;
 mod membership;
 mod merge;
 mod metrics;
