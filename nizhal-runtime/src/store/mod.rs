@@ -47,6 +47,7 @@ mod sql;
 mod sqlite;
 mod start;
 mod text;
+mod told;
 mod triggers;
 mod turn;
 mod violation;

@@ -4,8 +4,8 @@
 //! devices are pinged.
 //!
 //! A line is `<rule><sign><table>:<bucket>`; the sign is `+` when the row shows in the bucket and `-` when a constant
-//! condition or `deleted_at` hides it. Write scope looks at every line, pings only at `+`. What lines of other signs say is told in
-//! `field.rs`, `row_size.rs` and `seal.rs`.
+//! condition or `deleted_at` hides it, or when nothing was written that devices are told of. Write scope looks at every line, pings
+//! only at `+`. What lines of other signs say is told in `field.rs`, `row_size.rs` and `seal.rs`.
 
 use super::{
     StoreError,
@@ -32,10 +32,11 @@ pub(crate) const WRITTEN: &str = "case when coalesce(current_setting('nizhal.spi
 pub(crate) const RESEAL: &str =
     "set_config('nizhal.touched', $1::text || E'\\n', true), set_config('nizhal.spilled', '', true)";
 
-/// The SQL expression of the line for `row`; NULL when the row is in no bucket.
-pub(crate) fn line(dialect: Dialect, rule: &str, synced: &RuleTable, row: &str) -> String {
+/// The SQL expression of the line for `row`; NULL when the row is in no bucket. `is_told`: whether devices are told of the write.
+pub(crate) fn line(dialect: Dialect, rule: &str, synced: &RuleTable, row: &str, is_told: Option<&str>) -> String {
+    let is_told = is_told.map(|is_told| format!(" and {is_told}")).unwrap_or_default();
     format!(
-        "{} || case when {} then '+' else '-' end || {} || {}",
+        "{} || case when {}{is_told} then '+' else '-' end || {} || {}",
         sql::literal(rule),
         dialect.visible(synced, row),
         sql::literal(&format!("{}:", synced.table.name)),

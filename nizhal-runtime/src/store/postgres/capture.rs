@@ -6,7 +6,8 @@ use super::{clock::definer, field};
 use crate::store::{
     field::merges,
     note, row_size,
-    sql::{self, Dialect, col, quote},
+    sql::{self, Dialect, VERSION, col, quote},
+    told::told_columns,
 };
 use nizhal_core::{ColumnDesc, Rule, RuleTable, SqlType, TableDesc};
 
@@ -51,12 +52,27 @@ pub(super) fn function_body(schema: &str, table: &TableDesc, rules: &[Rule], lev
     let all = |write: &dyn Fn(&str, &RuleTable) -> String| -> String {
         synced.iter().map(|(rule, synced)| write(rule, synced)).collect::<Vec<_>>().join("\n    ")
     };
-    let lines = |rows: &str| -> String {
-        synced.iter().map(|(rule, synced)| note_lines(rule, synced, rows)).collect::<Vec<_>>().join(" union all ")
+    let lines_told = |rows: &str, is_told: Option<&str>| -> String {
+        let line = |(rule, synced): &(&str, &RuleTable)| {
+            format!("select {} as line from {rows}", note::line(DIALECT, rule, synced, "r", is_told))
+        };
+        synced.iter().map(line).collect::<Vec<_>>().join(" union all ")
     };
-    let written = |rows: &str| match row_size::postgres_line(table, &synced, rows) {
-        Some(large) => format!("{} union all {large}", lines(rows)),
-        None => lines(rows),
+    let lines = |rows: &str| lines_told(&format!("{rows} r"), None);
+    let (old, new) = match told_columns(table, rules) {
+        None => (lines(old_rows), lines(new_rows)),
+        Some(_) => {
+            let joined = format!("{old_rows} r left join {new_rows} n on {}", same_key(table, "r"));
+            let stays = format!("n.{} is null", quote(table.columns[table.key[0]].name));
+            (
+                lines_told(&joined, Some(&format!("({stays} or {})", is_stamped("n")))),
+                lines_told(&format!("{new_rows} r"), Some(&is_stamped("r"))),
+            )
+        }
+    };
+    let with_size = |lines: String| match row_size::postgres_line(table, &synced, new_rows) {
+        Some(large) => format!("{lines} union all {large}"),
+        None => lines,
     };
     let table_rows = format!("{schema}.{}", quote(relation));
     let remembered = |rows: &str| if merges(table) { field::deletes(schema, table, rows) } else { String::new() };
@@ -70,7 +86,7 @@ begin
     {exits}
     {moved}
   elsif tg_op = 'DELETE' then
-    perform {schema}._nizhal_note((select string_agg(distinct line, E'\\n') from ({old}) l));
+    perform {schema}._nizhal_note((select string_agg(distinct line, E'\\n') from ({gone}) l));
     {deletes}
     {deleted}
   else
@@ -81,9 +97,9 @@ begin
 end $nizhal$",
         attributes = level.attributes(schema),
         remember = remember(schema, table, level),
-        inserted = written(new_rows),
-        old = lines(old_rows),
-        new = written(new_rows),
+        inserted = with_size(lines(new_rows)),
+        new = with_size(new),
+        gone = lines(old_rows),
         truncated = lines(&table_rows),
         exits = all(&|rule, synced| exits(schema, rule, synced, level)),
         deletes = all(&|rule, synced| deletes(schema, rule, synced, old_rows)),
@@ -139,19 +155,20 @@ end $nizhal$",
     )
 }
 
-fn note_lines(rule: &str, synced: &RuleTable, rows: &str) -> String {
-    format!("select {} as line from {rows} r", note::line(DIALECT, rule, synced, "r"))
+/// Whether this row of after has the transaction's version, which it has not where no column was changed that devices are told of.
+fn is_stamped(row: &str) -> String {
+    format!("{row}.{} = nullif(current_setting('nizhal.version', true), '')::int8", quote(VERSION))
 }
 
 /// Whether no row has the key of `o` any more.
 fn no_longer(table: &TableDesc, level: Level) -> String {
-    format!("not exists (select 1 from {} n where {})", level.new_rows(), same_key(table))
+    format!("not exists (select 1 from {} n where {})", level.new_rows(), same_key(table, "o"))
 }
 
-/// Whether `o` and `n` are one row.
-fn same_key(table: &TableDesc) -> String {
+/// Whether this row of before and `n` are one row.
+fn same_key(table: &TableDesc, row: &str) -> String {
     let same = |column: &ColumnDesc| {
-        let (old, new) = (col("o", column), col("n", column));
+        let (old, new) = (col(row, column), col("n", column));
         match column.sql {
             // 1.5 and 1.50 are equal, and two keys on devices.
             SqlType::Numeric => {
@@ -187,7 +204,7 @@ fn exits(schema: &str, rule: &str, synced: &RuleTable, level: Level) -> String {
         DIALECT.client_key(table, "o"),
         level.old_rows(),
         level.new_rows(),
-        same_key(table),
+        same_key(table, "o"),
         DIALECT.visible(synced, "o"),
         DIALECT.visible(synced, "n"),
         if moved.is_empty() { "false".to_owned() } else { moved.join(" or ") },

@@ -35,8 +35,10 @@ use super::namespace::Namespace;
 use crate::store::{
     life::CLOCK,
     seal::{SPILLED, WHOLE},
+    sql::quote,
 };
 use nizhal_core::bucket::MEMBERSHIP;
+use std::collections::BTreeSet;
 
 /// Where the database lives, as SQL: the cluster, the database's number in it, and the cluster's timeline, which changes at each
 /// failover and point-in-time recovery. A dump restored elsewhere, or a history that was cut off, shows here. And since when: a
@@ -223,5 +225,31 @@ begin
   new.updated_at := now();
   return new;
 end $nizhal$"
+    )
+}
+
+/// What ends a row's trigger early, where an update changed none of these columns, compared byte by byte. A trigger of the app's that runs
+/// after it may yet change them.
+pub(super) fn unless_told(told: &BTreeSet<&str>) -> String {
+    let of = |row: &str| told.iter().map(|name| format!("{row}.{}", quote(name))).collect::<Vec<_>>().join(", ");
+    format!(
+        "if tg_op = 'UPDATE' and row({})::record operator(pg_catalog.*=) row({})::record and not exists (select 1 from pg_catalog.pg_trigger t \
+         where t.tgrelid = tg_relid and not t.tgisinternal and t.tgtype & 19 = 19 and t.tgname > tg_name) then",
+        of("old"),
+        of("new"),
+    )
+}
+
+/// The body of the same trigger of a table with columns that devices are not told of.
+pub(super) fn told_stamp_body(schema: &str, told: &BTreeSet<&str>) -> String {
+    format!(
+        "returns trigger language plpgsql volatile as $nizhal$
+begin
+  {} return new; end if;
+  new._nizhal_version := coalesce(nullif(current_setting('nizhal.version', true), '')::bigint, {schema}._nizhal_version());
+  new.updated_at := now();
+  return new;
+end $nizhal$",
+        unless_told(told)
     )
 }

@@ -1,11 +1,12 @@
 //! The row trigger of tables that merge column by column; what it promises is told in `store/field.rs`.
 
-use super::clock::definer;
+use super::clock::{definer, unless_told};
 use crate::store::{
     field::{self, BASE, MAX_AHEAD_S, META, NOBODY, SIGN},
     sql::{DELETED_AT, Dialect, VERSION, literal, quote},
 };
 use nizhal_core::TableDesc;
+use std::collections::BTreeSet;
 
 const DIALECT: Dialect = Dialect::Postgres;
 
@@ -17,9 +18,18 @@ fn time(seconds: i64) -> String {
 }
 
 /// The body of the function that runs before each row is written. A note that spilled takes no more conflicts: they are for people
-/// to read.
-pub(super) fn function_body(schema: &str, table: &TableDesc) -> String {
+/// to read. `told`: the columns whose change devices are told of, where that is not any.
+pub(super) fn function_body(schema: &str, table: &TableDesc, told: Option<&BTreeSet<&str>>) -> String {
     let name = literal(table.name);
+    // As it was sent: where another column lost against a later write, its device gets the row again.
+    let (declared, looked, ended) = match told {
+        None => (String::new(), String::new(), String::new()),
+        Some(told) => (
+            "\n  is_told boolean := true;".to_owned(),
+            format!("{} is_told := false; end if;\n  ", unless_told(told)),
+            "\n  if not is_told then return new; end if;".to_owned(),
+        ),
+    };
     let key = |row: &str| DIALECT.key_text(table, row);
     let conflict = |row: &str, column: &str| {
         format!(
@@ -72,9 +82,9 @@ declare
   recent text collate \"C\" := {recent} || '{NOBODY}';
   late text collate \"C\";
   base text;
-  stamps jsonb;
+  stamps jsonb;{declared}
 begin
-  if tg_op = 'INSERT' then
+  {looked}if tg_op = 'INSERT' then
     stamps := case when mine is null then '{{}}' else jsonb_build_object('{BASE}', mine) end;
     if mine is not null then
       select d.stamp into late from {schema}._nizhal_deletes d where d.tbl = {name} and d.id = {new_key};
@@ -93,7 +103,7 @@ begin
       base := null;
     end if;
 {columns}  end if;
-  new.{meta} := stamps;
+  new.{meta} := stamps;{ended}
   new.{version} := {schema}._nizhal_version();
   new.updated_at := now();
   return new;

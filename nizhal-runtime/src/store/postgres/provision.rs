@@ -5,7 +5,7 @@ use super::{
     capture::Level,
     clock, drift, field,
     found::{Found, look},
-    takeover,
+    leave, takeover,
     takeover::TypeScript,
 };
 use crate::schema::Schema;
@@ -15,6 +15,7 @@ use crate::store::{
     field::merges,
     note, rules,
     sql::{Dialect, quote, stamped},
+    told::told_columns,
 };
 use nizhal_core::TableDesc;
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -182,17 +183,23 @@ fn functions_and_triggers(schema: &Schema, found: &Found, plan: &mut Vec<String>
         if !found.functions.contains(&function) {
             plan.push(format!("create function {function}() {body}"));
         }
-        let stamp = if merges(table) {
-            let body = field::function_body(&found.schema, table);
-            let body = own.localize(&body);
-            let stamp = stamped("_nizhal_field", &format!("{}\n{body}", table.name));
-            if !found.functions.contains(&stamp) {
-                plan.push(format!("create function {stamp}() {body}"));
+        let told = told_columns(table, schema.rules());
+        let own_stamp = match &told {
+            told if merges(table) => Some(("_nizhal_field", field::function_body(&found.schema, table, told.as_ref()))),
+            Some(told) => Some(("_nizhal_told", clock::told_stamp_body(&found.schema, told))),
+            None => None,
+        };
+        let stamp = match own_stamp {
+            None => "_nizhal_stamp".to_owned(),
+            Some((prefix, body)) => {
+                let body = own.localize(&body);
+                let stamp = stamped(prefix, &format!("{}\n{body}", table.name));
+                if !found.functions.contains(&stamp) {
+                    plan.push(format!("create function {stamp}() {body}"));
+                }
+                functions.push(stamp.clone());
+                stamp
             }
-            functions.push(stamp.clone());
-            stamp
-        } else {
-            "_nizhal_stamp".to_owned()
         };
         let on = quote(table.name);
         let suffix = function.trim_start_matches("_nizhal_capture");

@@ -12,6 +12,7 @@ use crate::store::{
     field::merges,
     note, row_size,
     sql::{self, Dialect, col, quote, rowid},
+    told::told_columns,
 };
 use nizhal_core::{ColumnIndex, Rule, RuleTable, SqlType, TableDesc};
 use std::collections::BTreeSet;
@@ -32,17 +33,24 @@ pub(super) fn triggers(table: &TableDesc, rules: &[Rule]) -> [(&'static str, Str
     } else {
         After { row: "new", from: String::new(), and: String::new() }
     };
-    let notes = |row: &str, from: &str| -> String {
-        synced.iter().map(|(rule, synced)| noted(&note::line(DIALECT, rule, synced, row), from)).collect()
+    let is_told = told_columns(table, rules).map(|told| is_told(&told));
+    let notes = |row: &str, from: &str, is_told: Option<&str>| -> String {
+        synced.iter().map(|(rule, synced)| noted(&note::line(DIALECT, rule, synced, row, is_told), from)).collect()
     };
-    let notes_before = notes("old", "");
+    let notes_before = notes("old", "", None);
     let read = if merges(table) { format!("{} where m.{rowid} = new.{rowid}", after.from) } else { String::new() };
     let large = row_size::sqlite_line(table, &synced, after.row).map(|line| noted(&line, &read)).unwrap_or_default();
-    let notes_after = notes(after.row, &read) + &large;
+    let notes_after = notes(after.row, &read, None) + &large;
+    let notes_updated = notes("old", "", is_told.as_deref()) + &notes(after.row, &read, is_told.as_deref()) + &large;
+    let and_told = is_told.as_ref().map(|is_told| format!(" and {is_told}")).unwrap_or_default();
     let advance = "  update _nizhal_control set clock = clock + 1 where txn is null;\n";
-    let stamp = format!(
-        "  update {on} set _nizhal_version = {NOW}, updated_at = {TIME} where {rowid} = new.{rowid} and _nizhal_version is not {NOW};\n"
-    );
+    let advance_told = format!("  update _nizhal_control set clock = clock + 1 where txn is null{and_told};\n");
+    let stamp = |and_told: &str| {
+        format!(
+            "  update {on} set _nizhal_version = {NOW}, updated_at = {TIME} where {rowid} = new.{rowid} and _nizhal_version is not \
+             {NOW}{and_told};\n"
+        )
+    };
     let exits: String = synced
         .iter()
         .map(|(rule, synced)| {
@@ -69,9 +77,9 @@ pub(super) fn triggers(table: &TableDesc, rules: &[Rule]) -> [(&'static str, Str
         .map(|(rule, synced)| tombstone(rule, synced, &Gone { kind: "'delete'", further: "", after: None }))
         .collect();
     let (inserted, updated, deleted) = if merges(table) {
-        (field::inserted(table), field::updated(table), field::deleted(table))
+        (field::inserted(table), field::updated(table, is_told.as_deref()), field::deleted(table))
     } else {
-        (stamp.clone(), stamp, String::new())
+        (stamp(""), stamp(&and_told), String::new())
     };
     [
         ("insert", format!("after insert on {on} begin\n{advance}{inserted}{notes_after}end")),
@@ -79,11 +87,17 @@ pub(super) fn triggers(table: &TableDesc, rules: &[Rule]) -> [(&'static str, Str
             "update",
             format!(
                 "after update on {on} when new._nizhal_version is old._nizhal_version begin\n\
-                 {advance}{updated}{notes_before}{notes_after}{exits}end"
+                 {advance_told}{updated}{notes_updated}{exits}end"
             ),
         ),
         ("delete", format!("after delete on {on} begin\n{advance}{notes_before}{deletes}{deleted}end")),
     ]
+}
+
+/// Whether an update changed one of these columns, compared byte by byte whatever their collation.
+fn is_told(told: &BTreeSet<&str>) -> String {
+    let differs = |name: &&str| format!("new.{0} is not (old.{0} collate binary)", quote(name));
+    format!("({})", told.iter().map(differs).collect::<Vec<_>>().join(" or "))
 }
 
 /// The bodies of the triggers that see what another program's `replace` takes away: SQLite fires no delete triggers for those rows
@@ -116,7 +130,7 @@ pub(super) fn replaced(
                  \x20 insert into _nizhal_tombstones (rule, bucket, tbl, id, client_key, kind, version) select {}, {bucket}, {}, {}, {}, \
                  'delete', {NOW} {from} and {} and {bucket} is not null on conflict (rule, bucket, tbl, id) do update set \
                  client_key = excluded.client_key, kind = excluded.kind, version = excluded.version, at = excluded.at;\n",
-                note::line(DIALECT, rule, synced, "o"),
+                note::line(DIALECT, rule, synced, "o", None),
                 sql::literal(rule),
                 sql::literal(table.name),
                 DIALECT.key_text(table, "o"),

@@ -6,7 +6,7 @@
 use super::txn::{NOW, TIME};
 use crate::store::{
     field::{self, BASE, MAX_AHEAD_S, META, NOBODY, SIGN},
-    sql::{DELETED_AT, Dialect, VERSION, literal, quote, rowid},
+    sql::{DELETED_AT, Dialect, UPDATED_AT, VERSION, literal, quote, rowid},
 };
 use nizhal_core::TableDesc;
 
@@ -50,12 +50,21 @@ fn loses(column: &str) -> String {
     format!("({} and coalesce({MINE} < {}, false))", changed(column), stamp(column))
 }
 
-/// Writes these columns into the row that fired the trigger, and its version.
-fn write(table: &TableDesc, sets: &str) -> String {
+/// Writes these columns into the row that fired the trigger, and its version; the row keeps the one that it has, where devices are not told
+/// of the write.
+fn write(table: &TableDesc, sets: &str, is_told: Option<&str>) -> String {
     let (on, version, rowid) = (quote(table.name), quote(VERSION), rowid(table).unwrap_or_default());
+    let told = |value: &str, kept: &str| match is_told {
+        Some(is_told) => format!("case when {is_told} then {value} else {kept} end"),
+        None => value.to_owned(),
+    };
+    let turned = format!("-{version}");
     format!(
-        "  update {on} set {sets}, {version} = -{NOW}, updated_at = {TIME} where {rowid} = new.{rowid};\n\
-         \x20 update {on} set {version} = {NOW} where {rowid} = new.{rowid};\n"
+        "  update {on} set {sets}, {version} = {}, updated_at = {} where {rowid} = new.{rowid};\n\
+         \x20 update {on} set {version} = {} where {rowid} = new.{rowid};\n",
+        told(&format!("-{NOW}"), &turned),
+        told(TIME, &quote(UPDATED_AT)),
+        told(NOW, &turned),
     )
 }
 
@@ -73,11 +82,12 @@ pub(super) fn inserted(table: &TableDesc) -> String {
         meta = quote(META),
         deleted = quote(DELETED_AT),
     );
-    ahead + &conflict + &write(table, &sets)
+    ahead + &conflict + &write(table, &sets, None)
 }
 
-/// After an update: what was late goes back to what it was, and what was not is stamped.
-pub(super) fn updated(table: &TableDesc) -> String {
+/// After an update: what was late goes back to what it was, and what was not is stamped. `is_told`: whether devices are told of it, where
+/// they are not of all.
+pub(super) fn updated(table: &TableDesc, is_told: Option<&str>) -> String {
     let columns = field::columns(table);
     let conflicts: String =
         columns.iter().map(|column| noted(table, "old", column, &stamp(column), &loses(column))).collect();
@@ -103,7 +113,7 @@ pub(super) fn updated(table: &TableDesc) -> String {
         .map(|column| format!("{0} = case when {1} then old.{0} else new.{0} end, ", quote(column), loses(column)))
         .collect();
     let sets = format!("{kept}{} = json_patch(old.{META}, json_object({}))", quote(META), stamps.join(", "));
-    ahead + &conflicts + &write(table, &sets) + &moved(table)
+    ahead + &conflicts + &write(table, &sets, is_told) + &moved(table)
 }
 
 /// After a delete: its stamp.

@@ -4,6 +4,7 @@ mod errors;
 mod invitation;
 mod jobs;
 mod numbers;
+mod private;
 mod row_size;
 mod world;
 mod write_set;
