@@ -239,16 +239,18 @@ impl WriteTx<'_> {
         Ok(seal)
     }
 
-    /// The last statement before a job's commit: on SQLite its note stays, for whoever looks at it next.
+    /// The last statement before a job's commit: its session is as it was before. On SQLite its note stays, for whoever looks at it next.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn finish_job(&self, seal: &Seal) -> Result<(), StoreError> {
-        if self.dialect() == Dialect::Sqlite {
-            self.run("delete from _nizhal_touched where note = $1", [seal.line().into()]).await?;
-            self.run("update _nizhal_control set txn = null, hlc = null where id = 1", []).await?;
+        match self.dialect() {
+            Dialect::Postgres => self.one("select _nizhal_leave()", []).await.map(drop),
+            Dialect::Sqlite => {
+                self.run("delete from _nizhal_touched where note = $1", [seal.line().into()]).await?;
+                self.run("update _nizhal_control set txn = null, hlc = null where id = 1", []).await.map(drop)
+            }
         }
-        Ok(())
     }
 }
 

@@ -91,6 +91,7 @@ impl WriteTx<'_> {
                     self.store().know_triggers(&value)?;
                     leaves_tables = row.try_get::<i64>("", "number")? != 0;
                 }
+                kind::LEFT => {}
                 _ => frame.members.extend(
                     usize::try_from(rule)
                         .ok()

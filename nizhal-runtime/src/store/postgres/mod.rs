@@ -11,6 +11,7 @@ mod end;
 mod field;
 mod found;
 mod horizon;
+mod leave;
 mod migrate;
 mod namespace;
 mod partition;

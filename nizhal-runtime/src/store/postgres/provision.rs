@@ -149,6 +149,7 @@ fn functions_and_triggers(schema: &Schema, found: &Found, plan: &mut Vec<String>
         ("_nizhal_version", clock::version_function(&found.schema, own.lock_class())),
         ("_nizhal_horizon", clock::horizon_function(&found.schema, own.lock_class())),
         ("_nizhal_note", clock::note_function(&found.schema, &own.session())),
+        ("_nizhal_leave", leave::leave_function(&found.schema, &own.session())),
         ("_nizhal_written", clock::written_function(&found.schema)),
         ("_nizhal_stamp", clock::stamp_function(&found.schema)),
     ] {

@@ -37,6 +37,7 @@ pub(in crate::store) mod kind {
     pub(in crate::store) const WRITTEN: i32 = -1;
     pub(in crate::store) const FILED: i32 = -2;
     pub(in crate::store) const TRIGGERS: i32 = -3;
+    pub(in crate::store) const LEFT: i32 = -4;
 }
 
 impl SettleSql {
@@ -86,9 +87,12 @@ fn text(answers: &str, rules: &[Rule], fingerprint: &str, before: usize) -> Stri
          where client_id = $2)\n\
          select {} as rule, 0 as param, fresh as value, version as number from look union all \
          select {}, 0, rules, (select count(*) from filed) from _nizhal_control where id = 1 union all \
-         select {}, 0, ({fingerprint}), pg_my_temp_schema()::int8{members}",
+         select {}, 0, ({fingerprint}), pg_my_temp_schema()::int8{members} union all \
+         select {}, 0, '', _nizhal_leave()",
         kind::WRITTEN,
         kind::FILED,
         kind::TRIGGERS,
+        // Last, when the others have read the settings.
+        kind::LEFT,
     )
 }

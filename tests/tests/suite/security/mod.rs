@@ -6,5 +6,6 @@ mod jobs;
 mod numbers;
 mod private;
 mod row_size;
+mod session;
 mod world;
 mod write_set;
