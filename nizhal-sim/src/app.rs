@@ -26,6 +26,12 @@ pub trait App: Sync {
     /// Its users; each has a device or two.
     fn users(&self) -> Vec<Self::Claims>;
 
+    /// A user beside those whose device is hostile: it forges, sends again what others sent, swaps cursors, floods and hangs up. Give it a
+    /// bucket of its own in [`seed`](Self::seed), else nothing that it writes applies. Without one there is no such device.
+    fn hostile(&self) -> Option<Self::Claims> {
+        None
+    }
+
     /// What the server's database begins with: statements in SQLite's SQL. Memberships belong here, else nobody sees anything.
     fn seed(&self) -> Vec<String>;
 

@@ -221,12 +221,15 @@ impl Device {
 
     /// Some values of a column.
     async fn some(&self, table: &str, column: &str) -> Result<Vec<String>, String> {
-        let (table, column) = (nizhal_core::sql::quote(table), nizhal_core::sql::quote(column));
-        let text =
-            format!("case typeof({column}) when 'blob' then lower(hex({column})) else cast({column} as text) end");
-        let sql = format!("select distinct {text} from {table} where {column} is not null order by 1 limit 12");
-        self.texts(&sql).await
+        self.texts(&some_sql(table, column)).await
     }
+}
+
+/// Some values of a column, as SQL.
+pub(crate) fn some_sql(table: &str, column: &str) -> String {
+    let (table, column) = (nizhal_core::sql::quote(table), nizhal_core::sql::quote(column));
+    let text = format!("case typeof({column}) when 'blob' then lower(hex({column})) else cast({column} as text) end");
+    format!("select distinct {text} from {table} where {column} is not null order by 1 limit 12")
 }
 
 fn session(at: usize, starts: u32) -> Session {

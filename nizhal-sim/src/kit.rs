@@ -4,6 +4,7 @@ use crate::app::{App, Effect};
 use crate::args::{self, Draw};
 use crate::oracle::{self, Shown};
 use crate::place::Place;
+use nizhal_core::sql::literal;
 use nizhal_core::{ColumnDesc, MutatorEntry, Principal, Rule, SqlType, TableDesc};
 use nizhal_runtime::store::{Store, StoreSettings};
 use schemars::SchemaGenerator;
@@ -50,7 +51,14 @@ pub(crate) struct Kit<'a> {
     pub(crate) mutators: Vec<MutatorEntry>,
     schemas: Vec<Value>,
     definitions: Map<String, Value>,
+    /// Those with honest devices first, then the hostile one.
     pub(crate) users: Vec<Principal>,
+    /// How many of them have honest devices.
+    pub(crate) honest: usize,
+    /// The user of the hostile device.
+    pub(crate) hostile: Option<usize>,
+    /// Tables that some mutator writes wherever its own code lets it.
+    pub(crate) privileged: Vec<&'static str>,
     pub(crate) shown: Shown,
     pub(crate) untouched: Vec<&'static str>,
     template: PathBuf,
@@ -76,8 +84,13 @@ impl<'a> Kit<'a> {
         let mut generator = SchemaGenerator::default();
         let schemas = mutators.iter().map(|entry| (entry.schema)(&mut generator).to_value()).collect();
         let definitions = generator.definitions().clone();
-        let users: Vec<Principal> = app.users().into_iter().map(|claims| Principal::new(claims, None)).collect();
-        assert!(!users.is_empty() && !mutators.is_empty(), "the app needs users and mutators");
+        let honest = app.users();
+        assert!(!honest.is_empty() && !mutators.is_empty(), "the app needs users and mutators");
+        let (hostile, honest_count) = (app.hostile(), honest.len());
+        let hostile_at = hostile.is_some().then_some(honest_count);
+        let users: Vec<Principal> =
+            honest.into_iter().chain(hostile).map(|claims| Principal::new(claims, None)).collect();
+        let privileged = mutators.iter().flat_map(|entry| entry.desc.privileged.iter().copied()).collect();
         let place = Place::new();
         let template = place.shared("template.db");
         let store = connect(&template, &versions[0]).await;
@@ -90,7 +103,22 @@ impl<'a> Kit<'a> {
         store.close().await;
         let shown = oracle::Shown::new(&rules, &users);
         let untouched = app.untouched();
-        Self { app, place, versions, rules, mutators, schemas, definitions, users, shown, untouched, template }
+        Self {
+            app,
+            place,
+            versions,
+            rules,
+            mutators,
+            schemas,
+            definitions,
+            users,
+            honest: honest_count,
+            hostile: hostile_at,
+            privileged,
+            shown,
+            untouched,
+            template,
+        }
     }
 
     /// Makes arguments for a mutator.
@@ -105,6 +133,11 @@ impl<'a> Kit<'a> {
 
     pub(crate) fn fails(&self, mutator: &str, args: &Value) -> bool {
         self.app.fails(mutator, args)
+    }
+
+    /// SQL that is true of the answers that the server has given to honest devices.
+    pub(crate) fn is_honest(&self) -> String {
+        self.hostile.map_or_else(|| "true".to_owned(), |at| format!("actor <> {}", literal(self.users[at].key())))
     }
 
     /// Puts a copy of the filled database there.

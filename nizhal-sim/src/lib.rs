@@ -2,7 +2,7 @@
 //!
 //! Devices (the shipped session, store and exchange of `nizhal-client`) and a server (the shipped engine over SQLite) live in one
 //! thread, joined by a network that loses, repeats, delays and mangles; power goes, clocks jump, memberships change, somebody
-//! writes by SQL, the database is restored from an old copy. After each step what must always hold is checked, and in the end,
+//! writes by SQL, the database is restored from an old copy; a hostile device forges, replays and floods. After each step what must always hold is checked, and in the end,
 //! when all is healed, that each device has exactly the rows that plain SQL says its user may see, and that each mutation took
 //! effect once.
 //!
@@ -18,7 +18,9 @@ mod app;
 mod args;
 mod check;
 mod device;
+mod forge;
 mod heal;
+mod hostile;
 mod kit;
 mod mail;
 mod net;

@@ -69,13 +69,18 @@ impl Sim<'_> {
                 };
                 self.trace.say(format_args!("  {at} {} -> {}", request.path, answer.status));
                 self.trace.note(format_args!("  {}", String::from_utf8_lossy(&answer.body)));
-                verify::answer(self, at, &request, &answer)?;
+                if answer.status == 400 {
+                    return Err(format!("the server cannot read what device {at} sent to {}", request.path));
+                }
+                verify::answer(self, &format!("device {at}"), &request, &answer)?;
+                self.overhear(user, &request, Some(&answer));
                 if let Some(took) = answer.took {
                     self.trace.say(format_args!("  {took}"));
                     self.trace.count(took);
                 }
                 if request.path == "/sync/push" {
-                    verify::on_disk(self, at, &answer).await?;
+                    verify::on_disk(self, user, &answer).await?;
+                    self.note_shown().await?;
                 }
                 if request.path == "/sync/push" && answer.status == 200 {
                     verify::clocks(self).await?;

@@ -69,6 +69,13 @@ impl Shown {
         Ok(self.read(found.map_err(|error| format!("the oracle's query fails: {error}"))?, grown))
     }
 
+    /// Every row of the server's database.
+    pub(crate) async fn all(&self, db: &mut SqliteConnection, grown: bool) -> Result<Rows, String> {
+        let found: Result<Vec<(i64, String)>, _> =
+            sqlx::query_as(AssertSqlSafe(self.of_device(grown))).fetch_all(db).await;
+        Ok(self.read(found.map_err(|error| format!("the oracle's query fails: {error}"))?, grown))
+    }
+
     /// The same query for a device's own database.
     pub(crate) fn of_device(&self, grown: bool) -> String {
         let parts = self.tables.iter().enumerate();
@@ -112,6 +119,17 @@ impl Compared {
         let values: Vec<String> = self.columns(grown).map(|(name, _)| format!("quote({})", quote(name))).collect();
         let text = values.join(&format!(" || '{BETWEEN}' || "));
         format!("select {slot}, {text} from {} where deleted_at is null and ({condition})", quote(self.desc.name))
+    }
+
+    /// The same key of a row that is told to be gone.
+    pub(crate) fn gone_key(&self, gone: &serde_json::Value) -> String {
+        let id = gone["id"].as_str().unwrap_or_default();
+        let parts: Vec<String> = match self.key.len() {
+            1 => vec![id.to_owned()],
+            _ => serde_json::from_str(id).unwrap_or_default(),
+        };
+        let parts = parts.iter().zip(&self.key).map(|(part, &at)| normal(self.columns[at].1, part));
+        parts.collect::<Vec<_>>().join(",")
     }
 
     /// A row's key as the wire writes it, from a row as the wire writes it.

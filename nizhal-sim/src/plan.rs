@@ -40,7 +40,7 @@ const LIFE: [(u64, Kind); 6] = [
 ];
 
 /// What goes wrong. Each life has some of these kinds, since a life with all of them has little of each.
-const TROUBLE: [(u64, Kind); 39] = [
+const TROUBLE: [(u64, Kind); 44] = [
     (3, |random| Step::Lose(byte(random))),
     (4, |random| Step::Repeat(byte(random))),
     (4, |random| Step::GiveUp(byte(random))),
@@ -82,8 +82,13 @@ const TROUBLE: [(u64, Kind); 39] = [
     (2, |random| Step::Restore { told: random.below(3) == 0 }),
     (2, |_| Step::Collect),
     (2, |random| Step::PageRows(1 + u8::try_from(random.below(4)).unwrap_or(0))),
-    (1, |random| Step::Discard(byte(random))),
-    (1, |random| Step::Retry(byte(random))),
+    (3, |random| Step::Discard(byte(random))),
+    (4, |random| Step::Retry(byte(random))),
+    (5, |random| Step::Forge(word(random))),
+    (3, |random| Step::Reuse(word(random))),
+    (2, |random| Step::Swap(word(random))),
+    (1, |random| Step::Flood(word(random))),
+    (2, |random| Step::HangUp(word(random))),
 ];
 
 /// The script of a seed.

@@ -1,5 +1,6 @@
 //! The server: the real engine over a real SQLite file, without HTTP around it.
 
+use crate::device::some_sql;
 use crate::kit::{Kit, connect};
 use crate::net::{Answer, Truth};
 use futures_util::FutureExt as _;
@@ -12,7 +13,7 @@ use nizhal_runtime::hub::Hub;
 use nizhal_runtime::store::{Failpoints, StatementFault, Store, StoreError};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -138,8 +139,27 @@ impl Server {
 
     pub(crate) fn spare(&mut self) {
         self.world.fuse.store(u64::MAX, Relaxed);
+        self.disarm();
+    }
+
+    /// No statement of its database fails.
+    pub(crate) fn disarm(&mut self) {
         self.failpoints.disarm();
         self.armed = None;
+    }
+
+    /// Ids of every tenant's rows, by table; and values of columns named `…_id`, by column.
+    pub(crate) async fn pool(&mut self, kit: &Kit<'_>) -> Result<[BTreeMap<&'static str, Vec<String>>; 2], String> {
+        let [mut ids, mut values] = [BTreeMap::new(), BTreeMap::<&'static str, Vec<String>>::new()];
+        for table in &kit.shown.tables {
+            let key = table.desc.columns[table.desc.key[0]].name;
+            ids.insert(table.desc.name, self.texts(&some_sql(table.desc.name, key)).await?);
+            for column in table.desc.columns.iter().filter(|column| !column.private && column.name.ends_with("_id")) {
+                let more = self.texts(&some_sql(table.desc.name, column.name)).await?;
+                values.entry(column.name).or_default().extend(more);
+            }
+        }
+        Ok([ids, values])
     }
 
     /// A statement of its database fails; false, since it has not happened yet.
@@ -292,7 +312,7 @@ async fn outside(path: &std::path::Path) -> SqliteConnection {
 }
 
 async fn push(engine: &Engine, principal: &nizhal_core::Principal, request: &Request) -> Result<Answer, String> {
-    let batch: PushRequest = serde_json::from_slice(&request.body).map_err(|error| format!("a push: {error}"))?;
+    let Ok(batch) = serde_json::from_slice::<PushRequest>(&request.body) else { return Ok(unreadable()) };
     let reply = engine.push(principal, Wire::Two, batch).await;
     let cause = reply.fault.as_ref().map(|fault| format!("{fault:?}"));
     let (body, fault) = nizhal_runtime::push_body(reply);
@@ -306,7 +326,7 @@ async fn pull(
     request: &Request,
     page_rows: u8,
 ) -> Result<Answer, String> {
-    let mut wanted: PullRequest = serde_json::from_slice(&request.body).map_err(|error| format!("a pull: {error}"))?;
+    let Ok(mut wanted) = serde_json::from_slice::<PullRequest>(&request.body) else { return Ok(unreadable()) };
     // A server may always send less than is asked for.
     wanted.limit = Some(i64::from(page_rows));
     let done = |lines, body| Answer::of(200, lines, body);
@@ -326,6 +346,11 @@ async fn pull(
         }
     }
     Ok(done(true, body))
+}
+
+/// The answer to what is no request.
+fn unreadable() -> Answer {
+    Answer::refusal(400, "bad_request", None)
 }
 
 /// A server that is older than its database says so; anything else is a fault.

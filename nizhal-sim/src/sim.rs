@@ -1,6 +1,7 @@
 //! The world: devices, a server, what is on its way between them, and the steps that happen to it.
 
 use crate::device::Device;
+use crate::hostile::Hostile;
 use crate::kit::Kit;
 use crate::net::{Load, Message};
 use crate::outside::{Graves, Outside};
@@ -44,6 +45,7 @@ pub(crate) struct Sim<'a> {
     pub(crate) excused: BTreeSet<String>,
     /// Refused mutations that a person let go.
     pub(crate) let_go: BTreeSet<String>,
+    pub(crate) hostile: Hostile,
     graves: Graves,
     written: u64,
 }
@@ -53,7 +55,7 @@ impl<'a> Sim<'a> {
         let server = Server::new(kit).await;
         let mut devices = Vec::new();
         for (at, user) in USERS.iter().enumerate() {
-            devices.push(Device::new(kit, at, user % kit.users.len()).await?);
+            devices.push(Device::new(kit, at, user % kit.honest).await?);
         }
         let mut sim = Self {
             kit,
@@ -66,6 +68,7 @@ impl<'a> Sim<'a> {
             taken: BTreeMap::new(),
             excused: BTreeSet::new(),
             let_go: BTreeSet::new(),
+            hostile: Hostile::default(),
             graves: Graves::new(),
             written: 0,
         };
@@ -208,6 +211,11 @@ impl<'a> Sim<'a> {
             Step::Restore { told } => self.restore(told).await,
             Step::Discard(at) => self.discard(device(at)).await,
             Step::Retry(at) => self.retry(device(at)).await,
+            Step::Forge(draw) => self.forge(draw).await,
+            Step::Reuse(draw) => self.reuse(draw).await,
+            Step::Swap(draw) => self.swap(draw).await,
+            Step::Flood(draw) => self.flood(draw).await,
+            Step::HangUp(draw) => self.hang_up(draw).await,
             Step::Grant(_)
             | Step::Revoke(_)
             | Step::Move(_)
@@ -259,15 +267,15 @@ impl<'a> Sim<'a> {
     }
 
     async fn restore(&mut self, told: bool) -> Result<bool, String> {
-        let ids = "select client_mutation_id from _nizhal_mutations";
-        let before = self.server.texts(ids).await?;
+        let ids = format!("select client_mutation_id from _nizhal_mutations where {}", self.kit.is_honest());
+        let before = self.server.texts(&ids).await?;
         if !self.server.restore(self.kit).await? {
             return Ok(false);
         }
         if told {
             self.server.new_epoch(self.kit).await?;
         }
-        let after: BTreeSet<String> = self.server.texts(ids).await?.into_iter().collect();
+        let after: BTreeSet<String> = self.server.texts(&ids).await?.into_iter().collect();
         for id in before.into_iter().filter(|id| !after.contains(id)) {
             let Some(taken) = self.taken.get(&id) else { continue };
             let kept = self.devices[taken.device].texts("select id from _nizhal_outbox").await?;

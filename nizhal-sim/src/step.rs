@@ -144,6 +144,16 @@ pub enum Step {
     Discard(u8),
     /// A person tries a refused mutation again.
     Retry(u8),
+    /// The hostile device sends what it made up: ids, numbers and clients of others, cursors of nobody.
+    Forge(u32),
+    /// It sends what somebody sent before, as its own.
+    Reuse(u32),
+    /// It pulls with another user's cursor, and another with its own.
+    Swap(u32),
+    /// It sends a lot, and lists and texts beyond their bounds.
+    Flood(u32),
+    /// It hangs up while the server works.
+    HangUp(u32),
 }
 
 impl Step {
@@ -197,6 +207,11 @@ impl Step {
             Self::PageRows(_) => "page size",
             Self::Discard(_) => "discarded",
             Self::Retry(_) => "retried",
+            Self::Forge(_) => "hostile, forged",
+            Self::Reuse(_) => "hostile, reused",
+            Self::Swap(_) => "hostile, swapped cursors",
+            Self::Flood(_) => "hostile, flooded",
+            Self::HangUp(_) => crate::hostile::HUNG_UP,
         }
     }
 }

@@ -38,7 +38,7 @@ pub(crate) async fn step(sim: &mut Sim<'_>) -> Check {
         }
         effects(sim, at).await?;
     }
-    Ok(())
+    sim.note_shown().await
 }
 
 /// What runs whatever the rows are shows until the server has it in its rows.
@@ -57,7 +57,7 @@ async fn effects(sim: &Sim<'_>, at: usize) -> Check {
 }
 
 /// Of an answer: it tells of nothing that its user may not see.
-pub(crate) fn answer(sim: &Sim<'_>, at: usize, request: &Request, answer: &Answer) -> Check {
+pub(crate) fn answer(sim: &Sim<'_>, who: &str, request: &Request, answer: &Answer) -> Check {
     let Some(truth) = &answer.truth else { return Ok(()) };
     let lines: Vec<&[u8]> =
         if answer.lines { answer.body.split(|&byte| byte == b'\n').collect() } else { vec![&answer.body] };
@@ -74,7 +74,7 @@ pub(crate) fn answer(sim: &Sim<'_>, at: usize, request: &Request, answer: &Answe
             for row in batch.get("rows").and_then(Value::as_array).into_iter().flatten() {
                 let key = sim.kit.shown.tables[slot].wire_key(row);
                 if !truth.rows.contains_key(&(slot, key)) {
-                    return Err(format!("inv02: device {at} is sent a row of `{name}` that it may not see: {row}"));
+                    return Err(format!("inv02: {who} is sent a row of `{name}` that it may not see: {row}"));
                 }
             }
         }
@@ -99,7 +99,8 @@ pub(crate) async fn clocks(sim: &mut Sim<'_>) -> Check {
 }
 
 /// Of the answer to a push: whatever it acknowledges is committed, whatever the database said meanwhile.
-pub(crate) async fn on_disk(sim: &mut Sim<'_>, at: usize, answer: &Answer) -> Check {
+pub(crate) async fn on_disk(sim: &mut Sim<'_>, user: usize, answer: &Answer) -> Check {
+    let actor = literal(sim.kit.users[user].key());
     let Pushed { results } = serde_json::from_slice(&answer.body).unwrap_or_default();
     for result in results {
         let id = &result.client_mutation_id;
@@ -108,14 +109,17 @@ pub(crate) async fn on_disk(sim: &mut Sim<'_>, at: usize, answer: &Answer) -> Ch
             MutationStatus::Rejected => "rejected",
             _ => continue,
         };
-        let sql = format!("select status from _nizhal_mutations where client_mutation_id = {}", literal(id));
+        let sql = format!(
+            "select status from _nizhal_mutations where actor = {actor} and client_mutation_id = {}",
+            literal(id)
+        );
         let stored = sim.server.texts(&sql).await?;
         // A number that is used already is refused and stored nowhere.
         let is_stored =
             if wanted == "applied" { stored == [wanted] } else { !stored.iter().any(|status| status == "applied") };
         if !is_stored {
             let status = result.status;
-            return Err(format!("inv39: device {at} is told {status:?} of {id}, and the database says {stored:?}"));
+            return Err(format!("inv39: user {user} is told {status:?} of {id}, and the database says {stored:?}"));
         }
     }
     Ok(())
@@ -170,10 +174,11 @@ pub(crate) async fn finish(sim: &mut Sim<'_>) -> Check {
             refused.into_iter().map(|parked| (parked.id, format!("{}: {}", parked.code, parked.error))).collect(),
         );
     }
-    let known = "select client_mutation_id || '|' || status from _nizhal_mutations";
+    let known =
+        format!("select client_mutation_id || '|' || status from _nizhal_mutations where {}", sim.kit.is_honest());
     let known: BTreeMap<String, String> = sim
         .server
-        .texts(known)
+        .texts(&known)
         .await?
         .iter()
         .filter_map(|line| line.split_once('|').map(|(id, status)| (id.to_owned(), status.to_owned())))
@@ -197,6 +202,17 @@ pub(crate) async fn finish(sim: &mut Sim<'_>) -> Check {
         if let Some(effect) = sim.kit.effect(taken.name, &taken.args) {
             // One that was parked and tried again is another mutation with the same effect.
             effects.entry(effect.count).or_insert((what, 0)).1 += usize::from(applied);
+        }
+    }
+    // What the hostile device did in its own buckets counts as well, where no restore took it back.
+    let left = format!(
+        "select client_mutation_id from _nizhal_mutations where status = 'applied' and not ({})",
+        sim.kit.is_honest()
+    );
+    for id in sim.server.texts(&left).await? {
+        let Some((name, args)) = sim.hostile.applied.get(&id) else { continue };
+        if let Some(effect) = sim.kit.effect(name, args) {
+            effects.entry(effect.count).or_insert_with(|| (format!("{name} of the hostile device"), 0)).1 += 1;
         }
     }
     for (query, (what, wanted)) in effects {

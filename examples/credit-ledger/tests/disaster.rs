@@ -29,12 +29,15 @@ impl App for Ledger {
         };
         vec![user("kamala", "s1"), user("nimal", "s1")]
     }
+    fn hostile(&self) -> Option<Claims> {
+        Some(Claims { user_id: "eve".to_owned(), owner_id: "o2".to_owned(), shop_id: Some("s3".to_owned()) })
+    }
     fn seed(&self) -> Vec<String> {
         [
-            "insert into shops (id, name, owner_id) values ('s1', 'One', 'o1'), ('s2', 'Two', 'o1')",
+            "insert into shops (id, name, owner_id) values ('s1', 'One', 'o1'), ('s2', 'Two', 'o1'), ('s3', 'Three', 'o2')",
             "insert into shop_members (shop_id, user_id, role) \
-             values ('s1', 'kamala', 'owner'), ('s2', 'kamala', 'owner'), ('s1', 'nimal', 'staff')",
-            "insert into customers (id, shop_id, name) values ('c1', 's1', 'Sunil'), ('c2', 's1', 'Arul'), ('c3', 's2', 'Fathima')",
+             values ('s1', 'kamala', 'owner'), ('s2', 'kamala', 'owner'), ('s1', 'nimal', 'staff'), ('s3', 'eve', 'owner')",
+            "insert into customers (id, shop_id, name) values ('c1', 's1', 'Sunil'), ('c2', 's1', 'Arul'), ('c3', 's2', 'Fathima'), ('c4', 's3', 'Eve')",
         ]
         .map(str::to_owned)
         .into()

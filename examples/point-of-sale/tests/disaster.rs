@@ -24,12 +24,15 @@ impl App for Till {
     fn users(&self) -> Vec<Claims> {
         ["meena", "ravi"].map(|user| Claims { user_id: user.to_owned(), owner_id: "company-1".to_owned() }).into()
     }
+    fn hostile(&self) -> Option<Claims> {
+        Some(Claims { user_id: "eve".to_owned(), owner_id: "company-2".to_owned() })
+    }
     fn seed(&self) -> Vec<String> {
         [
-            "insert into staff (shop_id, user_id) values ('s1', 'meena'), ('s2', 'meena'), ('s1', 'ravi')",
-            "insert into till_keepers (till_id, user_id) values ('t1', 'meena'), ('t2', 'meena'), ('t2', 'ravi')",
+            "insert into staff (shop_id, user_id) values ('s1', 'meena'), ('s2', 'meena'), ('s1', 'ravi'), ('s3', 'eve')",
+            "insert into till_keepers (till_id, user_id) values ('t1', 'meena'), ('t2', 'meena'), ('t2', 'ravi'), ('t3', 'eve')",
             "insert into products (id, shop_id, name, price) \
-             values ('tea', 's1', 'Tea', '450'), ('rice', 's1', 'Rice', '280'), ('soap', 's2', 'Soap', '190')",
+             values ('tea', 's1', 'Tea', '450'), ('rice', 's1', 'Rice', '280'), ('soap', 's2', 'Soap', '190'), ('ink', 's3', 'Ink', '90')",
             "insert into sales (id, shop_id, till_id, total, at, by) \
              values ('old', 's1', 't2', '450', '2026-01-01T00:00:00+00:00', 'ravi')",
         ]

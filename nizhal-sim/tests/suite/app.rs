@@ -200,9 +200,13 @@ impl App for Shops {
     fn users(&self) -> Vec<Claims> {
         ["ana", "ben"].map(|user| Claims { user_id: user.to_owned(), owner_id: "o".to_owned() }).into()
     }
+    fn hostile(&self) -> Option<Claims> {
+        Some(Claims { user_id: "eve".to_owned(), owner_id: "o".to_owned() })
+    }
     fn seed(&self) -> Vec<String> {
         let mut seed = vec![
-            "insert into members (shop_id, user_id) values ('s1', 'ana'), ('s2', 'ana'), ('s1', 'ben')".to_owned(),
+            "insert into members (shop_id, user_id) values ('s1', 'ana'), ('s2', 'ana'), ('s1', 'ben'), ('s3', 'eve')"
+                .to_owned(),
             "insert into desks (shop_id, user_id) values ('s1', 'ana'), ('s2', 'ben')".to_owned(),
         ];
         for (at, shop) in SHOPS.iter().enumerate() {

@@ -4,7 +4,7 @@ use crate::app::Shops;
 use nizhal_sim::Step;
 
 /// Every kind of step, each of which must have had something to act upon.
-const KINDS: [&str; 47] = [
+const KINDS: [&str; 52] = [
     "backup",
     "changed row",
     "corrupted",
@@ -23,6 +23,11 @@ const KINDS: [&str; 47] = [
     "discarded",
     "given up",
     "grant",
+    "hostile, flooded",
+    "hostile, forged",
+    "hostile, hung up",
+    "hostile, reused",
+    "hostile, swapped cursors",
     "inserted row",
     "late",
     "lost",
@@ -55,7 +60,7 @@ const KINDS: [&str; 47] = [
 ];
 
 #[test]
-fn inv01_inv02_inv03_inv04_inv12_inv13_inv22_inv39_inv41_disasters_end_well() {
+fn inv01_inv02_inv03_inv04_inv12_inv13_inv18_inv19_inv22_inv39_inv41_disasters_end_well() {
     println!("{:#?}", nizhal_sim::check(Shops));
 }
 

@@ -1,0 +1,267 @@
+//! The hostile device: a user with a client of its own making, who has heard all that honest devices said and were told.
+//!
+//! It has no session and keeps to no rule: it sends what [`forge`](crate::forge) makes. After each of its requests the server's database is
+//! compared with the one before: what is not its user's to write is as it was, and so are the answers and numbers of others.
+
+use crate::forge::Forge;
+use crate::net::{Answer, asked};
+use crate::oracle::Rows;
+use crate::sim::{Check, Sim};
+use crate::verify;
+use nizhal_client::transport::Request;
+use nizhal_core::Random;
+use nizhal_core::sql::literal;
+use nizhal_runtime::store::StatementFault;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// How many requests it remembers.
+const MOST_HEARD: usize = 60;
+/// What is counted when it hung up within a request.
+pub(crate) const HUNG_UP: &str = "hostile, hung up";
+/// How many requests a flood is.
+const FLOOD: usize = 4;
+
+/// What it knows.
+#[derive(Default)]
+pub(crate) struct Hostile {
+    /// Requests of anybody's, the latest last.
+    pub(crate) heard: VecDeque<Request>,
+    /// Cursors, each with the user whom it was given to.
+    pub(crate) cursors: VecDeque<(usize, String)>,
+    /// Its own mutations that applied, for their effects.
+    pub(crate) applied: BTreeMap<String, (String, Value)>,
+    /// Whether it has pulled: before that there is nothing that it could be told is gone.
+    has_pulled: bool,
+    /// The rows that its user might see at some moment, and those that it might not: of one that it never might see no tombstone may
+    /// reach it.
+    shown: BTreeSet<(usize, String)>,
+    hidden: BTreeSet<(usize, String)>,
+}
+
+/// The server's database before and after a request of the hostile device.
+struct Seen {
+    /// Every row, and those that the user sees.
+    all: Rows,
+    own: Rows,
+    /// Answers and numbers of others.
+    records: Vec<String>,
+    /// Its own mutations that applied.
+    applied: BTreeSet<String>,
+}
+
+impl Sim<'_> {
+    /// It hears what anybody sends, and what anybody is told.
+    pub(crate) fn overhear(&mut self, user: usize, request: &Request, answer: Option<&Answer>) {
+        if self.kit.hostile.is_none() {
+            return;
+        }
+        let hostile = &mut self.hostile;
+        hostile.heard.push_back(request.clone());
+        hostile.cursors.extend(answer.and_then(ending).and_then(|said| Some((user, text(&said, "cursor")?))));
+        while hostile.heard.len() > MOST_HEARD {
+            hostile.heard.pop_front();
+        }
+        while hostile.cursors.len() > MOST_HEARD {
+            hostile.cursors.pop_front();
+        }
+    }
+
+    /// Notes what its user may see now.
+    pub(crate) async fn note_shown(&mut self) -> Check {
+        let Some(user) = self.kit.hostile.filter(|_| self.hostile.has_pulled) else { return Ok(()) };
+        let own = self.kit.shown.rows(&mut self.server.outside, user, false).await?;
+        let all = self.kit.shown.all(&mut self.server.outside, false).await?;
+        self.hostile.hidden.extend(all.into_keys().filter(|key| !own.contains_key(key)));
+        self.hostile.shown.extend(own.into_keys());
+        Ok(())
+    }
+
+    /// It makes something up.
+    pub(crate) async fn forge(&mut self, draw: u32) -> Result<bool, String> {
+        let Some(user) = self.kit.hostile else { return Ok(false) };
+        let mut random = Random::of(&format!("forge {draw}"));
+        let mut forge = Forge::new(self, draw, &mut random).await?;
+        let request = if forge.one_in(3) { forge.pull() } else { forge.push(3) };
+        self.attack(user, &request).await.map(|()| true)
+    }
+
+    /// It sends what somebody sent before, as its own; a pull or a push.
+    pub(crate) async fn reuse(&mut self, draw: u32) -> Result<bool, String> {
+        let Some(user) = self.kit.hostile else { return Ok(false) };
+        let heard = &self.hostile.heard;
+        let at = usize::try_from(draw).unwrap_or(0) % heard.len().max(1);
+        let Some(request) = heard.get(at).cloned() else { return Ok(false) };
+        self.attack(user, &request).await.map(|()| true)
+    }
+
+    /// Two users' cursors change places: it pulls with another's, and another with its own.
+    pub(crate) async fn swap(&mut self, draw: u32) -> Result<bool, String> {
+        let Some(user) = self.kit.hostile else { return Ok(false) };
+        let mut random = Random::of(&format!("swap {draw}"));
+        let mut forge = Forge::new(self, draw, &mut random).await?;
+        let (mine, theirs) = (forge.cursor_of(|of| of == user), forge.cursor_of(|of| of != user));
+        let Some((other, theirs)) = theirs else { return Ok(false) };
+        let request = forge.pull_with(&theirs);
+        let back = mine.map(|(_, mine)| forge.pull_with(&mine));
+        self.attack(user, &request).await?;
+        if let Some(back) = back {
+            self.attack(other, &back).await?;
+        }
+        Ok(true)
+    }
+
+    /// It sends a lot at once: many mutations, and lists and texts beyond their bounds.
+    pub(crate) async fn flood(&mut self, draw: u32) -> Result<bool, String> {
+        let Some(user) = self.kit.hostile else { return Ok(false) };
+        let mut random = Random::of(&format!("flood {draw}"));
+        let mut forge = Forge::new(self, draw, &mut random).await?;
+        let mut requests: Vec<Request> = (0..FLOOD).map(|_| forge.push(12)).collect();
+        requests.push(forge.beyond_bounds());
+        for request in &requests {
+            self.attack(user, request).await?;
+        }
+        Ok(true)
+    }
+
+    /// It hangs up while the server works: the request is given up at a statement.
+    pub(crate) async fn hang_up(&mut self, draw: u32) -> Result<bool, String> {
+        let Some(user) = self.kit.hostile else { return Ok(false) };
+        let mut random = Random::of(&format!("hang up {draw}"));
+        let mut forge = Forge::new(self, draw, &mut random).await?;
+        let (request, statements) = (forge.push(3), u8::try_from(forge.below(20)).unwrap_or(0));
+        self.server.fail_after(statements, HUNG_UP, StatementFault::Silent);
+        self.attack(user, &request).await?;
+        self.server.disarm();
+        // Counted when it happened.
+        Ok(false)
+    }
+
+    /// One request of the hostile device's, under the token of this user; what came of it is looked at and told to nobody.
+    async fn attack(&mut self, user: usize, request: &Request) -> Check {
+        let pushes = request.path == "/sync/push";
+        let before = if pushes { Some(self.seen(user).await?) } else { None };
+        self.trace.note(format_args!("  hostile {} {}", request.path, String::from_utf8_lossy(&request.body)));
+        let answered = self.server.answer(self.kit, user, request).await?;
+        match &answered {
+            Some(answer) => {
+                self.trace.say(format_args!("  hostile {} -> {}", request.path, answer.status));
+                self.trace.note(format_args!("  {}", String::from_utf8_lossy(&answer.body)));
+                if let Some(took) = answer.took {
+                    self.trace.count(took);
+                }
+                verify::answer(self, "the hostile device", request, answer)?;
+                if !pushes && answer.status == 200 {
+                    self.hostile.has_pulled |= Some(user) == self.kit.hostile;
+                    self.note_shown().await?;
+                    self.tells_nothing_of_others(user, request, answer)?;
+                }
+                if pushes {
+                    verify::on_disk(self, user, answer).await?;
+                }
+            }
+            None => {
+                self.trace.say(format_args!("  the server dies"));
+                self.trace.count("server killed within");
+                self.streams_close().await?;
+            }
+        }
+        self.overhear(user, request, answered.as_ref());
+        if let Some(before) = before {
+            let after = self.seen(user).await?;
+            self.take_applied(request, &before, &after);
+            harmless(self, &before, &after)?;
+            verify::clocks(self).await?;
+            self.note_shown().await?;
+            self.ping();
+        }
+        Ok(())
+    }
+
+    async fn seen(&mut self, user: usize) -> Result<Seen, String> {
+        let grown = self.server.version == 1;
+        let actor = literal(self.kit.users[user].key());
+        let records = format!(
+            "select actor || ' ' || client_mutation_id || ' ' || status || ' ' || coalesce(mutation_id, '') from _nizhal_mutations \
+             where actor <> {actor} union all select client_id || ' ' || actor || ' ' || last_mutation_id || ' ' || acknowledged \
+             from _nizhal_clients where actor <> {actor} order by 1"
+        );
+        let applied =
+            format!("select client_mutation_id from _nizhal_mutations where actor = {actor} and status = 'applied'");
+        Ok(Seen {
+            all: self.kit.shown.all(&mut self.server.outside, grown).await?,
+            own: self.kit.shown.rows(&mut self.server.outside, user, grown).await?,
+            records: self.server.texts(&records).await?,
+            applied: self.server.texts(&applied).await?.into_iter().collect(),
+        })
+    }
+
+    /// Remembers what applied, whatever it was answered.
+    fn take_applied(&mut self, request: &Request, before: &Seen, after: &Seen) {
+        let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        let sent = body["mutations"].as_array().into_iter().flatten();
+        let mut fresh: BTreeSet<&String> = after.applied.difference(&before.applied).collect();
+        for mutation in sent {
+            let Some(id) = text(mutation, "clientMutationId").filter(|id| fresh.remove(id)) else { continue };
+            let name = text(mutation, "name").unwrap_or_default();
+            self.hostile.applied.insert(id, (name, mutation["args"].clone()));
+        }
+    }
+
+    /// Of the answer to its pull: no row is named that its user never could see, and another's cursor is none.
+    fn tells_nothing_of_others(&self, user: usize, request: &Request, answer: &Answer) -> Check {
+        let said = ending(answer).ok_or("inv02: the hostile device's answer has no end")?;
+        let sent = asked(request).map(|asked| asked.cursor).unwrap_or_default();
+        let is_anothers = self.hostile.cursors.iter().any(|(of, cursor)| *of != user && *cursor == sent)
+            && !self.hostile.cursors.contains(&(user, sent));
+        if is_anothers && said["cursorReset"] != true {
+            return Err("inv19: another user's cursor is taken from the hostile device".to_owned());
+        }
+        if Some(user) != self.kit.hostile {
+            return Ok(());
+        }
+        for list in ["tombstoned", "removed"] {
+            for gone in said[list].as_array().into_iter().flatten() {
+                let slot = self.kit.shown.slot(&text(gone, "table").unwrap_or_default());
+                let key = slot.map(|slot| (slot, self.kit.shown.tables[slot].gone_key(gone)));
+                if key.is_none_or(|key| !self.hostile.shown.contains(&key) && self.hostile.hidden.contains(&key)) {
+                    return Err(format!(
+                        "inv02: the hostile device is told that {gone} is gone, which it never could see"
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Of its push: what its user does not see is as it was, and so is what others were answered.
+fn harmless(sim: &Sim<'_>, before: &Seen, after: &Seen) -> Check {
+    if before.records != after.records {
+        let lost = before.records.iter().find(|record| !after.records.contains(record));
+        return Err(format!("inv19: the hostile device changes what others were answered: {lost:?}"));
+    }
+    let name = |slot: usize| sim.kit.shown.tables[slot].desc.name;
+    let judged = |slot: usize| !sim.kit.privileged.contains(&name(slot));
+    for (key, row) in before.all.iter().filter(|(key, _)| judged(key.0) && !before.own.contains_key(key)) {
+        if after.all.get(key) != Some(row) {
+            return Err(format!("inv18: the hostile device changes `{}` {}: {row:?}", name(key.0), key.1));
+        }
+    }
+    for (key, row) in after.all.iter().filter(|(key, _)| judged(key.0) && !after.own.contains_key(key)) {
+        if before.all.get(key) != Some(row) {
+            return Err(format!("inv18: the hostile device writes `{}` {} outside its buckets", name(key.0), key.1));
+        }
+    }
+    Ok(())
+}
+
+/// What an answer ends with: the whole page, or a stream's last line.
+fn ending(answer: &Answer) -> Option<Value> {
+    let last = answer.body.split(|&byte| byte == b'\n').rfind(|line| !line.is_empty())?;
+    serde_json::from_slice(last).ok()
+}
+
+fn text(of: &Value, name: &str) -> Option<String> {
+    of.get(name).and_then(Value::as_str).map(str::to_owned)
+}
