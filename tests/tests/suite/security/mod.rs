@@ -7,5 +7,6 @@ mod numbers;
 mod private;
 mod row_size;
 mod session;
+mod values;
 mod world;
 mod write_set;
