@@ -4,9 +4,10 @@ use super::store::PostgresStore;
 use crate::store::error::StoreError;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
+/// Those of partitions that Postgres made after their parent's go with it, and it drops none of them alone.
 const TRIGGERS: &str = "select format('drop trigger %I on %s', t.tgname, t.tgrelid::regclass) from pg_trigger t \
     join pg_class c on c.oid = t.tgrelid where c.relnamespace = quote_ident(current_schema())::regnamespace and not t.tgisinternal \
-    and t.tgname like '\\_nizhal\\_%'";
+    and t.tgparentid = 0 and t.tgname like '\\_nizhal\\_%'";
 const FUNCTIONS: &str = "select format('drop function %s', oid::regprocedure) from pg_proc \
     where pronamespace = quote_ident(current_schema())::regnamespace and proname like '\\_nizhal\\_%'";
 

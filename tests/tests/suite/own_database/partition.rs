@@ -1,8 +1,9 @@
 //! Partitions that are newer than the last `migrate`: none is emptied, goes or comes with rows unseen.
 
 use super::{device, events, pull};
-use crate::fixture::engine;
+use crate::fixture::{engine, store};
 use nizhal_tests::{Database, Kind};
+use std::sync::Arc;
 
 /// A look of the server's: at its start, and whenever somebody asks whether it is ready.
 async fn look(engine: &nizhal::engine::Engine) {
@@ -57,4 +58,28 @@ async fn inv01_inv40_a_partition_newer_than_the_last_migrate_loses_no_row_unseen
     let again = db.text("select collected::text from _nizhal_control").await;
     look(&engine).await;
     assert_eq!(db.text("select collected::text from _nizhal_control").await, again);
+}
+
+#[tokio::test]
+async fn inv10_a_database_with_partitions_can_be_begun_anew_and_dropped() {
+    let database = Database::new(Kind::Postgres).await;
+    let mut db = database.connect().await;
+    db.execute(
+        "create table events (id text, year integer, owner text not null, primary key (id, year)) partition by list (year); \
+         create table events_1 partition of events for values in (1); \
+         create table events_2 partition of events for values in (2) partition by list (id); \
+         create table events_2_rest partition of events_2 default",
+    )
+    .await;
+    let engine = engine(&database, events()).await;
+    db.execute("insert into events values ('a', 1, 'ann'), ('b', 2, 'ann')").await;
+    let mut device = device();
+    pull(&engine, &mut device).await;
+    let operator = store(&database, &Arc::new(events()), 2).await;
+    operator.reset().await.expect("begun anew");
+    db.execute("delete from events_1").await;
+    pull(&engine, &mut device).await;
+    assert_eq!(device.ids("events").len(), 1);
+    operator.drop_tables().await.expect("dropped");
+    assert_eq!(db.count("pg_class where relname like '%events%' or relname like '%nizhal%'").await, 0);
 }
