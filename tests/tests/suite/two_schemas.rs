@@ -157,3 +157,47 @@ async fn inv01_writers_of_both_at_once_reach_both() {
         assert_eq!(device.ids("items").len() as u64, db.count(&format!("{schema}.items")).await);
     }
 }
+
+/// A role's path is switched while a server runs: what it connects anew goes on in the schema that it began in.
+#[tokio::test]
+async fn inv02_a_server_stays_in_the_schema_that_it_began_in() {
+    let database = Database::new(Kind::Postgres).await;
+    let mut db = database.connect().await;
+    db.execute("create schema a; create schema b").await;
+    let follows = |schema: &str| {
+        format!(
+            "do $$ begin execute format('alter role current_user in database %I set search_path = {schema}', current_database()); end $$"
+        )
+    };
+    for schema in ["b", "a"] {
+        db.execute(&follows(schema)).await;
+        let description =
+            Arc::new(Schema::new(tables![Item], rules().into_inner(), mutators![run]).expect("a sound schema"));
+        let engine = fixture::engine_over(
+            description.clone(),
+            fixture::store(&database, &description, 2).await,
+            fixture::StoppedClock::default(),
+        )
+        .await;
+        if schema == "b" {
+            continue;
+        }
+        db.execute("insert into a.items (id, owner) values ('i1', 'ann'); insert into b.items (id, owner) values ('i2', 'ann')").await;
+        let mut ours = device();
+        pull(&engine, &mut ours).await;
+        assert_eq!(ours.ids("items"), ["i1"]);
+        db.execute(&follows("b")).await;
+        let ours_alone = "pid <> pg_backend_pid() and datname = current_database()";
+        db.execute(&format!("select pg_terminate_backend(pid) from pg_stat_activity where {ours_alone}")).await;
+        nizhal_tests::until("the sessions ended", async || {
+            db.count(&format!("pg_stat_activity where {ours_alone}")).await == 0
+        })
+        .await;
+        db.execute("insert into a.items (id, owner) values ('i3', 'ann')").await;
+        pull(&engine, &mut ours).await;
+        assert_eq!(ours.ids("items"), ["i1", "i3"]);
+        let told = push(&engine, "insert into items (id, owner) values ('i4', 'ann')").await;
+        assert!(told.contains("Applied"), "{told}");
+        assert_eq!((db.count("a.items").await, db.count("b.items").await), (3, 1));
+    }
+}

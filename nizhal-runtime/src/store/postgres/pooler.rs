@@ -3,7 +3,10 @@
 //! Such a pooler hands each statement to whichever connection is free, so statements that are prepared once and run by name must be
 //! kept apart by the pooler. One that does not may run another client's statement in place of ours; the start refuses it.
 
-use crate::store::error::{MIXES, StoreError};
+use crate::store::{
+    error::{MIXES, StoreError},
+    sql::quote,
+};
 use sea_orm::{DbErr, RuntimeErr};
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use std::{sync::Arc, time::Duration};
@@ -27,13 +30,31 @@ pub(super) const KEEP_ALIVE: [(&str, &str); 4] = [
 /// How long the first connections may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Connects, and makes sure that what stands between lets us work; gives the schema that tables are made in.
-pub(super) async fn look(options: &PgConnectOptions) -> Result<String, StoreError> {
+/// What a connection finds when it is made.
+#[derive(Debug)]
+pub(super) struct Session {
+    /// The schema that tables are made in; none where the `search_path` names none that exists, and provisioning says so.
+    pub(super) schema: Option<String>,
+    path: String,
+    synchronous_commit: String,
+}
+
+impl Session {
+    /// The setting that keeps all connections in this schema, whatever the role's or the database's path becomes.
+    pub(super) fn pinned(&self) -> Option<(&'static str, String)> {
+        let schema = self.schema.as_deref().map(quote)?;
+        let further = if self.path.trim().is_empty() { String::new() } else { format!(", {}", self.path) };
+        Some(("search_path", format!("{schema}{further}")))
+    }
+}
+
+/// Connects, and makes sure that what stands between lets us work.
+pub(super) async fn look(options: &PgConnectOptions) -> Result<Session, StoreError> {
     let looking = tokio::time::timeout(CONNECT_TIMEOUT, look_closely(options));
     looking.await.map_err(|_| sqlx::Error::PoolTimedOut)?
 }
 
-async fn look_closely(options: &PgConnectOptions) -> Result<String, StoreError> {
+async fn look_closely(options: &PgConnectOptions) -> Result<Session, StoreError> {
     // Without the pool, which would go on trying and then say only that it ran out of time.
     let mut one = PgConnection::connect_with(options).await.map_err(refused)?;
     let mut two = PgConnection::connect_with(options).await.map_err(refused)?;
@@ -46,10 +67,16 @@ async fn look_closely(options: &PgConnectOptions) -> Result<String, StoreError> 
     // It may be in the middle of what it was asked.
     drop(one);
     warn_of_lost_time_outs(&mut two).await?;
-    let schema: Option<String> = sqlx::query_scalar("select current_schema()::text").fetch_one(&mut two).await?;
+    let sql = "select current_schema()::text, current_setting('search_path'), current_setting('synchronous_commit')";
+    let (schema, path, synchronous_commit) = sqlx::query_as(sql).fetch_one(&mut two).await?;
+    let session = Session { schema, path, synchronous_commit };
     two.close().await?;
-    // Where there is none, provisioning says so.
-    Ok(schema.unwrap_or_default())
+    if session.synchronous_commit == "off" {
+        tracing::warn!(
+            "synchronous_commit is off for this database or its user: commits that answer devices wait for the disk nevertheless (`local`)"
+        );
+    }
+    Ok(session)
 }
 
 fn refused(error: sqlx::Error) -> StoreError {

@@ -42,7 +42,9 @@ impl PostgresStore {
             .options([("jit", "off")])
             .options(pooler::TIME_OUTS)
             .options(pooler::KEEP_ALIVE);
-        let schema_name = pooler::look(&options).await?;
+        let session = pooler::look(&options).await?;
+        let options = options.options(session.pinned());
+        let schema_name = session.schema.unwrap_or_default();
         let namespace = Namespace::of(&schema_name);
         // Ours ping from their own process; see `clock::note_function`.
         let options = options.options([(namespace.setting("local"), "on")]).application_name(&namespace.session());
