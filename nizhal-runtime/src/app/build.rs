@@ -102,7 +102,7 @@ impl Nizhal {
                 }
             }
             Mode::Production => {
-                let statements = store.plan().await.map_err(StartError::Provision)?.len();
+                let statements = store.missing().await.map_err(StartError::Provision)?.len();
                 if statements > 0 {
                     return Err(StartError::NotProvisioned { statements });
                 }

@@ -50,10 +50,15 @@ pub trait LineReader: Sync {
 impl Engine {
     /// Answers a wire-2 pull with lines; a failure is the last of them, unless the reader is the cause.
     pub async fn pull_lines(&self, principal: &Principal, request: &PullRequest, lines: &impl LineReader) {
-        let failure = match Box::pin(self.send_lines(principal, request, lines)).await {
-            Ok(()) => return,
-            Err(failure) => failure,
-        };
+        let mut sent = Box::pin(self.send_lines(principal, request, lines)).await;
+        if let Err(PullError::Store(StoreError::UnknownTriggers)) = sent {
+            // It shows before the first line.
+            sent = match self.store.check_triggers().await {
+                Ok(()) => Box::pin(self.send_lines(principal, request, lines)).await,
+                Err(error) => Err(error.into()),
+            };
+        }
+        let Err(failure) = sent else { return };
         if let PullError::Store(StoreError::StalePlan(_)) = failure {
             // The next one finds none; half of this one may have been sent.
             self.store.renew_connections();

@@ -49,6 +49,10 @@ impl Engine {
                 self.store.renew_connections();
                 Box::pin(self.pull_page(principal, wire, &request)).await
             }
+            Err(PullError::Store(StoreError::UnknownTriggers)) => {
+                self.store.check_triggers().await?;
+                Box::pin(self.pull_page(principal, wire, &request)).await
+            }
             answered => answered,
         }
     }
@@ -99,6 +103,9 @@ impl Engine {
             let mut answer = snapshot.ask(&ask).await?;
             let frame = answer.frame.clone();
             self.same_rules(&frame.rules)?;
+            if let Some(fingerprint) = &frame.triggers {
+                self.store.know_triggers(fingerprint)?;
+            }
             let scope = Choices::new(&self.schema, principal, &frame.members).buckets(self.max_buckets);
             let sent = self.sent(text, &mut keys, &frame, held.map(|held| (held, is_of_lost_life)));
             let generations = self.generations(&frame);

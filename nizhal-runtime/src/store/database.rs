@@ -6,7 +6,7 @@ use super::{
     error::StoreError,
     limit::STATEMENT_TIMEOUT,
     owner::Owner,
-    postgres::PostgresStore,
+    postgres::{PostgresStore, Purpose},
     read::{Frame, ScopeArg},
     readiness::Readiness,
     scope::ScopeSql,
@@ -95,9 +95,21 @@ impl Store {
     /// # Errors
     /// When the database fails or holds something that does not fit.
     pub async fn plan(&self) -> Result<Vec<String>, StoreError> {
+        self.plan_for(Purpose::Migrate).await
+    }
+
+    /// The statements of [`plan`](Self::plan) that a server cannot do without.
+    ///
+    /// # Errors
+    /// As for [`plan`](Self::plan).
+    pub async fn missing(&self) -> Result<Vec<String>, StoreError> {
+        self.plan_for(Purpose::Serve).await
+    }
+
+    async fn plan_for(&self, purpose: Purpose) -> Result<Vec<String>, StoreError> {
         let seed = Seed::new(self.owner.clone());
         match &self.backend {
-            Backend::Postgres(store) => store.plan(&self.schema, &seed).await,
+            Backend::Postgres(store) => store.plan(&self.schema, &seed, purpose).await,
             Backend::Sqlite(store) => store.plan(&self.schema, &seed).await,
         }
     }
@@ -260,22 +272,16 @@ impl Store {
         self.bucket_sets.clear();
     }
 
-    /// Looks whether a partition of a synced table was detached, dropped, emptied unseen or attached with rows since the last look;
-    /// when one was, every device starts again, because no trigger told what rows went or came with it.
+    /// Looks whether a partition of a synced table was detached, dropped, emptied unseen or attached with rows since the last look, or
+    /// a table's rows were rewritten; when one was, every device starts again, because no trigger told of it.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn check_partitions(&self) -> Result<bool, StoreError> {
-        let changed = match &self.backend {
-            Backend::Postgres(store) => store.check_partitions(&self.schema).await?,
-            Backend::Sqlite(_) => false,
-        };
-        if changed {
-            tracing::warn!(
-                "a partition of a synced table was detached, dropped, emptied or attached with rows; every device starts again"
-            );
+        match &self.backend {
+            Backend::Postgres(store) => store.check_partitions(&self.schema).await,
+            Backend::Sqlite(_) => Ok(false),
         }
-        Ok(changed)
     }
 
     /// Forgets tombstones, stamps of deletes and unused sets of buckets that are older than this many days, and notes up to which

@@ -114,6 +114,11 @@ pub(crate) fn engine_tables(dialect: Dialect) -> Vec<(&'static str, String)> {
             "create table _nizhal_partitions (tbl {text} not null, part {int} not null, primary key (tbl, part))"
         );
         tables.push(("_nizhal_partitions", create));
+        // How each synced table lay on the disk then.
+        let create = format!(
+            "create table _nizhal_files (tbl {text} primary key, files {text} not null, columns {text} not null)"
+        );
+        tables.push(("_nizhal_files", create));
     }
     if dialect == Dialect::Sqlite {
         tables

@@ -2,7 +2,7 @@
 
 use super::StoreError;
 use crate::schema::Schema;
-use nizhal_core::{ColumnDesc, MemberFilter, ParamSource, TableDesc};
+use nizhal_core::{ColumnDesc, MemberFilter, ParamSource, Rule, TableDesc};
 use std::collections::BTreeSet;
 
 /// What is wrong, sentence by sentence.
@@ -28,14 +28,13 @@ impl Complaints {
 }
 
 /// The tables whose writes triggers of ours must see: those that rules sync, and those that rules read memberships from.
-pub(super) fn watched(schema: &Schema) -> BTreeSet<&'static str> {
-    let mut names: BTreeSet<&'static str> = schema.synced().iter().map(|table| table.name).collect();
-    for param in schema.rules().iter().flat_map(|rule| &rule.params) {
-        if let ParamSource::Member { table, .. } = &param.source {
-            names.insert(table.name);
-        }
-    }
-    names
+pub(super) fn watched(rules: &[Rule]) -> BTreeSet<&'static str> {
+    let synced = rules.iter().flat_map(|rule| &rule.tables).map(|synced| synced.table.name);
+    let members = rules.iter().flat_map(|rule| &rule.params).filter_map(|param| match &param.source {
+        ParamSource::Member { table, .. } => Some(table.name),
+        ParamSource::Claim(_) => None,
+    });
+    synced.chain(members).collect()
 }
 
 /// The columns of this table whose values are compared byte by byte: its key, what names buckets, and what memberships are found by.

@@ -83,7 +83,7 @@ impl Store {
     /// When something is missing, the disk is full, the database is read-only, or it fails. One that is busy is well.
     pub async fn check_whole(&self) -> Result<(), StoreError> {
         let Some(mut found) = self.readiness.stale().await else { return Ok(()) };
-        let missing = self.plan().await?.len();
+        let missing = self.missing().await?.len();
         if missing > 0 {
             return Err(StoreError::Schema(format!(
                 "the database lacks {missing} statements of the app's schema: run `migrate` (`plan` prints them)"

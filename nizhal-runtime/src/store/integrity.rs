@@ -17,20 +17,37 @@ impl Store {
         Ok(())
     }
 
-    /// Looks whether the triggers are in place.
+    /// Looks whether the triggers are in place and the tables as they are declared, and whether rows were rewritten.
     ///
     /// # Errors
     /// [`StoreError::OtherRules`] when another server provisioned the database for its own rules, [`StoreError::Schema`] when some are
-    /// missing or switched off, else when the database fails.
+    /// missing or switched off or a table is other than it is declared, else when the database fails.
     pub async fn check_triggers(&self) -> Result<(), StoreError> {
+        let mut last = self.triggers.looking.lock().await;
         // What is there is read first: what changes afterwards shows in the fingerprint.
         let (state, found) = self.found_triggers().await?;
+        if self.triggers.are_in_place(&state) {
+            return Ok(());
+        }
+        last.check(&state)?;
+        // On the heap, lest every push's and pull's future be as large.
+        let looked = Box::pin(self.look_into_triggers(state.clone(), found)).await;
+        last.note(state, &looked);
+        looked
+    }
+
+    async fn look_into_triggers(&self, state: String, found: BTreeSet<String>) -> Result<(), StoreError> {
+        if let Backend::Postgres(store) = &self.backend {
+            store.check_relations(&self.schema).await?;
+        }
         let needed = self.triggers.state().needed.clone();
         let is_in_place = match &needed {
             Some(needed) => needed.is_subset(&found),
-            None => !self.plan().await?.iter().any(|statement| makes_triggers(statement)),
+            None => !self.missing().await?.iter().any(|statement| makes_triggers(statement)),
         };
         if is_in_place {
+            // Before anybody reads under this fingerprint.
+            self.check_partitions().await?;
             let needed = Some(needed.unwrap_or(found));
             *self.triggers.state() = State { fingerprint: Some(state), needed };
             return Ok(());
@@ -62,7 +79,10 @@ impl Store {
     }
 
     /// Whether this is how they were when they were in place.
-    pub(super) fn know_triggers(&self, fingerprint: &str) -> Result<(), StoreError> {
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownTriggers`] when it is not: [`check_triggers`](Self::check_triggers) tells.
+    pub fn know_triggers(&self, fingerprint: &str) -> Result<(), StoreError> {
         if self.triggers.are_in_place(fingerprint) { Ok(()) } else { Err(StoreError::UnknownTriggers) }
     }
 }
@@ -70,7 +90,8 @@ impl Store {
 /// Whether a statement of a plan makes a trigger, switches one on, or makes what it calls.
 fn makes_triggers(statement: &str) -> bool {
     let makes = ["create trigger ", "create function ", "create or replace function "];
-    makes.iter().any(|verb| statement.starts_with(verb)) || statement.contains(" enable always trigger ")
+    let switches = [" enable always trigger ", " enable replica trigger "];
+    makes.iter().any(|verb| statement.starts_with(verb)) || switches.iter().any(|switch| statement.contains(switch))
 }
 
 #[cfg(test)]

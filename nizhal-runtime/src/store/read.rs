@@ -73,6 +73,8 @@ pub struct Frame {
     pub rules: String,
     /// The generations of the rules, as JSON.
     pub generations: String,
+    /// The fingerprint of the tables and their triggers that the rows were read under; `None` where no row was, and on SQLite.
+    pub triggers: Option<String>,
     /// Where it lived when that was written down; when it lives elsewhere now, it was restored, failed over or started again.
     pub home: String,
     /// Tombstones up to here may have been collected.

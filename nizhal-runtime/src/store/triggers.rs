@@ -1,17 +1,53 @@
-//! Whether the triggers are in place that note what is written: where they are not, nothing may be.
+//! Whether the triggers are in place that note what is written, and the tables are as they are declared: where they are not, nothing
+//! may be written, and nothing read, since a cursor would pass rows that nobody saw.
 //!
-//! Each push reads a fingerprint of them in its last statement. It changes whenever one is made, dropped, switched off or on, by
-//! whomever, and by the push itself too. One that is not known is looked into beside the push, which is then tried again.
+//! Each push reads a fingerprint of them in its last statement, and each pull that reads rows in the statement that reads them. It
+//! changes whenever a trigger is made, dropped, switched off or on, by whomever, and by the push itself too; on Postgres also when a
+//! table changes. One that is not known is looked into beside the push or the pull, which is then tried again.
 
+use super::StoreError;
 use std::{
     collections::BTreeSet,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
+
+/// How long a refusal stands: whoever asks meanwhile costs the database nothing.
+const REFUSED: Duration = Duration::from_millis(500);
+
+/// Stands in a fingerprint between what pushes and what pulls alone rely on.
+pub(super) const TABLES: char = '|';
 
 /// What a server knows of the triggers.
 #[derive(Debug, Default)]
 pub(super) struct Triggers {
     state: Mutex<State>,
+    /// Held by who looks, with what the last one was refused with.
+    pub(super) looking: tokio::sync::Mutex<Refusal>,
+}
+
+/// Why the database was found other than this server needs it, when, and under which fingerprint.
+#[derive(Debug, Default)]
+pub(super) struct Refusal(Option<(Instant, String, String)>);
+
+impl Refusal {
+    /// Fails where it was found so a moment ago.
+    pub(super) fn check(&self, fingerprint: &str) -> Result<(), StoreError> {
+        match &self.0 {
+            Some((at, under, refusal)) if under == fingerprint && at.elapsed() < REFUSED => {
+                Err(StoreError::Schema(refusal.clone()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes down what was found.
+    pub(super) fn note(&mut self, fingerprint: String, found: &Result<(), StoreError>) {
+        self.0 = match found {
+            Err(StoreError::Schema(refusal)) => Some((Instant::now(), fingerprint, refusal.clone())),
+            _ => None,
+        };
+    }
 }
 
 #[derive(Debug, Default)]
@@ -23,9 +59,11 @@ pub(super) struct State {
 }
 
 impl Triggers {
-    /// Whether this is the fingerprint under which all were in place.
+    /// Whether this is the fingerprint under which all were in place, or its part that pushes read.
     pub(super) fn are_in_place(&self, fingerprint: &str) -> bool {
-        self.state().fingerprint.as_deref() == Some(fingerprint)
+        let state = self.state();
+        let Some(known) = state.fingerprint.as_deref() else { return false };
+        known == fingerprint || known.split_once(TABLES).is_some_and(|(capture, _)| capture == fingerprint)
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {

@@ -21,15 +21,17 @@ pub(super) enum Level {
     /// Once a row: what a partitioned table hands down to each of its partitions, also to those that are made or attached later,
     /// so that a write straight into one is seen.
     Row,
+    /// Once a row that a worker of logical replication applies, which fires no triggers of statements.
+    Applied,
 }
 
 impl Level {
     fn old_rows(self) -> &'static str {
-        if self == Self::Row { "(select old.*)" } else { "old_rows" }
+        if self == Self::Statement { "old_rows" } else { "(select old.*)" }
     }
 
     fn new_rows(self) -> &'static str {
-        if self == Self::Row { "(select new.*)" } else { "new_rows" }
+        if self == Self::Statement { "new_rows" } else { "(select new.*)" }
     }
 
     /// What the function says of itself. The plan of a join over transition tables is kept from the session's first statement; were
@@ -112,7 +114,7 @@ end $nizhal$",
 /// What remembers the partition that a row is written in: one that is newer than the last look may be gone or emptied before the
 /// next, and then only this tells that it had rows.
 fn remember(schema: &str, table: &TableDesc, level: Level) -> String {
-    if level == Level::Statement {
+    if level != Level::Row {
         return String::new();
     }
     let (partitions, name) = (format!("{schema}._nizhal_partitions"), sql::literal(table.name));

@@ -15,6 +15,11 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug, Default)]
 pub(super) struct Relations {
     all: BTreeMap<String, Relation>,
+    /// The schema and the database's user, quoted.
+    schema: String,
+    role: String,
+    /// Whether it may draw from the clock, where there is one.
+    may_draw: Option<bool>,
     pub(super) partitions: Partitions,
 }
 
@@ -27,6 +32,9 @@ struct Relation {
     has_heirs: bool,
     /// Whether row-level security hides rows from this user.
     is_hidden: bool,
+    /// Whether this user may read it, and write it.
+    may_read: bool,
+    may_write: bool,
     columns: BTreeMap<String, Column>,
     /// The columns of each index that keeps its whole table unique.
     unique: Vec<BTreeSet<String>>,
@@ -57,6 +65,26 @@ impl Relations {
         }
     }
 
+    /// Whether this user may work with the engine's parts, before any of them is read.
+    fn check_grants(&self) -> Result<(), StoreError> {
+        let mut complaints = Complaints::default();
+        let mut engine = self.all.iter().filter(|(name, _)| name.starts_with("_nizhal_"));
+        if let Some((name, _)) = engine.find(|(_, relation)| !(relation.may_read && relation.may_write)) {
+            let what = format!("this user ({}) may not read and write it", self.role);
+            let all = "grant select, insert, update, delete on all tables in schema";
+            complaints.push(name, &what, &format!("{all} {} to {}", self.schema, self.role));
+        }
+        if self.may_draw == Some(false) {
+            let what = format!("this user ({}) may not draw from the sequence", self.role);
+            complaints.push(
+                "_nizhal_clock",
+                &what,
+                &format!("grant usage, select on sequence _nizhal_clock to {}", self.role),
+            );
+        }
+        complaints.into_result()
+    }
+
     /// Forgets a column that is taken away.
     pub(super) fn forget(&mut self, table: &str, column: &str) {
         if let Some(relation) = self.all.get_mut(table) {
@@ -67,7 +95,8 @@ impl Relations {
 
 const RELATIONS: &str = "select c.relname::text, c.relkind::text, c.relpersistence = 'u', c.relispartition, \
     c.relkind = 'r' and exists (select 1 from pg_inherits i where i.inhparent = c.oid), \
-    c.relrowsecurity and row_security_active(c.oid) \
+    c.relrowsecurity and row_security_active(c.oid), has_table_privilege(c.oid, 'select'), has_table_privilege(c.oid, 'insert') \
+    and has_table_privilege(c.oid, 'update') and has_table_privilege(c.oid, 'delete') \
     from pg_class c where c.relnamespace = quote_ident(current_schema())::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'f')";
 /// Domains are looked through, however deep, also below an array.
 const COLUMNS: &str = "with recursive below(oid, base) as (select t.oid, t.oid from pg_type t union all \
@@ -82,13 +111,24 @@ const COLUMNS: &str = "with recursive below(oid, base) as (select t.oid, t.oid f
     left join base e on e.oid = t.typelem and t.typcategory = 'A' left join pg_type i on i.oid = e.base \
     left join pg_collation k on k.oid = a.attcollation \
     where c.relnamespace = quote_ident(current_schema())::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'f')";
+const MAY_DRAW: &str = "select has_sequence_privilege(c.oid, 'usage') and has_sequence_privilege(c.oid, 'select') from pg_class c \
+    where c.relnamespace = quote_ident(current_schema())::regnamespace and c.relkind = 'S' and c.relname = '_nizhal_clock'";
 const UNIQUE: &str = "select c.relname::text, array(select a.attname::text from pg_attribute a where a.attrelid = c.oid \
     and a.attnum = any(i.indkey[0 : i.indnkeyatts - 1])) from pg_index i join pg_class c on c.oid = i.indrelid \
     where c.relnamespace = quote_ident(current_schema())::regnamespace and i.indisunique and i.indisvalid and i.indpred is null \
     and i.indexprs is null";
 
-/// Reads what is there.
+/// Reads what is there, with the partitions.
 pub(super) async fn introspect(db: &mut PgConnection) -> Result<Relations, StoreError> {
+    let mut relations = introspect_relations(db).await?;
+    relations.check_grants()?;
+    let has_file = relations.all.get("_nizhal_partitions").map(|table| table.columns.contains_key("file"));
+    relations.partitions = Partitions::introspect(db, has_file).await?;
+    Ok(relations)
+}
+
+/// Reads what is there, without the partitions, whose sizes wait for whoever locks one.
+pub(super) async fn introspect_relations(db: &mut PgConnection) -> Result<Relations, StoreError> {
     let mut relations: BTreeMap<String, Relation> = BTreeMap::new();
     for row in sqlx::query(RELATIONS).fetch_all(&mut *db).await? {
         let relation = Relation {
@@ -97,6 +137,8 @@ pub(super) async fn introspect(db: &mut PgConnection) -> Result<Relations, Store
             is_partition: row.try_get(3)?,
             has_heirs: row.try_get(4)?,
             is_hidden: row.try_get(5)?,
+            may_read: row.try_get(6)?,
+            may_write: row.try_get(7)?,
             ..Relation::default()
         };
         relations.insert(row.try_get(0)?, relation);
@@ -120,9 +162,10 @@ pub(super) async fn introspect(db: &mut PgConnection) -> Result<Relations, Store
             relation.unique.push(row.try_get::<Vec<String>, _>(1)?.into_iter().collect());
         }
     }
-    let has_file = relations.get("_nizhal_partitions").map(|table| table.columns.contains_key("file"));
-    let partitions = Partitions::introspect(db, has_file).await?;
-    Ok(Relations { all: relations, partitions })
+    let names = "select coalesce(quote_ident(current_schema()), ''), quote_ident(current_user)";
+    let (schema, role) = sqlx::query_as(names).fetch_one(&mut *db).await?;
+    let may_draw = sqlx::query_scalar(MAY_DRAW).fetch_optional(db).await?;
+    Ok(Relations { all: relations, schema, role, may_draw, partitions: Partitions::default() })
 }
 
 /// Compares what is there with what is declared; what is absent is made later.
@@ -130,13 +173,17 @@ pub(super) async fn introspect(db: &mut PgConnection) -> Result<Relations, Store
 /// # Errors
 /// Every difference that would show as lost rows, as a refusal of each write, or as a device that stops.
 pub(super) fn check(schema: &Schema, relations: &Relations) -> Result<(), StoreError> {
-    let (mut complaints, watched) = (Complaints::default(), watched(schema));
+    let (mut complaints, watched) = (Complaints::default(), watched(schema.rules()));
     for table in schema.tables() {
         let Some(relation) = relations.all.get(table.name) else { continue };
         let is_watched = watched.contains(table.name);
         let synced = schema.synced().iter().any(|synced| synced.name == table.name);
         if is_watched {
-            check_relation(table, relation, &mut complaints);
+            check_relation(table, relation, &relations.role, &mut complaints);
+            if !relation.may_read {
+                let (what, on) = (format!("this user ({}) may not read it", relations.role), quote(table.name));
+                complaints.push(table.name, &what, &format!("grant select on {on} to {}", relations.role));
+            }
         }
         let exact = exact_columns(schema, table);
         for column in table.columns {
@@ -154,7 +201,7 @@ pub(super) fn check(schema: &Schema, relations: &Relations) -> Result<(), StoreE
     complaints.into_result()
 }
 
-fn check_relation(table: &TableDesc, relation: &Relation, complaints: &mut Complaints) {
+fn check_relation(table: &TableDesc, relation: &Relation, role: &str, complaints: &mut Complaints) {
     let name = table.name;
     let mut push = |what: &str, run: &str| complaints.push(name, what, run);
     let kind = match relation.kind.as_str() {
@@ -183,8 +230,11 @@ fn check_relation(table: &TableDesc, relation: &Relation, complaints: &mut Compl
     }
     if relation.is_hidden {
         push(
-            "row-level security hides rows of it from this user, so devices would not get them",
-            "let the user who owns the table run the server, or give this one BYPASSRLS",
+            &format!("row-level security applies to this user ({role}), and a policy may hide rows of it from devices"),
+            &format!(
+                "alter table {} disable row level security; or let a superuser run `alter role {role} bypassrls`",
+                quote(name)
+            ),
         );
     }
 }

@@ -1,6 +1,6 @@
 //! What a Postgres holds of the app and of the engine, as its catalog tells.
 
-use super::{drift, namespace::Namespace, takeover, takeover::TypeScript};
+use super::{drift, namespace::Namespace, takeover, takeover::TypeScript, trigger::APPLIED};
 use crate::store::{
     StoreError,
     owner::{self, Kept},
@@ -65,7 +65,9 @@ pub(super) async fn look(db: &mut PgConnection) -> Result<Found, StoreError> {
         StoreError::Schema("the search_path of this database user names no schema that exists".to_owned())
     })?;
     let mut columns: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let sql = "select table_name::text, column_name::text from information_schema.columns where table_schema = current_schema()";
+    // Also those of tables that this role has no right to, which must not be taken for absent.
+    let sql = "select c.relname::text, a.attname::text from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 \
+        and not a.attisdropped where c.relnamespace = quote_ident(current_schema())::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'f')";
     for row in sqlx::query(sql).fetch_all(&mut *db).await? {
         columns.entry(row.try_get(0)?).or_default().insert(row.try_get(1)?);
     }
@@ -99,10 +101,11 @@ pub(super) async fn look(db: &mut PgConnection) -> Result<Found, StoreError> {
     .await?
     .into_iter()
     .collect();
-    let disabled = sqlx::query_as(
-        "select c.relname::text, t.tgname::text from pg_trigger t join pg_class c on c.oid = t.tgrelid \
-         where c.relnamespace = quote_ident(current_schema())::regnamespace and t.tgparentid = 0 and t.tgenabled <> 'A' \
-         and t.tgname like '\\_nizhal\\_%'",
+    let disabled = sqlx::query_as(AssertSqlSafe(format!(
+            "select c.relname::text, t.tgname::text from pg_trigger t join pg_class c on c.oid = t.tgrelid \
+             where c.relnamespace = quote_ident(current_schema())::regnamespace and t.tgparentid = 0 and t.tgname like '\\_nizhal\\_%' \
+             and t.tgenabled <> case when starts_with(t.tgname::text, '{APPLIED}') then 'R' else 'A' end::\"char\""
+        ))
     )
     .fetch_all(&mut *db)
     .await?;

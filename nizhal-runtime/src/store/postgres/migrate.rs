@@ -4,6 +4,8 @@ use super::{
     drift,
     partition::{PARTITIONS_CHANGED, START_AGAIN},
     provision,
+    provision::Purpose,
+    rewrite,
     store::PostgresStore,
 };
 use crate::{
@@ -19,9 +21,14 @@ const NO_LIMITS: [(&str, &str); 3] =
     [("statement_timeout", "0"), ("lock_timeout", "0"), ("idle_in_transaction_session_timeout", "0")];
 
 impl PostgresStore {
-    pub(in crate::store) async fn plan(&self, schema: &Schema, seed: &Seed) -> Result<Vec<String>, StoreError> {
+    pub(in crate::store) async fn plan(
+        &self,
+        schema: &Schema,
+        seed: &Seed,
+        purpose: Purpose,
+    ) -> Result<Vec<String>, StoreError> {
         let mut db = self.unhurried().await?;
-        let plan = provision::plan(&mut db, schema, seed).await?;
+        let plan = provision::plan(&mut db, schema, seed, purpose).await?;
         Ok(db.close().await.map(|()| plan)?)
     }
 
@@ -35,13 +42,22 @@ impl PostgresStore {
         let lock = self.namespace.provision_lock();
         let lock = sqlx::query("select pg_advisory_xact_lock($1)").bind(lock).execute(&mut *tx);
         Progress::of(WORK, 1).run("wait for another server that provisions", lock, &detail).await?;
-        let plan = provision::plan(&mut tx, schema, seed).await?;
+        let plan = provision::plan(&mut tx, schema, seed, Purpose::Migrate).await?;
+        let has_files = "select to_regclass(quote_ident(current_schema()) || '._nizhal_files') is not null";
+        let has_files: bool = sqlx::query_scalar(has_files).fetch_one(&mut *tx).await?;
+        // Before the plan rewrites rows itself, which devices then hear of by changed rules.
+        let is_rewritten = has_files && rewrite::remember(&mut tx, schema).await?;
         let mut progress = Progress::of(WORK, plan.len());
         let (alone, together): (Vec<_>, Vec<_>) = plan.into_iter().partition(|sql| provision::runs_alone(sql));
         for statement in together {
             let run = sqlx::raw_sql(AssertSqlSafe(statement.as_str())).execute(&mut *tx);
             progress.run(&statement, run, &detail).await?;
         }
+        if is_rewritten {
+            warn_of_rewritten();
+            sqlx::raw_sql(START_AGAIN).execute(&mut *tx).await?;
+        }
+        rewrite::remember(&mut tx, schema).await?;
         tx.commit().await?;
         for statement in alone {
             let run = sqlx::raw_sql(AssertSqlSafe(statement.as_str())).execute(&mut db);
@@ -50,12 +66,21 @@ impl PostgresStore {
         Ok(db.close().await?)
     }
 
-    /// Looks whether a partition of a synced table is gone, was emptied unseen or brought rows along, and has all devices start
-    /// again when one did. Asks the catalogue alone where nothing changed.
+    /// Whether the tables are as they are declared.
+    pub(in crate::store) async fn check_relations(&self, schema: &Schema) -> Result<(), StoreError> {
+        let looking = async {
+            let mut db = self.pool().acquire().await?;
+            drift::introspect_relations(&mut db).await
+        };
+        drift::check(schema, &Box::pin(self.wait(ANSWER_TIMEOUT, looking)).await?)
+    }
+
+    /// Looks whether a partition of a synced table is gone, was emptied unseen or brought rows along, or the rows of a table were
+    /// rewritten, and has all devices start again when one did. Asks the catalogue alone where nothing changed.
     pub(in crate::store) async fn check_partitions(&self, schema: &Schema) -> Result<bool, StoreError> {
         let synced: Vec<String> = schema.synced().iter().map(|table| table.name.to_owned()).collect();
         let changed = sqlx::query_scalar::<_, bool>(PARTITIONS_CHANGED).bind(synced).fetch_one(self.pool());
-        if !self.wait(ANSWER_TIMEOUT, changed).await? {
+        if !self.wait(ANSWER_TIMEOUT, changed).await? && !self.files_changed(schema).await? {
             return Ok(false);
         }
         let mut db = self.unhurried().await?;
@@ -65,9 +90,18 @@ impl PostgresStore {
         for statement in plan {
             sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *tx).await?;
         }
+        let is_rewritten = rewrite::remember(&mut tx, schema).await?;
+        if is_rewritten {
+            warn_of_rewritten();
+            sqlx::raw_sql(START_AGAIN).execute(&mut *tx).await?;
+        } else if gone {
+            tracing::warn!(
+                "a partition of a synced table was detached, dropped, emptied or attached with rows; every device starts again"
+            );
+        }
         tx.commit().await?;
         db.close().await?;
-        Ok(gone)
+        Ok(gone || is_rewritten)
     }
 
     /// By the number of tombstones, which is small beside the rows; runs rarely.
@@ -118,6 +152,12 @@ impl PostgresStore {
         let detail: Option<String> = sqlx::query_scalar(sql).bind(backend).fetch_one(self.pool()).await.ok();
         detail.map(|detail| detail.trim().to_owned()).filter(|detail| !detail.is_empty())
     }
+}
+
+fn warn_of_rewritten() {
+    tracing::warn!(
+        "a column of a synced table was replaced, or its values rewritten by a change of its type; every device starts again"
+    );
 }
 
 async fn lift_limits(db: &mut PgConnection) -> Result<(), StoreError> {

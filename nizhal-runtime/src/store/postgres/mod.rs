@@ -22,6 +22,7 @@ mod pull;
 mod renewal;
 mod reset;
 mod rest;
+mod rewrite;
 mod settle;
 mod statement;
 mod store;
@@ -30,6 +31,7 @@ mod trigger;
 
 pub(super) use clock::{SOMETHING, holder};
 pub(super) use end::Ending;
+pub(super) use provision::Purpose;
 pub(super) use pull::{Rows, Snapshot};
 pub(super) use settle::{SettleSql, kind};
 pub(super) use store::PostgresStore;

@@ -5,8 +5,11 @@ use super::{
     capture::Level,
     clock, drift, field,
     found::{Found, look},
-    leave, takeover,
+    leave,
+    partition::START_AGAIN,
+    takeover,
     takeover::TypeScript,
+    trigger::APPLIED,
 };
 use crate::schema::Schema;
 use crate::store::{
@@ -25,6 +28,24 @@ const DIALECT: Dialect = Dialect::Postgres;
 /// How a statement begins that drops an index while others write.
 const DROP_ALONE: &str = "drop index concurrently ";
 
+/// What a plan is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) enum Purpose {
+    /// All that the database should have.
+    Migrate,
+    /// What a server cannot do without: a partition that is newer than the last `migrate` is looked at from time to time.
+    Serve,
+}
+
+/// How the names of the triggers begin of which each synced table has one of a kind.
+const CAPTURE_KINDS: [&[&str]; 5] = [
+    &["_nizhal_stamp", "_nizhal_field"],
+    &["_nizhal_insert"],
+    &["_nizhal_update"],
+    &["_nizhal_delete"],
+    &["_nizhal_truncate"],
+];
+
 /// Functions of fixed names that triggers call.
 const TRIGGERED: [&str; 2] = ["_nizhal_stamp", "_nizhal_restored"];
 
@@ -35,7 +56,12 @@ pub(super) fn runs_alone(statement: &str) -> bool {
 }
 
 /// The statements that make the database fit the schema; none when it does. `seed` is used when there is no control row yet.
-pub(super) async fn plan(db: &mut PgConnection, schema: &Schema, seed: &Seed) -> Result<Vec<String>, StoreError> {
+pub(super) async fn plan(
+    db: &mut PgConnection,
+    schema: &Schema,
+    seed: &Seed,
+    purpose: Purpose,
+) -> Result<Vec<String>, StoreError> {
     let mut found = look(&mut *db).await?;
     let typescript = takeover::find(&mut *db).await?;
     if let Some(old) = &typescript {
@@ -74,6 +100,7 @@ pub(super) async fn plan(db: &mut PgConnection, schema: &Schema, seed: &Seed) ->
             Some(columns) => plan.extend(missing_columns(table, columns, is_synced)?),
         }
     }
+    warn_of_namesakes(db, schema, &found).await?;
     let checks = check::checks(schema);
     for (table, stale) in &found.checks {
         if !checks.iter().any(|check| check.table == table && check.name() == *stale) {
@@ -97,11 +124,49 @@ pub(super) async fn plan(db: &mut PgConnection, schema: &Schema, seed: &Seed) ->
         let is_filled = found.plain.contains(index.table()) && has_rows(db, index.table()).await?;
         plan.push(if is_filled { index.create_concurrently() } else { index.create() });
     }
-    functions_and_triggers(schema, &found, &mut plan);
-    plan.extend(found.relations.partitions.remember(schema));
+    functions_and_triggers(schema, &found, purpose, &mut plan);
+    if purpose == Purpose::Migrate {
+        plan.extend(found.relations.partitions.remember(schema));
+    }
+    if had_lost_triggers(schema, &found) && !plan.iter().any(|statement| statement == START_AGAIN) {
+        plan.push(START_AGAIN.to_owned());
+    }
     plan.extend(rules::changes(DIALECT, schema, &found.rules, &|table, column| found.has(table, column)));
     plan.extend(found.kept.changes(&seed.owner, schema, &found.rules));
     Ok(plan)
+}
+
+/// Says so where all tables of the app are to be made, and another schema has some of these names: the `search_path` may be wrong.
+async fn warn_of_namesakes(db: &mut PgConnection, schema: &Schema, found: &Found) -> Result<(), StoreError> {
+    let names: Vec<&str> = schema.tables().iter().map(|table| table.name).collect();
+    if names.iter().any(|name| found.columns.contains_key(*name)) {
+        return Ok(());
+    }
+    let sql = "select string_agg(distinct c.relnamespace::regnamespace::text, ', ') from pg_class c join pg_namespace n \
+        on n.oid = c.relnamespace where c.relname = any($1) and c.relkind in ('r', 'p') and not starts_with(n.nspname::text, 'pg_') \
+        and n.nspname not in (current_schema(), 'information_schema')";
+    let others: Option<String> = sqlx::query_scalar(sql).bind(names).fetch_one(db).await?;
+    if let Some(others) = others {
+        tracing::warn!(
+            schema = found.schema,
+            others,
+            "the app's tables are to be made in this schema, and others have tables of these names: if those are meant, give the \
+             database's user a search_path that begins with their schema"
+        );
+    }
+    Ok(())
+}
+
+/// Whether a table that was synced before lacks triggers of some kind, or has them switched off: nobody knows what was written
+/// meanwhile, so all devices start again.
+fn had_lost_triggers(schema: &Schema, found: &Found) -> bool {
+    let was_synced = |table: &&&TableDesc| found.rules.iter().any(|branch| branch.table() == table.name);
+    let lacks = |table: &&TableDesc, kinds: &[&str]| {
+        let has =
+            |(on, trigger): &&(String, String)| on == table.name && kinds.iter().any(|kind| trigger.starts_with(kind));
+        !found.triggers.iter().filter(has).any(|trigger| !found.disabled.contains(trigger))
+    };
+    schema.synced().iter().filter(was_synced).any(|table| CAPTURE_KINDS.iter().any(|kinds| lacks(table, kinds)))
 }
 
 async fn has_rows(db: &mut PgConnection, table: &str) -> Result<bool, StoreError> {
@@ -128,7 +193,7 @@ fn missing_columns(table: &TableDesc, found: &BTreeSet<String>, synced: bool) ->
 /// When a trigger of this verb runs.
 fn after(verb: &str, on: &str, level: Level) -> String {
     let rows = match (level, verb) {
-        (Level::Row, _) => return format!("after {verb} on {on} for each row"),
+        (Level::Row | Level::Applied, _) => return format!("after {verb} on {on} for each row"),
         (Level::Statement, "insert") => "new table as new_rows",
         (Level::Statement, "update") => "old table as old_rows new table as new_rows",
         (Level::Statement, _) => "old table as old_rows",
@@ -136,12 +201,23 @@ fn after(verb: &str, on: &str, level: Level) -> String {
     format!("after {verb} on {on} referencing {rows} for each statement")
 }
 
-/// Has a trigger fire also where `session_replication_role` says that none should: what it does not note, nobody judges.
+/// Has a trigger fire also where `session_replication_role` says that none should: what it does not note, nobody judges. Those of
+/// applied rows fire there alone, beside the others.
 fn always(on: &str, trigger: &str) -> String {
-    format!("alter table {on} enable always trigger {}", quote(trigger))
+    let when = if trigger.starts_with(APPLIED) { "replica" } else { "always" };
+    format!("alter table {on} enable {when} trigger {}", quote(trigger))
 }
 
-fn functions_and_triggers(schema: &Schema, found: &Found, plan: &mut Vec<String>) {
+/// Creates the trigger of the rows that logical replication applies, where it is absent.
+fn applied(on: &str, name: &str, function: &str, table: &str, found: &Found, creates: &mut Vec<String>) {
+    if !found.triggers.contains(&(table.to_owned(), name.to_owned())) {
+        let rows = format!("after insert or update or delete on {on} for each row");
+        creates.push(format!("create trigger {name} {rows} execute function {function}()"));
+        creates.push(always(on, name));
+    }
+}
+
+fn functions_and_triggers(schema: &Schema, found: &Found, purpose: Purpose, plan: &mut Vec<String>) {
     let (mut functions, own) = (vec![], &found.namespace);
     let restored = ("_nizhal_restored", clock::restored_function(&found.schema));
     for (base, definition) in [
@@ -230,15 +306,31 @@ fn functions_and_triggers(schema: &Schema, found: &Found, plan: &mut Vec<String>
             triggers.insert((table.name.to_owned(), name));
         }
         functions.push(function);
+        if level == Level::Statement {
+            let body = capture::function_body(&found.schema, table, schema.rules(), Level::Applied, table.name);
+            let body = own.localize(&body);
+            let function = stamped("_nizhal_capture", &format!("{} applied\n{body}", table.name));
+            if !found.functions.contains(&function) {
+                plan.push(format!("create function {function}() {body}"));
+            }
+            let name = format!("{APPLIED}{}", function.trim_start_matches("_nizhal_capture_"));
+            applied(&on, &name, &function, table.name, found, &mut creates);
+            triggers.insert((table.name.to_owned(), name));
+            functions.push(function);
+        }
         // A partition hands rows up to its parent's triggers, and not that it is emptied.
         for partition in found.relations.partitions.names(table.name) {
             let body = capture::function_body(&found.schema, table, schema.rules(), level, partition);
             let body = own.localize(&body);
             let function = stamped("_nizhal_capture", &format!("{partition}\n{body}"));
+            let name = format!("_nizhal_truncate{}", function.trim_start_matches("_nizhal_capture"));
+            if purpose == Purpose::Serve && !found.triggers.contains(&(partition.to_owned(), name.clone())) {
+                // Made in the meantime; the server looks itself whether it was emptied.
+                continue;
+            }
             if !found.functions.contains(&function) {
                 plan.push(format!("create function {function}() {body}"));
             }
-            let name = format!("_nizhal_truncate{}", function.trim_start_matches("_nizhal_capture"));
             if !found.triggers.contains(&(partition.to_owned(), name.clone())) {
                 let on = quote(partition);
                 creates.push(format!(
@@ -272,8 +364,24 @@ fn functions_and_triggers(schema: &Schema, found: &Found, plan: &mut Vec<String>
             triggers.insert((table.name.to_owned(), name));
         }
         functions.push(function);
+        if level == Level::Statement {
+            let body = capture::membership_body(&found.schema, table, schema.rules(), Level::Applied);
+            let function = stamped("_nizhal_member", &format!("{} applied\n{body}", table.name));
+            if !found.functions.contains(&function) {
+                plan.push(format!("create function {function}() {body}"));
+            }
+            let name = format!("{APPLIED}{}", function.trim_start_matches("_nizhal_"));
+            applied(&quote(table.name), &name, &function, table.name, found, &mut creates);
+            triggers.insert((table.name.to_owned(), name));
+            functions.push(function);
+        }
     }
     for (table, stale) in found.triggers.difference(&triggers) {
+        let is_declared = || schema.tables().iter().any(|declared| declared.name == table);
+        if purpose == Purpose::Serve && stale.starts_with("_nizhal_truncate") && !is_declared() {
+            // What is left on a partition that was detached.
+            continue;
+        }
         plan.push(format!("drop trigger {} on {}", quote(stale), quote(table)));
     }
     for (table, trigger) in found.disabled.iter().filter(|trigger| found.triggers.contains(trigger)) {
@@ -282,7 +390,8 @@ fn functions_and_triggers(schema: &Schema, found: &Found, plan: &mut Vec<String>
         }
     }
     plan.extend(creates);
-    for (_, stale) in found.signatures.iter().filter(|(name, _)| !functions.contains(name)) {
+    let is_rest = |name: &str| purpose == Purpose::Serve && name.starts_with("_nizhal_capture");
+    for (_, stale) in found.signatures.iter().filter(|(name, _)| !functions.contains(name) && !is_rest(name)) {
         plan.push(format!("drop function {stale}"));
     }
 }

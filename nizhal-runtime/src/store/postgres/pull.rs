@@ -20,6 +20,9 @@ use sqlx::{
     query::Query,
 };
 
+/// The texts of a control row in a glance.
+const CONTROL_TEXTS: usize = 5;
+
 /// Where a pull reads, and what was known of the clock before.
 pub(crate) struct Snapshot<'a> {
     store: &'a PostgresStore,
@@ -198,7 +201,9 @@ async fn look(db: &mut PgConnection, sql: &PullSql, glance: Glance<'_>) -> Resul
 fn take(frame: &mut Frame, kind: i32, row: &PgRow) -> Result<(), StoreError> {
     match kind {
         kind::CONTROL => {
-            [frame.epoch, frame.secret, frame.home, frame.rules, frame.generations] = array(row)?;
+            let mut texts: Vec<String> = row.try_get(5)?;
+            frame.triggers = (texts.len() > CONTROL_TEXTS).then(|| texts.pop()).flatten();
+            [frame.epoch, frame.secret, frame.home, frame.rules, frame.generations] = exactly(texts)?;
             frame.collected = row.try_get(3)?;
         }
         kind::MEMBERS => {
@@ -217,7 +222,10 @@ fn take(frame: &mut Frame, kind: i32, row: &PgRow) -> Result<(), StoreError> {
 
 /// A row's texts, of which there are so many.
 fn array<const N: usize>(row: &PgRow) -> Result<[String; N], sqlx::Error> {
-    let texts: Vec<String> = row.try_get(5)?;
+    exactly(row.try_get(5)?)
+}
+
+fn exactly<const N: usize>(texts: Vec<String>) -> Result<[String; N], sqlx::Error> {
     texts.try_into().map_err(|_| sqlx::Error::Decode(format!("a row has not {N} texts").into()))
 }
 

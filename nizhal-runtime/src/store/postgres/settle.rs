@@ -1,10 +1,9 @@
 //! The statement that ends mutations on Postgres: it files, advances, and gives the note and the memberships at once.
 
-use super::trigger::triggers_sql;
+use super::trigger::{TriggersSql, triggers_sql};
 use crate::store::note::WRITTEN;
-use crate::store::{scope, sql::Dialect};
-use nizhal_core::{ParamSource, Rule};
-use std::collections::BTreeSet;
+use crate::store::{drift::watched, scope, sql::Dialect};
+use nizhal_core::Rule;
 
 /// The statements of `WriteTx::settle`.
 #[derive(Debug)]
@@ -32,6 +31,11 @@ const COLUMNS: [(&str, &str); 9] = [
 /// The parameters before those of the answers: actor, client, last number, version before, what was looked at, number acknowledged.
 const FIRST: usize = 6;
 
+/// Has the commit wait for the disk, whatever the role, the database or app code says, because the device forgets what is
+/// acknowledged. It is always true.
+const ON_DISK: &str = "coalesce(case when current_setting('synchronous_commit') = 'off' \
+    then set_config('synchronous_commit', 'local', true) end, '') is not null";
+
 /// Rows of the answer that are no memberships.
 pub(in crate::store) mod kind {
     pub(in crate::store) const WRITTEN: i32 = -1;
@@ -48,13 +52,8 @@ impl SettleSql {
         let columns: Vec<String> = COLUMNS.iter().map(|(name, sql)| format!("{name} {sql}")).collect();
         let one = format!("(select {}) r", places.join(", "));
         let many = format!("json_to_recordset(${}::json) as r({})", FIRST + 1, columns.join(", "));
-        let synced = rules.iter().flat_map(|rule| &rule.tables).map(|synced| synced.table.name);
-        let members = rules.iter().flat_map(|rule| &rule.params).filter_map(|param| match &param.source {
-            ParamSource::Member { table, .. } => Some(table.name),
-            ParamSource::Claim(_) => None,
-        });
-        let (fingerprint, triggers) = triggers_sql(&synced.chain(members).collect::<BTreeSet<_>>());
-        let text = |answers: &str, before| text(answers, rules, &fingerprint, before);
+        let TriggersSql { capture, found: triggers, .. } = triggers_sql(&watched(rules));
+        let text = |answers: &str, before| text(answers, rules, &capture, before);
         Self { one: text(&one, FIRST + COLUMNS.len()), many: text(&many, FIRST + 1), triggers }
     }
 }
@@ -78,7 +77,7 @@ fn text(answers: &str, rules: &[Rule], fingerprint: &str, before: usize) -> Stri
         .collect();
     format!(
         "with look as materialized (select fresh, $5::text || fresh as note, \
-         coalesce(nullif(current_setting('nizhal.version', true), '')::int8, $4::int8) as version from (select {WRITTEN} as fresh) w), {args}\
+         coalesce(nullif(current_setting('nizhal.version', true), '')::int8, $4::int8) as version from (select {WRITTEN} as fresh) w where {ON_DISK}), {args}\
          filed as (insert into _nizhal_mutations (actor, client_mutation_id, client_id, mutation_id, name, status, reason, result, \
          client_ref, server_id, lost, version) select $1, r.id, $2, r.number, r.name, r.status, r.reason, r.result, r.client_ref, \
          r.server_id, r.lost, look.version from look, {answers} on conflict (actor, client_mutation_id) do nothing returning 1), \

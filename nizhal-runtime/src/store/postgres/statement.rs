@@ -7,9 +7,10 @@
 //! Every scan is a `cross join lateral (… order by … limit …)`: the limit keeps the planner from pulling it up, so that it has
 //! to be done for each bucket, or each tombstone, by the index that is named beside it.
 
-use super::encode;
+use super::{encode, trigger::triggers_sql};
 use crate::schema::Schema;
 use crate::store::{
+    drift::watched,
     scope::{self, ScopeSql},
     sql::{self, DELETED_AT, Dialect, VERSION, col, quote},
 };
@@ -58,7 +59,7 @@ impl PullSql {
     pub(super) fn new(schema: &Schema) -> Self {
         let (rules, tables) = (schema.rules(), schema.synced());
         let writer = || Writer { tables: &tables, args: Args::default(), ctes: Vec::new() };
-        let (text, claims) = writer().statement(rules);
+        let (text, claims) = writer().statement(rules, &triggers_sql(&watched(rules)).whole);
         let glance = writer().glance(rules);
         let before = tables.iter().map(|table| before(table)).collect();
         let rules = rules.iter().map(|rule| (rule.name, rule.params.len())).collect();
@@ -95,13 +96,14 @@ impl Writer<'_> {
     /// after, for each lane, slot and key part the part; for each lane the tombstone to read after; client, actor; the number of
     /// the gained buckets' lane; the most buckets of a rule; the membership queries' claims; the claims that are parameters; for each rule the lanes of the
     /// buckets held, and of each parameter its values.
-    fn statement(mut self, rules: &[Rule]) -> (String, Vec<ClaimOf>) {
+    fn statement(mut self, rules: &[Rule], fingerprint: &str) -> (String, Vec<ClaimOf>) {
         let to = self.args.add("int8");
         let lanes = self.lanes();
         self.ctes.push(lanes);
         let client = self.client(&self.above(rules, &to));
         let (gained, most) = (self.args.add("int4"), self.args.add("int8"));
-        let mut parts = vec![CONTROL.to_owned()];
+        // Of the very moment that the rows are read in.
+        let mut parts = vec![CONTROL.replace("generations]", &format!("generations, ({fingerprint})]"))];
         parts.extend(self.memberships(rules));
         parts.push(client);
         let mut claims = Vec::new();

@@ -83,3 +83,34 @@ async fn inv10_a_database_with_partitions_can_be_begun_anew_and_dropped() {
     operator.drop_tables().await.expect("dropped");
     assert_eq!(db.count("pg_class where relname like '%events%' or relname like '%nizhal%'").await, 0);
 }
+
+#[tokio::test]
+async fn inv40_a_server_starts_whatever_partitions_were_made_since_the_last_migrate() {
+    let database = Database::new(Kind::Postgres).await;
+    let mut db = database.connect().await;
+    db.execute(
+        "create table events (id text, year integer, owner text not null, primary key (id, year)) partition by list (year); \
+         create table events_1 partition of events for values in (1); insert into events values ('a', 1, 'ann')",
+    )
+    .await;
+    let engine = engine(&database, events()).await;
+    let starting = store(&database, &Arc::new(events()), 2).await;
+    for change in [
+        "create table events_2 partition of events for values in (2)",
+        "truncate events_2",
+        "alter table events detach partition events_1",
+        "alter table events attach partition events_1 for values in (1)",
+        "alter table events detach partition events_2; drop table events_2",
+    ] {
+        db.execute(change).await;
+        assert_eq!(starting.missing().await.expect("a plan"), Vec::<String>::new(), "{change}");
+        // What `/readyz` asks, and the start.
+        starting.settle().await.expect("a start");
+        engine.ready().await.expect("ready");
+    }
+    let mut device = device();
+    pull(&engine, &mut device).await;
+    assert_eq!(device.ids("events").len(), 1);
+    starting.provision().await.expect("migrated");
+    assert_eq!(starting.plan().await.expect("a plan"), Vec::<String>::new());
+}
