@@ -100,6 +100,7 @@ fn held_by(holder: &Holder) -> Value {
         "user": holder.user,
         "state": holder.state,
         "ageSeconds": holder.age_seconds,
+        "prepared": holder.prepared,
     })
 }
 

@@ -38,6 +38,8 @@ pub struct Holder {
     pub state: Option<String>,
     /// How long its transaction has been open, in seconds.
     pub age_seconds: Option<f64>,
+    /// What its transaction was prepared as, where it is in no session any more.
+    pub prepared: Option<String>,
 }
 
 /// The connections of this process.
@@ -125,6 +127,7 @@ impl Store {
                 user: row.try_get("", "usename")?,
                 state: row.try_get("", "state")?,
                 age_seconds: row.try_get("", "age")?,
+                prepared: row.try_get("", "gid")?,
             })
         })
         .transpose()

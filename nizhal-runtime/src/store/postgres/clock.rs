@@ -119,15 +119,16 @@ end $nizhal$"
     )
 }
 
-/// The session that holds the horizon back, as SQL: the oldest of those with the lowest lock. Of another user's session all but
-/// its id, name and user may be hidden from us.
+/// The session or the prepared transaction that holds the horizon back, as SQL: the oldest of those with the lowest lock. Of another
+/// user's session all but its id, name and user may be hidden from us.
 pub(in crate::store) fn holder(namespace: &Namespace) -> String {
     format!(
         "select l.pid, a.application_name, a.usename::text as usename, a.state, \
-         extract(epoch from clock_timestamp() - a.xact_start)::float8 as age from pg_locks l \
-         left join pg_stat_activity a on a.pid = l.pid where l.locktype = 'advisory' and l.objsubid = 1 \
+         extract(epoch from clock_timestamp() - coalesce(a.xact_start, x.prepared))::float8 as age, x.gid::text as gid from pg_locks l \
+         left join pg_stat_activity a on a.pid = l.pid left join pg_prepared_xacts x on l.pid is null \
+         and x.transaction::text = split_part(l.virtualtransaction, '/', 2) where l.locktype = 'advisory' and l.objsubid = 1 \
          and (l.classid::bigint >> 16) = {} and l.database = (select oid from pg_database where datname = current_database()) \
-         order by ((l.classid::bigint & 65535) << 32) | l.objid::bigint, a.xact_start limit 1",
+         order by ((l.classid::bigint & 65535) << 32) | l.objid::bigint, coalesce(a.xact_start, x.prepared) limit 1",
         namespace.lock_class()
     )
 }
@@ -193,6 +194,8 @@ begin
     perform set_config('nizhal.spilled', spilled, true);
   end if;
   if local is null and current_setting('application_name') = '{session}' then local := 'on'; end if;
+  -- Whoever prepares a transaction says so by one name in all schemas; the sessions of the app in `public` mean themselves by it.
+  if local is null and current_setting('application_name') <> 'nizhal' then local := current_setting('nizhal' || '.local', true); end if;
   if local is distinct from 'on' or position('{MEMBERSHIP}' in fresh) = 1 then
     foreach line in array string_to_array(fresh, E'\\n') loop
       perform pg_notify('_nizhal_' || md5({literal}), case when octet_length(line) > 7000 then '{SOMETHING}' else line end);
