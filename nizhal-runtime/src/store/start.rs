@@ -53,6 +53,8 @@ impl Store {
         if is_next(&before, &now) && before != now {
             self.begin_life(&before, &now).await?;
         }
-        self.check_partitions().await.map(drop)
+        self.check_partitions().await?;
+        // So that what is changed later is compared with how it was now.
+        Box::pin(self.check_triggers()).await
     }
 }
