@@ -90,6 +90,7 @@ impl Nizhal {
         };
         let tokens = self.sign_dev_tokens(&settings, signing.as_ref())?;
         let store = connect(&self.name, &settings, schema.clone()).await?;
+        let store = store.going_forward(settings.mode == Mode::Production);
         match settings.mode {
             Mode::Development => {
                 if let Some(table) = store.foreign_rows().await.map_err(StartError::Provision)? {

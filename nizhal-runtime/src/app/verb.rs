@@ -35,6 +35,9 @@ enum Verb {
         /// What the app was called when it provisioned the database last.
         #[arg(long, value_name = "APP")]
         renamed_from: Option<String>,
+        /// Go back to this build's sync rules, which another build replaced: its servers stop.
+        #[arg(long)]
+        back: bool,
     },
     /// Print the SQL that `migrate` would run.
     Plan,
@@ -126,10 +129,11 @@ impl Nizhal {
         let settings = self.resolve_settings()?;
         match line.verb.unwrap_or(Verb::Serve) {
             Verb::Serve => Box::pin(self.serve(settings)).await,
-            Verb::Migrate { renamed_from } => {
+            Verb::Migrate { renamed_from, back } => {
                 let (gate, schema) = (self.gate()?, self.schema()?);
                 let contract = Contract::new(&self.name, &self.contract_version, &schema);
                 let store = connect(&self.name, &settings, schema).await?.with_renamed(renamed_from);
+                let store = store.going_forward(!back);
                 let statements = provision(&store, &contract, &gate, &settings).await?;
                 store.close().await;
                 say(&match statements {

@@ -17,6 +17,13 @@ impl Store {
         self
     }
 
+    /// The same, which does not bring back sync rules that another build replaced.
+    #[must_use]
+    pub fn going_forward(mut self, forward: bool) -> Self {
+        self.owner.goes_forward = forward;
+        self
+    }
+
     /// Whether the database is this app's, or nobody's yet.
     ///
     /// # Errors

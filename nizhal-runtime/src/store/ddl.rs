@@ -138,6 +138,8 @@ pub(crate) fn engine_additions(dialect: Dialect) -> Vec<(&'static str, &'static 
         // How often rules were changed, and which of these generations each rule is of, as JSON.
         ("_nizhal_control", "generation", "generation bigint not null default 0"),
         ("_nizhal_control", "generations", "generations text not null default ''"),
+        // The fingerprints of rules that were replaced by others, as JSON, the last one last.
+        ("_nizhal_control", "replaced", "replaced text not null default ''"),
         // The contract that clients may have been built against.
         ("_nizhal_control", "contract", "contract text not null default ''"),
         // The number up to which a client has its answers; the one up to which they were forgotten, and when the last of those
@@ -376,6 +378,9 @@ pub(crate) fn indexes(dialect: Dialect, schema: &Schema) -> Vec<Index> {
     all.push(Index { unique: false, definition: due.to_owned() });
     let turn = "\"_nizhal_jobs\" (actor, turn_ms) where status = 'pending'";
     all.push(Index { unique: false, definition: turn.to_owned() });
+    // Where the turns of all actors stand.
+    let next = "\"_nizhal_jobs\" (turn_ms) where status = 'pending'";
+    all.push(Index { unique: false, definition: next.to_owned() });
     all.push(Index { unique: true, definition: key.to_owned() });
     all.sort();
     all.dedup();

@@ -19,6 +19,8 @@ pub(crate) struct Owner {
     pub(crate) app: String,
     /// What it was called before.
     pub(crate) renamed_from: Option<String>,
+    /// Whether it may not bring back rules that others replaced.
+    pub(crate) goes_forward: bool,
 }
 
 impl Owner {
@@ -52,14 +54,19 @@ pub(crate) struct Kept {
     generation: i64,
     /// The generations of all rules, as JSON; empty before the first was kept.
     generations: String,
+    /// The fingerprints of the rules that were replaced, as JSON; empty where none was.
+    replaced: String,
 }
 
+/// How many replaced rules are kept.
+const MAX_REPLACED: usize = 100;
+
 /// The columns of [`Kept`] as they are read.
-pub(crate) type Columns = (String, i64, String, i64, String);
+pub(crate) type Columns = (String, i64, String, i64, String, String);
 
 impl From<Columns> for Kept {
-    fn from((app, provisioning, rules, generation, generations): Columns) -> Self {
-        Self { app, provisioning, rules, generation, generations }
+    fn from((app, provisioning, rules, generation, generations, replaced): Columns) -> Self {
+        Self { app, provisioning, rules, generation, generations, replaced }
     }
 }
 
@@ -69,13 +76,28 @@ pub(crate) fn read(dialect: Dialect, has: &dyn Fn(&str) -> bool) -> String {
         Dialect::Postgres => ("''::text", "0::bigint"),
         Dialect::Sqlite => ("''", "0"),
     };
-    let columns =
-        [("app", text), ("provisioning", number), ("rules", text), ("generation", number), ("generations", text)];
+    let columns = [
+        ("app", text),
+        ("provisioning", number),
+        ("rules", text),
+        ("generation", number),
+        ("generations", text),
+        ("replaced", text),
+    ];
     let columns = columns.map(|(name, none)| if has(name) { name } else { none });
     format!("select {} from _nizhal_control where id = 1", columns.join(", "))
 }
 
+/// What to do where this build's rules were replaced.
+const REPLACED: &str = "the database was migrated from this build's sync rules to other ones: start the build of those here too; to go back to \
+    the rules of this one, which stops servers of the others, run `migrate --back`";
+
 impl Kept {
+    /// The fingerprints of the rules that were replaced by others.
+    fn replaced(&self) -> Vec<String> {
+        serde_json::from_str(&self.replaced).unwrap_or_default()
+    }
+
     /// Whether this app may provision or serve from the database.
     ///
     /// # Errors
@@ -89,6 +111,9 @@ impl Kept {
             )));
         }
         owner.check_app(&self.app)?;
+        if owner.goes_forward && self.replaced().contains(&fingerprint(schema)) {
+            return Err(StoreError::Schema(REPLACED.to_owned()));
+        }
         let declares = |branch: &Branch| schema.tables().iter().any(|table| table.name == branch.table());
         if owner.renamed_from.is_none() && !stored.is_empty() && !stored.iter().any(declares) {
             let mut tables: Vec<_> = stored.iter().map(|branch| format!("`{}`", branch.table())).collect();
@@ -115,6 +140,11 @@ impl Kept {
         }
         if self.rules != rules {
             sets.push(format!("rules = {}", literal(&rules)));
+            let mut replaced = self.replaced();
+            replaced.push(self.rules.clone());
+            replaced.retain(|one| *one != rules && !one.is_empty());
+            let kept = replaced.split_off(replaced.len().saturating_sub(MAX_REPLACED));
+            sets.push(format!("replaced = {}", literal(&serde_json::to_string(&kept).unwrap_or_default())));
         }
         let stayed = |name: &str| {
             let rule = schema.rules().iter().find(|rule| rule.name == name);

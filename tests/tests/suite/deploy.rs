@@ -188,6 +188,24 @@ async fn inv40_a_database_of_another_app_or_of_a_newer_binary_is_refused(kind: K
     }
 }
 
+/// The server of before that starts again, or whatever runs its `migrate`, does not bring its rules back.
+async fn inv40_rules_that_were_replaced_come_back_by_word_alone(kind: Kind) {
+    let database = Database::new(kind).await;
+    let (before, _) = store(&database, items_alone()).await;
+    let (after, _) = store(&database, both_rules()).await;
+    let forward = async |schema: &Arc<Schema>| fixture::store(&database, schema, 2).await.going_forward(true);
+    forward(&before).await.provision().await.expect("the first rules");
+    forward(&after).await.provision().await.expect("the next ones");
+    for told in [forward(&before).await.plan().await.map(drop), forward(&before).await.provision().await] {
+        let told = told.expect_err("they were replaced").to_string();
+        assert!(told.contains("start the build of those here too") && told.contains("migrate --back"), "{told}");
+    }
+    assert_eq!(forward(&after).await.plan().await.expect("a plan"), Vec::<String>::new());
+    fixture::store(&database, &before, 2).await.provision().await.expect("by word");
+    assert_eq!(forward(&before).await.plan().await.expect("a plan"), Vec::<String>::new());
+    assert!(forward(&after).await.plan().await.is_err());
+}
+
 async fn inv40_each_earlier_provisioning_is_brought_up_to_date(kind: Kind) {
     let dumps = match kind {
         Kind::Postgres => &[include_str!("provisioned/postgres_1.sql"), include_str!("provisioned/postgres_2.sql")][..],
@@ -219,4 +237,5 @@ both![
     inv01_a_rule_that_went_and_came_back_shows_what_was_written_between,
     inv40_a_database_of_another_app_or_of_a_newer_binary_is_refused,
     inv40_each_earlier_provisioning_is_brought_up_to_date,
+    inv40_rules_that_were_replaced_come_back_by_word_alone,
 ];
