@@ -9,7 +9,9 @@ use crate::{
     scope::{Carried, Choices, readings},
     store::{Membership, Store, StoreError, next_number},
 };
-use nizhal_core::{__private::BoxFuture, ActorScope, Bucket, Error, MutatorEntry, Principal, Result, Rule};
+use nizhal_core::{
+    __private::BoxFuture, ActorScope, Bucket, Error, MutatorEntry, ParamSource, Principal, Result, Rule,
+};
 use sea_orm::{Condition, DatabaseTransaction};
 use std::{
     collections::BTreeSet,
@@ -91,17 +93,6 @@ impl<'a> Holdings<'a> {
     pub(super) fn carried(&self) -> Carried {
         self.own.carried()
     }
-
-    /// What a name is to it that may mean any of these buckets.
-    fn any(&self, buckets: &[(&Rule, Bucket)]) -> Holding {
-        let each = buckets.iter().map(|(_, bucket)| self.all([bucket]));
-        each.min_by_key(|holding| match holding {
-            Holding::Own => 0,
-            Holding::Gained(_) => 1,
-            Holding::Foreign => 2,
-        })
-        .unwrap_or(Holding::Foreign)
-    }
 }
 
 /// The actor of one run of a mutator.
@@ -146,27 +137,74 @@ impl RunningActor {
         std::mem::take(&mut *self.gained.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    async fn may_draw(&self, tx: &DatabaseTransaction, name: &str) -> std::result::Result<bool, StoreError> {
+    /// The bucket that a name means: one that it names with its rule, or else the only one among those of this value that the actor may
+    /// draw in. So what another founds under the same value is never drawn from.
+    async fn bucket_named(&self, tx: &DatabaseTransaction, name: &str) -> std::result::Result<Meant, StoreError> {
         let readings = readings(self.schema.rules(), name);
-        if readings.iter().any(|(rule, _)| is_privileged(self.privileged, rule)) {
-            return Ok(true);
-        }
-        let judged =
-            |now: &[Membership]| Holdings::new(&self.schema, &self.principal, self.held.as_ref(), now).any(&readings);
-        // Where claims say it, or what was read before, the database need not be asked.
-        if judged(&[]) == Holding::Own {
-            return Ok(true);
-        }
-        let now = self.store.on(tx).members(&self.principal).await?;
-        match judged(&now) {
-            Holding::Own => Ok(true),
-            Holding::Foreign => Ok(false),
-            Holding::Gained(gained) => {
-                *self.gained.lock().unwrap_or_else(PoisonError::into_inner) = gained;
-                Ok(false)
+        let (with_rule, bare): (Vec<_>, Vec<_>) =
+            readings.into_iter().partition(|(_, bucket)| bucket.qualified() == name);
+        let mut members = None;
+        for readings in [with_rule, bare] {
+            match self.meant(tx, &readings, &mut members).await? {
+                Meant::Nothing => {}
+                meant => return Ok(meant),
             }
         }
+        Ok(Meant::Nothing)
     }
+
+    /// Which of these the actor may draw in. The database is asked for its memberships once, and only where they can make a difference.
+    async fn meant(
+        &self,
+        tx: &DatabaseTransaction,
+        readings: &[(&Rule, Bucket)],
+        members: &mut Option<Vec<Membership>>,
+    ) -> std::result::Result<Meant, StoreError> {
+        let may_name = |rule: &Rule| is_privileged(self.privileged, rule);
+        let holds = |now: &[Membership], bucket: &Bucket| {
+            Holdings::new(&self.schema, &self.principal, self.held.as_ref(), now).all([bucket])
+        };
+        // Where claims say it, or what was read before, the database need not be asked.
+        let is_open = readings
+            .iter()
+            .any(|(rule, bucket)| !may_name(rule) && holds(&[], bucket) != Holding::Own && has_members(rule));
+        if is_open && members.is_none() {
+            *members = Some(self.store.on(tx).members(&self.principal).await?);
+        }
+        let now = members.as_deref().unwrap_or_default();
+        let mut own = Vec::new();
+        for (rule, bucket) in readings {
+            match if may_name(rule) { Holding::Own } else { holds(now, bucket) } {
+                Holding::Own => own.push(bucket),
+                Holding::Foreign => {}
+                Holding::Gained(gained) => {
+                    *self.gained.lock().unwrap_or_else(PoisonError::into_inner) = gained;
+                    return Ok(Meant::Unasked);
+                }
+            }
+        }
+        Ok(match own.as_slice() {
+            [] => Meant::Nothing,
+            [only] => Meant::Bucket((*only).clone()),
+            several => Meant::Several(several.iter().map(|bucket| bucket.qualified()).collect()),
+        })
+    }
+}
+
+/// What a bucket's name means to an actor.
+enum Meant {
+    Bucket(Bucket),
+    /// None that is the actor's.
+    Nothing,
+    /// Maybe one that it gained itself: whether it founded that is to be asked before it runs.
+    Unasked,
+    /// One of each of these names.
+    Several(Vec<String>),
+}
+
+/// Whether a table says whose the rule's buckets are.
+fn has_members(rule: &Rule) -> bool {
+    rule.params.iter().any(|param| matches!(param.source, ParamSource::Member { .. }))
 }
 
 /// Whether a mutator or a job that is privileged for these tables may name any bucket of the rule.
@@ -177,9 +215,14 @@ pub(in crate::engine) fn is_privileged(tables: &[&str], rule: &Rule) -> bool {
 impl ActorScope for RunningActor {
     fn next<'a>(&'a self, tx: &'a DatabaseTransaction, series: &'a str, bucket: &'a str) -> BoxFuture<'a, Result<i64>> {
         Box::pin(async move {
-            match self.may_draw(tx, bucket).await {
-                Ok(true) => next_number(tx, series, bucket).await,
-                Ok(false) => {
+            match self.bucket_named(tx, bucket).await {
+                Ok(Meant::Bucket(meant)) => next_number(tx, series, &meant).await,
+                Ok(Meant::Several(names)) => Err(Error::internal(format!(
+                    "`{bucket}` names a bucket of each of these: {}. Draw the number of `{series}` by the one that is meant, \
+                     with its rule's name",
+                    names.join(", ")
+                ))),
+                Ok(Meant::Nothing | Meant::Unasked) => {
                     let mutator = self.mutator;
                     tracing::warn!(mutator, series, "a number is drawn in a bucket of the actor's alone");
                     self.is_refused.store(true, SeqCst);
