@@ -4,7 +4,7 @@ use super::{Nizhal, StartError, build::connect, print::say};
 use crate::{
     engine::Engine,
     hub::Hub,
-    job::{Ran, run_next},
+    job::{Ran, Workers, run_next},
     settings::Settings,
 };
 use nizhal_core::NodeId;
@@ -17,9 +17,9 @@ impl Nizhal {
         let node = NodeId(self.environment.new_id().as_u128());
         // Nobody listens to this hub: servers hear of the writes as of any other process's.
         let engine = Engine::new(schema, store, Hub::default(), self.environment.clone(), node);
-        let due = self.environment.now();
+        let (due, workers) = (self.environment.now(), Workers::new(1));
         let (mut done, mut later, mut dead) = (0, 0, 0);
-        while let Some(ran) = run_next(&engine, due).await.map_err(StartError::Jobs)? {
+        while let Some(ran) = run_next(&engine, &workers, due).await.map_err(StartError::Jobs)? {
             match ran {
                 Ran::Done => done += 1,
                 Ran::Later => later += 1,

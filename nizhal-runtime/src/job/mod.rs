@@ -2,8 +2,11 @@
 
 mod failure;
 mod run;
+mod share;
 
-pub use run::{Ran, run_next};
+pub use run::{Ran, run_next_alone};
+pub(crate) use run::run_next;
+pub(crate) use share::Workers;
 
 use crate::engine::Engine;
 use std::{error::Error, sync::Arc, time::Duration};
@@ -19,12 +22,13 @@ pub(crate) fn start(engine: &Arc<Engine>, workers: u32, stopping: &watch::Receiv
     }
     // SQLite has one writer, and a job is one for as long as it runs.
     let workers = if engine.store.has_one_writer() { workers.min(1) } else { workers };
-    (0..workers).map(|_| tokio::spawn(work(engine.clone(), stopping.clone()))).collect()
+    let all = Workers::new(workers);
+    (0..workers).map(|_| tokio::spawn(work(engine.clone(), all.clone(), stopping.clone()))).collect()
 }
 
-async fn work(engine: Arc<Engine>, mut stopping: watch::Receiver<bool>) {
+async fn work(engine: Arc<Engine>, workers: Arc<Workers>, mut stopping: watch::Receiver<bool>) {
     while !*stopping.borrow() {
-        match run_next(&engine, engine.environment.now()).await {
+        match run_next(&engine, &workers, engine.environment.now()).await {
             Ok(Some(_)) => continue,
             Ok(None) => {}
             Err(error) => tracing::warn!(error = &error as &dyn Error, "a job could not be run; trying again"),

@@ -4,7 +4,10 @@
 //! the row's deletion together; failure rolls the savepoint back and commits the verdict. A crash leaves the claim alone, and the
 //! job is taken again: at least once always, and for what is in the database exactly once.
 
-use super::failure::{Failure, pause};
+use super::{
+    failure::{Failure, pause},
+    share::Workers,
+};
 use crate::{
     engine::{Engine, EnqueueError, job::Bounds},
     store::{ClaimedJob, Fault, Seal, StoreError, Touched, Written, fault},
@@ -13,7 +16,7 @@ use chrono::TimeDelta;
 use futures_util::FutureExt;
 use nizhal_core::{DateTimeUtc, Error, JobEntry, JobParts};
 use sea_orm::{DatabaseTransaction, TransactionTrait};
-use std::{panic::AssertUnwindSafe, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 /// How long after its claim a job that nobody holds may be taken again: time to begin the run, no more.
 const RETAKE: TimeDelta = TimeDelta::seconds(30);
@@ -31,21 +34,42 @@ pub enum Ran {
     Dead,
 }
 
-/// Runs the job that has been due longest at `due`; `None` when none is.
+/// Runs the next due job as the only worker there is; what became of it, and nothing where none is due.
 ///
 /// # Errors
 /// When the database fails. The job is then as it was, or is taken again later.
-pub async fn run_next(engine: &Engine, due: DateTimeUtc) -> Result<Option<Ran>, StoreError> {
+pub async fn run_next_alone(engine: &Engine, due: DateTimeUtc) -> Result<Option<Ran>, StoreError> {
+    run_next(engine, &Workers::new(1), due).await
+}
+
+/// Runs the job whose turn it is among those that are due at `due`; `None` when none is, or all are of actors that have their share of
+/// the workers.
+///
+/// # Errors
+/// When the database fails. The job is then as it was, or is taken again later.
+pub(crate) async fn run_next(
+    engine: &Engine,
+    workers: &Arc<Workers>,
+    due: DateTimeUtc,
+) -> Result<Option<Ran>, StoreError> {
     let names = engine.schema.job_names();
     let retake = engine.environment.now() + RETAKE;
-    let Some(job) = engine.store.claim_job(&names, due, retake).await? else { return Ok(None) };
+    let claiming = workers.claiming.lock().await;
+    let claimed = engine.store.claim_job(&names, due, retake, &workers.busy()).await?;
+    let Some(job) = claimed else { return Ok(None) };
+    let taken = workers.take(&job.actor);
+    drop(claiming);
     // There may be more: another worker looks.
     engine.job_wake.notify_one();
     let Some(entry) = engine.schema.job(&job.name).filter(|_| !job.dead) else {
         tracing::error!(job = %job.name, id = %job.id, "a job is dead: the server ended each time it ran");
         return Ok(Some(Ran::Dead));
     };
-    match run(engine, entry, &job).await {
+    let ran = run(engine, entry, &job).await;
+    drop(taken);
+    // Another of its actor's may have waited for this one alone.
+    engine.job_wake.notify_one();
+    match ran {
         Ok(ran) => Ok(Some(ran)),
         Err(error) => {
             let run_at = engine.environment.now() + pause(job.attempt, engine.environment.new_id());
@@ -82,8 +106,6 @@ async fn run(engine: &Engine, entry: &JobEntry, job: &ClaimedJob) -> Result<Ran,
     if ran != Ran::Later {
         engine.store.audit_written();
     }
-    // What the handler enqueued is there now.
-    engine.job_wake.notify_one();
     Ok(ran)
 }
 

@@ -1,5 +1,5 @@
-use super::{Ran, run_next};
-use crate::testing;
+use super::{Ran, Workers};
+use crate::{store::StoreError, testing};
 use nizhal_core::{DateTimeUtc, Error, JobDesc, JobEntry, JobParts, NewJob, Uuid};
 use sea_orm::ConnectionTrait;
 
@@ -7,6 +7,11 @@ const NAME: &str = "next";
 
 fn entry(call: for<'a> fn(JobParts, &'a str) -> nizhal_core::__private::BoxFuture<'a, nizhal_core::Ran>) -> JobEntry {
     JobEntry { desc: JobDesc { name: NAME, attempts: 2, ..JobDesc::NONE }, call }
+}
+
+/// Runs the next job by a worker that is alone.
+async fn run_next(server: &crate::Server, due: DateTimeUtc) -> Result<Option<Ran>, StoreError> {
+    super::run_next(server.engine(), &Workers::new(1), due).await
 }
 
 /// A job of an actor, due then.
@@ -60,7 +65,7 @@ async fn one_of_a_key_waits_and_a_job_may_enqueue_its_successor() {
     }))
     .await;
     assert_eq!(enqueue(&server, 3).await.pending, 1);
-    assert_eq!(run_next(server.engine(), server.now()).await.unwrap(), Some(Ran::Done));
+    assert_eq!(run_next(&server, server.now()).await.unwrap(), Some(Ran::Done));
     let counts = server.engine().store.job_counts().await.unwrap();
     assert_eq!((counts.pending, counts.running, counts.dead), (1, 0, 0));
 }
@@ -78,10 +83,10 @@ async fn what_a_failed_run_wrote_is_gone() {
     }))
     .await;
     enqueue(&server, 1).await;
-    assert_eq!(run_next(server.engine(), server.now()).await.unwrap(), Some(Ran::Later));
-    assert_eq!(run_next(server.engine(), server.now()).await.unwrap(), None, "it waits");
+    assert_eq!(run_next(&server, server.now()).await.unwrap(), Some(Ran::Later));
+    assert_eq!(run_next(&server, server.now()).await.unwrap(), None, "it waits");
     let later = server.now() + chrono::TimeDelta::minutes(1);
-    assert_eq!(run_next(server.engine(), later).await.unwrap(), Some(Ran::Dead));
+    assert_eq!(run_next(&server, later).await.unwrap(), Some(Ran::Dead));
     let db = server.engine().store.connection();
     let count = |sql: &'static str| async move {
         let rows = db.query_all_raw(sea_orm::Statement::from_string(db.get_database_backend(), sql)).await;
@@ -103,7 +108,7 @@ async fn a_job_that_nobody_would_run_is_refused() {
     }))
     .await;
     enqueue(&server, 1).await;
-    assert_eq!(run_next(server.engine(), server.now()).await.unwrap(), Some(Ran::Later));
+    assert_eq!(run_next(&server, server.now()).await.unwrap(), Some(Ran::Later));
     assert_eq!(server.engine().store.job_counts().await.unwrap().pending, 1);
 }
 
@@ -119,10 +124,73 @@ async fn inv31_the_jobs_of_actors_take_turns() {
         rows.iter().map(|row| row.try_get::<String>("", "id").unwrap()).collect::<std::collections::BTreeSet<_>>()
     };
     for _ in 0..6 {
-        assert_eq!(run_next(server.engine(), server.now()).await.unwrap(), Some(Ran::Done));
+        assert_eq!(run_next(&server, server.now()).await.unwrap(), Some(Ran::Done));
     }
     let left = left().await;
     assert!(later.iter().all(|id| !left.contains(id)), "three of each ran");
     assert_eq!(flood.iter().filter(|id| !left.contains(*id)).count(), 3);
     assert!(flood[..3].iter().all(|id| !left.contains(id)), "each in the order it was wanted");
+}
+
+#[actix_web::test]
+async fn inv31_turns_are_taken_however_fast_jobs_come_and_however_slowly_they_run() {
+    let clock = testing::clock();
+    let job = entry(|parts, _| Box::pin(async move { (parts, Ok(())) }));
+    let server = testing::server(testing::app(&clock).jobs(vec![job]).job_workers(0)).await;
+    let due = server.now() + chrono::TimeDelta::minutes(10);
+    let enqueue_then = async |actor: &str, run_at: DateTimeUtc| {
+        let engine = server.engine();
+        let job = wanted(Uuid::now_v7(), NAME, run_at, None, actor);
+        let tx = engine.store.begin().await.unwrap();
+        engine.enqueue(&tx, &[job], &crate::engine::job::Bounds::default()).await.unwrap();
+        engine.store.on(&tx).finish().await.unwrap();
+        engine.store.commit(tx).await.unwrap();
+    };
+    let count = async |actor: &str| {
+        let db = server.engine().store.connection();
+        let sql = format!("select 1 from _nizhal_jobs where actor = '{actor}'");
+        db.query_all_raw(sea_orm::Statement::from_string(db.get_database_backend(), sql)).await.unwrap().len()
+    };
+    // Each in a push of its own, a few milliseconds after the one before; ben's come when the first of them should be long done.
+    for at in 0..50 {
+        enqueue_then("ana", server.now() + chrono::TimeDelta::milliseconds(5 * at)).await;
+    }
+    for _ in 0..2 {
+        enqueue_then("ben", server.now() + chrono::TimeDelta::minutes(9)).await;
+    }
+    for _ in 0..4 {
+        assert_eq!(run_next(&server, due).await.unwrap(), Some(Ran::Done));
+    }
+    assert_eq!((count("ana").await, count("ben").await), (48, 0));
+}
+
+#[actix_web::test]
+async fn inv31_one_actors_jobs_leave_a_worker_to_others() {
+    let job = entry(|parts, _| Box::pin(async move { (parts, Ok(())) }));
+    let server = testing::server(testing::app(&testing::clock()).jobs(vec![job]).job_workers(0)).await;
+    enqueue_for(&server, "ana", None, 3).await;
+    let workers = Workers::new(2);
+    let next = async || super::run_next(server.engine(), &workers, server.now()).await.unwrap();
+    let running = workers.take("ana");
+    assert_eq!(next().await, None, "the other worker is for others");
+    enqueue_for(&server, "ben", None, 1).await;
+    assert_eq!(next().await, Some(Ran::Done));
+    drop(running);
+    for _ in 0..3 {
+        assert_eq!(next().await, Some(Ran::Done));
+    }
+    assert_eq!(next().await, None);
+    // Whoever has a worker comes after those who have none.
+    let workers = Workers::new(3);
+    let next = async || super::run_next(server.engine(), &workers, server.now()).await.unwrap();
+    let _running = workers.take("ana");
+    enqueue_for(&server, "ana", None, 2).await;
+    enqueue_for(&server, "ben", None, 2).await;
+    for _ in 0..2 {
+        assert_eq!(next().await, Some(Ran::Done));
+    }
+    let db = server.engine().store.connection();
+    let sql = "select 1 from _nizhal_jobs where actor = 'ben'";
+    let left = db.query_all_raw(sea_orm::Statement::from_string(db.get_database_backend(), sql)).await.unwrap();
+    assert_eq!(left.len(), 0);
 }

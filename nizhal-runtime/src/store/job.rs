@@ -38,6 +38,15 @@ pub struct ClaimedJob {
     pub buckets: Option<String>,
 }
 
+/// The actors whose jobs this process runs just now.
+#[derive(Debug, Default)]
+pub struct BusyActors {
+    /// Those that have all the workers that one may have: no job of theirs is claimed.
+    pub full: Vec<String>,
+    /// The others: jobs of theirs come after those of whoever has no worker.
+    pub served: Vec<String>,
+}
+
 /// How many jobs there are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct JobCounts {
@@ -74,6 +83,7 @@ impl Store {
         names: &[&str],
         now: DateTimeUtc,
         retake: DateTimeUtc,
+        busy: &BusyActors,
     ) -> Result<Option<ClaimedJob>, StoreError> {
         if names.is_empty() {
             return Ok(None);
@@ -88,16 +98,26 @@ impl Store {
             Dialect::Postgres => "for update skip locked",
             Dialect::Sqlite => "",
         };
-        let known: Vec<String> = (0..names.len()).map(|at| format!("${}", at + 3)).collect();
+        let mut values: Vec<Value> = vec![now.into(), retake.into()];
+        let mut list = |texts: &mut dyn Iterator<Item = &str>| {
+            let bound = texts.map(|text| {
+                values.push(text.into());
+                format!("${}", values.len())
+            });
+            // A list needs a text, and this is no actor's: a key begins with a name or is empty.
+            bound.chain(["'\n'".to_owned()]).collect::<Vec<_>>().join(", ")
+        };
+        let known = list(&mut names.iter().copied());
+        let full = list(&mut busy.full.iter().map(String::as_str));
+        let served = list(&mut busy.served.iter().map(String::as_str));
         let sql = format!(
             "update _nizhal_jobs set status = case when attempts >= max_attempts then 'dead' else 'running' end, \
              last_error = case when attempts >= max_attempts then 'the server ended while the job ran' else last_error end, \
              attempts = attempts + 1, run_at = $2 where id = (select id from _nizhal_jobs where status <> 'dead' \
-             and run_at <= $1 and name in ({}) order by turn_ms + 0, run_at limit 1 {skip}) \
-             returning id, name, args, attempts, max_attempts, status, actor, buckets",
-            known.join(", ")
+             and run_at <= $1 and name in ({known}) and actor not in ({full}) \
+             order by case when actor in ({served}) then 1 else 0 end, turn_ms + 0, run_at limit 1 {skip}) \
+             returning id, name, args, attempts, max_attempts, status, actor, buckets"
         );
-        let values = [now.into(), retake.into()].into_iter().chain(names.iter().map(|&name| Value::from(name)));
         let db = self.connection();
         let row = self.query_one(Statement::from_sql_and_values(db.get_database_backend(), sql, values)).await?;
         row.map(|row| {
@@ -146,8 +166,9 @@ impl Store {
 }
 
 impl WriteTx<'_> {
-    /// Writes the jobs that this transaction wants, with the buckets that each may write, as JSON. Each has its turn when it is due,
-    /// but a step behind the last of the same actor's that is due no later: so a thousand of one actor's are spread over as many steps, and another's has its turn among the first.
+    /// Writes the jobs that this transaction wants, with the buckets that each may write, as JSON. The first of an actor's has the turn
+    /// of the one that is next of all that wait, and each other a step behind the one of the same actor before it: so a thousand of one
+    /// actor's are spread over as many steps, however fast they came and however slowly they run, and another's is among the first.
     ///
     /// # Errors
     /// When the database fails.
@@ -155,8 +176,11 @@ impl WriteTx<'_> {
         for (job, buckets) in jobs {
             let sql = format!(
                 "insert into _nizhal_jobs (id, name, args, run_at, max_attempts, unique_key, actor, turn_ms, buckets) \
-                 select $1, $2, $3, $4, $5, $6, $7, case when w.latest is null or w.latest < $8 then $8 else w.latest + {TURN_MS} end, $9 \
-                 from (select max(turn_ms) as latest from _nizhal_jobs where actor = $7 and status = 'pending' and run_at <= $4) w \
+                 select $1, $2, $3, $4, $5, $6, $7, \
+                 case when w.latest + {TURN_MS} > w.next then w.latest + {TURN_MS} else w.next end, $9 \
+                 from (select t.latest, case when t.first < $8 then t.first else $8 end as next from (select \
+                 (select max(turn_ms) from _nizhal_jobs where actor = $7 and status = 'pending' and run_at <= $4) as latest, \
+                 (select min(turn_ms) from _nizhal_jobs where status = 'pending' and run_at <= $4) as first) t) w \
                  where true on conflict do nothing"
             );
             let values = [
