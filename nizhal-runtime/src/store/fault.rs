@@ -184,6 +184,15 @@ fn refusal_fault(refusal: &dyn DatabaseError) -> Fault {
     if is_sqlites(refusal) { sqlite_fault(&code, refusal.message()) } else { postgres_fault(&code, refusal.message()) }
 }
 
+/// Whether a statement was ended for the time that it took, or because an operator said so.
+pub(crate) fn is_cancelled(error: &DbErr) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause))) = error else {
+        return false;
+    };
+    // query_canceled
+    matches!(cause.as_ref(), sqlx::Error::Database(refusal) if refusal.code().as_deref() == Some("57014"))
+}
+
 fn is_sqlites(refusal: &dyn DatabaseError) -> bool {
     #[cfg(any(test, feature = "failpoints"))]
     if refusal.try_downcast_ref::<super::failpoint::Injected>().is_some() {

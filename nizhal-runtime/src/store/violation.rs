@@ -5,10 +5,17 @@ use sea_orm::{DbErr, RuntimeErr};
 use sqlx::{error::ErrorKind, postgres::PgDatabaseError};
 use std::fmt;
 
+/// The SQLSTATE of a broken check.
+const CHECK_VIOLATION: &str = "23514";
+/// Where Postgres looks for the partition of a row.
+const FINDS_PARTITION: &str = "ExecFindPartition";
+
 /// A broken constraint, as far as the database names it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Violation {
     is_not_null: bool,
+    /// Whether it is a row for which no partition was made.
+    lacks_partition: bool,
     table: Option<String>,
     columns: Vec<String>,
     constraint: Option<String>,
@@ -29,16 +36,22 @@ impl Violation {
                     None => key_columns(refusal.detail().unwrap_or_default()),
                 };
                 let owned = |text: Option<&str>| text.map(str::to_owned);
-                Self { is_not_null, table: owned(refusal.table()), columns, constraint: owned(refusal.constraint()) }
+                // The state is that of a broken check, and only the place in Postgres that says so is another.
+                let lacks_partition = refusal.code() == CHECK_VIOLATION && refusal.routine() == Some(FINDS_PARTITION);
+                let (table, constraint) = (owned(refusal.table()), owned(refusal.constraint()));
+                Self { is_not_null, lacks_partition, table, columns, constraint }
             }
             None => Self { is_not_null, ..sqlite(refusal.message()) },
         };
         (found.table.is_some() || found.constraint.is_some()).then_some(found)
     }
 
-    /// Whether only a programmer can have broken it: no mutation can give a value to a column that its table's struct lacks, nor
+    /// Whether only a programmer or an operator can have broken it: a partition is theirs to make; no mutation can give a value to a column that its table's struct lacks, nor
     /// should it need one where the struct's field is optional.
     pub(crate) fn is_a_programmers(&self, schema: &Schema) -> bool {
+        if self.lacks_partition {
+            return true;
+        }
         let desc = schema.tables().iter().find(|desc| Some(desc.name) == self.table.as_deref());
         let Some(desc) = desc.filter(|_| !self.columns.is_empty()) else { return false };
         self.columns.iter().all(|column| match desc.column(column) {
@@ -48,8 +61,21 @@ impl Violation {
     }
 }
 
+/// What the database says in words: a trigger's own text, or what does not fit.
+pub(crate) fn refusal_text(error: &DbErr) -> Option<String> {
+    let (DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause))) = error else {
+        return None;
+    };
+    let sqlx::Error::Database(refusal) = cause.as_ref() else { return None };
+    Some(refusal.message().to_owned())
+}
+
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.lacks_partition {
+            let table = self.table.as_deref().unwrap_or_default();
+            return write!(f, "the bounds of the partitions that table `{table}` has");
+        }
         f.write_str(if self.is_not_null { "a not-null constraint" } else { "a constraint" })?;
         if let Some(name) = &self.constraint {
             write!(f, " `{name}`")?;
@@ -107,6 +133,7 @@ mod tests {
         let schema = testing::schema();
         let null = |table: &str, column: &str| Violation {
             is_not_null: true,
+            lacks_partition: false,
             table: Some(table.to_owned()),
             columns: vec![column.to_owned()],
             constraint: None,

@@ -106,6 +106,14 @@ async fn read_parent(ctx: &mut Ctx<Claims>, args: AddParent) -> Result<Applied> 
     Ok(Applied::done())
 }
 
+/// One whose statement takes longer than the database lets it, each time.
+#[mutator]
+async fn compute(ctx: &mut Ctx<Claims>, _args: AddParent) -> Result<Applied> {
+    ctx.db().execute_unprepared("set local statement_timeout = '20ms'").await?;
+    ctx.db().execute_unprepared("select pg_sleep(60)").await?;
+    Ok(Applied::done())
+}
+
 struct World {
     engine: Engine,
     db: Connection,
@@ -123,7 +131,7 @@ impl World {
              parent text references parents (id) deferrable initially deferred)",
         )
         .await;
-        let mutators = mutators![add_parent, add_child, put_parent, ensure_parent, read_parent];
+        let mutators = mutators![add_parent, add_child, put_parent, ensure_parent, read_parent, compute];
         let schema =
             Schema::new(tables![Parent, Child, Member], rules().into_inner(), mutators).expect("a sound schema");
         let schema = Arc::new(schema);
@@ -208,7 +216,11 @@ async fn inv41_a_trigger_of_the_users_own_refuses(kind: Kind) {
             world.db.execute(raise).await;
         }
     }
-    world.refused(1, "addParent", &json!({"id": "bad"})).await;
+    let text = world.refused(1, "addParent", &json!({"id": "bad"})).await;
+    assert_eq!(text, "the data breaks a constraint of the database", "the trigger's text may name anything");
+    world.engine = world.engine.with_named_violations(true);
+    let text = world.refused(4, "addParent", &json!({"id": "bad"})).await;
+    assert_eq!(text, "no", "who develops reads it");
 }
 
 async fn inv41_a_row_that_cannot_be_read_refuses(kind: Kind) {
@@ -286,4 +298,33 @@ async fn inv17_a_column_that_changes_its_type_under_a_server_costs_a_connection(
     assert_eq!(told(&reply), ["applied"], "{:?}", reply.fault);
     let reply = world.push(&after[1..]).await;
     assert_eq!(told(&reply), ["applied"; 5], "{:?}", reply.fault);
+}
+
+/// A device waits for a database that is busy (503), and sets aside what a server that is well fails at each time (500).
+#[tokio::test]
+async fn inv41_a_statement_that_is_too_slow_is_the_mutators_fault() {
+    let world = World::new(Kind::Postgres).await;
+    let reply = world.push(&[mutation(1, "compute", &json!({"id": "p1"}))]).await;
+    assert!(reply.answers.is_empty() && matches!(reply.fault, Some(PushFailure::Internal(_))), "{reply:?}");
+}
+
+/// The partition of a month that nobody made is an operator's to make: nothing is refused for good for want of it.
+#[tokio::test]
+async fn inv41_a_partition_that_is_missing_is_a_fault_and_no_refusal() {
+    let mut world = World::new(Kind::Postgres).await;
+    world
+        .db
+        .execute(
+            "create table parted (id text not null) partition by list (id); \
+             create table parted_a partition of parted for values in ('a'); \
+             create function put_parted() returns trigger language plpgsql as \
+             $$ begin insert into parted (id) values (new.id); return new; end $$; \
+             create trigger put_parted after insert on parents for each row execute function put_parted()",
+        )
+        .await;
+    let add = [mutation(1, "addParent", &json!({"id": "b"}))];
+    let reply = world.push(&add).await;
+    assert!(reply.answers.is_empty() && matches!(reply.fault, Some(PushFailure::Schema { .. })), "{reply:?}");
+    world.db.execute("create table parted_b partition of parted for values in ('b')").await;
+    assert_eq!(told(&world.push(&add).await), ["applied"]);
 }

@@ -1,10 +1,10 @@
 //! What a database's error, or a row's size, makes of a mutation: whether it is refused for good, and what its device and the log
 //! hear of it.
 
-use super::reply::PushFailure;
+use super::{reply::PushFailure, run::stored};
 use crate::{
     engine::Engine,
-    store::{Fault, LargeRow, StoreError, Violation, Written, fault},
+    store::{Fault, LargeRow, StoreError, Violation, Written, fault, refusal_text},
 };
 
 /// What a device hears of data that the database refuses.
@@ -30,7 +30,7 @@ impl Engine {
                 mutator,
                 broken,
                 error,
-                "the database demands what the app's tables lack; `migrate` says what to run"
+                "the database demands what the app's tables lack, or a partition is missing; `migrate` says what to run"
             );
         } else {
             tracing::warn!(mutator, broken, error, "the database refused a mutation for good");
@@ -39,7 +39,11 @@ impl Engine {
         if is_a_programmers {
             return PushFailure::Schema { told, cause: StoreError::Statement(cause) };
         }
-        PushFailure::Rejected(told.map_or_else(|| REFUSED.to_owned(), |broken| format!("the data breaks {broken}")))
+        let in_words = || refusal_text(&cause).filter(|_| self.names_violations);
+        PushFailure::Rejected(match told {
+            Some(broken) => format!("the data breaks {broken}"),
+            None => in_words().map_or_else(|| REFUSED.to_owned(), |text| stored(&text)),
+        })
     }
 
     /// The same for a failure that is the last of a mutation's tries.

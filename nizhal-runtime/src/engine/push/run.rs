@@ -7,7 +7,7 @@ use super::{
 use crate::{
     engine::Engine,
     observe::ConflictEvent,
-    store::{Conflict, Frame, Membership, Record, StoreError, Touched},
+    store::{Conflict, Frame, Membership, Record, StoreError, Touched, is_cancelled},
 };
 use futures_util::FutureExt;
 use nizhal_core::{
@@ -95,6 +95,16 @@ impl Engine {
             }
             // As the write of a row that is another's: which of both it is, is not the device's to know.
             Err(Error::Forbidden | Error::Db(DbErr::RecordNotUpdated)) => Err(PushFailure::Forbidden),
+            // One that is too slow by itself is so each time: devices set a mutation aside at which a server that is well otherwise
+            // fails (500), and wait for ever for a database that is busy (503).
+            Err(Error::Db(error)) if is_cancelled(&error) => {
+                let mutator = entry.desc.name;
+                tracing::error!(
+                    mutator,
+                    "a statement of the mutator took longer than the database's statement_timeout"
+                );
+                return Err(PushFailure::Internal(error.into()));
+            }
             Err(Error::Db(error)) => match self.judge(entry.desc.name, StoreError::from(error)) {
                 refusal if refusal.is_final() => Err(refusal),
                 failure => return Err(failure),
@@ -197,7 +207,7 @@ fn record_of(applied: &Applied, mutation: &Mutation) -> Record {
 const MAX_REASON_BYTES: usize = 2 * 1024;
 
 /// A reason as it can be stored. It may quote what the device sent, however long that is, and Postgres cannot keep U+0000.
-fn stored(reason: &str) -> String {
+pub(super) fn stored(reason: &str) -> String {
     let mut reason = reason.replace('\0', "");
     if reason.len() > MAX_REASON_BYTES {
         reason.truncate(reason.floor_char_boundary(MAX_REASON_BYTES));
