@@ -74,10 +74,12 @@ impl GuardedTransaction {
                     "{verb} is not the app's to run: the transaction begins and ends by itself; use `ctx.db().begin()` for a \
                      part that may be rolled back"
                 ),
-                Misuse::WriteSet => format!("{verb} is Nizhal's own: what a mutation wrote is judged by it"),
+                Misuse::WriteSet => {
+                    format!("{verb} is Nizhal's own: what a mutation wrote is judged, and its answer written, by it")
+                }
                 Misuse::Session => format!(
-                    "{verb} would outlive the transaction on its connection: use SET LOCAL, set_config(…, true) or \
-                     pg_advisory_xact_lock"
+                    "{verb} would outlive the transaction on its connection: use SET LOCAL, set_config(…, true), \
+                     pg_advisory_xact_lock or a cursor without hold"
                 ),
             };
             let _ = self.misuse.set(text);

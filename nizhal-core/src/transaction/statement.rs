@@ -33,8 +33,8 @@ const SESSION_LOCKS: [&str; 4] =
 const WRITE_SET_TABLES: [&str; 2] = ["_nizhal_touched", "_nizhal_control"];
 /// The class of the settings in which Postgres keeps them; in a schema other than `public`, a suffix follows it.
 const WRITE_SET_SETTINGS: &str = "nizhal";
-/// The setting of Postgres that switches triggers off.
-const TRIGGERS_SETTING: &str = "session_replication_role";
+/// The settings of Postgres that switch triggers off, and that keep the mutation's answer from being written.
+const JUDGING_SETTINGS: [&str; 2] = ["session_replication_role", "transaction_read_only"];
 /// The pragmas of SQLite that change what later statements on the connection mean, or whether they last.
 const SETTING_PRAGMAS: [&str; 19] = [
     "busy_timeout",
@@ -83,6 +83,8 @@ fn judge(statement: &[Token]) -> Option<(String, Misuse)> {
     let verb = match (word(0), word(1)) {
         ("prepare", "transaction") => "PREPARE TRANSACTION".to_owned(),
         ("start", _) => "START TRANSACTION".to_owned(),
+        ("set", "local") => format!("SET LOCAL {}", name_of(&statement[2..])),
+        ("declare", _) => "DECLARE … WITH HOLD".to_owned(),
         ("set", "session") => format!("SET SESSION {}", word(2).to_uppercase()).trim_end().to_owned(),
         ("set" | "reset" | "discard" | "pragma", name) => format!("{} {}", word(0), name).to_uppercase(),
         (verb, _) => verb.to_uppercase(),
@@ -95,6 +97,8 @@ fn judge(statement: &[Token]) -> Option<(String, Misuse)> {
             (!is_part || names_own_savepoint(statement)).then_some(Misuse::Transaction)
         }
         "savepoint" | "release" => names_own_savepoint(statement).then_some(Misuse::Transaction),
+        "set" if word(1) == "transaction" && has_words(statement, ["read", "only"]) => Some(Misuse::WriteSet),
+        "declare" if has_words(statement, ["with", "hold"]) => Some(Misuse::Session),
         "set" if word(1) == "local" => is_write_set_setting(&statement[2..]).then_some(Misuse::WriteSet),
         "set" => (!matches!(word(1), "constraints" | "transaction")).then_some(Misuse::Session),
         "do" => statement.iter().find_map(|token| match token {
@@ -138,13 +142,25 @@ fn misuse_within(body: &str) -> Option<Misuse> {
     said.or_else(|| called(&tokens).map(|(_, misuse)| misuse))
 }
 
+/// The setting that is named here.
+fn name_of(setting: &[Token]) -> String {
+    let parts = setting.iter().map_while(|token| match token {
+        Token::Word(word) if word == "to" => None,
+        Token::Word(part) | Token::Quoted(part) => Some(part.as_str()),
+        Token::Other('.') => Some("."),
+        Token::Other(_) => None,
+    });
+    parts.collect()
+}
+
 /// Whether a setting's name begins here that says what a transaction wrote, or whether triggers fire.
 fn is_write_set_setting(name: &[Token]) -> bool {
     match name {
         [Token::Word(class) | Token::Quoted(class), Token::Other('.'), ..] => is_write_set_class(&class.to_lowercase()),
         [Token::Word(name) | Token::Quoted(name), ..] => {
             let name = name.to_lowercase();
-            name == TRIGGERS_SETTING || name.split_once('.').is_some_and(|(class, _)| is_write_set_class(class))
+            JUDGING_SETTINGS.contains(&name.as_str())
+                || name.split_once('.').is_some_and(|(class, _)| is_write_set_class(class))
         }
         _ => false,
     }
@@ -152,6 +168,11 @@ fn is_write_set_setting(name: &[Token]) -> bool {
 
 fn is_write_set_class(class: &str) -> bool {
     class.strip_prefix(WRITE_SET_SETTINGS).is_some_and(|suffix| suffix.is_empty() || suffix.starts_with('_'))
+}
+
+/// Whether these words stand beside each other.
+fn has_words(statement: &[Token], words: [&str; 2]) -> bool {
+    statement.windows(2).any(|pair| pair.iter().zip(words).all(|(token, word)| *token == Token::Word(word.to_owned())))
 }
 
 fn names_own_savepoint(statement: &[Token]) -> bool {
@@ -181,7 +202,9 @@ fn called(statement: &[Token]) -> Option<(String, Misuse)> {
         }
         let arguments = &statement[at + 2..];
         match name {
-            "set_config" if is_write_set_setting(arguments) => Some(("set_config".to_owned(), Misuse::WriteSet)),
+            "set_config" if is_write_set_setting(arguments) => {
+                Some((format!("set_config('{}', …)", name_of(arguments)), Misuse::WriteSet))
+            }
             "set_config" if !is_local(arguments) => Some(("set_config(…, false)".to_owned(), Misuse::Session)),
             name => SESSION_LOCKS.contains(&name).then(|| (name.to_owned(), Misuse::Session)),
         }
@@ -342,6 +365,9 @@ mod tests {
             "pragma foreign_keys = off",
             "pragma recursive_triggers(0)",
             "attach 'x' as y",
+            "declare c cursor with hold for select 1",
+            "DECLARE c SCROLL CURSOR WITH /* */ HOLD FOR SELECT 1",
+            "do $$ begin execute 'declare c cursor with hold for select 1'; end $$",
             "do $$ begin execute 'reset all'; end $$",
             "do $x$ begin perform set_config('a.b', 'c', false); end $x$",
             "do 'begin set search_path = x; end'",
@@ -358,6 +384,10 @@ mod tests {
             "update \"_nizhal_control\" set txn = null",
             "set local nizhal.touched = ''",
             "set local session_replication_role = replica",
+            "set transaction read only",
+            "set transaction isolation level serializable, read only",
+            "set local transaction_read_only = on",
+            "select set_config('transaction_read_only', 'on', true)",
             "select set_config('nizhal.touched', '', true)",
             "set local nizhal_0123456789ab.touched = ''",
             "set local \"nizhal_0123456789ab\".touched = ''",
@@ -366,6 +396,18 @@ mod tests {
             "do $$ begin perform set_config('session_replication_role', 'replica', true); end $$",
         ] {
             assert!(matches!(misuse(sql), Some((_, Misuse::WriteSet))), "{sql}: {:?}", misuse(sql));
+        }
+    }
+
+    #[test]
+    fn a_setting_is_named() {
+        let named = |sql: &str| misuse(sql).map(|(verb, _)| verb);
+        for (sql, wanted) in [
+            ("set local session_replication_role = replica", "SET LOCAL session_replication_role"),
+            ("set local nizhal.touched to ''", "SET LOCAL nizhal.touched"),
+            ("select set_config('nizhal.touched', '', true)", "set_config('nizhal.touched', …)"),
+        ] {
+            assert_eq!(named(sql).as_deref(), Some(wanted), "{sql}");
         }
     }
 
@@ -382,6 +424,8 @@ mod tests {
             "set local lock_timeout = '1s'",
             "set constraints all deferred",
             "set transaction isolation level serializable",
+            "declare c cursor for select 1",
+            "declare c cursor without hold for select 1",
             "select set_config('a.b', $1, true)",
             "select pg_advisory_xact_lock(7)",
             "do $$ begin raise exception 'x'; commit; end $$",

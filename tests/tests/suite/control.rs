@@ -137,6 +137,8 @@ async fn inv39_a_mutator_that_controls_its_transaction_is_refused(kind: Kind) {
             "select set_config('search_path', 'pg_catalog', false)",
             "reset all",
             "discard all",
+            "declare c cursor with hold for select 1",
+            "set transaction read only",
         ]),
         Kind::Sqlite => statements.extend(["pragma foreign_keys = off", "pragma recursive_triggers = off"]),
     }
