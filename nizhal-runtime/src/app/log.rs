@@ -1,7 +1,11 @@
 //! Logs: one line an event, whatever a device sent.
 
 use crate::settings::{LogFormat, Settings};
-use std::io::{self, Write};
+use std::{
+    backtrace::{Backtrace, BacktraceStatus},
+    io::{self, Write},
+    panic::PanicHookInfo,
+};
 use tracing_subscriber::EnvFilter;
 
 /// Logs to stderr by `RUST_LOG`; ours from info and others' from warn by default.
@@ -16,6 +20,18 @@ pub(super) fn observe() {
         LogFormat::Text => logging.try_init(),
         LogFormat::Json => logging.json().try_init(),
     };
+    // The hook of the standard library writes the panic's text as it is, and a device may have written that.
+    std::panic::set_hook(Box::new(log_panic));
+}
+
+/// Logs a panic as an event like any other, with a backtrace where `RUST_BACKTRACE` asks for one.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let at = panic.location().map(ToString::to_string).unwrap_or_default();
+    let (text, trace) = (panic.payload_as_str().unwrap_or_default(), Backtrace::capture());
+    match trace.status() {
+        BacktraceStatus::Captured => tracing::error!(at, panic = text, backtrace = %trace, "a thread panicked"),
+        _ => tracing::error!(at, panic = text, "a thread panicked"),
+    }
 }
 
 /// Writes events of one line each: a control character in one (a line feed, a terminal's escape) is written as its escape, so that nobody
@@ -113,5 +129,23 @@ mod tests {
         assert_eq!(lines[0]["fields"]["mutation"], SENT);
         assert_eq!(lines[0]["fields"]["message"], format!("pushed {SENT}"));
         assert_eq!((&lines[1]["level"], &lines[1]["fields"]["message"]), (&"INFO".into(), &"next".into()));
+    }
+
+    #[test]
+    fn inv32_a_panic_stays_in_its_line() {
+        let sink = Sink::default();
+        let to = sink.clone();
+        let logging = tracing_subscriber::fmt().with_ansi(false).without_time();
+        let subscriber = logging.with_writer(move || Lines { format: LogFormat::Text, to: to.clone() }).finish();
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(log_panic));
+        let id = "m1\n2026-01-01 ERROR forged\u{1b}[2J";
+        let panicked =
+            tracing::subscriber::with_default(subscriber, || std::panic::catch_unwind(|| panic!("secret {id}")));
+        std::panic::set_hook(before);
+        assert!(panicked.is_err());
+        let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.contains("\\n2026") && text.contains("log.rs") && !text.contains('\u{1b}'), "{text}");
     }
 }
