@@ -16,6 +16,9 @@ pub enum AuthError {
     /// It was valid once.
     #[error("the token has expired")]
     Expired,
+    /// What tells its bearer from others is longer than may be kept.
+    #[error("the token's user has a longer id than 1024 bytes")]
+    TooLong,
     /// The verifier itself could not work, a key server that is away for example: try again later.
     #[error("the token cannot be checked now")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),

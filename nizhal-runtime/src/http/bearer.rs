@@ -3,7 +3,7 @@
 use super::{credentials::credentials, error::HttpError};
 use crate::{auth::AuthError, http::Server};
 use actix_web::{HttpMessage, HttpRequest, http::header};
-use nizhal_core::Principal;
+use nizhal_core::{Principal, limits::MAX_IDENTIFIER_BYTES};
 
 /// The verified actor behind `Authorization: Bearer …`, within its rate.
 pub(crate) async fn actor(server: &Server, request: &HttpRequest) -> Result<Principal, HttpError> {
@@ -30,6 +30,10 @@ pub(super) fn verified(request: &HttpRequest) -> Option<String> {
 
 async fn verify(server: &Server, request: &HttpRequest, token: &str) -> Result<Principal, HttpError> {
     let principal = server.authenticator().authenticate(token, server.now()).await?;
+    // It is the first part of keys, beside an identifier of that length; Postgres has no room for more in an index.
+    if principal.key().len() > MAX_IDENTIFIER_BYTES {
+        return Err(AuthError::TooLong.into());
+    }
     if !server.observers().is_empty() {
         request.extensions_mut().insert(Verified(principal.key().to_owned()));
     }

@@ -159,7 +159,7 @@ impl HttpError {
             | Self::TooManyRequests { retry_after_s } => {
                 response.insert_header((header::RETRY_AFTER, retry_after_s.to_string()));
             }
-            Self::Auth(AuthError::Missing | AuthError::Invalid | AuthError::Expired) => {
+            Self::Auth(AuthError::Missing | AuthError::Invalid | AuthError::Expired | AuthError::TooLong) => {
                 response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
             }
             Self::MethodNotAllowed { allowed } => {

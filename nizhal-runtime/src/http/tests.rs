@@ -257,6 +257,7 @@ async fn an_apps_own_authenticator_stands_in_for_the_built_in_one() {
     let (status, body) = call(&server, pull).await;
     assert_eq!((status, &body["changed"][0]["rows"][0]["id"]), (200, &json!("n1")));
     assert_eq!(call(&server, as_("nobody")).await.0, 401);
+    assert_eq!(call(&server, as_(&format!("{}@s1", "u".repeat(1_024)))).await.0, 401, "no index has room for it");
     assert_eq!(call(&server, as_(&token("u1", "s1", &clock))).await.0, 401, "no other is asked");
     let (status, body) = call(&server, as_("away")).await;
     assert_eq!((status, &body["code"]), (503, &json!("unavailable")));

@@ -26,6 +26,7 @@ async fn every_error_has_its_status_and_code() {
         (HttpError::Auth(AuthError::Missing), 401, "unauthorized"),
         (HttpError::Auth(AuthError::Invalid), 401, "unauthorized"),
         (HttpError::Auth(AuthError::Expired), 401, "unauthorized"),
+        (HttpError::Auth(AuthError::TooLong), 401, "unauthorized"),
         (HttpError::Auth(AuthError::Unavailable("x".into())), 503, "unavailable"),
         (HttpError::AdminWrong, 401, "unauthorized"),
         (HttpError::AdminUnset, 501, "not_implemented"),
