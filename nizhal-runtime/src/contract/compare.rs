@@ -18,13 +18,8 @@ pub(super) fn breaks(old: &Value, new: &Value) -> Vec<String> {
         if was["primaryKey"] != now["primaryKey"] {
             found.push(format!("table `{name}`: the primary key was {}, is {}", was["primaryKey"], now["primaryKey"]));
         }
-        let mut look = Look {
-            reader: old,
-            writer: new,
-            at: format!("rows of `{name}`"),
-            seen: BTreeSet::new(),
-            found: &mut found,
-        };
+        let mut look =
+            Look { reader: old, writer: new, at: format!("{ROWS}`{name}`"), seen: BTreeSet::new(), found: &mut found };
         look.accepts(&was["row"], &now["row"]);
     }
     for (name, was) in parts(old, "mutators") {
@@ -55,6 +50,9 @@ fn parts<'a>(document: &'a Value, of: &str) -> impl Iterator<Item = (&'a String,
 fn part<'a>(document: &'a Value, of: &str, name: &str) -> Option<&'a Value> {
     document["x-nizhal"][of].get(name)
 }
+
+/// How a place begins that is in a row.
+const ROWS: &str = "rows of ";
 
 /// A comparison under way: whether `reader` takes all that `writer` may write.
 struct Look<'a> {
@@ -154,6 +152,16 @@ impl Look<'_> {
         }
     }
 
+    /// Why what is needed may be absent: rows are written by the new server and read by installed clients, arguments the other way.
+    fn lack(&self, is_known: bool) -> &'static str {
+        match (self.at.starts_with(ROWS), is_known) {
+            (true, true) => "by installed clients, and may be absent now",
+            (true, false) => "by installed clients, and gone",
+            (false, true) => "and installed clients may leave it out",
+            (false, false) => "and new: installed clients do not send it",
+        }
+    }
+
     fn properties(&mut self, reader: &Value, writer: &Value) {
         let required = |schema: &Value| -> BTreeSet<String> {
             let names = schema["required"].as_array().into_iter().flatten();
@@ -162,7 +170,8 @@ impl Look<'_> {
         let given = required(writer);
         for name in required(reader) {
             if !given.contains(&name) {
-                self.breaks(&format!("`{name}` is needed and need not be there"));
+                let is_known = writer["properties"].get(&name).is_some();
+                self.breaks(&format!("`{name}` is needed, {}", self.lack(is_known)));
             }
         }
         let (readable, written) = (&reader["properties"], &writer["properties"]);
@@ -302,6 +311,14 @@ mod tests {
             let found = breaks(&old(), &new);
             assert!(found.len() == 1 && found[0].contains(wanted), "{wanted}: {found:?}");
         }
+        let mut gone = with(&row("required"), json!(["id"]));
+        gone["components"]["schemas"]["Note"]["properties"].as_object_mut().unwrap().remove("n");
+        assert_eq!(breaks(&old(), &gone), ["rows of `notes`: `n` is needed, by installed clients, and gone"]);
+        let added = with(&input("required"), json!(["id", "email"]));
+        assert_eq!(
+            breaks(&old(), &added),
+            ["arguments of `addNote`: `email` is needed, and new: installed clients do not send it"]
+        );
         let mut strict = old();
         strict["components"]["schemas"]["AddNote"]["additionalProperties"] = false.into();
         strict["components"]["schemas"]["AddNote"]["properties"].as_object_mut().unwrap().remove("n");
