@@ -198,3 +198,23 @@ async fn postgres() {
 async fn sqlite() {
     rows_have_the_golden_bytes(Kind::Sqlite).await;
 }
+
+/// Another encoding cannot keep what devices send, or gives bytes that are no text: either would be a 500 for ever.
+#[actix_web::test]
+async fn inv40_a_database_of_another_encoding_is_refused_at_the_start() {
+    let database = Database::new(Kind::Postgres).await;
+    let mut admin = database.connect().await;
+    for encoding in ["LATIN1", "SQL_ASCII"] {
+        let (server, name) = database.url().rsplit_once('/').expect("a URL");
+        let name = format!("{}_{}", name.split('?').next().expect("a name"), encoding.to_lowercase());
+        let made =
+            format!("create database {name} encoding '{encoding}' lc_collate 'C' lc_ctype 'C' template template0");
+        admin.execute(&made).await;
+        let app = Nizhal::app("everything").tables(tables![Everything]).mutators(mutators![fill]).rules(rules());
+        let app = app.database_url(format!("{server}/{name}").as_str()).auth_secret(token::SECRET);
+        let refused = app.server().await.map(drop).expect_err("it cannot keep every text");
+        let told = std::error::Error::source(&refused).map(ToString::to_string).unwrap_or_default();
+        assert!(told.contains(encoding) && told.contains("encoding 'UTF8'"), "{refused}: {told}");
+        admin.execute(&format!("drop database {name} with (force)")).await;
+    }
+}

@@ -62,6 +62,7 @@ pub(super) async fn plan(
     seed: &Seed,
     purpose: Purpose,
 ) -> Result<Vec<String>, StoreError> {
+    check_encoding(&mut *db).await?;
     let mut found = look(&mut *db).await?;
     let typescript = takeover::find(&mut *db).await?;
     if let Some(old) = &typescript {
@@ -167,6 +168,18 @@ fn had_lost_triggers(schema: &Schema, found: &Found) -> bool {
         !found.triggers.iter().filter(has).any(|trigger| !found.disabled.contains(trigger))
     };
     schema.synced().iter().filter(was_synced).any(|table| CAPTURE_KINDS.iter().any(|kinds| lacks(table, kinds)))
+}
+
+/// Refuses a database that cannot keep every text that a device may send, or gives ones that are no text.
+async fn check_encoding(db: &mut PgConnection) -> Result<(), StoreError> {
+    let encoding: String = sqlx::query_scalar("select current_setting('server_encoding')").fetch_one(db).await?;
+    if encoding == "UTF8" {
+        return Ok(());
+    }
+    Err(StoreError::Schema(format!(
+        "the database's encoding is {encoding}, which cannot keep every text: make a database by `create database NAME encoding 'UTF8' \
+         template template0` and restore a dump into it (`pg_dump --encoding=UTF8`)"
+    )))
 }
 
 async fn has_rows(db: &mut PgConnection, table: &str) -> Result<bool, StoreError> {
