@@ -14,8 +14,12 @@ use nizhal_core::{Bucket, HlcClock, NodeId, Principal, TableDesc};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 use tokio::sync::Notify;
+
+/// How long a mutator may take.
+const MUTATOR_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// One app's engine over one store.
 pub struct Engine {
@@ -40,6 +44,8 @@ pub struct Engine {
     pub(in crate::engine) merges_columns: bool,
     /// Whether answers name the constraint that a mutation broke.
     pub(in crate::engine) names_violations: bool,
+    /// How long a mutator may take.
+    pub(in crate::engine) mutator_timeout: Duration,
     /// Changes when the rules do.
     pub(in crate::engine) fingerprint: String,
     /// The same of each rule, by name.
@@ -82,6 +88,7 @@ impl Engine {
             repeats,
             merges_columns,
             names_violations: false,
+            mutator_timeout: MUTATOR_TIMEOUT,
             fingerprint,
             rules,
             generations: Mutex::default(),
@@ -116,6 +123,13 @@ impl Engine {
     #[must_use]
     pub fn with_named_violations(mut self, named: bool) -> Self {
         self.names_violations = named;
+        self
+    }
+
+    /// The same, where a mutator may take so long.
+    #[must_use]
+    pub fn with_mutator_timeout(mut self, timeout: Duration) -> Self {
+        self.mutator_timeout = timeout;
         self
     }
 

@@ -4,7 +4,7 @@ use super::{
     bucket_set::BucketSets,
     ddl::Seed,
     error::StoreError,
-    limit::STATEMENT_TIMEOUT,
+    limit::{ANSWER_TIMEOUT, STATEMENT_TIMEOUT},
     owner::Owner,
     postgres::{PostgresStore, Purpose},
     read::{Frame, ScopeArg},
@@ -310,6 +310,29 @@ impl Store {
     /// The rows of a statement on a connection for reads.
     pub(super) async fn query_all(&self, statement: Statement) -> Result<Vec<QueryResult>, StoreError> {
         self.wait(STATEMENT_TIMEOUT, self.reads().query_all_raw(statement)).await
+    }
+
+    /// Waits for code of the app's, not longer than this: none where it takes longer though the database answers others.
+    ///
+    /// # Errors
+    /// When the database answers nobody.
+    pub(crate) async fn wait_for_app<T>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = T>,
+    ) -> Result<Option<T>, StoreError> {
+        let waiting = self.wait(limit + ANSWER_TIMEOUT, async { Ok::<_, StoreError>(work.await) });
+        match tokio::time::timeout(limit, waiting).await {
+            Ok(done) => done.map(Some),
+            Err(_) if self.answers().await => Ok(None),
+            Err(_) => Err(StoreError::Busy),
+        }
+    }
+
+    /// Whether the database answers just now.
+    async fn answers(&self) -> bool {
+        let statement = Statement::from_string(self.reads().get_database_backend(), "select 1");
+        self.query_all(statement).await.is_ok()
     }
 
     /// Waits for the database, not longer than this.

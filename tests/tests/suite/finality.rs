@@ -114,6 +114,12 @@ async fn compute(ctx: &mut Ctx<Claims>, _args: AddParent) -> Result<Applied> {
     Ok(Applied::done())
 }
 
+/// One that waits for what never comes.
+#[mutator]
+async fn wait(_ctx: &mut Ctx<Claims>, _args: AddParent) -> Result<Applied> {
+    std::future::pending().await
+}
+
 struct World {
     engine: Engine,
     db: Connection,
@@ -131,7 +137,7 @@ impl World {
              parent text references parents (id) deferrable initially deferred)",
         )
         .await;
-        let mutators = mutators![add_parent, add_child, put_parent, ensure_parent, read_parent, compute];
+        let mutators = mutators![add_parent, add_child, put_parent, ensure_parent, read_parent, compute, wait];
         let schema =
             Schema::new(tables![Parent, Child, Member], rules().into_inner(), mutators).expect("a sound schema");
         let schema = Arc::new(schema);
@@ -191,6 +197,7 @@ both![
     inv41_a_row_that_cannot_be_read_refuses,
     inv41_a_column_that_no_struct_has_is_a_fault_and_no_refusal,
     inv41_a_mutator_may_go_on_after_a_statement_that_failed,
+    inv41_a_mutator_that_does_not_end_is_at_fault_itself,
 ];
 
 async fn inv41_a_constraint_that_is_judged_at_commit_refuses(kind: Kind) {
@@ -221,6 +228,17 @@ async fn inv41_a_trigger_of_the_users_own_refuses(kind: Kind) {
     world.engine = world.engine.with_named_violations(true);
     let text = world.refused(4, "addParent", &json!({"id": "bad"})).await;
     assert_eq!(text, "no", "who develops reads it");
+}
+
+/// The database answers others meanwhile: a device that heard 503 would send it for ever.
+async fn inv41_a_mutator_that_does_not_end_is_at_fault_itself(kind: Kind) {
+    let mut world = World::new(kind).await;
+    world.engine = world.engine.with_mutator_timeout(std::time::Duration::from_millis(50));
+    let reply = world.push(&[mutation(1, "wait", &json!({"id": "p1"}))]).await;
+    assert!(reply.answers.is_empty() && matches!(reply.fault, Some(PushFailure::Internal(_))), "{reply:?}");
+    world.engine = world.engine.with_mutator_timeout(std::time::Duration::from_secs(60));
+    let add = mutation(1, "addParent", &json!({"id": "p1"}));
+    assert_eq!(told(&world.push(&[add]).await), ["applied"], "nothing is in its way");
 }
 
 async fn inv41_a_row_that_cannot_be_read_refuses(kind: Kind) {

@@ -17,10 +17,7 @@ use nizhal_core::{
     wire::{LostColumn, Mutation},
 };
 use sea_orm::{DatabaseTransaction, DbErr};
-use std::{collections::BTreeSet, panic::AssertUnwindSafe, sync::Arc, time::Duration};
-
-/// How long a mutator may take.
-const MUTATOR_TIMEOUT: Duration = Duration::from_secs(60);
+use std::{collections::BTreeSet, panic::AssertUnwindSafe, sync::Arc};
 
 /// What is run.
 #[derive(Clone, Copy)]
@@ -69,8 +66,11 @@ impl Engine {
             server: Some(ServerParts { scope: actor.clone(), now, savepoints }),
         };
         let calling = AssertUnwindSafe((entry.call)(parts, &mutation.args)).catch_unwind();
-        let calling = async { Ok::<_, StoreError>(calling.await) };
-        let called = self.store.wait(MUTATOR_TIMEOUT, calling).await?;
+        let Some(called) = self.store.wait_for_app(self.mutator_timeout, calling).await? else {
+            let (mutator, limit_s) = (entry.desc.name, self.mutator_timeout.as_secs());
+            tracing::error!(mutator, limit_s, "a mutator took longer than it may");
+            return Err(PushFailure::Internal("the mutator took longer than it may".into()));
+        };
         let (CtxParts { tx, mut jobs, .. }, result) = called.map_err(|panic| {
             let (mutator, panic) = (entry.desc.name, panic_text(&*panic));
             tracing::error!(mutator, mutation = mutation.client_mutation_id, panic, "a mutator panicked");
