@@ -1,6 +1,6 @@
 //! What a failed run means: whether and when to try again, and what to tell people.
 
-use crate::store::{ClaimedJob, FailedJob, Fault, fault};
+use crate::store::{ClaimedJob, FailedJob, Fault, fault, is_cancelled};
 use chrono::TimeDelta;
 use nizhal_core::{DateTimeUtc, Error, Uuid};
 
@@ -27,6 +27,9 @@ impl Failure {
             Error::Rejected(reason) | Error::TransactionControl(reason) => Self::Final(reason.clone()),
             Error::Forbidden => Self::Final("it wrote, or named, a bucket that it does not carry".to_owned()),
             Error::InvalidArgs(reason) => Self::Again(format!("the arguments do not fit: {reason}")),
+            Error::Db(cause) if is_cancelled(cause) => {
+                Self::Again("a statement took longer than the database's statement_timeout".to_owned())
+            }
             Error::Db(cause) => match fault(cause) {
                 Fault::Retry | Fault::Unavailable | Fault::StalePlan | Fault::Pooler => Self::Transient,
                 Fault::Final => Self::Again("the data breaks a constraint of the database".to_owned()),

@@ -122,3 +122,13 @@ async fn inv18_a_job_of_before_and_a_privileged_one_are_not_bounded(kind: Kind) 
     assert_eq!(world.db.count("customers where id in ('a', 'b')").await, 2);
     assert_eq!(world.db.count("notes where id = 'n2'").await, 1);
 }
+
+/// It would be too slow each time: its tries count, and it does not come again for ever.
+#[tokio::test]
+async fn inv41_a_job_whose_statement_is_too_slow_was_tried() {
+    let mut world = World::new(Kind::Postgres).await;
+    let slow = ["set local statement_timeout = '20ms'", "select pg_sleep(60)"];
+    assert_eq!(world.ran("later", &slow).await, "applied");
+    run_jobs(&world).await;
+    assert_eq!(world.db.count("_nizhal_jobs where attempts = 1 and last_error like '%statement_timeout'").await, 1);
+}
