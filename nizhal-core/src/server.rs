@@ -39,15 +39,16 @@ impl ServerSide<'_> {
 
     /// The next number of a series within a bucket, from 1 and without a gap: for receipts and invoices.
     ///
-    /// `series` says what is counted, `bucket` whose: a bucket that the actor holds, by its parameter's value (`shop-1`; several are
-    /// percent-encoded and joined with `/`) or with its rule's wire name (`myShops:shop-1`), which tells apart two rules whose
-    /// values may look alike. The mutator may also be `privileged` for a table of the rule. Until the mutation ends, others that want a
-    /// number of the same series in the same bucket wait for it, and nobody else does; so take it late. When the mutation is refused
-    /// or fails, its number goes to the next one.
+    /// `series` says what is counted, `bucket` whose: a bucket that the actor holds, by its parameter's value (`shop-1`; several
+    /// are percent-encoded and joined with `/`) or with its rule's wire name (`myShops:shop-1`): both are one series. A bare value
+    /// that is a bucket of the actor's in two rules draws nothing. The mutator may also be `privileged` for a table of the rule.
+    /// Until the mutation ends, others that want a number of the same series in the same bucket wait for it, and nobody else does;
+    /// so take it late. When the mutation is refused or fails, its number goes to the next one.
     ///
     /// # Errors
     /// [`Error::Forbidden`](crate::Error::Forbidden) when the bucket is not the actor's, and then the mutation is refused whatever the
-    /// mutator makes of it; [`Error::Db`](crate::Error::Db) when the database fails.
+    /// mutator makes of it; [`Error::Internal`](crate::Error::Internal) when a bare value names two of its buckets;
+    /// [`Error::Db`](crate::Error::Db) when the database fails.
     pub async fn next_in_bucket(self, series: &str, bucket: &str) -> Result<i64> {
         self.parts.scope.next(self.tx, series, bucket).await
     }
