@@ -4,8 +4,8 @@ mod failure;
 mod run;
 mod share;
 
-pub use run::{Ran, run_next_alone};
 pub(crate) use run::run_next;
+pub use run::{Ran, run_next_alone};
 pub(crate) use share::Workers;
 
 use crate::engine::Engine;

@@ -161,6 +161,8 @@ pub(crate) fn engine_additions(dialect: Dialect) -> Vec<(&'static str, &'static 
     if dialect == Dialect::Sqlite {
         // The stamp of the mutation under way.
         columns.push(("_nizhal_control", "hlc", "hlc text"));
+        // What the engine marks the rows with that it writes itself.
+        columns.push(("_nizhal_control", "sign", "sign integer not null default -1"));
     } else {
         // The file of a partition that no trigger watches being emptied: `truncate` gives it another one.
         columns.push(("_nizhal_partitions", "file", "file bigint"));

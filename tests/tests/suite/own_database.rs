@@ -12,6 +12,7 @@ mod streamed;
 mod typescript;
 
 use crate::fixture::{engine, push_of, store};
+mod versions;
 use nizhal::Principal;
 use nizhal::engine::Engine;
 use nizhal::prelude::*;

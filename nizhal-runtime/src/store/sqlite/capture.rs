@@ -1,17 +1,17 @@
 //! Change capture on SQLite: row triggers that stamp the version, note the buckets and leave tombstones.
 //!
 //! `_nizhal_control.txn` is the version of our transaction under way. A writer from outside finds it NULL, and each of its
-//! rows advances the clock. The stamp is itself an update; it ends the recursion by changing the version, or by matching
-//! no row when the row has this transaction's version already.
+//! rows advances the clock. The stamp is itself an update, which the update trigger passes over ([`own_update`]); it matches no row that
+//! has this transaction's version and time already.
 
 use super::{
     field,
-    txn::{NOW, TIME},
+    txn::{DRAWN_SIGN, NOW, SIGN, TIME},
 };
 use crate::store::{
-    field::merges,
+    field::{META, merges},
     note, row_size,
-    sql::{self, Dialect, col, quote, rowid},
+    sql::{self, DELETED_AT, Dialect, UPDATED_AT, VERSION, col, quote, rowid},
     told::told_columns,
 };
 use nizhal_core::{ColumnIndex, Rule, RuleTable, SqlType, TableDesc};
@@ -43,12 +43,17 @@ pub(super) fn triggers(table: &TableDesc, rules: &[Rule]) -> [(&'static str, Str
     let notes_after = notes(after.row, &read, None) + &large;
     let notes_updated = notes("old", "", is_told.as_deref()) + &notes(after.row, &read, is_told.as_deref()) + &large;
     let and_told = is_told.as_ref().map(|is_told| format!(" and {is_told}")).unwrap_or_default();
-    let advance = "  update _nizhal_control set clock = clock + 1 where txn is null;\n";
-    let advance_told = format!("  update _nizhal_control set clock = clock + 1 where txn is null{and_told};\n");
+    let advance = format!("  update _nizhal_control set clock = clock + 1, {DRAWN_SIGN} where txn is null;\n");
+    let advance_told = match &is_told {
+        None => advance.clone(),
+        Some(is_told) => {
+            format!("  update _nizhal_control set clock = clock + {is_told}, {DRAWN_SIGN} where txn is null;\n")
+        }
+    };
     let stamp = |and_told: &str| {
         format!(
-            "  update {on} set _nizhal_version = {NOW}, updated_at = {TIME} where {rowid} = new.{rowid} and _nizhal_version is not \
-             {NOW}{and_told};\n"
+            "  update {on} set _nizhal_version = {NOW}, updated_at = {TIME} where {rowid} = new.{rowid} \
+             and (_nizhal_version is not {NOW} or updated_at is not {TIME}){and_told};\n"
         )
     };
     let exits: String = synced
@@ -86,18 +91,40 @@ pub(super) fn triggers(table: &TableDesc, rules: &[Rule]) -> [(&'static str, Str
         (
             "update",
             format!(
-                "after update on {on} when new._nizhal_version is old._nizhal_version begin\n\
-                 {advance_told}{updated}{notes_updated}{exits}end"
+                "after update on {on} when not ({}) begin\n{advance_told}{updated}{notes_updated}{exits}end",
+                own_update(table)
             ),
         ),
         ("delete", format!("after delete on {on} begin\n{advance}{notes_before}{deletes}{deleted}end")),
     ]
 }
 
-/// Whether an update changed one of these columns, compared byte by byte whatever their collation.
+/// Whether an update changed one of these columns, compared byte by byte whatever their collation, or named the version.
 fn is_told(told: &BTreeSet<&str>) -> String {
-    let differs = |name: &&str| format!("new.{0} is not (old.{0} collate binary)", quote(name));
-    format!("({})", told.iter().map(differs).collect::<Vec<_>>().join(" or "))
+    let differs = |name: &str| format!("new.{0} is not (old.{0} collate binary)", quote(name));
+    let told: Vec<String> = told.iter().copied().chain([VERSION]).map(differs).collect();
+    format!("({})", told.join(" or "))
+}
+
+/// Whether an update is the engine's, as SQL: anybody may name its columns.
+///
+/// A stamp changes nothing but the version and the time, to those of now, so that whoever does the same changes no more than it would.
+/// The merge of a table that merges by column writes others too: it is known by the sign, and what ends it by the sign before.
+fn own_update(table: &TableDesc) -> String {
+    let is_merged = merges(table);
+    let declared = table.columns.iter().filter(|column| column.generated.is_none()).map(|column| column.name);
+    let mut kept: Vec<&str> = declared.filter(|name| *name != UPDATED_AT).collect();
+    kept.extend(table.column(DELETED_AT).is_none().then_some(DELETED_AT));
+    kept.extend(is_merged.then_some(META));
+    let kept: Vec<String> = kept.iter().map(|name| format!("new.{0} is old.{0}", quote(name))).collect();
+    let kept = kept.join(" and ");
+    if is_merged {
+        return format!("new._nizhal_version is {SIGN} or (old._nizhal_version is {SIGN} and {kept})");
+    }
+    format!(
+        "new._nizhal_version is {NOW} and new.updated_at is {TIME} \
+         and (old._nizhal_version is not new._nizhal_version or old.updated_at is not new.updated_at) and {kept}"
+    )
 }
 
 /// The bodies of the triggers that see what another program's `replace` takes away: SQLite fires no delete triggers for those rows

@@ -1,9 +1,9 @@
 //! The statements that merge column by column on SQLite; what they promise is told in `store/field.rs`.
 //!
 //! SQLite's triggers cannot change the row that fires them, so the merge is an update of its own, after the user's. It takes the
-//! version through its negative, so that it always changes it: that is how the update trigger knows its own work.
+//! version through the transaction's sign: that is how the update trigger knows its own work.
 
-use super::txn::{NOW, TIME};
+use super::txn::{NOW, SIGN as OWN, TIME};
 use crate::store::{
     field::{self, BASE, MAX_AHEAD_S, META, NOBODY, SIGN},
     sql::{DELETED_AT, Dialect, UPDATED_AT, VERSION, literal, quote, rowid},
@@ -58,13 +58,11 @@ fn write(table: &TableDesc, sets: &str, is_told: Option<&str>) -> String {
         Some(is_told) => format!("case when {is_told} then {value} else {kept} end"),
         None => value.to_owned(),
     };
-    let turned = format!("-{version}");
     format!(
-        "  update {on} set {sets}, {version} = {}, updated_at = {} where {rowid} = new.{rowid};\n\
+        "  update {on} set {sets}, {version} = {OWN}, updated_at = {} where {rowid} = new.{rowid};\n\
          \x20 update {on} set {version} = {} where {rowid} = new.{rowid};\n",
-        told(&format!("-{NOW}"), &turned),
         told(TIME, &quote(UPDATED_AT)),
-        told(NOW, &turned),
+        told(NOW, &format!("old.{version}")),
     )
 }
 

@@ -7,6 +7,7 @@ use super::{
     pull::Snapshot,
     room,
     scan::PullSql,
+    txn::DRAWN_SIGN,
 };
 use crate::{
     schema::Schema,
@@ -142,7 +143,8 @@ impl SqliteStore {
         let left = tx.query_all_raw(Statement::from_string(tx.get_database_backend(), sql)).await?;
         let left = left.iter().map(|row| row.try_get("", "note")).collect::<Result<Vec<String>, _>>()?;
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).extend(left);
-        tx.execute_unprepared("update _nizhal_control set clock = clock + 1, txn = clock + 1 where id = 1").await?;
+        let sql = format!("update _nizhal_control set clock = clock + 1, txn = clock + 1, {DRAWN_SIGN} where id = 1");
+        tx.execute_unprepared(&sql).await?;
         Ok(tx)
     }
 

@@ -8,6 +8,12 @@ pub(super) const NOW: &str = "coalesce((select txn from _nizhal_control), (selec
 /// The time of a tombstone, as a device reads it.
 pub(super) const TIME: &str = "strftime('%Y-%m-%dT%H:%M:%f', 'now') || '+00:00'";
 
+/// What a row's version is for as long as the engine writes its other columns: a negative number that each transaction draws anew, and
+/// that a mutator cannot read, since it may not name the table.
+pub(super) const SIGN: &str = "(select sign from _nizhal_control)";
+/// Draws another [`SIGN`], as an assignment.
+pub(super) const DRAWN_SIGN: &str = "sign = random() | (1 << 63)";
+
 /// Clears what a transaction of ours noted about itself; its last statement.
 pub(in crate::store) async fn settled(tx: &DatabaseTransaction) -> Result<(), StoreError> {
     tx.execute_unprepared("delete from _nizhal_touched").await?;
