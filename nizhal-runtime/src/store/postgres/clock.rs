@@ -40,6 +40,9 @@ use crate::store::{
 use nizhal_core::bucket::MEMBERSHIP;
 use std::collections::BTreeSet;
 
+/// The sequence that versions are drawn from.
+pub(super) const SEQUENCE: &str = "_nizhal_clock";
+
 /// Where the database lives, as SQL: the cluster, the database's number in it, and the cluster's timeline, which changes at each
 /// failover and point-in-time recovery. A dump restored elsewhere, or a history that was cut off, shows here. And since when: a
 /// disk that was put back as it once was shows nowhere else (`store/life.rs`). And the clock's own number: a dump that is restored in

@@ -68,7 +68,8 @@ impl Relations {
     /// Whether this user may work with the engine's parts, before any of them is read.
     fn check_grants(&self) -> Result<(), StoreError> {
         let mut complaints = Complaints::default();
-        let mut engine = self.all.iter().filter(|(name, _)| name.starts_with("_nizhal_"));
+        let mut engine =
+            self.all.iter().filter(|(name, relation)| name.starts_with("_nizhal_") && relation.kind != "S");
         if let Some((name, _)) = engine.find(|(_, relation)| !(relation.may_read && relation.may_write)) {
             let what = format!("this user ({}) may not read and write it", self.role);
             let all = "grant select, insert, update, delete on all tables in schema";
@@ -97,7 +98,7 @@ const RELATIONS: &str = "select c.relname::text, c.relkind::text, c.relpersisten
     c.relkind = 'r' and exists (select 1 from pg_inherits i where i.inhparent = c.oid), \
     c.relrowsecurity and row_security_active(c.oid), has_table_privilege(c.oid, 'select'), has_table_privilege(c.oid, 'insert') \
     and has_table_privilege(c.oid, 'update') and has_table_privilege(c.oid, 'delete') \
-    from pg_class c where c.relnamespace = quote_ident(current_schema())::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'f')";
+    from pg_class c where c.relnamespace = quote_ident(current_schema())::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')";
 /// Domains are looked through, however deep, also below an array.
 const COLUMNS: &str = "with recursive below(oid, base) as (select t.oid, t.oid from pg_type t union all \
     select b.oid, t.typbasetype from below b join pg_type t on t.oid = b.base where t.typtype = 'd'), \
@@ -184,6 +185,13 @@ pub(super) fn check(schema: &Schema, relations: &Relations) -> Result<(), StoreE
                 let (what, on) = (format!("this user ({}) may not read it", relations.role), quote(table.name));
                 complaints.push(table.name, &what, &format!("grant select on {on} to {}", relations.role));
             }
+            for partition in relations.partitions.unlogged(table.name) {
+                complaints.push(
+                    table.name,
+                    &format!("its partition {partition} is unlogged, so a crash of the database empties it and no device hears of it"),
+                    &format!("alter table {partition} set logged"),
+                );
+            }
         }
         let exact = exact_columns(schema, table);
         for column in table.columns {
@@ -198,7 +206,22 @@ pub(super) fn check(schema: &Schema, relations: &Relations) -> Result<(), StoreE
             check_left_over(table, relation, &mut complaints);
         }
     }
+    check_engine(relations, &mut complaints);
     complaints.into_result()
+}
+
+/// The engine's own tables and its clock.
+fn check_engine(relations: &Relations, complaints: &mut Complaints) {
+    let tables = ddl::engine_tables(Dialect::Postgres).into_iter().map(|(name, _)| (name, "table"));
+    for (name, kind) in tables.chain([(super::clock::SEQUENCE, "sequence")]) {
+        if relations.all.get(name).is_some_and(|relation| relation.is_unlogged) {
+            complaints.push(
+                name,
+                "it is unlogged, so a crash of the database empties it, and with it what devices need",
+                &format!("alter {kind} {name} set logged"),
+            );
+        }
+    }
 }
 
 fn check_relation(table: &TableDesc, relation: &Relation, role: &str, complaints: &mut Complaints) {

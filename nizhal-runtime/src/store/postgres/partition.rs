@@ -27,6 +27,9 @@ struct Partition {
     /// Its file, where no trigger of ours watches it being emptied.
     file: Option<i64>,
     has_rows: bool,
+    /// Its name as SQL says it.
+    shown: String,
+    is_unlogged: bool,
 }
 
 impl Partitions {
@@ -40,6 +43,8 @@ impl Partitions {
                 is_leaf: row.try_get(3)?,
                 file: row.try_get(4)?,
                 has_rows: row.try_get(5)?,
+                shown: row.try_get(6)?,
+                is_unlogged: row.try_get(7)?,
             };
             all.entry(row.try_get(0)?).or_default().push(partition);
         }
@@ -57,6 +62,12 @@ impl Partitions {
     /// The names of this table's partitions, at every depth, in this schema.
     pub(super) fn names(&self, table: &str) -> impl Iterator<Item = &str> {
         self.all.get(table).into_iter().flatten().filter_map(|partition| partition.name.as_deref())
+    }
+
+    /// The partitions of this table that a crash empties, as SQL names them.
+    pub(super) fn unlogged(&self, table: &str) -> impl Iterator<Item = &str> {
+        let all = self.all.get(table).into_iter().flatten();
+        all.filter(|partition| partition.is_unlogged).map(|partition| partition.shown.as_str())
     }
 
     /// What remembers the partitions of now. Rows that went with one that is gone, that one lost unseen, or that one brought along
@@ -122,7 +133,7 @@ macro_rules! partitions {
 const PARTITIONS: &str = concat!(
     "select c.relname::text, p.oid::int8, case when p.relnamespace = c.relnamespace then p.relname::text end, t.isleaf, ",
     unwatched_file!(),
-    ", coalesce(pg_relation_size(p.oid) > 0, false)",
+    ", coalesce(pg_relation_size(p.oid) > 0, false), p.oid::regclass::text, p.relpersistence = 'u'",
     partitions!(),
     " order by 1, 2"
 );

@@ -114,3 +114,36 @@ async fn inv40_a_server_starts_whatever_partitions_were_made_since_the_last_migr
     starting.provision().await.expect("migrated");
     assert_eq!(starting.plan().await.expect("a plan"), Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn inv40_what_a_crash_empties_is_named_at_the_start() {
+    let database = Database::new(Kind::Postgres).await;
+    let mut db = database.connect().await;
+    db.execute(
+        "create table events (id text, year integer, owner text not null, primary key (id, year)) partition by list (year); \
+         create unlogged table events_1 partition of events for values in (1)",
+    )
+    .await;
+    let operator = store(&database, &Arc::new(events()), 2).await;
+    let told = operator.plan().await.expect_err("refused").to_string();
+    assert!(
+        told.contains("its partition events_1 is unlogged") && told.contains("alter table events_1 set logged"),
+        "{told}"
+    );
+    db.execute("alter table events_1 set logged").await;
+    operator.provision().await.expect("provisioned");
+    for table in ["_nizhal_mutations", "_nizhal_clients", "_nizhal_tombstones", "_nizhal_control"] {
+        db.execute(&format!("alter table {table} set unlogged")).await;
+        let told = operator.provision().await.expect_err("refused").to_string();
+        assert!(told.contains(&format!("alter table {table} set logged")), "{told}");
+        db.execute(&format!("alter table {table} set logged")).await;
+    }
+    // Older ones have no unlogged sequences.
+    if db.text("select (current_setting('server_version_num')::int >= 150000)::text").await == "true" {
+        db.execute("alter sequence _nizhal_clock set unlogged").await;
+        let told = operator.plan().await.expect_err("refused").to_string();
+        assert!(told.contains("alter sequence _nizhal_clock set logged"), "{told}");
+        db.execute("alter sequence _nizhal_clock set logged").await;
+    }
+    assert_eq!(operator.plan().await.expect("a plan"), Vec::<String>::new());
+}
