@@ -4,7 +4,7 @@
 //! delivery waits for the first and then finds its number used. It leaves no mark of the mutations; their answers are filed at
 //! the end, and a delivery that comes upon an answer there begins again (`settle.rs`).
 
-use super::{Seal, StoreError, WriteTx, sql::Dialect};
+use super::{Seal, StoreError, WriteTx, control::NO_CONTROL, sql::Dialect};
 use sea_orm::{QueryResult, Value};
 
 /// Where a client's sequence stands.
@@ -98,8 +98,16 @@ impl WriteTx<'_> {
             let made = "insert into _nizhal_clients (client_id, actor, forgotten_ms) select $1, $2, forgotten_ms \
                 from _nizhal_control where id = 1 and (select count(*) from (select 1 from _nizhal_clients where actor || '' = $2 \
                 limit $3) c) < $3 on conflict (client_id) do nothing";
-            self.run(made, [client_id.into(), actor.into(), i64::from(limit).into()]).await?;
+            if self.run(made, [client_id.into(), actor.into(), i64::from(limit).into()]).await? == 0 {
+                self.check_control().await?;
+            }
         }
+    }
+
+    /// Whether the control row is there, which every client is made from.
+    async fn check_control(&self) -> Result<(), StoreError> {
+        let found = self.one("select 1 as found from _nizhal_control where id = 1", []).await?;
+        found.map(drop).ok_or_else(|| StoreError::Schema(NO_CONTROL.to_owned()))
     }
 
     fn backend(&self, row: &QueryResult) -> Result<Option<i32>, StoreError> {

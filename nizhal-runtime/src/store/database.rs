@@ -2,6 +2,7 @@
 
 use super::{
     bucket_set::BucketSets,
+    control::NO_CONTROL,
     ddl::Seed,
     error::StoreError,
     limit::{ANSWER_TIMEOUT, STATEMENT_TIMEOUT},
@@ -103,7 +104,12 @@ impl Store {
     /// # Errors
     /// As for [`plan`](Self::plan).
     pub async fn missing(&self) -> Result<Vec<String>, StoreError> {
-        self.plan_for(Purpose::Serve).await
+        let plan = self.plan_for(Purpose::Serve).await?;
+        let has = |start: &str| plan.iter().any(|statement| statement.starts_with(start));
+        if has("insert into _nizhal_control ") && !has("create table _nizhal_control ") {
+            return Err(StoreError::Schema(NO_CONTROL.to_owned()));
+        }
+        Ok(plan)
     }
 
     async fn plan_for(&self, purpose: Purpose) -> Result<Vec<String>, StoreError> {

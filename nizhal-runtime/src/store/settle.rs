@@ -5,6 +5,7 @@
 
 use super::{
     Claim, Record, Seal, StoreError, WriteTx, Written,
+    control::NO_CONTROL,
     database::{Backend, Store},
     postgres::{SettleSql, kind},
     read::Frame,
@@ -77,14 +78,15 @@ impl WriteTx<'_> {
             }
         };
         values.extend(self.store().scope_args(settle.principal).iter().map(|arg| self.store().scope_value(arg)));
-        let (mut written, mut frame, mut filed, mut leaves_tables) = (Written::default(), Frame::default(), 0, false);
+        let (mut written, mut frame, mut filed, mut leaves_tables) =
+            (Written::default(), Frame::default(), None, false);
         for row in self.all(text, values).await? {
             let (rule, param): (i32, i32) = (row.try_get("", "rule")?, row.try_get("", "param")?);
             let value: String = row.try_get("", "value")?;
             match rule {
                 kind::WRITTEN => written = Written::read(value)?,
                 kind::FILED => {
-                    filed = row.try_get("", "number")?;
+                    filed = Some(row.try_get("", "number")?);
                     frame.rules = value;
                 }
                 kind::TRIGGERS => {
@@ -102,7 +104,7 @@ impl WriteTx<'_> {
         }
         settle.seal.check(&written.note)?;
         written.leaves_tables = leaves_tables;
-        all_filed(filed, settle)?;
+        all_filed(filed.ok_or_else(|| StoreError::Schema(NO_CONTROL.to_owned()))?, settle)?;
         Ok((written, frame))
     }
 

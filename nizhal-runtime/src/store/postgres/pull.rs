@@ -7,6 +7,7 @@ use super::{
 };
 use crate::store::{
     StoreError,
+    control::NO_CONTROL,
     limit::{ANSWER_TIMEOUT, STATEMENT_TIMEOUT},
     read::{Ask, Body, Change, Client, Clock, Frame, Glance, Image, LAST, LaneRead, START, Unreadable},
     sql,
@@ -231,7 +232,7 @@ fn exactly<const N: usize>(texts: Vec<String>) -> Result<[String; N], sqlx::Erro
 
 fn provisioned(frame: Frame) -> Result<Frame, StoreError> {
     if frame.epoch.is_empty() {
-        return Err(StoreError::Schema("the database has no epoch: run `migrate`".to_owned()));
+        return Err(StoreError::Schema(NO_CONTROL.to_owned()));
     }
     Ok(frame)
 }

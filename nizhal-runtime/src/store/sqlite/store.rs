@@ -12,8 +12,8 @@ use super::{
 use crate::{
     schema::Schema,
     store::{
-        ddl::Seed, error::StoreError, failpoint::Failpoints, life::LIFE, progress::Progress, scope::ScopeSql,
-        settings::StoreSettings,
+        control::NO_CONTROL, ddl::Seed, error::StoreError, failpoint::Failpoints, life::LIFE, progress::Progress,
+        scope::ScopeSql, settings::StoreSettings,
     },
 };
 use nizhal_core::DateTimeUtc;
@@ -144,7 +144,10 @@ impl SqliteStore {
         let left = left.iter().map(|row| row.try_get("", "note")).collect::<Result<Vec<String>, _>>()?;
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).extend(left);
         let sql = format!("update _nizhal_control set clock = clock + 1, txn = clock + 1, {DRAWN_SIGN} where id = 1");
-        tx.execute_unprepared(&sql).await?;
+        if tx.execute_unprepared(&sql).await?.rows_affected() == 0 {
+            self.roll_back(tx).await?;
+            return Err(StoreError::Schema(NO_CONTROL.to_owned()));
+        }
         Ok(tx)
     }
 
