@@ -22,6 +22,7 @@ mod forget;
 mod founding;
 mod generation;
 mod health;
+mod history;
 mod integrity;
 mod job;
 mod json;

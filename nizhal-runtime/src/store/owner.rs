@@ -98,6 +98,11 @@ impl Kept {
         serde_json::from_str(&self.replaced).unwrap_or_default()
     }
 
+    /// Whether the database has the parts of this version.
+    pub(super) fn is_current(&self) -> bool {
+        self.provisioning == PROVISIONING
+    }
+
     /// Whether this app may provision or serve from the database.
     ///
     /// # Errors

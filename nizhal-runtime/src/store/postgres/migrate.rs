@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     schema::Schema,
-    store::{ddl::Seed, error::StoreError, limit::ANSWER_TIMEOUT, progress::Progress},
+    store::{ddl::Seed, error::StoreError, history, limit::ANSWER_TIMEOUT, progress::Progress},
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Postgres, Transaction};
 
@@ -47,6 +47,7 @@ impl PostgresStore {
         let has_files: bool = sqlx::query_scalar(has_files).fetch_one(&mut *tx).await?;
         // Before the plan rewrites rows itself, which devices then hear of by changed rules.
         let is_rewritten = has_files && rewrite::remember(&mut tx, schema).await?;
+        history::tell_lost_history(&plan);
         let mut progress = Progress::of(WORK, plan.len());
         let (alone, together): (Vec<_>, Vec<_>) = plan.into_iter().partition(|sql| provision::runs_alone(sql));
         for statement in together {

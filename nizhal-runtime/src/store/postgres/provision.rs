@@ -16,7 +16,7 @@ use crate::store::{
     StoreError, check,
     ddl::{self, Seed},
     field::merges,
-    note, rules,
+    history, note, rules,
     sql::{Dialect, quote, stamped},
     told::told_columns,
 };
@@ -90,6 +90,8 @@ pub(super) async fn plan(
     let home = clock::home(&found.schema);
     if !found.epoch {
         plan.push(seed.insert(DIALECT, &home));
+        let is_current = found.epoch && found.kept.is_current();
+        plan.extend(history::lost_history(DIALECT, seed, is_current, |name| found.columns.contains_key(name)));
     } else if !found.has("_nizhal_control", "secret") {
         plan.extend(ddl::unsigned(DIALECT, &home));
     }

@@ -6,7 +6,7 @@ use crate::store::{
     StoreError, check,
     ddl::{self, Seed},
     drift::exact_columns,
-    note,
+    history, note,
     owner::{self, Kept},
     rules,
     sql::{Dialect, UPDATED_AT, literal, quote, stamped},
@@ -66,6 +66,9 @@ pub(super) async fn plan(db: &mut SqliteConnection, schema: &Schema, seed: &Seed
             plan.push(format!("alter table {table} add column {definition}"));
         }
     }
+    plan.extend(history::lost_history(DIALECT, seed, has_epoch && kept.is_current(), |name| {
+        columns.contains_key(name)
+    }));
     if !has_epoch {
         plan.push(seed.insert(DIALECT, &literal(HOME)));
     } else if !exists("_nizhal_control", "secret") {

@@ -12,8 +12,8 @@ use super::{
 use crate::{
     schema::Schema,
     store::{
-        control::NO_CONTROL, ddl::Seed, error::StoreError, failpoint::Failpoints, life::LIFE, progress::Progress,
-        scope::ScopeSql, settings::StoreSettings,
+        control::NO_CONTROL, ddl::Seed, error::StoreError, failpoint::Failpoints, history, life::LIFE,
+        progress::Progress, scope::ScopeSql, settings::StoreSettings,
     },
 };
 use nizhal_core::DateTimeUtc;
@@ -118,6 +118,7 @@ impl SqliteStore {
     pub(in crate::store) async fn provision(&self, schema: &Schema, seed: &Seed) -> Result<(), StoreError> {
         let mut tx = self.writer.begin_with("begin immediate").await?;
         let plan = provision::plan(&mut tx, schema, seed).await?;
+        history::tell_lost_history(&plan);
         let mut progress = Progress::of("provisioning", plan.len());
         for statement in plan {
             let run = sqlx::raw_sql(AssertSqlSafe(statement.as_str())).execute(&mut *tx);
