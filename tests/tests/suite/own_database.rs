@@ -1,6 +1,7 @@
 //! A database that others made and others write: it is checked as it is, and what it holds is delivered as it is declared.
 
 mod applied;
+mod bookkeeping;
 mod changed;
 mod durable;
 mod enumerated;

@@ -27,6 +27,8 @@ pub(super) struct Found {
     pub(super) triggers: BTreeSet<(String, String)>,
     /// Triggers of ours that somebody switched off, or that `session_replication_role` switches off.
     pub(super) disabled: Vec<(String, String)>,
+    /// The functions of ours that every role may call.
+    pub(super) open_functions: BTreeSet<String>,
     pub(super) relations: drift::Relations,
     pub(super) checks: BTreeSet<(String, String)>,
     pub(super) sequences: BTreeSet<String>,
@@ -109,6 +111,12 @@ pub(super) async fn look(db: &mut PgConnection) -> Result<Found, StoreError> {
     )
     .fetch_all(&mut *db)
     .await?;
+    let open_functions = names(
+        db,
+        "select proname::text from pg_proc where pronamespace = quote_ident(current_schema())::regnamespace \
+         and proname like '\\_nizhal\\_%' and has_function_privilege('public', oid, 'execute')",
+    )
+    .await?;
     let relations = drift::introspect(db).await?;
     let checks = sqlx::query_as(
         "select c.relname::text, k.conname::text from pg_constraint k join pg_class c on c.oid = k.conrelid \
@@ -133,6 +141,7 @@ pub(super) async fn look(db: &mut PgConnection) -> Result<Found, StoreError> {
         signatures,
         triggers,
         disabled,
+        open_functions,
         relations,
         checks,
         sequences,

@@ -48,6 +48,9 @@ const CAPTURE_KINDS: [&[&str]; 5] = [
 
 /// Functions of fixed names that triggers call.
 const TRIGGERED: [&str; 2] = ["_nizhal_stamp", "_nizhal_restored"];
+/// Functions that are called as whoever writes, and as the server's user, neither of whom need be their owner. The default privileges of
+/// the database may keep them from everybody else.
+const OPEN: [&str; 3] = ["_nizhal_version", "_nizhal_horizon", "_nizhal_written"];
 
 /// Whether a statement of the plan runs in no transaction.
 pub(super) fn runs_alone(statement: &str) -> bool {
@@ -87,11 +90,11 @@ pub(super) async fn plan(
         }
     }
     plan.extend(typescript.as_ref().map(TypeScript::after).unwrap_or_default());
+    let is_current = found.epoch && found.kept.is_current();
+    plan.extend(history::lost_history(DIALECT, seed, is_current, |name| found.columns.contains_key(name)));
     let home = clock::home(&found.schema);
     if !found.epoch {
         plan.push(seed.insert(DIALECT, &home));
-        let is_current = found.epoch && found.kept.is_current();
-        plan.extend(history::lost_history(DIALECT, seed, is_current, |name| found.columns.contains_key(name)));
     } else if !found.has("_nizhal_control", "secret") {
         plan.extend(ddl::unsigned(DIALECT, &home));
     }
@@ -254,6 +257,10 @@ fn functions_and_triggers(schema: &Schema, found: &Found, purpose: Purpose, plan
             plan.extend(earlier.map(|(_, signature)| format!("drop function {signature}")));
             plan.push(definition);
             plan.push(format!("create function {marker}() returns void language sql as ''"));
+        }
+        let is_open = found.functions.contains(&marker) && found.open_functions.contains(base);
+        if OPEN.contains(&base) && !is_open {
+            plan.push(format!("grant execute on function {}.{base}() to public", found.schema));
         }
         functions.extend([base.to_owned(), marker]);
     }
