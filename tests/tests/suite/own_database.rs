@@ -7,13 +7,14 @@ mod durable;
 mod enumerated;
 mod granted;
 mod keyless;
+mod lists;
 mod outside;
 mod partition;
 mod streamed;
 mod typescript;
+mod versions;
 
 use crate::fixture::{engine, push_of, store};
-mod versions;
 use nizhal::Principal;
 use nizhal::engine::Engine;
 use nizhal::prelude::*;

@@ -164,46 +164,29 @@ fn uuid(out: &mut Vec<u8>, uuid: uuid::Uuid) {
 const ARRAYS: [u32; 17] =
     [1000, 1001, 1005, 1007, 1009, 1015, 1016, 1021, 1022, 1115, 1182, 1183, 1185, 1231, 2951, 199, 3807];
 
-/// Dimensions, whether there are NULLs, the items' type; the length and first index of each dimension; the items, row by row.
+/// Dimensions, whether there are NULLs, the items' type; the length and first index of each dimension; the items. A field is a list of
+/// values: no client could read one of lists, or with a NULL in it.
 fn array(out: &mut Vec<u8>, mut bytes: &[u8]) -> Option<()> {
-    let dimensions = usize::try_from(take_i32(&mut bytes)?).ok()?;
+    let dimensions = take_i32(&mut bytes)?;
     take_i32(&mut bytes)?;
     let oid = take_i32(&mut bytes)?.cast_unsigned();
-    // Postgres has at most six.
-    if dimensions > 6 {
-        return None;
-    }
-    let mut lengths = Vec::with_capacity(dimensions);
-    for _ in 0..dimensions {
-        lengths.push(take_i32(&mut bytes)?);
+    let length = match dimensions {
+        0 => 0,
+        1 => take_i32(&mut bytes)?,
+        _ => return None,
+    };
+    if dimensions == 1 {
         take_i32(&mut bytes)?;
     }
-    if lengths.is_empty() {
-        out.extend_from_slice(b"[]");
-        return Some(());
-    }
-    items(out, oid, &lengths, &mut bytes)
-}
-
-fn items(out: &mut Vec<u8>, oid: u32, lengths: &[i32], bytes: &mut &[u8]) -> Option<()> {
-    let (&length, inner) = lengths.split_first()?;
     out.push(b'[');
     for at in 0..length {
         if at > 0 {
             out.push(b',');
         }
-        if !inner.is_empty() {
-            items(out, oid, inner, bytes)?;
-            continue;
-        }
-        match usize::try_from(take_i32(bytes)?) {
-            Err(_) => out.extend_from_slice(b"null"),
-            Ok(length) => {
-                let (item, rest) = bytes.split_at_checked(length)?;
-                *bytes = rest;
-                value(out, oid, item)?;
-            }
-        }
+        let length = usize::try_from(take_i32(&mut bytes)?).ok()?;
+        let (item, rest) = bytes.split_at_checked(length)?;
+        bytes = rest;
+        value(out, oid, item)?;
     }
     out.push(b']');
     Some(())
@@ -320,8 +303,9 @@ mod tests {
             value(&mut out, 1007, &bytes).map(|()| String::from_utf8(out).unwrap())
         };
         assert_eq!(write(&[0, 0, 23]).unwrap(), "[]");
-        assert_eq!(write(&[1, 1, 23, 3, 1, 4, 7, -1, 4, -2]).unwrap(), "[7,null,-2]");
-        assert_eq!(write(&[2, 0, 23, 2, 1, 1, 1, 4, 5, 4, 6]).unwrap(), "[[5],[6]]");
+        assert_eq!(write(&[1, 0, 23, 2, 1, 4, 7, 4, -2]).unwrap(), "[7,-2]");
+        assert_eq!(write(&[1, 1, 23, 3, 1, 4, 7, -1, 4, -2]), None, "a NULL among them");
+        assert_eq!(write(&[2, 0, 23, 2, 1, 1, 1, 4, 5, 4, 6]), None, "lists of lists");
         for cut in [&[][..], &[1, 0], &[1, 0, 23, 2, 1, 4, 7], &[9, 0, 23], &[-1, 0, 23], &[1, 0, 23, i32::MAX, 1]] {
             assert_eq!(write(cut), None, "{cut:?}");
         }
