@@ -71,6 +71,8 @@ pub(crate) async fn run_next(
     engine.job_wake.notify_one();
     match ran {
         Ok(ran) => Ok(Some(ran)),
+        // The commit was refused, and would be again.
+        Err(StoreError::Statement(cause)) => fail(engine, &job, &Error::Db(cause)).await.map(Some),
         Err(error) => {
             let run_at = engine.environment.now() + pause(job.attempt, engine.environment.new_id());
             // At best: the database may be away, and then the claim is taken again all the same.
@@ -93,19 +95,42 @@ async fn run(engine: &Engine, entry: &JobEntry, job: &ClaimedJob) -> Result<Ran,
             write.job_done(job).await?;
             Ran::Done
         }
-        Err(failure) => {
-            let verdict = failure.verdict(job, engine.environment.now(), engine.environment.new_id());
-            let ran = if verdict.dead { Ran::Dead } else { Ran::Later };
-            tracing::warn!(job = %job.name, id = %job.id, attempt = job.attempt, dead = verdict.dead, error = verdict.error, "a job failed");
-            write.job_failed(job, verdict).await?;
-            ran
-        }
+        Err(failure) => file(engine, job, &failure, &tx).await?,
     };
     write.finish_job(&seal).await?;
     engine.store.commit(tx).await?;
     if ran != Ran::Later {
         engine.store.audit_written();
     }
+    Ok(ran)
+}
+
+/// Files that a job failed whose transaction is gone.
+async fn fail(engine: &Engine, job: &ClaimedJob, error: &Error) -> Result<Ran, StoreError> {
+    tracing::warn!(job = %job.name, id = %job.id, error = error as &dyn std::error::Error, "a job's commit was refused");
+    let tx = engine.store.begin().await?;
+    let write = engine.store.on(&tx);
+    let seal = write.begin_job().await?;
+    if !write.hold_job(job).await? {
+        engine.store.roll_back(tx).await?;
+        return Ok(Ran::Later);
+    }
+    let ran = file(engine, job, &Failure::of(error), &tx).await?;
+    write.finish_job(&seal).await?;
+    engine.store.commit(tx).await?;
+    Ok(ran)
+}
+
+async fn file(
+    engine: &Engine,
+    job: &ClaimedJob,
+    failure: &Failure,
+    tx: &DatabaseTransaction,
+) -> Result<Ran, StoreError> {
+    let verdict = failure.verdict(job, engine.environment.now(), engine.environment.new_id());
+    let ran = if verdict.dead { Ran::Dead } else { Ran::Later };
+    tracing::warn!(job = %job.name, id = %job.id, attempt = job.attempt, dead = verdict.dead, error = verdict.error, "a job failed");
+    engine.store.on(tx).job_failed(job, verdict).await?;
     Ok(ran)
 }
 
@@ -136,6 +161,7 @@ async fn attempt(
     let result = match result {
         Ok(()) => match judged(engine, entry.desc.name, job, (&bounds, &parts, seal)).await {
             Ok(()) => Ok(()),
+            Err(EnqueueError::Store(StoreError::Statement(cause))) => Err(Error::Db(cause)),
             Err(EnqueueError::Store(StoreError::Unsealed(how))) => Err(Error::TransactionControl(how.to_owned())),
             Err(EnqueueError::Store(error)) => return Err(error),
             Err(EnqueueError::Forbidden(_)) => Err(Error::Forbidden),
@@ -169,6 +195,8 @@ async fn judged(
     job: &ClaimedJob,
     (bounds, parts, seal): (&Bounds, &JobParts, &Seal),
 ) -> Result<(), EnqueueError> {
+    // What the handler deferred is judged with the rest.
+    engine.store.on(&parts.tx).run_deferred().await?;
     let written = match bounds.are_none() {
         true => Written::default(),
         false => engine.store.on(&parts.tx).sealed(seal).await?,

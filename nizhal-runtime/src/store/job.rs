@@ -8,6 +8,7 @@ use super::{
     Seal, StoreError, Touched, WriteTx,
     audit::NewEntry,
     database::{Backend, Store},
+    note::{DUE, JUDGED},
     settings::Audit,
     sql::Dialect,
 };
@@ -261,6 +262,19 @@ impl WriteTx<'_> {
             Dialect::Sqlite => self.seal(&seal).await?,
         }
         Ok(seal)
+    }
+
+    /// Runs what is deferred until the commit, while the job can still be told to have failed by it. Nothing that is noted after that
+    /// passes; on SQLite there are deferred foreign keys alone, which write nothing.
+    ///
+    /// # Errors
+    /// When that fails, or the database does.
+    pub async fn run_deferred(&self) -> Result<(), StoreError> {
+        if self.dialect() == Dialect::Postgres {
+            // In this order: the second column's expression is computed after the first's.
+            self.one(&format!("select {DUE} as wrote, {JUDGED} as judged"), []).await?;
+        }
+        Ok(())
     }
 
     /// The last statement before a job's commit: its session is as it was before. On SQLite its note stays, for whoever looks at it next.

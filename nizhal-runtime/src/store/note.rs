@@ -28,6 +28,10 @@ pub struct Touched {
 /// What the transaction's writes touched so far, as SQL on Postgres: in nearly all of them one setting.
 pub(crate) const WRITTEN: &str = "case when coalesce(current_setting('nizhal.spilled', true), '') = '' \
     then coalesce(current_setting('nizhal.touched', true), '') else _nizhal_written() end";
+/// Runs what is deferred until the commit, on Postgres: whether that wrote anything that was not noted before.
+pub(crate) const DUE: &str = "_nizhal_due()";
+/// Says that what was written is judged, on Postgres: whatever notes something later fails.
+pub(crate) const JUDGED: &str = "set_config('nizhal.judged', 'on', true)";
 /// Puts in the place of what [`WRITTEN`] says the line of a seal, which is bound to `$1`, as SQL expressions.
 pub(crate) const RESEAL: &str =
     "set_config('nizhal.touched', $1::text || E'\\n', true), set_config('nizhal.spilled', '', true)";

@@ -44,7 +44,8 @@ impl Settle<'_> {
 impl WriteTx<'_> {
     /// Files the answers, uses up the sequence numbers, and returns what was written since it was last looked at, and what the actor
     /// may write. The frame has the rules and the memberships alone; of these, on Postgres, those that what was written names, so
-    /// that the work does not grow with the actor's buckets.
+    /// that the work does not grow with the actor's buckets. What is deferred until the commit runs before that, and its errors are of
+    /// here: a trigger that writes at the commit would write unjudged.
     ///
     /// # Errors
     /// [`StoreError::Overtaken`] when one of the mutations was answered elsewhere meanwhile, [`StoreError::Unsealed`] when app code
@@ -78,8 +79,8 @@ impl WriteTx<'_> {
             }
         };
         values.extend(self.store().scope_args(settle.principal).iter().map(|arg| self.store().scope_value(arg)));
-        let (mut written, mut frame, mut filed, mut leaves_tables) =
-            (Written::default(), Frame::default(), None, false);
+        let (mut written, mut frame, mut filed) = (Written::default(), Frame::default(), None);
+        let (mut leaves_tables, mut wrote_last) = (false, false);
         for row in self.all(text, values).await? {
             let (rule, param): (i32, i32) = (row.try_get("", "rule")?, row.try_get("", "param")?);
             let value: String = row.try_get("", "value")?;
@@ -94,6 +95,7 @@ impl WriteTx<'_> {
                     leaves_tables = row.try_get::<i64>("", "number")? != 0;
                 }
                 kind::LEFT => {}
+                kind::DUE => wrote_last = row.try_get::<i64>("", "number")? != 0,
                 _ => frame.members.extend(
                     usize::try_from(rule)
                         .ok()
@@ -105,6 +107,10 @@ impl WriteTx<'_> {
         settle.seal.check(&written.note)?;
         written.leaves_tables = leaves_tables;
         all_filed(filed.ok_or_else(|| StoreError::Schema(NO_CONTROL.to_owned()))?, settle)?;
+        if wrote_last {
+            // The memberships are those that the statement began with, and deferred triggers may have changed them.
+            frame.members = self.frame(&self.store().scope_args(settle.principal)).await?.members;
+        }
         Ok((written, frame))
     }
 

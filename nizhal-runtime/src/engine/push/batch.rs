@@ -202,7 +202,7 @@ impl Engine {
                 break;
             }
         }
-        self.end_all(tx, principal, (before, &seal), ended, jobs).await
+        self.end_all(tx, principal, (apart, before, &seal), ended, jobs).await
     }
 
     /// The version of the client's mutation before, when all of them are to run.
@@ -301,7 +301,7 @@ impl Engine {
         &self,
         tx: DatabaseTransaction,
         principal: &Principal,
-        (before, seal): (i64, &Seal),
+        (apart, before, seal): (Apart, i64, &Seal),
         ended: Vec<Ended<'a>>,
         jobs: Vec<NewJob>,
     ) -> Result<Together<'a>, Undone> {
@@ -318,6 +318,10 @@ impl Engine {
         self.same_rules(&frame.rules)?;
         if written.leaves_tables {
             self.store.spoil(&tx).await;
+        }
+        if apart.looks && !(written.touched.is_empty() && written.conflicts.is_empty()) {
+            // A deferred trigger wrote it, and which mutation's that was is not known.
+            return Err(Undone::Singly);
         }
         let Some(first) = ended.first() else { return Err(Undone::Singly) };
         let each = ended.iter().map(|ended| (ended.entry, &ended.written));

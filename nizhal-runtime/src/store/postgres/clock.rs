@@ -34,6 +34,7 @@
 use super::namespace::Namespace;
 use crate::store::{
     life::CLOCK,
+    note::WRITTEN,
     seal::{SPILLED, WHOLE},
     sql::quote,
 };
@@ -151,6 +152,9 @@ pub(super) fn definer(schema: &str) -> String {
     format!("security definer set search_path = pg_catalog, {schema}, pg_temp")
 }
 
+/// What a write is told that comes after all of its transaction was judged, as a trigger's that defers itself again would.
+const TOO_LATE: &str = "a row is written after its mutation was judged";
+
 /// `_nizhal_note(lines)`: adds touched buckets to the transaction's note; a savepoint rolled back takes its part away.
 ///
 /// A setting is searched and copied as a whole at each statement, so the work of an import over n buckets would grow with n
@@ -175,6 +179,7 @@ declare
   line text;
 begin
   if lines is null or position(E'\\n' || lines || E'\\n' in E'\\n' || noted) > 0 then return; end if;
+  if current_setting('nizhal.judged', true) = 'on' then raise exception '{TOO_LATE}'; end if;
   if spilled = '' and octet_length(noted) + octet_length(lines) <= {MAX_NOTE} then
     perform set_config('nizhal.touched', noted || lines || E'\\n', true);
     fresh := lines;
@@ -218,6 +223,20 @@ pub(super) fn written_function(schema: &str) -> String {
     from (select current_setting('nizhal.touched_' || node, true) as part
       from unnest(string_to_array(rtrim(current_setting('nizhal.spilled'), ','), ',')) node) p
 $nizhal$"
+    )
+}
+
+/// `_nizhal_due()`: has the deferred constraints and triggers run that would run at the commit, and says whether they wrote what was
+/// not noted before. It runs with the rights of whoever calls it, and so do they, as they would at the commit.
+pub(super) fn due_function(schema: &str) -> String {
+    let written = WRITTEN.replace("_nizhal_written()", &format!("{schema}._nizhal_written()"));
+    format!(
+        "create or replace function {schema}._nizhal_due() returns boolean language plpgsql volatile as $nizhal$
+declare noted text := {written};
+begin
+  set constraints all immediate;
+  return noted is distinct from {written};
+end $nizhal$"
     )
 }
 

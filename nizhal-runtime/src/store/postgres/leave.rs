@@ -5,14 +5,15 @@
 //! all locks of the session are given up, in the statement that ends the transaction: before the commit, since behind a pooler the next
 //! statement may run on another connection.
 
-/// `_nizhal_leave()`: ends what app code set or locked for its session. The transaction's version and what pulls remember of the session
-/// stay. A pooler sets some settings itself where the driver's connection begins with them: these are set again.
+/// `_nizhal_leave()`: ends what app code set or locked for its session. The transaction's version, that it is judged, and what pulls
+/// remember of the session stay. A pooler sets some settings itself where the driver's connection begins with them: these are set again.
 pub(super) fn leave_function(schema: &str, session: &str) -> String {
     format!(
         "create or replace function {schema}._nizhal_leave() returns bigint language plpgsql volatile as $nizhal$
 declare
   version text := pg_catalog.current_setting('nizhal.version', true);
   home text := pg_catalog.current_setting('nizhal.home', true);
+  judged text := pg_catalog.current_setting('nizhal.judged', true);
   on_disk text := pg_catalog.current_setting('nizhal.on_disk', true);
   whole text := pg_catalog.current_setting('nizhal.whole', true);
 begin
@@ -20,6 +21,7 @@ begin
   reset role;
   perform pg_catalog.pg_advisory_unlock_all();
   if version <> '' then perform pg_catalog.set_config('nizhal.version', version, true); end if;
+  if judged <> '' then perform pg_catalog.set_config('nizhal.judged', judged, true); end if;
   if home <> '' then perform pg_catalog.set_config('nizhal.home', home, false); end if;
   if on_disk <> '' then perform pg_catalog.set_config('nizhal.on_disk', on_disk, false); end if;
   if whole <> '' then perform pg_catalog.set_config('nizhal.whole', whole, false); end if;

@@ -245,6 +245,7 @@ fn functions_and_triggers(schema: &Schema, found: &Found, purpose: Purpose, plan
         ("_nizhal_note", clock::note_function(&found.schema, &own.session())),
         ("_nizhal_leave", leave::leave_function(&found.schema, &own.session())),
         ("_nizhal_written", clock::written_function(&found.schema)),
+        ("_nizhal_due", clock::due_function(&found.schema)),
         ("_nizhal_stamp", clock::stamp_function(&found.schema)),
     ] {
         let definition = own.localize(&definition).into_owned();

@@ -1,7 +1,7 @@
 //! The statement that ends mutations on Postgres: it files, advances, and gives the note and the memberships at once.
 
 use super::trigger::{TriggersSql, triggers_sql};
-use crate::store::note::WRITTEN;
+use crate::store::note::{DUE, JUDGED, WRITTEN};
 use crate::store::{drift::watched, scope, sql::Dialect};
 use nizhal_core::Rule;
 
@@ -42,6 +42,7 @@ pub(in crate::store) mod kind {
     pub(in crate::store) const FILED: i32 = -2;
     pub(in crate::store) const TRIGGERS: i32 = -3;
     pub(in crate::store) const LEFT: i32 = -4;
+    pub(in crate::store) const DUE: i32 = -5;
 }
 
 impl SettleSql {
@@ -76,8 +77,9 @@ fn text(answers: &str, rules: &[Rule], fingerprint: &str, before: usize) -> Stri
         })
         .collect();
     format!(
-        "with look as materialized (select fresh, $5::text || fresh as note, \
-         coalesce(nullif(current_setting('nizhal.version', true), '')::int8, $4::int8) as version from (select {WRITTEN} as fresh) w where {ON_DISK}), {args}\
+        "with due as materialized (select {DUE} as wrote), look as materialized (select fresh, $5::text || fresh as note, \
+         coalesce(nullif(current_setting('nizhal.version', true), '')::int8, $4::int8) as version \
+         from (select {WRITTEN} as fresh from due) w where {ON_DISK}), {args}\
          filed as (insert into _nizhal_mutations (actor, client_mutation_id, client_id, mutation_id, name, status, reason, result, \
          client_ref, server_id, lost, version) select $1, r.id, $2, r.number, r.name, r.status, r.reason, r.result, r.client_ref, \
          r.server_id, r.lost, look.version from look, {answers} on conflict (actor, client_mutation_id) do nothing returning 1), \
@@ -86,11 +88,13 @@ fn text(answers: &str, rules: &[Rule], fingerprint: &str, before: usize) -> Stri
          where client_id = $2)\n\
          select {} as rule, 0 as param, fresh as value, version as number from look union all \
          select {}, 0, rules, (select count(*) from filed) from _nizhal_control where id = 1 union all \
-         select {}, 0, ({fingerprint}), pg_my_temp_schema()::int8{members} union all \
+         select {}, 0, ({fingerprint}), pg_my_temp_schema()::int8 union all \
+         select {}, 0, {JUDGED}, wrote::int::int8 from due{members} union all \
          select {}, 0, '', _nizhal_leave()",
         kind::WRITTEN,
         kind::FILED,
         kind::TRIGGERS,
+        kind::DUE,
         // Last, when the others have read the settings.
         kind::LEFT,
     )

@@ -1,5 +1,6 @@
 //! What an attacker tries: a file a kind, on both databases.
 
+mod deferred;
 mod errors;
 mod invitation;
 mod jobs;

@@ -170,6 +170,7 @@ pub(super) fn mutators() -> Vec<MutatorEntry> {
     let mut all = mutators![run, manage, invite, found, draw, later, later_still];
     all.extend(super::errors::mutators());
     all.extend(super::jobs::mutators());
+    all.extend(super::deferred::mutators());
     all
 }
 
