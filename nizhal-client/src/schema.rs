@@ -1,6 +1,6 @@
 //! What a device knows of its app: the synced tables, the rules that name buckets, the mutators.
 
-use nizhal_core::{ColumnDesc, Crdt, MutatorEntry, Rule, SqlType, TableDesc, sql};
+use nizhal_core::{ColumnDesc, Crdt, JsonCheck, MutatorEntry, Rule, SqlType, TableDesc, sql};
 use std::collections::HashMap;
 
 /// Why the parts of an app do not make a device.
@@ -45,6 +45,10 @@ pub(crate) struct LocalColumn {
     pub(crate) name: &'static str,
     pub(crate) sql: SqlType,
     pub(crate) nullable: bool,
+    /// The only texts it can hold; empty when it is no enum.
+    pub(crate) texts: &'static [&'static str],
+    /// Tells why a text of JSON cannot be read as its type.
+    pub(crate) check: Option<JsonCheck>,
     /// Nobody writes it.
     pub(crate) generated: bool,
     /// Whether the app declares its values unique; an index says so, which a server's rows may lack.
@@ -133,6 +137,8 @@ impl LocalTable {
             name: column.name,
             sql: column.sql,
             nullable: column.nullable,
+            texts: column.texts,
+            check: column.check,
             generated: column.generated.is_some(),
             unique: column.unique,
             definition: definition(column),
@@ -143,6 +149,8 @@ impl LocalTable {
             name,
             sql: SqlType::Timestamptz,
             nullable: true,
+            texts: &[],
+            check: None,
             generated: false,
             unique: false,
             definition: format!("{} {}", sql::quote(name), SqlType::Timestamptz.sqlite()),

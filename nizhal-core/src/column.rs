@@ -1,6 +1,6 @@
 //! Rust types as columns, and the typed handles that rules and the compiler compare.
 
-use crate::{ColumnIndex, ConstValue, Crdt, Date, DateTimeUtc, Decimal, ScopeValue, SqlType, Time, Uuid};
+use crate::{ColumnIndex, ConstValue, Crdt, Date, DateTimeUtc, Decimal, JsonCheck, ScopeValue, SqlType, Time, Uuid};
 use schemars::{Schema, SchemaGenerator};
 use sea_orm::{
     TryGetable,
@@ -30,6 +30,8 @@ pub trait ColumnType: Into<sea_orm::Value> + TryGetable + ValueType {
     const TEXTS: &'static [&'static str] = &[];
     /// The JSON Schema of its values, where the SQL type does not say enough.
     const SCHEMA: Option<fn(&mut SchemaGenerator) -> Schema> = None;
+    /// Tells why a text of JSON cannot be read as this type, where it is JSON.
+    const CHECK: Option<JsonCheck> = None;
 }
 
 /// A column type whose values can name a bucket.
@@ -102,6 +104,7 @@ impl<T: ColumnType + Nullable> ColumnType for Option<T> {
     const CRDT: Option<Crdt> = T::CRDT;
     const TEXTS: &'static [&'static str] = T::TEXTS;
     const SCHEMA: Option<fn(&mut SchemaGenerator) -> Schema> = T::SCHEMA;
+    const CHECK: Option<JsonCheck> = T::CHECK;
 }
 
 macro_rules! constants {

@@ -178,6 +178,9 @@ impl Crdt {
     }
 }
 
+/// Tells why a text of JSON cannot be read as a column's type.
+pub type JsonCheck = fn(&str) -> std::result::Result<(), String>;
+
 /// One column.
 #[derive(Clone, Copy, Debug)]
 pub struct ColumnDesc {
@@ -195,6 +198,8 @@ pub struct ColumnDesc {
     pub texts: &'static [&'static str],
     /// The JSON Schema of its values, where the SQL type does not say enough.
     pub schema: Option<fn(&mut SchemaGenerator) -> Schema>,
+    /// Tells why a text of JSON cannot be read as its type, where it is JSON.
+    pub check: Option<JsonCheck>,
     /// The SQL that the database computes it by; nobody writes such a column.
     pub generated: Option<&'static str>,
     /// What an insert without it writes.
@@ -218,6 +223,7 @@ impl ColumnDesc {
             crdt_root: None,
             texts: T::TEXTS,
             schema: T::SCHEMA,
+            check: T::CHECK,
             generated: None,
             default: None,
             unique: false,

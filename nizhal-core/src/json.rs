@@ -1,6 +1,6 @@
 //! JSON columns: any JSON, or a type that serde reads and writes.
 
-use crate::{ColumnType, SqlType};
+use crate::{ColumnType, JsonCheck, SqlType};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use sea_orm::sea_query::{ArrayType, ColumnType as SeaType, Nullable, ValueType, ValueTypeErr};
 use sea_orm::{ActiveValue, ColIdx, DbErr, IntoActiveValue, QueryResult, TryGetError, TryGetable, Value};
@@ -75,6 +75,10 @@ impl<T: Serialize + DeserializeOwned + JsonSchema> JsonValue for T {}
 impl<T: JsonValue> ColumnType for Json<T> {
     const SQL: SqlType = SqlType::Json;
     const SCHEMA: Option<fn(&mut SchemaGenerator) -> Schema> = Some(|generator| generator.subschema_for::<T>());
+    const CHECK: Option<JsonCheck> = Some(|text| {
+        let json: serde_json::Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        T::deserialize(json).map(drop).map_err(|error| error.to_string())
+    });
 }
 
 impl<T: JsonValue> From<Json<T>> for Value {

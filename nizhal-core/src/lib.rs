@@ -26,6 +26,7 @@ pub mod key;
 pub mod limits;
 mod list;
 mod mutator;
+mod open_file;
 mod private_file;
 mod random;
 mod rule;
@@ -47,7 +48,7 @@ pub use column::{Col, ColumnType, ConstColumn, SameType, ScopeColumn};
 pub use crdt::{CrdtColumn, CrdtDocument, CrdtError, CrdtMap, CrdtText, CrdtUpdate};
 pub use ctx::{Ctx, CtxParts};
 pub use decimal::Decimal;
-pub use describe::{ColumnDefault, ColumnDesc, ColumnIndex, Crdt, Merge, SqlType, TableDesc};
+pub use describe::{ColumnDefault, ColumnDesc, ColumnIndex, Crdt, JsonCheck, Merge, SqlType, TableDesc};
 pub use error::{Error, Result};
 pub use hlc::{Hlc, HlcClock, HlcParseError, NodeId};
 pub use ids::MutationIds;
@@ -55,6 +56,7 @@ pub use job::{Job, JobCtx, JobDesc, JobEntry, JobParts, Jobs, NewJob, Ran};
 pub use json::{Json, JsonValue};
 pub use mutator::{Applied, Args, Called, Mutator, MutatorDesc, MutatorEntry};
 #[doc(hidden)]
+pub use open_file::{Displaced, OpenFile};
 pub use private_file::{create_private, make_private};
 pub use random::Random;
 pub use rule::{
