@@ -39,6 +39,9 @@ pub enum StoreError {
         /// The mutation's place in the outbox.
         seq: i64,
     },
+    /// Its file is not where it was opened any more.
+    #[error("{0}: open the store anew")]
+    Displaced(#[from] nizhal_core::Displaced),
     /// The store's own content makes no sense.
     #[error("the local database holds what this client never wrote: {0}")]
     Broken(String),
@@ -100,6 +103,7 @@ impl StoreError {
     pub fn failure(&self) -> Failure {
         let (kind, code) = match self {
             Self::Malformed(_) => (FailureKind::Malformed, "malformed"),
+            Self::Displaced(_) => (FailureKind::StoreLost, "store_vanished"),
             _ if self.is_lost() => (FailureKind::StoreLost, "store_lost"),
             _ => (FailureKind::Store, "store"),
         };

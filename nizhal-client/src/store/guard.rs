@@ -5,10 +5,12 @@
 //! became of a transaction, and a connection whose transaction did not end well is closed.
 
 use super::Touched;
+use nizhal_core::{Displaced, OpenFile};
 use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnection, SqlitePoolOptions};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Where a transaction stands.
 const OPEN: u8 = 0;
@@ -81,11 +83,23 @@ pub(super) struct Guard {
     pub(super) touched: Mutex<Touched>,
     /// Counts the instructions that SQLite may still run; see [`Guard::interrupt_after`].
     instructions: Mutex<Option<Arc<std::sync::atomic::AtomicU64>>>,
+    /// The file that is open, unless all is in memory.
+    file: OnceLock<Option<OpenFile>>,
 }
 
 impl Guard {
     fn current(&self) -> std::sync::MutexGuard<'_, Option<Arc<Standing>>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps watch over the file at this path, of which a connection is open.
+    pub(super) fn watch_file(&self, path: Option<&Path>) {
+        let _ = self.file.set(path.and_then(OpenFile::at));
+    }
+
+    /// Whether what is committed is in the file that the store's name leads to.
+    pub(super) fn check_file(&self) -> Result<(), Displaced> {
+        self.file.get().and_then(Option::as_ref).map_or(Ok(()), OpenFile::check)
     }
 
     /// A transaction was begun.
@@ -137,6 +151,11 @@ impl Guard {
 
     async fn connected(self: Arc<Self>, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
         *self.current() = None;
+        // SQLite opens its log at the first look at the file.
+        sqlx::raw_sql("select 1 from sqlite_schema limit 1").execute(&mut *connection).await?;
+        if let Some(Some(file)) = self.file.get() {
+            file.reopened();
+        }
         let mut handle = connection.lock_handle().await?;
         let guard = self.clone();
         handle.set_update_hook(move |change| {

@@ -41,7 +41,7 @@ use group::Group;
 use guard::Guard;
 use nizhal_core::{
     __private::BoxFuture,
-    Principal, Uuid,
+    Displaced, Principal, Uuid,
     wire::{Mutation, MutationResult},
 };
 use sea_orm::DatabaseConnection;
@@ -189,11 +189,16 @@ impl SqliteStore {
         self.path.is_none()
     }
 
-    /// Writes the file again where it was taken away; this store goes on with the old one, so it must be opened anew.
+    /// Writes the file again where it was taken away, or into it what its lost log held; this store goes on with the old one, so it
+    /// must be opened anew.
     ///
     /// # Errors
-    /// When the place is gone too.
+    /// When the place is gone too, or another file is there.
     pub async fn save(&self) -> Result<(), StoreError> {
+        if self.guard.check_file() == Err(Displaced::Log) {
+            sqlx::query("pragma wal_checkpoint(truncate)").execute(&self.writer).await?;
+            return Ok(());
+        }
         let path = self.path.as_ref().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
         sqlx::query("vacuum into $1").bind(path).execute(&self.writer).await?;
         Ok(())
@@ -201,7 +206,7 @@ impl SqliteStore {
 
     /// Whether the file is still where it was opened.
     pub fn is_there(&self) -> bool {
-        self.path.as_ref().is_none_or(|path| path.exists())
+        self.guard.check_file().is_ok()
     }
 
     /// Does it, and notes when the file turned out to be broken, or a pending mutation to be one that cannot be run here.

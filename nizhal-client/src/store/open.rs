@@ -228,11 +228,12 @@ async fn connect(
         // A first sync's indexes grow at any place: that they do so in memory spares writing them again and again.
         .connect_with(options.clone().pragma("cache_size", "-8000"))
         .await?;
+    guard.watch_file(path);
     let (readers, anchor) = match path {
         None => (writer.clone(), Some(options.connect().await?)),
         Some(_) => {
             let four = SqlitePoolOptions::new().max_connections(4).acquire_timeout(Duration::from_secs(30));
-            match four.connect_with(options.pragma("query_only", "on")).await {
+            match four.connect_with(options.create_if_missing(false).pragma("query_only", "on")).await {
                 Ok(readers) => (readers, None),
                 Err(error) => {
                     // What closes on its own could take away the journal of a file that is made anew.

@@ -21,6 +21,7 @@ impl SqliteStore {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
+        self.guard.check_file()?;
         if let Some(Failpoint { fault, .. }) = self.failpoints.pass()? {
             return Err(sqlx::Error::from(fault).into());
         }
@@ -110,7 +111,7 @@ impl Tx<'_> {
             Ok(()) if !self.standing.is_committed() => Err(StoreError::RolledBack),
             // An interrupt can come after the commit itself: SQLite rolls back whatever else fails in the middle of it.
             Err(error) if !(self.standing.is_committed() && is_interrupt(&error)) => Err(error.into()),
-            _ => Ok(touched),
+            _ => Ok(self.store.guard.check_file().map(|()| touched)?),
         }
     }
 

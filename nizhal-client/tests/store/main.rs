@@ -5,6 +5,8 @@ mod broken;
 mod cells;
 mod client;
 mod disk;
+mod displaced;
+mod document;
 mod fault;
 mod intruder;
 mod open;

@@ -214,6 +214,7 @@ fn store(error: &StoreError) -> Answer {
         | StoreError::StalePlan(_)
         | StoreError::Overtaken
         | StoreError::SharedCommit
+        | StoreError::Displaced(_)
         | StoreError::Pooler(..) => {
             answer(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the database is unavailable; try again")
         }

@@ -1,6 +1,7 @@
 //! What can go wrong with a database, sorted by what the caller can do about it.
 
 use super::fault::{Fault, fault};
+use nizhal_core::Displaced;
 use sea_orm::{DbErr, RuntimeErr};
 use std::sync::Arc;
 
@@ -39,6 +40,12 @@ pub enum StoreError {
     /// The triggers that note what is written are not as they were known to be: they are to be looked into (503).
     #[error("the triggers of synced tables changed meanwhile")]
     UnknownTriggers,
+    /// A SQLite file is not where it was opened any more: an operator must act (503 until then).
+    #[error(
+        "{0}: put it back under its name; or stop the server, which writes what it holds into the file that it opened, and start it \
+         again on the file that you want"
+    )]
+    Displaced(#[from] Displaced),
     /// Others hold the database for longer than one waits for it (503).
     #[error("the database is busy")]
     Busy,

@@ -84,6 +84,9 @@ impl Store {
     /// # Errors
     /// When something is missing, the disk is full, the database is read-only, or it fails. One that is busy is well.
     pub async fn check_whole(&self) -> Result<(), StoreError> {
+        if let Backend::Sqlite(store) = &self.backend {
+            store.check_file()?;
+        }
         let Some(mut found) = self.readiness.stale().await else { return Ok(()) };
         let missing = self.missing().await?.len();
         if missing > 0 {

@@ -187,6 +187,7 @@ impl Open {
         if committed.is_err() {
             group.guard.doom().await;
         }
+        let committed = committed.and_then(|()| group.guard.check_file());
         for done in done {
             // Who does not wait any more has no need to know.
             let _ = done.send(committed.is_ok());

@@ -6,11 +6,16 @@
 //! tells of what was lost. A connection on which a transaction ended with an error is closed, and one that is given back in a
 //! transaction too.
 
+use crate::store::error::StoreError;
+use nizhal_core::OpenFile;
 use sea_orm::{DbErr, RuntimeErr};
 use sqlx::{Connection, SqliteConnection, sqlite::SqlitePoolOptions};
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering::SeqCst},
+use std::{
+    path::Path,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
 };
 use tokio::sync::Mutex;
 
@@ -26,6 +31,8 @@ pub(in crate::store) struct Guard {
     /// Whether the connection is closed when it is given back. Held while a transaction ends, so that the giving back waits for
     /// the outcome.
     doomed: Mutex<bool>,
+    /// The file that is open, unless all is in memory.
+    file: OnceLock<Option<OpenFile>>,
 }
 
 impl Guard {
@@ -42,7 +49,22 @@ impl Guard {
         })
     }
 
+    /// Keeps watch over the file at this path, of which a connection is open.
+    pub(super) fn watch_file(&self, path: Option<&Path>) {
+        let _ = self.file.set(path.and_then(OpenFile::at));
+    }
+
+    /// Whether what is committed is in the file that the database's name leads to.
+    pub(super) fn check_file(&self) -> Result<(), StoreError> {
+        Ok(self.file.get().and_then(Option::as_ref).map_or(Ok(()), OpenFile::check)?)
+    }
+
     async fn attach(self: Arc<Self>, db: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+        // SQLite opens its log at the first look at the file.
+        sqlx::raw_sql("select 1 from sqlite_schema limit 1").execute(&mut *db).await?;
+        if let Some(Some(file)) = self.file.get() {
+            file.reopened();
+        }
         self.held.store(false, SeqCst);
         self.lost.store(false, SeqCst);
         let mut handle = db.lock_handle().await?;

@@ -7,7 +7,7 @@ use super::{
     pull::Snapshot,
     room,
     scan::PullSql,
-    txn::DRAWN_SIGN,
+    txn::{DRAWN_SIGN, line},
 };
 use crate::{
     schema::Schema,
@@ -17,7 +17,7 @@ use crate::{
     },
 };
 use nizhal_core::DateTimeUtc;
-use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, SqlxSqliteConnector, Statement};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, SqlxSqliteConnector, Statement};
 use sea_orm::{SqliteTransactionMode, TransactionOptions, TransactionTrait};
 use sqlx::{
     AssertSqlSafe, ConnectOptions, SqliteConnection, SqlitePool,
@@ -81,12 +81,13 @@ impl SqliteStore {
             || SqlitePoolOptions::new().max_connections(1).min_connections(1).idle_timeout(None).max_lifetime(None);
         let (guard, failpoints) = (Arc::new(Guard::default()), Arc::new(Failpoints::default()));
         let writer = guard.watch(one().acquire_timeout(ACQUIRE_TIMEOUT)).connect_with(options.clone()).await?;
+        guard.watch_file(path.as_deref());
         let (readers, anchor) = if settings.url.contains(":memory:") {
             (writer.clone(), Some(options.connect().await?))
         } else {
             let many = SqlitePoolOptions::new().max_connections(settings.pool).acquire_timeout(ACQUIRE_TIMEOUT);
             let many = many.after_release(|db, _| Box::pin(async { Ok(guard::is_idle(db).await) }));
-            (many.connect_with(options.pragma("query_only", "on")).await?, None)
+            (many.connect_with(options.create_if_missing(false).pragma("query_only", "on")).await?, None)
         };
         let db = SqlxSqliteConnector::from_sqlx_sqlite_pool(writer.clone());
         let reads = SqlxSqliteConnector::from_sqlx_sqlite_pool(readers.clone());
@@ -133,6 +134,7 @@ impl SqliteStore {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
+        self.guard.check_file()?;
         self.failpoints.before(None).await?;
         // Both must say that this is the outermost transaction: the driver sends BEGIN at depth 0 alone, and SQLite takes it
         // outside of transactions alone.
@@ -140,9 +142,10 @@ impl SqliteStore {
         self.guard.hold();
         self.failpoints.before(Some(&tx)).await?;
         // What a writer from outside left in the note is not ours; it is pinged all the same.
-        let sql = "delete from _nizhal_touched returning note";
+        let sql = "delete from _nizhal_touched returning cast(note as blob) as note";
         let left = tx.query_all_raw(Statement::from_string(tx.get_database_backend(), sql)).await?;
-        let left = left.iter().map(|row| row.try_get("", "note")).collect::<Result<Vec<String>, _>>()?;
+        let left = left.iter().map(|row| Ok(line(row.try_get("", "note")?)));
+        let left = left.collect::<Result<Vec<String>, DbErr>>()?;
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).extend(left);
         let sql = format!("update _nizhal_control set clock = clock + 1, txn = clock + 1, {DRAWN_SIGN} where id = 1");
         if tx.execute_unprepared(&sql).await?.rows_affected() == 0 {
@@ -158,7 +161,8 @@ impl SqliteStore {
             self.failpoints.before(Some(&tx)).await?;
             tx.commit().await
         };
-        Ok(self.guard.commit(commit).await?)
+        self.guard.commit(commit).await?;
+        self.guard.check_file()
     }
 
     /// Rolls it back.
@@ -215,8 +219,9 @@ impl SqliteStore {
         let mut notes = std::mem::take(&mut *self.heard.lock().unwrap_or_else(PoisonError::into_inner));
         if waiting {
             let mut tx = self.writer.begin_with("begin immediate").await?;
-            let sql = "delete from _nizhal_touched returning note";
-            notes.extend(sqlx::query_scalar::<_, String>(sql).fetch_all(&mut *tx).await?);
+            let sql = "delete from _nizhal_touched returning cast(note as blob) as note";
+            let left = sqlx::query_scalar::<_, Vec<u8>>(sql).fetch_all(&mut *tx).await?;
+            notes.extend(left.into_iter().map(line));
             tx.commit().await?;
         }
         Ok(notes)
@@ -229,6 +234,7 @@ impl SqliteStore {
     }
 
     pub(in crate::store) async fn snapshot(&self) -> Result<Snapshot<'_>, StoreError> {
+        self.guard.check_file()?;
         // Read before the snapshot is taken, which then is not of a time before.
         let reached = self.reached.load(Ordering::SeqCst);
         let mut snapshot = Snapshot::open(&self.readers, &self.sql, &self.failpoints).await?;
@@ -248,6 +254,11 @@ impl SqliteStore {
 
     pub(in crate::store) fn scope_sql(&self) -> &ScopeSql {
         &self.sql.scope
+    }
+
+    /// Whether the file is where it was opened.
+    pub(in crate::store) fn check_file(&self) -> Result<(), StoreError> {
+        self.guard.check_file()
     }
 
     /// Whether the disk has room for what comes.

@@ -20,3 +20,8 @@ pub(in crate::store) async fn settled(tx: &DatabaseTransaction) -> Result<(), St
     tx.execute_unprepared("update _nizhal_control set txn = null, hlc = null where id = 1").await?;
     Ok(())
 }
+
+/// A line of the note from its bytes. What another program wrote may not be UTF-8, and then names no bucket that anybody holds.
+pub(in crate::store) fn line(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
