@@ -10,14 +10,14 @@ const MAX_DEPTH: usize = 120;
 /// Writes JSON in one canonical form: no white space, keys sorted, the last of equal keys.
 ///
 /// Postgres keeps `jsonb` in an order of its own and SQLite keeps the text as it came; both read the same here.
-/// Text that is no JSON (only SQLite can hold it) is written as a text.
-pub(crate) fn json(out: &mut Vec<u8>, source: &str) {
-    let start = out.len();
-    let is_json = serde_json::from_str::<&RawValue>(source).is_ok();
-    if !is_json || (Reader { source, at: 0 }).value(out, 0).is_none() {
-        out.truncate(start);
+/// Text that is no JSON (only SQLite can hold it) is written as a text. `None` where a text within it is none that a client can read:
+/// one half of a surrogate pair, which JSON can spell and `json` columns of Postgres and SQLite keep.
+pub(crate) fn json(out: &mut Vec<u8>, source: &str) -> Option<()> {
+    if serde_json::from_str::<&RawValue>(source).is_err() {
         text(out, source);
+        return Some(());
     }
+    (Reader { source, at: 0 }).value(out, 0)
 }
 
 /// Reads text that is known to be JSON.
@@ -225,9 +225,17 @@ mod tests {
         for source in
             [r#"{"bb": [1, 2.50],"a":{"y":null , "x":"\u00e9"}}"#, r#"{"a":{"x":"é","y":null},"bb":[1,2.50]}"#]
         {
-            assert_eq!(written(|out| json(out, source)), r#"{"a":{"x":"é","y":null},"bb":[1,2.50]}"#);
+            assert_eq!(written(|out| json(out, source).unwrap()), r#"{"a":{"x":"é","y":null},"bb":[1,2.50]}"#);
         }
-        assert_eq!(written(|out| json(out, "{broken")), r#""{broken""#);
+        assert_eq!(written(|out| json(out, "{broken").unwrap()), r#""{broken""#);
+    }
+
+    #[test]
+    fn inv40_half_of_a_pair_is_no_text() {
+        for source in [r#""\ud800""#, r#"[1, "a\udc00"]"#, r#"{"\ud800": 1}"#, r#"{"a": "\ud800\ud800"}"#] {
+            assert_eq!(json(&mut Vec::new(), source), None, "{source}");
+        }
+        assert_eq!(written(|out| json(out, r#""\ud83d\ude00\u0000""#).unwrap()), "\"😀\\u0000\"");
     }
 
     #[test]
@@ -259,14 +267,14 @@ mod tests {
             ("true", "true"),
             ("null", "null"),
         ] {
-            assert_eq!(written(|out| json(out, source)), spelled);
+            assert_eq!(written(|out| json(out, source).unwrap()), spelled);
         }
     }
 
     #[test]
     fn inv28_a_number_takes_no_more_room_than_its_padding() {
         for source in ["1e308", "-1e308", "9.99e307", "1e-308", "5e-324", "1e131071", "1e-16383", "0.1e-16000"] {
-            let spelled = written(|out| json(out, source));
+            let spelled = written(|out| json(out, source).unwrap());
             assert!(spelled.len() <= source.len() + MAX_PADDING, "{source}: {spelled}");
             // Postgres reads it, and spells it with all its zeros.
             let padded = match source.parse::<f64>() {
@@ -294,7 +302,7 @@ mod tests {
             (r#"{"é":{"z":null,"y":true},"":false}"#, r#"{"":false,"é":{"y":true,"z":null}}"#),
             ("\t[1 ,\r2]\n", "[1,2]"),
         ] {
-            assert_eq!(written(|out| json(out, source)), form);
+            assert_eq!(written(|out| json(out, source).unwrap()), form);
             assert_eq!(written(|out| json(out, form)), form);
         }
         for broken in ["", " ", "[1", "[1]]", "{\"a\"}", "{\"a\":}", "01", "\"\\ud800\"", "nul"] {

@@ -307,12 +307,12 @@ impl<'a> WriteTx<'a> {
             Dialect::Sqlite => {
                 let txn = "(select txn from _nizhal_control where id = 1) as version";
                 let sql = match reseal {
-                    Some(_) => format!("delete from _nizhal_touched returning note, {txn}"),
-                    None => format!("select note, {txn} from _nizhal_touched"),
+                    Some(_) => format!("delete from _nizhal_touched returning cast(note as blob) as note, {txn}"),
+                    None => format!("select cast(note as blob) as note, {txn} from _nizhal_touched"),
                 };
                 let (mut note, mut version) = (String::new(), None);
                 for row in self.all(&sql, []).await? {
-                    note.push_str(&row.try_get::<String>("", "note")?);
+                    note.push_str(&sqlite::line(row.try_get("", "note")?));
                     note.push('\n');
                     version = row.try_get("", "version")?;
                 }
@@ -333,7 +333,15 @@ impl<'a> WriteTx<'a> {
         let mut frame = Frame::default();
         for row in self.all(&self.store.scope_sql().sql, values).await? {
             let (rule, param): (i32, i32) = (row.try_get("", "rule")?, row.try_get("", "param")?);
-            frame.take(rule.into(), param.into(), row.try_get("", "value")?, row.try_get("", "collected")?);
+            let value = match self.dialect() {
+                Dialect::Postgres => row.try_get("", "value")?,
+                // Another program's text may not be UTF-8; no bucket is called so.
+                Dialect::Sqlite => match String::from_utf8(row.try_get("", "value")?) {
+                    Ok(value) => value,
+                    Err(_) => continue,
+                },
+            };
+            frame.take(rule.into(), param.into(), value, row.try_get("", "collected")?);
         }
         Ok(frame)
     }

@@ -142,8 +142,8 @@ pub(super) fn value(out: &mut Vec<u8>, oid: u32, bytes: &[u8]) -> Option<()> {
         1082 => date(out, i32::from_be_bytes(bytes.try_into().ok()?))?,
         1083 => time(out, i64::from_be_bytes(bytes.try_into().ok()?))?,
         // jsonb is a version byte and the text
-        3802 => canonical::json(out, std::str::from_utf8(bytes.strip_prefix(&[1])?).ok()?),
-        114 => canonical::json(out, std::str::from_utf8(bytes).ok()?),
+        3802 => canonical::json(out, std::str::from_utf8(bytes.strip_prefix(&[1])?).ok()?)?,
+        114 => canonical::json(out, std::str::from_utf8(bytes).ok()?)?,
         17 => json::bytes(out, bytes),
         oid if ARRAYS.contains(&oid) => array(out, bytes)?,
         // text, varchar, char, name, enums, citext: all send their text

@@ -375,9 +375,16 @@ fn members(rule: &Rule) -> impl Iterator<Item = (usize, &ParamSource)> {
 }
 
 /// The columns that a device sees as one value, each of its declared type: a record names a domain's own type, which nobody can
-/// encode, and not the one below it.
+/// encode, and not the one below it. A document is one of `json`, whose columns hold texts that `jsonb` refuses.
 fn record(table: &TableDesc) -> String {
-    let column = |(name, sql): &(&str, SqlType)| format!("c.{}::{}", quote(name), sql.postgres());
+    let column = |(name, sql): &(&str, SqlType)| {
+        let told = match sql {
+            SqlType::Json => "json",
+            SqlType::Array(SqlType::Json) => "json[]",
+            _ => sql.postgres(),
+        };
+        format!("c.{}::{told}", quote(name))
+    };
     let columns: Vec<String> = sql::wire_columns(table).iter().map(column).collect();
     format!("row({})", columns.join(", "))
 }

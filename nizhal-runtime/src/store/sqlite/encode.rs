@@ -1,6 +1,6 @@
 //! SQLite's values written as the same JSON bytes that Postgres' values get.
 
-use crate::store::{canonical, json};
+use crate::store::{canonical, json, read::LAST};
 use chrono::{NaiveDate, NaiveTime};
 use nizhal_core::{SqlType, key};
 use sqlx::{Row, TypeInfo, ValueRef, sqlite::SqliteRow};
@@ -72,18 +72,29 @@ fn value(out: &mut Vec<u8>, sql: SqlType, row: &SqliteRow, at: usize) -> Result<
         }
         // Bytes are no text, and may not even be UTF-8.
         _ if is("BLOB") => None,
-        _ => text(out, sql, row.try_get_unchecked(at)?),
+        // Another program's text may not be UTF-8 either.
+        _ => std::str::from_utf8(row.try_get_unchecked(at)?).ok().and_then(|kept| text(out, sql, kept)),
     })
 }
 
 fn text(out: &mut Vec<u8>, sql: SqlType, text: &str) -> Option<()> {
     match sql {
         SqlType::Numeric | SqlType::Uuid => json::text(out, &key::canonical(sql, text)?),
-        SqlType::Json | SqlType::Array(_) => canonical::json(out, text),
+        SqlType::Json | SqlType::Array(_) => canonical::json(out, text)?,
         SqlType::Timestamptz => json::timestamp(out, key::parse_timestamp(text)?),
         SqlType::Date => json::date(out, text.parse::<NaiveDate>().ok()?),
         SqlType::Time => json::time(out, text.parse::<NaiveTime>().ok()?),
         _ => json::text(out, text),
     }
     Some(())
+}
+
+/// A text that names a row. Of one that is not UTF-8, what comes before that, followed by what sorts after every text: no device has
+/// a row of such a name, and the next page goes on behind it.
+pub(super) fn name(row: &SqliteRow, at: usize) -> Result<String, sqlx::Error> {
+    let bytes: &[u8] = row.try_get_unchecked(at)?;
+    Ok(match std::str::from_utf8(bytes) {
+        Ok(text) => text.to_owned(),
+        Err(error) => String::from_utf8_lossy(&bytes[..error.valid_up_to()]).into_owned() + LAST,
+    })
 }

@@ -59,7 +59,12 @@ impl<'a> Snapshot<'a> {
         }
         let mut frame = Frame::default();
         for row in query.fetch_all(&mut *self.tx).await? {
-            frame.take(row.try_get(0)?, row.try_get(1)?, row.try_get_unchecked(2)?, row.try_get(3)?);
+            let Ok(value) = String::from_utf8(row.try_get_unchecked(2)?) else {
+                // Of another program; no bucket is called so.
+                tracing::warn!(principal = ask.principal.key(), "a membership is passed over: its value is not UTF-8");
+                continue;
+            };
+            frame.take(row.try_get(0)?, row.try_get(1)?, value, row.try_get(3)?);
         }
         if let Some(client) = ask.client {
             let sql = "select last_mutation_id, last_version from _nizhal_clients where client_id = $1 and actor = $2";

@@ -11,7 +11,7 @@ use crate::store::{
 };
 use nizhal_core::{Bucket, ColumnDesc, RuleTable, SqlType, TableDesc};
 use sqlx::{
-    AssertSqlSafe, Row, Sqlite, SqliteConnection,
+    AssertSqlSafe, Row, Sqlite, SqliteConnection, ValueRef,
     query::Query,
     sqlite::{SqliteArguments, SqliteRow},
 };
@@ -146,7 +146,7 @@ pub(super) async fn rows(
         let unreadable = encode::object(&mut out, &scan.columns, &row, 1 + scan.keys.len())?;
         let mut key = Vec::with_capacity(scan.keys.len());
         for at in 0..scan.keys.len() {
-            key.push(row.try_get_unchecked(1 + at)?);
+            key.push(encode::name(&row, 1 + at)?);
         }
         changes.push(Change {
             version: row.try_get(0)?,
@@ -181,8 +181,10 @@ pub(super) async fn tombstones(
     for row in found {
         let table: String = row.try_get(1)?;
         let Some(at) = tables.iter().position(|candidate| candidate.name == table) else { continue };
-        let body = Body::Gone { deleted: row.try_get_unchecked::<i64, _>(3)? == 1, client_key: row.try_get(4)? };
-        changes.push(Change { version: row.try_get(0)?, slot: tables.len() + at, key: vec![row.try_get(2)?], body });
+        let client_key = if row.try_get_raw(4)?.is_null() { None } else { Some(encode::name(&row, 4)?) };
+        let body = Body::Gone { deleted: row.try_get_unchecked::<i64, _>(3)? == 1, client_key };
+        let key = vec![encode::name(&row, 2)?];
+        changes.push(Change { version: row.try_get(0)?, slot: tables.len() + at, key, body });
     }
     Ok(changes)
 }
@@ -201,7 +203,7 @@ pub(super) async fn image(db: &mut SqliteConnection, scan: &Scan, id: &str) -> R
         query = bind(query, part, *sql);
     }
     let Some(row) = query.fetch_optional(&mut *db).await? else { return Ok(None) };
-    let Ok(params) = serde_json::from_str(row.try_get(0)?) else { return Ok(None) };
+    let Ok(params) = serde_json::from_slice(row.try_get_unchecked(0)?) else { return Ok(None) };
     let mut out = Vec::with_capacity(256);
     // What cannot be told is of no help against a tombstone.
     if encode::object(&mut out, &scan.columns, &row, 2)?.is_some() {
