@@ -3,6 +3,7 @@
 mod applied;
 mod bookkeeping;
 mod changed;
+mod displaced;
 mod durable;
 mod enumerated;
 mod granted;
@@ -12,6 +13,7 @@ mod outside;
 mod partition;
 mod streamed;
 mod typescript;
+mod unreadable;
 mod versions;
 
 use crate::fixture::{engine, push_of, store};
@@ -390,6 +392,10 @@ async fn inv40_what_sqlite_does_not_hold_is_named_at_the_start() {
         (with("code text", "old_name text not null, code text"), "column `old_name` is not null and has no default"),
         (with("owner text", "owner text collate nocase"), "its collation takes different texts for equal"),
         (with("id text", "id text collate rtrim"), "its collation takes different texts for equal"),
+        (
+            format!("{}; create unique index by_name on things (owner, lower(code))", made(sound)),
+            "the unique index \"by_name\" is on an expression",
+        ),
         (made(sound) + " without rowid", "it is WITHOUT ROWID"),
         (
             format!("{}; alter table things rename to t; create view things as select * from t", made(sound)),
@@ -428,6 +434,81 @@ async fn inv01_what_another_program_replaces_leaves_the_device() {
     assert_eq!(device.ids("things"), ["c", "e"]);
     assert_eq!(device.rows[&("things".to_owned(), "c".to_owned())]["count"], json!(3));
     assert_eq!(device.rows[&("things".to_owned(), "e".to_owned())]["count"], json!(2));
+}
+
+/// An index may compare otherwise than its column does, and by a column that the file computes.
+#[tokio::test]
+async fn inv01_what_another_program_replaces_by_an_index_of_its_own_leaves_the_device() {
+    let database = Database::new(Kind::Sqlite).await;
+    let mut db = database.connect().await;
+    db.execute(
+        "create table things (id text not null primary key, owner text not null, count integer not null, due text, code text unique, \
+         short text as (substr(code, 1, 2)) virtual); \
+         create unique index folded on things (code collate nocase); create unique index shortened on things (short); \
+         create unique index counted on things (count) where count > 10",
+    )
+    .await;
+    let engine = engine(&database, things()).await;
+    db.execute(
+        "insert into things (id, owner, count, code) values ('a', 'ann', 1, 'Xa'), ('b', 'ann', 1, 'ya'), ('c', 'ann', 11, null), \
+         ('d', 'ann', 1, 'zz')",
+    )
+    .await;
+    let mut device = device();
+    pull(&engine, &mut device).await;
+    assert_eq!(device.ids("things"), ["a", "b", "c", "d"]);
+    db.execute(
+        "insert or replace into things (id, owner, count, code) values ('e', 'ann', 2, 'xA'), ('f', 'ann', 2, 'yab'), ('g', 'ann', 11, null)",
+    )
+    .await;
+    pull(&engine, &mut device).await;
+    assert_eq!(device.ids("things"), ["d", "e", "f", "g"]);
+    db.execute("update or replace things set code = 'YAB' where id = 'd'").await;
+    pull(&engine, &mut device).await;
+    assert_eq!(device.ids("things"), ["d", "e", "g"]);
+}
+
+/// Who writes all columns of a row writes the engine's too, and is seen as anybody is.
+#[tokio::test]
+async fn inv01_inv18_a_write_that_names_the_version_is_seen() {
+    let database = Database::new(Kind::Sqlite).await;
+    let engine = engine(&database, things()).await;
+    let mut db = database.connect().await;
+    db.execute("insert into things (id, owner, count) values ('a', 'ann', 1), ('b', 'ann', 1), ('c', 'ben', 1)").await;
+    let mut device = device();
+    pull(&engine, &mut device).await;
+    for (at, version) in
+        ["_nizhal_version + 7", "0", "9999999", "-_nizhal_version", "(select clock + 1 from _nizhal_control)"]
+            .into_iter()
+            .enumerate()
+    {
+        let foreign = [
+            format!("update things set owner = 'ann', _nizhal_version = {version} where id = 'c'"),
+            format!("update things set owner = 'ben', _nizhal_version = {version} where id = 'a'"),
+            format!("update things set _nizhal_version = {version} where id = 'c'"),
+            "update things set count = 9, _nizhal_version = (select txn from _nizhal_control) where id = 'c'"
+                .to_owned(),
+        ];
+        for sql in foreign {
+            let refused = push(&engine, &sql).await;
+            // What reads the engine's own table is refused before it runs.
+            let is_refused = refused.contains("Forbidden") || refused.contains("TransactionControl");
+            assert!(is_refused && !refused.contains("Applied"), "{sql}: {refused}");
+        }
+        let count = at + 10;
+        db.execute(&format!("update things set count = {count}, _nizhal_version = {version} where id = 'a'")).await;
+        db.execute(&format!("update things set _nizhal_version = {version} where id = 'b'")).await;
+        pull(&engine, &mut device).await;
+        assert_eq!(device.row("things", "a").map(|row| row["count"].clone()), Some(json!(count)), "{version}");
+        db.execute(&format!("update things set owner = 'ben', _nizhal_version = {version} where id = 'b'")).await;
+        pull(&engine, &mut device).await;
+        assert_eq!(device.ids("things"), ["a"], "{version}");
+        db.execute("update things set owner = 'ann' where id = 'b'").await;
+        pull(&engine, &mut device).await;
+        let mut fresh = self::device();
+        pull(&engine, &mut fresh).await;
+        assert_eq!(fresh.ids("things"), ["a", "b"], "{version}");
+    }
 }
 
 #[tokio::test]

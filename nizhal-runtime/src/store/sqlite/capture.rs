@@ -5,6 +5,7 @@
 //! has this transaction's version and time already.
 
 use super::{
+    drift::Replacing,
     field,
     txn::{DRAWN_SIGN, NOW, SIGN, TIME},
 };
@@ -130,14 +131,14 @@ fn own_update(table: &TableDesc) -> String {
 /// The bodies of the triggers that see what another program's `replace` takes away: SQLite fires no delete triggers for those rows
 /// unless the connection asked for it (`recursive_triggers`, as ours do). They run before the statement, so a row that is only
 /// updated then has a tombstone beside it, which a pull passes over because the row lives.
-pub(super) fn replaced(
-    table: &TableDesc,
-    rules: &[Rule],
-    lists: &BTreeSet<BTreeSet<String>>,
-) -> [(&'static str, String); 2] {
+pub(super) fn replaced(table: &TableDesc, rules: &[Rule], lists: &BTreeSet<Replacing>) -> [(&'static str, String); 2] {
     let (on, rowid) = (quote(table.name), rowid(table).unwrap_or_default());
-    let equal = |list: &BTreeSet<String>| {
-        let same: Vec<String> = list.iter().map(|name| format!("o.{0} = new.{0}", quote(name))).collect();
+    let equal = |list: &Replacing| {
+        let same = |(name, collation): (&String, &Option<String>)| {
+            let collation = collation.as_ref().map(|name| format!(" collate {}", quote(name))).unwrap_or_default();
+            format!("o.{0} = new.{0}{collation}", quote(name))
+        };
+        let same: Vec<String> = list.iter().map(same).collect();
         format!("({})", same.join(" and "))
     };
     let any = format!("({})", lists.iter().map(equal).collect::<Vec<_>>().join(" or "));

@@ -22,6 +22,8 @@ struct Relation {
     columns: BTreeMap<String, Column>,
     /// The columns of each index that keeps all rows unique, or some of them.
     unique: BTreeSet<Unique>,
+    /// Indexes that keep unique what is no column, which no trigger can compare.
+    computed: BTreeSet<String>,
     /// How many rows have no key.
     keyless: i64,
     /// Columns that take different texts for equal.
@@ -32,7 +34,13 @@ struct Relation {
 struct Unique {
     is_whole: bool,
     columns: BTreeSet<String>,
+    /// How the index compares those that it does not compare byte by byte.
+    collations: BTreeMap<String, String>,
 }
+
+/// Columns whose equality makes one row replace another, each with the collation that they are compared by, where it is not the
+/// column's own.
+pub(super) type Replacing = BTreeMap<String, Option<String>>;
 
 #[derive(Debug)]
 struct Column {
@@ -44,11 +52,16 @@ struct Column {
 
 impl Relations {
     /// The lists of columns whose equality makes one row replace another: what is there, or what will be made.
-    pub(super) fn replacing(&self, table: &TableDesc) -> BTreeSet<BTreeSet<String>> {
+    pub(super) fn replacing(&self, table: &TableDesc) -> BTreeSet<Replacing> {
         match self.0.get(table.name) {
-            Some(relation) => relation.unique.iter().map(|unique| unique.columns.clone()).collect(),
+            Some(relation) => {
+                let compared = |unique: &Unique| {
+                    unique.columns.iter().map(|name| (name.clone(), unique.collations.get(name).cloned())).collect()
+                };
+                relation.unique.iter().map(compared).collect()
+            }
             None => {
-                let owned = |list: BTreeSet<&str>| list.into_iter().map(str::to_owned).collect();
+                let owned = |list: BTreeSet<&str>| list.into_iter().map(|name| (name.to_owned(), None)).collect();
                 unique_lists(table).into_iter().map(owned).collect()
             }
         }
@@ -56,7 +69,7 @@ impl Relations {
 }
 
 const COLUMNS: &str = "select name, type, \"notnull\", dflt_value is not null, pk, hidden from pragma_table_xinfo($1)";
-const UNIQUE: &str = "select i.name, i.partial, x.name, x.cid from pragma_index_list($1) i, pragma_index_xinfo(i.name) x \
+const UNIQUE: &str = "select i.name, i.partial, x.name, x.coll from pragma_index_list($1) i, pragma_index_xinfo(i.name) x \
     where i.\"unique\" = 1 and x.key = 1 order by i.name";
 
 /// Reads what is there.
@@ -100,27 +113,30 @@ async fn read_columns(db: &mut SqliteConnection, table: &str, relation: &mut Rel
         relation.columns.insert(name, column);
     }
     if !key.is_empty() {
-        relation.unique.insert(Unique { is_whole: true, columns: key });
+        relation.unique.insert(Unique { is_whole: true, columns: key, collations: BTreeMap::new() });
     }
     Ok(())
 }
 
 async fn read_unique(db: &mut SqliteConnection, table: &str, relation: &mut Relation) -> Result<(), StoreError> {
-    let mut indexes: BTreeMap<String, (bool, Option<BTreeSet<String>>)> = BTreeMap::new();
+    let mut indexes: BTreeMap<String, Unique> = BTreeMap::new();
     for row in sqlx::query(UNIQUE).bind(table).fetch_all(&mut *db).await? {
-        let is_whole = row.try_get_unchecked::<i64, _>(1)? == 0;
-        let (_, columns) = indexes.entry(row.try_get(0)?).or_insert((is_whole, Some(BTreeSet::new())));
-        match row.try_get::<Option<String>, _>(2)? {
-            Some(name) => {
-                if let Some(columns) = columns {
-                    columns.insert(name);
-                }
-            }
-            // An expression.
-            None => *columns = None,
+        let (index, is_whole): (String, bool) = (row.try_get(0)?, row.try_get_unchecked::<i64, _>(1)? == 0);
+        let Some(name) = row.try_get::<Option<String>, _>(2)? else {
+            relation.computed.insert(index);
+            continue;
+        };
+        let whole = || Unique { is_whole, columns: BTreeSet::new(), collations: BTreeMap::new() };
+        let unique = indexes.entry(index).or_insert_with(whole);
+        let collation: Option<String> = row.try_get(3)?;
+        if let Some(collation) = collation.filter(|collation| !collation.eq_ignore_ascii_case("binary")) {
+            unique.collations.insert(name.clone(), collation);
         }
+        unique.columns.insert(name);
     }
-    let lists = indexes.into_values().filter_map(|(is_whole, columns)| Some(Unique { is_whole, columns: columns? }));
+    let computed = &relation.computed;
+    let lists = indexes.into_iter().filter(|(index, _)| !computed.contains(index)).map(|(_, unique)| unique);
+    let lists: Vec<Unique> = lists.collect();
     relation.unique.extend(lists);
     Ok(())
 }
@@ -192,6 +208,19 @@ fn check_relation(table: &TableDesc, relation: &Relation, synced: bool, complain
             table.name,
             "it is WITHOUT ROWID, and the triggers find the row that they are about by its number",
             "make it anew without these words",
+        );
+    }
+    for index in relation.computed.iter().filter(|_| synced) {
+        let (index, on) = (quote(index), quote(table.name));
+        complaints.push(
+            table.name,
+            &format!(
+                "the unique index {index} is on an expression, and no trigger sees which row another program's `insert or replace` \
+                 takes away by it"
+            ),
+            &format!(
+                "drop index {index}; alter table {on} add column … as (the expression); create unique index … on {on} (that column)"
+            ),
         );
     }
     if synced && relation.keyless > 0 {

@@ -26,7 +26,7 @@ const SPREAD: &str = "create table steps (step text); \
     create constraint trigger step after insert on steps deferrable initially deferred for each row execute function step();";
 
 /// Whatever SQL, by an app that takes the responsibility for where customers are written.
-#[mutator(server, privileged(Customer))]
+#[mutator(privileged(Customer))]
 async fn write_customers(ctx: &mut Ctx<Claims>, args: Run) -> Result<Applied> {
     for sql in &args.sql {
         ctx.db().execute_unprepared(sql).await?;
@@ -35,7 +35,7 @@ async fn write_customers(ctx: &mut Ctx<Claims>, args: Run) -> Result<Applied> {
 }
 
 /// The same for notes.
-#[mutator(server, privileged(Note))]
+#[mutator(privileged(Note))]
 async fn write_notes(ctx: &mut Ctx<Claims>, args: Run) -> Result<Applied> {
     for sql in &args.sql {
         ctx.db().execute_unprepared(sql).await?;
