@@ -4,7 +4,7 @@
 //! delivery waits for the first and then finds its number used. It leaves no mark of the mutations; their answers are filed at
 //! the end, and a delivery that comes upon an answer there begins again (`settle.rs`).
 
-use super::{Seal, StoreError, WriteTx, control::NO_CONTROL, sql::Dialect};
+use super::{Seal, StoreError, WriteTx, sql::Dialect};
 use sea_orm::{QueryResult, Value};
 
 /// Where a client's sequence stands.
@@ -107,7 +107,7 @@ impl WriteTx<'_> {
     /// Whether the control row is there, which every client is made from.
     async fn check_control(&self) -> Result<(), StoreError> {
         let found = self.one("select 1 as found from _nizhal_control where id = 1", []).await?;
-        found.map(drop).ok_or_else(|| StoreError::Schema(NO_CONTROL.to_owned()))
+        found.map(drop).ok_or_else(StoreError::no_control)
     }
 
     fn backend(&self, row: &QueryResult) -> Result<Option<i32>, StoreError> {

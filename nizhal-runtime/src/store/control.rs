@@ -3,10 +3,6 @@
 use super::{database::Store, ddl, error::StoreError, sql::Dialect};
 use sea_orm::Statement;
 
-/// What is said where there is none.
-pub(in crate::store) const NO_CONTROL: &str = "the database has no control row (table `_nizhal_control` is empty), and so no epoch: wait for a restore to \
-    end, or run `migrate`, which begins a new epoch";
-
 impl Store {
     /// The contract that was kept last, as JSON; `None` before the first.
     ///
@@ -59,7 +55,7 @@ impl Store {
         let db = self.connection();
         let sql = format!("select {column} from _nizhal_control where id = 1");
         let row = self.query_one(Statement::from_string(db.get_database_backend(), sql)).await?;
-        let row = row.ok_or_else(|| StoreError::Schema(NO_CONTROL.to_owned()))?;
+        let row = row.ok_or_else(StoreError::no_control)?;
         Ok(row.try_get("", column)?)
     }
 

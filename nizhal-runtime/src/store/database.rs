@@ -2,7 +2,6 @@
 
 use super::{
     bucket_set::BucketSets,
-    control::NO_CONTROL,
     ddl::Seed,
     error::StoreError,
     limit::{ANSWER_TIMEOUT, STATEMENT_TIMEOUT},
@@ -107,7 +106,7 @@ impl Store {
         let plan = self.plan_for(Purpose::Serve).await?;
         let has = |start: &str| plan.iter().any(|statement| statement.starts_with(start));
         if has("insert into _nizhal_control ") && !has("create table _nizhal_control ") {
-            return Err(StoreError::Schema(NO_CONTROL.to_owned()));
+            return Err(StoreError::no_control());
         }
         Ok(plan)
     }

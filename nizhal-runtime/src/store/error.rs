@@ -77,6 +77,17 @@ pub enum StoreError {
     Pooler(&'static str, #[source] DbErr),
 }
 
+impl StoreError {
+    /// The control row is gone, without which nothing is known of the whole database.
+    pub(super) fn no_control() -> Self {
+        Self::Schema(
+            "the database has no control row (table `_nizhal_control` is empty), and so no epoch: wait for a restore to end, or run `migrate`, \
+             which begins a new epoch"
+                .to_owned(),
+        )
+    }
+}
+
 impl From<DbErr> for StoreError {
     fn from(error: DbErr) -> Self {
         match fault(&error) {

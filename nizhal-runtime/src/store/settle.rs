@@ -5,7 +5,6 @@
 
 use super::{
     Claim, Record, Seal, StoreError, WriteTx, Written,
-    control::NO_CONTROL,
     database::{Backend, Store},
     postgres::{SettleSql, kind},
     read::Frame,
@@ -106,7 +105,7 @@ impl WriteTx<'_> {
         }
         settle.seal.check(&written.note)?;
         written.leaves_tables = leaves_tables;
-        all_filed(filed.ok_or_else(|| StoreError::Schema(NO_CONTROL.to_owned()))?, settle)?;
+        all_filed(filed.ok_or_else(StoreError::no_control)?, settle)?;
         if wrote_last {
             // The memberships are those that the statement began with, and deferred triggers may have changed them.
             frame.members = self.frame(&self.store().scope_args(settle.principal)).await?.members;

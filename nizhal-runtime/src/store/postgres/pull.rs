@@ -7,7 +7,6 @@ use super::{
 };
 use crate::store::{
     StoreError,
-    control::NO_CONTROL,
     limit::{ANSWER_TIMEOUT, STATEMENT_TIMEOUT},
     read::{Ask, Body, Change, Client, Clock, Frame, Glance, Image, LAST, LaneRead, START, Unreadable},
     sql,
@@ -232,7 +231,7 @@ fn exactly<const N: usize>(texts: Vec<String>) -> Result<[String; N], sqlx::Erro
 
 fn provisioned(frame: Frame) -> Result<Frame, StoreError> {
     if frame.epoch.is_empty() {
-        return Err(StoreError::Schema(NO_CONTROL.to_owned()));
+        return Err(StoreError::no_control());
     }
     Ok(frame)
 }

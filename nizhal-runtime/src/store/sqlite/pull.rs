@@ -5,7 +5,6 @@ use crate::{
     scope::Choices,
     store::{
         StoreError,
-        control::NO_CONTROL,
         failpoint::Failpoints,
         read::{Ask, Body, Change, Client, Clock, Frame, Image, LaneRead, Position, START},
     },
@@ -33,7 +32,7 @@ impl<'a> Snapshot<'a> {
         failpoints.before(None).await?;
         let clock: Option<i64> =
             sqlx::query_scalar("select clock from _nizhal_control where id = 1").fetch_optional(&mut *tx).await?;
-        let clock = clock.ok_or_else(|| StoreError::Schema(NO_CONTROL.to_owned()))?;
+        let clock = clock.ok_or_else(StoreError::no_control)?;
         let clock = Clock { last: clock, horizon: clock, lives: String::new(), place: clock };
         Ok(Self { sql, tx, clock, failpoints })
     }

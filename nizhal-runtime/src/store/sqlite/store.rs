@@ -12,8 +12,8 @@ use super::{
 use crate::{
     schema::Schema,
     store::{
-        control::NO_CONTROL, ddl::Seed, error::StoreError, failpoint::Failpoints, history, life::LIFE,
-        progress::Progress, scope::ScopeSql, settings::StoreSettings,
+        ddl::Seed, error::StoreError, failpoint::Failpoints, history, life::LIFE, progress::Progress, scope::ScopeSql,
+        settings::StoreSettings,
     },
 };
 use nizhal_core::DateTimeUtc;
@@ -150,7 +150,7 @@ impl SqliteStore {
         let sql = format!("update _nizhal_control set clock = clock + 1, txn = clock + 1, {DRAWN_SIGN} where id = 1");
         if tx.execute_unprepared(&sql).await?.rows_affected() == 0 {
             self.roll_back(tx).await?;
-            return Err(StoreError::Schema(NO_CONTROL.to_owned()));
+            return Err(StoreError::no_control());
         }
         Ok(tx)
     }
