@@ -82,7 +82,7 @@ const TROUBLE: [(u64, Kind); 44] = [
     (2, |random| Step::Restore { told: random.below(3) == 0 }),
     (2, |_| Step::Collect),
     (2, |random| Step::PageRows(1 + u8::try_from(random.below(4)).unwrap_or(0))),
-    (3, |random| Step::Discard(byte(random))),
+    (6, |random| Step::Discard(byte(random))),
     (4, |random| Step::Retry(byte(random))),
     (5, |random| Step::Forge(word(random))),
     (3, |random| Step::Reuse(word(random))),

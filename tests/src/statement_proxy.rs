@@ -210,7 +210,10 @@ impl Carrier {
                 self.to_client.write_all(&ready).await?;
             }
             Some(StatementFault::Error(state)) if is_commit(statement) => {
-                self.run_unheard(&query(&format!("insert into commit_fault values ('{state}')"))).await?;
+                self.run_unheard(&query(&format!(
+                    "set constraints fail_commit deferred; insert into commit_fault values ('{state}')"
+                )))
+                .await?;
                 self.send(statement).await?;
             }
             Some(StatementFault::Error(state)) => {

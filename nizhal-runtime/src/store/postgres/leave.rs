@@ -25,6 +25,9 @@ begin
   if home <> '' then perform pg_catalog.set_config('nizhal.home', home, false); end if;
   if on_disk <> '' then perform pg_catalog.set_config('nizhal.on_disk', on_disk, false); end if;
   if whole <> '' then perform pg_catalog.set_config('nizhal.whole', whole, false); end if;
+  if pg_catalog.current_setting('synchronous_commit') = 'off' then
+    perform pg_catalog.set_config('synchronous_commit', 'local', true);
+  end if;
   if pg_catalog.current_setting('application_name') <> '{session}' then
     perform pg_catalog.set_config('application_name', '{session}', false);
   end if;

@@ -39,7 +39,7 @@ pub(in crate::store) enum Purpose {
 
 /// How the names of the triggers begin of which each synced table has one of a kind.
 const CAPTURE_KINDS: [&[&str]; 5] = [
-    &["_nizhal_stamp", "_nizhal_field"],
+    &["_nizhal_stamp", "_nizhal_told", "_nizhal_field"],
     &["_nizhal_insert"],
     &["_nizhal_update"],
     &["_nizhal_delete"],
