@@ -129,8 +129,9 @@ pub(in crate::store) fn holder(namespace: &Namespace) -> String {
     format!(
         "select l.pid, a.application_name, a.usename::text as usename, a.state, \
          extract(epoch from clock_timestamp() - coalesce(a.xact_start, x.prepared))::float8 as age, x.gid::text as gid from pg_locks l \
-         left join pg_stat_activity a on a.pid = l.pid left join pg_prepared_xacts x on l.pid is null \
-         and x.transaction::text = split_part(l.virtualtransaction, '/', 2) where l.locktype = 'advisory' and l.objsubid = 1 \
+         left join pg_stat_activity a on a.pid = l.pid left join pg_locks t on l.pid is null and t.pid is null \
+         and t.virtualtransaction = l.virtualtransaction and t.locktype = 'transactionid' and t.mode = 'ExclusiveLock' \
+         left join pg_prepared_xacts x on x.transaction = t.transactionid where l.locktype = 'advisory' and l.objsubid = 1 \
          and (l.classid::bigint >> 16) = {} and l.database = (select oid from pg_database where datname = current_database()) \
          order by ((l.classid::bigint & 65535) << 32) | l.objid::bigint, coalesce(a.xact_start, x.prepared) limit 1",
         namespace.lock_class()

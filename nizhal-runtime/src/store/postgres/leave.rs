@@ -6,7 +6,8 @@
 //! statement may run on another connection.
 
 /// `_nizhal_leave()`: ends what app code set or locked for its session. The transaction's version, that it is judged, and what pulls
-/// remember of the session stay. A pooler sets some settings itself where the driver's connection begins with them: these are set again.
+/// remember of the session stay. A pooler sets some settings itself where the driver's connection begins with them: these are set again. The commit waits
+/// for the disk, whatever the role, the database or app code says, because the device forgets what is acknowledged.
 pub(super) fn leave_function(schema: &str, session: &str) -> String {
     format!(
         "create or replace function {schema}._nizhal_leave() returns bigint language plpgsql volatile as $nizhal$

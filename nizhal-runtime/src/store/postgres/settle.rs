@@ -31,11 +31,6 @@ const COLUMNS: [(&str, &str); 9] = [
 /// The parameters before those of the answers: actor, client, last number, version before, what was looked at, number acknowledged.
 const FIRST: usize = 6;
 
-/// Has the commit wait for the disk, whatever the role, the database or app code says, because the device forgets what is
-/// acknowledged. It is always true.
-const ON_DISK: &str = "coalesce(case when current_setting('synchronous_commit') = 'off' \
-    then set_config('synchronous_commit', 'local', true) end, '') is not null";
-
 /// Rows of the answer that are no memberships.
 pub(in crate::store) mod kind {
     pub(in crate::store) const WRITTEN: i32 = -1;
@@ -79,7 +74,7 @@ fn text(answers: &str, rules: &[Rule], fingerprint: &str, before: usize) -> Stri
     format!(
         "with due as materialized (select {DUE} as wrote), look as materialized (select fresh, $5::text || fresh as note, \
          coalesce(nullif(current_setting('nizhal.version', true), '')::int8, $4::int8) as version \
-         from (select {WRITTEN} as fresh from due) w where {ON_DISK}), {args}\
+         from (select {WRITTEN} as fresh from due) w), {args}\
          filed as (insert into _nizhal_mutations (actor, client_mutation_id, client_id, mutation_id, name, status, reason, result, \
          client_ref, server_id, lost, version) select $1, r.id, $2, r.number, r.name, r.status, r.reason, r.result, r.client_ref, \
          r.server_id, r.lost, look.version from look, {answers} on conflict (actor, client_mutation_id) do nothing returning 1), \
