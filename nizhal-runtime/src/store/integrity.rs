@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 impl Store {
     /// Takes what is there for what this server needs, because it was just provisioned.
     pub(super) async fn take_triggers(&self) -> Result<(), StoreError> {
-        let (state, found) = self.found_triggers().await?;
+        let (state, found, _) = self.found_triggers().await?;
         *self.triggers.state() = State { fingerprint: Some(state), needed: Some(found) };
         Ok(())
     }
@@ -25,18 +25,24 @@ impl Store {
     pub async fn check_triggers(&self) -> Result<(), StoreError> {
         let mut last = self.triggers.looking.lock().await;
         // What is there is read first: what changes afterwards shows in the fingerprint.
-        let (state, found) = self.found_triggers().await?;
+        let (state, found, off) = self.found_triggers().await?;
         if self.triggers.are_in_place(&state) {
             return Ok(());
         }
         last.check(&state)?;
         // On the heap, lest every push's and pull's future be as large.
-        let looked = Box::pin(self.look_into_triggers(state.clone(), found)).await;
+        let looked = Box::pin(self.look_into_triggers(state.clone(), found, &off)).await;
         last.note(state, &looked);
         looked
     }
 
-    async fn look_into_triggers(&self, state: String, found: BTreeSet<String>) -> Result<(), StoreError> {
+    /// `off` are the partitions with triggers that are switched off.
+    async fn look_into_triggers(
+        &self,
+        state: String,
+        found: BTreeSet<String>,
+        off: &BTreeSet<String>,
+    ) -> Result<(), StoreError> {
         if let Backend::Postgres(store) = &self.backend {
             store.check_relations(&self.schema).await?;
         }
@@ -45,9 +51,12 @@ impl Store {
             Some(needed) => needed.is_subset(&found),
             None => !self.missing().await?.iter().any(|statement| makes_triggers(statement)),
         };
-        if is_in_place {
-            // Before anybody reads under this fingerprint.
-            self.check_partitions().await?;
+        if is_in_place && off.is_empty() {
+            // Before anybody reads under this fingerprint. That a partition came or went is looked at from time to time: it waits for
+            // whoever locks one, and no push should.
+            if !self.triggers.are_tables_known(&state) {
+                self.check_partitions().await?;
+            }
             let needed = Some(needed.unwrap_or(found));
             *self.triggers.state() = State { fingerprint: Some(state), needed };
             return Ok(());
@@ -55,27 +64,33 @@ impl Store {
         if self.control("rules").await? != fingerprint(&self.schema) {
             return Err(StoreError::OtherRules);
         }
-        Err(StoreError::Schema(
-            "triggers of synced tables are missing or switched off, so that nobody knows what is written: run `migrate`".to_owned(),
-        ))
+        let partitions: Vec<&str> = off.iter().map(String::as_str).collect();
+        let of_partitions = match partitions.as_slice() {
+            [] => String::new(),
+            partitions => format!(" (of the partitions {})", partitions.join(", ")),
+        };
+        Err(StoreError::Schema(format!(
+            "triggers of synced tables are missing or switched off{of_partitions}, so that nobody knows what is written: run `migrate`"
+        )))
     }
 
-    /// The fingerprint, and each trigger that is switched on.
-    async fn found_triggers(&self) -> Result<(String, BTreeSet<String>), StoreError> {
+    /// The fingerprint, each trigger of a table that is switched on, and each partition with one that is not.
+    async fn found_triggers(&self) -> Result<(String, BTreeSet<String>, BTreeSet<String>), StoreError> {
         let db = self.reads();
         let sql = match &self.backend {
             Backend::Postgres(store) => store.settle_sql().triggers.clone(),
             Backend::Sqlite(_) => format!(
-                "select f.fingerprint, t.name as found from (select ({SQLITE_FINGERPRINT}) as fingerprint) f left join sqlite_schema t \
+                "select f.fingerprint, t.name as found, null as off from (select ({SQLITE_FINGERPRINT}) as fingerprint) f left join sqlite_schema t \
                  on t.type = 'trigger' and t.name like '\\_nizhal\\_%' escape '\\'"
             ),
         };
-        let (mut fingerprint, mut found) = (String::new(), BTreeSet::new());
+        let (mut fingerprint, mut found, mut off) = (String::new(), BTreeSet::new(), BTreeSet::new());
         for row in self.query_all(Statement::from_string(db.get_database_backend(), sql)).await? {
             fingerprint = row.try_get("", "fingerprint")?;
             found.extend(row.try_get::<Option<String>>("", "found")?);
+            off.extend(row.try_get::<Option<String>>("", "off")?);
         }
-        Ok((fingerprint, found))
+        Ok((fingerprint, found, off))
     }
 
     /// Whether this is how they were when they were in place.

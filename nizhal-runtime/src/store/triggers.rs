@@ -18,6 +18,9 @@ const REFUSED: Duration = Duration::from_millis(500);
 /// Stands in a fingerprint between what pushes and what pulls alone rely on.
 pub(super) const TABLES: char = '|';
 
+/// Stands in a fingerprint before what it tells of partitions.
+pub(super) const PARTITIONS: char = '/';
+
 /// What a server knows of the triggers.
 #[derive(Debug, Default)]
 pub(super) struct Triggers {
@@ -66,10 +69,38 @@ impl Triggers {
         known == fingerprint || known.split_once(TABLES).is_some_and(|(capture, _)| capture == fingerprint)
     }
 
+    /// Whether this differs from that fingerprint in what it tells of partitions alone.
+    pub(super) fn are_tables_known(&self, fingerprint: &str) -> bool {
+        self.state().fingerprint.as_deref().is_some_and(|known| of_tables(known) == of_tables(fingerprint))
+    }
+
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// What a fingerprint tells of tables and their own triggers.
+fn of_tables(fingerprint: &str) -> (&str, &str) {
+    let (capture, tables) = fingerprint.split_once(TABLES).unwrap_or((fingerprint, ""));
+    (capture.split_once(PARTITIONS).map_or(capture, |(own, _)| own), tables)
+}
+
 /// What SQLite counts up at every change of a file's tables and triggers, as SQL.
 pub(super) const SQLITE_FINGERPRINT: &str = "select cast(schema_version as text) from pragma_schema_version";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inv01_a_fingerprint_that_differs_by_partitions_alone_is_told_from_others() {
+        let triggers = Triggers::default();
+        assert!(!triggers.are_tables_known("5 70 /0 9|80"), "nothing was looked at before");
+        triggers.state().fingerprint = Some("5 70 /0 9|80".to_owned());
+        assert!(triggers.are_tables_known("5 70 /0 8|80") && !triggers.are_in_place("5 70 /0 8|80"));
+        for other in ["5 71 /0 9|80", "5 70 /0 9|81", "5 70 /0 9"] {
+            assert!(!triggers.are_tables_known(other), "{other}");
+        }
+        assert!(triggers.are_in_place("5 70 /0 9"), "a push's part");
+    }
+}

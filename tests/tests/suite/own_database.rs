@@ -11,6 +11,7 @@ mod keyless;
 mod lists;
 mod outside;
 mod partition;
+mod partition_off;
 mod streamed;
 mod typescript;
 mod unreadable;

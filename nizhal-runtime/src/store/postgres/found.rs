@@ -27,6 +27,8 @@ pub(super) struct Found {
     pub(super) triggers: BTreeSet<(String, String)>,
     /// Triggers of ours that somebody switched off, or that `session_replication_role` switches off.
     pub(super) disabled: Vec<(String, String)>,
+    /// Those that partitions have of their parents and that are switched otherwise: the partition as SQL names it, and the trigger.
+    pub(super) disabled_clones: Vec<(String, String)>,
     /// The functions of ours that every role may call.
     pub(super) open_functions: BTreeSet<String>,
     pub(super) relations: drift::Relations,
@@ -111,6 +113,15 @@ pub(super) async fn look(db: &mut PgConnection) -> Result<Found, StoreError> {
     )
     .fetch_all(&mut *db)
     .await?;
+    // A partition may be in another schema; what its triggers call is in ours.
+    let disabled_clones = sqlx::query_as(
+        "select t.tgrelid::regclass::text, t.tgname::text from pg_trigger t join pg_proc p on p.oid = t.tgfoid \
+         where t.tgparentid <> 0 and t.tgenabled <> 'A' and t.tgname like '\\_nizhal\\_%' and not starts_with(t.tgname::text, $1) \
+         and p.pronamespace = quote_ident(current_schema())::regnamespace order by 1, 2",
+    )
+    .bind(APPLIED)
+    .fetch_all(&mut *db)
+    .await?;
     let open_functions = names(
         db,
         "select proname::text from pg_proc where pronamespace = quote_ident(current_schema())::regnamespace \
@@ -141,6 +152,7 @@ pub(super) async fn look(db: &mut PgConnection) -> Result<Found, StoreError> {
         signatures,
         triggers,
         disabled,
+        disabled_clones,
         open_functions,
         relations,
         checks,

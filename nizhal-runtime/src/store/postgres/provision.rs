@@ -172,7 +172,20 @@ fn had_lost_triggers(schema: &Schema, found: &Found) -> bool {
             |(on, trigger): &&(String, String)| on == table.name && kinds.iter().any(|kind| trigger.starts_with(kind));
         !found.triggers.iter().filter(has).any(|trigger| !found.disabled.contains(trigger))
     };
-    schema.synced().iter().filter(was_synced).any(|table| CAPTURE_KINDS.iter().any(|kinds| lacks(table, kinds)))
+    // A partition's triggers are its own rows of the catalog: those of its parent by the same name, and one for `truncate`.
+    let lacks_in_partitions = |table: &&TableDesc| {
+        let of_partition = |name: &str| found.relations.partitions.names(table.name).any(|partition| partition == name);
+        found.disabled.iter().any(|(on, trigger)| of_partition(on) && trigger.starts_with("_nizhal_truncate"))
+            || found.disabled_clones.iter().any(|(_, trigger)| {
+                let is_capture = CAPTURE_KINDS.iter().any(|kinds| kinds.iter().any(|kind| trigger.starts_with(kind)));
+                is_capture && found.triggers.contains(&(table.name.to_owned(), trigger.clone()))
+            })
+    };
+    schema
+        .synced()
+        .iter()
+        .filter(was_synced)
+        .any(|table| CAPTURE_KINDS.iter().any(|kinds| lacks(table, kinds)) || lacks_in_partitions(table))
 }
 
 /// Refuses a database that cannot keep every text that a device may send, or gives ones that are no text.
@@ -233,6 +246,15 @@ fn applied(on: &str, name: &str, function: &str, table: &str, found: &Found, cre
         creates.push(format!("create trigger {name} {rows} execute function {function}()"));
         creates.push(always(on, name));
     }
+}
+
+/// Switches on those of these triggers that somebody switched off, on a table or on a partition.
+fn switched_on(found: &Found, triggers: &BTreeSet<(String, String)>) -> Vec<String> {
+    let own = found.disabled.iter().filter(|trigger| found.triggers.contains(trigger) && triggers.contains(trigger));
+    let clones = found.disabled_clones.iter().filter(|(_, trigger)| triggers.iter().any(|(_, name)| name == trigger));
+    own.map(|(table, trigger)| always(&quote(table), trigger))
+        .chain(clones.map(|(partition, trigger)| always(partition, trigger)))
+        .collect()
 }
 
 fn functions_and_triggers(schema: &Schema, found: &Found, purpose: Purpose, plan: &mut Vec<String>) {
@@ -407,11 +429,7 @@ fn functions_and_triggers(schema: &Schema, found: &Found, purpose: Purpose, plan
         }
         plan.push(format!("drop trigger {} on {}", quote(stale), quote(table)));
     }
-    for (table, trigger) in found.disabled.iter().filter(|trigger| found.triggers.contains(trigger)) {
-        if triggers.contains(&(table.clone(), trigger.clone())) {
-            plan.push(always(&quote(table), trigger));
-        }
-    }
+    plan.extend(switched_on(found, &triggers));
     plan.extend(creates);
     let is_rest = |name: &str| purpose == Purpose::Serve && name.starts_with("_nizhal_capture");
     for (_, stale) in found.signatures.iter().filter(|(name, _)| !functions.contains(name) && !is_rest(name)) {

@@ -40,7 +40,7 @@ async fn inv31_without_a_control_row_a_push_ends_and_says_what_to_run(kind: Kind
         assert!(told.contains("no control row") && told.contains("run `migrate`"), "{told}");
     }
     operator.provision().await.expect("provisioned");
-    assert_eq!(operator.missing().await.expect("whole").len(), 0);
+    assert_eq!(operator.missing().await.expect("whole"), Vec::<String>::new());
     assert!(push(&engine, sql).await.contains("Applied"));
 }
 

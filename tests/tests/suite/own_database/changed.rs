@@ -10,7 +10,7 @@ use serde_json::json;
 use std::sync::Arc;
 
 /// What a pull is refused with.
-async fn refusal(engine: &Engine, device: &Device) -> String {
+pub(super) async fn refusal(engine: &Engine, device: &Device) -> String {
     let request: PullRequest = serde_json::from_value(json!({"cursor": device.cursor})).expect("a pull");
     match engine.pull(&ann(), Wire::Two, request).await {
         Ok(page) => panic!("answered: {}", String::from_utf8_lossy(&page.body)),
