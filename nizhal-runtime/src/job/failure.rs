@@ -1,6 +1,6 @@
 //! What a failed run means: whether and when to try again, and what to tell people.
 
-use crate::store::{ClaimedJob, FailedJob, Fault, fault, is_cancelled};
+use crate::store::{LeasedJob, FailedJob, Fault, fault, is_cancelled};
 use chrono::TimeDelta;
 use nizhal_core::{DateTimeUtc, Error, Uuid};
 
@@ -41,7 +41,7 @@ impl Failure {
     }
 
     /// What becomes of the job; `chance` brings the jitter.
-    pub(super) fn verdict(&self, job: &ClaimedJob, now: DateTimeUtc, chance: Uuid) -> FailedJob<'_> {
+    pub(super) fn verdict(&self, job: &LeasedJob, now: DateTimeUtc, chance: Uuid) -> FailedJob<'_> {
         let run_at = now + pause(job.attempt, chance);
         match self {
             Self::Again(error) => FailedJob { dead: job.attempt >= job.most, attempts: job.attempt, run_at, error },
@@ -68,8 +68,8 @@ mod tests {
     use super::*;
     use sea_orm::DbErr;
 
-    fn job(attempt: i64) -> ClaimedJob {
-        ClaimedJob {
+    fn job(attempt: i64) -> LeasedJob {
+        LeasedJob {
             id: String::new(),
             name: String::new(),
             args: String::new(),

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     engine::{Engine, EnqueueError, job::Bounds},
-    store::{ClaimedJob, Fault, Seal, StoreError, Touched, Written, fault},
+    store::{LeasedJob, Fault, Seal, StoreError, Touched, Written, fault},
 };
 use chrono::TimeDelta;
 use futures_util::FutureExt;
@@ -55,7 +55,7 @@ pub(crate) async fn run_next(
     let names = engine.schema.job_names();
     let retake = engine.environment.now() + RETAKE;
     let claiming = workers.claiming.lock().await;
-    let claimed = engine.store.claim_job(&names, due, retake, &workers.busy()).await?;
+    let claimed = engine.store.lease_job(&names, due, retake, &workers.busy()).await?;
     let Some(job) = claimed else { return Ok(None) };
     let taken = workers.take(&job.actor);
     drop(claiming);
@@ -82,7 +82,7 @@ pub(crate) async fn run_next(
     }
 }
 
-async fn run(engine: &Engine, entry: &JobEntry, job: &ClaimedJob) -> Result<Ran, StoreError> {
+async fn run(engine: &Engine, entry: &JobEntry, job: &LeasedJob) -> Result<Ran, StoreError> {
     let tx = engine.store.begin().await?;
     let write = engine.store.on(&tx);
     let seal = write.begin_job().await?;
@@ -106,7 +106,7 @@ async fn run(engine: &Engine, entry: &JobEntry, job: &ClaimedJob) -> Result<Ran,
 }
 
 /// Files that a job failed whose transaction is gone.
-async fn fail(engine: &Engine, job: &ClaimedJob, error: &Error) -> Result<Ran, StoreError> {
+async fn fail(engine: &Engine, job: &LeasedJob, error: &Error) -> Result<Ran, StoreError> {
     tracing::warn!(job = %job.name, id = %job.id, error = error as &dyn std::error::Error, "a job's commit was refused");
     let tx = engine.store.begin().await?;
     let write = engine.store.on(&tx);
@@ -123,7 +123,7 @@ async fn fail(engine: &Engine, job: &ClaimedJob, error: &Error) -> Result<Ran, S
 
 async fn file(
     engine: &Engine,
-    job: &ClaimedJob,
+    job: &LeasedJob,
     failure: &Failure,
     tx: &DatabaseTransaction,
 ) -> Result<Ran, StoreError> {
@@ -138,7 +138,7 @@ async fn file(
 async fn attempt(
     engine: &Engine,
     entry: &JobEntry,
-    job: &ClaimedJob,
+    job: &LeasedJob,
     (tx, seal): (&DatabaseTransaction, &Seal),
 ) -> Result<Result<(), Failure>, StoreError> {
     let environment = engine.environment.clone();
@@ -192,7 +192,7 @@ async fn attempt(
 async fn judged(
     engine: &Engine,
     name: &'static str,
-    job: &ClaimedJob,
+    job: &LeasedJob,
     (bounds, parts, seal): (&Bounds, &JobParts, &Seal),
 ) -> Result<(), EnqueueError> {
     // What the handler deferred is judged with the rest.

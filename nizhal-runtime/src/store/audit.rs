@@ -5,7 +5,7 @@
 //! the statement that ends it on Postgres; on SQLite a trigger files an entry's buckets.
 
 use super::{
-    Claim, Store, StoreError, Touched, WriteTx, ddl::BUCKET_KEY, progress::Steps, settings::Audit, sql::Dialect,
+    MutationKey, Store, StoreError, Touched, WriteTx, ddl::BUCKET_KEY, progress::Steps, settings::Audit, sql::Dialect,
 };
 use sea_orm::{ConnectionTrait, Statement, Value};
 use std::{collections::BTreeSet, sync::atomic::Ordering::Relaxed};
@@ -26,8 +26,8 @@ pub(super) struct NewEntry<'a> {
 }
 
 impl<'a> NewEntry<'a> {
-    fn of(claim: &Claim<'a>, status: &'a str, touched: &'a [Touched]) -> Self {
-        let Claim { actor, client_mutation_id: id, sequence, name, args, .. } = *claim;
+    fn of(key: &MutationKey<'a>, status: &'a str, touched: &'a [Touched]) -> Self {
+        let MutationKey { actor, client_mutation_id: id, sequence, name, args, .. } = *key;
         Self { kind: "mutation", actor, id, sequence, name, status, touched, args }
     }
 
@@ -116,10 +116,10 @@ impl WriteTx<'_> {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn log(&self, ended: &[(&Claim<'_>, &str, &[Touched])]) -> Result<(), StoreError> {
+    pub async fn log(&self, ended: &[(&MutationKey<'_>, &str, &[Touched])]) -> Result<(), StoreError> {
         let Audit::On { args: with_args } = self.audit() else { return Ok(()) };
         let entries: Vec<NewEntry<'_>> =
-            ended.iter().map(|&(claim, status, touched)| NewEntry::of(claim, status, touched)).collect();
+            ended.iter().map(|&(key, status, touched)| NewEntry::of(key, status, touched)).collect();
         match (self.dialect(), entries.as_slice()) {
             (Dialect::Postgres, [entry]) => {
                 let sql = format!("with {}", insert(Dialect::Postgres, 0));

@@ -20,7 +20,7 @@ const TURN_MS: u32 = 1_000;
 
 /// A job that is this worker's to run.
 #[derive(Debug)]
-pub struct ClaimedJob {
+pub struct LeasedJob {
     /// Its id.
     pub id: String,
     /// Which job.
@@ -79,13 +79,13 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn claim_job(
+    pub async fn lease_job(
         &self,
         names: &[&str],
         now: DateTimeUtc,
         retake: DateTimeUtc,
         busy: &BusyActors,
-    ) -> Result<Option<ClaimedJob>, StoreError> {
+    ) -> Result<Option<LeasedJob>, StoreError> {
         if names.is_empty() {
             return Ok(None);
         }
@@ -122,7 +122,7 @@ impl Store {
         let db = self.connection();
         let row = self.query_one(Statement::from_sql_and_values(db.get_database_backend(), sql, values)).await?;
         row.map(|row| {
-            Ok(ClaimedJob {
+            Ok(LeasedJob {
                 id: row.try_get("", "id")?,
                 name: row.try_get("", "name")?,
                 args: row.try_get("", "args")?,
@@ -140,7 +140,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails; the job is then taken again later.
-    pub async fn give_back(&self, job: &ClaimedJob, run_at: DateTimeUtc) -> Result<(), StoreError> {
+    pub async fn give_back(&self, job: &LeasedJob, run_at: DateTimeUtc) -> Result<(), StoreError> {
         let sql = "update _nizhal_jobs set attempts = attempts - 1, run_at = $3 \
             where id = $1 and status = 'running' and attempts = $2";
         self.run(sql, [job.id.as_str().into(), job.attempt.into(), run_at.into()]).await.map(drop)
@@ -204,7 +204,7 @@ impl WriteTx<'_> {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn hold_job(&self, job: &ClaimedJob) -> Result<bool, StoreError> {
+    pub async fn hold_job(&self, job: &LeasedJob) -> Result<bool, StoreError> {
         let sql = "select id from _nizhal_jobs where id = $1 and status = 'running' and attempts = $2";
         let sql = match self.dialect() {
             Dialect::Postgres => format!("{sql} for update skip locked"),
@@ -217,7 +217,7 @@ impl WriteTx<'_> {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn job_done(&self, job: &ClaimedJob) -> Result<(), StoreError> {
+    pub async fn job_done(&self, job: &LeasedJob) -> Result<(), StoreError> {
         // Asked for the log alone, so not without it.
         let touched = if self.audit() == Audit::Off { Vec::new() } else { self.written().await?.touched };
         let sql = "delete from _nizhal_jobs where id = $1";
@@ -228,7 +228,7 @@ impl WriteTx<'_> {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn job_failed(&self, job: &ClaimedJob, failed: FailedJob<'_>) -> Result<(), StoreError> {
+    pub async fn job_failed(&self, job: &LeasedJob, failed: FailedJob<'_>) -> Result<(), StoreError> {
         let sql = "update _nizhal_jobs set status = $2, attempts = $3, run_at = $4, last_error = $5, unique_key = case \
             when exists (select 1 from _nizhal_jobs o where o.name = _nizhal_jobs.name and o.unique_key = \
             _nizhal_jobs.unique_key and o.status = 'pending') then null else unique_key end where id = $1";
@@ -292,7 +292,7 @@ impl WriteTx<'_> {
     }
 }
 
-fn entry<'a>(job: &'a ClaimedJob, status: &'a str, touched: &'a [Touched]) -> NewEntry<'a> {
+fn entry<'a>(job: &'a LeasedJob, status: &'a str, touched: &'a [Touched]) -> NewEntry<'a> {
     let (actor, sequence) = ("", None);
     NewEntry { kind: "job", actor, id: &job.id, sequence, name: &job.name, status, touched, args: &job.args }
 }

@@ -4,7 +4,7 @@
 //! allowed rolls all of it back.
 
 use super::{
-    Claim, Record, Seal, StoreError, WriteTx, Written,
+    MutationKey, Record, Seal, StoreError, WriteTx, Written,
     database::{Backend, Store},
     postgres::{SettleSql, kind},
     read::Frame,
@@ -26,7 +26,7 @@ pub struct Settle<'a> {
     /// The version of the client's mutation before, for those that drew none.
     pub before: i64,
     /// The mutations with their answers, in order.
-    pub answers: &'a [(Claim<'a>, Record)],
+    pub answers: &'a [(MutationKey<'a>, Record)],
     /// What they wrote, as far as it was [looked at](WriteTx::look) before.
     pub looked: &'a str,
     /// What the write set began with.
@@ -36,7 +36,7 @@ pub struct Settle<'a> {
 impl Settle<'_> {
     /// The number up to which their client has its answers.
     fn acknowledged(&self) -> i64 {
-        self.answers.iter().map(|(claim, _)| claim.acknowledged).max().unwrap_or_default()
+        self.answers.iter().map(|(key, _)| key.acknowledged).max().unwrap_or_default()
     }
 }
 
@@ -67,12 +67,12 @@ impl WriteTx<'_> {
             settle.acknowledged().into(),
         ];
         let text = match settle.answers {
-            [(claim, record)] => {
-                values.extend(answer(claim, record));
+            [(key, record)] => {
+                values.extend(answer(key, record));
                 &sql.one
             }
             several => {
-                let several: Vec<_> = several.iter().map(|(claim, record)| as_json(claim, record)).collect();
+                let several: Vec<_> = several.iter().map(|(key, record)| as_json(key, record)).collect();
                 values.push(serde_json::Value::from(several).to_string().into());
                 &sql.many
             }
@@ -135,9 +135,9 @@ impl WriteTx<'_> {
             reason, result, client_ref, server_id, lost) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
             on conflict (actor, client_mutation_id) do nothing";
         let client_id = settle.sequence.map(|(client_id, _)| client_id.to_owned());
-        for (claim, record) in settle.answers {
+        for (key, record) in settle.answers {
             let first = [settle.principal.key().into(), client_id.clone().into(), version.into()];
-            filed += self.run(sql, first.into_iter().chain(answer(claim, record))).await?.cast_signed();
+            filed += self.run(sql, first.into_iter().chain(answer(key, record))).await?.cast_signed();
         }
         if let Some((client_id, last)) = settle.sequence {
             self.advance(client_id, last, version).await?;
@@ -171,11 +171,11 @@ fn all_filed(filed: i64, settle: &Settle<'_>) -> Result<(), StoreError> {
 }
 
 /// In the order of the columns of [`SettleSql`].
-fn answer(claim: &Claim<'_>, record: &Record) -> [Value; 9] {
+fn answer(key: &MutationKey<'_>, record: &Record) -> [Value; 9] {
     [
-        claim.client_mutation_id.into(),
-        claim.sequence.map(|(_, number)| number).into(),
-        claim.name.into(),
+        key.client_mutation_id.into(),
+        key.sequence.map(|(_, number)| number).into(),
+        key.name.into(),
         record.status.into(),
         record.reason.clone().into(),
         record.result.clone().into(),
@@ -185,11 +185,11 @@ fn answer(claim: &Claim<'_>, record: &Record) -> [Value; 9] {
     ]
 }
 
-fn as_json(claim: &Claim<'_>, record: &Record) -> serde_json::Value {
+fn as_json(key: &MutationKey<'_>, record: &Record) -> serde_json::Value {
     serde_json::json!({
-        "id": claim.client_mutation_id,
-        "number": claim.sequence.map(|(_, number)| number),
-        "name": claim.name,
+        "id": key.client_mutation_id,
+        "number": key.sequence.map(|(_, number)| number),
+        "name": key.name,
         "status": record.status,
         "reason": record.reason,
         "result": record.result,

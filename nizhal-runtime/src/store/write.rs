@@ -47,7 +47,7 @@ impl Stored {
 
 /// What names a mutation.
 #[derive(Debug, Clone, Copy)]
-pub struct Claim<'a> {
+pub struct MutationKey<'a> {
     /// The actor's key.
     pub actor: &'a str,
     /// The `clientMutationId`.

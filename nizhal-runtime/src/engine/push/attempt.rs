@@ -2,7 +2,7 @@
 
 use super::{
     acknowledged::Acknowledged,
-    claim::claim_of,
+    key::key_of,
     reply::{Answer, PushFailure, Verdict},
     run::Run,
     transact::{Delivery, Undone, Work},
@@ -46,19 +46,19 @@ impl Engine {
         has_room: bool,
     ) -> Result<Answer, PushFailure> {
         let (hlc, stamp) = self.stamp(mutation);
-        let claim = claim_of(principal, mutation, known);
+        let key = key_of(principal, mutation, known);
         let (mut tries, mut alone, mut gained, mut strays) = (Tries::default(), false, BTreeSet::new(), Vec::new());
         loop {
             tries.count += 1;
             let unknown = || PushFailure::UnknownMutator(mutation.name.clone());
             let delivery =
-                Delivery { principal, wire, claim: &claim, alone, gained: &gained, strays: &strays, has_room };
+                Delivery { principal, wire, key: &key, alone, gained: &gained, strays: &strays, has_room };
             let answered = match (self.schema.mutator(&mutation.name), wire) {
                 (Some(entry), _) => {
                     let run = Run { principal, entry, mutation, hlc, savepoints: tries.savepoints, held: None };
                     self.attempt(delivery, run, stamp.as_deref()).await
                 }
-                (None, Wire::One) => Ok(Answer::to(&claim, Verdict::Barred(unknown()), None)),
+                (None, Wire::One) => Ok(Answer::to(&key, Verdict::Barred(unknown()), None)),
                 (None, Wire::Two) => self.refuse(delivery, unknown()).await,
             };
             let refusal = match answered {

@@ -9,14 +9,14 @@
 use super::{
     acknowledged::Acknowledged,
     actor::Holding,
-    claim::{claim_of, ids_of, refused},
+    key::{key_of, ids_of, refused},
     reply::{Answer, PushFailure, Verdict, numbered},
     run::{Ran, Run},
     transact::News,
 };
 use crate::{
     engine::Engine,
-    store::{Claim, Record, Seal, Settle, Turn, Written},
+    store::{MutationKey, Record, Seal, Settle, Turn, Written},
 };
 use chrono::TimeDelta;
 use nizhal_core::{
@@ -75,7 +75,7 @@ impl<E: Into<PushFailure>> From<E> for Undone {
 /// One mutation of a batch, ended but not committed.
 struct Ended<'a> {
     entry: &'a MutatorEntry,
-    claim: Claim<'a>,
+    key: MutationKey<'a>,
     result: Result<Record, PushFailure>,
     /// What it wrote, where that was looked at by itself.
     written: Written,
@@ -155,14 +155,14 @@ impl Engine {
         turn.commit(tx).await?;
         let mut news = News { filed: ended.len(), written, jobs };
         let mut answers = Vec::with_capacity(ended.len());
-        for Ended { entry, claim, result, written } in ended {
+        for Ended { entry, key, result, written } in ended {
             let lost = self.lost(entry, &written.conflicts);
             news.written.add(written);
             let verdict = match result {
                 Ok(record) => Verdict::Applied(ids_of(&Record { lost, ..record })),
                 Err(refusal) => Verdict::Refused(refusal),
             };
-            answers.push(Answer::over(&claim, verdict));
+            answers.push(Answer::over(&key, verdict));
         }
         self.tell(&news);
         Ok(answers)
@@ -186,7 +186,7 @@ impl Engine {
                 break;
             }
             let entry = self.schema.mutator(&mutation.name).ok_or(Undone::Singly)?;
-            let claim = claim_of(principal, mutation, known);
+            let key = key_of(principal, mutation, known);
             let (result, written) = match self.cancelled(&tx, principal, wire, mutation, &ended).await? {
                 Some(on) => (Err(PushFailure::Cancelled(on)), Written::default()),
                 None => {
@@ -197,7 +197,7 @@ impl Engine {
                 }
             };
             let ends = wire == Wire::One && result.is_err();
-            ended.push(Ended { entry, claim, result, written });
+            ended.push(Ended { entry, key, result, written });
             if ends {
                 break;
             }
@@ -250,7 +250,7 @@ impl Engine {
         if wire == Wire::One || mutation.depends_on.is_empty() {
             return Ok(None);
         }
-        let here = ended.iter().filter(|ended| ended.result.is_err()).map(|ended| ended.claim.client_mutation_id);
+        let here = ended.iter().filter(|ended| ended.result.is_err()).map(|ended| ended.key.client_mutation_id);
         let here = here.filter(|id| mutation.depends_on.iter().any(|on| on == id)).min().map(str::to_owned);
         let before = self.store.on(tx).refused(principal.key(), &mutation.depends_on).await?;
         Ok(here.into_iter().chain(before).min())
@@ -309,9 +309,9 @@ impl Engine {
             Ok(record) => Record { lost: self.lost(ended.entry, &ended.written.conflicts), ..record.clone() },
             Err(refusal) => refused(refusal),
         };
-        let answers: Vec<_> = ended.iter().map(|ended| (ended.claim, record(ended))).collect();
+        let answers: Vec<_> = ended.iter().map(|ended| (ended.key, record(ended))).collect();
         let looked: String = ended.iter().map(|ended| ended.written.note.as_str()).collect();
-        let sequence = ended.last().and_then(|last| last.claim.sequence);
+        let sequence = ended.last().and_then(|last| last.key.sequence);
         let write = self.store.on(&tx);
         let settle = Settle { principal, sequence, before, answers: &answers, looked: &looked, seal };
         let (written, frame) = write.settle(&settle).await?;
@@ -337,7 +337,7 @@ impl Engine {
         }
         let logged = ended.iter().zip(&answers);
         let logged: Vec<_> =
-            logged.map(|(ended, (claim, record))| (claim, record.status, &*ended.written.touched)).collect();
+            logged.map(|(ended, (key, record))| (key, record.status, &*ended.written.touched)).collect();
         write.log(&logged).await?;
         write.end_push().await?;
         Ok(Together { tx, ended, jobs, written })

@@ -4,7 +4,7 @@ mod acknowledged;
 mod actor;
 mod attempt;
 mod batch;
-mod claim;
+mod key;
 mod judge;
 mod order;
 mod reply;

@@ -2,7 +2,7 @@
 
 use super::{
     acknowledged::Acknowledged,
-    claim::claim_of,
+    key::key_of,
     reply::{Answer, PushFailure, PushReply, Verdict},
 };
 use crate::{
@@ -48,7 +48,7 @@ impl Engine {
             rest = &rest[1..];
             let answered = match waiting.bars(wire, mutation) {
                 Some((failure, last)) => {
-                    Ok(Answer::to(&claim_of(principal, mutation, &known), Verdict::Barred(failure), last))
+                    Ok(Answer::to(&key_of(principal, mutation, &known), Verdict::Barred(failure), last))
                 }
                 None => Box::pin(self.apply((principal, wire), mutation, &known, has_room)).await,
             };

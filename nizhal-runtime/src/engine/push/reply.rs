@@ -1,6 +1,6 @@
 //! What a push says: an answer for each mutation, from which both wires read theirs.
 
-use crate::store::{Claim, StoreError, Stored};
+use crate::store::{MutationKey, StoreError, Stored};
 use nizhal_core::wire::{LostColumn, Mutation, Wire};
 
 /// What a push did.
@@ -36,14 +36,14 @@ pub struct Answer {
 
 impl Answer {
     /// The answer to the mutation of this claim; `last` is where its sequence stands.
-    pub(super) fn to(claim: &Claim<'_>, verdict: Verdict, last: Option<i64>) -> Self {
-        let sequence = claim.sequence.map(|(client_id, id)| (client_id.to_owned(), id));
-        Self { client_mutation_id: claim.client_mutation_id.to_owned(), sequence, last, verdict }
+    pub(super) fn to(key: &MutationKey<'_>, verdict: Verdict, last: Option<i64>) -> Self {
+        let sequence = key.sequence.map(|(client_id, id)| (client_id.to_owned(), id));
+        Self { client_mutation_id: key.client_mutation_id.to_owned(), sequence, last, verdict }
     }
 
     /// The same where the mutation has used its number up.
-    pub(super) fn over(claim: &Claim<'_>, verdict: Verdict) -> Self {
-        Self::to(claim, verdict, claim.sequence.map(|(_, id)| id))
+    pub(super) fn over(key: &MutationKey<'_>, verdict: Verdict) -> Self {
+        Self::to(key, verdict, key.sequence.map(|(_, id)| id))
     }
 }
 

@@ -2,14 +2,14 @@
 
 use super::{
     actor::{Held, Holding, Holdings},
-    claim::{ids_of, refused},
+    key::{ids_of, refused},
     reply::{Answer, PushFailure, Verdict, lost_of, seen},
     run::{Ran, Run},
 };
 use crate::{
     engine::{Engine, job::Bounds},
     store::{
-        AheadStamp, Claim, Fault, Frame, Membership, Record, Seal, Sequence, Settle, StoreError, Stored, StrayDocument,
+        AheadStamp, MutationKey, Fault, Frame, Membership, Record, Seal, Sequence, Settle, StoreError, Stored, StrayDocument,
         Turn, Written, fault,
     },
 };
@@ -22,7 +22,7 @@ use std::collections::BTreeSet;
 pub(super) struct Delivery<'a> {
     pub(super) principal: &'a Principal,
     pub(super) wire: Wire,
-    pub(super) claim: &'a Claim<'a>,
+    pub(super) key: &'a MutationKey<'a>,
     /// Whether it shares its commit with nobody.
     pub(super) alone: bool,
     /// Memberships that it gained when it ran before, to be asked about before it runs again.
@@ -138,17 +138,17 @@ impl Engine {
         if !delivery.has_room {
             return Err(StoreError::TooManyAnswers { limit: self.answers.limit }.into());
         }
-        let claim = delivery.claim;
+        let key = delivery.key;
         match work {
             Work::Run(..) if is_expired => Ok(Done::gone(tx, Err(PushFailure::Expired))),
             Work::Run(run, _) => self.run_on(tx, delivery, run, (before, &seal)).await,
             // Somebody may have delivered it in between; then whatever was answered is the answer, above.
             Work::File(refusal) => {
-                let answers = [(*claim, refused(&refusal))];
+                let answers = [(*key, refused(&refusal))];
                 self.settle(&tx, delivery.principal, (before, &seal), &answers).await?;
-                self.store.on(&tx).log(&[(claim, answers[0].1.status, &[])]).await?;
+                self.store.on(&tx).log(&[(key, answers[0].1.status, &[])]).await?;
                 let news = News { filed: 1, ..News::default() };
-                self.kept(tx, news, Answer::over(claim, Verdict::Refused(refusal))).await
+                self.kept(tx, news, Answer::over(key, Verdict::Refused(refusal))).await
             }
         }
     }
@@ -160,10 +160,10 @@ impl Engine {
         run: Run<'_>,
         begun: (i64, &Seal),
     ) -> Result<Done, Undone> {
-        let Delivery { wire, claim, .. } = delivery;
+        let Delivery { wire, key, .. } = delivery;
         let Run { principal, entry, mutation, .. } = run;
         if wire == Wire::Two
-            && let Some(refused) = self.store.on(&tx).refused(claim.actor, &mutation.depends_on).await?
+            && let Some(refused) = self.store.on(&tx).refused(key.actor, &mutation.depends_on).await?
         {
             return Ok(Done::gone(tx, Err(PushFailure::Cancelled(refused))));
         }
@@ -177,7 +177,7 @@ impl Engine {
             Err(refusal) => return Ok(Done::gone(tx, Err(refusal))),
         };
         let mut ids = ids_of(&record);
-        let answers = [(*claim, record)];
+        let answers = [(*key, record)];
         let (written, frame) = match self.settle(&tx, principal, begun, &answers).await {
             // What else it did to its session is not known.
             Err(Undone::Failed(control @ PushFailure::TransactionControl(_))) => {
@@ -204,16 +204,16 @@ impl Engine {
         let write = self.store.on(&tx);
         if let Some(lost) = self.lost(entry, &written.conflicts) {
             // The device hears of it again when it asks again.
-            write.record_lost(claim.actor, claim.client_mutation_id, &lost).await?;
+            write.record_lost(key.actor, key.client_mutation_id, &lost).await?;
             ids.lost = lost_of(&lost);
         }
-        write.log(&[(claim, answers[0].1.status, &written.touched)]).await?;
+        write.log(&[(key, answers[0].1.status, &written.touched)]).await?;
         let unasked = self.enqueue_within(&tx, (principal, entry), held.as_ref(), &jobs).await?;
         if !unasked.is_empty() {
             return Err(Undone::Gained(unasked));
         }
         let news = News { filed: 1, written, jobs };
-        self.kept(tx, news, Answer::over(claim, Verdict::Applied(ids))).await
+        self.kept(tx, news, Answer::over(key, Verdict::Applied(ids))).await
     }
 
     /// Writes the jobs that a mutation wants, each within the buckets that its actor holds; none where it gained memberships that are to
@@ -280,26 +280,26 @@ impl Engine {
         &self,
         tx: &DatabaseTransaction,
         turn: &Turn<'_>,
-        Delivery { wire, claim, .. }: Delivery<'_>,
+        Delivery { wire, key, .. }: Delivery<'_>,
         begun: (&Seal, Option<&str>),
     ) -> Result<Result<(i64, bool), Answer>, StoreError> {
         let write = self.store.on(tx);
-        let barred = |failure, last| Ok(Err(Answer::to(claim, Verdict::Barred(failure), last)));
-        let (client_id, number) = claim.sequence.unzip();
-        let standing = write.admit(claim.actor, client_id, &[claim.client_mutation_id], begun).await?;
+        let barred = |failure, last| Ok(Err(Answer::to(key, Verdict::Barred(failure), last)));
+        let (client_id, number) = key.sequence.unzip();
+        let standing = write.admit(key.actor, client_id, &[key.client_mutation_id], begun).await?;
         turn.identify(standing.backend);
         let (mut last_version, mut forgotten_ms) = (0, standing.forgotten_ms);
         if let (Some(id), Some(sequence)) = (number, standing.sequence) {
-            if sequence.actor != claim.actor {
+            if sequence.actor != key.actor {
                 return barred(PushFailure::ClientIdTaken, None);
             }
             (last_version, forgotten_ms) = (sequence.last_version, sequence.forgotten_ms);
             if id <= sequence.last {
-                let mut stored = write.stored(claim.actor, claim.client_mutation_id).await?;
-                if stored.is_none() && self.is_forgotten(claim, id, &sequence) {
+                let mut stored = write.stored(key.actor, key.client_mutation_id).await?;
+                if stored.is_none() && self.is_forgotten(key, id, &sequence) {
                     stored = Some(Stored::expired());
                 }
-                return Ok(Err(Answer::to(claim, seen(wire, stored, number), Some(sequence.last))));
+                return Ok(Err(Answer::to(key, seen(wire, stored, number), Some(sequence.last))));
             }
             if id > sequence.last + 1 {
                 return barred(PushFailure::OutOfOrder { got: id, last: sequence.last }, Some(sequence.last));
@@ -307,23 +307,23 @@ impl Engine {
         }
         if !standing.known {
             // A client that is not known may be one that was forgotten, and this what it sent then.
-            let is_expired = forgotten_ms > 0 && claim.made_ms.is_some_and(|made| !self.is_since(made, forgotten_ms));
+            let is_expired = forgotten_ms > 0 && key.made_ms.is_some_and(|made| !self.is_since(made, forgotten_ms));
             return Ok(Ok((last_version, is_expired)));
         }
         // The same mutation under a new number: the number is used up, the answer is that of then. It is acknowledged when what
         // it wrote then is in the rows.
-        let stored = write.stored(claim.actor, claim.client_mutation_id).await?;
+        let stored = write.stored(key.actor, key.client_mutation_id).await?;
         let version = stored.as_ref().map_or(0, |stored| stored.version);
-        if let Some((client_id, id)) = claim.sequence {
+        if let Some((client_id, id)) = key.sequence {
             write.advance(client_id, id, last_version.max(version)).await?;
         }
-        Ok(Err(Answer::over(claim, seen(wire, stored, number))))
+        Ok(Err(Answer::over(key, seen(wire, stored, number))))
     }
 
     /// Whether a mutation under a used number is one whose answer was forgotten, and no new one of a client that begins its
     /// numbers again: by when its device made it, nearer to the last forgotten answer or to now.
-    fn is_forgotten(&self, claim: &Claim<'_>, number: i64, sequence: &Sequence) -> bool {
-        number <= sequence.expired && !claim.made_ms.is_some_and(|made| self.is_since(made, sequence.expired_at_ms))
+    fn is_forgotten(&self, key: &MutationKey<'_>, number: i64, sequence: &Sequence) -> bool {
+        number <= sequence.expired && !key.made_ms.is_some_and(|made| self.is_since(made, sequence.expired_at_ms))
     }
 
     /// Whether what a device made at this moment, by its own clock, is nearer to now than to that other one.
@@ -338,9 +338,9 @@ impl Engine {
         tx: &DatabaseTransaction,
         principal: &Principal,
         (before, seal): (i64, &Seal),
-        answers: &[(Claim<'_>, Record)],
+        answers: &[(MutationKey<'_>, Record)],
     ) -> Result<(Written, Frame), Undone> {
-        let sequence = answers.last().and_then(|(claim, _)| claim.sequence);
+        let sequence = answers.last().and_then(|(key, _)| key.sequence);
         let settle = Settle { principal, sequence, before, answers, looked: "", seal };
         let (written, frame) = self.store.on(tx).settle(&settle).await?;
         // Whatever was written: under other rules, the triggers may have noted nothing of it.

@@ -4,12 +4,12 @@ use super::{
     acknowledged::Acknowledged,
     reply::{Ids, PushFailure, lost_of, numbered},
 };
-use crate::store::{Claim, Record};
+use crate::store::{MutationKey, Record};
 use nizhal_core::{Principal, wire::Mutation};
 
 /// What names the mutation.
-pub(super) fn claim_of<'a>(principal: &'a Principal, mutation: &'a Mutation, known: &Acknowledged) -> Claim<'a> {
-    Claim {
+pub(super) fn key_of<'a>(principal: &'a Principal, mutation: &'a Mutation, known: &Acknowledged) -> MutationKey<'a> {
+    MutationKey {
         actor: principal.key(),
         client_mutation_id: &mutation.client_mutation_id,
         sequence: mutation.client_id.as_deref().zip(numbered(mutation)),
