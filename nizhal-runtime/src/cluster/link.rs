@@ -77,7 +77,7 @@ impl Link {
                             self.heal(&line);
                         }
                         is_first = false;
-                        if line.adapter.room().is_some() {
+                        if line.adapter.max_message_bytes().is_some() {
                             self.hub.outbox().hello();
                         }
                         self.hear(&line, ear.as_mut()).await
@@ -243,7 +243,7 @@ impl Link {
             while !self.tell_once(&line, &mut pieces).await {
                 sleep(BACKOFF.0).await;
             }
-            let bye = message::write(self.me, vec![Body::Bye], line.adapter.room().unwrap_or_default(), &mut pieces);
+            let bye = message::write(self.me, vec![Body::Bye], line.adapter.max_message_bytes().unwrap_or_default(), &mut pieces);
             line.adapter.tell(&bye).await
         };
         let _ = timeout(LAST_TIME, last).await;
@@ -251,10 +251,10 @@ impl Link {
     }
 
     async fn tell_once(&self, line: &Line, pieces: &mut u64) -> bool {
-        let Some(room) = line.adapter.room() else { return true };
+        let Some(max_message_bytes) = line.adapter.max_message_bytes() else { return true };
         let (waiting, present) = self.presence.take_waiting();
-        let bodies = bodies(&waiting, present, room);
-        let texts = message::write(self.me, bodies, room, pieces);
+        let bodies = bodies(&waiting, present, max_message_bytes);
+        let texts = message::write(self.me, bodies, max_message_bytes, pieces);
         if texts.is_empty() {
             return true;
         }

@@ -82,7 +82,7 @@ impl Realtime {
         let mut tasks = Vec::new();
         // Who listens stays until the last was told: telling may need the same connection.
         let mut listening = stopping.clone();
-        for line in self.lines.iter().filter(|line| line.adapter.room().is_some()) {
+        for line in self.lines.iter().filter(|line| line.adapter.max_message_bytes().is_some()) {
             let told = watch::Sender::new(false);
             listening = told.subscribe();
             self.link.hub.outbox().open();

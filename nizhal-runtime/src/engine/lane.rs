@@ -21,7 +21,7 @@ pub(super) struct Asked<'a> {
 
 /// How much a page may take.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Room {
+pub(super) struct PageBudget {
     pub(super) rows: usize,
     pub(super) bytes: usize,
     /// Whether it ends between transactions where it can.
@@ -30,14 +30,14 @@ pub(super) struct Room {
 
 /// What to ask the database for, so that these lanes can be read within the room; `gained` changes of the buckets that are in none
 /// of them.
-pub(super) fn ask<'a>(asked: Asked<'a>, lanes: &'a [Lane], horizon: i64, room: Room, gained: usize) -> Ask<'a> {
+pub(super) fn ask<'a>(asked: Asked<'a>, lanes: &'a [Lane], horizon: i64, budget: PageBudget, gained: usize) -> Ask<'a> {
     let last = lanes.len().saturating_sub(1);
     let read = |(at, lane): (usize, &'a Lane)| {
         // As much as `read` will take at most.
         let limit = match at {
             _ if lane.is_done(horizon) => 0,
-            _ if at < last => room.rows.div_ceil(2),
-            _ => room.rows,
+            _ if at < last => budget.rows.div_ceil(2),
+            _ => budget.rows,
         };
         LaneRead { from: &lane.position, floor: lane.floor, buckets: &lane.buckets, limit }
     };
@@ -46,7 +46,7 @@ pub(super) fn ask<'a>(asked: Asked<'a>, lanes: &'a [Lane], horizon: i64, room: R
         client: asked.request.device_id.as_deref(),
         lanes: lanes.iter().enumerate().map(read).collect(),
         gained,
-        max_bytes: room.bytes,
+        max_bytes: budget.bytes,
         max_buckets: asked.max_buckets,
     }
 }
@@ -68,10 +68,10 @@ pub(super) async fn read(
     answer: &mut Answer<'_>,
     lanes: &mut [Lane],
     horizon: i64,
-    room: Room,
+    budget: PageBudget,
     page: &mut Page,
 ) -> Result<bool, PullError> {
-    let (mut left, mut bytes, mut truncated) = (room.rows, room.bytes, false);
+    let (mut left, mut bytes, mut truncated) = (budget.rows, budget.bytes, false);
     let last = lanes.len() - 1;
     for (at, lane) in lanes.iter_mut().enumerate() {
         if lane.is_done(horizon) {
@@ -85,7 +85,7 @@ pub(super) async fn read(
         }
         let (mut changes, next) = read_lane(answer, at, share, bytes).await?;
         truncated |= next.is_some();
-        lane.position = position_after(&mut changes, next, horizon, room.whole_versions);
+        lane.position = position_after(&mut changes, next, horizon, budget.whole_versions);
         left -= changes.len().min(left);
         for change in changes {
             bytes = bytes.saturating_sub(change.bytes());

@@ -2,7 +2,7 @@
 
 use super::{
     Engine, PullError,
-    lane::{Asked, Room, merge},
+    lane::{Asked, PageBudget, merge},
     page,
     pull::Begun,
 };
@@ -13,7 +13,7 @@ use nizhal_core::{
 };
 
 /// What is read from the database at a time.
-const ROOM: Room = Room { rows: 1_000, bytes: 1024 * 1024, whole_versions: true };
+const STREAM_BUDGET: PageBudget = PageBudget { rows: 1_000, bytes: 1024 * 1024, whole_versions: true };
 /// Once this many rows are gone the pull ends where it is, and the client asks again: their ids wait for the last line.
 const MAX_GONE: usize = 10_000;
 /// How long a statement may wait for the one before it, beyond the reader's time.
@@ -103,7 +103,7 @@ impl Engine {
         let hold_s = Some(lines.patience_s() + SLACK_S);
         let asked = Asked { principal, max_buckets: self.max_buckets, wire: Wire::Two, request, hold_s };
         let (mut all, mut page) = (self.page(), self.page());
-        let (mut begun, mut has_more) = self.begin(asked, ROOM, &mut page).await?;
+        let (mut begun, mut has_more) = self.begin(asked, STREAM_BUDGET, &mut page).await?;
         let mut rows = 0;
         if has_more {
             // What was read with the cursor comes first.
@@ -116,7 +116,7 @@ impl Engine {
             has_more = self.rest(&mut begun, lines, &mut rows).await?;
             begun.snapshot.take_unreadable().into_iter().for_each(|row| all.tell(row));
             if has_more {
-                has_more = self.go_on(&mut begun, ROOM, &mut page).await?;
+                has_more = self.go_on(&mut begun, STREAM_BUDGET, &mut page).await?;
             }
         }
         loop {
@@ -130,7 +130,7 @@ impl Engine {
                 break;
             }
             page = self.page();
-            has_more = self.go_on(&mut begun, ROOM, &mut page).await?;
+            has_more = self.go_on(&mut begun, STREAM_BUDGET, &mut page).await?;
         }
         let ending = self.end(begun, has_more).await?;
         let reset = ending.reset;

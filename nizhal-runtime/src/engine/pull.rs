@@ -3,7 +3,7 @@
 use super::{
     Engine, Keys, PullError,
     cursor::{Cursor, Decoded, Lane},
-    lane::{Asked, Room, ask, cover, keep_rows_still_shown, merge, read},
+    lane::{Asked, PageBudget, ask, cover, keep_rows_still_shown, merge, read},
     page::{Ending, Page},
     start::{Known, Sent, Start, decide},
 };
@@ -61,9 +61,9 @@ impl Engine {
         let limit = request.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
         let limit = usize::try_from(limit).unwrap_or(1);
         let mut page = self.page();
-        let room = Room { rows: limit, bytes: MAX_PAGE_BYTES, whole_versions: wire == Wire::Two };
+        let budget = PageBudget { rows: limit, bytes: MAX_PAGE_BYTES, whole_versions: wire == Wire::Two };
         let asked = Asked { principal, max_buckets: self.max_buckets, wire, request, hold_s: None };
-        let (begun, has_more) = self.begin(asked, room, &mut page).await?;
+        let (begun, has_more) = self.begin(asked, budget, &mut page).await?;
         let ending = self.end(begun, has_more).await?;
         let reset = ending.reset;
         let rows = page.row_count();
@@ -78,7 +78,7 @@ impl Engine {
     pub(super) async fn begin<'a>(
         &'a self,
         asked: Asked<'a>,
-        room: Room,
+        budget: PageBudget,
         page: &mut Page,
     ) -> Result<(Begun<'a>, bool), PullError> {
         let Asked { principal, wire, request, mut hold_s, .. } = asked;
@@ -99,7 +99,7 @@ impl Engine {
                 snapshot.hold(seconds).await?;
             }
             let is_of_lost_life = is_of_lost_life(&mut snapshot, held.as_ref(), &clock).await?;
-            let ask = ask(asked, &lanes, clock.horizon, room, if quiet { 0 } else { room.rows });
+            let ask = ask(asked, &lanes, clock.horizon, budget, if quiet { 0 } else { budget.rows });
             let mut answer = snapshot.ask(&ask).await?;
             let frame = answer.frame.clone();
             self.same_rules(&frame.rules)?;
@@ -123,7 +123,7 @@ impl Engine {
                     let covered = ask.covered(scope.clone());
                     cover(&mut lanes, covered, clock.horizon);
                     if lanes == begin {
-                        let has_more = read(&mut answer, &mut lanes, clock.horizon, room, page).await?;
+                        let has_more = read(&mut answer, &mut lanes, clock.horizon, budget, page).await?;
                         keep_rows_still_shown(&mut answer, &scope, page).await?;
                         drop(answer);
                         return Ok((
@@ -177,13 +177,13 @@ impl Engine {
     }
 
     /// Takes the next changes of a snapshot that is held into the page; true when more wait.
-    pub(super) async fn go_on(&self, begun: &mut Begun<'_>, room: Room, page: &mut Page) -> Result<bool, PullError> {
+    pub(super) async fn go_on(&self, begun: &mut Begun<'_>, budget: PageBudget, page: &mut Page) -> Result<bool, PullError> {
         let horizon = begun.snapshot.clock().horizon;
         let mut lanes = std::mem::take(&mut begun.lanes);
         let asking = lanes.clone();
-        let ask = ask(begun.asked, &asking, horizon, room, room.rows);
+        let ask = ask(begun.asked, &asking, horizon, budget, budget.rows);
         let mut answer = begun.snapshot.ask(&ask).await?;
-        let has_more = read(&mut answer, &mut lanes, horizon, room, page).await?;
+        let has_more = read(&mut answer, &mut lanes, horizon, budget, page).await?;
         keep_rows_still_shown(&mut answer, &begun.scope, page).await?;
         begun.lanes = merge(lanes);
         Ok(has_more)

@@ -61,26 +61,26 @@ pub(crate) fn bucket((rule, params): (String, Vec<String>)) -> Bucket {
     Bucket { rule, params }
 }
 
-/// The texts to send for these bodies: each within `room`, a longer one in pieces.
-pub(crate) fn write(from: Uuid, bodies: Vec<Body>, room: usize, pieces: &mut u64) -> Vec<String> {
+/// The texts to send for these bodies: each within `max_message_bytes`, a longer one in pieces.
+pub(crate) fn write(from: Uuid, bodies: Vec<Body>, max_message_bytes: usize, pieces: &mut u64) -> Vec<String> {
     let mut texts = Vec::new();
     for body in bodies {
         let text = serde_json::to_string(&Message { v: VERSION, from, body });
         let text = text.unwrap_or_else(|_| unreachable!("texts and JSON values are JSON"));
-        if text.len() <= room {
+        if text.len() <= max_message_bytes {
             texts.push(text);
             continue;
         }
         *pieces += 1;
-        split(&text, from, *pieces, room, &mut texts);
+        split(&text, from, *pieces, max_message_bytes, &mut texts);
     }
     texts
 }
 
 /// `#<from>/<message>/<piece>/<pieces>#…`
-fn split(text: &str, from: Uuid, number: u64, room: usize, texts: &mut Vec<String>) {
+fn split(text: &str, from: Uuid, number: u64, max_message_bytes: usize, texts: &mut Vec<String>) {
     const HEAD: usize = 100;
-    let size = room.saturating_sub(HEAD).max(HEAD);
+    let size = max_message_bytes.saturating_sub(HEAD).max(HEAD);
     let mut parts = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {
@@ -100,28 +100,28 @@ fn split(text: &str, from: Uuid, number: u64, room: usize, texts: &mut Vec<Strin
     }
 }
 
-/// Splits buckets so that each body fits into `room`, where one bucket does.
-pub(crate) fn wrote(buckets: impl IntoIterator<Item = Bucket>, room: usize) -> Vec<Body> {
-    chunks(buckets.into_iter().map(|bucket| (bucket.rule, bucket.params)), room).map(Body::Wrote).collect()
+/// Splits buckets so that each body fits into `max_message_bytes`, where one bucket does.
+pub(crate) fn wrote(buckets: impl IntoIterator<Item = Bucket>, max_message_bytes: usize) -> Vec<Body> {
+    chunks(buckets.into_iter().map(|bucket| (bucket.rule, bucket.params)), max_message_bytes).map(Body::Wrote).collect()
 }
 
 /// Splits changes likewise.
-pub(crate) fn changes(first: u64, changes: Vec<Change>, room: usize) -> Vec<Body> {
+pub(crate) fn changes(first: u64, changes: Vec<Change>, max_message_bytes: usize) -> Vec<Body> {
     let mut next = first;
     let numbered = |changes: Vec<Change>| {
         let first = next;
         next += changes.len() as u64;
         Body::Changes { first, changes }
     };
-    chunks(changes.into_iter(), room).map(numbered).collect()
+    chunks(changes.into_iter(), max_message_bytes).map(numbered).collect()
 }
 
-fn chunks<T: Serialize>(items: impl Iterator<Item = T>, room: usize) -> impl Iterator<Item = Vec<T>> {
+fn chunks<T: Serialize>(items: impl Iterator<Item = T>, max_message_bytes: usize) -> impl Iterator<Item = Vec<T>> {
     const HEAD: usize = 150;
     let mut items = items.peekable();
     std::iter::from_fn(move || {
         items.peek()?;
-        let (mut chunk, mut left) = (Vec::new(), room.saturating_sub(HEAD));
+        let (mut chunk, mut left) = (Vec::new(), max_message_bytes.saturating_sub(HEAD));
         while let Some(item) = items.peek() {
             let size = serde_json::to_string(item).map_or(0, |text| text.len() + 1);
             if !chunk.is_empty() && size > left {

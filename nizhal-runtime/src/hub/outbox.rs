@@ -163,20 +163,20 @@ impl Outbox {
 }
 
 /// What waits, as messages.
-pub(crate) fn bodies(waiting: &Waiting, present: Vec<Change>, room: usize) -> Vec<Body> {
+pub(crate) fn bodies(waiting: &Waiting, present: Vec<Change>, max_message_bytes: usize) -> Vec<Body> {
     let mut bodies = Vec::new();
     bodies.extend(waiting.hello.then_some(Body::Hello));
     if waiting.something {
         bodies.push(Body::Something);
     } else {
-        bodies.extend(message::wrote(waiting.wrote.iter().cloned(), room));
+        bodies.extend(message::wrote(waiting.wrote.iter().cloned(), max_message_bytes));
     }
     bodies.extend(waiting.wants.iter().map(|of| Body::Want { of: *of }));
     if waiting.state {
         bodies.push(Body::State { at: waiting.last_change, present });
     } else {
         let first = waiting.last_change + 1 - waiting.changes.len() as u64;
-        bodies.extend(message::changes(first, waiting.changes.clone(), room));
+        bodies.extend(message::changes(first, waiting.changes.clone(), max_message_bytes));
     }
     bodies.extend(waiting.beat.then_some(Body::Beat { at: waiting.last_change }));
     bodies

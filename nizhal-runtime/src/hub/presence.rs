@@ -28,7 +28,7 @@ pub struct Presence {
     limits: PresenceLimits,
     /// The bytes that actors show.
     shown: Shares,
-    rooms: Arc<Mutex<Rooms>>,
+    by_bucket: Arc<Mutex<MembersByBucket>>,
 }
 
 /// How long an entry lives, and how much may be shown.
@@ -57,20 +57,20 @@ pub enum PresenceFull {
 }
 
 #[derive(Debug, Default)]
-struct Rooms {
-    rooms: HashMap<Bucket, Room>,
+struct MembersByBucket {
+    by_bucket: HashMap<Bucket, Members>,
     others: Others,
 }
 
 /// Who is in one bucket.
 #[derive(Debug, Default)]
-struct Room {
-    entries: BTreeMap<Place, Entry>,
+struct Members {
+    entries: BTreeMap<ConnectionId, Entry>,
     bytes: usize,
 }
 
 /// A connection, by its server and its number there.
-type Place = (Uuid, u64);
+type ConnectionId = (Uuid, u64);
 
 #[derive(Clone, Debug, PartialEq)]
 struct Entry {
@@ -91,7 +91,7 @@ impl Presence {
     pub(crate) fn new(hub: Hub, me: Uuid, limits: PresenceLimits) -> Self {
         let per_actor = limits.bytes_per_actor as u64;
         let shown = Shares::new(ShareLimits { per_actor, all: per_actor.saturating_mul(ACTORS) });
-        Self { hub, me, limits, shown, rooms: Arc::default() }
+        Self { hub, me, limits, shown, by_bucket: Arc::default() }
     }
 
     /// A connection's seat: nowhere yet. What it shows counts to the actor of this key.
@@ -102,10 +102,10 @@ impl Presence {
 
     /// Who is in any of these buckets now.
     pub fn state<'a>(&self, buckets: impl IntoIterator<Item = &'a Bucket>) -> PresenceState {
-        let rooms = self.lock();
+        let by_bucket = self.lock();
         let mut state = PresenceState::new();
         for entry in
-            buckets.into_iter().filter_map(|bucket| rooms.rooms.get(bucket)).flat_map(|room| room.entries.values())
+            buckets.into_iter().filter_map(|bucket| by_bucket.by_bucket.get(bucket)).flat_map(|members| members.entries.values())
         {
             add(&mut state, entry);
         }
@@ -114,48 +114,48 @@ impl Presence {
 
     /// Replaces the entry of a connection of ours; `None` takes it away. Tells under the lock, so that changes keep their order.
     fn replace(&self, bucket: &Bucket, connection: u64, entry: Option<Entry>) {
-        let mut rooms = self.lock();
+        let mut by_bucket = self.lock();
         let told = entry.as_ref().map(|entry| (entry.user_id.clone(), entry.shown.clone()));
-        rooms.put(&self.hub, bucket, (self.me, connection), entry);
+        by_bucket.put(&self.hub, bucket, (self.me, connection), entry);
         self.hub.outbox().changed(Change { bucket: message::of(bucket), connection, entry: told });
     }
 
     /// Whether so many bytes fit into a bucket in the place of what this connection shows there.
     fn fits(&self, bucket: &Bucket, connection: u64, bytes: usize) -> bool {
-        let rooms = self.lock();
-        let Some(room) = rooms.rooms.get(bucket) else { return bytes <= self.limits.bytes_per_bucket };
-        let before = room.entries.get(&(self.me, connection)).map_or(0, |entry| entry.bytes);
-        room.bytes - before + bytes <= self.limits.bytes_per_bucket
+        let by_bucket = self.lock();
+        let Some(members) = by_bucket.by_bucket.get(bucket) else { return bytes <= self.limits.bytes_per_bucket };
+        let before = members.entries.get(&(self.me, connection)).map_or(0, |entry| entry.bytes);
+        members.bytes - before + bytes <= self.limits.bytes_per_bucket
     }
 
     /// Takes what waits for the other servers. Under the lock, so that the whole state and the number of its last change belong
     /// together.
     pub(crate) fn take_waiting(&self) -> (Waiting, Vec<Change>) {
-        let rooms = self.lock();
+        let by_bucket = self.lock();
         let waiting = self.hub.outbox().take();
-        let present = if waiting.state { rooms.of(self.me) } else { Vec::new() };
+        let present = if waiting.state { by_bucket.of(self.me) } else { Vec::new() };
         (waiting, present)
     }
 
     /// What another server told of its presence; whether we lack something of it.
     pub(crate) fn heard(&self, from: Uuid, body: Body, now: Instant) -> bool {
-        let mut rooms = self.lock();
+        let mut by_bucket = self.lock();
         match body {
             Body::Changes { first, changes } => {
-                let follows = rooms.others.follows(from, first, changes.len() as u64, now);
+                let follows = by_bucket.others.follows(from, first, changes.len() as u64, now);
                 if follows {
-                    changes.into_iter().for_each(|change| rooms.put_change(&self.hub, from, change));
+                    changes.into_iter().for_each(|change| by_bucket.put_change(&self.hub, from, change));
                 }
                 !follows
             }
             Body::State { at, present } => {
-                rooms.others.stands(from, at, now);
-                rooms.replace_all(&self.hub, from, present);
+                by_bucket.others.stands(from, at, now);
+                by_bucket.replace_all(&self.hub, from, present);
                 false
             }
-            Body::Beat { at } => !rooms.others.beats(from, at, now),
+            Body::Beat { at } => !by_bucket.others.beats(from, at, now),
             _ => {
-                rooms.others.lives(from, now);
+                by_bucket.others.lives(from, now);
                 false
             }
         }
@@ -163,9 +163,9 @@ impl Presence {
 
     /// Forgets a server that said goodbye.
     pub(crate) fn gone(&self, from: Uuid) {
-        let mut rooms = self.lock();
-        rooms.others.forget(from);
-        rooms.replace_all(&self.hub, from, Vec::new());
+        let mut by_bucket = self.lock();
+        by_bucket.others.forget(from);
+        by_bucket.replace_all(&self.hub, from, Vec::new());
     }
 
     /// Forgets servers that were silent since before `silent_since`; tells which.
@@ -180,17 +180,17 @@ impl Presence {
         self.lock().others.count()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Rooms> {
-        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, MembersByBucket> {
+        self.by_bucket.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Rooms {
+impl MembersByBucket {
     /// Puts an entry in its place, or takes it away, and tells the bucket's listeners when that changes anything.
-    fn put(&mut self, hub: &Hub, bucket: &Bucket, place: Place, entry: Option<Entry>) {
+    fn put(&mut self, hub: &Hub, bucket: &Bucket, connection_id: ConnectionId, entry: Option<Entry>) {
         let (mut joins, mut leaves) = (PresenceState::new(), PresenceState::new());
-        let room = self.rooms.get(bucket);
-        if room.and_then(|room| room.entries.get(&place)) == entry.as_ref() {
+        let members = self.by_bucket.get(bucket);
+        if members.and_then(|members| members.entries.get(&connection_id)) == entry.as_ref() {
             return;
         }
         let mut bytes = 0;
@@ -198,19 +198,19 @@ impl Rooms {
             bytes += entry.bytes;
             add(&mut joins, entry);
         }
-        let room = self.rooms.entry(bucket.clone()).or_default();
-        room.bytes += bytes;
+        let members = self.by_bucket.entry(bucket.clone()).or_default();
+        members.bytes += bytes;
         let before = match entry {
-            Some(entry) => room.entries.insert(place, entry),
-            None => room.entries.remove(&place),
+            Some(entry) => members.entries.insert(connection_id, entry),
+            None => members.entries.remove(&connection_id),
         };
         if let Some(before) = &before {
-            room.bytes -= before.bytes;
+            members.bytes -= before.bytes;
             bytes += before.bytes;
             add(&mut leaves, before);
         }
-        if room.entries.is_empty() {
-            self.rooms.remove(bucket);
+        if members.entries.is_empty() {
+            self.by_bucket.remove(bucket);
         }
         hub.publish(PresenceDiff { bucket: bucket.clone(), joins, leaves }, bytes);
     }
@@ -223,16 +223,16 @@ impl Rooms {
 
     /// All that this server shows.
     fn of(&self, server: Uuid) -> Vec<Change> {
-        let shown = |(bucket, room): (&Bucket, &Room)| {
+        let shown = |(bucket, members): (&Bucket, &Members)| {
             let bucket = message::of(bucket);
-            let of_server = room.entries.range((server, 0)..=(server, u64::MAX));
-            let change = |(place, entry): (&Place, &Entry)| {
+            let of_server = members.entries.range((server, 0)..=(server, u64::MAX));
+            let change = |(connection_id, entry): (&ConnectionId, &Entry)| {
                 let entry = Some((entry.user_id.clone(), entry.shown.clone()));
-                Change { bucket: bucket.clone(), connection: place.1, entry }
+                Change { bucket: bucket.clone(), connection: connection_id.1, entry }
             };
             of_server.map(change).collect::<Vec<_>>()
         };
-        self.rooms.iter().flat_map(shown).collect()
+        self.by_bucket.iter().flat_map(shown).collect()
     }
 
     /// Puts a server's whole presence in place of what was known of it; what stays the same is not told.

@@ -95,7 +95,7 @@ impl Store {
             )));
         }
         if let Backend::Sqlite(store) = &self.backend {
-            store.check_room().await?;
+            store.check_free_space().await?;
         }
         match self.try_write().await {
             Ok(()) | Err(StoreError::Busy) => {}

@@ -71,7 +71,7 @@ pub use health::{Holder, Horizon, PoolUse};
 pub use job::{BusyActors, LeasedJob, FailedJob, JobCounts};
 pub use note::Touched;
 pub(crate) use number::next_number;
-pub(crate) use outside::{Heard, MESSAGE_ROOM, Outside};
+pub(crate) use outside::{Heard, MAX_MESSAGE_BYTES, Outside};
 pub(crate) use owner::fingerprint;
 pub use read::{
     Ask, Body, Change, Client, Clock, Frame, Glance, Image, LaneRead, Membership, Position, ScopeArg, Tie, Unreadable,

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// How often a SQLite file is looked at: it has no way to call.
 const LOOK: Duration = Duration::from_millis(250);
 /// The most bytes of a message to other servers; Postgres takes less than 8,000.
-pub(crate) const MESSAGE_ROOM: usize = 7_900;
+pub(crate) const MAX_MESSAGE_BYTES: usize = 7_900;
 
 /// Hears of writes that this process did not make. What it says are hints, as all pings are.
 pub(crate) enum Outside {

@@ -3,7 +3,7 @@
 use super::{Adapter, AdapterError, Ear};
 use crate::{
     engine::Engine,
-    store::{Heard, MESSAGE_ROOM, Outside},
+    store::{Heard, MAX_MESSAGE_BYTES, Outside},
 };
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ impl Adapter for Local {
         "local"
     }
 
-    fn room(&self) -> Option<usize> {
+    fn max_message_bytes(&self) -> Option<usize> {
         None
     }
 
@@ -53,8 +53,8 @@ impl Adapter for Postgres {
         "postgres"
     }
 
-    fn room(&self) -> Option<usize> {
-        Some(MESSAGE_ROOM)
+    fn max_message_bytes(&self) -> Option<usize> {
+        Some(MAX_MESSAGE_BYTES)
     }
 
     fn open(&self) -> BoxFuture<'_, Result<Box<dyn Ear>, AdapterError>> {

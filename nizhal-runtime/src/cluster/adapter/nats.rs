@@ -25,7 +25,7 @@ const ROOM: usize = 256 * 1024;
 pub(crate) struct Nats {
     settings: NatsSettings,
     subject: String,
-    room: AtomicUsize,
+    max_message_bytes: AtomicUsize,
     client: Mutex<Option<Client>>,
 }
 
@@ -39,7 +39,7 @@ impl Nats {
     /// `database` keeps apps and stages that share a NATS server apart, whatever they are called.
     pub(crate) fn new(settings: NatsSettings, database: &str) -> Self {
         let subject = format!("{}.{database}", settings.subject);
-        Self { settings, subject, room: AtomicUsize::new(ROOM), client: Mutex::default() }
+        Self { settings, subject, max_message_bytes: AtomicUsize::new(ROOM), client: Mutex::default() }
     }
 
     async fn connect(&self) -> Result<NatsEar, NatsError> {
@@ -81,7 +81,7 @@ impl Nats {
         let subscriber = client.subscribe(self.subject.clone()).await?;
         // The subscription is there before anybody is asked for anything.
         client.flush().await.map_err(NatsError::Flush)?;
-        self.room.store(client.max_payload().min(ROOM), Relaxed);
+        self.max_message_bytes.store(client.max_payload().min(ROOM), Relaxed);
         *self.client.lock().unwrap_or_else(PoisonError::into_inner) = Some(client.clone());
         Ok(NatsEar { client, subscriber, events })
     }
@@ -104,8 +104,8 @@ impl Adapter for Nats {
         "nats"
     }
 
-    fn room(&self) -> Option<usize> {
-        Some(self.room.load(Relaxed))
+    fn max_message_bytes(&self) -> Option<usize> {
+        Some(self.max_message_bytes.load(Relaxed))
     }
 
     fn open(&self) -> BoxFuture<'_, Result<Box<dyn Ear>, AdapterError>> {

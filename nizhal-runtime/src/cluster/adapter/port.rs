@@ -10,7 +10,7 @@ pub(crate) trait Adapter: Send + Sync + 'static {
     fn name(&self) -> &'static str;
 
     /// The most bytes of one message; `None` when there are no others to tell.
-    fn room(&self) -> Option<usize>;
+    fn max_message_bytes(&self) -> Option<usize>;
 
     /// Begins to hear: all that is told from then on.
     fn open(&self) -> BoxFuture<'_, Result<Box<dyn Ear>, AdapterError>>;

@@ -182,13 +182,13 @@ impl PacedLines {
     }
 
     /// Waits until the reader has room for a line; an error when it takes too long for it.
-    async fn room(&self) -> Result<mpsc::Permit<'_, Result<Line, PullError>>, PullError> {
+    async fn permit(&self) -> Result<mpsc::Permit<'_, Result<Line, PullError>>, PullError> {
         let inner = &*self.streams.0;
         let StreamTimes { alone, contended, .. } = inner.times;
         let line = WaitingLine::new(inner);
         let latest = alone.deadline(self.begun, self.moved.load(SeqCst)).min(line.key.0 + alone.grace);
-        let room = self.to.reserve();
-        tokio::pin!(room);
+        let permit = self.to.reserve();
+        tokio::pin!(permit);
         loop {
             let changed = inner.changed.notified();
             tokio::pin!(changed);
@@ -197,7 +197,7 @@ impl PacedLines {
             let deadline = if line.is_claimed() { latest.min(line.key.0 + contended) } else { latest };
             tokio::select! {
                 biased;
-                place = &mut room => return place.map_err(|_| PullError::ReaderGone),
+                place = &mut permit => return place.map_err(|_| PullError::ReaderGone),
                 () = sleep_until(deadline) => {
                     if latest <= Instant::now() || line.give_up() {
                         return Err(PullError::SlowReader);
@@ -215,7 +215,7 @@ impl LineReader for PacedLines {
     }
 
     async fn take(&self, line: Result<Line, PullError>) -> Result<(), PullError> {
-        let place = self.room().await?;
+        let place = self.permit().await?;
         let bytes = match &line {
             Ok(Line::Rows(line) | Line::Last { line, .. }) => line.len(),
             Err(_) => 0,

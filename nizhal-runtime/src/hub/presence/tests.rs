@@ -36,7 +36,7 @@ fn joins_and_leaves_reach_the_bucket() {
     assert_eq!(diffs.len(), 2, "the other rule's bucket is not heard");
     assert!(diffs[0].leaves.is_empty() && diffs[1].joins.is_empty());
     assert_eq!(diffs[0].joins, diffs[1].leaves);
-    assert!(presence.lock().rooms.is_empty());
+    assert!(presence.lock().by_bucket.is_empty());
 }
 
 #[test]
@@ -128,9 +128,9 @@ impl World {
 fn inv03_presence_converges_whatever_messages_are_lost() {
     for seed in nizhal_seeds::range(100) {
         let mut world = World::new(3, seed);
-        let rooms = ["a", "b"].map(bucket);
+        let by_bucket = ["a", "b"].map(bucket);
         let mut watcher = world.servers[0].0.listen();
-        watcher.listen_to(BTreeSet::from(rooms.clone()));
+        watcher.listen_to(BTreeSet::from(by_bucket.clone()));
         let mut seats: Vec<(usize, Seat)> = (0..9)
             .map(|n| (n % 3, world.servers[n % 3].1.seat(n as u64, ["u1", "u2"][n % 2], ["u1", "u2"][n % 2])))
             .collect();
@@ -148,13 +148,13 @@ fn inv03_presence_converges_whatever_messages_are_lost() {
             }
         };
         for _ in 0..60 {
-            let (seat, room) = (world.roll(9), rooms[world.roll(2)].clone());
+            let (seat, members) = (world.roll(9), by_bucket[world.roll(2)].clone());
             match world.roll(4) {
-                0 => seats[seat].1.untrack(&room),
+                0 => seats[seat].1.untrack(&members),
                 1 => world.tell(seat % 3, true),
                 _ => {
                     let shown = payload(&json!({"n": seat, "long": "x".repeat(world.roll(400))}));
-                    seats[seat].1.track(&room, Uuid::new_v4(), &shown, Instant::now()).unwrap();
+                    seats[seat].1.track(&members, Uuid::new_v4(), &shown, Instant::now()).unwrap();
                 }
             }
             hear(&watcher);
@@ -170,9 +170,9 @@ fn inv03_presence_converges_whatever_messages_are_lost() {
         let states: Vec<String> = (world.servers.iter())
             .map(|(_, presence, _)| {
                 let mut entries: Vec<String> = Vec::new();
-                for room in &rooms {
-                    for (user, list) in presence.state([room]) {
-                        entries.extend(list.as_array().unwrap().iter().map(|e| format!("{} {user} {e}", room.rule)));
+                for members in &by_bucket {
+                    for (user, list) in presence.state([members]) {
+                        entries.extend(list.as_array().unwrap().iter().map(|e| format!("{} {user} {e}", members.rule)));
                     }
                 }
                 entries.sort();
@@ -241,5 +241,5 @@ fn inv28_a_bucket_holds_no_more_than_whoever_comes_may_be_sent() {
     seats[1].untrack(&bucket("b"));
     seats[1].track(&bucket("a"), Uuid::nil(), &long, now).unwrap();
     drop(seats);
-    assert!(presence.lock().rooms.is_empty());
+    assert!(presence.lock().by_bucket.is_empty());
 }

@@ -9,7 +9,7 @@ mod guard;
 mod provision;
 mod pull;
 mod reset;
-mod room;
+mod free_space;
 mod scan;
 mod store;
 mod txn;

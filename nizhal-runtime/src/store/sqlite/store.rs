@@ -5,7 +5,7 @@ use super::{
     guard::{self, Guard},
     provision::{self, HOME},
     pull::Snapshot,
-    room,
+    free_space,
     scan::PullSql,
     txn::{DRAWN_SIGN, line},
 };
@@ -262,9 +262,9 @@ impl SqliteStore {
     }
 
     /// Whether the disk has room for what comes.
-    pub(in crate::store) async fn check_room(&self) -> Result<(), StoreError> {
+    pub(in crate::store) async fn check_free_space(&self) -> Result<(), StoreError> {
         match &self.path {
-            Some(path) => room::check_room(path.clone()).await,
+            Some(path) => free_space::check_free_space(path.clone()).await,
             None => Ok(()),
         }
     }
