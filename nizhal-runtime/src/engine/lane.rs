@@ -1,7 +1,7 @@
 //! The lanes of a pull: what to ask for them, and how a page takes their changes.
 
 use super::{PullError, cursor::Lane, page::Page};
-use crate::store::{Answer, Ask, Change, LaneRead, Position, Tie};
+use crate::store::{Answer, PullQuery, Change, LaneRead, Position, Tie};
 use nizhal_core::{
     Bucket, Principal,
     wire::{PullRequest, Wire},
@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 /// Who pulls, and what.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asked<'a> {
+pub(super) struct PullPlan<'a> {
     pub(super) principal: &'a Principal,
     pub(super) max_buckets: usize,
     pub(super) wire: Wire,
@@ -30,7 +30,7 @@ pub(super) struct PageBudget {
 
 /// What to ask the database for, so that these lanes can be read within the room; `gained` changes of the buckets that are in none
 /// of them.
-pub(super) fn ask<'a>(asked: Asked<'a>, lanes: &'a [Lane], horizon: i64, budget: PageBudget, gained: usize) -> Ask<'a> {
+pub(super) fn pull_query<'a>(plan: PullPlan<'a>, lanes: &'a [Lane], horizon: i64, budget: PageBudget, gained: usize) -> PullQuery<'a> {
     let last = lanes.len().saturating_sub(1);
     let read = |(at, lane): (usize, &'a Lane)| {
         // As much as `read` will take at most.
@@ -41,13 +41,13 @@ pub(super) fn ask<'a>(asked: Asked<'a>, lanes: &'a [Lane], horizon: i64, budget:
         };
         LaneRead { from: &lane.position, floor: lane.floor, buckets: &lane.buckets, limit }
     };
-    Ask {
-        principal: asked.principal,
-        client: asked.request.device_id.as_deref(),
+    PullQuery {
+        principal: plan.principal,
+        client: plan.request.device_id.as_deref(),
         lanes: lanes.iter().enumerate().map(read).collect(),
         gained,
         max_bytes: budget.bytes,
-        max_buckets: asked.max_buckets,
+        max_buckets: plan.max_buckets,
     }
 }
 
@@ -89,7 +89,7 @@ pub(super) async fn read(
         left -= changes.len().min(left);
         for change in changes {
             bytes = bytes.saturating_sub(change.bytes());
-            page.take(change);
+            page.push(change);
         }
     }
     Ok(truncated)
@@ -107,7 +107,7 @@ async fn read_lane(
         if changes.len() == limit || bytes >= max_bytes {
             return Ok((changes, Some(version)));
         }
-        let Some(change) = answer.take()? else { return Ok((changes, Some(version))) };
+        let Some(change) = answer.take_change()? else { return Ok((changes, Some(version))) };
         bytes += change.bytes();
         changes.push(change);
     }
@@ -127,7 +127,7 @@ pub(super) async fn keep_rows_still_shown(
         && let Some(image) = answer.image().await?
     {
         if scope.contains(&image.bucket) && page.keep(image.change.slot, image.id) {
-            page.take(image.change);
+            page.push(image.change);
         }
     }
     Ok(())

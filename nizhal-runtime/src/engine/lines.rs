@@ -2,7 +2,7 @@
 
 use super::{
     Engine, PullError,
-    lane::{Asked, PageBudget, merge},
+    lane::{PullPlan, PageBudget, merge},
     page,
     pull::Begun,
 };
@@ -38,13 +38,13 @@ pub enum Line {
 /// Who takes the lines of a pull.
 pub trait LineReader: Sync {
     /// How long one line may wait for it, in seconds: for so long the snapshot is held between two statements.
-    fn patience_s(&self) -> u64;
+    fn read_timeout_s(&self) -> u64;
 
     /// Takes a line.
     ///
     /// # Errors
     /// [`PullError::SlowReader`] when it waited too long, [`PullError::ReaderGone`] when nobody takes it.
-    fn take(&self, line: Result<Line, PullError>) -> impl Future<Output = Result<(), PullError>> + Send;
+    fn send(&self, line: Result<Line, PullError>) -> impl Future<Output = Result<(), PullError>> + Send;
 }
 
 impl Engine {
@@ -66,13 +66,13 @@ impl Engine {
         tracing::warn!(error = &failure as &dyn std::error::Error, "a streamed pull ended early");
         if let PullError::Store(_) | PullError::TooManyBuckets(_) = failure {
             // The snapshot is gone; a reader that does not want to know is left alone.
-            let _ = lines.take(Err(failure)).await;
+            let _ = lines.send(Err(failure)).await;
         }
     }
 
     /// Sends all that is left in lanes that need no tombstones, as first syncs do; true when other lanes have more.
-    async fn rest(&self, begun: &mut Begun<'_>, lines: &impl LineReader, rows: &mut usize) -> Result<bool, PullError> {
-        let horizon = begun.snapshot.clock().horizon;
+    async fn stream_full_lanes(&self, begun: &mut Begun<'_>, lines: &impl LineReader, rows: &mut usize) -> Result<bool, PullError> {
+        let horizon = begun.reader.clock().horizon;
         let head = |table: &&'static TableDesc| {
             let mut head = Vec::new();
             page::head(&mut head, table.name);
@@ -81,10 +81,10 @@ impl Engine {
         let heads: Vec<Vec<u8>> = self.tables.iter().map(head).collect();
         for lane in begun.lanes.iter_mut().filter(|lane| lane.floor >= horizon && !lane.is_done(horizon)) {
             let read = LaneRead { from: &lane.position, floor: lane.floor, buckets: &lane.buckets, limit: 0 };
-            let sent = begun.snapshot.rest(&read, &heads, async |mut line: Vec<u8>, count: usize| {
+            let sent = begun.reader.full_scan(&read, &heads, async |mut line: Vec<u8>, count: usize| {
                 *rows += count;
                 page::end_line(&mut line);
-                lines.take(Ok(Line::Rows(line))).await
+                lines.send(Ok(Line::Rows(line))).await
             });
             if sent.await? {
                 lane.position = Position::after(horizon);
@@ -100,21 +100,21 @@ impl Engine {
         request: &PullRequest,
         lines: &impl LineReader,
     ) -> Result<(), PullError> {
-        let hold_s = Some(lines.patience_s() + SLACK_S);
-        let asked = Asked { principal, max_buckets: self.max_buckets, wire: Wire::Two, request, hold_s };
+        let hold_s = Some(lines.read_timeout_s() + SLACK_S);
+        let plan = PullPlan { principal, max_buckets: self.max_buckets, wire: Wire::Two, request, hold_s };
         let (mut all, mut page) = (self.page(), self.page());
-        let (mut begun, mut has_more) = self.begin(asked, STREAM_BUDGET, &mut page).await?;
+        let (mut begun, mut has_more) = self.begin(plan, STREAM_BUDGET, &mut page).await?;
         let mut rows = 0;
         if has_more {
             // What was read with the cursor comes first.
             rows += page.row_count();
             for line in page.lines() {
-                lines.take(Ok(Line::Rows(line))).await?;
+                lines.send(Ok(Line::Rows(line))).await?;
             }
             all.take_gone(&mut page);
             page = self.page();
-            has_more = self.rest(&mut begun, lines, &mut rows).await?;
-            begun.snapshot.take_unreadable().into_iter().for_each(|row| all.tell(row));
+            has_more = self.stream_full_lanes(&mut begun, lines, &mut rows).await?;
+            begun.reader.take_unreadable().into_iter().for_each(|row| all.push_unreadable(row));
             if has_more {
                 has_more = self.go_on(&mut begun, STREAM_BUDGET, &mut page).await?;
             }
@@ -122,7 +122,7 @@ impl Engine {
         loop {
             rows += page.row_count();
             for line in page.lines() {
-                lines.take(Ok(Line::Rows(line))).await?;
+                lines.send(Ok(Line::Rows(line))).await?;
             }
             // In one snapshot a row that some page shows is gone from none: all the actor's buckets are asked.
             all.take_gone(&mut page);
@@ -134,7 +134,7 @@ impl Engine {
         }
         let ending = self.end(begun, has_more).await?;
         let reset = ending.reset;
-        lines.take(Ok(Line::Last { line: all.last_line(ending), reset, rows })).await
+        lines.send(Ok(Line::Last { line: all.last_line(ending), reset, rows })).await
     }
 }
 

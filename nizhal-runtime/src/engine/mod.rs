@@ -2,7 +2,7 @@
 
 mod cursor;
 mod error;
-mod guess;
+mod predictor;
 pub(crate) mod job;
 mod lane;
 mod lines;

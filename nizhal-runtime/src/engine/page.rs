@@ -70,7 +70,7 @@ impl Page {
     }
 
     /// Takes in a change; a row that is here already is passed over.
-    pub(super) fn take(&mut self, change: Change) {
+    pub(super) fn push(&mut self, change: Change) {
         let count = self.tables.len();
         match change.body {
             Body::Row(row) => {
@@ -90,7 +90,7 @@ impl Page {
             Body::Unreadable(column) => {
                 let (table, id) = (self.tables[change.slot].name.to_owned(), key::join(&change.key));
                 self.gone.entry((change.slot, id.clone())).or_default();
-                self.tell(Unreadable { table, id, column: column.to_owned() });
+                self.push_unreadable(Unreadable { table, id, column: column.to_owned() });
             }
             Body::Gone { deleted, client_key } => {
                 let id = change.key.into_iter().next().unwrap_or_default();
@@ -102,7 +102,7 @@ impl Page {
     }
 
     /// Takes in a row that cannot be told.
-    pub(super) fn tell(&mut self, row: Unreadable) {
+    pub(super) fn push_unreadable(&mut self, row: Unreadable) {
         let Unreadable { table, id, column } = &row;
         tracing::warn!(table, id, column, "a row is kept from devices: a value in it is none of its column's type");
         self.unreadable.insert(row);

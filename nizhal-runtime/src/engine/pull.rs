@@ -3,13 +3,13 @@
 use super::{
     Engine, Keys, PullError,
     cursor::{Cursor, Decoded, Lane},
-    lane::{Asked, PageBudget, ask, cover, keep_rows_still_shown, merge, read},
+    lane::{PullPlan, PageBudget, pull_query, cover, keep_rows_still_shown, merge, read},
     page::{Ending, Page},
     start::{Known, Sent, Start, decide},
 };
 use crate::{
     scope::Choices,
-    store::{Clock, Frame, Glance, Snapshot, StoreError, life},
+    store::{Clock, PullHeader, IdleProbe, PullReader, StoreError, life},
 };
 use nizhal_core::{
     Bucket, Principal,
@@ -62,8 +62,8 @@ impl Engine {
         let limit = usize::try_from(limit).unwrap_or(1);
         let mut page = self.page();
         let budget = PageBudget { rows: limit, bytes: MAX_PAGE_BYTES, whole_versions: wire == Wire::Two };
-        let asked = Asked { principal, max_buckets: self.max_buckets, wire, request, hold_s: None };
-        let (begun, has_more) = self.begin(asked, budget, &mut page).await?;
+        let plan = PullPlan { principal, max_buckets: self.max_buckets, wire, request, hold_s: None };
+        let (begun, has_more) = self.begin(plan, budget, &mut page).await?;
         let ending = self.end(begun, has_more).await?;
         let reset = ending.reset;
         let rows = page.row_count();
@@ -77,57 +77,57 @@ impl Engine {
     /// pull begins elsewhere, the changes are left unread and it is asked again.
     pub(super) async fn begin<'a>(
         &'a self,
-        asked: Asked<'a>,
+        plan: PullPlan<'a>,
         budget: PageBudget,
         page: &mut Page,
     ) -> Result<(Begun<'a>, bool), PullError> {
-        let Asked { principal, wire, request, mut hold_s, .. } = asked;
+        let PullPlan { principal, wire, request, mut hold_s, .. } = plan;
         let text = text_of(wire, request);
         let mut keys = self.keys();
         let mut decoded = Cursor::decode(text, &keys.secret, principal.key());
-        let mut snapshot = self.open(asked, decoded.as_ref().map_or(&[], Decoded::lanes)).await?;
+        let mut reader = self.open(plan, decoded.as_ref().map_or(&[], Decoded::lanes)).await?;
         let mut other: Option<Vec<Lane>> = None;
         loop {
             // Another time the keys may be others.
             let cursor = decoded.take().or_else(|| Cursor::decode(text, &keys.secret, principal.key()));
-            let held = held(&mut snapshot, cursor, &keys).await?;
+            let held = held(&mut reader, cursor, &keys).await?;
             let of_cursor = || held.as_ref().map(|held| held.lanes.clone());
             let mut lanes = other.take().or_else(of_cursor).unwrap_or_default();
-            let clock = snapshot.clock().clone();
-            let quiet = snapshot.has_frame() && are_done(&lanes, clock.horizon);
+            let clock = reader.clock().clone();
+            let quiet = reader.has_header() && are_done(&lanes, clock.horizon);
             if let Some(seconds) = hold_s.filter(|_| !quiet) {
-                snapshot.hold(seconds).await?;
+                reader.hold(seconds).await?;
             }
-            let is_of_lost_life = is_of_lost_life(&mut snapshot, held.as_ref(), &clock).await?;
-            let ask = ask(asked, &lanes, clock.horizon, budget, if quiet { 0 } else { budget.rows });
-            let mut answer = snapshot.ask(&ask).await?;
-            let frame = answer.frame.clone();
-            self.same_rules(&frame.rules)?;
-            if let Some(fingerprint) = &frame.triggers {
+            let is_of_lost_life = is_of_lost_life(&mut reader, held.as_ref(), &clock).await?;
+            let pull_query = pull_query(plan, &lanes, clock.horizon, budget, if quiet { 0 } else { budget.rows });
+            let mut answer = reader.query(&pull_query).await?;
+            let header = answer.header.clone();
+            self.same_rules(&header.rules)?;
+            if let Some(fingerprint) = &header.triggers {
                 self.store.know_triggers(fingerprint)?;
             }
-            let scope = Choices::new(&self.schema, principal, &frame.members).buckets(self.max_buckets);
-            let sent = self.sent(text, &mut keys, &frame, held.map(|held| (held, is_of_lost_life)));
-            let generations = self.generations(&frame);
+            let scope = Choices::new(&self.schema, principal, &header.members).buckets(self.max_buckets);
+            let sent = self.sent(text, &mut keys, &header, held.map(|held| (held, is_of_lost_life)));
+            let generations = self.generations(&header);
             let known = Known { wire, rules: self.schema.rules(), generations: &generations, scope: &scope };
-            match decide(&frame, &clock, sent, &known)? {
+            match decide(&header, &clock, sent, &known)? {
                 Start::ReadAgain => {}
                 start @ (Start::NewLife | Start::Rewound) => {
                     drop(answer);
-                    snapshot.close().await?;
-                    self.note_life(&frame, &clock, start == Start::Rewound).await?;
-                    snapshot = self.store.snapshot().await?;
+                    reader.close().await?;
+                    self.note_life(&header, &clock, start == Start::Rewound).await?;
+                    reader = self.store.reader().await?;
                 }
                 Start::From { lanes: begin, lost, reset } => {
                     let scope = scope?;
-                    let covered = ask.covered(scope.clone());
+                    let covered = pull_query.covered(scope.clone());
                     cover(&mut lanes, covered, clock.horizon);
                     if lanes == begin {
                         let has_more = read(&mut answer, &mut lanes, clock.horizon, budget, page).await?;
                         keep_rows_still_shown(&mut answer, &scope, page).await?;
                         drop(answer);
                         return Ok((
-                            Begun { asked, snapshot, frame, scope, lanes: merge(lanes), lost, reset },
+                            Begun { plan, reader, header, scope, lanes: merge(lanes), lost, reset },
                             has_more,
                         ));
                     }
@@ -141,10 +141,10 @@ impl Engine {
     }
 
     /// What the cursor of this text is, now that the keys of now are known; they are learnt.
-    fn sent(&self, text: &str, keys: &mut Keys, frame: &Frame, held: Option<(Cursor, bool)>) -> Sent {
-        let are_others = keys.epoch != frame.epoch || keys.secret != frame.secret;
+    fn sent(&self, text: &str, keys: &mut Keys, header: &PullHeader, held: Option<(Cursor, bool)>) -> Sent {
+        let are_others = keys.epoch != header.epoch || keys.secret != header.secret;
         if are_others {
-            *keys = self.learn(frame);
+            *keys = self.learn(header);
         }
         match held {
             _ if text.is_empty() => Sent::Nothing,
@@ -156,33 +156,33 @@ impl Engine {
 
     /// Where the pull reads; with the frame, where this server has heard of nothing that the cursor lacks. Heard is not known: the
     /// clock tells.
-    async fn open(&self, asked: Asked<'_>, lanes: &[Lane]) -> Result<Snapshot<'_>, PullError> {
+    async fn open(&self, plan: PullPlan<'_>, lanes: &[Lane]) -> Result<PullReader<'_>, PullError> {
         let heard = self.hub.heard();
-        let guess = || self.guess.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = *guess();
+        let predictor = || self.predictor.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = *predictor();
         let is_quiet = before.horizon(heard).is_some_and(|horizon| are_done(lanes, horizon));
-        let snapshot = if is_quiet && before.is_trusted() {
-            let client = asked.request.device_id.as_deref();
-            self.store.glance(Glance { principal: asked.principal, client }).await?
+        let reader = if is_quiet && before.is_trusted() {
+            let client = plan.request.device_id.as_deref();
+            self.store.idle_probe(IdleProbe { principal: plan.principal, client }).await?
         } else {
-            self.store.snapshot().await?
+            self.store.reader().await?
         };
-        let horizon = snapshot.clock().horizon;
-        let mut guess = guess();
+        let horizon = reader.clock().horizon;
+        let mut predictor = predictor();
         if is_quiet {
-            guess.judge(are_done(lanes, horizon));
+            predictor.judge(are_done(lanes, horizon));
         }
-        guess.learn(heard, horizon);
-        Ok(snapshot)
+        predictor.learn(heard, horizon);
+        Ok(reader)
     }
 
     /// Takes the next changes of a snapshot that is held into the page; true when more wait.
     pub(super) async fn go_on(&self, begun: &mut Begun<'_>, budget: PageBudget, page: &mut Page) -> Result<bool, PullError> {
-        let horizon = begun.snapshot.clock().horizon;
+        let horizon = begun.reader.clock().horizon;
         let mut lanes = std::mem::take(&mut begun.lanes);
         let asking = lanes.clone();
-        let ask = ask(begun.asked, &asking, horizon, budget, budget.rows);
-        let mut answer = begun.snapshot.ask(&ask).await?;
+        let pull_query = pull_query(begun.plan, &asking, horizon, budget, budget.rows);
+        let mut answer = begun.reader.query(&pull_query).await?;
         let has_more = read(&mut answer, &mut lanes, horizon, budget, page).await?;
         keep_rows_still_shown(&mut answer, &begun.scope, page).await?;
         begun.lanes = merge(lanes);
@@ -191,32 +191,32 @@ impl Engine {
 
     /// What an answer says beside its rows; closes the snapshot.
     pub(super) async fn end(&self, begun: Begun<'_>, has_more: bool) -> Result<Ending, PullError> {
-        let Begun { asked: Asked { wire, request, principal, .. }, mut snapshot, frame, lanes, lost, reset, .. } =
+        let Begun { plan: PullPlan { wire, request, principal, .. }, mut reader, header, lanes, lost, reset, .. } =
             begun;
         let done = lanes.iter().map(|lane| lane.position.done()).min().unwrap_or_default();
         // While more waits nothing is acknowledged: a row of the mutation's that others wrote again comes on a later page, and the
         // client may hold what it was before.
-        let last_mutation_id = match (&request.device_id, frame.client) {
+        let last_mutation_id = match (&request.device_id, header.client) {
             _ if has_more => None,
             (Some(_), Some(client)) if client.outrun => None,
             (Some(_), Some(client)) if client.last_version <= done => Some(client.last),
-            (Some(device), Some(client)) => snapshot.last_mutation(device, client.last, done).await?,
+            (Some(device), Some(client)) => reader.last_mutation(device, client.last, done).await?,
             _ => None,
         };
-        let Clock { lives, place, .. } = snapshot.clock();
+        let Clock { lives, place, .. } = reader.clock();
         let (life, place) = (life::name(lives), *place);
-        snapshot.close().await?;
+        reader.close().await?;
 
-        let rules = self.generations(&frame).tags.clone();
-        let cursor = Cursor { epoch: frame.epoch.clone(), rules, life, place, lanes };
-        let (cursor, spilled) = cursor.encode(&frame.secret, principal.key());
+        let rules = self.generations(&header).tags.clone();
+        let cursor = Cursor { epoch: header.epoch.clone(), rules, life, place, lanes };
+        let (cursor, spilled) = cursor.encode(&header.secret, principal.key());
         if let Some(spilled) = spilled {
             self.store.remember_buckets(&spilled.id, spilled.buckets).await?;
         }
         let removed_buckets = lost.iter().map(|bucket| bucket.name_in(wire)).collect();
         let complete = wire == Wire::Two && !has_more;
         let (tells, unreadable) = (wire == Wire::Two, std::collections::BTreeSet::new());
-        let epoch = frame.epoch;
+        let epoch = header.epoch;
         Ok(Ending { removed_buckets, cursor, epoch, reset, has_more, complete, last_mutation_id, unreadable, tells })
     }
 
@@ -225,16 +225,16 @@ impl Engine {
     /// It went back where the database lives elsewhere than before, or a cursor is ahead of the clock or of a life that was lost: by a
     /// restore or a failover to a replica that had less. Versions will be drawn a second time, so no cursor of this epoch is any good,
     /// also those that are not ahead.
-    async fn note_life(&self, frame: &Frame, clock: &Clock, is_rewound: bool) -> Result<(), PullError> {
+    async fn note_life(&self, header: &PullHeader, clock: &Clock, is_rewound: bool) -> Result<(), PullError> {
         if !is_rewound {
-            return Ok(self.store.begin_life(&frame.home, &clock.lives).await?);
+            return Ok(self.store.begin_life(&header.home, &clock.lives).await?);
         }
         tracing::warn!(
-            home = frame.home,
+            home = header.home,
             lives = clock.lives,
             "the database's clock went back: a new epoch, every device starts again"
         );
-        Ok(self.store.mint_epoch(&frame.epoch, &clock.lives).await?)
+        Ok(self.store.mint_epoch(&header.epoch, &clock.lives).await?)
     }
 
     /// An empty page.
@@ -246,8 +246,8 @@ impl Engine {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn learn(&self, frame: &Frame) -> Keys {
-        let keys = Keys { epoch: frame.epoch.clone(), secret: frame.secret.clone() };
+    fn learn(&self, header: &PullHeader) -> Keys {
+        let keys = Keys { epoch: header.epoch.clone(), secret: header.secret.clone() };
         self.keys.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&keys);
         self.store.forget_buckets();
         keys
@@ -271,23 +271,23 @@ fn text_of(wire: Wire, request: &PullRequest) -> &str {
 /// Whether the cursor was made in a life of the database that was lost. To be asked before anything else is read, for the answer
 /// keeps the snapshot; it is asked once a device and life.
 async fn is_of_lost_life(
-    snapshot: &mut Snapshot<'_>,
+    reader: &mut PullReader<'_>,
     held: Option<&Cursor>,
     clock: &Clock,
 ) -> Result<bool, StoreError> {
     match held {
-        Some(held) if held.life != life::name(&clock.lives) => Ok(!snapshot.has_lived(&held.life, held.place).await?),
+        Some(held) if held.life != life::name(&clock.lives) => Ok(!reader.has_lived(&held.life, held.place).await?),
         _ => Ok(false),
     }
 }
 
 /// The cursor, when it is one of ours and of this epoch.
-async fn held(snapshot: &mut Snapshot<'_>, decoded: Option<Decoded>, keys: &Keys) -> Result<Option<Cursor>, PullError> {
+async fn held(reader: &mut PullReader<'_>, decoded: Option<Decoded>, keys: &Keys) -> Result<Option<Cursor>, PullError> {
     let cursor = match decoded {
         None => None,
         Some(Decoded::Whole(cursor)) => Some(cursor),
         Some(Decoded::Elsewhere(cursor, id)) => {
-            snapshot.buckets(&id).await?.and_then(|lists| cursor.with_buckets(&lists))
+            reader.buckets(&id).await?.and_then(|lists| cursor.with_buckets(&lists))
         }
     };
     Ok(cursor.filter(|cursor| cursor.epoch == keys.epoch))
@@ -295,9 +295,9 @@ async fn held(snapshot: &mut Snapshot<'_>, decoded: Option<Decoded>, keys: &Keys
 
 /// A pull under way.
 pub(super) struct Begun<'a> {
-    asked: Asked<'a>,
-    pub(super) snapshot: Snapshot<'a>,
-    frame: Frame,
+    plan: PullPlan<'a>,
+    pub(super) reader: PullReader<'a>,
+    header: PullHeader,
     scope: BTreeSet<Bucket>,
     pub(super) lanes: Vec<Lane>,
     lost: Vec<Bucket>,

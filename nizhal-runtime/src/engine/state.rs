@@ -1,6 +1,6 @@
 //! The engine's state: one app over one store, and what it has learnt of it.
 
-use super::{ScopeError, guess::Guess, page, quota::AnswerQuota};
+use super::{ScopeError, predictor::IdlePredictor, page, quota::AnswerQuota};
 use crate::{
     environment::Environment,
     hub::Hub,
@@ -8,7 +8,7 @@ use crate::{
     schema::Schema,
     scope::{self, Choices},
     settings::{MAX_BUCKETS, StorageSettings},
-    store::{self, Frame, Generations, Store, StoreError},
+    store::{self, PullHeader, Generations, Store, StoreError},
 };
 use nizhal_core::{Bucket, HlcClock, NodeId, Principal, TableDesc};
 use std::{
@@ -55,7 +55,7 @@ pub struct Engine {
     /// The epoch and the secret that were read last; each answer shows whether they still hold.
     pub(in crate::engine) keys: Mutex<Keys>,
     /// Whether the next pull will find something new.
-    pub(in crate::engine) guess: Mutex<Guess>,
+    pub(in crate::engine) predictor: Mutex<IdlePredictor>,
 }
 
 /// What cursors are read by.
@@ -93,7 +93,7 @@ impl Engine {
             rules,
             generations: Mutex::default(),
             keys: Mutex::default(),
-            guess: Mutex::default(),
+            predictor: Mutex::default(),
         }
     }
 
@@ -143,8 +143,8 @@ impl Engine {
     /// # Errors
     /// When the database fails, or there are too many.
     pub async fn scope(&self, principal: &Principal) -> Result<BTreeSet<Bucket>, ScopeError> {
-        let frame = self.store.frame(principal).await?;
-        Ok(Choices::new(&self.schema, principal, &frame.members).buckets(self.max_buckets)?)
+        let header = self.store.header(principal).await?;
+        Ok(Choices::new(&self.schema, principal, &header.members).buckets(self.max_buckets)?)
     }
 
     /// Whether the database is still provisioned for the rules that this server knows. Another server may have changed them:
@@ -154,11 +154,11 @@ impl Engine {
     }
 
     /// The generations that the rules are of.
-    pub(in crate::engine) fn generations(&self, frame: &Frame) -> Arc<Generations> {
+    pub(in crate::engine) fn generations(&self, header: &PullHeader) -> Arc<Generations> {
         let mut known = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.0 != frame.generations || known.0.is_empty() {
-            let read = Generations::read(&frame.generations, &self.rules);
-            *known = (frame.generations.clone(), Arc::new(read));
+        if known.0 != header.generations || known.0.is_empty() {
+            let read = Generations::read(&header.generations, &self.rules);
+            *known = (header.generations.clone(), Arc::new(read));
         }
         known.1.clone()
     }
@@ -179,7 +179,7 @@ impl Engine {
     /// When it does not.
     pub async fn ready(&self) -> Result<(), StoreError> {
         // Taking it asks for the clock, so it fails where they are absent.
-        self.store.snapshot().await?.close().await?;
+        self.store.reader().await?.close().await?;
         self.same_rules(&self.store.provisioned_rules().await?)?;
         self.store.check_partitions().await?;
         self.store.check_whole().await

@@ -40,11 +40,11 @@ impl Lines {
 }
 
 impl LineReader for Lines {
-    fn patience_s(&self) -> u64 {
+    fn read_timeout_s(&self) -> u64 {
         self.patience.as_secs()
     }
 
-    async fn take(&self, line: Result<Line, PullError>) -> Result<(), PullError> {
+    async fn send(&self, line: Result<Line, PullError>) -> Result<(), PullError> {
         let sending = timeout(self.patience, self.to.send(line)).await;
         sending.map_err(|_| PullError::SlowReader)?.map_err(|_| PullError::ReaderGone)
     }

@@ -2,30 +2,30 @@
 
 use super::{
     StoreError, postgres,
-    read::{Change, Frame, Image},
+    read::{Change, PullHeader, Image},
     sqlite,
 };
 
 /// An answer as it comes: the frame, then the lanes one after the other, then the images.
 pub struct Answer<'s> {
     /// What came first.
-    pub frame: Frame,
-    rest: Rest<'s>,
+    pub header: PullHeader,
+    source: Source<'s>,
 }
 
-enum Rest<'s> {
+enum Source<'s> {
     Nothing,
     Postgres(postgres::Rows<'s>),
     Sqlite(sqlite::Lanes<'s>),
 }
 
 impl<'s> Answer<'s> {
-    pub(super) fn postgres((frame, rows): (Frame, Option<postgres::Rows<'s>>)) -> Self {
-        Self { frame, rest: rows.map_or(Rest::Nothing, Rest::Postgres) }
+    pub(super) fn postgres((header, rows): (PullHeader, Option<postgres::Rows<'s>>)) -> Self {
+        Self { header, source: rows.map_or(Source::Nothing, Source::Postgres) }
     }
 
-    pub(super) fn sqlite((frame, lanes): (Frame, sqlite::Lanes<'s>)) -> Self {
-        Self { frame, rest: Rest::Sqlite(lanes) }
+    pub(super) fn sqlite((header, lanes): (PullHeader, sqlite::Lanes<'s>)) -> Self {
+        Self { header, source: Source::Sqlite(lanes) }
     }
 
     /// The version of the next change of this lane; lanes are asked for in turn, and what is left of earlier ones is dropped.
@@ -33,10 +33,10 @@ impl<'s> Answer<'s> {
     /// # Errors
     /// When the database fails.
     pub async fn next_in(&mut self, lane: usize) -> Result<Option<i64>, StoreError> {
-        match &mut self.rest {
-            Rest::Nothing => Ok(None),
-            Rest::Postgres(rows) => rows.next_in(lane).await,
-            Rest::Sqlite(lanes) => lanes.next_in(lane).await,
+        match &mut self.source {
+            Source::Nothing => Ok(None),
+            Source::Postgres(rows) => rows.next_in(lane).await,
+            Source::Sqlite(lanes) => lanes.next_in(lane).await,
         }
     }
 
@@ -44,11 +44,11 @@ impl<'s> Answer<'s> {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn take(&mut self) -> Result<Option<Change>, StoreError> {
-        match &mut self.rest {
-            Rest::Nothing => Ok(None),
-            Rest::Postgres(rows) => rows.take(),
-            Rest::Sqlite(lanes) => Ok(lanes.take()),
+    pub fn take_change(&mut self) -> Result<Option<Change>, StoreError> {
+        match &mut self.source {
+            Source::Nothing => Ok(None),
+            Source::Postgres(rows) => rows.take_change(),
+            Source::Sqlite(lanes) => Ok(lanes.take_change()),
         }
     }
 
@@ -58,10 +58,10 @@ impl<'s> Answer<'s> {
     /// # Errors
     /// When the database fails.
     pub async fn image(&mut self) -> Result<Option<Image>, StoreError> {
-        match &mut self.rest {
-            Rest::Nothing => Ok(None),
-            Rest::Postgres(rows) => rows.image().await,
-            Rest::Sqlite(lanes) => lanes.image().await,
+        match &mut self.source {
+            Source::Nothing => Ok(None),
+            Source::Postgres(rows) => rows.image().await,
+            Source::Sqlite(lanes) => lanes.image().await,
         }
     }
 }

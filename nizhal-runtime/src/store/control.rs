@@ -38,9 +38,9 @@ impl Store {
     /// When the database fails or is not provisioned.
     pub async fn new_epoch(&self) -> Result<String, StoreError> {
         self.check_owner().await?;
-        let snapshot = self.snapshot().await?;
-        let lives = snapshot.clock().lives.clone();
-        snapshot.close().await?;
+        let reader = self.reader().await?;
+        let lives = reader.clock().lives.clone();
+        reader.close().await?;
         let old = self.epoch().await?;
         self.mint_epoch(&old, &lives).await?;
         self.epoch().await

@@ -7,7 +7,7 @@ use super::{
     limit::{ANSWER_TIMEOUT, STATEMENT_TIMEOUT},
     owner::Owner,
     postgres::{PostgresStore, Purpose},
-    read::{Frame, ScopeArg},
+    read::{PullHeader, ScopeArg},
     readiness::Readiness,
     scope::ScopeSql,
     settings::{Audit, StoreSettings},
@@ -393,17 +393,17 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn frame(&self, principal: &Principal) -> Result<Frame, StoreError> {
+    pub async fn header(&self, principal: &Principal) -> Result<PullHeader, StoreError> {
         let args = self.scope_args(principal);
         let values = args.iter().map(|arg| self.scope_value(arg));
         let db = self.reads();
         let sql = Statement::from_sql_and_values(db.get_database_backend(), &self.scope_sql().sql, values);
-        let mut frame = Frame::default();
+        let mut header = PullHeader::default();
         for row in self.query_all(sql).await? {
             let (rule, param): (i32, i32) = (row.try_get("", "rule")?, row.try_get("", "param")?);
-            frame.take(rule.into(), param.into(), row.try_get("", "value")?, row.try_get("", "collected")?);
+            header.take(rule.into(), param.into(), row.try_get("", "value")?, row.try_get("", "collected")?);
         }
-        Ok(frame)
+        Ok(header)
     }
 
     /// A membership argument as a sea-orm value of the type that the dialect compares with.

@@ -43,7 +43,7 @@ mod scope;
 mod seal;
 mod settings;
 mod settle;
-mod snapshot;
+mod reader;
 mod sql;
 mod sqlite;
 mod start;
@@ -74,13 +74,13 @@ pub(crate) use number::next_number;
 pub(crate) use outside::{Heard, MAX_MESSAGE_BYTES, Outside};
 pub(crate) use owner::fingerprint;
 pub use read::{
-    Ask, Body, Change, Client, Clock, Frame, Glance, Image, LaneRead, Membership, Position, ScopeArg, Tie, Unreadable,
+    PullQuery, Body, Change, Client, Clock, PullHeader, IdleProbe, Image, LaneRead, Membership, Position, ScopeArg, Tie, Unreadable,
 };
 pub use row_size::LargeRow;
 pub use seal::Seal;
 pub use settings::{Audit, StoreSettings};
 pub use settle::Settle;
-pub use snapshot::Snapshot;
+pub use reader::PullReader;
 pub use turn::Turn;
 pub(crate) use violation::{Violation, refusal_text};
 pub use write::{MutationKey, Record, Stored, WriteTx, Written};

@@ -64,7 +64,7 @@ pub type Membership = (usize, usize, String);
 
 /// What is true of the whole snapshot.
 #[derive(Clone, Debug, Default)]
-pub struct Frame {
+pub struct PullHeader {
     /// The database's epoch.
     pub epoch: String,
     /// What signs cursors.
@@ -85,7 +85,7 @@ pub struct Frame {
     pub client: Option<Client>,
 }
 
-impl Frame {
+impl PullHeader {
     /// Takes in a row of the scope statement: `rule` −1 is of the frame itself.
     pub(crate) fn take(&mut self, rule: i64, param: i64, value: String, collected: Option<i64>) {
         match (usize::try_from(rule), usize::try_from(param)) {
@@ -101,7 +101,7 @@ impl Frame {
 
 /// What a pull asks for.
 #[derive(Debug)]
-pub struct Ask<'a> {
+pub struct PullQuery<'a> {
     /// Whose buckets.
     pub principal: &'a Principal,
     /// The client whose last mutation is asked for.
@@ -117,7 +117,7 @@ pub struct Ask<'a> {
     pub max_buckets: usize,
 }
 
-impl<'a> Ask<'a> {
+impl<'a> PullQuery<'a> {
     /// Whether the frame alone answers it.
     pub(super) fn is_quiet(&self) -> bool {
         self.gained == 0 && self.lanes.iter().all(|lane| lane.limit == 0)
@@ -134,7 +134,7 @@ impl<'a> Ask<'a> {
 
 /// Who asks for the frame alone.
 #[derive(Clone, Copy, Debug)]
-pub struct Glance<'a> {
+pub struct IdleProbe<'a> {
     /// Whose buckets.
     pub principal: &'a Principal,
     /// The client whose last mutation is asked for.

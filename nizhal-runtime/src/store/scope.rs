@@ -17,10 +17,10 @@ impl ScopeSql {
     /// Relies on the membership tables' indexes on their claim columns (`provision`).
     pub(crate) fn new(dialect: Dialect, rules: &[Rule]) -> Self {
         let none = if dialect == Dialect::Postgres { "null::bigint" } else { "null" };
-        let frame = int(dialect, "-1");
+        let header = int(dialect, "-1");
         let part = |at: &str, value: &str| {
             format!(
-                "select {frame} as rule, {} as param, {value} as value, collected from _nizhal_control where id = 1",
+                "select {header} as rule, {} as param, {value} as value, collected from _nizhal_control where id = 1",
                 int(dialect, at)
             )
         };

@@ -7,7 +7,7 @@ use super::{
     MutationKey, Record, Seal, StoreError, WriteTx, Written,
     database::{Backend, Store},
     postgres::{SettleSql, kind},
-    read::Frame,
+    read::PullHeader,
     triggers::SQLITE_FINGERPRINT,
 };
 use nizhal_core::Principal;
@@ -49,14 +49,14 @@ impl WriteTx<'_> {
     /// # Errors
     /// [`StoreError::Overtaken`] when one of the mutations was answered elsewhere meanwhile, [`StoreError::Unsealed`] when app code
     /// cleared what it wrote, [`StoreError::UnknownTriggers`] when the triggers are to be looked into; else when the database fails.
-    pub async fn settle(&self, settle: &Settle<'_>) -> Result<(Written, Frame), StoreError> {
+    pub async fn settle(&self, settle: &Settle<'_>) -> Result<(Written, PullHeader), StoreError> {
         match self.store().settle_sql() {
             Some(sql) => self.settle_at_once(sql, settle).await,
             None => self.settle_in_turn(settle).await,
         }
     }
 
-    async fn settle_at_once(&self, sql: &SettleSql, settle: &Settle<'_>) -> Result<(Written, Frame), StoreError> {
+    async fn settle_at_once(&self, sql: &SettleSql, settle: &Settle<'_>) -> Result<(Written, PullHeader), StoreError> {
         let (client_id, last) = settle.sequence.unzip();
         let mut values: Vec<Value> = vec![
             settle.principal.key().into(),
@@ -78,7 +78,7 @@ impl WriteTx<'_> {
             }
         };
         values.extend(self.store().scope_args(settle.principal).iter().map(|arg| self.store().scope_value(arg)));
-        let (mut written, mut frame, mut filed) = (Written::default(), Frame::default(), None);
+        let (mut written, mut header, mut filed) = (Written::default(), PullHeader::default(), None);
         let (mut leaves_tables, mut wrote_last) = (false, false);
         for row in self.all(text, values).await? {
             let (rule, param): (i32, i32) = (row.try_get("", "rule")?, row.try_get("", "param")?);
@@ -87,7 +87,7 @@ impl WriteTx<'_> {
                 kind::WRITTEN => written = Written::read(value)?,
                 kind::FILED => {
                     filed = Some(row.try_get("", "number")?);
-                    frame.rules = value;
+                    header.rules = value;
                 }
                 kind::TRIGGERS => {
                     self.store().know_triggers(&value)?;
@@ -95,7 +95,7 @@ impl WriteTx<'_> {
                 }
                 kind::LEFT => {}
                 kind::DUE => wrote_last = row.try_get::<i64>("", "number")? != 0,
-                _ => frame.members.extend(
+                _ => header.members.extend(
                     usize::try_from(rule)
                         .ok()
                         .zip(usize::try_from(param).ok())
@@ -108,13 +108,13 @@ impl WriteTx<'_> {
         all_filed(filed.ok_or_else(StoreError::no_control)?, settle)?;
         if wrote_last {
             // The memberships are those that the statement began with, and deferred triggers may have changed them.
-            frame.members = self.frame(&self.store().scope_args(settle.principal)).await?.members;
+            header.members = self.header(&self.store().scope_args(settle.principal)).await?.members;
         }
-        Ok((written, frame))
+        Ok((written, header))
     }
 
     /// SQLite is in this process: there is nothing to save by asking at once.
-    async fn settle_in_turn(&self, settle: &Settle<'_>) -> Result<(Written, Frame), StoreError> {
+    async fn settle_in_turn(&self, settle: &Settle<'_>) -> Result<(Written, PullHeader), StoreError> {
         let mut written = self.look(settle.seal).await?;
         let sql = format!(
             "select ({SQLITE_FINGERPRINT}) as triggers, (select count(*) from sqlite_temp_schema) as temporary"
@@ -130,7 +130,7 @@ impl WriteTx<'_> {
             written.version = row.map(|row| row.try_get("", "txn")).transpose()?;
         }
         let version = written.version.unwrap_or(settle.before);
-        let (mut frame, mut filed) = (Frame::default(), 0);
+        let (mut header, mut filed) = (PullHeader::default(), 0);
         let sql = "insert into _nizhal_mutations (actor, client_id, version, client_mutation_id, mutation_id, name, status, \
             reason, result, client_ref, server_id, lost) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
             on conflict (actor, client_mutation_id) do nothing";
@@ -146,12 +146,12 @@ impl WriteTx<'_> {
         }
         if written.touched.is_empty() && settle.looked.is_empty() {
             let row = self.one("select rules from _nizhal_control where id = 1", []).await?;
-            frame.rules = row.map(|row| row.try_get("", "rules")).transpose()?.unwrap_or_default();
+            header.rules = row.map(|row| row.try_get("", "rules")).transpose()?.unwrap_or_default();
         } else {
-            frame = self.frame(&self.store().scope_args(settle.principal)).await?;
+            header = self.header(&self.store().scope_args(settle.principal)).await?;
         }
         all_filed(filed, settle)?;
-        Ok((written, frame))
+        Ok((written, header))
     }
 
     /// Uses up the sequence's numbers up to this one.

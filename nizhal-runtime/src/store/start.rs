@@ -46,9 +46,9 @@ impl Store {
     /// # Errors
     /// When the database fails or is not provisioned.
     pub async fn settle(&self) -> Result<(), StoreError> {
-        let snapshot = self.snapshot().await?;
-        let now = snapshot.clock().lives.clone();
-        snapshot.close().await?;
+        let reader = self.reader().await?;
+        let now = reader.clock().lives.clone();
+        reader.close().await?;
         let before = self.control("home").await?;
         if is_next(&before, &now) && before != now {
             self.begin_life(&before, &now).await?;

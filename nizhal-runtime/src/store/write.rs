@@ -7,7 +7,7 @@ use super::{
     field::{self, AheadStamp, Conflict, Told},
     limit::ANSWER_TIMEOUT,
     note::{self, Touched},
-    read::{Frame, Membership, ScopeArg},
+    read::{PullHeader, Membership, ScopeArg},
     row_size::{self, LargeRow},
     seal::{SEAL, SPILLED, Seal, WHOLE},
     settings::Audit,
@@ -328,9 +328,9 @@ impl<'a> WriteTx<'a> {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn frame(&self, args: &[ScopeArg]) -> Result<Frame, StoreError> {
+    pub async fn header(&self, args: &[ScopeArg]) -> Result<PullHeader, StoreError> {
         let values = args.iter().map(|arg| self.store.scope_value(arg));
-        let mut frame = Frame::default();
+        let mut header = PullHeader::default();
         for row in self.all(&self.store.scope_sql().sql, values).await? {
             let (rule, param): (i32, i32) = (row.try_get("", "rule")?, row.try_get("", "param")?);
             let value = match self.dialect() {
@@ -341,9 +341,9 @@ impl<'a> WriteTx<'a> {
                     Err(_) => continue,
                 },
             };
-            frame.take(rule.into(), param.into(), value, row.try_get("", "collected")?);
+            header.take(rule.into(), param.into(), value, row.try_get("", "collected")?);
         }
-        Ok(frame)
+        Ok(header)
     }
 
     /// The memberships of the actor's, as this transaction sees them; where no rule asks a membership table, the database is not asked.
@@ -354,7 +354,7 @@ impl<'a> WriteTx<'a> {
         if !self.store.schema.asks_memberships() {
             return Ok(Vec::new());
         }
-        Ok(self.frame(&self.store.scope_args(principal)).await?.members)
+        Ok(self.header(&self.store.scope_args(principal)).await?.members)
     }
 
     /// Clears what the transaction noted about itself; the last statement before commit.

@@ -314,8 +314,8 @@ impl Engine {
         let sequence = ended.last().and_then(|last| last.key.sequence);
         let write = self.store.on(&tx);
         let settle = Settle { principal, sequence, before, answers: &answers, looked: &looked, seal };
-        let (written, frame) = write.settle(&settle).await?;
-        self.same_rules(&frame.rules)?;
+        let (written, header) = write.settle(&settle).await?;
+        self.same_rules(&header.rules)?;
         if written.leaves_tables {
             self.store.spoil(&tx).await;
         }
@@ -326,7 +326,7 @@ impl Engine {
         let Some(first) = ended.first() else { return Err(Undone::Singly) };
         let each = ended.iter().map(|ended| (ended.entry, &ended.written));
         for (entry, written) in each.chain([(first.entry, &written)]) {
-            let holding = self.judge_writes((principal, entry), None, &written.touched, &frame)?;
+            let holding = self.judge_writes((principal, entry), None, &written.touched, &header)?;
             if holding != Holding::Own || self.oversized(written).is_some() {
                 return Err(Undone::Singly);
             }

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     engine::Engine,
     observe::ConflictEvent,
-    store::{Conflict, Frame, Membership, Record, StoreError, Touched, is_cancelled},
+    store::{Conflict, PullHeader, Membership, Record, StoreError, Touched, is_cancelled},
 };
 use futures_util::FutureExt;
 use nizhal_core::{
@@ -127,7 +127,7 @@ impl Engine {
         run: (&Principal, &MutatorEntry),
         held: Option<&Held>,
         touched: &[Touched],
-        frame: &Frame,
+        header: &PullHeader,
     ) -> Result<Holding, StoreError> {
         let (principal, entry) = run;
         let checked = checked(entry.desc.privileged, touched);
@@ -144,7 +144,7 @@ impl Engine {
         if checked.is_empty() {
             return Ok(Holding::Own);
         }
-        let holdings = Holdings::new(&self.schema, principal, held, &frame.members);
+        let holdings = Holdings::new(&self.schema, principal, held, &header.members);
         Ok(holdings.all(checked.iter().map(|touched| &touched.bucket)))
     }
 

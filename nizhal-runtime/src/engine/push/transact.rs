@@ -9,7 +9,7 @@ use super::{
 use crate::{
     engine::{Engine, job::Bounds},
     store::{
-        AheadStamp, MutationKey, Fault, Frame, Membership, Record, Seal, Sequence, Settle, StoreError, Stored, StrayDocument,
+        AheadStamp, MutationKey, Fault, PullHeader, Membership, Record, Seal, Sequence, Settle, StoreError, Stored, StrayDocument,
         Turn, Written, fault,
     },
 };
@@ -178,14 +178,14 @@ impl Engine {
         };
         let mut ids = ids_of(&record);
         let answers = [(*key, record)];
-        let (written, frame) = match self.settle(&tx, principal, begun, &answers).await {
+        let (written, header) = match self.settle(&tx, principal, begun, &answers).await {
             // What else it did to its session is not known.
             Err(Undone::Failed(control @ PushFailure::TransactionControl(_))) => {
                 return Ok(Done::gone(tx, Err(control)));
             }
             settled => settled?,
         };
-        match self.judge_writes((principal, entry), held.as_ref(), &written.touched, &frame)? {
+        match self.judge_writes((principal, entry), held.as_ref(), &written.touched, &header)? {
             Holding::Own => {}
             Holding::Foreign => return Ok(Done::gone(tx, Err(PushFailure::Forbidden))),
             Holding::Gained(gained) => return Err(Undone::Gained(gained)),
@@ -339,13 +339,13 @@ impl Engine {
         principal: &Principal,
         (before, seal): (i64, &Seal),
         answers: &[(MutationKey<'_>, Record)],
-    ) -> Result<(Written, Frame), Undone> {
+    ) -> Result<(Written, PullHeader), Undone> {
         let sequence = answers.last().and_then(|(key, _)| key.sequence);
         let settle = Settle { principal, sequence, before, answers, looked: "", seal };
-        let (written, frame) = self.store.on(tx).settle(&settle).await?;
+        let (written, header) = self.store.on(tx).settle(&settle).await?;
         // Whatever was written: under other rules, the triggers may have noted nothing of it.
-        self.same_rules(&frame.rules)?;
-        Ok((written, frame))
+        self.same_rules(&header.rules)?;
+        Ok((written, header))
     }
 }
 

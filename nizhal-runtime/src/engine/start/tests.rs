@@ -64,11 +64,11 @@ fn a_pull_begins_where_header_clock_and_cursor_say() {
     ];
     let (rules, generations) = (testing::rules(), Generations::first(cursor(&[], "s").rules));
     for ((home, last, collected), sent, scope, wanted) in table {
-        let frame = Frame { home: home.to_owned(), collected, ..Frame::default() };
+        let header = PullHeader { home: home.to_owned(), collected, ..PullHeader::default() };
         let clock = Clock { last, horizon: last, lives: now.to_owned(), place: 1 };
         let scope = scope.map(|names| names.into_iter().map(bucket).collect());
         let known = Known { wire: Wire::Two, rules: &rules, generations: &generations, scope: &scope };
         let case = format!("{home} {last} {collected} {sent:?}");
-        assert_eq!(shown(decide(&frame, &clock, sent, &known)), wanted, "{case}");
+        assert_eq!(shown(decide(&header, &clock, sent, &known)), wanted, "{case}");
     }
 }

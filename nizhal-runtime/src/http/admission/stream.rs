@@ -210,11 +210,11 @@ impl PacedLines {
 }
 
 impl LineReader for PacedLines {
-    fn patience_s(&self) -> u64 {
+    fn read_timeout_s(&self) -> u64 {
         self.streams.0.times.alone.grace.as_secs()
     }
 
-    async fn take(&self, line: Result<Line, PullError>) -> Result<(), PullError> {
+    async fn send(&self, line: Result<Line, PullError>) -> Result<(), PullError> {
         let place = self.permit().await?;
         let bytes = match &line {
             Ok(Line::Rows(line) | Line::Last { line, .. }) => line.len(),
@@ -261,9 +261,9 @@ mod tests {
         let permit = streams.permit("ana").await.unwrap();
         let (to, mut from) = mpsc::channel(1);
         let lines = PacedLines::new(to, &streams);
-        lines.take(rows(10)).await.unwrap();
+        lines.send(rows(10)).await.unwrap();
         let slow = async {
-            let taken = lines.take(rows(10)).await;
+            let taken = lines.send(rows(10)).await;
             drop(permit);
             taken
         };
@@ -292,15 +292,15 @@ mod tests {
         };
         let sending = async {
             for _ in 0..200 {
-                lines.take(rows(10)).await.unwrap();
+                lines.send(rows(10)).await.unwrap();
             }
-            lines.take(rows(0)).await.unwrap();
+            lines.send(rows(0)).await.unwrap();
         };
         let ((), ()) = tokio::select! {
             _ = others => unreachable!("nobody gives its place up"),
             both = async { tokio::join!(reading, sending) } => both,
         };
-        lines.take(rows(1)).await.unwrap();
-        assert!(matches!(lines.take(rows(1)).await, Err(PullError::SlowReader)), "no line waits for ever");
+        lines.send(rows(1)).await.unwrap();
+        assert!(matches!(lines.send(rows(1)).await, Err(PullError::SlowReader)), "no line waits for ever");
     }
 }

@@ -8,7 +8,7 @@ use super::{
 use crate::store::{
     StoreError,
     limit::{ANSWER_TIMEOUT, STATEMENT_TIMEOUT},
-    read::{Ask, Body, Change, Client, Clock, Frame, Glance, Image, LAST, LaneRead, START, Unreadable},
+    read::{PullQuery, Body, Change, Client, Clock, PullHeader, IdleProbe, Image, LAST, LaneRead, START, Unreadable},
     sql,
 };
 use futures_util::{FutureExt, TryStreamExt, stream::BoxStream};
@@ -24,13 +24,13 @@ use sqlx::{
 const CONTROL_TEXTS: usize = 5;
 
 /// Where a pull reads, and what was known of the clock before.
-pub(crate) struct Snapshot<'a> {
+pub(crate) struct PullReader<'a> {
     store: &'a PostgresStore,
     clock: Clock,
     /// Rows that a lane read to its end could not tell.
     unreadable: Vec<Unreadable>,
     /// From a glance, when it showed that nothing is above the horizon.
-    frame: Option<Frame>,
+    header: Option<PullHeader>,
     on: On,
 }
 
@@ -43,27 +43,27 @@ enum On {
 
 impl PostgresStore {
     /// Where a pull reads.
-    pub(in crate::store) async fn snapshot(&self, glance: Option<Glance<'_>>) -> Result<Snapshot<'_>, StoreError> {
-        Snapshot::open(self, glance).await
+    pub(in crate::store) async fn reader(&self, idle_probe: Option<IdleProbe<'_>>) -> Result<PullReader<'_>, StoreError> {
+        PullReader::open(self, idle_probe).await
     }
 }
 
-impl<'a> Snapshot<'a> {
+impl<'a> PullReader<'a> {
     /// Reads the horizon *before* any statement; the order is what the version clock rests on (`clock.rs`). A glance reads no change.
-    pub(super) async fn open(store: &'a PostgresStore, glance: Option<Glance<'_>>) -> Result<Self, StoreError> {
+    pub(super) async fn open(store: &'a PostgresStore, idle_probe: Option<IdleProbe<'_>>) -> Result<Self, StoreError> {
         let compute = async || {
             // It has no effect, so it may be asked again.
-            match store.pools.wait_to_begin(begin(store, glance).boxed()).await {
+            match store.pools.wait_to_begin(begin(store, idle_probe).boxed()).await {
                 Err(error) if store.pools.is_dead(&error) => {
-                    store.pools.wait_to_begin(begin(store, glance).boxed()).await
+                    store.pools.wait_to_begin(begin(store, idle_probe).boxed()).await
                 }
                 begun => begun,
             }
         };
         let (clock, own) = store.flights.share(compute).await?;
-        let (frame, db) = own.map_or((None, None), |(frame, db)| (frame, Some(db)));
-        let frame = frame.filter(|_| clock.last == clock.horizon);
-        Ok(Self { store, clock, frame, on: On::Each(db), unreadable: Vec::new() })
+        let (header, db) = own.map_or((None, None), |(header, db)| (header, Some(db)));
+        let header = header.filter(|_| clock.last == clock.horizon);
+        Ok(Self { store, clock, header, on: On::Each(db), unreadable: Vec::new() })
     }
 
     /// What could not be told since the last call.
@@ -72,8 +72,8 @@ impl<'a> Snapshot<'a> {
     }
 
     /// Whether what a glance gave is all that is wanted where nothing is left to read.
-    pub(crate) fn has_frame(&self) -> bool {
-        self.frame.is_some()
+    pub(crate) fn has_header(&self) -> bool {
+        self.header.is_some()
     }
 
     pub(crate) fn clock(&self) -> &Clock {
@@ -112,14 +112,14 @@ impl<'a> Snapshot<'a> {
         }
     }
 
-    /// Gives every row that is left in a lane that needs no tombstones, as [`RestSql::stream`] says.
-    pub(crate) async fn rest<E: From<StoreError>>(
+    /// Gives every row that is left in a lane that needs no tombstones, as [`FullScanSql::stream`] says.
+    pub(crate) async fn full_scan<E: From<StoreError>>(
         &mut self,
         lane: &LaneRead<'_>,
         heads: &[Vec<u8>],
         give: impl AsyncFnMut(Vec<u8>, usize) -> Result<(), E>,
     ) -> Result<bool, E> {
-        let (horizon, sql) = (self.clock.horizon, &self.store.rest);
+        let (horizon, sql) = (self.clock.horizon, &self.store.full_scan);
         if sql.is_empty() {
             return Ok(false);
         }
@@ -130,17 +130,17 @@ impl<'a> Snapshot<'a> {
     }
 
     /// All that an answer says; nothing behind the frame where a glance gave it.
-    pub(crate) async fn ask(&mut self, ask: &Ask<'_>) -> Result<(Frame, Option<Rows<'_>>), StoreError> {
-        if let Some(frame) = self.frame.take_if(|_| ask.is_quiet()) {
-            return Ok((frame, None));
+    pub(crate) async fn query(&mut self, pull_query: &PullQuery<'_>) -> Result<(PullHeader, Option<Rows<'_>>), StoreError> {
+        if let Some(header) = self.header.take_if(|_| pull_query.is_quiet()) {
+            return Ok((header, None));
         }
         let pull = &self.store.sql;
-        let query = bind(pull, ask, self.clock.horizon);
+        let query = bind(pull, pull_query, self.clock.horizon);
         let pools = &self.store.pools;
         let rows = query.fetch(self.connection().await?);
         let mut rows = Rows { sql: pull, pools, rows, next: None, last: (0, 0, 0) };
-        let frame = rows.frame().await?;
-        Ok((frame, Some(rows)))
+        let header = rows.header().await?;
+        Ok((header, Some(rows)))
     }
 
     /// Ends the snapshot. Dropping it does so too, a little later.
@@ -155,17 +155,17 @@ impl<'a> Snapshot<'a> {
 /// The clock, with the frame where it is glanced at, and the connection that it was read on.
 async fn begin(
     store: &PostgresStore,
-    glance: Option<Glance<'_>>,
-) -> Result<(Clock, (Option<Frame>, PoolConnection<Postgres>)), StoreError> {
+    idle_probe: Option<IdleProbe<'_>>,
+) -> Result<(Clock, (Option<PullHeader>, PoolConnection<Postgres>)), StoreError> {
     let mut db = store.pool().acquire().await?;
-    let (clock, frame) = match glance {
+    let (clock, header) = match idle_probe {
         None => (horizon(&mut db).await?, None),
-        Some(glance) => {
-            let (clock, frame) = look(&mut db, &store.sql, glance).await?;
-            (clock, Some(frame))
+        Some(idle_probe) => {
+            let (clock, header) = probe(&mut db, &store.sql, idle_probe).await?;
+            (clock, Some(header))
         }
     };
-    Ok((clock, (frame, db)))
+    Ok((clock, (header, db)))
 }
 
 async fn horizon(db: &mut PgConnection) -> Result<Clock, StoreError> {
@@ -175,14 +175,14 @@ async fn horizon(db: &mut PgConnection) -> Result<Clock, StoreError> {
 }
 
 /// The horizon, and the frame in the same round trip. The parameters are in the order that `statement.rs` names.
-async fn look(db: &mut PgConnection, sql: &PullSql, glance: Glance<'_>) -> Result<(Clock, Frame), StoreError> {
-    let mut query = sqlx::query(AssertSqlSafe(sql.glance.as_str()))
-        .bind(client(glance.client))
-        .bind(glance.principal.key().to_owned());
-    for arg in sql.scope.values(glance.principal) {
+async fn probe(db: &mut PgConnection, sql: &PullSql, idle_probe: IdleProbe<'_>) -> Result<(Clock, PullHeader), StoreError> {
+    let mut query = sqlx::query(AssertSqlSafe(sql.idle_probe.as_str()))
+        .bind(client(idle_probe.client))
+        .bind(idle_probe.principal.key().to_owned());
+    for arg in sql.scope.values(idle_probe.principal) {
         query = query.bind(arg.text);
     }
-    let (mut clock, mut frame) = (None, Frame::default());
+    let (mut clock, mut header) = (None, PullHeader::default());
     for row in query.fetch_all(db).await? {
         match encode::int4(&row, 0)? {
             kind::CLOCK => {
@@ -190,30 +190,30 @@ async fn look(db: &mut PgConnection, sql: &PullSql, glance: Glance<'_>) -> Resul
                 let place = place.parse().map_err(|_| sqlx::Error::Decode("a place is a number".into()))?;
                 clock = Some(Clock { last: row.try_get(3)?, horizon: row.try_get(4)?, lives, place });
             }
-            kind => take(&mut frame, kind, &row)?,
+            kind => read_into(&mut header, kind, &row)?,
         }
     }
     let clock = clock.ok_or_else(|| sqlx::Error::Decode("an answer without a clock".into()))?;
-    Ok((clock, provisioned(frame)?))
+    Ok((clock, provisioned(header)?))
 }
 
 /// Takes in a row that is of the frame.
-fn take(frame: &mut Frame, kind: i32, row: &PgRow) -> Result<(), StoreError> {
+fn read_into(header: &mut PullHeader, kind: i32, row: &PgRow) -> Result<(), StoreError> {
     match kind {
         kind::CONTROL => {
             let mut texts: Vec<String> = row.try_get(5)?;
-            frame.triggers = (texts.len() > CONTROL_TEXTS).then(|| texts.pop()).flatten();
-            [frame.epoch, frame.secret, frame.home, frame.rules, frame.generations] = exactly(texts)?;
-            frame.collected = row.try_get(3)?;
+            header.triggers = (texts.len() > CONTROL_TEXTS).then(|| texts.pop()).flatten();
+            [header.epoch, header.secret, header.home, header.rules, header.generations] = exactly(texts)?;
+            header.collected = row.try_get(3)?;
         }
         kind::MEMBERS => {
             let (rule, param) = (index(row.try_get(1)?)?, index(row.try_get(2)?)?);
             let values = row.try_get::<Option<Vec<String>>, _>(5)?.unwrap_or_default();
-            frame.members.extend(values.into_iter().map(|value| (rule, param, value)));
+            header.members.extend(values.into_iter().map(|value| (rule, param, value)));
         }
         kind::CLIENT => {
             let (last, last_version, outrun) = (row.try_get(3)?, row.try_get(4)?, row.try_get(7)?);
-            frame.client = Some(Client { last, last_version, outrun });
+            header.client = Some(Client { last, last_version, outrun });
         }
         _ => return Err(sqlx::Error::Decode("a row of no known kind".into()).into()),
     }
@@ -229,11 +229,11 @@ fn exactly<const N: usize>(texts: Vec<String>) -> Result<[String; N], sqlx::Erro
     texts.try_into().map_err(|_| sqlx::Error::Decode(format!("a row has not {N} texts").into()))
 }
 
-fn provisioned(frame: Frame) -> Result<Frame, StoreError> {
-    if frame.epoch.is_empty() {
+fn provisioned(header: PullHeader) -> Result<PullHeader, StoreError> {
+    if header.epoch.is_empty() {
         return Err(StoreError::no_control());
     }
-    Ok(frame)
+    Ok(header)
 }
 
 /// Postgres takes no U+0000, so nobody's id has one.
@@ -242,11 +242,11 @@ fn client(id: Option<&str>) -> Option<String> {
 }
 
 /// In the order that `statement.rs` names.
-fn bind<'q>(sql: &'q PullSql, ask: &Ask<'_>, to: i64) -> Query<'q, Postgres, PgArguments> {
-    let gained = i32::try_from(ask.lanes.len()).unwrap_or(i32::MAX);
-    let last = LaneRead { from: START, floor: to, buckets: &[], limit: ask.gained };
+fn bind<'q>(sql: &'q PullSql, pull_query: &PullQuery<'_>, to: i64) -> Query<'q, Postgres, PgArguments> {
+    let gained = i32::try_from(pull_query.lanes.len()).unwrap_or(i32::MAX);
+    let last = LaneRead { from: START, floor: to, buckets: &[], limit: pull_query.gained };
     let lanes: Vec<(i32, &LaneRead<'_>)> =
-        (0..).zip(ask.lanes.iter().chain([&last])).filter(|(_, lane)| lane.limit > 0).collect();
+        (0..).zip(pull_query.lanes.iter().chain([&last])).filter(|(_, lane)| lane.limit > 0).collect();
     let (mut versions, mut keys) = (Vec::new(), Vec::new());
     let (mut gone_v, mut gone_tbl, mut gone_id) = (Vec::new(), Vec::new(), Vec::new());
     for (_, lane) in &lanes {
@@ -273,19 +273,19 @@ fn bind<'q>(sql: &'q PullSql, ask: &Ask<'_>, to: i64) -> Query<'q, Postgres, PgA
         .bind(gone_v)
         .bind(gone_tbl)
         .bind(gone_id)
-        .bind(client(ask.client))
-        .bind(ask.principal.key().to_owned())
+        .bind(client(pull_query.client))
+        .bind(pull_query.principal.key().to_owned())
         .bind(gained)
-        .bind(i64::try_from(ask.max_buckets).unwrap_or(i64::MAX).saturating_add(1));
-    for arg in sql.scope.values(ask.principal) {
+        .bind(i64::try_from(pull_query.max_buckets).unwrap_or(i64::MAX).saturating_add(1));
+    for arg in sql.scope.values(pull_query.principal) {
         query = query.bind(arg.text);
     }
     for claim in &sql.claims {
-        query = query.bind(claim.get(ask.principal).map(|value| value.to_string()));
+        query = query.bind(claim.get(pull_query.principal).map(|value| value.to_string()));
     }
     for (rule, params) in &sql.rules {
         let held = || {
-            let lanes = (0..).zip(&ask.lanes);
+            let lanes = (0..).zip(&pull_query.lanes);
             let buckets = lanes.flat_map(|(number, lane)| lane.buckets.iter().map(move |bucket| (number, bucket)));
             buckets.filter(|(_, bucket)| bucket.rule == *rule && bucket.params.len() == *params)
         };
@@ -308,13 +308,13 @@ pub(crate) struct Rows<'s> {
 }
 
 impl Rows<'_> {
-    async fn frame(&mut self) -> Result<Frame, StoreError> {
-        let mut frame = Frame::default();
+    async fn header(&mut self) -> Result<PullHeader, StoreError> {
+        let mut header = PullHeader::default();
         while let Some((kind, _)) = self.peek().await? {
             let Some(row) = self.next.take_if(|_| kind < kind::CHANGE) else { break };
-            take(&mut frame, kind, &row)?;
+            read_into(&mut header, kind, &row)?;
         }
-        provisioned(frame)
+        provisioned(header)
     }
 
     /// The kind and lane of the next row, which is kept.
@@ -343,7 +343,7 @@ impl Rows<'_> {
         Ok(None)
     }
 
-    pub(crate) fn take(&mut self) -> Result<Option<Change>, StoreError> {
+    pub(crate) fn take_change(&mut self) -> Result<Option<Change>, StoreError> {
         let Some(row) = self.next.take() else { return Ok(None) };
         let slot = index(encode::int4(&row, 2)?)?;
         let body = match encode::bytes(&row, 7)? {

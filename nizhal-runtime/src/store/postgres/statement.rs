@@ -44,7 +44,7 @@ pub(super) struct PullSql {
     /// Rows of `(kind, lane, slot, v, w, k, r, flag, t)`.
     pub(super) text: String,
     /// Such rows of the frame alone, and the horizon: all that a pull needs when the horizon is where its lanes are.
-    pub(super) glance: String,
+    pub(super) idle_probe: String,
     /// The synced tables; a table's place is its slot.
     pub(super) tables: Vec<&'static TableDesc>,
     /// What stands before each of their columns' values.
@@ -60,10 +60,10 @@ impl PullSql {
         let (rules, tables) = (schema.rules(), schema.synced());
         let writer = || Writer { tables: &tables, args: Args::default(), ctes: Vec::new() };
         let (text, claims) = writer().statement(rules, &triggers_sql(&watched(rules)).whole);
-        let glance = writer().glance(rules);
+        let idle_probe = writer().idle_probe(rules);
         let before = tables.iter().map(|table| before(table)).collect();
         let rules = rules.iter().map(|rule| (rule.name, rule.params.len())).collect();
-        Self { scope: ScopeSql::new(DIALECT, schema.rules()), text, glance, tables, before, rules, claims }
+        Self { scope: ScopeSql::new(DIALECT, schema.rules()), text, idle_probe, tables, before, rules, claims }
     }
 }
 
@@ -136,7 +136,7 @@ impl Writer<'_> {
     /// The statement's snapshot is taken before the horizon is read, not after it as `clock.rs` demands, so no change may be read
     /// in it. It need not: where nothing is above the horizon now, nothing was above it in the snapshot either, and a device that
     /// has all up to there lacks nothing.
-    fn glance(mut self, rules: &[Rule]) -> String {
+    fn idle_probe(mut self, rules: &[Rule]) -> String {
         let client = self.client("false");
         let mut parts = vec![CONTROL.to_owned(), CLOCK.to_owned()];
         parts.extend(self.memberships(rules));

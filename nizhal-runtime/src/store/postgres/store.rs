@@ -1,7 +1,7 @@
 //! One app's Postgres: its connections, and the statements that are written once.
 
 use super::{
-    horizon::Flights, namespace::Namespace, pooler, pools::Pools, renewal::Renewal, rest::RestSql, settle::SettleSql,
+    horizon::Flights, namespace::Namespace, pooler, pools::Pools, renewal::Renewal, full_scan::FullScanSql, settle::SettleSql,
     statement::PullSql,
 };
 use crate::{
@@ -22,7 +22,7 @@ pub(in crate::store) struct PostgresStore {
     schema_name: String,
     pub(super) sql: PullSql,
     settle: SettleSql,
-    pub(super) rest: RestSql,
+    pub(super) full_scan: FullScanSql,
     pub(super) flights: Flights,
     renewal: Renewal,
 }
@@ -50,7 +50,7 @@ impl PostgresStore {
         let options = options.options([(namespace.setting("local"), "on")]).application_name(&namespace.session());
         let renewal = Renewal::default();
         let pools = Pools::connect(options, settings.pool, renewal.clone()).await?;
-        let (sql, settle, rest) = (PullSql::new(schema), SettleSql::new(schema.rules()), RestSql::new(schema));
+        let (sql, settle, full_scan) = (PullSql::new(schema), SettleSql::new(schema.rules()), FullScanSql::new(schema));
         let (listen_url, channel) = (settings.url.clone(), OnceLock::new());
         Ok(Self {
             listen_url,
@@ -60,7 +60,7 @@ impl PostgresStore {
             schema_name,
             sql,
             settle,
-            rest,
+            full_scan,
             flights: Flights::default(),
             renewal,
         })

@@ -15,6 +15,6 @@ mod store;
 mod txn;
 
 pub(super) use group::Turn;
-pub(super) use pull::{Lanes, Snapshot};
+pub(super) use pull::{Lanes, PullReader};
 pub(super) use store::SqliteStore;
 pub(super) use txn::{line, settled};

@@ -6,7 +6,7 @@ use crate::{
     store::{
         StoreError,
         failpoint::Failpoints,
-        read::{Ask, Body, Change, Client, Clock, Frame, Image, LaneRead, Position, START},
+        read::{PullQuery, Body, Change, Client, Clock, PullHeader, Image, LaneRead, Position, START},
     },
 };
 use nizhal_core::Bucket;
@@ -14,14 +14,14 @@ use sqlx::{AssertSqlSafe, Row, Sqlite, SqliteConnection, SqlitePool, Transaction
 use std::collections::{BTreeSet, VecDeque};
 
 /// One snapshot of the file.
-pub(crate) struct Snapshot<'a> {
+pub(crate) struct PullReader<'a> {
     sql: &'a PullSql,
     tx: Transaction<'static, Sqlite>,
     clock: Clock,
     failpoints: &'a Failpoints,
 }
 
-impl<'a> Snapshot<'a> {
+impl<'a> PullReader<'a> {
     pub(super) async fn open(
         readers: &SqlitePool,
         sql: &'a PullSql,
@@ -47,36 +47,36 @@ impl<'a> Snapshot<'a> {
     }
 
     /// The frame, and the lanes to be read as they are asked for.
-    pub(crate) async fn ask(&mut self, ask: &Ask<'_>) -> Result<(Frame, Lanes<'_>), StoreError> {
+    pub(crate) async fn query(&mut self, pull_query: &PullQuery<'_>) -> Result<(PullHeader, Lanes<'_>), StoreError> {
         self.failpoints.before(None).await?;
         let mut query = sqlx::query(AssertSqlSafe(self.sql.scope.sql.as_str()));
-        for arg in self.sql.scope.values(ask.principal) {
+        for arg in self.sql.scope.values(pull_query.principal) {
             query = match &arg.text {
                 Some(text) => scan::bind(query, text, arg.sql),
                 None => query.bind(None::<String>),
             };
         }
-        let mut frame = Frame::default();
+        let mut header = PullHeader::default();
         for row in query.fetch_all(&mut *self.tx).await? {
             let Ok(value) = String::from_utf8(row.try_get_unchecked(2)?) else {
                 // Of another program; no bucket is called so.
-                tracing::warn!(principal = ask.principal.key(), "a membership is passed over: its value is not UTF-8");
+                tracing::warn!(principal = pull_query.principal.key(), "a membership is passed over: its value is not UTF-8");
                 continue;
             };
-            frame.take(row.try_get(0)?, row.try_get(1)?, value, row.try_get(3)?);
+            header.take(row.try_get(0)?, row.try_get(1)?, value, row.try_get(3)?);
         }
-        if let Some(client) = ask.client {
+        if let Some(client) = pull_query.client {
             let sql = "select last_mutation_id, last_version from _nizhal_clients where client_id = $1 and actor = $2";
-            let query = sqlx::query_as(sql).bind(client.to_owned()).bind(ask.principal.key().to_owned());
+            let query = sqlx::query_as(sql).bind(client.to_owned()).bind(pull_query.principal.key().to_owned());
             let found: Option<(i64, i64)> = query.fetch_optional(&mut *self.tx).await?;
             // The horizon is the snapshot's own clock: nothing is above it.
-            frame.client = found.map(|(last, last_version)| Client { last, last_version, outrun: false });
+            header.client = found.map(|(last, last_version)| Client { last, last_version, outrun: false });
         }
-        let last = LaneRead { from: START, floor: self.clock.horizon, buckets: &[], limit: ask.gained };
+        let last = LaneRead { from: START, floor: self.clock.horizon, buckets: &[], limit: pull_query.gained };
         // Of too many buckets none is read; the engine finds the same in the frame, and refuses.
-        let buckets = Choices::new(&self.sql.schema, ask.principal, &frame.members).buckets(ask.max_buckets);
-        let covered = ask.covered(buckets.unwrap_or_default());
-        let lanes = ask
+        let buckets = Choices::new(&self.sql.schema, pull_query.principal, &header.members).buckets(pull_query.max_buckets);
+        let covered = pull_query.covered(buckets.unwrap_or_default());
+        let lanes = pull_query
             .lanes
             .iter()
             .chain([&last])
@@ -86,8 +86,8 @@ impl<'a> Snapshot<'a> {
         let (sql, db, horizon) = (self.sql, &mut *self.tx, self.clock.horizon);
         let (read, gone) = (VecDeque::new(), BTreeSet::new());
         let lanes =
-            Lanes { sql, db, horizon, lanes, max_bytes: ask.max_bytes, at: None, read, left: None, gone, images: None };
-        Ok((frame, lanes))
+            Lanes { sql, db, horizon, lanes, max_bytes: pull_query.max_bytes, at: None, read, left: None, gone, images: None };
+        Ok((header, lanes))
     }
 
     /// The connection, for statements that both databases share.
@@ -142,7 +142,7 @@ impl Lanes<'_> {
         Ok(self.read.front().map(|change| change.version).or(self.left))
     }
 
-    pub(crate) fn take(&mut self) -> Option<Change> {
+    pub(crate) fn take_change(&mut self) -> Option<Change> {
         self.read.pop_front()
     }
 

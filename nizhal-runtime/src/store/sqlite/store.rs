@@ -4,7 +4,7 @@ use super::{
     group::{Group, Turn},
     guard::{self, Guard},
     provision::{self, HOME},
-    pull::Snapshot,
+    pull::PullReader,
     free_space,
     scan::PullSql,
     txn::{DRAWN_SIGN, line},
@@ -233,12 +233,12 @@ impl SqliteStore {
         Ok(sqlx::query_scalar(sql).bind(now).fetch_one(&self.readers).await?)
     }
 
-    pub(in crate::store) async fn snapshot(&self) -> Result<Snapshot<'_>, StoreError> {
+    pub(in crate::store) async fn reader(&self) -> Result<PullReader<'_>, StoreError> {
         self.guard.check_file()?;
         // Read before the snapshot is taken, which then is not of a time before.
         let reached = self.reached.load(Ordering::SeqCst);
-        let mut snapshot = Snapshot::open(&self.readers, &self.sql, &self.failpoints).await?;
-        let clock = snapshot.clock().last;
+        let mut reader = PullReader::open(&self.readers, &self.sql, &self.failpoints).await?;
+        let clock = reader.clock().last;
         let mut lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
         if clock < reached {
             // What was put back into the open file goes on in a life of its own, lest it draw versions again that devices have.
@@ -247,9 +247,9 @@ impl SqliteStore {
         } else {
             self.reached.fetch_max(clock, Ordering::SeqCst);
         }
-        snapshot.set_lives(lives.clone());
+        reader.set_lives(lives.clone());
         drop(lives);
-        Ok(snapshot)
+        Ok(reader)
     }
 
     pub(in crate::store) fn scope_sql(&self) -> &ScopeSql {

@@ -2,7 +2,7 @@
 
 /// What this server last knew, and how its guesses went. A wrong one costs a statement and nothing else.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Guess {
+pub(super) struct IdlePredictor {
     /// How many writes the hub had heard of when the horizon was last read …
     heard: u64,
     /// … and that horizon.
@@ -12,15 +12,15 @@ pub(super) struct Guess {
     trust: u8,
 }
 
-const MOST: u8 = 3;
+const MAX_TRUST: u8 = 3;
 
-impl Default for Guess {
+impl Default for IdlePredictor {
     fn default() -> Self {
         Self { heard: 0, horizon: 0, trust: 2 }
     }
 }
 
-impl Guess {
+impl IdlePredictor {
     /// The horizon that is likely still the same, for a server that has heard of so many writes.
     pub(super) fn horizon(&self, heard: u64) -> Option<i64> {
         (heard == self.heard).then_some(self.horizon)
@@ -28,12 +28,12 @@ impl Guess {
 
     /// Whether what is likely was so of late. Where others write unheard, it was not.
     pub(super) fn is_trusted(&self) -> bool {
-        self.trust > MOST / 2
+        self.trust > MAX_TRUST / 2
     }
 
     /// Somebody guessed, and it was so or not.
     pub(super) fn judge(&mut self, right: bool) {
-        self.trust = if right { (self.trust + 1).min(MOST) } else { self.trust.saturating_sub(1) };
+        self.trust = if right { (self.trust + 1).min(MAX_TRUST) } else { self.trust.saturating_sub(1) };
     }
 
     /// The horizon was read after so many writes were heard of.
@@ -44,21 +44,21 @@ impl Guess {
 
 #[cfg(test)]
 mod tests {
-    use super::Guess;
+    use super::IdlePredictor;
 
     #[test]
     fn a_write_that_was_heard_of_ends_the_guess() {
-        let mut guess = Guess::default();
-        guess.learn(7, 40);
-        assert_eq!((guess.horizon(7), guess.horizon(8)), (Some(40), None));
+        let mut predictor = IdlePredictor::default();
+        predictor.learn(7, 40);
+        assert_eq!((predictor.horizon(7), predictor.horizon(8)), (Some(40), None));
     }
 
     #[test]
     fn wrong_guesses_end_the_trust_and_right_ones_bring_it_back() {
-        let mut guess = Guess::default();
+        let mut predictor = IdlePredictor::default();
         let mut after = |right| {
-            guess.judge(right);
-            guess.is_trusted()
+            predictor.judge(right);
+            predictor.is_trusted()
         };
         assert_eq!(
             [true, true, false, false, false, true, true].map(&mut after),

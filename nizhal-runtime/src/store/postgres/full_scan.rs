@@ -32,7 +32,7 @@ const FIRST: usize = 2 + KEY_PARTS;
 
 /// The statements, one for each table of each rule.
 #[derive(Debug)]
-pub(super) struct RestSql(Vec<Table>);
+pub(super) struct FullScanSql(Vec<Table>);
 
 #[derive(Debug)]
 struct Table {
@@ -46,7 +46,7 @@ struct Table {
     before: Vec<Vec<u8>>,
 }
 
-impl RestSql {
+impl FullScanSql {
     /// Nothing where a table is in several rules, for its rows might then come twice.
     pub(super) fn new(schema: &Schema) -> Self {
         let (rules, slots) = (schema.rules(), schema.synced());
@@ -105,7 +105,7 @@ fn declare(name: &str, rule: &Rule, synced: &RuleTable) -> String {
     format!("declare {name} no scroll cursor for {select}")
 }
 
-impl RestSql {
+impl FullScanSql {
     /// Whether there are no statements, because rows could come twice.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -127,7 +127,7 @@ impl RestSql {
         pools.wait(ANSWER_TIMEOUT, unlimited).await?;
         let mut unreadable = Vec::new();
         for table in &self.0 {
-            unreadable.extend(table.rest(pools, db, horizon, lane, &heads[table.slot], &mut give).await?);
+            unreadable.extend(table.full_scan(pools, db, horizon, lane, &heads[table.slot], &mut give).await?);
         }
         Ok(unreadable)
     }
@@ -151,7 +151,7 @@ impl Table {
         Ok(Unreadable { table: self.desc.name.to_owned(), id: key::join(&parts), column: columns[at].0.to_owned() })
     }
 
-    async fn rest<E: From<StoreError>>(
+    async fn full_scan<E: From<StoreError>>(
         &self,
         pools: &Pools,
         db: &mut PgConnection,

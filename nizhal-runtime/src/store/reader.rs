@@ -1,7 +1,7 @@
 //! Where a pull reads: one moment of the database, whichever it is.
 
 use super::{
-    Ask, Clock, Glance, LaneRead, StoreError, Unreadable,
+    PullQuery, Clock, IdleProbe, LaneRead, StoreError, Unreadable,
     answer::Answer,
     database::{Backend, Store},
     postgres, sqlite,
@@ -9,11 +9,11 @@ use super::{
 use std::sync::Arc;
 
 impl Store {
-    /// Where a pull reads: the clock is read now, and each [`ask`](Snapshot::ask) is answered from one snapshot.
+    /// Where a pull reads: the clock is read now, and each [`pull_query`](Snapshot::ask) is answered from one snapshot.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn snapshot(&self) -> Result<Snapshot<'_>, StoreError> {
+    pub async fn reader(&self) -> Result<PullReader<'_>, StoreError> {
         self.open(None).await
     }
 
@@ -21,54 +21,54 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn glance(&self, glance: Glance<'_>) -> Result<Snapshot<'_>, StoreError> {
-        self.open(Some(glance)).await
+    pub async fn idle_probe(&self, idle_probe: IdleProbe<'_>) -> Result<PullReader<'_>, StoreError> {
+        self.open(Some(idle_probe)).await
     }
 
-    async fn open(&self, glance: Option<Glance<'_>>) -> Result<Snapshot<'_>, StoreError> {
+    async fn open(&self, idle_probe: Option<IdleProbe<'_>>) -> Result<PullReader<'_>, StoreError> {
         let on = match &self.backend {
-            Backend::Postgres(store) => SnapshotOn::Postgres(store.snapshot(glance).await?),
-            Backend::Sqlite(store) => SnapshotOn::Sqlite(store.snapshot().await?),
+            Backend::Postgres(store) => ReaderOn::Postgres(store.reader(idle_probe).await?),
+            Backend::Sqlite(store) => ReaderOn::Sqlite(store.reader().await?),
         };
-        Ok(Snapshot { store: self, on })
+        Ok(PullReader { store: self, on })
     }
 }
 
 /// Where a pull reads.
-pub struct Snapshot<'a> {
+pub struct PullReader<'a> {
     store: &'a Store,
-    on: SnapshotOn<'a>,
+    on: ReaderOn<'a>,
 }
 
-enum SnapshotOn<'a> {
-    Postgres(postgres::Snapshot<'a>),
-    Sqlite(sqlite::Snapshot<'a>),
+enum ReaderOn<'a> {
+    Postgres(postgres::PullReader<'a>),
+    Sqlite(sqlite::PullReader<'a>),
 }
 
 /// Runs one statement that both databases share on the snapshot's connection.
 macro_rules! on_both {
-    ($snapshot:expr, $query:expr, $fetch:ident) => {
-        match &mut $snapshot.on {
-            SnapshotOn::Postgres(snapshot) => $query.$fetch(snapshot.connection().await?).await?,
-            SnapshotOn::Sqlite(snapshot) => $query.$fetch(snapshot.connection()).await?,
+    ($reader:expr, $query:expr, $fetch:ident) => {
+        match &mut $reader.on {
+            ReaderOn::Postgres(reader) => $query.$fetch(reader.connection().await?).await?,
+            ReaderOn::Sqlite(reader) => $query.$fetch(reader.connection()).await?,
         }
     };
 }
 
-impl Snapshot<'_> {
+impl PullReader<'_> {
     /// What was known of the clock before anything was read.
     pub fn clock(&self) -> &Clock {
         match &self.on {
-            SnapshotOn::Postgres(snapshot) => snapshot.clock(),
-            SnapshotOn::Sqlite(snapshot) => snapshot.clock(),
+            ReaderOn::Postgres(reader) => reader.clock(),
+            ReaderOn::Sqlite(reader) => reader.clock(),
         }
     }
 
     /// Whether a [glance](Store::glance) gave all that a pull needs which has nothing up to the horizon left to read.
-    pub fn has_frame(&self) -> bool {
+    pub fn has_header(&self) -> bool {
         match &self.on {
-            SnapshotOn::Postgres(snapshot) => snapshot.has_frame(),
-            SnapshotOn::Sqlite(_) => false,
+            ReaderOn::Postgres(reader) => reader.has_header(),
+            ReaderOn::Sqlite(_) => false,
         }
     }
 
@@ -76,10 +76,10 @@ impl Snapshot<'_> {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn ask(&mut self, ask: &Ask<'_>) -> Result<Answer<'_>, StoreError> {
+    pub async fn query(&mut self, pull_query: &PullQuery<'_>) -> Result<Answer<'_>, StoreError> {
         match &mut self.on {
-            SnapshotOn::Postgres(snapshot) => Ok(Answer::postgres(snapshot.ask(ask).await?)),
-            SnapshotOn::Sqlite(snapshot) => Ok(Answer::sqlite(snapshot.ask(ask).await?)),
+            ReaderOn::Postgres(reader) => Ok(Answer::postgres(reader.query(pull_query).await?)),
+            ReaderOn::Sqlite(reader) => Ok(Answer::sqlite(reader.query(pull_query).await?)),
         }
     }
 
@@ -89,23 +89,23 @@ impl Snapshot<'_> {
     ///
     /// # Errors
     /// When the database fails, or the reader.
-    pub async fn rest<E: From<StoreError>>(
+    pub async fn full_scan<E: From<StoreError>>(
         &mut self,
         lane: &LaneRead<'_>,
         heads: &[Vec<u8>],
         give: impl AsyncFnMut(Vec<u8>, usize) -> Result<(), E>,
     ) -> Result<bool, E> {
         match &mut self.on {
-            SnapshotOn::Postgres(snapshot) => snapshot.rest(lane, heads, give).await,
-            SnapshotOn::Sqlite(_) => Ok(false),
+            ReaderOn::Postgres(reader) => reader.full_scan(lane, heads, give).await,
+            ReaderOn::Sqlite(_) => Ok(false),
         }
     }
 
-    /// The rows that [`rest`](Self::rest) could not tell since the last call.
+    /// The rows that [`full_scan`](Self::rest) could not tell since the last call.
     pub fn take_unreadable(&mut self) -> Vec<Unreadable> {
         match &mut self.on {
-            SnapshotOn::Postgres(snapshot) => snapshot.take_unreadable(),
-            SnapshotOn::Sqlite(_) => Vec::new(),
+            ReaderOn::Postgres(reader) => reader.take_unreadable(),
+            ReaderOn::Sqlite(_) => Vec::new(),
         }
     }
 
@@ -115,8 +115,8 @@ impl Snapshot<'_> {
     /// When the database fails.
     pub async fn hold(&mut self, seconds: u64) -> Result<(), StoreError> {
         match &mut self.on {
-            SnapshotOn::Postgres(snapshot) => snapshot.hold(seconds).await,
-            SnapshotOn::Sqlite(_) => Ok(()),
+            ReaderOn::Postgres(reader) => reader.hold(seconds).await,
+            ReaderOn::Sqlite(_) => Ok(()),
         }
     }
 
@@ -167,8 +167,8 @@ impl Snapshot<'_> {
     /// When the database fails.
     pub async fn close(self) -> Result<(), StoreError> {
         match self.on {
-            SnapshotOn::Postgres(snapshot) => snapshot.close().await,
-            SnapshotOn::Sqlite(snapshot) => snapshot.close().await,
+            ReaderOn::Postgres(reader) => reader.close().await,
+            ReaderOn::Sqlite(reader) => reader.close().await,
         }
     }
 }
