@@ -117,7 +117,7 @@ impl Server {
     async fn start(&mut self, kit: &Kit<'_>) {
         let version = &kit.versions[self.version];
         let store = connect(&self.path, version).await;
-        let settled = store.settle().await;
+        let settled = store.record_incarnation().await;
         settled.unwrap_or_else(|error| panic!("the server does not start: {error:?}"));
         self.starts += 1;
         self.world.fuse.store(u64::MAX, Relaxed);

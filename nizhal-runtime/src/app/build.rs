@@ -97,7 +97,7 @@ impl Nizhal {
                     return Err(StartError::ForeignRows { table });
                 }
                 provision(&store, &contract, &gate, &settings).await?;
-                settle(&store).await;
+                record_incarnation(&store).await;
                 if let Some(seed) = self.seed.take() {
                     fill(&store, seed).await?;
                 }
@@ -109,7 +109,7 @@ impl Nizhal {
                 }
                 guard(&store, &contract, &gate, &settings).await?;
                 keep(&store, &contract).await?;
-                settle(&store).await;
+                record_incarnation(&store).await;
             }
         }
         let mode = settings.realtime.mode_on(settings.database_url.as_str())?;
@@ -178,8 +178,8 @@ pub(super) async fn provision(
 }
 
 /// Writes down that the database began a new life, before anything is written in it.
-async fn settle(store: &Store) {
-    if let Err(error) = store.settle().await {
+async fn record_incarnation(store: &Store) {
+    if let Err(error) = store.record_incarnation().await {
         // A standby cannot; the first pull after it is promoted will.
         tracing::info!(error = &error as &dyn std::error::Error, "the start of the database is not on record yet");
     }

@@ -121,7 +121,7 @@ impl Link {
             }
             if !is_first {
                 // It was away: it may have been put back as it once was, and is best told so before much is written to it.
-                self.engine.store.settle().await?;
+                self.engine.store.record_incarnation().await?;
             }
         }
         Ok(ear)

@@ -78,7 +78,7 @@ impl Store {
     async fn found_triggers(&self) -> Result<(String, BTreeSet<String>, BTreeSet<String>), StoreError> {
         let db = self.reads();
         let sql = match &self.backend {
-            Backend::Postgres(store) => store.settle_sql().triggers.clone(),
+            Backend::Postgres(store) => store.record_sql().triggers.clone(),
             Backend::Sqlite(_) => format!(
                 "select f.fingerprint, t.name as found, null as off from (select ({SQLITE_FINGERPRINT}) as fingerprint) f left join sqlite_schema t \
                  on t.type = 'trigger' and t.name like '\\_nizhal\\_%' escape '\\'"

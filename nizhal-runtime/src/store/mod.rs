@@ -42,7 +42,7 @@ mod rules;
 mod scope;
 mod seal;
 mod settings;
-mod settle;
+mod record;
 mod reader;
 mod sql;
 mod sqlite;
@@ -79,7 +79,7 @@ pub use read::{
 pub use row_size::LargeRow;
 pub use seal::Seal;
 pub use settings::{Audit, StoreSettings};
-pub use settle::Settle;
+pub use record::RecordResults;
 pub use reader::PullReader;
 pub use turn::Turn;
 pub(crate) use violation::{Violation, refusal_text};

@@ -45,7 +45,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails or is not provisioned.
-    pub async fn settle(&self) -> Result<(), StoreError> {
+    pub async fn record_incarnation(&self) -> Result<(), StoreError> {
         let reader = self.reader().await?;
         let now = reader.clock().lives.clone();
         reader.close().await?;

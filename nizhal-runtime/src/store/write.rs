@@ -257,7 +257,7 @@ impl<'a> WriteTx<'a> {
     ///
     /// # Errors
     /// [`StoreError::Unsealed`] when that was cleared; else when the database fails.
-    pub async fn look(&self, seal: &Seal) -> Result<Written, StoreError> {
+    pub async fn take_write_set(&self, seal: &Seal) -> Result<Written, StoreError> {
         let written = self.note(Some(seal)).await?;
         seal.check(&written.note)?;
         Ok(written)
@@ -266,7 +266,7 @@ impl<'a> WriteTx<'a> {
     /// The same, and leaves the note to be looked at again.
     ///
     /// # Errors
-    /// As for [`look`](Self::look).
+    /// As for [`look`](Self::take_write_set).
     pub async fn sealed(&self, seal: &Seal) -> Result<Written, StoreError> {
         let written = self.note(None).await?;
         seal.check(&written.note)?;
@@ -364,7 +364,7 @@ impl<'a> WriteTx<'a> {
     pub async fn finish(&self) -> Result<(), StoreError> {
         match self.dialect() {
             Dialect::Postgres => Ok(()),
-            Dialect::Sqlite => sqlite::settled(self.tx).await,
+            Dialect::Sqlite => sqlite::clear_write_set(self.tx).await,
         }
     }
 

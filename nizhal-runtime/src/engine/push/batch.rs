@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     engine::Engine,
-    store::{MutationKey, Record, Seal, Settle, Turn, Written},
+    store::{MutationKey, Record, Seal, RecordResults, Turn, Written},
 };
 use chrono::TimeDelta;
 use nizhal_core::{
@@ -41,7 +41,7 @@ struct Apart {
     /// Each has a stamp of its own.
     stamps: bool,
     /// What each wrote is looked at by itself.
-    looks: bool,
+    takes_write_sets: bool,
     /// Each has a savepoint, so that it can be refused alone.
     savepoints: bool,
 }
@@ -134,11 +134,11 @@ impl Engine {
             self.schema.mutator(&mutation.name).is_none_or(|entry| !entry.desc.privileged.is_empty())
         };
         let stamps = self.merges_columns && mutations.iter().any(|mutation| mutation.hlc.is_some());
-        let looks = self.store.is_audited() || stamps || mutations.iter().any(privileged);
+        let takes_write_sets = self.store.is_audited() || stamps || mutations.iter().any(privileged);
         let sent = Sent { principal, wire, mutations, known };
-        let mut done = self.attempt_all(sent, Apart { stamps, looks, savepoints: false }).await;
+        let mut done = self.attempt_all(sent, Apart { stamps, takes_write_sets, savepoints: false }).await;
         if let Err(Undone::NeedsSavepoints) = done {
-            done = self.attempt_all(sent, Apart { stamps, looks: true, savepoints: true }).await;
+            done = self.attempt_all(sent, Apart { stamps, takes_write_sets: true, savepoints: true }).await;
         }
         done.unwrap_or_default()
     }
@@ -289,7 +289,7 @@ impl Engine {
         // It changes no memberships, so none is to be asked about.
         self.enqueue_within(&inner, (principal, entry), None, &wanted).await?;
         // Clears the note too, so that the next mutation is not taken for one that wrote this.
-        let written = if apart.looks { self.store.on(&inner).look(seal).await? } else { Written::default() };
+        let written = if apart.takes_write_sets { self.store.on(&inner).take_write_set(seal).await? } else { Written::default() };
         jobs.extend(wanted);
         let Some(outer) = outer else { return Ok((inner, result, written)) };
         self.store.wait(SAVEPOINT_TIMEOUT, inner.commit()).await?;
@@ -310,16 +310,16 @@ impl Engine {
             Err(refusal) => refused(refusal),
         };
         let answers: Vec<_> = ended.iter().map(|ended| (ended.key, record(ended))).collect();
-        let looked: String = ended.iter().map(|ended| ended.written.note.as_str()).collect();
+        let taken: String = ended.iter().map(|ended| ended.written.note.as_str()).collect();
         let sequence = ended.last().and_then(|last| last.key.sequence);
         let write = self.store.on(&tx);
-        let settle = Settle { principal, sequence, before, answers: &answers, looked: &looked, seal };
-        let (written, header) = write.settle(&settle).await?;
+        let record_results = RecordResults { principal, sequence, before, answers: &answers, taken: &taken, seal };
+        let (written, header) = write.record_results(&record_results).await?;
         self.same_rules(&header.rules)?;
         if written.leaves_tables {
             self.store.spoil(&tx).await;
         }
-        if apart.looks && !(written.touched.is_empty() && written.conflicts.is_empty()) {
+        if apart.takes_write_sets && !(written.touched.is_empty() && written.conflicts.is_empty()) {
             // A deferred trigger wrote it, and which mutation's that was is not known.
             return Err(Undone::Singly);
         }

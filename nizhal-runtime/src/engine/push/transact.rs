@@ -9,7 +9,7 @@ use super::{
 use crate::{
     engine::{Engine, job::Bounds},
     store::{
-        AheadStamp, MutationKey, Fault, PullHeader, Membership, Record, Seal, Sequence, Settle, StoreError, Stored, StrayDocument,
+        AheadStamp, MutationKey, Fault, PullHeader, Membership, Record, Seal, Sequence, RecordResults, StoreError, Stored, StrayDocument,
         Turn, Written, fault,
     },
 };
@@ -145,7 +145,7 @@ impl Engine {
             // Somebody may have delivered it in between; then whatever was answered is the answer, above.
             Work::File(refusal) => {
                 let answers = [(*key, refused(&refusal))];
-                self.settle(&tx, delivery.principal, (before, &seal), &answers).await?;
+                self.record_results(&tx, delivery.principal, (before, &seal), &answers).await?;
                 self.store.on(&tx).log(&[(key, answers[0].1.status, &[])]).await?;
                 let news = News { filed: 1, ..News::default() };
                 self.kept(tx, news, Answer::over(key, Verdict::Refused(refusal))).await
@@ -178,7 +178,7 @@ impl Engine {
         };
         let mut ids = ids_of(&record);
         let answers = [(*key, record)];
-        let (written, header) = match self.settle(&tx, principal, begun, &answers).await {
+        let (written, header) = match self.record_results(&tx, principal, begun, &answers).await {
             // What else it did to its session is not known.
             Err(Undone::Failed(control @ PushFailure::TransactionControl(_))) => {
                 return Ok(Done::gone(tx, Err(control)));
@@ -333,7 +333,7 @@ impl Engine {
     }
 
     /// Files the answer, for now: what it wrote is yet to be judged.
-    async fn settle(
+    async fn record_results(
         &self,
         tx: &DatabaseTransaction,
         principal: &Principal,
@@ -341,8 +341,8 @@ impl Engine {
         answers: &[(MutationKey<'_>, Record)],
     ) -> Result<(Written, PullHeader), Undone> {
         let sequence = answers.last().and_then(|(key, _)| key.sequence);
-        let settle = Settle { principal, sequence, before, answers, looked: "", seal };
-        let (written, header) = self.store.on(tx).settle(&settle).await?;
+        let record_results = RecordResults { principal, sequence, before, answers, taken: "", seal };
+        let (written, header) = self.store.on(tx).record_results(&record_results).await?;
         // Whatever was written: under other rules, the triggers may have noted nothing of it.
         self.same_rules(&header.rules)?;
         Ok((written, header))

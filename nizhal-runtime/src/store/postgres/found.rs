@@ -63,7 +63,7 @@ impl Found {
 }
 
 /// Reads what is there.
-pub(super) async fn look(db: &mut PgConnection) -> Result<Found, StoreError> {
+pub(super) async fn introspect(db: &mut PgConnection) -> Result<Found, StoreError> {
     let schema: Option<String> = sqlx::query_scalar("select current_schema()::text").fetch_one(&mut *db).await?;
     let schema = schema.ok_or_else(|| {
         StoreError::Schema("the search_path of this database user names no schema that exists".to_owned())

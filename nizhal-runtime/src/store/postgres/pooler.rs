@@ -49,7 +49,7 @@ impl Session {
 }
 
 /// Connects, and makes sure that what stands between lets us work.
-pub(super) async fn look(options: &PgConnectOptions) -> Result<Session, StoreError> {
+pub(super) async fn introspect(options: &PgConnectOptions) -> Result<Session, StoreError> {
     let looking = tokio::time::timeout(CONNECT_TIMEOUT, look_closely(options));
     looking.await.map_err(|_| sqlx::Error::PoolTimedOut)?
 }

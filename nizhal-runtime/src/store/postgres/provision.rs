@@ -4,7 +4,7 @@ use super::{
     capture,
     capture::Level,
     clock, drift, field,
-    found::{Found, look},
+    found::{Found, introspect},
     leave,
     partition::START_AGAIN,
     takeover,
@@ -66,7 +66,7 @@ pub(super) async fn plan(
     purpose: Purpose,
 ) -> Result<Vec<String>, StoreError> {
     check_encoding(&mut *db).await?;
-    let mut found = look(&mut *db).await?;
+    let mut found = introspect(&mut *db).await?;
     let typescript = takeover::find(&mut *db).await?;
     if let Some(old) = &typescript {
         found.forget(old);

@@ -1,7 +1,7 @@
 //! One app's Postgres: its connections, and the statements that are written once.
 
 use super::{
-    horizon::Flights, namespace::Namespace, pooler, pools::Pools, renewal::Renewal, full_scan::FullScanSql, settle::SettleSql,
+    horizon::Flights, namespace::Namespace, pooler, pools::Pools, renewal::Renewal, full_scan::FullScanSql, record::RecordSql,
     statement::PullSql,
 };
 use crate::{
@@ -21,7 +21,7 @@ pub(in crate::store) struct PostgresStore {
     pub(in crate::store) namespace: Namespace,
     schema_name: String,
     pub(super) sql: PullSql,
-    settle: SettleSql,
+    record_results: RecordSql,
     pub(super) full_scan: FullScanSql,
     pub(super) flights: Flights,
     renewal: Renewal,
@@ -42,7 +42,7 @@ impl PostgresStore {
             .options([("jit", "off")])
             .options(pooler::TIME_OUTS)
             .options(pooler::KEEP_ALIVE);
-        let session = pooler::look(&options).await?;
+        let session = pooler::introspect(&options).await?;
         let options = options.options(session.pinned());
         let schema_name = session.schema.unwrap_or_default();
         let namespace = Namespace::of(&schema_name);
@@ -50,7 +50,7 @@ impl PostgresStore {
         let options = options.options([(namespace.setting("local"), "on")]).application_name(&namespace.session());
         let renewal = Renewal::default();
         let pools = Pools::connect(options, settings.pool, renewal.clone()).await?;
-        let (sql, settle, full_scan) = (PullSql::new(schema), SettleSql::new(schema.rules()), FullScanSql::new(schema));
+        let (sql, record_results, full_scan) = (PullSql::new(schema), RecordSql::new(schema.rules()), FullScanSql::new(schema));
         let (listen_url, channel) = (settings.url.clone(), OnceLock::new());
         Ok(Self {
             listen_url,
@@ -59,7 +59,7 @@ impl PostgresStore {
             namespace,
             schema_name,
             sql,
-            settle,
+            record_results,
             full_scan,
             flights: Flights::default(),
             renewal,
@@ -75,8 +75,8 @@ impl PostgresStore {
         &self.sql.scope
     }
 
-    pub(in crate::store) fn settle_sql(&self) -> &SettleSql {
-        &self.settle
+    pub(in crate::store) fn record_sql(&self) -> &RecordSql {
+        &self.record_results
     }
 
     /// Waits for an answer of the database, not longer than this.

@@ -7,7 +7,7 @@
 //! the transaction itself is lost, all in it are told to try again. When their commit is refused, each is told to run alone: it
 //! may be the fault of any of them, and nobody is to answer for another.
 
-use super::{guard::Guard, txn::settled};
+use super::{guard::Guard, txn::clear_write_set};
 use crate::store::{error::StoreError, failpoint::Failpoints};
 use sea_orm::{DatabaseTransaction, TransactionTrait};
 use std::{sync::Arc, time::Duration};
@@ -176,7 +176,7 @@ impl Open {
         let Self { tx, done } = self;
         let committed = async {
             group.failpoints.before(Some(&tx)).await?;
-            settled(&tx).await?;
+            clear_write_set(&tx).await?;
             let commit = async {
                 group.failpoints.before(Some(&tx)).await?;
                 tx.commit().await

@@ -17,4 +17,4 @@ mod txn;
 pub(super) use group::Turn;
 pub(super) use pull::{Lanes, PullReader};
 pub(super) use store::SqliteStore;
-pub(super) use txn::{line, settled};
+pub(super) use txn::{line, clear_write_set};

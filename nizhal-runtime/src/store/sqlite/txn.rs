@@ -15,7 +15,7 @@ pub(super) const SIGN: &str = "(select sign from _nizhal_control)";
 pub(super) const DRAWN_SIGN: &str = "sign = random() | (1 << 63)";
 
 /// Clears what a transaction of ours noted about itself; its last statement.
-pub(in crate::store) async fn settled(tx: &DatabaseTransaction) -> Result<(), StoreError> {
+pub(in crate::store) async fn clear_write_set(tx: &DatabaseTransaction) -> Result<(), StoreError> {
     tx.execute_unprepared("delete from _nizhal_touched").await?;
     tx.execute_unprepared("update _nizhal_control set txn = null, hlc = null where id = 1").await?;
     Ok(())

@@ -5,9 +5,9 @@ use crate::store::note::{DUE, JUDGED, WRITTEN};
 use crate::store::{drift::watched, scope, sql::Dialect};
 use nizhal_core::Rule;
 
-/// The statements of `WriteTx::settle`.
+/// The statements of `WriteTx::record_results`.
 #[derive(Debug)]
-pub(in crate::store) struct SettleSql {
+pub(in crate::store) struct RecordSql {
     /// For one answer.
     pub(in crate::store) one: String,
     /// For several, as JSON.
@@ -40,7 +40,7 @@ pub(in crate::store) mod kind {
     pub(in crate::store) const DUE: i32 = -5;
 }
 
-impl SettleSql {
+impl RecordSql {
     /// Relies on the membership tables' indexes on their claim columns, and on primary keys.
     pub(in crate::store) fn new(rules: &[Rule]) -> Self {
         let places: Vec<String> =

@@ -6,7 +6,7 @@
 use super::{
     MutationKey, Record, Seal, StoreError, WriteTx, Written,
     database::{Backend, Store},
-    postgres::{SettleSql, kind},
+    postgres::{RecordSql, kind},
     read::PullHeader,
     triggers::SQLITE_FINGERPRINT,
 };
@@ -18,7 +18,7 @@ const TEMPORARY: &str = "the mutation left a temporary table or trigger behind: 
 
 /// How mutations of one client end, in one transaction.
 #[derive(Debug)]
-pub struct Settle<'a> {
+pub struct RecordResults<'a> {
     /// Whose they are.
     pub principal: &'a Principal,
     /// Their client's number up to which all are used up now, when they are in a sequence.
@@ -27,13 +27,13 @@ pub struct Settle<'a> {
     pub before: i64,
     /// The mutations with their answers, in order.
     pub answers: &'a [(MutationKey<'a>, Record)],
-    /// What they wrote, as far as it was [looked at](WriteTx::look) before.
-    pub looked: &'a str,
+    /// What they wrote, as far as it was [looked at](WriteTx::take_write_set) before.
+    pub taken: &'a str,
     /// What the write set began with.
     pub seal: &'a Seal,
 }
 
-impl Settle<'_> {
+impl RecordResults<'_> {
     /// The number up to which their client has its answers.
     fn acknowledged(&self) -> i64 {
         self.answers.iter().map(|(key, _)| key.acknowledged).max().unwrap_or_default()
@@ -49,24 +49,24 @@ impl WriteTx<'_> {
     /// # Errors
     /// [`StoreError::Overtaken`] when one of the mutations was answered elsewhere meanwhile, [`StoreError::Unsealed`] when app code
     /// cleared what it wrote, [`StoreError::UnknownTriggers`] when the triggers are to be looked into; else when the database fails.
-    pub async fn settle(&self, settle: &Settle<'_>) -> Result<(Written, PullHeader), StoreError> {
-        match self.store().settle_sql() {
-            Some(sql) => self.settle_at_once(sql, settle).await,
-            None => self.settle_in_turn(settle).await,
+    pub async fn record_results(&self, record_results: &RecordResults<'_>) -> Result<(Written, PullHeader), StoreError> {
+        match self.store().record_sql() {
+            Some(sql) => self.record_at_once(sql, record_results).await,
+            None => self.record_one_by_one(record_results).await,
         }
     }
 
-    async fn settle_at_once(&self, sql: &SettleSql, settle: &Settle<'_>) -> Result<(Written, PullHeader), StoreError> {
-        let (client_id, last) = settle.sequence.unzip();
+    async fn record_at_once(&self, sql: &RecordSql, record_results: &RecordResults<'_>) -> Result<(Written, PullHeader), StoreError> {
+        let (client_id, last) = record_results.sequence.unzip();
         let mut values: Vec<Value> = vec![
-            settle.principal.key().into(),
+            record_results.principal.key().into(),
             client_id.map(str::to_owned).into(),
             last.into(),
-            settle.before.into(),
-            settle.looked.into(),
-            settle.acknowledged().into(),
+            record_results.before.into(),
+            record_results.taken.into(),
+            record_results.acknowledged().into(),
         ];
-        let text = match settle.answers {
+        let text = match record_results.answers {
             [(key, record)] => {
                 values.extend(answer(key, record));
                 &sql.one
@@ -77,7 +77,7 @@ impl WriteTx<'_> {
                 &sql.many
             }
         };
-        values.extend(self.store().scope_args(settle.principal).iter().map(|arg| self.store().scope_value(arg)));
+        values.extend(self.store().scope_args(record_results.principal).iter().map(|arg| self.store().scope_value(arg)));
         let (mut written, mut header, mut filed) = (Written::default(), PullHeader::default(), None);
         let (mut leaves_tables, mut wrote_last) = (false, false);
         for row in self.all(text, values).await? {
@@ -103,19 +103,19 @@ impl WriteTx<'_> {
                 ),
             }
         }
-        settle.seal.check(&written.note)?;
+        record_results.seal.check(&written.note)?;
         written.leaves_tables = leaves_tables;
-        all_filed(filed.ok_or_else(StoreError::no_control)?, settle)?;
+        all_filed(filed.ok_or_else(StoreError::no_control)?, record_results)?;
         if wrote_last {
             // The memberships are those that the statement began with, and deferred triggers may have changed them.
-            header.members = self.header(&self.store().scope_args(settle.principal)).await?.members;
+            header.members = self.header(&self.store().scope_args(record_results.principal)).await?.members;
         }
         Ok((written, header))
     }
 
     /// SQLite is in this process: there is nothing to save by asking at once.
-    async fn settle_in_turn(&self, settle: &Settle<'_>) -> Result<(Written, PullHeader), StoreError> {
-        let mut written = self.look(settle.seal).await?;
+    async fn record_one_by_one(&self, record_results: &RecordResults<'_>) -> Result<(Written, PullHeader), StoreError> {
+        let mut written = self.take_write_set(record_results.seal).await?;
         let sql = format!(
             "select ({SQLITE_FINGERPRINT}) as triggers, (select count(*) from sqlite_temp_schema) as temporary"
         );
@@ -125,32 +125,32 @@ impl WriteTx<'_> {
                 return Err(StoreError::Unsealed(TEMPORARY));
             }
         }
-        if !settle.looked.is_empty() {
+        if !record_results.taken.is_empty() {
             let row = self.one("select txn from _nizhal_control where id = 1", []).await?;
             written.version = row.map(|row| row.try_get("", "txn")).transpose()?;
         }
-        let version = written.version.unwrap_or(settle.before);
+        let version = written.version.unwrap_or(record_results.before);
         let (mut header, mut filed) = (PullHeader::default(), 0);
         let sql = "insert into _nizhal_mutations (actor, client_id, version, client_mutation_id, mutation_id, name, status, \
             reason, result, client_ref, server_id, lost) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
             on conflict (actor, client_mutation_id) do nothing";
-        let client_id = settle.sequence.map(|(client_id, _)| client_id.to_owned());
-        for (key, record) in settle.answers {
-            let first = [settle.principal.key().into(), client_id.clone().into(), version.into()];
+        let client_id = record_results.sequence.map(|(client_id, _)| client_id.to_owned());
+        for (key, record) in record_results.answers {
+            let first = [record_results.principal.key().into(), client_id.clone().into(), version.into()];
             filed += self.run(sql, first.into_iter().chain(answer(key, record))).await?.cast_signed();
         }
-        if let Some((client_id, last)) = settle.sequence {
+        if let Some((client_id, last)) = record_results.sequence {
             self.advance(client_id, last, version).await?;
             let sql = "update _nizhal_clients set acknowledged = max(acknowledged, $2) where client_id = $1";
-            self.run(sql, [client_id.into(), settle.acknowledged().into()]).await?;
+            self.run(sql, [client_id.into(), record_results.acknowledged().into()]).await?;
         }
-        if written.touched.is_empty() && settle.looked.is_empty() {
+        if written.touched.is_empty() && record_results.taken.is_empty() {
             let row = self.one("select rules from _nizhal_control where id = 1", []).await?;
             header.rules = row.map(|row| row.try_get("", "rules")).transpose()?.unwrap_or_default();
         } else {
-            header = self.header(&self.store().scope_args(settle.principal)).await?;
+            header = self.header(&self.store().scope_args(record_results.principal)).await?;
         }
-        all_filed(filed, settle)?;
+        all_filed(filed, record_results)?;
         Ok((written, header))
     }
 
@@ -166,11 +166,11 @@ impl WriteTx<'_> {
 }
 
 /// Fails where not every answer was filed, since a delivery that was quicker had filed its own.
-fn all_filed(filed: i64, settle: &Settle<'_>) -> Result<(), StoreError> {
-    if usize::try_from(filed) == Ok(settle.answers.len()) { Ok(()) } else { Err(StoreError::Overtaken) }
+fn all_filed(filed: i64, record_results: &RecordResults<'_>) -> Result<(), StoreError> {
+    if usize::try_from(filed) == Ok(record_results.answers.len()) { Ok(()) } else { Err(StoreError::Overtaken) }
 }
 
-/// In the order of the columns of [`SettleSql`].
+/// In the order of the columns of [`RecordSql`].
 fn answer(key: &MutationKey<'_>, record: &Record) -> [Value; 9] {
     [
         key.client_mutation_id.into(),
@@ -201,9 +201,9 @@ fn as_json(key: &MutationKey<'_>, record: &Record) -> serde_json::Value {
 
 impl Store {
     /// On Postgres, where one statement does it.
-    fn settle_sql(&self) -> Option<&SettleSql> {
+    fn record_sql(&self) -> Option<&RecordSql> {
         match &self.backend {
-            Backend::Postgres(store) => Some(store.settle_sql()),
+            Backend::Postgres(store) => Some(store.record_sql()),
             Backend::Sqlite(_) => None,
         }
     }
