@@ -1,6 +1,6 @@
 //! Which tables changed, and queries that are run again when theirs did.
 
-use crate::store::Touched;
+use crate::store::ChangedTables;
 use futures_util::{StreamExt as _, stream, stream::BoxStream};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,12 +20,12 @@ impl Changes {
     }
 
     /// These tables changed.
-    pub(crate) fn tell(&self, touched: &Touched) {
-        if touched.is_empty() {
+    pub(crate) fn tell(&self, changed_tables: &ChangedTables) {
+        if changed_tables.is_empty() {
             return;
         }
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        for table in touched {
+        for table in changed_tables {
             *counts.entry(table.clone()).or_default() += 1;
         }
         drop(counts);

@@ -287,8 +287,8 @@ impl Driver {
         self.tasks.spawn(async move {
             let work = AssertUnwindSafe(stored(&store, &*ids, action, held, &*answered)).catch_unwind().await;
             let event = match work {
-                Ok(Ok((event, touched))) => {
-                    changes.tell(&touched);
+                Ok(Ok((event, changed_tables))) => {
+                    changes.tell(&changed_tables);
                     event
                 }
                 Ok(Err(error)) => {

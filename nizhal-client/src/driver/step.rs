@@ -4,7 +4,7 @@ use super::{Answered, Held};
 use crate::environment::{CredentialsError, Ids};
 use crate::exchange::Pulled;
 use crate::session::{Action, Event, Failure, FailureKind};
-use crate::store::{SqliteStore, Store as _, StoreError, Touched};
+use crate::store::{SqliteStore, Store as _, StoreError, ChangedTables};
 use nizhal_core::Uuid;
 
 /// Does what the session wants of the store; what is told of it.
@@ -17,22 +17,22 @@ pub async fn stored(
     action: Action,
     held: Option<Held>,
     answered: &Answered,
-) -> Result<(Event, Touched), StoreError> {
+) -> Result<(Event, ChangedTables), StoreError> {
     let new_id: &(dyn Fn() -> Uuid + Send + Sync) = &|| ids.new_id();
-    let none = |memory| (Event::Done(memory), Touched::new());
+    let none = |memory| (Event::Done(memory), ChangedTables::new());
     Ok(match (action, held) {
         (Action::StorePull, Some(Held::Pulled(Pulled { asked, lines, page }))) => {
-            let (stored, touched) = store.store_pull(&asked, lines, page, new_id).await?;
-            (Event::PullStored(stored), touched)
+            let (stored, changed_tables) = store.store_pull(&asked, lines, page, new_id).await?;
+            (Event::PullStored(stored), changed_tables)
         }
         (Action::StorePush, Some(Held::Pushed(results))) => {
-            let (stored, touched) = store.store_push(&results).await?;
+            let (stored, changed_tables) = store.store_push(&results).await?;
             answered(&results);
-            (Event::PushStored(stored), touched)
+            (Event::PushStored(stored), changed_tables)
         }
         (Action::Park(failure), _) => {
-            let (memory, touched) = store.park(&failure.code, &failure.message, new_id).await?;
-            (Event::Done(memory), touched)
+            let (memory, changed_tables) = store.park(&failure.code, &failure.message, new_id).await?;
+            (Event::Done(memory), changed_tables)
         }
         (Action::Rotate, _) => none(store.rotate(new_id).await?),
         (Action::Repair, _) => none(store.repair(new_id).await?),

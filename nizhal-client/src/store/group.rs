@@ -1,6 +1,6 @@
 //! Mutations that are made at the same time share one commit: it is the disk that a write waits for.
 
-use super::{Draft, Effect, MutateError, SqliteStore, StoreError, Touched, Written};
+use super::{Draft, Effect, MutateError, SqliteStore, StoreError, ChangedTables, Written};
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::oneshot;
@@ -74,7 +74,7 @@ impl SqliteStore {
             }
         };
         let memory = tx.meta().await?.memory();
-        Ok(Written { effect, memory, touched: tx.commit().await? })
+        Ok(Written { effect, memory, changed_tables: tx.commit().await? })
     }
 
     /// Each in a savepoint, so that one that is refused leaves no trace; all in one commit.
@@ -93,8 +93,8 @@ impl SqliteStore {
             });
         }
         let memory = tx.meta().await?.memory();
-        let touched: Touched = tx.commit().await?;
-        let written = |effect| Written { effect, memory, touched: touched.clone() };
+        let changed_tables: ChangedTables = tx.commit().await?;
+        let written = |effect| Written { effect, memory, changed_tables: changed_tables.clone() };
         Ok(outcomes.into_iter().map(|outcome: Result<Effect, MutateError>| outcome.map(written)).collect())
     }
 }

@@ -4,7 +4,7 @@
 //! interrupt, `raise(rollback)`): everything after that would be a savepoint that nobody commits. So SQLite's own hooks say what
 //! became of a transaction, and a connection whose transaction did not end well is closed.
 
-use super::Touched;
+use super::ChangedTables;
 use nizhal_core::{Displaced, OpenFile};
 use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnection, SqlitePoolOptions};
@@ -80,7 +80,7 @@ pub(super) struct Guard {
     /// BEGIN failed: the connection may be inside of something.
     suspect: AtomicBool,
     /// Tables whose rows changed.
-    pub(super) touched: Mutex<Touched>,
+    pub(super) changed_tables: Mutex<ChangedTables>,
     /// Counts the instructions that SQLite may still run; see [`Guard::interrupt_after`].
     instructions: Mutex<Option<Arc<std::sync::atomic::AtomicU64>>>,
     /// The file that is open, unless all is in memory.
@@ -107,7 +107,7 @@ impl Guard {
         let standing = Arc::<Standing>::default();
         *self.current() = Some(standing.clone());
         // What a transaction that came to nothing touched.
-        self.touched().clear();
+        self.changed_tables().clear();
         standing
     }
 
@@ -116,8 +116,8 @@ impl Guard {
         self.suspect.store(true, SeqCst);
     }
 
-    pub(super) fn touched(&self) -> std::sync::MutexGuard<'_, Touched> {
-        self.touched.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn changed_tables(&self) -> std::sync::MutexGuard<'_, ChangedTables> {
+        self.changed_tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has SQLite interrupt whatever it is doing after about so many of its instructions, once.
@@ -160,9 +160,9 @@ impl Guard {
         let guard = self.clone();
         handle.set_update_hook(move |change| {
             if !change.table.starts_with("_nizhal_") {
-                let mut touched = guard.touched();
-                if !touched.contains(change.table) {
-                    touched.insert(change.table.to_owned());
+                let mut changed_tables = guard.changed_tables();
+                if !changed_tables.contains(change.table) {
+                    changed_tables.insert(change.table.to_owned());
                 }
             }
         });

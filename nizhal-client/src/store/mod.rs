@@ -61,7 +61,7 @@ pub struct Asked {
 }
 
 /// Names of tables whose rows changed.
-pub type Touched = BTreeSet<String>;
+pub type ChangedTables = BTreeSet<String>;
 
 /// A file beside a database, whose name begins with the database's.
 fn beside(path: &Path, suffix: &str) -> PathBuf {
@@ -90,21 +90,21 @@ pub trait Store: Send + Sync + 'static {
         lines: Vec<Vec<u8>>,
         page: Vec<u8>,
         new_id: NewId<'a>,
-    ) -> BoxFuture<'a, Result<(PullStored, Touched), StoreError>>;
+    ) -> BoxFuture<'a, Result<(PullStored, ChangedTables), StoreError>>;
     /// The mutations to send next, in order.
     fn batch(&self, most: usize, bytes: usize) -> BoxFuture<'_, Result<Vec<Mutation>, StoreError>>;
     /// Stores the answers of a push.
     fn store_push<'a>(
         &'a self,
         results: &'a [MutationResult],
-    ) -> BoxFuture<'a, Result<(PushStored, Touched), StoreError>>;
+    ) -> BoxFuture<'a, Result<(PushStored, ChangedTables), StoreError>>;
     /// Parks the first waiting mutation without the server's word.
     fn park<'a>(
         &'a self,
         code: &'a str,
         error: &'a str,
         new_id: NewId<'a>,
-    ) -> BoxFuture<'a, Result<(Memory, Touched), StoreError>>;
+    ) -> BoxFuture<'a, Result<(Memory, ChangedTables), StoreError>>;
     /// Puts all that waits under a new sequence.
     fn rotate<'a>(&'a self, new_id: NewId<'a>) -> BoxFuture<'a, Result<Memory, StoreError>>;
     /// Forgets the cursor and starts a new sequence; rows stay until the next snapshot replaces them.
@@ -271,7 +271,7 @@ impl Store for SqliteStore {
         lines: Vec<Vec<u8>>,
         page: Vec<u8>,
         new_id: NewId<'a>,
-    ) -> BoxFuture<'a, Result<(PullStored, Touched), StoreError>> {
+    ) -> BoxFuture<'a, Result<(PullStored, ChangedTables), StoreError>> {
         Box::pin(self.noting(self.take_in(asked, lines, page, new_id)))
     }
     fn batch(&self, most: usize, bytes: usize) -> BoxFuture<'_, Result<Vec<Mutation>, StoreError>> {
@@ -280,7 +280,7 @@ impl Store for SqliteStore {
     fn store_push<'a>(
         &'a self,
         results: &'a [MutationResult],
-    ) -> BoxFuture<'a, Result<(PushStored, Touched), StoreError>> {
+    ) -> BoxFuture<'a, Result<(PushStored, ChangedTables), StoreError>> {
         Box::pin(self.noting(self.settle(results)))
     }
     fn park<'a>(
@@ -288,7 +288,7 @@ impl Store for SqliteStore {
         code: &'a str,
         error: &'a str,
         new_id: NewId<'a>,
-    ) -> BoxFuture<'a, Result<(Memory, Touched), StoreError>> {
+    ) -> BoxFuture<'a, Result<(Memory, ChangedTables), StoreError>> {
         Box::pin(self.noting(self.park_first(code, error, new_id)))
     }
     fn rotate<'a>(&'a self, new_id: NewId<'a>) -> BoxFuture<'a, Result<Memory, StoreError>> {

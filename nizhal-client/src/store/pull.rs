@@ -1,6 +1,6 @@
 //! A pull's answer: put aside until its snapshot is whole, then laid under the pending mutations in one transaction.
 
-use super::{Asked, NewId, SqliteStore, StoreError, Touched, cell, purge::Purged, tx::Tx};
+use super::{Asked, NewId, SqliteStore, StoreError, ChangedTables, cell, purge::Purged, tx::Tx};
 use crate::schema::LocalTable;
 use crate::session::{Memory, PullStored};
 use crate::wire::{Batch, Page};
@@ -36,7 +36,7 @@ impl SqliteStore {
         lines: Vec<Vec<u8>>,
         last: Vec<u8>,
         new_id: NewId<'_>,
-    ) -> Result<(PullStored, Touched), StoreError> {
+    ) -> Result<(PullStored, ChangedTables), StoreError> {
         let page: Page<'_> = parse(&last)?;
         let tx = self.begin().await?;
         let meta = tx.meta().await?;
@@ -44,7 +44,7 @@ impl SqliteStore {
             // It answers an older question: its acknowledgement would drop another write.
             let stored = PullStored { memory: meta.memory(), moved: true, ..PullStored::default() };
             tx.rollback().await;
-            return Ok((stored, Touched::new()));
+            return Ok((stored, ChangedTables::new()));
         }
         let reset = page.cursor_reset || asked.cursor.is_empty();
         if reset {
@@ -64,7 +64,7 @@ impl SqliteStore {
             }
             let memory = tx.meta().await?.memory();
             tx.commit().await?;
-            return Ok((PullStored { memory, moved, ..PullStored::default() }, Touched::new()));
+            return Ok((PullStored { memory, moved, ..PullStored::default() }, ChangedTables::new()));
         }
         let rotated = meta.epoch.as_ref().is_some_and(|epoch| *epoch != page.epoch);
         let reset = reset || (meta.staged.is_some() && meta.staged_reset);
@@ -76,7 +76,7 @@ impl SqliteStore {
             tx.run(sql, [page.cursor.as_str().into(), page.epoch.as_str().into()]).await?;
             let memory = tx.meta().await?.memory();
             tx.commit().await?;
-            return Ok((PullStored { memory, complete: true, moved, rotated }, Touched::new()));
+            return Ok((PullStored { memory, complete: true, moved, rotated }, ChangedTables::new()));
         }
         tx.undo().await?;
         if reset {
@@ -207,14 +207,14 @@ impl Tx<'_> {
     }
 
     /// Nothing of the answer is of use: the rows stay as they were, and all of them are asked for again.
-    async fn start_over(self) -> Result<(PullStored, Touched), StoreError> {
+    async fn start_over(self) -> Result<(PullStored, ChangedTables), StoreError> {
         let store = self.store;
         self.rollback().await;
         let tx = store.begin().await?;
         tx.forget_position().await?;
         let memory = tx.meta().await?.memory();
         tx.commit().await?;
-        Ok((PullStored { memory, moved: true, ..PullStored::default() }, Touched::new()))
+        Ok((PullStored { memory, moved: true, ..PullStored::default() }, ChangedTables::new()))
     }
 
     pub(super) async fn forget_position(&self) -> Result<(), StoreError> {

@@ -1,6 +1,6 @@
 //! The outbox on its way: what is sent, what is answered, and a new sequence when memories part.
 
-use super::{NewId, SqliteStore, StoreError, Touched, tx::Tx};
+use super::{NewId, SqliteStore, StoreError, ChangedTables, tx::Tx};
 use crate::session::{Memory, PushStored};
 use nizhal_core::wire::{Mutation, MutationResult, MutationStatus};
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
@@ -34,7 +34,7 @@ impl SqliteStore {
         Ok(batch)
     }
 
-    pub(super) async fn settle(&self, results: &[MutationResult]) -> Result<(PushStored, Touched), StoreError> {
+    pub(super) async fn settle(&self, results: &[MutationResult]) -> Result<(PushStored, ChangedTables), StoreError> {
         let tx = self.begin().await?;
         let (mut applied, mut refused, mut parted) = (Vec::new(), Vec::new(), false);
         let ids: Vec<&str> = results.iter().map(|result| result.client_mutation_id.as_str()).collect();
@@ -86,7 +86,7 @@ impl SqliteStore {
         code: &str,
         error: &str,
         new_id: NewId<'_>,
-    ) -> Result<(Memory, Touched), StoreError> {
+    ) -> Result<(Memory, ChangedTables), StoreError> {
         let tx = self.begin().await?;
         let first = tx.one("select id from _nizhal_outbox where state = 0 order by seq limit 1", []).await?;
         if let Some(row) = first {

@@ -1,6 +1,6 @@
 //! One local transaction.
 
-use super::{SqliteStore, StoreError, Touched, error::is_interrupt, failpoint::Failpoint, guard::Standing};
+use super::{SqliteStore, StoreError, ChangedTables, error::is_interrupt, failpoint::Failpoint, guard::Standing};
 use sea_orm::{
     ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, QueryResult, RuntimeErr, SqliteTransactionMode, Statement,
     TransactionOptions, TransactionTrait, Value,
@@ -99,10 +99,10 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// When SQLite does not say that it committed: nothing is on the disk then.
-    pub(super) async fn commit(self) -> Result<Touched, StoreError> {
+    pub(super) async fn commit(self) -> Result<ChangedTables, StoreError> {
         self.pass().await?;
         // Before the connection goes to the next: what that touches is its own to tell.
-        let touched = std::mem::take(&mut *self.store.guard.touched());
+        let changed_tables = std::mem::take(&mut *self.store.guard.changed_tables());
         if !self.standing.allow_commit() {
             return Err(StoreError::RolledBack);
         }
@@ -111,7 +111,7 @@ impl Tx<'_> {
             Ok(()) if !self.standing.is_committed() => Err(StoreError::RolledBack),
             // An interrupt can come after the commit itself: SQLite rolls back whatever else fails in the middle of it.
             Err(error) if !(self.standing.is_committed() && is_interrupt(&error)) => Err(error.into()),
-            _ => Ok(self.store.guard.check_file().map(|()| touched)?),
+            _ => Ok(self.store.guard.check_file().map(|()| changed_tables)?),
         }
     }
 

@@ -1,7 +1,7 @@
 //! A mutation of the app's own: its effect here and its place in the outbox, in one transaction.
 
 use super::{
-    StoreError, Touched,
+    StoreError, ChangedTables,
     error::{is_loss, is_transient},
     replay::Entry,
     tx::Tx,
@@ -52,7 +52,7 @@ pub struct Written {
     /// What the store holds now.
     pub memory: Memory,
     /// The tables that changed.
-    pub touched: Touched,
+    pub changed_tables: ChangedTables,
 }
 
 /// Why a mutation was not written; nothing was changed and nothing queued.

@@ -3,7 +3,7 @@
 use nizhal::client::schema::Schema;
 use nizhal::client::session::PullStored;
 use nizhal::client::store::{
-    Draft, MutateError, Notice, OtherUser, Place, SqliteStore, Store as _, StoreError, Touched, Written,
+    Draft, MutateError, Notice, OtherUser, Place, SqliteStore, Store as _, StoreError, ChangedTables, Written,
 };
 use nizhal::prelude::*;
 use nizhal::{MutatorEntry, Principal, TableDesc};
@@ -351,11 +351,11 @@ impl Device {
     }
 
     /// A page as the server would answer it now.
-    pub(crate) async fn pull(&self, page: Value) -> (PullStored, Touched) {
+    pub(crate) async fn pull(&self, page: Value) -> (PullStored, ChangedTables) {
         self.try_pull(page).await.expect("the page is stored")
     }
 
-    pub(crate) async fn try_pull(&self, page: Value) -> Result<(PullStored, Touched), StoreError> {
+    pub(crate) async fn try_pull(&self, page: Value) -> Result<(PullStored, ChangedTables), StoreError> {
         let asked = self.store.begin_pull().await.expect("a cursor");
         self.store.store_pull(&asked, Vec::new(), page.to_string().into_bytes(), &new_id).await
     }

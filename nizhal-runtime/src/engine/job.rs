@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     scope::{Carried, readings},
-    store::{StoreError, Touched},
+    store::{StoreError, WriteSetEntry},
 };
 use nizhal_core::NewJob;
 use sea_orm::DatabaseTransaction;
@@ -61,10 +61,10 @@ impl Bounds {
     }
 
     /// The first of what was touched that lies beyond them.
-    pub(crate) fn beyond<'a>(&self, touched: &'a [Touched]) -> Option<&'a Touched> {
+    pub(crate) fn beyond<'a>(&self, write_set: &'a [WriteSetEntry]) -> Option<&'a WriteSetEntry> {
         let carried = self.carried.as_ref()?;
-        let mut checked = checked(self.privileged, touched).into_iter();
-        checked.find(|touched| is_unheld(touched) || !carried.hold(&touched.bucket))
+        let mut checked = checked(self.privileged, write_set).into_iter();
+        checked.find(|write_set| is_unheld(write_set) || !carried.hold(&write_set.bucket))
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     engine::{Engine, EnqueueError, job::Bounds},
-    store::{LeasedJob, Fault, Seal, StoreError, Touched, Written, fault},
+    store::{LeasedJob, Fault, Seal, StoreError, WriteSetEntry, Written, fault},
 };
 use chrono::TimeDelta;
 use futures_util::FutureExt;
@@ -201,7 +201,7 @@ async fn judged(
         true => Written::default(),
         false => engine.store.on(&parts.tx).sealed(seal).await?,
     };
-    if let Some(Touched { bucket, table, .. }) = bounds.beyond(&written.touched) {
+    if let Some(WriteSetEntry { bucket, table, .. }) = bounds.beyond(&written.write_set) {
         tracing::warn!(
             job = %job.name, id = %job.id, table, rule = bucket.rule,
             "a job wrote beyond the buckets that it carries: those of the actor whose mutation wanted it; \

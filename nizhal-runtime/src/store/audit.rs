@@ -5,7 +5,7 @@
 //! the statement that ends it on Postgres; on SQLite a trigger files an entry's buckets.
 
 use super::{
-    MutationKey, Store, StoreError, Touched, WriteTx, ddl::BUCKET_KEY, progress::Steps, settings::Audit, sql::Dialect,
+    MutationKey, Store, StoreError, WriteSetEntry, WriteTx, ddl::BUCKET_KEY, progress::Steps, settings::Audit, sql::Dialect,
 };
 use sea_orm::{ConnectionTrait, Statement, Value};
 use std::{collections::BTreeSet, sync::atomic::Ordering::Relaxed};
@@ -21,14 +21,14 @@ pub(super) struct NewEntry<'a> {
     pub(super) sequence: Option<(&'a str, i64)>,
     pub(super) name: &'a str,
     pub(super) status: &'a str,
-    pub(super) touched: &'a [Touched],
+    pub(super) write_set: &'a [WriteSetEntry],
     pub(super) args: &'a str,
 }
 
 impl<'a> NewEntry<'a> {
-    fn of(key: &MutationKey<'a>, status: &'a str, touched: &'a [Touched]) -> Self {
+    fn of(key: &MutationKey<'a>, status: &'a str, write_set: &'a [WriteSetEntry]) -> Self {
         let MutationKey { actor, client_mutation_id: id, sequence, name, args, .. } = *key;
-        Self { kind: "mutation", actor, id, sequence, name, status, touched, args }
+        Self { kind: "mutation", actor, id, sequence, name, status, write_set, args }
     }
 
     /// As [`insert_all`] reads it.
@@ -43,12 +43,12 @@ impl<'a> NewEntry<'a> {
 
     fn buckets(&self) -> Vec<String> {
         // A membership's key is nobody's bucket; its table is named all the same.
-        let buckets = self.touched.iter().map(|touched| &touched.bucket).filter(|bucket| !bucket.is_membership());
+        let buckets = self.write_set.iter().map(|write_set| &write_set.bucket).filter(|bucket| !bucket.is_membership());
         buckets.map(nizhal_core::Bucket::qualified).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     fn tables(&self) -> BTreeSet<&str> {
-        self.touched.iter().map(|touched| touched.table.as_str()).collect()
+        self.write_set.iter().map(|write_set| write_set.table.as_str()).collect()
     }
 
     /// In the order of [`insert`].
@@ -116,10 +116,10 @@ impl WriteTx<'_> {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn log(&self, ended: &[(&MutationKey<'_>, &str, &[Touched])]) -> Result<(), StoreError> {
+    pub async fn log(&self, ended: &[(&MutationKey<'_>, &str, &[WriteSetEntry])]) -> Result<(), StoreError> {
         let Audit::On { args: with_args } = self.audit() else { return Ok(()) };
         let entries: Vec<NewEntry<'_>> =
-            ended.iter().map(|&(key, status, touched)| NewEntry::of(key, status, touched)).collect();
+            ended.iter().map(|&(key, status, write_set)| NewEntry::of(key, status, write_set)).collect();
         match (self.dialect(), entries.as_slice()) {
             (Dialect::Postgres, [entry]) => {
                 let sql = format!("with {}", insert(Dialect::Postgres, 0));

@@ -5,7 +5,7 @@
 //! `(scope, version, key)`. Only tables that have documents are asked.
 
 use super::{
-    StoreError, Touched, WriteTx,
+    StoreError, WriteSetEntry, WriteTx,
     database::Store,
     read::ScopeArg,
     sql::{Dialect, VERSION, col, quote},
@@ -46,14 +46,14 @@ impl WriteTx<'_> {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn strays(&self, touched: &[&Touched]) -> Result<Vec<StrayDocument>, StoreError> {
+    pub async fn strays(&self, touched: &[&WriteSetEntry]) -> Result<Vec<StrayDocument>, StoreError> {
         let store = self.store();
         let mut strays = Vec::new();
         if !store.schema.merges_documents() {
             return Ok(strays);
         }
         let mut asked = BTreeSet::new();
-        for Touched { bucket, table, .. } in touched {
+        for WriteSetEntry { bucket, table, .. } in touched {
             let Some(synced) = store.with_documents(&bucket.rule, table) else { continue };
             if asked.insert((&bucket.rule, table, &bucket.params)) {
                 let values = synced.scope.iter().map(|&at| &synced.table.columns[at]).zip(&bucket.params);

@@ -5,10 +5,10 @@
 //! it may be taken again. Success deletes the row in the handler's own transaction.
 
 use super::{
-    Seal, StoreError, Touched, WriteTx,
+    Seal, StoreError, WriteSetEntry, WriteTx,
     audit::NewEntry,
     database::{Backend, Store},
-    note::{DUE, JUDGED},
+    write_set::{DUE, JUDGED},
     settings::Audit,
     sql::Dialect,
 };
@@ -219,9 +219,9 @@ impl WriteTx<'_> {
     /// When the database fails.
     pub async fn job_done(&self, job: &LeasedJob) -> Result<(), StoreError> {
         // Asked for the log alone, so not without it.
-        let touched = if self.audit() == Audit::Off { Vec::new() } else { self.written().await?.touched };
+        let write_set = if self.audit() == Audit::Off { Vec::new() } else { self.written().await?.write_set };
         let sql = "delete from _nizhal_jobs where id = $1";
-        self.run_audited(sql, vec![job.id.as_str().into()], &entry(job, "done", &touched)).await
+        self.run_audited(sql, vec![job.id.as_str().into()], &entry(job, "done", &write_set)).await
     }
 
     /// Not done. Its key is given up when another of that key came to wait meanwhile.
@@ -292,7 +292,7 @@ impl WriteTx<'_> {
     }
 }
 
-fn entry<'a>(job: &'a LeasedJob, status: &'a str, touched: &'a [Touched]) -> NewEntry<'a> {
+fn entry<'a>(job: &'a LeasedJob, status: &'a str, write_set: &'a [WriteSetEntry]) -> NewEntry<'a> {
     let (actor, sequence) = ("", None);
-    NewEntry { kind: "job", actor, id: &job.id, sequence, name: &job.name, status, touched, args: &job.args }
+    NewEntry { kind: "job", actor, id: &job.id, sequence, name: &job.name, status, write_set, args: &job.args }
 }

@@ -3,7 +3,7 @@
 use super::{
     StoreError,
     database::{Backend, Store},
-    note,
+    write_set,
     postgres::SOMETHING,
 };
 use nizhal_core::Bucket;
@@ -131,7 +131,7 @@ fn lost() -> StoreError {
 }
 
 fn shown(lines: impl IntoIterator<Item = String>) -> Vec<Bucket> {
-    let touched = lines.into_iter().filter_map(|line| note::parse(&line).ok());
+    let touched = lines.into_iter().filter_map(|line| write_set::parse(&line).ok());
     let mut buckets: Vec<Bucket> = touched.filter(|touched| touched.shown).map(|touched| touched.bucket).collect();
     buckets.sort();
     buckets.dedup();

@@ -103,7 +103,7 @@ impl WriteTx<'_> {
                 ),
             }
         }
-        record_results.seal.check(&written.note)?;
+        record_results.seal.check(&written.raw_write_set)?;
         written.leaves_tables = leaves_tables;
         all_filed(filed.ok_or_else(StoreError::no_control)?, record_results)?;
         if wrote_last {
@@ -144,7 +144,7 @@ impl WriteTx<'_> {
             let sql = "update _nizhal_clients set acknowledged = max(acknowledged, $2) where client_id = $1";
             self.run(sql, [client_id.into(), record_results.acknowledged().into()]).await?;
         }
-        if written.touched.is_empty() && record_results.taken.is_empty() {
+        if written.write_set.is_empty() && record_results.taken.is_empty() {
             let row = self.one("select rules from _nizhal_control where id = 1", []).await?;
             header.rules = row.map(|row| row.try_get("", "rules")).transpose()?.unwrap_or_default();
         } else {

@@ -1,12 +1,12 @@
 //! The statements of a push; one text for both databases.
 
-use super::note::{RESEAL, WRITTEN};
+use super::write_set::{RESEAL, WRITTEN};
 use super::{
     database::Store,
     error::StoreError,
     field::{self, AheadStamp, Conflict, Told},
     limit::ANSWER_TIMEOUT,
-    note::{self, Touched},
+    write_set::{self, WriteSetEntry},
     read::{PullHeader, Membership, ScopeArg},
     row_size::{self, LargeRow},
     seal::{SEAL, SPILLED, Seal, WHOLE},
@@ -85,9 +85,9 @@ pub struct Record {
 #[derive(Debug, Default)]
 pub struct Written {
     /// The note that says all of it, as it was read.
-    pub note: String,
+    pub raw_write_set: String,
     /// The touched buckets.
-    pub touched: Vec<Touched>,
+    pub write_set: Vec<WriteSetEntry>,
     /// The columns that it came too late for.
     pub conflicts: Vec<Conflict>,
     /// The stamps that it passed over.
@@ -102,15 +102,15 @@ pub struct Written {
 
 impl Written {
     /// Reads a note's lines.
-    pub(super) fn read(note: String) -> Result<Self, StoreError> {
+    pub(super) fn read(raw_write_set: String) -> Result<Self, StoreError> {
         let mut written = Self::default();
-        note.lines().try_for_each(|line| written.take(line))?;
-        Ok(Self { note, ..written })
+        raw_write_set.lines().try_for_each(|line| written.take(line))?;
+        Ok(Self { raw_write_set, ..written })
     }
 
     /// Takes in what was written later in the same transaction.
     pub fn add(&mut self, later: Self) {
-        self.touched.extend(later.touched);
+        self.write_set.extend(later.write_set);
         self.conflicts.extend(later.conflicts);
         self.ahead.extend(later.ahead);
         self.large.extend(later.large);
@@ -131,7 +131,7 @@ impl Written {
                 Told::Conflict(conflict) => self.conflicts.push(conflict),
                 Told::Ahead(ahead) => self.ahead.push(ahead),
             },
-            None => self.touched.push(note::parse(line)?),
+            None => self.write_set.push(write_set::parse(line)?),
         }
         Ok(())
     }
@@ -258,8 +258,8 @@ impl<'a> WriteTx<'a> {
     /// # Errors
     /// [`StoreError::Unsealed`] when that was cleared; else when the database fails.
     pub async fn take_write_set(&self, seal: &Seal) -> Result<Written, StoreError> {
-        let written = self.note(Some(seal)).await?;
-        seal.check(&written.note)?;
+        let written = self.raw_write_set(Some(seal)).await?;
+        seal.check(&written.raw_write_set)?;
         Ok(written)
     }
 
@@ -268,8 +268,8 @@ impl<'a> WriteTx<'a> {
     /// # Errors
     /// As for [`look`](Self::take_write_set).
     pub async fn sealed(&self, seal: &Seal) -> Result<Written, StoreError> {
-        let written = self.note(None).await?;
-        seal.check(&written.note)?;
+        let written = self.raw_write_set(None).await?;
+        seal.check(&written.raw_write_set)?;
         Ok(written)
     }
 
@@ -286,11 +286,11 @@ impl<'a> WriteTx<'a> {
     /// # Errors
     /// When the database fails.
     pub async fn written(&self) -> Result<Written, StoreError> {
-        self.note(None).await
+        self.raw_write_set(None).await
     }
 
     /// Reads the note, and begins it anew with this seal.
-    async fn note(&self, reseal: Option<&Seal>) -> Result<Written, StoreError> {
+    async fn raw_write_set(&self, reseal: Option<&Seal>) -> Result<Written, StoreError> {
         match self.store.dialect() {
             Dialect::Postgres => {
                 // What is read comes first; a setting is text from its beginning on.
@@ -310,16 +310,16 @@ impl<'a> WriteTx<'a> {
                     Some(_) => format!("delete from _nizhal_touched returning cast(note as blob) as note, {txn}"),
                     None => format!("select cast(note as blob) as note, {txn} from _nizhal_touched"),
                 };
-                let (mut note, mut version) = (String::new(), None);
+                let (mut raw_write_set, mut version) = (String::new(), None);
                 for row in self.all(&sql, []).await? {
-                    note.push_str(&sqlite::line(row.try_get("", "note")?));
-                    note.push('\n');
+                    raw_write_set.push_str(&sqlite::line(row.try_get("", "note")?));
+                    raw_write_set.push('\n');
                     version = row.try_get("", "version")?;
                 }
                 if let Some(seal) = reseal {
                     self.seal(seal).await?;
                 }
-                Ok(Written { version, ..Written::read(note)? })
+                Ok(Written { version, ..Written::read(raw_write_set)? })
             }
         }
     }

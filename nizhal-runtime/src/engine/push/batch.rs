@@ -310,7 +310,7 @@ impl Engine {
             Err(refusal) => refused(refusal),
         };
         let answers: Vec<_> = ended.iter().map(|ended| (ended.key, record(ended))).collect();
-        let taken: String = ended.iter().map(|ended| ended.written.note.as_str()).collect();
+        let taken: String = ended.iter().map(|ended| ended.written.raw_write_set.as_str()).collect();
         let sequence = ended.last().and_then(|last| last.key.sequence);
         let write = self.store.on(&tx);
         let record_results = RecordResults { principal, sequence, before, answers: &answers, taken: &taken, seal };
@@ -319,25 +319,25 @@ impl Engine {
         if written.leaves_tables {
             self.store.spoil(&tx).await;
         }
-        if apart.takes_write_sets && !(written.touched.is_empty() && written.conflicts.is_empty()) {
+        if apart.takes_write_sets && !(written.write_set.is_empty() && written.conflicts.is_empty()) {
             // A deferred trigger wrote it, and which mutation's that was is not known.
             return Err(Undone::Singly);
         }
         let Some(first) = ended.first() else { return Err(Undone::Singly) };
         let each = ended.iter().map(|ended| (ended.entry, &ended.written));
         for (entry, written) in each.chain([(first.entry, &written)]) {
-            let holding = self.judge_writes((principal, entry), None, &written.touched, &header)?;
+            let holding = self.judge_writes((principal, entry), None, &written.write_set, &header)?;
             if holding != Holding::Own || self.oversized(written).is_some() {
                 return Err(Undone::Singly);
             }
         }
-        let touched: Vec<_> = ended.iter().flat_map(|ended| &ended.written.touched).chain(&written.touched).collect();
-        if !write.strays(&touched).await?.is_empty() {
+        let write_set: Vec<_> = ended.iter().flat_map(|ended| &ended.written.write_set).chain(&written.write_set).collect();
+        if !write.strays(&write_set).await?.is_empty() {
             return Err(Undone::Singly);
         }
         let logged = ended.iter().zip(&answers);
         let logged: Vec<_> =
-            logged.map(|(ended, (key, record))| (key, record.status, &*ended.written.touched)).collect();
+            logged.map(|(ended, (key, record))| (key, record.status, &*ended.written.write_set)).collect();
         write.log(&logged).await?;
         write.end_push().await?;
         Ok(Together { tx, ended, jobs, written })

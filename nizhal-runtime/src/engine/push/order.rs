@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     engine::{Engine, quota::Spent},
-    store::{StoreError, Touched},
+    store::{StoreError, WriteSetEntry},
 };
 use nizhal_core::{
     Bucket, Principal,
@@ -96,9 +96,9 @@ impl Engine {
         Ok(quota.counted(actor, stored, count, now_ms))
     }
 
-    pub(super) fn ping(&self, touched: &[Touched]) {
+    pub(super) fn ping(&self, write_set: &[WriteSetEntry]) {
         let shown: BTreeSet<Bucket> =
-            touched.iter().filter(|touched| touched.shown).map(|touched| touched.bucket.clone()).collect();
+            write_set.iter().filter(|write_set| write_set.shown).map(|write_set| write_set.bucket.clone()).collect();
         self.hub.ping(&shown.into_iter().collect::<Vec<_>>());
     }
 }

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     engine::Engine,
     observe::ConflictEvent,
-    store::{Conflict, PullHeader, Membership, Record, StoreError, Touched, is_cancelled},
+    store::{Conflict, PullHeader, Membership, Record, StoreError, WriteSetEntry, is_cancelled},
 };
 use futures_util::FutureExt;
 use nizhal_core::{
@@ -126,12 +126,12 @@ impl Engine {
         &self,
         run: (&Principal, &MutatorEntry),
         held: Option<&Held>,
-        touched: &[Touched],
+        write_set: &[WriteSetEntry],
         header: &PullHeader,
     ) -> Result<Holding, StoreError> {
         let (principal, entry) = run;
-        let checked = checked(entry.desc.privileged, touched);
-        if let Some(unheld) = checked.iter().find(|touched| is_unheld(touched)) {
+        let checked = checked(entry.desc.privileged, write_set);
+        if let Some(unheld) = checked.iter().find(|write_set| is_unheld(write_set)) {
             let (mutator, table, rule) = (entry.desc.name, &unheld.table, &unheld.bucket.rule);
             tracing::warn!(
                 mutator,
@@ -145,7 +145,7 @@ impl Engine {
             return Ok(Holding::Own);
         }
         let holdings = Holdings::new(&self.schema, principal, held, &header.members);
-        Ok(holdings.all(checked.iter().map(|touched| &touched.bucket)))
+        Ok(holdings.all(checked.iter().map(|write_set| &write_set.bucket)))
     }
 
     /// The columns that a mutation did not get, for its device: none of tables that it may write beyond its actor's buckets, and
@@ -175,13 +175,13 @@ impl Engine {
 }
 
 /// What of the touched a mutator or a job answers for that is privileged for these tables.
-pub(in crate::engine) fn checked<'a>(privileged: &[&str], touched: &'a [Touched]) -> Vec<&'a Touched> {
-    touched.iter().filter(|touched| !privileged.contains(&touched.table.as_str())).collect()
+pub(in crate::engine) fn checked<'a>(privileged: &[&str], write_set: &'a [WriteSetEntry]) -> Vec<&'a WriteSetEntry> {
+    write_set.iter().filter(|write_set| !privileged.contains(&write_set.table.as_str())).collect()
 }
 
 /// Whether nobody holds what was touched: a public rule's bucket, or a row of a membership table.
-pub(in crate::engine) fn is_unheld(touched: &Touched) -> bool {
-    touched.bucket.is_membership() || touched.bucket.params.is_empty()
+pub(in crate::engine) fn is_unheld(write_set: &WriteSetEntry) -> bool {
+    write_set.bucket.is_membership() || write_set.bucket.params.is_empty()
 }
 
 fn record_of(applied: &Applied, mutation: &Mutation) -> Record {

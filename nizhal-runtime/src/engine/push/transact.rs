@@ -185,12 +185,12 @@ impl Engine {
             }
             settled => settled?,
         };
-        match self.judge_writes((principal, entry), held.as_ref(), &written.touched, &header)? {
+        match self.judge_writes((principal, entry), held.as_ref(), &written.write_set, &header)? {
             Holding::Own => {}
             Holding::Foreign => return Ok(Done::gone(tx, Err(PushFailure::Forbidden))),
             Holding::Gained(gained) => return Err(Undone::Gained(gained)),
         }
-        let mut strays = self.store.on(&tx).strays(&written.touched.iter().collect::<Vec<_>>()).await?;
+        let mut strays = self.store.on(&tx).strays(&written.write_set.iter().collect::<Vec<_>>()).await?;
         strays.retain(|stray| !delivery.strays.iter().any(|known| known.is(stray)));
         if !strays.is_empty() {
             return Err(Undone::Strays(strays));
@@ -207,7 +207,7 @@ impl Engine {
             write.record_lost(key.actor, key.client_mutation_id, &lost).await?;
             ids.lost = lost_of(&lost);
         }
-        write.log(&[(key, answers[0].1.status, &written.touched)]).await?;
+        write.log(&[(key, answers[0].1.status, &written.write_set)]).await?;
         let unasked = self.enqueue_within(&tx, (principal, entry), held.as_ref(), &jobs).await?;
         if !unasked.is_empty() {
             return Err(Undone::Gained(unasked));
@@ -261,7 +261,7 @@ impl Engine {
     pub(super) fn tell(&self, news: &News) {
         self.jobs_came(&news.jobs);
         (0..news.filed).for_each(|_| self.store.audit_written());
-        self.ping(&news.written.touched);
+        self.ping(&news.written.write_set);
         self.conflicted(&news.written.conflicts);
         for AheadStamp { table, id, column, stamp } in &news.written.ahead {
             tracing::warn!(

@@ -1,11 +1,11 @@
 //! Change capture on Postgres: statement-level triggers that see every write, whoever makes it.
 //!
-//! What a line of the note says is told in `store/note.rs`.
+//! What a line of the note says is told in `store/write_set.rs`.
 
 use super::{clock::definer, field};
 use crate::store::{
     field::merges,
-    note, row_size,
+    write_set, row_size,
     sql::{self, Dialect, VERSION, col, quote},
     told::told_columns,
 };
@@ -56,7 +56,7 @@ pub(super) fn function_body(schema: &str, table: &TableDesc, rules: &[Rule], lev
     };
     let lines_told = |rows: &str, is_told: Option<&str>| -> String {
         let line = |(rule, synced): &(&str, &RuleTable)| {
-            format!("select {} as line from {rows}", note::line(DIALECT, rule, synced, "r", is_told))
+            format!("select {} as line from {rows}", write_set::line(DIALECT, rule, synced, "r", is_told))
         };
         synced.iter().map(line).collect::<Vec<_>>().join(" union all ")
     };
@@ -129,8 +129,8 @@ fn remember(schema: &str, table: &TableDesc, level: Level) -> String {
 /// The body of a membership table's function: whom a change concerns, before and after.
 pub(super) fn membership_body(schema: &str, table: &TableDesc, rules: &[Rule], level: Level) -> String {
     let lines = |rows: &str| -> String {
-        note::memberships(rules, table)
-            .map(|source| note::membership_line(DIALECT, source, table, "r"))
+        write_set::memberships(rules, table)
+            .map(|source| write_set::membership_line(DIALECT, source, table, "r"))
             .map(|line| format!("select {line} as line from {rows} r"))
             .collect::<Vec<_>>()
             .join(" union all ")

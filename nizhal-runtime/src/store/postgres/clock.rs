@@ -34,7 +34,7 @@
 use super::namespace::Namespace;
 use crate::store::{
     life::CLOCK,
-    note::WRITTEN,
+    write_set::WRITTEN,
     seal::{SPILLED, WHOLE},
     sql::quote,
 };

@@ -16,7 +16,7 @@ use crate::store::{
     StoreError, check,
     ddl::{self, Seed},
     field::merges,
-    history, note, rules,
+    history, write_set, rules,
     sql::{Dialect, quote, stamped},
     told::told_columns,
 };
@@ -387,7 +387,7 @@ fn functions_and_triggers(schema: &Schema, found: &Found, purpose: Purpose, plan
             functions.push(function);
         }
     }
-    for table in schema.tables().iter().filter(|table| note::memberships(schema.rules(), table).next().is_some()) {
+    for table in schema.tables().iter().filter(|table| write_set::memberships(schema.rules(), table).next().is_some()) {
         let level = found.relations.level(table.name);
         let body = capture::membership_body(&found.schema, table, schema.rules(), level);
         let function = stamped("_nizhal_member", &format!("{}\n{body}", table.name));

@@ -1,7 +1,7 @@
 //! The statement that ends mutations on Postgres: it files, advances, and gives the note and the memberships at once.
 
 use super::trigger::{TriggersSql, triggers_sql};
-use crate::store::note::{DUE, JUDGED, WRITTEN};
+use crate::store::write_set::{DUE, JUDGED, WRITTEN};
 use crate::store::{drift::watched, scope, sql::Dialect};
 use nizhal_core::Rule;
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::store::{
     field::{META, merges},
-    note, row_size,
+    write_set, row_size,
     sql::{self, DELETED_AT, Dialect, UPDATED_AT, VERSION, col, quote, rowid},
     told::told_columns,
 };
@@ -36,7 +36,7 @@ pub(super) fn triggers(table: &TableDesc, rules: &[Rule]) -> [(&'static str, Str
     };
     let is_told = told_columns(table, rules).map(|told| is_told(&told));
     let notes = |row: &str, from: &str, is_told: Option<&str>| -> String {
-        synced.iter().map(|(rule, synced)| noted(&note::line(DIALECT, rule, synced, row, is_told), from)).collect()
+        synced.iter().map(|(rule, synced)| noted(&write_set::line(DIALECT, rule, synced, row, is_told), from)).collect()
     };
     let notes_before = notes("old", "", None);
     let read = if merges(table) { format!("{} where m.{rowid} = new.{rowid}", after.from) } else { String::new() };
@@ -158,7 +158,7 @@ pub(super) fn replaced(table: &TableDesc, rules: &[Rule], lists: &BTreeSet<Repla
                  \x20 insert into _nizhal_tombstones (rule, bucket, tbl, id, client_key, kind, version) select {}, {bucket}, {}, {}, {}, \
                  'delete', {NOW} {from} and {} and {bucket} is not null on conflict (rule, bucket, tbl, id) do update set \
                  client_key = excluded.client_key, kind = excluded.kind, version = excluded.version, at = excluded.at;\n",
-                note::line(DIALECT, rule, synced, "o", None),
+                write_set::line(DIALECT, rule, synced, "o", None),
                 sql::literal(rule),
                 sql::literal(table.name),
                 DIALECT.key_text(table, "o"),
@@ -217,8 +217,8 @@ struct After {
 /// The bodies of a membership table's triggers: whom a change concerns, before and after.
 pub(super) fn membership_triggers(table: &TableDesc, rules: &[Rule]) -> [(&'static str, String); 3] {
     let notes = |row: &str| -> String {
-        note::memberships(rules, table)
-            .map(|source| noted(&note::membership_line(DIALECT, source, table, row), ""))
+        write_set::memberships(rules, table)
+            .map(|source| noted(&write_set::membership_line(DIALECT, source, table, row), ""))
             .collect()
     };
     let on = quote(table.name);

@@ -6,7 +6,7 @@ use crate::store::{
     StoreError, check,
     ddl::{self, Seed},
     drift::exact_columns,
-    history, note,
+    history, write_set,
     owner::{self, Kept},
     rules,
     sql::{Dialect, UPDATED_AT, literal, quote, stamped},
@@ -161,7 +161,7 @@ fn triggers(schema: &Schema, relations: &Relations, found: &Made, plan: &mut Vec
             wanted.push((name, body));
         }
     }
-    for table in schema.tables().iter().filter(|table| note::memberships(schema.rules(), table).next().is_some()) {
+    for table in schema.tables().iter().filter(|table| write_set::memberships(schema.rules(), table).next().is_some()) {
         for (verb, body) in capture::membership_triggers(table, schema.rules()) {
             let name = stamped(&format!("_nizhal_{verb}"), &format!("{}\n{body}", table.name));
             wanted.push((name, body));

@@ -16,7 +16,7 @@ use nizhal_core::{MemberFilter, ParamSource, Rule, RuleTable, TableDesc};
 
 /// One touched bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Touched {
+pub struct WriteSetEntry {
     /// The bucket.
     pub bucket: Bucket,
     /// The table whose row was written.
@@ -90,17 +90,17 @@ pub(crate) fn membership_line(
 ///
 /// # Errors
 /// When [`line`] did not write it: what cannot be read must not pass the write scope.
-pub(crate) fn parse(line: &str) -> Result<Touched, StoreError> {
+pub(crate) fn parse(line: &str) -> Result<WriteSetEntry, StoreError> {
     split(line)
         .ok_or_else(|| StoreError::Schema(format!("the transaction's note has a line that is not ours: {line:?}")))
 }
 
-fn split(line: &str) -> Option<Touched> {
+fn split(line: &str) -> Option<WriteSetEntry> {
     let sign = line.find(['+', '-'])?;
     let (rule, rest) = line.split_at(sign);
     let (table, key) = rest[1..].split_once(":[")?;
     let params = serde_json::from_str(&format!("[{key}")).ok()?;
-    Some(Touched { bucket: Bucket::new(rule, params), table: table.to_owned(), shown: rest.starts_with('+') })
+    Some(WriteSetEntry { bucket: Bucket::new(rule, params), table: table.to_owned(), shown: rest.starts_with('+') })
 }
 
 #[cfg(test)]
