@@ -32,9 +32,9 @@ pub(crate) struct Cursor {
     /// The rules under which it was made: by name, what tells their contents.
     pub(crate) rules: BTreeMap<String, String>,
     /// The life of the database in which it was made.
-    pub(crate) life: String,
+    pub(crate) incarnation: String,
     /// How far the database was in that life.
-    pub(crate) place: i64,
+    pub(crate) wal_lsn: i64,
     /// At least one.
     pub(crate) lanes: Vec<Lane>,
 }
@@ -143,9 +143,9 @@ impl Cursor {
             b: if inline { pairs(&lane.buckets) } else { Vec::new() },
         };
         let lanes = self.lanes.iter().map(lane).collect();
-        let Self { epoch, rules, life, place, .. } = self;
+        let Self { epoch, rules, incarnation, wal_lsn, .. } = self;
         let written =
-            Written { v: FORMAT, e: epoch.clone(), r: rules.clone(), n: life.clone(), w: *place, l: lanes, s: set };
+            Written { v: FORMAT, e: epoch.clone(), r: rules.clone(), n: incarnation.clone(), w: *wal_lsn, l: lanes, s: set };
         let bytes = serde_json::to_vec(&written).unwrap_or_else(|_| unreachable!("numbers and texts are JSON"));
         URL_SAFE_NO_PAD.encode(seal::seal(secret, actor, &bytes))
     }
@@ -171,7 +171,7 @@ impl Cursor {
             let tie = lane.t.map(|(slot, key)| Tie { slot, key });
             lanes.push(Lane { position: Position { version: lane.p, tie }, floor: lane.f, buckets: buckets(lane.b) });
         }
-        let cursor = Self { epoch: written.e, rules: written.r, life: written.n, place: written.w, lanes };
+        let cursor = Self { epoch: written.e, rules: written.r, incarnation: written.n, wal_lsn: written.w, lanes };
         Some(match written.s {
             None => Decoded::Whole(cursor),
             Some(id) => Decoded::Elsewhere(cursor, id),
@@ -230,8 +230,8 @@ mod tests {
         Cursor {
             epoch: "e".into(),
             rules: [("myShops".to_owned(), "r".to_owned())].into(),
-            life: "l".into(),
-            place: 9,
+            incarnation: "l".into(),
+            wal_lsn: 9,
             lanes: vec![Lane { position: Position { version: 7, tie }, floor: 3, buckets }],
         }
     }
@@ -256,7 +256,7 @@ mod tests {
         let signature = signer("k", json).finalize().into_bytes();
         let text = URL_SAFE_NO_PAD.encode([&json[..], &signature[..SIGNATURE_BYTES]].concat());
         let Some(Decoded::Whole(read)) = Cursor::decode(&text, "k", "ana") else { panic!() };
-        assert_eq!((read.place, read.lanes[0].buckets.len()), (9, 1));
+        assert_eq!((read.wal_lsn, read.lanes[0].buckets.len()), (9, 1));
         assert!(Cursor::decode(&text, "another", "ana").is_none());
     }
 

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     scope::Choices,
-    store::{Clock, PullHeader, IdleProbe, PullReader, StoreError, life},
+    store::{Clock, PullHeader, IdleProbe, PullReader, StoreError, incarnation},
 };
 use nizhal_core::{
     Bucket, Principal,
@@ -203,12 +203,12 @@ impl Engine {
             (Some(device), Some(client)) => reader.last_mutation(device, client.last, done).await?,
             _ => None,
         };
-        let Clock { lives, place, .. } = reader.clock();
-        let (life, place) = (life::name(lives), *place);
+        let Clock { incarnation, wal_lsn, .. } = reader.clock();
+        let (incarnation, wal_lsn) = (incarnation::name(incarnation), *wal_lsn);
         reader.close().await?;
 
         let rules = self.generations(&header).tags.clone();
-        let cursor = Cursor { epoch: header.epoch.clone(), rules, life, place, lanes };
+        let cursor = Cursor { epoch: header.epoch.clone(), rules, incarnation, wal_lsn, lanes };
         let (cursor, spilled) = cursor.encode(&header.secret, principal.key());
         if let Some(spilled) = spilled {
             self.store.remember_buckets(&spilled.id, spilled.buckets).await?;
@@ -227,14 +227,14 @@ impl Engine {
     /// also those that are not ahead.
     async fn note_life(&self, header: &PullHeader, clock: &Clock, is_rewound: bool) -> Result<(), PullError> {
         if !is_rewound {
-            return Ok(self.store.begin_life(&header.home, &clock.lives).await?);
+            return Ok(self.store.record_new_incarnation(&header.recorded_incarnation, &clock.incarnation).await?);
         }
         tracing::warn!(
-            home = header.home,
-            lives = clock.lives,
+            recorded_incarnation = header.recorded_incarnation,
+            incarnation = clock.incarnation,
             "the database's clock went back: a new epoch, every device starts again"
         );
-        Ok(self.store.mint_epoch(&header.epoch, &clock.lives).await?)
+        Ok(self.store.mint_epoch(&header.epoch, &clock.incarnation).await?)
     }
 
     /// An empty page.
@@ -276,7 +276,7 @@ async fn is_of_lost_life(
     clock: &Clock,
 ) -> Result<bool, StoreError> {
     match held {
-        Some(held) if held.life != life::name(&clock.lives) => Ok(!reader.has_lived(&held.life, held.place).await?),
+        Some(held) if held.incarnation != incarnation::name(&clock.incarnation) => Ok(!reader.has_lived(&held.incarnation, held.wal_lsn).await?),
         _ => Ok(false),
     }
 }

@@ -3,7 +3,7 @@
 use super::cursor::{Cursor, Lane};
 use crate::{
     scope::TooManyBuckets,
-    store::{Clock, PullHeader, Generations, Position, life},
+    store::{Clock, PullHeader, Generations, Position, incarnation},
 };
 use nizhal_core::{Bucket, Rule, RuleTable, wire::Wire};
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,10 +56,10 @@ pub(super) fn decide(header: &PullHeader, clock: &Clock, cursor: Sent, known: &K
     if let Sent::ByOtherKeys = cursor {
         return Ok(Start::ReadAgain);
     }
-    if !life::is_next(&header.home, &clock.lives) {
+    if !incarnation::is_restart(&header.recorded_incarnation, &clock.incarnation) {
         return Ok(Start::Rewound);
     }
-    if header.home != clock.lives {
+    if header.recorded_incarnation != clock.incarnation {
         return Ok(Start::NewLife);
     }
     // No delete that it needs may have been forgotten.

@@ -27,9 +27,9 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn mint_epoch(&self, old: &str, lives: &str) -> Result<(), StoreError> {
+    pub async fn mint_epoch(&self, old: &str, incarnation: &str) -> Result<(), StoreError> {
         let sql = "update _nizhal_control set epoch = $1, home = $2 where id = 1 and epoch = $3";
-        self.run(sql, [ddl::new_epoch().into(), lives.into(), old.into()]).await.map(drop)
+        self.run(sql, [ddl::new_epoch().into(), incarnation.into(), old.into()]).await.map(drop)
     }
 
     /// Gives the database a new epoch, whatever it has, and returns it.
@@ -39,10 +39,10 @@ impl Store {
     pub async fn new_epoch(&self) -> Result<String, StoreError> {
         self.check_owner().await?;
         let reader = self.reader().await?;
-        let lives = reader.clock().lives.clone();
+        let incarnation = reader.clock().incarnation.clone();
         reader.close().await?;
         let old = self.epoch().await?;
-        self.mint_epoch(&old, &lives).await?;
+        self.mint_epoch(&old, &incarnation).await?;
         self.epoch().await
     }
 

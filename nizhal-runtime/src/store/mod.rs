@@ -26,7 +26,7 @@ mod history;
 mod integrity;
 mod job;
 mod json;
-pub(crate) mod life;
+pub(crate) mod incarnation;
 pub(crate) mod limit;
 mod write_set;
 mod number;

@@ -43,9 +43,9 @@ pub struct Clock {
     /// Versions up to here are all committed and visible.
     pub horizon: i64,
     /// Where the database lives now, and which life of it this is.
-    pub lives: String,
+    pub incarnation: String,
     /// How far it is in this life: what a horizon lets through is at or before this place.
-    pub place: i64,
+    pub wal_lsn: i64,
 }
 
 /// What is known of the client that asks.
@@ -76,7 +76,7 @@ pub struct PullHeader {
     /// The fingerprint of the tables and their triggers that the rows were read under; `None` where no row was, and on SQLite.
     pub triggers: Option<String>,
     /// Where it lived when that was written down; when it lives elsewhere now, it was restored, failed over or started again.
-    pub home: String,
+    pub recorded_incarnation: String,
     /// Tombstones up to here may have been collected.
     pub collected: i64,
     /// Parameter values that membership tables give the actor.
@@ -92,7 +92,7 @@ impl PullHeader {
             (Ok(rule), Ok(param)) => self.members.push((rule, param, value)),
             (_, Ok(0)) => (self.epoch, self.collected) = (value, collected.unwrap_or_default()),
             (_, Ok(1)) => self.secret = value,
-            (_, Ok(2)) => self.home = value,
+            (_, Ok(2)) => self.recorded_incarnation = value,
             (_, Ok(3)) => self.rules = value,
             _ => self.generations = value,
         }

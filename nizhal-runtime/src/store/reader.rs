@@ -139,9 +139,9 @@ impl PullReader<'_> {
     ///
     /// # Errors
     /// When the database fails.
-    pub(crate) async fn has_lived(&mut self, life: &str, place: i64) -> Result<bool, StoreError> {
+    pub(crate) async fn has_lived(&mut self, incarnation: &str, place: i64) -> Result<bool, StoreError> {
         let sql = "select 1 from _nizhal_lives where life = $1 and reached >= $2";
-        let found: Option<i32> = on_both!(self, sqlx::query_scalar(sql).bind(life).bind(place), fetch_optional);
+        let found: Option<i32> = on_both!(self, sqlx::query_scalar(sql).bind(incarnation).bind(place), fetch_optional);
         Ok(found.is_some())
     }
 

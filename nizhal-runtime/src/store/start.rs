@@ -1,9 +1,9 @@
-//! The start of a database's life, written down before anything is written in it (`life.rs` says why).
+//! The start of a database's life, written down before anything is written in it (`incarnation.rs` says why).
 
 use super::{
     database::Store,
     error::StoreError,
-    life::{is_next, name},
+    incarnation::{is_restart, name},
     limit::ANSWER_TIMEOUT,
     sql::Dialect,
 };
@@ -14,7 +14,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn begin_life(&self, before: &str, now: &str) -> Result<(), StoreError> {
+    pub async fn record_new_incarnation(&self, before: &str, now: &str) -> Result<(), StoreError> {
         let reached = match self.dialect() {
             // The end of the log when it started, for starting ends with a checkpoint there.
             Dialect::Postgres => "(select (redo_lsn - '0/0'::pg_lsn)::bigint from pg_control_checkpoint())",
@@ -47,11 +47,11 @@ impl Store {
     /// When the database fails or is not provisioned.
     pub async fn record_incarnation(&self) -> Result<(), StoreError> {
         let reader = self.reader().await?;
-        let now = reader.clock().lives.clone();
+        let now = reader.clock().incarnation.clone();
         reader.close().await?;
         let before = self.control("home").await?;
-        if is_next(&before, &now) && before != now {
-            self.begin_life(&before, &now).await?;
+        if is_restart(&before, &now) && before != now {
+            self.record_new_incarnation(&before, &now).await?;
         }
         self.check_partitions().await?;
         // So that what is changed later is compared with how it was now.

@@ -8,7 +8,7 @@ fn cursor(buckets: &[&str], fingerprint: &str) -> Cursor {
     let lane =
         Lane { position: Position::after(7), floor: 3, buckets: buckets.iter().map(|name| bucket(name)).collect() };
     let rules = [("myShop".to_owned(), fingerprint.to_owned()), ("mine".to_owned(), "m".to_owned())].into();
-    Cursor { epoch: "e".to_owned(), rules, life: "l".to_owned(), place: 1, lanes: vec![lane] }
+    Cursor { epoch: "e".to_owned(), rules, incarnation: "l".to_owned(), wal_lsn: 1, lanes: vec![lane] }
 }
 
 /// `rule:value`, or `rule` where there is no value.
@@ -63,12 +63,12 @@ fn a_pull_begins_where_header_clock_and_cursor_say() {
         ((here, 9, 0), Sent::Ours(cursor(&["gone:x"], "old"), false), Ok(vec![shop]), "[myShop:s1 @0/9] -[] reset"),
     ];
     let (rules, generations) = (testing::rules(), Generations::first(cursor(&[], "s").rules));
-    for ((home, last, collected), sent, scope, wanted) in table {
-        let header = PullHeader { home: home.to_owned(), collected, ..PullHeader::default() };
-        let clock = Clock { last, horizon: last, lives: now.to_owned(), place: 1 };
+    for ((recorded_incarnation, last, collected), sent, scope, wanted) in table {
+        let header = PullHeader { recorded_incarnation: recorded_incarnation.to_owned(), collected, ..PullHeader::default() };
+        let clock = Clock { last, horizon: last, incarnation: now.to_owned(), wal_lsn: 1 };
         let scope = scope.map(|names| names.into_iter().map(bucket).collect());
         let known = Known { wire: Wire::Two, rules: &rules, generations: &generations, scope: &scope };
-        let case = format!("{home} {last} {collected} {sent:?}");
+        let case = format!("{recorded_incarnation} {last} {collected} {sent:?}");
         assert_eq!(shown(decide(&header, &clock, sent, &known)), wanted, "{case}");
     }
 }

@@ -33,7 +33,7 @@
 
 use super::namespace::Namespace;
 use crate::store::{
-    life::CLOCK,
+    incarnation::CLOCK,
     write_set::WRITTEN,
     seal::{SPILLED, WHOLE},
     sql::quote,
@@ -46,7 +46,7 @@ pub(super) const SEQUENCE: &str = "_nizhal_clock";
 
 /// Where the database lives, as SQL: the cluster, the database's number in it, and the cluster's timeline, which changes at each
 /// failover and point-in-time recovery. A dump restored elsewhere, or a history that was cut off, shows here. And since when: a
-/// disk that was put back as it once was shows nowhere else (`store/life.rs`). And the clock's own number: a dump that is restored in
+/// disk that was put back as it once was shows nowhere else (`store/incarnation.rs`). And the clock's own number: a dump that is restored in
 /// the place of what it was taken from makes the clock anew.
 pub(super) fn home(schema: &str) -> String {
     format!("{PLACE} || {LIFE} || '{CLOCK}' || (select tableoid from {schema}._nizhal_clock)")

@@ -52,7 +52,7 @@ mod tests {
     use tokio::sync::oneshot;
 
     fn clock(horizon: i64) -> Clock {
-        Clock { last: horizon, horizon, lives: String::new(), place: horizon }
+        Clock { last: horizon, horizon, incarnation: String::new(), wal_lsn: horizon }
     }
 
     #[tokio::test]

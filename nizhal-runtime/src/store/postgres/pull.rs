@@ -170,8 +170,8 @@ async fn begin(
 
 async fn horizon(db: &mut PgConnection) -> Result<Clock, StoreError> {
     let sql = "select clock, horizon, lives, place from _nizhal_horizon()";
-    let (last, horizon, lives, place) = sqlx::query_as(sql).fetch_one(db).await?;
-    Ok(Clock { last, horizon, lives, place })
+    let (last, horizon, incarnation, wal_lsn) = sqlx::query_as(sql).fetch_one(db).await?;
+    Ok(Clock { last, horizon, incarnation, wal_lsn })
 }
 
 /// The horizon, and the frame in the same round trip. The parameters are in the order that `statement.rs` names.
@@ -186,9 +186,9 @@ async fn probe(db: &mut PgConnection, sql: &PullSql, idle_probe: IdleProbe<'_>) 
     for row in query.fetch_all(db).await? {
         match encode::int4(&row, 0)? {
             kind::CLOCK => {
-                let [lives, place] = array(&row)?;
-                let place = place.parse().map_err(|_| sqlx::Error::Decode("a place is a number".into()))?;
-                clock = Some(Clock { last: row.try_get(3)?, horizon: row.try_get(4)?, lives, place });
+                let [incarnation, wal_lsn] = array(&row)?;
+                let wal_lsn = wal_lsn.parse().map_err(|_| sqlx::Error::Decode("a place is a number".into()))?;
+                clock = Some(Clock { last: row.try_get(3)?, horizon: row.try_get(4)?, incarnation, wal_lsn });
             }
             kind => read_into(&mut header, kind, &row)?,
         }
@@ -203,7 +203,7 @@ fn read_into(header: &mut PullHeader, kind: i32, row: &PgRow) -> Result<(), Stor
         kind::CONTROL => {
             let mut texts: Vec<String> = row.try_get(5)?;
             header.triggers = (texts.len() > CONTROL_TEXTS).then(|| texts.pop()).flatten();
-            [header.epoch, header.secret, header.home, header.rules, header.generations] = exactly(texts)?;
+            [header.epoch, header.secret, header.recorded_incarnation, header.rules, header.generations] = exactly(texts)?;
             header.collected = row.try_get(3)?;
         }
         kind::MEMBERS => {
@@ -322,12 +322,12 @@ impl Rows<'_> {
         if self.next.is_none() {
             self.next = self.pools.wait(STATEMENT_TIMEOUT, self.rows.try_next()).await?;
             let Some(row) = &self.next else { return Ok(None) };
-            let place = (encode::int4(row, 0)?, encode::int4(row, 1)?, encode::int8(row, 3)?);
+            let wal_lsn = (encode::int4(row, 0)?, encode::int4(row, 1)?, encode::int8(row, 3)?);
             // Nested loops keep this order, but SQL does not promise it, and a page that is cut out of order skips rows.
-            if place.0 == kind::CHANGE && place < self.last {
+            if wal_lsn.0 == kind::CHANGE && wal_lsn < self.last {
                 return Err(sqlx::Error::Protocol("changes came out of order".to_owned()).into());
             }
-            self.last = place;
+            self.last = wal_lsn;
         }
         Ok(Some((self.last.0, self.last.1)))
     }

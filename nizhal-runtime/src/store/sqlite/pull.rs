@@ -33,7 +33,7 @@ impl<'a> PullReader<'a> {
         let clock: Option<i64> =
             sqlx::query_scalar("select clock from _nizhal_control where id = 1").fetch_optional(&mut *tx).await?;
         let clock = clock.ok_or_else(StoreError::no_control)?;
-        let clock = Clock { last: clock, horizon: clock, lives: String::new(), place: clock };
+        let clock = Clock { last: clock, horizon: clock, incarnation: String::new(), wal_lsn: clock };
         Ok(Self { sql, tx, clock, failpoints })
     }
 
@@ -42,8 +42,8 @@ impl<'a> PullReader<'a> {
     }
 
     /// Says which life of the file it is of.
-    pub(super) fn set_lives(&mut self, lives: String) {
-        self.clock.lives = lives;
+    pub(super) fn set_incarnation(&mut self, incarnation: String) {
+        self.clock.incarnation = incarnation;
     }
 
     /// The frame, and the lanes to be read as they are asked for.

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     schema::Schema,
     store::{
-        ddl::Seed, error::StoreError, failpoint::Failpoints, history, life::LIFE, progress::Progress, scope::ScopeSql,
+        ddl::Seed, error::StoreError, failpoint::Failpoints, history, incarnation::LIFE, progress::Progress, scope::ScopeSql,
         settings::StoreSettings,
     },
 };
@@ -56,7 +56,7 @@ pub(in crate::store) struct SqliteStore {
     /// The pushes that share a transaction.
     group: Group,
     pub(super) sql: PullSql,
-    lives: Mutex<String>,
+    incarnation: Mutex<String>,
     /// The highest value of the clock that this process saw.
     reached: AtomicI64,
 }
@@ -91,7 +91,7 @@ impl SqliteStore {
         };
         let db = SqlxSqliteConnector::from_sqlx_sqlite_pool(writer.clone());
         let reads = SqlxSqliteConnector::from_sqlx_sqlite_pool(readers.clone());
-        let (lives, reached) = (Mutex::new(new_life()), AtomicI64::new(0));
+        let (incarnation, reached) = (Mutex::new(new_incarnation()), AtomicI64::new(0));
         let (sql, group) = (PullSql::new(schema), Group::new(guard.clone(), failpoints.clone()));
         let heard = Mutex::default();
         Ok(Self {
@@ -106,7 +106,7 @@ impl SqliteStore {
             failpoints,
             group,
             sql,
-            lives,
+            incarnation,
             reached,
         })
     }
@@ -239,16 +239,16 @@ impl SqliteStore {
         let reached = self.reached.load(Ordering::SeqCst);
         let mut reader = PullReader::open(&self.readers, &self.sql, &self.failpoints).await?;
         let clock = reader.clock().last;
-        let mut lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut incarnation = self.incarnation.lock().unwrap_or_else(PoisonError::into_inner);
         if clock < reached {
             // What was put back into the open file goes on in a life of its own, lest it draw versions again that devices have.
-            *lives = new_life();
+            *incarnation = new_incarnation();
             self.reached.store(clock, Ordering::SeqCst);
         } else {
             self.reached.fetch_max(clock, Ordering::SeqCst);
         }
-        reader.set_lives(lives.clone());
-        drop(lives);
+        reader.set_incarnation(incarnation.clone());
+        drop(incarnation);
         Ok(reader)
     }
 
@@ -297,7 +297,7 @@ impl SqliteStore {
 }
 
 /// The name of a life that never was.
-fn new_life() -> String {
+fn new_incarnation() -> String {
     format!("{HOME}{LIFE}{}", uuid::Uuid::new_v4())
 }
 

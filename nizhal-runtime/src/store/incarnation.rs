@@ -20,12 +20,12 @@ pub(crate) const CLOCK: char = '#';
 
 /// A short name of a life, for cursors; it says no more than that.
 pub(crate) fn name(home: &str) -> String {
-    let life = home.split(CLOCK).next().unwrap_or_default();
-    URL_SAFE_NO_PAD.encode(&Sha256::digest(life.as_bytes())[..9])
+    let incarnation = home.split(CLOCK).next().unwrap_or_default();
+    URL_SAFE_NO_PAD.encode(&Sha256::digest(incarnation.as_bytes())[..9])
 }
 
 /// Whether two lives are of one history, as far as where they are led can tell.
-pub(crate) fn is_next(before: &str, now: &str) -> bool {
+pub(crate) fn is_restart(before: &str, now: &str) -> bool {
     let place = |home: &str| home.split([LIFE, CLOCK]).next().map(str::to_owned);
     let clock = |home: &str| home.split_once(CLOCK).map(|(_, number)| number.to_owned());
     place(before) == place(now) && (clock(before).is_none() || clock(before) == clock(now))
@@ -37,15 +37,15 @@ mod tests {
 
     #[test]
     fn inv10_a_start_is_not_a_move() {
-        assert!(is_next("7-5-00000001", "7-5-00000001@1700000000.5"));
-        assert!(is_next("7-5-00000001@1", "7-5-00000001@2"));
-        assert!(!is_next("7-5-00000001@1", "7-5-00000002@1"));
-        assert!(!is_next("7-5-00000001@1", "8-5-00000001@1"));
+        assert!(is_restart("7-5-00000001", "7-5-00000001@1700000000.5"));
+        assert!(is_restart("7-5-00000001@1", "7-5-00000001@2"));
+        assert!(!is_restart("7-5-00000001@1", "7-5-00000002@1"));
+        assert!(!is_restart("7-5-00000001@1", "8-5-00000001@1"));
         assert_ne!(name("a@1"), name("a@2"));
-        assert!(is_next("7-5-00000001@1", "7-5-00000001@2#16"));
-        assert!(is_next("7-5-00000001@1#16", "7-5-00000001@2#16"));
-        assert!(!is_next("7-5-00000001@1#16", "7-5-00000001@1#17"));
-        assert!(!is_next("", "7-5-00000001@1#17"));
+        assert!(is_restart("7-5-00000001@1", "7-5-00000001@2#16"));
+        assert!(is_restart("7-5-00000001@1#16", "7-5-00000001@2#16"));
+        assert!(!is_restart("7-5-00000001@1#16", "7-5-00000001@1#17"));
+        assert!(!is_restart("", "7-5-00000001@1#17"));
         assert_eq!(name("a@1"), name("a@1#16"));
     }
 }
