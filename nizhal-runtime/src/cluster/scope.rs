@@ -12,7 +12,7 @@ pub(crate) use proof::{FRESH, Proof};
 
 use crate::{
     engine::{Engine, ScopeError},
-    hub::{Held, Kept},
+    hub::{ScopeCell, CachedScope},
 };
 use nizhal_core::{Bucket, Principal};
 use std::{
@@ -39,7 +39,7 @@ pub(crate) struct Scopes {
 struct Inner {
     engine: Arc<Engine>,
     proof: Proof,
-    held: Mutex<HashMap<Vec<Option<String>>, Weak<Held>>>,
+    scope_cell: Mutex<HashMap<Vec<Option<String>>, Weak<ScopeCell>>>,
     sweep_at: AtomicUsize,
     readers: Semaphore,
     reads: AtomicU64,
@@ -51,7 +51,7 @@ impl Scopes {
         let inner = Inner {
             engine,
             proof,
-            held: Mutex::default(),
+            scope_cell: Mutex::default(),
             sweep_at: AtomicUsize::new(SWEEP_AT),
             readers: Semaphore::new(READERS),
             reads: AtomicU64::new(0),
@@ -61,37 +61,37 @@ impl Scopes {
     }
 
     /// The place of an actor's scope; not read yet, unless somebody with the same claims did.
-    pub(crate) fn of(&self, principal: &Principal) -> Arc<Held> {
+    pub(crate) fn of(&self, principal: &Principal) -> Arc<ScopeCell> {
         let key = self.inner.engine.scope_key(principal);
-        let mut all = self.inner.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(held) = all.get(&key).and_then(Weak::upgrade) {
-            return held;
+        let mut all = self.inner.scope_cell.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(scope_cell) = all.get(&key).and_then(Weak::upgrade) {
+            return scope_cell;
         }
         if all.len() >= self.inner.sweep_at.load(Relaxed) {
-            all.retain(|_, held| held.strong_count() > 0);
+            all.retain(|_, scope_cell| scope_cell.strong_count() > 0);
             self.inner.sweep_at.store((all.len() * 2).max(SWEEP_AT), Relaxed);
         }
-        let held = Arc::new(Held::new(self.inner.engine.memberships(principal)));
-        all.insert(key, Arc::downgrade(&held));
-        held
+        let scope_cell = Arc::new(ScopeCell::new(self.inner.engine.memberships(principal)));
+        all.insert(key, Arc::downgrade(&scope_cell));
+        scope_cell
     }
 
     /// The actor's buckets, as they were at most [`FRESH`] ago.
     ///
     /// # Errors
     /// When the database must be asked and fails, or there are too many.
-    pub(crate) async fn read(&self, held: &Held, principal: &Principal) -> Result<Arc<BTreeSet<Bucket>>, ScopeError> {
-        if let Some(buckets) = self.fresh(held).await {
+    pub(crate) async fn read(&self, scope_cell: &ScopeCell, principal: &Principal) -> Result<Arc<BTreeSet<Bucket>>, ScopeError> {
+        if let Some(buckets) = self.fresh(scope_cell).await {
             self.inner.hits.fetch_add(1, Relaxed);
             return Ok(buckets);
         }
-        let _reading = held.reading.lock().await;
+        let _reading = scope_cell.reading.lock().await;
         // Somebody may have read it while we waited.
-        if let Some(kept) = held.kept().filter(|kept| self.is_fresh(kept)) {
+        if let Some(cached) = scope_cell.cached().filter(|cached| self.is_fresh(cached)) {
             self.inner.hits.fetch_add(1, Relaxed);
-            return Ok(kept.buckets);
+            return Ok(cached.buckets);
         }
-        self.read_now(held, principal).await
+        self.read_now(scope_cell, principal).await
     }
 
     /// The actor's buckets as they are now: for who comes, and may have been let in or put out a moment ago.
@@ -100,29 +100,29 @@ impl Scopes {
     /// When the database fails, or there are too many.
     pub(crate) async fn read_now(
         &self,
-        held: &Held,
+        scope_cell: &ScopeCell,
         principal: &Principal,
     ) -> Result<Arc<BTreeSet<Bucket>>, ScopeError> {
         let _reader = self.inner.readers.acquire().await;
         self.inner.reads.fetch_add(1, Relaxed);
         // Before the database is asked: a change that comes meanwhile makes the answer stale.
-        let (asked, changes) = (Instant::now(), held.changes());
+        let (asked, changes) = (Instant::now(), scope_cell.changes());
         let buckets = Arc::new(self.inner.engine.scope(principal).await?);
-        held.keep(Kept { buckets: buckets.clone(), asked, changes });
+        scope_cell.cache(CachedScope { buckets: buckets.clone(), asked, changes });
         Ok(buckets)
     }
 
-    async fn fresh(&self, held: &Held) -> Option<Arc<BTreeSet<Bucket>>> {
-        let kept = held.kept()?;
-        if !self.is_fresh(&kept) && !self.inner.proof.renew().await {
+    async fn fresh(&self, scope_cell: &ScopeCell) -> Option<Arc<BTreeSet<Bucket>>> {
+        let cached = scope_cell.cached()?;
+        if !self.is_fresh(&cached) && !self.inner.proof.renew().await {
             return None;
         }
         // What was heard until the proof came may have made it stale.
-        Some(held.kept()?.buckets)
+        Some(scope_cell.cached()?.buckets)
     }
 
-    fn is_fresh(&self, kept: &Kept) -> bool {
-        kept.asked.elapsed() < FRESH || self.inner.proof.is_fresh()
+    fn is_fresh(&self, cached: &CachedScope) -> bool {
+        cached.asked.elapsed() < FRESH || self.inner.proof.is_fresh()
     }
 
     /// The way by which it is known that everything was heard.

@@ -22,9 +22,9 @@ async fn answer(request: HttpRequest, server: Data<Server>) -> Result<HttpRespon
     let [bucket] = named.as_slice() else {
         return Err(HttpError::BadRequest("name one bucket: ?bucket=…".to_owned()));
     };
-    let held = server.scopes().of(&principal);
-    let scope = server.scopes().read_now(&held, &principal).await?;
-    if scope.iter().any(|held| held.name_in(wire) == **bucket) {
+    let scope_cell = server.scopes().of(&principal);
+    let scope = server.scopes().read_now(&scope_cell, &principal).await?;
+    if scope.iter().any(|scope_cell| scope_cell.name_in(wire) == **bucket) {
         Ok(HttpResponse::NoContent().finish())
     } else {
         Err(HttpError::BucketForbidden)

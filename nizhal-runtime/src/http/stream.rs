@@ -32,12 +32,12 @@ async fn answer(request: HttpRequest, payload: Payload, server: Data<Server>) ->
     // Woken by changed memberships from before the scope is read, so that none falls between. Of many who come at once a few
     // read at a time, and the rest wait: after a cut all come back, and none of them should be sent away.
     let mut listener = server.hub().listen_as(Some(server.scopes().of(&principal)));
-    let scope = match listener.held() {
-        Some(held) => server.scopes().read_now(held, &principal).await?,
+    let scope = match listener.scope_cell() {
+        Some(scope_cell) => server.scopes().read_now(scope_cell, &principal).await?,
         None => Default::default(),
     };
-    let held = wanted.held(&scope);
-    if wanted.lacks(&held) {
+    let scope_cell = wanted.scope_cell(&scope);
+    if wanted.lacks(&scope_cell) {
         return Err(HttpError::BucketForbidden);
     }
     let payload = within_limits(&request, payload, &server).await?;
@@ -46,7 +46,7 @@ async fn answer(request: HttpRequest, payload: Payload, server: Data<Server>) ->
     let most = limits.max_frame_bytes;
     let frames = frames.max_frame_size(most).aggregate_continuations().max_continuation_size(most);
     // Listening from before the upgrade: what changes while it happens is pinged too.
-    listener.listen_to(held);
+    listener.listen_to(scope_cell);
     let outgoing = Outgoing::new(server.admission().bytes(), principal.key());
     let response = response.map_body(|_, body| outgoing.count(body)).map_into_boxed_body();
     let session = (session, outgoing);

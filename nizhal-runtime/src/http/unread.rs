@@ -19,7 +19,7 @@ use std::{
     task::{Context, Poll},
 };
 
-type Held = Rc<RefCell<Payload>>;
+type ScopeCell = Rc<RefCell<Payload>>;
 
 /// Answers a request; one whose body comes in chunks keeps it until the answer is sent.
 pub(super) async fn end_with_answer<B: MessageBody + 'static>(
@@ -29,20 +29,20 @@ pub(super) async fn end_with_answer<B: MessageBody + 'static>(
     if !request.chunked().unwrap_or(false) {
         return Ok(next.call(request).await?.map_into_left_body());
     }
-    let held: Held = Rc::new(RefCell::new(request.take_payload()));
-    request.set_payload(Payload::from(shared(held.clone()).boxed_local()));
+    let scope_cell: ScopeCell = Rc::new(RefCell::new(request.take_payload()));
+    request.set_payload(Payload::from(shared(scope_cell.clone()).boxed_local()));
     let response = next.call(request).await?;
-    Ok(response.map_body(|_, body| EitherBody::right(BoxBody::new(HoldingBody { body: body.boxed(), _held: held }))))
+    Ok(response.map_body(|_, body| EitherBody::right(BoxBody::new(HoldingBody { body: body.boxed(), _held: scope_cell }))))
 }
 
-fn shared(held: Held) -> impl Stream<Item = Result<Bytes, PayloadError>> {
-    stream::poll_fn(move |context| held.borrow_mut().poll_next_unpin(context))
+fn shared(scope_cell: ScopeCell) -> impl Stream<Item = Result<Bytes, PayloadError>> {
+    stream::poll_fn(move |context| scope_cell.borrow_mut().poll_next_unpin(context))
 }
 
 /// A body that holds the request's until it is sent.
 struct HoldingBody {
     body: BoxBody,
-    _held: Held,
+    _held: ScopeCell,
 }
 
 impl MessageBody for HoldingBody {

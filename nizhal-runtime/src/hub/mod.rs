@@ -1,7 +1,7 @@
 //! The hub: who listens to which bucket in this process, the pings that tell them to pull, and who else is there.
 
 mod diff;
-mod held;
+mod scope_cell;
 pub(crate) mod message;
 pub(crate) mod outbox;
 mod presence;
@@ -9,7 +9,7 @@ mod pubsub;
 mod queue;
 
 pub use diff::{PresenceDiff, PresenceState};
-pub(crate) use held::{Held, Kept};
+pub(crate) use scope_cell::{ScopeCell, CachedScope};
 pub(crate) use presence::PresenceLimits;
 pub use presence::{Presence, PresenceFull, Seat};
 pub use pubsub::{Hub, HubStats, Listener};

@@ -2,7 +2,7 @@
 
 use super::{
     diff::PresenceDiff,
-    held::Held,
+    scope_cell::ScopeCell,
     outbox::Outbox,
     queue::{Batch, Queue},
 };
@@ -92,11 +92,11 @@ impl Hub {
     }
 
     /// A new listener whose scope is this one; pings of its memberships make the scope stale before they wake anybody.
-    pub(crate) fn listen_as(&self, held: Option<Arc<Held>>) -> Listener {
+    pub(crate) fn listen_as(&self, scope_cell: Option<Arc<ScopeCell>>) -> Listener {
         self.inner.sockets.fetch_add(1, Relaxed);
         let id = self.inner.next_id.fetch_add(1, Relaxed);
         let mut listener =
-            Listener { id, hub: self.clone(), queue: Arc::new(Queue::of(held.clone())), buckets: Arc::default(), held };
+            Listener { id, hub: self.clone(), queue: Arc::new(Queue::of(scope_cell.clone())), buckets: Arc::default(), scope_cell };
         listener.watch();
         listener
     }
@@ -129,7 +129,7 @@ pub struct Listener {
     queue: Arc<Queue>,
     buckets: Arc<BTreeSet<Bucket>>,
     /// Its actor's scope; it is also woken by pings of the memberships that this rests on.
-    held: Option<Arc<Held>>,
+    scope_cell: Option<Arc<ScopeCell>>,
 }
 
 impl Listener {
@@ -144,16 +144,16 @@ impl Listener {
     }
 
     fn watch(&mut self) {
-        let Some(held) = &self.held else { return };
+        let Some(scope_cell) = &self.scope_cell else { return };
         let mut listeners = self.hub.inner.listeners.write().unwrap_or_else(PoisonError::into_inner);
-        for key in held.memberships() {
+        for key in scope_cell.memberships() {
             listeners.entry(key.clone()).or_default().insert(self.id, self.queue.clone());
         }
     }
 
     /// Its actor's scope.
-    pub(crate) fn held(&self) -> Option<&Arc<Held>> {
-        self.held.as_ref()
+    pub(crate) fn scope_cell(&self) -> Option<&Arc<ScopeCell>> {
+        self.scope_cell.as_ref()
     }
 
     /// Listens to exactly these buckets from now on.
@@ -204,7 +204,7 @@ impl Drop for Listener {
     fn drop(&mut self) {
         self.listen_to(BTreeSet::new());
         let mut listeners = self.hub.inner.listeners.write().unwrap_or_else(PoisonError::into_inner);
-        for key in self.held.iter().flat_map(|held| held.memberships()) {
+        for key in self.scope_cell.iter().flat_map(|scope_cell| scope_cell.memberships()) {
             leave(&mut listeners, key, self.id);
         }
         drop(listeners);

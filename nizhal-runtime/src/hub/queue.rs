@@ -1,6 +1,6 @@
 //! What waits for one socket: merged pings and a bounded number of presence changes.
 
-use super::{diff::PresenceDiff, held::Held};
+use super::{diff::PresenceDiff, scope_cell::ScopeCell};
 use nizhal_core::Bucket;
 use std::{
     collections::BTreeSet,
@@ -35,17 +35,17 @@ pub(super) struct Queue {
     pending: Mutex<Batch>,
     filled: Notify,
     /// What the socket may hear.
-    held: Option<Arc<Held>>,
+    scope_cell: Option<Arc<ScopeCell>>,
 }
 
 impl Queue {
-    pub(super) fn of(held: Option<Arc<Held>>) -> Self {
-        Self { held, ..Self::default() }
+    pub(super) fn of(scope_cell: Option<Arc<ScopeCell>>) -> Self {
+        Self { scope_cell, ..Self::default() }
     }
 
     pub(super) fn ping(&self, bucket: &Bucket) {
-        if let Some(held) = self.held.as_ref().filter(|_| bucket.is_membership()) {
-            held.changed();
+        if let Some(scope_cell) = self.scope_cell.as_ref().filter(|_| bucket.is_membership()) {
+            scope_cell.changed();
         }
         let mut pending = self.lock();
         if !pending.pings.contains(bucket) {

@@ -14,10 +14,10 @@ const QUIET: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// The sets that were used last.
 #[derive(Debug, Default)]
-pub(super) struct BucketSets(Mutex<Kept>);
+pub(super) struct BucketSets(Mutex<CachedScope>);
 
 #[derive(Debug, Default)]
-struct Kept {
+struct CachedScope {
     /// By hash.
     sets: HashMap<String, Set>,
     bytes: usize,
@@ -74,10 +74,10 @@ impl BucketSets {
 
     /// Forgets all: another epoch's database may not have them.
     pub(super) fn clear(&self) {
-        *self.lock() = Kept::default();
+        *self.lock() = CachedScope::default();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Kept> {
+    fn lock(&self) -> MutexGuard<'_, CachedScope> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -23,7 +23,7 @@ use std::{
 
 /// The memberships that an actor had before a mutation that may change them.
 #[derive(Clone, Debug)]
-pub(super) struct Held {
+pub(super) struct ScopeCell {
     members: Vec<Membership>,
     /// Those that it may gain.
     unfounded: BTreeSet<Membership>,
@@ -42,7 +42,7 @@ pub(super) enum Holding {
     Gained(BTreeSet<Membership>),
 }
 
-impl Held {
+impl ScopeCell {
     /// What was read before the mutator ran.
     pub(super) fn new(members: Vec<Membership>, unfounded: BTreeSet<Membership>, is_asked: bool) -> Self {
         Self { members, unfounded, is_asked }
@@ -69,7 +69,7 @@ pub(super) struct Holdings<'a> {
 }
 
 impl<'a> Holdings<'a> {
-    pub(super) fn new(schema: &'a Schema, principal: &Principal, held: Option<&Held>, now: &[Membership]) -> Self {
+    pub(super) fn new(schema: &'a Schema, principal: &Principal, held: Option<&ScopeCell>, now: &[Membership]) -> Self {
         let choices = |members: &[Membership]| Choices::new(schema, principal, members);
         let Some(held) = held else { return Self { own: choices(now), gained: None } };
         let unasked = held.unasked(now);
@@ -102,7 +102,7 @@ pub(super) struct RunningActor {
     principal: Principal,
     mutator: &'static str,
     privileged: &'static [&'static str],
-    held: Option<Held>,
+    held: Option<ScopeCell>,
     /// What it gained, where it wanted a number by that.
     gained: Mutex<BTreeSet<Membership>>,
     is_refused: AtomicBool,
@@ -113,7 +113,7 @@ impl RunningActor {
         (schema, store): (&Arc<Schema>, &Arc<Store>),
         principal: &Principal,
         entry: &MutatorEntry,
-        held: Option<&Held>,
+        held: Option<&ScopeCell>,
     ) -> Self {
         Self {
             schema: schema.clone(),

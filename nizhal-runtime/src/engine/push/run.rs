@@ -1,7 +1,7 @@
 //! A mutator's run on a transaction, what its outcome means, and whether what it wrote was its actor's to write.
 
 use super::{
-    actor::{Held, Holding, Holdings, RunningActor},
+    actor::{ScopeCell, Holding, Holdings, RunningActor},
     reply::PushFailure,
 };
 use crate::{
@@ -29,7 +29,7 @@ pub(super) struct Run<'a> {
     /// Whether each of its statements has a savepoint.
     pub(super) savepoints: bool,
     /// The memberships that its actor had before, where it may change them.
-    pub(super) held: Option<&'a Held>,
+    pub(super) held: Option<&'a ScopeCell>,
 }
 
 /// What comes back from a run.
@@ -125,7 +125,7 @@ impl Engine {
     pub(super) fn judge_writes(
         &self,
         run: (&Principal, &MutatorEntry),
-        held: Option<&Held>,
+        held: Option<&ScopeCell>,
         write_set: &[WriteSetEntry],
         header: &PullHeader,
     ) -> Result<Holding, StoreError> {

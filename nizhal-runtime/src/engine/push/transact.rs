@@ -1,7 +1,7 @@
 //! One transaction of a mutation: admitted, run or refused, its answer filed and what it wrote judged, then kept or rolled back.
 
 use super::{
-    actor::{Held, Holding, Holdings},
+    actor::{ScopeCell, Holding, Holdings},
     key::{ids_of, refused},
     reply::{Answer, PushFailure, Verdict, lost_of, seen},
     run::{Ran, Run},
@@ -222,7 +222,7 @@ impl Engine {
         &self,
         tx: &DatabaseTransaction,
         (principal, entry): (&Principal, &MutatorEntry),
-        held: Option<&Held>,
+        held: Option<&ScopeCell>,
         jobs: &[NewJob],
     ) -> Result<BTreeSet<Membership>, PushFailure> {
         if jobs.is_empty() {
@@ -243,13 +243,13 @@ impl Engine {
         tx: &DatabaseTransaction,
         Delivery { principal, gained, .. }: Delivery<'_>,
         entry: &MutatorEntry,
-    ) -> Result<Option<Held>, StoreError> {
+    ) -> Result<Option<ScopeCell>, StoreError> {
         if !self.may_change_memberships(entry) {
             return Ok(None);
         }
         let write = self.store.on(tx);
         let unfounded = write.unfounded(gained).await?;
-        Ok(Some(Held::new(write.members(principal).await?, unfounded, !gained.is_empty())))
+        Ok(Some(ScopeCell::new(write.members(principal).await?, unfounded, !gained.is_empty())))
     }
 
     async fn kept(&self, tx: DatabaseTransaction, news: News, answer: Answer) -> Result<Done, Undone> {

@@ -246,7 +246,7 @@ impl Socket {
         if batch.overflow {
             return Err(SLOW);
         }
-        let Some(scope) = self.listener.held() else { return Ok(()) };
+        let Some(scope) = self.listener.scope_cell() else { return Ok(()) };
         let scope = match self.server.scopes().read(scope, &self.principal).await {
             Ok(scope) => scope,
             Err(ScopeError::TooManyBuckets(_)) => return Err(ending(CloseCode::Policy, "too many buckets")),
@@ -262,27 +262,27 @@ impl Socket {
         if Arc::ptr_eq(&scope, &self.scope) {
             return self.send_batch(batch, BTreeSet::new()).await;
         }
-        let held = self.wanted.held(&scope);
+        let scope_cell = self.wanted.scope_cell(&scope);
         self.scope = scope;
         let gained: BTreeSet<String> =
-            held.difference(self.listener.buckets()).map(|bucket| self.wanted.name(bucket)).collect();
+            scope_cell.difference(self.listener.buckets()).map(|bucket| self.wanted.name(bucket)).collect();
         // What is lost is told by the next pull, and a lost bucket's own name is said no more: the others ask for that pull.
         let mut batch = batch;
-        if !held.is_superset(self.listener.buckets()) {
-            batch.pings.extend(held.iter().cloned());
+        if !scope_cell.is_superset(self.listener.buckets()) {
+            batch.pings.extend(scope_cell.iter().cloned());
         }
-        self.listener.listen_to(held);
+        self.listener.listen_to(scope_cell);
         self.seat.retain(|bucket| self.listener.buckets().contains(bucket));
         self.send_batch(batch, gained).await
     }
 
     async fn send_batch(&mut self, batch: Batch, gained: BTreeSet<String>) -> Result<(), Ending> {
-        let held = self.listener.buckets();
+        let scope_cell = self.listener.buckets();
         let name = |bucket: &Bucket| self.wanted.name(bucket);
-        let mut pings: BTreeSet<String> = batch.pings.iter().filter(|bucket| held.contains(bucket)).map(name).collect();
+        let mut pings: BTreeSet<String> = batch.pings.iter().filter(|bucket| scope_cell.contains(bucket)).map(name).collect();
         pings.extend(gained.iter().cloned());
         let diffs: Vec<Value> = (batch.diffs.iter())
-            .filter(|diff| held.contains(&diff.bucket))
+            .filter(|diff| scope_cell.contains(&diff.bucket))
             .map(|diff| json!({"bucket": name(&diff.bucket), "joins": diff.joins, "leaves": diff.leaves}))
             .collect();
         self.server.hub().sent(pings.len() as u64);

@@ -38,7 +38,7 @@ enum On {
     /// Each statement for itself, on a connection that is taken when it is needed.
     Each(Option<PoolConnection<Postgres>>),
     /// All in one moment.
-    Held(Transaction<'static, Postgres>),
+    ScopeCell(Transaction<'static, Postgres>),
 }
 
 impl PostgresStore {
@@ -90,7 +90,7 @@ impl<'a> PullReader<'a> {
                 Err(error) if self.store.pools.is_dead(&error) => self.store.pools.wait_to_begin(begin()).await?,
                 begun => begun?,
             };
-            self.on = On::Held(tx);
+            self.on = On::ScopeCell(tx);
         }
         let pools = &self.store.pools;
         let sql = format!("set local idle_in_transaction_session_timeout = '{seconds}s'");
@@ -101,7 +101,7 @@ impl<'a> PullReader<'a> {
     /// The connection, for statements that both databases share.
     pub(crate) async fn connection(&mut self) -> Result<&mut PgConnection, StoreError> {
         match &mut self.on {
-            On::Held(tx) => Ok(&mut *tx),
+            On::ScopeCell(tx) => Ok(&mut *tx),
             On::Each(db) => match db {
                 Some(db) => Ok(&mut *db),
                 none => {
@@ -146,7 +146,7 @@ impl<'a> PullReader<'a> {
     /// Ends the snapshot. Dropping it does so too, a little later.
     pub(crate) async fn close(self) -> Result<(), StoreError> {
         match self.on {
-            On::Held(tx) => self.store.pools.wait(ANSWER_TIMEOUT, tx.commit()).await,
+            On::ScopeCell(tx) => self.store.pools.wait(ANSWER_TIMEOUT, tx.commit()).await,
             On::Each(_) => Ok(()),
         }
     }

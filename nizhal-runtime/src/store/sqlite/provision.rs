@@ -7,7 +7,7 @@ use crate::store::{
     ddl::{self, Seed},
     drift::exact_columns,
     history, write_set,
-    owner::{self, Kept},
+    owner::{self, CachedScope},
     rules,
     sql::{Dialect, UPDATED_AT, literal, quote, stamped},
 };
@@ -46,7 +46,7 @@ pub(super) async fn plan(db: &mut SqliteConnection, schema: &Schema, seed: &Seed
         let rows = sqlx::query_as::<_, rules::Stored>(rules::READ).fetch_all(&mut *db).await?;
         stored.extend(rows.into_iter().map(rules::Branch::from));
     }
-    let mut kept = Kept::default();
+    let mut kept = CachedScope::default();
     if has_epoch {
         let sql = owner::read(DIALECT, &|column| exists("_nizhal_control", column));
         kept = sqlx::query_as::<_, owner::Columns>(AssertSqlSafe(sql)).fetch_one(&mut *db).await?.into();

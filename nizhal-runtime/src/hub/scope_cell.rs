@@ -15,17 +15,17 @@ const MAX_AGE: Duration = Duration::from_secs(600);
 
 /// An actor's scope: shared by all sockets whose claims give them the same one.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub(crate) struct ScopeCell {
     memberships: Vec<Bucket>,
     /// Counts changes of its memberships.
     changes: AtomicU64,
-    kept: Mutex<Option<Kept>>,
+    cached: Mutex<Option<CachedScope>>,
     pub(crate) reading: tokio::sync::Mutex<()>,
 }
 
 /// A scope that was read.
 #[derive(Clone, Debug)]
-pub(crate) struct Kept {
+pub(crate) struct CachedScope {
     pub(crate) buckets: Arc<BTreeSet<Bucket>>,
     /// When the database was asked.
     pub(crate) asked: Instant,
@@ -33,11 +33,11 @@ pub(crate) struct Kept {
     pub(crate) changes: u64,
 }
 
-impl Held {
+impl ScopeCell {
     /// The place of a scope that rests on these memberships; it is not read yet.
     pub(crate) fn new(memberships: Vec<Bucket>) -> Self {
-        let (changes, kept, reading) = (AtomicU64::new(0), Mutex::default(), tokio::sync::Mutex::default());
-        Self { memberships, changes, kept, reading }
+        let (changes, cached, reading) = (AtomicU64::new(0), Mutex::default(), tokio::sync::Mutex::default());
+        Self { memberships, changes, cached, reading }
     }
 
     /// The keys under which changes are pinged.
@@ -51,14 +51,14 @@ impl Held {
     }
 
     /// What is kept, if nothing speaks against it.
-    pub(crate) fn kept(&self) -> Option<Kept> {
-        let kept = self.lock().clone();
-        kept.filter(|kept| kept.changes == self.changes.load(SeqCst) && kept.asked.elapsed() < MAX_AGE)
+    pub(crate) fn cached(&self) -> Option<CachedScope> {
+        let cached = self.lock().clone();
+        cached.filter(|cached| cached.changes == self.changes.load(SeqCst) && cached.asked.elapsed() < MAX_AGE)
     }
 
     /// Keeps what was read, until something speaks against it.
-    pub(crate) fn keep(&self, kept: Kept) {
-        *self.lock() = Some(kept);
+    pub(crate) fn cache(&self, cached: CachedScope) {
+        *self.lock() = Some(cached);
     }
 
     /// How often its memberships have changed.
@@ -66,7 +66,7 @@ impl Held {
         self.changes.load(SeqCst)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Kept>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Option<CachedScope>> {
+        self.cached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
