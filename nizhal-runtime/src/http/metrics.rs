@@ -128,7 +128,7 @@ fn realtime(text: &mut Text, server: &Server) {
     let ((waiting, dropped), (reads, kept)) = (realtime.outbox(), realtime.scopes.counts());
     text.one("gauge", "nizhal_realtime_waiting", "Buckets that others are to be told of.", waiting);
     text.one("counter", "nizhal_realtime_dropped_total", "What was told as `everything` for want of room.", dropped);
-    text.one("gauge", "nizhal_realtime_servers", "Other servers that live.", realtime.presence.others());
+    text.one("gauge", "nizhal_realtime_servers", "Other servers that live.", realtime.presence.peers());
     text.one("counter", "nizhal_scope_reads_total", "Scopes of sockets read from the database.", reads);
     text.one("counter", "nizhal_scopes_kept_total", "Scopes of sockets that were still known.", kept);
 }

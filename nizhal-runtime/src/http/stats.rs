@@ -83,7 +83,7 @@ fn realtime(server: &Server) -> Value {
     let ((waiting, merged), (reads, kept)) = (realtime.outbox(), realtime.scopes.counts());
     json!({
         "instance": realtime.instance(),
-        "otherServers": realtime.presence.others(),
+        "otherServers": realtime.presence.peers(),
         "adapters": realtime.lines.iter().map(adapter).collect::<Vec<_>>(),
         "waiting": waiting,
         "dropped": merged,

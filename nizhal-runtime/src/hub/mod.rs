@@ -11,6 +11,6 @@ mod queue;
 pub use diff::{PresenceDiff, PresenceState};
 pub(crate) use scope_cell::{ScopeCell, CachedScope};
 pub(crate) use presence::PresenceLimits;
-pub use presence::{Presence, PresenceFull, Seat};
+pub use presence::{Presence, PresenceFull, PresenceHandle};
 pub use pubsub::{Hub, HubStats, Listener};
 pub use queue::Batch;

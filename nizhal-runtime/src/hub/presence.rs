@@ -1,6 +1,6 @@
 //! Presence: who is in a bucket right now, on any server; one entry a connection, forgotten with the connection.
 
-mod others;
+mod peers;
 
 use super::{
     diff::{PresenceDiff, PresenceState},
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::share::{Share, ShareLimits, Shares};
 use nizhal_core::{Bucket, Uuid};
-use others::Others;
+use peers::Peers;
 use serde_json::{Map, Value};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -59,7 +59,7 @@ pub enum PresenceFull {
 #[derive(Debug, Default)]
 struct MembersByBucket {
     by_bucket: HashMap<Bucket, Members>,
-    others: Others,
+    peers: Peers,
 }
 
 /// Who is in one bucket.
@@ -95,9 +95,9 @@ impl Presence {
     }
 
     /// A connection's seat: nowhere yet. What it shows counts to the actor of this key.
-    pub fn seat(&self, connection: u64, user_id: &str, actor: &str) -> Seat {
+    pub fn presence_handle(&self, connection: u64, user_id: &str, actor: &str) -> PresenceHandle {
         let share = self.shown.nothing(actor);
-        Seat { presence: self.clone(), connection, user_id: user_id.to_owned(), share, tracked: BTreeMap::new() }
+        PresenceHandle { presence: self.clone(), connection, user_id: user_id.to_owned(), share, tracked: BTreeMap::new() }
     }
 
     /// Who is in any of these buckets now.
@@ -142,20 +142,20 @@ impl Presence {
         let mut by_bucket = self.lock();
         match body {
             Body::Changes { first, changes } => {
-                let follows = by_bucket.others.follows(from, first, changes.len() as u64, now);
+                let follows = by_bucket.peers.follows(from, first, changes.len() as u64, now);
                 if follows {
                     changes.into_iter().for_each(|change| by_bucket.put_change(&self.hub, from, change));
                 }
                 !follows
             }
             Body::State { at, present } => {
-                by_bucket.others.stands(from, at, now);
+                by_bucket.peers.stands(from, at, now);
                 by_bucket.replace_all(&self.hub, from, present);
                 false
             }
-            Body::Beat { at } => !by_bucket.others.beats(from, at, now),
+            Body::Beat { at } => !by_bucket.peers.beats(from, at, now),
             _ => {
-                by_bucket.others.lives(from, now);
+                by_bucket.peers.lives(from, now);
                 false
             }
         }
@@ -164,20 +164,20 @@ impl Presence {
     /// Forgets a server that said goodbye.
     pub(crate) fn gone(&self, from: Uuid) {
         let mut by_bucket = self.lock();
-        by_bucket.others.forget(from);
+        by_bucket.peers.forget(from);
         by_bucket.replace_all(&self.hub, from, Vec::new());
     }
 
     /// Forgets servers that were silent since before `silent_since`; tells which.
     pub(crate) fn sweep(&self, silent_since: Instant) -> Vec<Uuid> {
-        let silent = self.lock().others.silent(silent_since);
+        let silent = self.lock().peers.silent(silent_since);
         silent.iter().for_each(|from| self.gone(*from));
         silent
     }
 
     /// How many other servers are known.
-    pub(crate) fn others(&self) -> usize {
-        self.lock().others.count()
+    pub(crate) fn peers(&self) -> usize {
+        self.lock().peers.count()
     }
 
     fn lock(&self) -> MutexGuard<'_, MembersByBucket> {
@@ -259,7 +259,7 @@ fn add(state: &mut PresenceState, entry: &Entry) {
 
 /// One connection's entries; dropping it takes them away.
 #[derive(Debug)]
-pub struct Seat {
+pub struct PresenceHandle {
     presence: Presence,
     connection: u64,
     user_id: String,
@@ -273,7 +273,7 @@ struct Tracked {
     bytes: usize,
 }
 
-impl Seat {
+impl PresenceHandle {
     /// Appears in a bucket, or appears there anew with another payload.
     ///
     /// # Errors
@@ -338,7 +338,7 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for PresenceHandle {
     fn drop(&mut self) {
         self.retain(|_| false);
     }

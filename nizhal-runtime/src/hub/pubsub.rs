@@ -192,9 +192,9 @@ impl Listener {
 }
 
 fn leave(listeners: &mut HashMap<Bucket, HashMap<u64, Arc<Queue>>>, key: &Bucket, id: u64) {
-    if let Some(others) = listeners.get_mut(key) {
-        others.remove(&id);
-        if others.is_empty() {
+    if let Some(peers) = listeners.get_mut(key) {
+        peers.remove(&id);
+        if peers.is_empty() {
             listeners.remove(key);
         }
     }

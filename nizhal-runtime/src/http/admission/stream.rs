@@ -279,7 +279,7 @@ mod tests {
         let _permit = streams.permit("ana").await.unwrap();
         let (to, mut from) = mpsc::channel(1);
         let lines = PacedLines::new(to, &streams);
-        let others = streams.permit("ben");
+        let peers = streams.permit("ben");
         let reading = async {
             while let Some(line) = from.recv().await {
                 tokio::time::sleep(Duration::from_millis(1)).await;
@@ -297,7 +297,7 @@ mod tests {
             lines.send(rows(0)).await.unwrap();
         };
         let ((), ()) = tokio::select! {
-            _ = others => unreachable!("nobody gives its place up"),
+            _ = peers => unreachable!("nobody gives its place up"),
             both = async { tokio::join!(reading, sending) } => both,
         };
         lines.send(rows(1)).await.unwrap();

@@ -26,7 +26,7 @@ struct Counts {
 
 impl Sockets {
     /// Takes one of the actor's places.
-    pub(crate) fn admit(&self, actor: &str, most: u32) -> Result<Place, HttpError> {
+    pub(crate) fn admit(&self, actor: &str, most: u32) -> Result<SocketPermit, HttpError> {
         let mut counts = self.lock();
         match counts.by_actor.get_mut(actor) {
             Some(count) if *count >= most => return Err(HttpError::TooManySockets { retry_after_s: RETRY_AFTER_S }),
@@ -35,7 +35,7 @@ impl Sockets {
                 counts.by_actor.insert(actor.into(), 1);
             }
         }
-        Ok(Place { sockets: self.clone(), actor: actor.into() })
+        Ok(SocketPermit { sockets: self.clone(), actor: actor.into() })
     }
 
     /// A socket was closed by us with this code, or by its peer.
@@ -55,12 +55,12 @@ impl Sockets {
 
 /// One of an actor's places; dropping it gives it up.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct SocketPermit {
     sockets: Sockets,
     actor: Box<str>,
 }
 
-impl Drop for Place {
+impl Drop for SocketPermit {
     fn drop(&mut self) {
         let mut counts = self.sockets.lock();
         if let Some(count) = counts.by_actor.get_mut(&self.actor) {

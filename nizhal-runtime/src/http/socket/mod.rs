@@ -4,24 +4,24 @@ mod frame;
 mod incoming;
 pub(super) mod limit;
 mod outgoing;
-mod pulse;
+mod keep_alive;
 mod wanted;
 
 use incoming::FrameFault;
 pub(super) use incoming::Incoming;
-use limit::Place;
+use limit::SocketPermit;
 pub(super) use outgoing::Outgoing;
 pub(crate) use wanted::Wanted;
 
 use crate::{
     engine::ScopeError,
     http::Server,
-    hub::{Batch, Listener, Seat},
+    hub::{Batch, Listener, PresenceHandle},
 };
 use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReason, ProtocolError, Session};
 use frame::Frame;
 use nizhal_core::{Bucket, Principal};
-use pulse::{Due, Pulse};
+use keep_alive::{Due, KeepAlive};
 use rand::Rng;
 use serde_json::{Value, json};
 use std::{borrow::Cow, collections::BTreeSet, sync::Arc, time::Duration};
@@ -64,11 +64,11 @@ pub(crate) struct Socket {
     /// The scope that the listener's buckets were taken from.
     scope: Arc<BTreeSet<Bucket>>,
     listener: Listener,
-    seat: Seat,
-    _place: Place,
+    presence_handle: PresenceHandle,
+    _place: SocketPermit,
     session: Session,
     outgoing: Outgoing,
-    pulse: Pulse,
+    keep_alive: KeepAlive,
     recheck_at: Instant,
     /// Set while the database is away: what waits stays until then.
     retry_at: Option<Instant>,
@@ -81,24 +81,24 @@ impl Socket {
         wanted: Wanted,
         scope: Arc<BTreeSet<Bucket>>,
         listener: Listener,
-        place: Place,
+        place: SocketPermit,
         (session, outgoing): (Session, Outgoing),
     ) -> Self {
-        let seat = server.presence().seat(listener.id(), principal.user_id(), principal.key());
+        let presence_handle = server.presence().presence_handle(listener.id(), principal.user_id(), principal.key());
         let now = Instant::now();
         let limits = &server.settings().sockets;
-        let pulse = Pulse::new(limits.idle, now);
+        let keep_alive = KeepAlive::new(limits.idle, now);
         Self {
             server,
             principal,
             wanted,
             scope,
             listener,
-            seat,
+            presence_handle,
             _place: place,
             session,
             outgoing,
-            pulse,
+            keep_alive,
             recheck_at: now + RECHECK_EVERY,
             retry_at: None,
         }
@@ -164,7 +164,7 @@ impl Socket {
     async fn receive(&mut self, frame: Option<Result<AggregatedMessage, ProtocolError>>) -> Result<(), Ending> {
         const MALFORMED: Ending = ending(CloseCode::Unsupported, "malformed frame");
         let now = Instant::now();
-        self.pulse.heard();
+        self.keep_alive.heard();
         let text = match frame {
             None => return Err(Ending::Gone(None)),
             Some(Ok(AggregatedMessage::Text(text))) => text,
@@ -201,14 +201,14 @@ impl Socket {
                             return Err(ending(CloseCode::Size, "more than a public bucket takes of one socket"));
                         }
                     }
-                    if let Err(full) = self.seat.track(&bucket, reference, &payload, now) {
+                    if let Err(full) = self.presence_handle.track(&bucket, reference, &payload, now) {
                         return Err(Ending::Close(CloseCode::Size, full.to_string().into()));
                     }
                 }
             }
-            Frame::Untrack { bucket } => self.named(&bucket).iter().for_each(|bucket| self.seat.untrack(bucket)),
+            Frame::Untrack { bucket } => self.named(&bucket).iter().for_each(|bucket| self.presence_handle.untrack(bucket)),
             Frame::Heartbeat { bucket } => {
-                self.named(&bucket).iter().for_each(|bucket| self.seat.heartbeat(bucket, now));
+                self.named(&bucket).iter().for_each(|bucket| self.presence_handle.heartbeat(bucket, now));
             }
         }
         Ok(())
@@ -220,8 +220,8 @@ impl Socket {
         if self.expired() {
             return Err(EXPIRED);
         }
-        self.seat.expire(now);
-        match self.pulse.due(now) {
+        self.presence_handle.expire(now);
+        match self.keep_alive.due(now) {
             Due::Nothing => {}
             Due::Gone => return Err(ending(CloseCode::Away, "the peer is silent")),
             Due::Ask => {
@@ -272,7 +272,7 @@ impl Socket {
             batch.pings.extend(scope_cell.iter().cloned());
         }
         self.listener.listen_to(scope_cell);
-        self.seat.retain(|bucket| self.listener.buckets().contains(bucket));
+        self.presence_handle.retain(|bucket| self.listener.buckets().contains(bucket));
         self.send_batch(batch, gained).await
     }
 
@@ -332,9 +332,9 @@ impl Socket {
             let left = (at - self.server.now()).to_std().unwrap_or(Duration::ZERO);
             (left + Duration::from_millis(1)).min(FAR)
         });
-        let silence = self.seat.next_expiry().unwrap_or(now + FAR);
+        let silence = self.presence_handle.next_expiry().unwrap_or(now + FAR);
         let recheck = self.retry_at.unwrap_or(self.recheck_at);
-        [now + expiry, self.pulse.next(), silence, recheck].into_iter().min().unwrap_or(now)
+        [now + expiry, self.keep_alive.next(), silence, recheck].into_iter().min().unwrap_or(now)
     }
 }
 

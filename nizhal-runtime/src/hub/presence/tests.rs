@@ -25,13 +25,13 @@ fn joins_and_leaves_reach_the_bucket() {
     let presence = presence_of(hub.clone());
     let mut watcher = hub.listen();
     watcher.listen_to(BTreeSet::from([bucket("shops")]));
-    let mut seat = presence.seat(7, "u1", "u1");
+    let mut presence_handle = presence.presence_handle(7, "u1", "u1");
     let reference = Uuid::from_u128(1);
-    seat.track(&bucket("shops"), reference, &payload(&json!({"typing": true})), Instant::now()).unwrap();
-    seat.track(&bucket("channels"), reference, &Map::new(), Instant::now()).unwrap();
+    presence_handle.track(&bucket("shops"), reference, &payload(&json!({"typing": true})), Instant::now()).unwrap();
+    presence_handle.track(&bucket("channels"), reference, &Map::new(), Instant::now()).unwrap();
     let state = presence.state([&bucket("shops")]);
     assert_eq!(Value::Object(state), json!({"u1": [{"presence_ref": reference.to_string(), "typing": true}]}));
-    drop(seat);
+    drop(presence_handle);
     let diffs = watcher.take().diffs;
     assert_eq!(diffs.len(), 2, "the other rule's bucket is not heard");
     assert!(diffs[0].leaves.is_empty() && diffs[1].joins.is_empty());
@@ -43,9 +43,9 @@ fn joins_and_leaves_reach_the_bucket() {
 fn a_new_payload_replaces_the_old_and_cannot_forge_the_reference() {
     let hub = Hub::default();
     let presence = presence_of(hub);
-    let mut seat = presence.seat(1, "u1", "u1");
-    seat.track(&bucket("a"), Uuid::from_u128(1), &Map::new(), Instant::now()).unwrap();
-    seat.track(&bucket("a"), Uuid::from_u128(2), &payload(&json!({"presence_ref": "mine"})), Instant::now()).unwrap();
+    let mut presence_handle = presence.presence_handle(1, "u1", "u1");
+    presence_handle.track(&bucket("a"), Uuid::from_u128(1), &Map::new(), Instant::now()).unwrap();
+    presence_handle.track(&bucket("a"), Uuid::from_u128(2), &payload(&json!({"presence_ref": "mine"})), Instant::now()).unwrap();
     let state = presence.state([&bucket("a")]);
     assert_eq!(state["u1"], json!([{"presence_ref": Uuid::from_u128(2).to_string()}]));
 }
@@ -53,9 +53,9 @@ fn a_new_payload_replaces_the_old_and_cannot_forge_the_reference() {
 #[test]
 fn one_user_with_two_connections_has_two_entries() {
     let presence = presence_of(Hub::default());
-    let mut seats = [presence.seat(1, "u1", "u1"), presence.seat(2, "u1", "u1")];
-    for seat in &mut seats {
-        seat.track(&bucket("a"), Uuid::new_v4(), &Map::new(), Instant::now()).unwrap();
+    let mut seats = [presence.presence_handle(1, "u1", "u1"), presence.presence_handle(2, "u1", "u1")];
+    for presence_handle in &mut seats {
+        presence_handle.track(&bucket("a"), Uuid::new_v4(), &Map::new(), Instant::now()).unwrap();
     }
     assert_eq!(presence.state([&bucket("a")])["u1"].as_array().unwrap().len(), 2);
 }
@@ -63,15 +63,15 @@ fn one_user_with_two_connections_has_two_entries() {
 #[test]
 fn silence_ends_an_entry_and_a_heartbeat_keeps_it() {
     let presence = presence_of(Hub::default());
-    let mut seat = presence.seat(1, "u1", "u1");
+    let mut presence_handle = presence.presence_handle(1, "u1", "u1");
     let start = Instant::now();
-    seat.track(&bucket("a"), Uuid::new_v4(), &Map::new(), start).unwrap();
-    seat.heartbeat(&bucket("a"), start + Duration::from_secs(20));
-    seat.heartbeat(&bucket("b"), start);
-    seat.expire(start + Duration::from_secs(49));
-    assert_eq!(seat.next_expiry(), Some(start + Duration::from_secs(50)));
-    seat.expire(start + Duration::from_secs(50));
-    assert_eq!(seat.next_expiry(), None);
+    presence_handle.track(&bucket("a"), Uuid::new_v4(), &Map::new(), start).unwrap();
+    presence_handle.heartbeat(&bucket("a"), start + Duration::from_secs(20));
+    presence_handle.heartbeat(&bucket("b"), start);
+    presence_handle.expire(start + Duration::from_secs(49));
+    assert_eq!(presence_handle.next_expiry(), Some(start + Duration::from_secs(50)));
+    presence_handle.expire(start + Duration::from_secs(50));
+    assert_eq!(presence_handle.next_expiry(), None);
     assert!(presence.state([&bucket("a")]).is_empty());
 }
 
@@ -131,8 +131,8 @@ fn inv03_presence_converges_whatever_messages_are_lost() {
         let by_bucket = ["a", "b"].map(bucket);
         let mut watcher = world.servers[0].0.listen();
         watcher.listen_to(BTreeSet::from(by_bucket.clone()));
-        let mut seats: Vec<(usize, Seat)> = (0..9)
-            .map(|n| (n % 3, world.servers[n % 3].1.seat(n as u64, ["u1", "u2"][n % 2], ["u1", "u2"][n % 2])))
+        let mut seats: Vec<(usize, PresenceHandle)> = (0..9)
+            .map(|n| (n % 3, world.servers[n % 3].1.presence_handle(n as u64, ["u1", "u2"][n % 2], ["u1", "u2"][n % 2])))
             .collect();
         let mut shown: BTreeSet<String> = BTreeSet::new();
         let mut hear = |watcher: &crate::hub::Listener| {
@@ -148,13 +148,13 @@ fn inv03_presence_converges_whatever_messages_are_lost() {
             }
         };
         for _ in 0..60 {
-            let (seat, members) = (world.roll(9), by_bucket[world.roll(2)].clone());
+            let (presence_handle, members) = (world.roll(9), by_bucket[world.roll(2)].clone());
             match world.roll(4) {
-                0 => seats[seat].1.untrack(&members),
-                1 => world.tell(seat % 3, true),
+                0 => seats[presence_handle].1.untrack(&members),
+                1 => world.tell(presence_handle % 3, true),
                 _ => {
-                    let shown = payload(&json!({"n": seat, "long": "x".repeat(world.roll(400))}));
-                    seats[seat].1.track(&members, Uuid::new_v4(), &shown, Instant::now()).unwrap();
+                    let shown = payload(&json!({"n": presence_handle, "long": "x".repeat(world.roll(400))}));
+                    seats[presence_handle].1.track(&members, Uuid::new_v4(), &shown, Instant::now()).unwrap();
                 }
             }
             hear(&watcher);
@@ -190,8 +190,8 @@ fn inv03_presence_converges_whatever_messages_are_lost() {
 fn a_silent_server_is_forgotten_and_a_living_one_is_not() {
     let mut world = World::new(2, 1);
     let now = Instant::now();
-    let mut seat = world.servers[1].1.seat(1, "u1", "u1");
-    seat.track(&bucket("a"), Uuid::new_v4(), &Map::new(), now).unwrap();
+    let mut presence_handle = world.servers[1].1.presence_handle(1, "u1", "u1");
+    presence_handle.track(&bucket("a"), Uuid::new_v4(), &Map::new(), now).unwrap();
     world.servers[1].0.outbox().state();
     world.tell(1, false);
     let presence = world.servers[0].1.clone();
@@ -210,7 +210,7 @@ fn a_silent_server_is_forgotten_and_a_living_one_is_not() {
 #[test]
 fn inv28_an_actor_shows_no_more_than_it_may_however_many_connections_it_has() {
     let presence = presence_of(Hub::default());
-    let mut seats = [presence.seat(1, "u1", "u1"), presence.seat(2, "u1", "u1")];
+    let mut seats = [presence.presence_handle(1, "u1", "u1"), presence.presence_handle(2, "u1", "u1")];
     let half = payload(&json!({"long": "x".repeat(800)}));
     let now = Instant::now();
     seats[0].track(&bucket("a"), Uuid::nil(), &half, now).unwrap();
@@ -218,22 +218,22 @@ fn inv28_an_actor_shows_no_more_than_it_may_however_many_connections_it_has() {
     assert_eq!(seats[1].track(&bucket("c"), Uuid::nil(), &half, now), Err(PresenceFull::Actor));
     seats[0].untrack(&bucket("a"));
     seats[1].track(&bucket("c"), Uuid::nil(), &half, now).unwrap();
-    presence.seat(3, "u2", "u2").track(&bucket("d"), Uuid::nil(), &half, now).unwrap();
+    presence.presence_handle(3, "u2", "u2").track(&bucket("d"), Uuid::nil(), &half, now).unwrap();
     drop(seats);
     assert_eq!(presence.shown.taken(), 0);
     let whole = payload(&json!({"long": "x".repeat(2_000)}));
-    let mut seat = presence.seat(4, "u1", "u1");
-    assert_eq!(seat.track(&bucket("a"), Uuid::nil(), &whole, now), Err(PresenceFull::Actor));
+    let mut presence_handle = presence.presence_handle(4, "u1", "u1");
+    assert_eq!(presence_handle.track(&bucket("a"), Uuid::nil(), &whole, now), Err(PresenceFull::Actor));
 }
 
 #[test]
 fn inv28_a_bucket_holds_no_more_than_whoever_comes_may_be_sent() {
     let presence = presence_of(Hub::default());
     let (long, now) = (payload(&json!({"long": "x".repeat(1_200)})), Instant::now());
-    let mut seats: Vec<Seat> = (1..4).map(|n| presence.seat(n, &n.to_string(), &n.to_string())).collect();
-    for seat in &mut seats[..2] {
-        seat.track(&bucket("a"), Uuid::nil(), &long, now).unwrap();
-        seat.track(&bucket("a"), Uuid::new_v4(), &long, now).unwrap_or_else(|full| panic!("in its own place: {full}"));
+    let mut seats: Vec<PresenceHandle> = (1..4).map(|n| presence.presence_handle(n, &n.to_string(), &n.to_string())).collect();
+    for presence_handle in &mut seats[..2] {
+        presence_handle.track(&bucket("a"), Uuid::nil(), &long, now).unwrap();
+        presence_handle.track(&bucket("a"), Uuid::new_v4(), &long, now).unwrap_or_else(|full| panic!("in its own place: {full}"));
     }
     assert_eq!(seats[2].track(&bucket("a"), Uuid::nil(), &long, now), Err(PresenceFull::Bucket));
     seats[2].track(&bucket("b"), Uuid::nil(), &long, now).unwrap();

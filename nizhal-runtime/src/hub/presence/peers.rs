@@ -6,16 +6,16 @@ use tokio::time::Instant;
 
 /// Every other server that was heard lately.
 #[derive(Debug, Default)]
-pub(super) struct Others(HashMap<Uuid, Other>);
+pub(super) struct Peers(HashMap<Uuid, Peer>);
 
 #[derive(Debug)]
-struct Other {
+struct Peer {
     heard: Instant,
     /// The number of its last change that is known here; `None` until its whole state came.
     at: Option<u64>,
 }
 
-impl Others {
+impl Peers {
     /// It lives.
     pub(super) fn lives(&mut self, from: Uuid, now: Instant) {
         self.of(from, now);
@@ -54,8 +54,8 @@ impl Others {
         self.0.len()
     }
 
-    fn of(&mut self, from: Uuid, now: Instant) -> &mut Other {
-        let other = self.0.entry(from).or_insert(Other { heard: now, at: None });
+    fn of(&mut self, from: Uuid, now: Instant) -> &mut Peer {
+        let other = self.0.entry(from).or_insert(Peer { heard: now, at: None });
         other.heard = now;
         other
     }

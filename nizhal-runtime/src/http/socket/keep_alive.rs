@@ -8,7 +8,7 @@ use tokio::time::Instant;
 /// What counts is the time since it was asked, not since it was heard: a process that was starved of its processor for a minute
 /// has heard nobody, and must not close everybody for that.
 #[derive(Debug)]
-pub(super) struct Pulse {
+pub(super) struct KeepAlive {
     ask_every: Duration,
     answer_within: Duration,
     ask_at: Instant,
@@ -26,7 +26,7 @@ pub(super) enum Due {
     Gone,
 }
 
-impl Pulse {
+impl KeepAlive {
     /// A peer that may be silent for so long.
     pub(super) fn new(idle: Duration, now: Instant) -> Self {
         // Asked twice before it is given up.
@@ -66,32 +66,32 @@ mod tests {
     fn a_silent_peer_is_asked_twice_and_then_gone() {
         let start = Instant::now();
         let at = |seconds: u64| start + Duration::from_secs(seconds);
-        let mut pulse = Pulse::new(Duration::from_secs(60), start);
-        assert_eq!((pulse.next(), pulse.due(at(24))), (at(25), Due::Nothing));
-        assert_eq!((pulse.due(at(25)), pulse.next()), (Due::Ask, at(50)));
-        assert_eq!((pulse.due(at(50)), pulse.next()), (Due::Ask, at(60)));
-        assert_eq!(pulse.due(at(60)), Due::Gone);
+        let mut keep_alive = KeepAlive::new(Duration::from_secs(60), start);
+        assert_eq!((keep_alive.next(), keep_alive.due(at(24))), (at(25), Due::Nothing));
+        assert_eq!((keep_alive.due(at(25)), keep_alive.next()), (Due::Ask, at(50)));
+        assert_eq!((keep_alive.due(at(50)), keep_alive.next()), (Due::Ask, at(60)));
+        assert_eq!(keep_alive.due(at(60)), Due::Gone);
     }
 
     #[test]
     fn whoever_answers_lives() {
         let start = Instant::now();
-        let mut pulse = Pulse::new(Duration::from_secs(60), start);
+        let mut keep_alive = KeepAlive::new(Duration::from_secs(60), start);
         for round in 1..100 {
             let now = start + Duration::from_secs(25 * round);
-            assert_eq!(pulse.due(now), Due::Ask);
-            pulse.heard();
+            assert_eq!(keep_alive.due(now), Due::Ask);
+            keep_alive.heard();
         }
     }
 
     #[test]
     fn who_was_not_asked_in_time_has_the_whole_time_to_answer() {
         let start = Instant::now();
-        let mut pulse = Pulse::new(Duration::from_secs(60), start);
+        let mut keep_alive = KeepAlive::new(Duration::from_secs(60), start);
         // The process stood still for an hour.
         let late = start + Duration::from_secs(3600);
-        assert_eq!(pulse.due(late), Due::Ask);
-        assert_eq!(pulse.due(late + Duration::from_secs(34)), Due::Ask);
-        assert_eq!(pulse.due(late + Duration::from_secs(35)), Due::Gone);
+        assert_eq!(keep_alive.due(late), Due::Ask);
+        assert_eq!(keep_alive.due(late + Duration::from_secs(34)), Due::Ask);
+        assert_eq!(keep_alive.due(late + Duration::from_secs(35)), Due::Gone);
     }
 }
