@@ -2,7 +2,7 @@
 
 mod adapter;
 mod health;
-mod link;
+mod connection;
 mod scope;
 
 pub(crate) use adapter::Adapter;
@@ -15,9 +15,9 @@ use crate::{
     hub::{Hub, Presence, PresenceLimits},
     settings::{Realtime as Mode, Settings},
 };
-pub(crate) use link::Line;
-use link::Link;
-use scope::Proof;
+pub(crate) use connection::AdapterHandle;
+use connection::ClusterConnection;
+use scope::ListenBarrier;
 use std::sync::{Arc, Mutex};
 use tokio::{sync::watch, task::JoinHandle};
 
@@ -25,8 +25,8 @@ use tokio::{sync::watch, task::JoinHandle};
 pub(crate) struct Realtime {
     pub(crate) presence: Presence,
     pub(crate) scopes: Scopes,
-    pub(crate) lines: Vec<Line>,
-    link: Arc<Link>,
+    pub(crate) lines: Vec<AdapterHandle>,
+    link: Arc<ClusterConnection>,
 }
 
 impl Realtime {
@@ -48,23 +48,23 @@ impl Realtime {
             bytes_per_bucket: settings.realtime.max_presence_bytes_per_bucket,
         };
         let presence = Presence::new(hub.clone(), me, limits);
-        let scopes = Scopes::new(engine.clone(), Proof::new(engine.clone(), listener));
+        let scopes = Scopes::new(engine.clone(), ListenBarrier::new(engine.clone(), listener));
         let local = adapter::Local { engine: engine.clone(), listener };
-        let line = |adapter, database| Line { adapter, health: Arc::<Health>::default(), database };
+        let handle = |adapter, database| AdapterHandle { adapter, health: Arc::<Health>::default(), database };
         let lines = match mode {
-            Mode::Local => vec![line(Arc::new(local) as Arc<dyn Adapter>, true)],
-            Mode::Postgres => vec![line(Arc::new(adapter::Postgres(local)), true)],
+            Mode::Local => vec![handle(Arc::new(local) as Arc<dyn Adapter>, true)],
+            Mode::Postgres => vec![handle(Arc::new(adapter::Postgres(local)), true)],
             #[cfg(feature = "nats")]
             Mode::Nats => {
                 let nats = adapter::Nats::new(settings.realtime.nats.clone(), database);
-                vec![line(Arc::new(local), true), line(Arc::new(nats), false)]
+                vec![handle(Arc::new(local), true), handle(Arc::new(nats), false)]
             }
             #[cfg(not(feature = "nats"))]
             Mode::Nats => unreachable!("the start refused it"),
         };
         #[cfg(not(feature = "nats"))]
         let _ = database;
-        let link = Link {
+        let link = ClusterConnection {
             me,
             engine: engine.clone(),
             hub,
@@ -82,15 +82,15 @@ impl Realtime {
         let mut tasks = Vec::new();
         // Who listens stays until the last was told: telling may need the same connection.
         let mut listening = stopping.clone();
-        for line in self.lines.iter().filter(|line| line.adapter.max_message_bytes().is_some()) {
+        for handle in self.lines.iter().filter(|handle| handle.adapter.max_message_bytes().is_some()) {
             let told = watch::Sender::new(false);
             listening = told.subscribe();
             self.link.hub.outbox().open();
-            tasks.push(tokio::spawn(self.link.clone().tell(line.clone(), stopping.clone(), told)));
-            tasks.push(tokio::spawn(self.link.clone().beat(stopping.clone())));
+            tasks.push(tokio::spawn(self.link.clone().publish(handle.clone(), stopping.clone(), told)));
+            tasks.push(tokio::spawn(self.link.clone().send_heartbeats(stopping.clone())));
         }
-        for line in &self.lines {
-            tasks.push(tokio::spawn(self.link.clone().listen(line.clone(), listening.clone())));
+        for handle in &self.lines {
+            tasks.push(tokio::spawn(self.link.clone().listen(handle.clone(), listening.clone())));
         }
         tasks
     }

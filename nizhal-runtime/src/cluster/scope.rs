@@ -3,12 +3,12 @@
 //! A kept scope may be used while it is certain that no membership under it changed more than [`FRESH`] ago. Changed memberships
 //! are notified by the very transaction that changes them, and Postgres delivers notifications in the order of their commits. So
 //! when a notification of our own comes back, all that was committed before it has been heard, and every scope that was not made
-//! stale by then is as good as one read at that moment. [`Proof`] sends one when the last is too old, for all sockets together.
+//! stale by then is as good as one read at that moment. [`ListenBarrier`] sends one when the last is too old, for all sockets together.
 //! When it does not come back, because the connection is lost or dead, scopes are read from the database each time.
 
-mod proof;
+mod listen_barrier;
 
-pub(crate) use proof::{FRESH, Proof};
+pub(crate) use listen_barrier::{FRESH, ListenBarrier};
 
 use crate::{
     engine::{Engine, ScopeError},
@@ -38,7 +38,7 @@ pub(crate) struct Scopes {
 
 struct Inner {
     engine: Arc<Engine>,
-    proof: Proof,
+    listen_barrier: ListenBarrier,
     scope_cell: Mutex<HashMap<Vec<Option<String>>, Weak<ScopeCell>>>,
     sweep_at: AtomicUsize,
     readers: Semaphore,
@@ -47,10 +47,10 @@ struct Inner {
 }
 
 impl Scopes {
-    pub(crate) fn new(engine: Arc<Engine>, proof: Proof) -> Self {
+    pub(crate) fn new(engine: Arc<Engine>, listen_barrier: ListenBarrier) -> Self {
         let inner = Inner {
             engine,
-            proof,
+            listen_barrier,
             scope_cell: Mutex::default(),
             sweep_at: AtomicUsize::new(SWEEP_AT),
             readers: Semaphore::new(READERS),
@@ -114,7 +114,7 @@ impl Scopes {
 
     async fn fresh(&self, scope_cell: &ScopeCell) -> Option<Arc<BTreeSet<Bucket>>> {
         let cached = scope_cell.cached()?;
-        if !self.is_fresh(&cached) && !self.inner.proof.renew().await {
+        if !self.is_fresh(&cached) && !self.inner.listen_barrier.renew().await {
             return None;
         }
         // What was heard until the proof came may have made it stale.
@@ -122,12 +122,12 @@ impl Scopes {
     }
 
     fn is_fresh(&self, cached: &CachedScope) -> bool {
-        cached.asked.elapsed() < FRESH || self.inner.proof.is_fresh()
+        cached.asked.elapsed() < FRESH || self.inner.listen_barrier.is_fresh()
     }
 
     /// The way by which it is known that everything was heard.
-    pub(crate) fn proof(&self) -> &Proof {
-        &self.inner.proof
+    pub(crate) fn listen_barrier(&self) -> &ListenBarrier {
+        &self.inner.listen_barrier
     }
 
     /// How often the database was asked, and how often not.

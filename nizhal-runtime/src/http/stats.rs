@@ -2,7 +2,7 @@
 
 use super::{error::HttpError, respond::respond};
 use crate::{
-    cluster::{Direction, Line},
+    cluster::{Direction, AdapterHandle},
     http::Server,
     store::{Holder, Horizon, JobCounts, StoreError},
 };
@@ -63,12 +63,12 @@ fn closed(server: &Server) -> Value {
 /// How servers hear of each other, and what scopes cost.
 fn realtime(server: &Server) -> Value {
     let realtime = server.realtime();
-    let way = |line: &Line, way: Direction| {
+    let way = |line: &AdapterHandle, way: Direction| {
         let way = line.health.way(way);
         let state = way.up.map_or("untried", |up| if up { "up" } else { "down" });
         json!({"state": state, "since": way.since, "lastError": way.last_error})
     };
-    let adapter = |line: &Line| {
+    let adapter = |line: &AdapterHandle| {
         let health = &line.health;
         json!({
             "adapter": line.adapter.name(),
@@ -89,7 +89,7 @@ fn realtime(server: &Server) -> Value {
         "dropped": merged,
         "scopeReads": reads,
         "scopesKept": kept,
-        "proofs": realtime.scopes.proof().sent(),
+        "proofs": realtime.scopes.listen_barrier().sent(),
     })
 }
 

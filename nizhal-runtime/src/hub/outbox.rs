@@ -41,7 +41,7 @@ pub(crate) struct Waiting {
     pub(crate) something: bool,
     pub(crate) hello: bool,
     pub(crate) wants: BTreeSet<Uuid>,
-    pub(crate) beat: bool,
+    pub(crate) send_heartbeats: bool,
     /// The whole presence of this server is to be told, in place of `changes`.
     pub(crate) state: bool,
     pub(crate) changes: Vec<Change>,
@@ -113,8 +113,8 @@ impl Outbox {
         });
     }
 
-    pub(crate) fn beat(&self) {
-        self.add(|waiting, _| waiting.beat = true);
+    pub(crate) fn send_heartbeats(&self) {
+        self.add(|waiting, _| waiting.send_heartbeats = true);
     }
 
     fn add(&self, change: impl FnOnce(&mut Waiting, &AtomicU64)) {
@@ -133,13 +133,13 @@ impl Outbox {
 
     /// Puts back what could not be told. Changes of presence are not put back: the whole state is told in their place.
     pub(crate) fn restore(&self, told: Waiting) {
-        let Waiting { wrote, something, hello, wants, beat, state, changes, last_change: _ } = told;
+        let Waiting { wrote, something, hello, wants, send_heartbeats, state, changes, last_change: _ } = told;
         self.wrote(&wrote.into_iter().collect::<Vec<_>>());
         self.add(|waiting, _| {
             waiting.something |= something;
             waiting.hello |= hello;
             waiting.wants.extend(wants);
-            waiting.beat |= beat;
+            waiting.send_heartbeats |= send_heartbeats;
             if state || !changes.is_empty() {
                 waiting.state = true;
                 waiting.changes.clear();
@@ -178,7 +178,7 @@ pub(crate) fn bodies(waiting: &Waiting, present: Vec<Change>, max_message_bytes:
         let first = waiting.last_change + 1 - waiting.changes.len() as u64;
         bodies.extend(message::changes(first, waiting.changes.clone(), max_message_bytes));
     }
-    bodies.extend(waiting.beat.then_some(Body::Beat { at: waiting.last_change }));
+    bodies.extend(waiting.send_heartbeats.then_some(Body::Beat { at: waiting.last_change }));
     bodies
 }
 

@@ -35,7 +35,7 @@ pub(crate) enum Heard {
     /// Another server, or this one, said this.
     Message(String),
     /// Our own proof with this number: all that was committed before it was heard.
-    Proof(u64),
+    ListenBarrier(u64),
     /// All that was committed before this instant was heard.
     Until(Instant),
 }
@@ -62,7 +62,7 @@ impl Store {
                 let Some(said) = listener.try_recv().await? else { return Err(lost()) };
                 let payload = said.payload();
                 Ok(if said.channel() == proofs {
-                    Heard::Proof(payload.parse().unwrap_or_default())
+                    Heard::ListenBarrier(payload.parse().unwrap_or_default())
                 } else if said.channel() == bus {
                     Heard::Message(payload.to_owned())
                 } else if payload == SOMETHING {
@@ -92,14 +92,14 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails, or has no way to call.
-    pub(crate) async fn tell(&self, messages: &[String]) -> Result<(), StoreError> {
+    pub(crate) async fn publish(&self, messages: &[String]) -> Result<(), StoreError> {
         match &self.backend {
-            Backend::Postgres(store) => store.tell(messages).await,
+            Backend::Postgres(store) => store.publish(messages).await,
             Backend::Sqlite(_) => Err(StoreError::Schema("SQLite cannot call other servers".to_owned())),
         }
     }
 
-    /// Sends a notification that comes back as [`Heard::Proof`] after all that was committed before it; false on SQLite, where
+    /// Sends a notification that comes back as [`Heard::ListenBarrier`] after all that was committed before it; false on SQLite, where
     /// nothing comes back and the looks themselves are the proof.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! The adapters over the app's own database: hearing alone, or LISTEN and NOTIFY for several servers.
 
-use super::{Adapter, AdapterError, Ear};
+use super::{Adapter, AdapterError, Receiver};
 use crate::{
     engine::Engine,
     store::{Heard, MAX_MESSAGE_BYTES, Outside},
@@ -18,15 +18,15 @@ pub(crate) struct Local {
 /// Several servers on one Postgres.
 pub(crate) struct Postgres(pub(crate) Local);
 
-struct DatabaseEar {
+struct DatabaseReceiver {
     engine: Arc<Engine>,
     outside: Outside,
 }
 
 impl Local {
-    async fn ear(&self, bus: bool) -> Result<Box<dyn Ear>, AdapterError> {
+    async fn receiver(&self, bus: bool) -> Result<Box<dyn Receiver>, AdapterError> {
         let outside = self.engine.store.outside(self.listener, bus).await?;
-        Ok(Box::new(DatabaseEar { engine: self.engine.clone(), outside }))
+        Ok(Box::new(DatabaseReceiver { engine: self.engine.clone(), outside }))
     }
 }
 
@@ -39,11 +39,11 @@ impl Adapter for Local {
         None
     }
 
-    fn open(&self) -> BoxFuture<'_, Result<Box<dyn Ear>, AdapterError>> {
-        Box::pin(self.ear(false))
+    fn open(&self) -> BoxFuture<'_, Result<Box<dyn Receiver>, AdapterError>> {
+        Box::pin(self.receiver(false))
     }
 
-    fn tell<'a>(&'a self, _: &'a [String]) -> BoxFuture<'a, Result<(), AdapterError>> {
+    fn publish<'a>(&'a self, _: &'a [String]) -> BoxFuture<'a, Result<(), AdapterError>> {
         Box::pin(async { Ok(()) })
     }
 }
@@ -57,16 +57,16 @@ impl Adapter for Postgres {
         Some(MAX_MESSAGE_BYTES)
     }
 
-    fn open(&self) -> BoxFuture<'_, Result<Box<dyn Ear>, AdapterError>> {
-        Box::pin(self.0.ear(true))
+    fn open(&self) -> BoxFuture<'_, Result<Box<dyn Receiver>, AdapterError>> {
+        Box::pin(self.0.receiver(true))
     }
 
-    fn tell<'a>(&'a self, messages: &'a [String]) -> BoxFuture<'a, Result<(), AdapterError>> {
-        Box::pin(async { Ok(self.0.engine.store.tell(messages).await?) })
+    fn publish<'a>(&'a self, messages: &'a [String]) -> BoxFuture<'a, Result<(), AdapterError>> {
+        Box::pin(async { Ok(self.0.engine.store.publish(messages).await?) })
     }
 }
 
-impl Ear for DatabaseEar {
+impl Receiver for DatabaseReceiver {
     fn next(&mut self) -> BoxFuture<'_, Result<Heard, AdapterError>> {
         Box::pin(async { Ok(self.engine.store.heard(&mut self.outside).await?) })
     }

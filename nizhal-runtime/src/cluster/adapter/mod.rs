@@ -13,4 +13,4 @@ pub(crate) use database::{Local, Postgres};
 pub(crate) use error::AdapterError;
 #[cfg(feature = "nats")]
 pub(crate) use nats::Nats;
-pub(crate) use port::{Adapter, Ear};
+pub(crate) use port::{Adapter, Receiver};

@@ -1,6 +1,6 @@
 //! The adapter over NATS, for many servers. Core NATS: what is said while a connection is away is lost, and healed by a pull.
 
-use super::{Adapter, AdapterError, Ear, error::NatsError};
+use super::{Adapter, AdapterError, Receiver, error::NatsError};
 use crate::{settings::NatsSettings, store::Heard};
 use async_nats::{Client, ConnectOptions, Event, ServerAddr, Subscriber};
 use futures_util::{StreamExt, future::BoxFuture};
@@ -15,7 +15,7 @@ use std::{
 use tokio::sync::mpsc;
 
 /// How long a connection, or a flush, may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection that is dead and does not say so is found within two of these.
 const PING_EVERY: Duration = Duration::from_secs(5);
 /// The most bytes of one message, where the server allows as many.
@@ -29,7 +29,7 @@ pub(crate) struct Nats {
     client: Mutex<Option<Client>>,
 }
 
-struct NatsEar {
+struct NatsReceiver {
     client: Client,
     subscriber: Subscriber,
     events: mpsc::UnboundedReceiver<Event>,
@@ -42,7 +42,7 @@ impl Nats {
         Self { settings, subject, max_message_bytes: AtomicUsize::new(ROOM), client: Mutex::default() }
     }
 
-    async fn connect(&self) -> Result<NatsEar, NatsError> {
+    async fn connect(&self) -> Result<NatsReceiver, NatsError> {
         let (told, events) = mpsc::unbounded_channel();
         let hear = move |event| {
             // The ear is gone: nobody cares any more.
@@ -53,7 +53,7 @@ impl Nats {
             .name("nizhal")
             .no_echo()
             .ping_interval(PING_EVERY)
-            .connection_timeout(PATIENCE)
+            .connection_timeout(REQUEST_TIMEOUT)
             // A lost connection is told, not mended in silence: what came meanwhile is lost.
             .max_reconnects(1)
             .event_callback(hear);
@@ -83,7 +83,7 @@ impl Nats {
         client.flush().await.map_err(NatsError::Flush)?;
         self.max_message_bytes.store(client.max_payload().min(ROOM), Relaxed);
         *self.client.lock().unwrap_or_else(PoisonError::into_inner) = Some(client.clone());
-        Ok(NatsEar { client, subscriber, events })
+        Ok(NatsReceiver { client, subscriber, events })
     }
 
     async fn publish(&self, messages: &[String]) -> Result<(), NatsError> {
@@ -108,16 +108,16 @@ impl Adapter for Nats {
         Some(self.max_message_bytes.load(Relaxed))
     }
 
-    fn open(&self) -> BoxFuture<'_, Result<Box<dyn Ear>, AdapterError>> {
+    fn open(&self) -> BoxFuture<'_, Result<Box<dyn Receiver>, AdapterError>> {
         Box::pin(async {
-            let ear: Box<dyn Ear> = Box::new(self.connect().await?);
-            Ok(ear)
+            let receiver: Box<dyn Receiver> = Box::new(self.connect().await?);
+            Ok(receiver)
         })
     }
 
-    fn tell<'a>(&'a self, messages: &'a [String]) -> BoxFuture<'a, Result<(), AdapterError>> {
+    fn publish<'a>(&'a self, messages: &'a [String]) -> BoxFuture<'a, Result<(), AdapterError>> {
         Box::pin(async {
-            tokio::time::timeout(PATIENCE, self.publish(messages)).await.map_err(|_| AdapterError::Slow)??;
+            tokio::time::timeout(REQUEST_TIMEOUT, self.publish(messages)).await.map_err(|_| AdapterError::Slow)??;
             Ok(())
         })
     }
@@ -127,7 +127,7 @@ impl Adapter for Nats {
     }
 }
 
-impl Ear for NatsEar {
+impl Receiver for NatsReceiver {
     fn next(&mut self) -> BoxFuture<'_, Result<Heard, AdapterError>> {
         Box::pin(async {
             loop {
@@ -150,7 +150,7 @@ impl Ear for NatsEar {
     }
 }
 
-impl Drop for NatsEar {
+impl Drop for NatsReceiver {
     fn drop(&mut self) {
         let client = self.client.clone();
         // Ends the connection's task, which would go on otherwise.

@@ -13,10 +13,10 @@ pub(crate) trait Adapter: Send + Sync + 'static {
     fn max_message_bytes(&self) -> Option<usize>;
 
     /// Begins to hear: all that is told from then on.
-    fn open(&self) -> BoxFuture<'_, Result<Box<dyn Ear>, AdapterError>>;
+    fn open(&self) -> BoxFuture<'_, Result<Box<dyn Receiver>, AdapterError>>;
 
     /// Tells the others, in order.
-    fn tell<'a>(&'a self, messages: &'a [String]) -> BoxFuture<'a, Result<(), AdapterError>>;
+    fn publish<'a>(&'a self, messages: &'a [String]) -> BoxFuture<'a, Result<(), AdapterError>>;
 
     /// Whether something that was told may be lost with a connection.
     fn forgets(&self) -> bool {
@@ -25,7 +25,7 @@ pub(crate) trait Adapter: Send + Sync + 'static {
 }
 
 /// What hears. An error means that something may have been missed: open another.
-pub(crate) trait Ear: Send {
+pub(crate) trait Receiver: Send {
     /// The next that is heard.
     fn next(&mut self) -> BoxFuture<'_, Result<Heard, AdapterError>>;
 }

@@ -162,7 +162,7 @@ fn inv03_presence_converges_whatever_messages_are_lost() {
         // The line heals; beats show what is lacking.
         for _ in 0..4 {
             for server in 0..3 {
-                world.servers[server].0.outbox().beat();
+                world.servers[server].0.outbox().send_heartbeats();
                 world.tell(server, false);
             }
         }
@@ -200,7 +200,7 @@ fn a_silent_server_is_forgotten_and_a_living_one_is_not() {
     assert_eq!(presence.sweep(Instant::now() + Duration::from_secs(1)), [Uuid::from_u128(2)]);
     assert!(presence.state([&bucket("a")]).is_empty());
     // It was only slow: its next beat is answered with a question, and that with all.
-    world.servers[1].0.outbox().beat();
+    world.servers[1].0.outbox().send_heartbeats();
     world.tell(1, false);
     world.tell(0, false);
     world.tell(1, false);

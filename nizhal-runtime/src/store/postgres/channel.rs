@@ -35,7 +35,7 @@ impl PostgresStore {
         Ok(Outside::Postgres { listener, proofs, bus: servers })
     }
 
-    pub(in crate::store) async fn tell(&self, messages: &[String]) -> Result<(), StoreError> {
+    pub(in crate::store) async fn publish(&self, messages: &[String]) -> Result<(), StoreError> {
         let servers = servers(&self.channel().await?);
         // A function call for each, in order; one commit, so one turn in the queue behind NOTIFY.
         let sql = "select pg_notify($1, message) from unnest($2::text[]) with ordinality as m(message, at) order by at";

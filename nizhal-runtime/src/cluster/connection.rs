@@ -1,7 +1,7 @@
 //! The tasks beside the hub: one listens for each adapter, one tells the others, one keeps presence right.
 
 use super::{
-    adapter::{Adapter, AdapterError, Ear},
+    adapter::{Adapter, AdapterError, Receiver},
     health::{Direction, Health},
     scope::Scopes,
 };
@@ -27,20 +27,20 @@ use tokio::{
 };
 
 /// How long what happens at once is gathered, so that it travels together.
-const GATHER: Duration = Duration::from_millis(2);
+const BATCH_INTERVAL: Duration = Duration::from_millis(2);
 /// How long the others may take to be told.
-const TELL_TIME: Duration = Duration::from_secs(10);
+const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
 /// The same when the server stops.
-const LAST_TIME: Duration = Duration::from_secs(2);
+const LAST_PUBLISH_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long it may take to listen.
-const OPEN_TIME: Duration = Duration::from_secs(10);
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The first wait after a fault, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// How often a connection that is silent is asked whether it lives.
-const PROVE_EVERY: Duration = Duration::from_secs(10);
+const BARRIER_INTERVAL: Duration = Duration::from_secs(10);
 
 /// All that the tasks share.
-pub(super) struct Link {
+pub(super) struct ClusterConnection {
     pub(super) me: Uuid,
     pub(super) engine: Arc<Engine>,
     pub(super) hub: Hub,
@@ -54,41 +54,41 @@ pub(super) struct Link {
 
 /// An adapter and how it fares.
 #[derive(Clone)]
-pub(crate) struct Line {
+pub(crate) struct AdapterHandle {
     pub(crate) adapter: Arc<dyn Adapter>,
     pub(crate) health: Arc<Health>,
     /// Whether it is this one that hears the database.
     pub(crate) database: bool,
 }
 
-impl Link {
+impl ClusterConnection {
     /// Listens until told to stop; a fault is waited out, and everybody is told to pull after it.
-    pub(super) async fn listen(self: Arc<Self>, line: Line, mut stopping: watch::Receiver<bool>) {
+    pub(super) async fn listen(self: Arc<Self>, handle: AdapterHandle, mut stopping: watch::Receiver<bool>) {
         let mut backoff = BACKOFF.0;
         let mut is_first = true;
         let listening = async {
             loop {
-                let opened = timeout(OPEN_TIME, self.open(&line, is_first)).await.unwrap_or(Err(AdapterError::Slow));
+                let opened = timeout(OPEN_TIMEOUT, self.open(&handle, is_first)).await.unwrap_or(Err(AdapterError::Slow));
                 let fault = match opened {
-                    Ok(mut ear) => {
-                        line.health.up(Direction::In, self.environment.now());
+                    Ok(mut receiver) => {
+                        handle.health.up(Direction::In, self.environment.now());
                         backoff = BACKOFF.0;
                         if !is_first {
-                            self.heal(&line);
+                            self.recover(&handle);
                         }
                         is_first = false;
-                        if line.adapter.max_message_bytes().is_some() {
+                        if handle.adapter.max_message_bytes().is_some() {
                             self.hub.outbox().hello();
                         }
-                        self.hear(&line, ear.as_mut()).await
+                        self.receive(&handle, receiver.as_mut()).await
                     }
                     Err(fault) => fault,
                 };
-                if line.database {
-                    self.scopes.proof().listening(false);
+                if handle.database {
+                    self.scopes.listen_barrier().listening(false);
                 }
-                let adapter = line.adapter.name();
-                if line.health.down(Direction::In, &fault, self.environment.now()) {
+                let adapter = handle.adapter.name();
+                if handle.health.down(Direction::In, &fault, self.environment.now()) {
                     let lost = if is_first { LOST } else { "others are not heard; trying again" };
                     tracing::warn!(adapter, error = &fault as &dyn std::error::Error, "{lost}");
                 }
@@ -103,20 +103,20 @@ impl Link {
     }
 
     /// An ear that was seen to hear.
-    async fn open(&self, line: &Line, is_first: bool) -> Result<Box<dyn Ear>, AdapterError> {
-        let mut ear = line.adapter.open().await?;
-        if line.database {
-            let proof = self.scopes.proof();
-            proof.listening(true);
+    async fn open(&self, handle: &AdapterHandle, is_first: bool) -> Result<Box<dyn Receiver>, AdapterError> {
+        let mut receiver = handle.adapter.open().await?;
+        if handle.database {
+            let listen_barrier = self.scopes.listen_barrier();
+            listen_barrier.listening(true);
             let hearing = async {
                 loop {
-                    if let Err(fault) = self.take(line, ear.next().await) {
+                    if let Err(fault) = self.take(handle, receiver.next().await) {
                         return fault;
                     }
                 }
             };
             tokio::select! {
-                sent = proof.first() => sent?,
+                sent = listen_barrier.first() => sent?,
                 fault = hearing => return Err(fault),
             }
             if !is_first {
@@ -124,17 +124,17 @@ impl Link {
                 self.engine.store.record_incarnation().await?;
             }
         }
-        Ok(ear)
+        Ok(receiver)
     }
 
     /// Hears until something may have been missed.
-    async fn hear(&self, line: &Line, ear: &mut dyn Ear) -> AdapterError {
-        let proof = self.scopes.proof();
-        let mut prove = interval(PROVE_EVERY);
+    async fn receive(&self, handle: &AdapterHandle, receiver: &mut dyn Receiver) -> AdapterError {
+        let listen_barrier = self.scopes.listen_barrier();
+        let mut prove = interval(BARRIER_INTERVAL);
         prove.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let hearing = async {
             loop {
-                if let Err(fault) = self.take(line, ear.next().await) {
+                if let Err(fault) = self.take(handle, receiver.next().await) {
                     return fault;
                 }
             }
@@ -142,26 +142,26 @@ impl Link {
         let proving = async {
             loop {
                 prove.tick().await;
-                proof.renew().await;
+                listen_barrier.renew().await;
             }
         };
         tokio::select! {
             fault = hearing => fault,
-            () = proving, if line.database => AdapterError::Slow,
-            () = proof.deaf(), if line.database => AdapterError::Deaf,
+            () = proving, if handle.database => AdapterError::Slow,
+            () = listen_barrier.deaf(), if handle.database => AdapterError::Deaf,
         }
     }
 
-    fn take(&self, line: &Line, heard: Result<Heard, AdapterError>) -> Result<(), AdapterError> {
+    fn take(&self, handle: &AdapterHandle, heard: Result<Heard, AdapterError>) -> Result<(), AdapterError> {
         match heard? {
             Heard::Wrote(buckets) => self.hub.deliver(&buckets),
             Heard::Something => self.hub.ping_all(),
-            Heard::Proof(number) => {
-                self.scopes.proof().heard(number);
+            Heard::ListenBarrier(number) => {
+                self.scopes.listen_barrier().heard(number);
                 return Ok(());
             }
             Heard::Until(instant) => {
-                self.scopes.proof().until(instant);
+                self.scopes.listen_barrier().until(instant);
                 return Ok(());
             }
             Heard::Message(text) => {
@@ -174,7 +174,7 @@ impl Link {
                 }
             }
         }
-        line.health.received.fetch_add(1, Relaxed);
+        handle.health.received.fetch_add(1, Relaxed);
         Ok(())
     }
 
@@ -203,19 +203,19 @@ impl Link {
     }
 
     /// Something may have been missed: everybody here pulls and is judged anew; and the others too, when what we told may be lost.
-    fn heal(&self, line: &Line) {
-        tracing::info!(adapter = line.adapter.name(), "others are heard again; everybody is told to pull");
-        line.health.healed.fetch_add(1, Relaxed);
+    fn recover(&self, handle: &AdapterHandle) {
+        tracing::info!(adapter = handle.adapter.name(), "others are heard again; everybody is told to pull");
+        handle.health.healed.fetch_add(1, Relaxed);
         self.hub.ping_all();
-        if line.adapter.forgets() {
+        if handle.adapter.forgets() {
             self.hub.outbox().something();
         }
     }
 
     /// Tells the others what waits, until told to stop; then says goodbye.
-    pub(super) async fn tell(
+    pub(super) async fn publish(
         self: Arc<Self>,
-        line: Line,
+        handle: AdapterHandle,
         mut stopping: watch::Receiver<bool>,
         told: watch::Sender<bool>,
     ) {
@@ -227,8 +227,8 @@ impl Link {
                 _ = stopping.wait_for(|stopping| *stopping) => break,
                 () = outbox.filled() => {}
             }
-            sleep(GATHER).await;
-            if self.tell_once(&line, &mut pieces).await {
+            sleep(BATCH_INTERVAL).await;
+            if self.publish_once(&handle, &mut pieces).await {
                 backoff = BACKOFF.0;
                 continue;
             }
@@ -240,33 +240,33 @@ impl Link {
         }
         // What was written last is told too, as far as it goes.
         let last = async {
-            while !self.tell_once(&line, &mut pieces).await {
+            while !self.publish_once(&handle, &mut pieces).await {
                 sleep(BACKOFF.0).await;
             }
-            let bye = message::write(self.me, vec![Body::Bye], line.adapter.max_message_bytes().unwrap_or_default(), &mut pieces);
-            line.adapter.tell(&bye).await
+            let bye = message::write(self.me, vec![Body::Bye], handle.adapter.max_message_bytes().unwrap_or_default(), &mut pieces);
+            handle.adapter.publish(&bye).await
         };
-        let _ = timeout(LAST_TIME, last).await;
+        let _ = timeout(LAST_PUBLISH_TIMEOUT, last).await;
         told.send_replace(true);
     }
 
-    async fn tell_once(&self, line: &Line, pieces: &mut u64) -> bool {
-        let Some(max_message_bytes) = line.adapter.max_message_bytes() else { return true };
+    async fn publish_once(&self, handle: &AdapterHandle, pieces: &mut u64) -> bool {
+        let Some(max_message_bytes) = handle.adapter.max_message_bytes() else { return true };
         let (waiting, present) = self.presence.take_waiting();
         let bodies = bodies(&waiting, present, max_message_bytes);
         let texts = message::write(self.me, bodies, max_message_bytes, pieces);
         if texts.is_empty() {
             return true;
         }
-        match timeout(TELL_TIME, line.adapter.tell(&texts)).await.unwrap_or(Err(AdapterError::Slow)) {
+        match timeout(PUBLISH_TIMEOUT, handle.adapter.publish(&texts)).await.unwrap_or(Err(AdapterError::Slow)) {
             Ok(()) => {
-                line.health.published.fetch_add(texts.len() as u64, Relaxed);
-                line.health.up(Direction::Out, self.environment.now());
+                handle.health.published.fetch_add(texts.len() as u64, Relaxed);
+                handle.health.up(Direction::Out, self.environment.now());
                 true
             }
             Err(fault) => {
-                if line.health.down(Direction::Out, &fault, self.environment.now()) {
-                    let adapter = line.adapter.name();
+                if handle.health.down(Direction::Out, &fault, self.environment.now()) {
+                    let adapter = handle.adapter.name();
                     tracing::warn!(
                         adapter,
                         error = &fault as &dyn std::error::Error,
@@ -280,15 +280,15 @@ impl Link {
     }
 
     /// Shows that this server lives, and forgets others that do not, until told to stop.
-    pub(super) async fn beat(self: Arc<Self>, mut stopping: watch::Receiver<bool>) {
-        let mut beat = interval(self.server_silence / 4);
-        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    pub(super) async fn send_heartbeats(self: Arc<Self>, mut stopping: watch::Receiver<bool>) {
+        let mut send_heartbeats = interval(self.server_silence / 4);
+        send_heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 _ = stopping.wait_for(|stopping| *stopping) => return,
-                _ = beat.tick() => {}
+                _ = send_heartbeats.tick() => {}
             }
-            self.hub.outbox().beat();
+            self.hub.outbox().send_heartbeats();
             if let Some(since) = Instant::now().checked_sub(self.server_silence) {
                 for server in self.presence.sweep(since) {
                     self.reader.lock().unwrap_or_else(PoisonError::into_inner).forget(server);

@@ -13,14 +13,14 @@ use tokio::sync::{Notify, watch};
 /// How old the certainty may be on which a scope is used.
 pub(crate) const FRESH: Duration = Duration::from_millis(500);
 /// How long a proof may take; together with [`FRESH`] well within the second that is promised.
-const PATIENCE: Duration = Duration::from_millis(300);
+const BARRIER_TIMEOUT: Duration = Duration::from_millis(300);
 /// How many proofs in a row may be sent and not heard before the connection counts as dead; a busy database is not yet one.
 const UNHEARD: u32 = 3;
 /// After a proof that did not come none is tried for this long: who waits for it should rather ask the database.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Whether all that was committed was heard.
-pub(crate) struct Proof {
+pub(crate) struct ListenBarrier {
     engine: Arc<Engine>,
     listener: u64,
     /// One renewal at a time serves everybody.
@@ -41,7 +41,7 @@ struct State {
     listening: bool,
 }
 
-impl Proof {
+impl ListenBarrier {
     /// Nothing is proved yet. `listener` is this process among those that listen to the database.
     pub(crate) fn new(engine: Arc<Engine>, listener: u64) -> Self {
         Self {
@@ -94,7 +94,7 @@ impl Proof {
             sent = self.engine.store.send_proof(self.listener, number).await.unwrap_or(false);
             sent && heard.wait_for(|heard| *heard >= number).await.is_ok()
         };
-        let proved = tokio::time::timeout(PATIENCE, proving).await.unwrap_or(false);
+        let proved = tokio::time::timeout(BARRIER_TIMEOUT, proving).await.unwrap_or(false);
         let mut state = self.lock();
         if proved && state.listening {
             *state = State { until: Some(began), listening: true, ..State::default() };
