@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     engine::{Engine, EnqueueError, job::Bounds},
-    store::{LeasedJob, Fault, Seal, StoreError, WriteSetEntry, Written, fault},
+    store::{LeasedJob, Fault, WriteSetSeal, StoreError, WriteSetEntry, Written, fault},
 };
 use chrono::TimeDelta;
 use futures_util::FutureExt;
@@ -139,7 +139,7 @@ async fn attempt(
     engine: &Engine,
     entry: &JobEntry,
     job: &LeasedJob,
-    (tx, seal): (&DatabaseTransaction, &Seal),
+    (tx, seal): (&DatabaseTransaction, &WriteSetSeal),
 ) -> Result<Result<(), Failure>, StoreError> {
     let environment = engine.environment.clone();
     let parts = JobParts {
@@ -193,7 +193,7 @@ async fn judged(
     engine: &Engine,
     name: &'static str,
     job: &LeasedJob,
-    (bounds, parts, seal): (&Bounds, &JobParts, &Seal),
+    (bounds, parts, seal): (&Bounds, &JobParts, &WriteSetSeal),
 ) -> Result<(), EnqueueError> {
     // What the handler deferred is judged with the rest.
     engine.store.on(&parts.tx).run_deferred().await?;

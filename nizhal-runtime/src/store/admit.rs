@@ -4,7 +4,7 @@
 //! delivery waits for the first and then finds its number used. It leaves no mark of the mutations; their answers are filed at
 //! the end, and a delivery that comes upon an answer there begins again (`record_results.rs`).
 
-use super::{Seal, StoreError, WriteTx, sql::Dialect};
+use super::{WriteSetSeal, StoreError, WriteTx, sql::Dialect};
 use sea_orm::{QueryResult, Value};
 
 /// Where a client's sequence stands.
@@ -54,7 +54,7 @@ impl WriteTx<'_> {
         actor: &str,
         client_id: Option<&str>,
         ids: &[&str],
-        (seal, stamp): (&Seal, Option<&str>),
+        (seal, stamp): (&WriteSetSeal, Option<&str>),
     ) -> Result<Standing, StoreError> {
         if self.dialect() == Dialect::Sqlite {
             self.seal(seal).await?;
@@ -122,7 +122,7 @@ impl WriteTx<'_> {
         actor: &str,
         client_id: Option<&str>,
         ids: &[&str],
-        (seal, stamp): (&Seal, Option<&str>),
+        (seal, stamp): (&WriteSetSeal, Option<&str>),
     ) -> (String, Vec<Value>) {
         let mut values: Vec<Value> = client_id.map(Value::from).into_iter().collect();
         let mut place = |value: Value| {

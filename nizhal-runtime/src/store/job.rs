@@ -5,7 +5,7 @@
 //! it may be taken again. Success deletes the row in the handler's own transaction.
 
 use super::{
-    Seal, StoreError, WriteSetEntry, WriteTx,
+    WriteSetSeal, StoreError, WriteSetEntry, WriteTx,
     audit::NewEntry,
     database::{Backend, Store},
     write_set::{DUE, JUDGED},
@@ -251,8 +251,8 @@ impl WriteTx<'_> {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn begin_job(&self) -> Result<Seal, StoreError> {
-        let seal = Seal::draw();
+    pub async fn begin_job(&self) -> Result<WriteSetSeal, StoreError> {
+        let seal = WriteSetSeal::draw();
         match self.dialect() {
             Dialect::Postgres => {
                 let sql = "select set_config('nizhal.local', 'off', true), set_config('nizhal.touched', $1, true), \
@@ -281,7 +281,7 @@ impl WriteTx<'_> {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn finish_job(&self, seal: &Seal) -> Result<(), StoreError> {
+    pub async fn finish_job(&self, seal: &WriteSetSeal) -> Result<(), StoreError> {
         match self.dialect() {
             Dialect::Postgres => self.one("select _nizhal_leave()", []).await.map(drop),
             Dialect::Sqlite => {

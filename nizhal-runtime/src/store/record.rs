@@ -4,7 +4,7 @@
 //! allowed rolls all of it back.
 
 use super::{
-    MutationKey, Record, Seal, StoreError, WriteTx, Written,
+    MutationKey, Record, WriteSetSeal, StoreError, WriteTx, Written,
     database::{Backend, Store},
     postgres::{RecordSql, kind},
     read::PullHeader,
@@ -30,7 +30,7 @@ pub struct RecordResults<'a> {
     /// What they wrote, as far as it was [looked at](WriteTx::take_write_set) before.
     pub taken: &'a str,
     /// What the write set began with.
-    pub seal: &'a Seal,
+    pub seal: &'a WriteSetSeal,
 }
 
 impl RecordResults<'_> {

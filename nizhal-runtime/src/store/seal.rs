@@ -18,9 +18,9 @@ const CLEARED: &str =
 
 /// What names the write set of one transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seal(String);
+pub struct WriteSetSeal(String);
 
-impl Seal {
+impl WriteSetSeal {
     /// One that was never used before.
     pub fn draw() -> Self {
         Self(format!("{SEAL}{}", uuid::Uuid::new_v4().simple()))
@@ -47,7 +47,7 @@ mod tests {
 
     #[test]
     fn inv18_what_was_cleared_is_not_empty() {
-        let (seal, other) = (Seal::draw(), Seal::draw());
+        let (seal, other) = (WriteSetSeal::draw(), WriteSetSeal::draw());
         let note = |lines: &[&str]| lines.iter().map(|line| format!("{line}\n")).collect::<String>();
         let line = "r+t:[\"x\"]";
         for whole in [&[seal.line()][..], &[seal.line(), line], &[seal.line(), line, SPILLED, line, WHOLE]] {

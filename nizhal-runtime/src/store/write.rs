@@ -9,7 +9,7 @@ use super::{
     write_set::{self, WriteSetEntry},
     read::{PullHeader, Membership, ScopeArg},
     row_size::{self, LargeRow},
-    seal::{SEAL, SPILLED, Seal, WHOLE},
+    seal::{SEAL, SPILLED, WriteSetSeal, WHOLE},
     settings::Audit,
     sql::Dialect,
     sqlite,
@@ -257,7 +257,7 @@ impl<'a> WriteTx<'a> {
     ///
     /// # Errors
     /// [`StoreError::Unsealed`] when that was cleared; else when the database fails.
-    pub async fn take_write_set(&self, seal: &Seal) -> Result<Written, StoreError> {
+    pub async fn take_write_set(&self, seal: &WriteSetSeal) -> Result<Written, StoreError> {
         let written = self.raw_write_set(Some(seal)).await?;
         seal.check(&written.raw_write_set)?;
         Ok(written)
@@ -267,7 +267,7 @@ impl<'a> WriteTx<'a> {
     ///
     /// # Errors
     /// As for [`look`](Self::take_write_set).
-    pub async fn sealed(&self, seal: &Seal) -> Result<Written, StoreError> {
+    pub async fn sealed(&self, seal: &WriteSetSeal) -> Result<Written, StoreError> {
         let written = self.raw_write_set(None).await?;
         seal.check(&written.raw_write_set)?;
         Ok(written)
@@ -277,7 +277,7 @@ impl<'a> WriteTx<'a> {
     ///
     /// # Errors
     /// When the database fails.
-    pub(super) async fn seal(&self, seal: &Seal) -> Result<(), StoreError> {
+    pub(super) async fn seal(&self, seal: &WriteSetSeal) -> Result<(), StoreError> {
         self.run("insert into _nizhal_touched (note) values ($1)", [seal.line().into()]).await.map(drop)
     }
 
@@ -290,7 +290,7 @@ impl<'a> WriteTx<'a> {
     }
 
     /// Reads the note, and begins it anew with this seal.
-    async fn raw_write_set(&self, reseal: Option<&Seal>) -> Result<Written, StoreError> {
+    async fn raw_write_set(&self, reseal: Option<&WriteSetSeal>) -> Result<Written, StoreError> {
         match self.store.dialect() {
             Dialect::Postgres => {
                 // What is read comes first; a setting is text from its beginning on.

@@ -3,7 +3,7 @@
 use super::{Adapter, AdapterError, Receiver};
 use crate::{
     engine::Engine,
-    store::{Heard, MAX_MESSAGE_BYTES, Outside},
+    store::{Heard, MAX_MESSAGE_BYTES, ExternalWrites},
 };
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
@@ -20,13 +20,13 @@ pub(crate) struct Postgres(pub(crate) Local);
 
 struct DatabaseReceiver {
     engine: Arc<Engine>,
-    outside: Outside,
+    external_writes: ExternalWrites,
 }
 
 impl Local {
     async fn receiver(&self, bus: bool) -> Result<Box<dyn Receiver>, AdapterError> {
-        let outside = self.engine.store.outside(self.listener, bus).await?;
-        Ok(Box::new(DatabaseReceiver { engine: self.engine.clone(), outside }))
+        let external_writes = self.engine.store.external_writes(self.listener, bus).await?;
+        Ok(Box::new(DatabaseReceiver { engine: self.engine.clone(), external_writes }))
     }
 }
 
@@ -68,6 +68,6 @@ impl Adapter for Postgres {
 
 impl Receiver for DatabaseReceiver {
     fn next(&mut self) -> BoxFuture<'_, Result<Heard, AdapterError>> {
-        Box::pin(async { Ok(self.engine.store.heard(&mut self.outside).await?) })
+        Box::pin(async { Ok(self.engine.store.heard(&mut self.external_writes).await?) })
     }
 }

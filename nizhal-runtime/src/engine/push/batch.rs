@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     engine::Engine,
-    store::{MutationKey, Record, Seal, RecordResults, Turn, Written},
+    store::{MutationKey, Record, WriteSetSeal, RecordResults, CommitSlot, Written},
 };
 use chrono::TimeDelta;
 use nizhal_core::{
@@ -144,15 +144,15 @@ impl Engine {
     }
 
     async fn attempt_all(&self, sent: Sent<'_>, apart: Apart) -> Result<Vec<Answer>, Undone> {
-        let (tx, turn) = self.store.begin_push(false).await?;
-        let Together { tx, ended, jobs, written } = match self.attempt_all_on(tx, &turn, sent, apart).await {
+        let (tx, slot) = self.store.begin_push(false).await?;
+        let Together { tx, ended, jobs, written } = match self.attempt_all_on(tx, &slot, sent, apart).await {
             Ok(together) => together,
             Err(undone) => {
-                turn.abandon(None, false).await;
+                slot.abandon(None, false).await;
                 return Err(undone);
             }
         };
-        turn.commit(tx).await?;
+        slot.commit(tx).await?;
         let mut news = News { filed: ended.len(), written, jobs };
         let mut answers = Vec::with_capacity(ended.len());
         for Ended { entry, key, result, written } in ended {
@@ -171,14 +171,14 @@ impl Engine {
     async fn attempt_all_on<'a>(
         &'a self,
         mut tx: DatabaseTransaction,
-        turn: &Turn<'_>,
+        slot: &CommitSlot<'_>,
         sent: Sent<'a>,
         apart: Apart,
     ) -> Result<Together<'a>, Undone> {
         let Sent { principal, wire, mutations, known } = sent;
         let begun = self.environment.now();
-        let seal = Seal::draw();
-        let before = self.admit_all(&tx, turn, (principal, &seal), mutations).await?;
+        let seal = WriteSetSeal::draw();
+        let before = self.admit_all(&tx, slot, (principal, &seal), mutations).await?;
         let mut ended: Vec<Ended<'_>> = Vec::with_capacity(mutations.len());
         let mut jobs = Vec::new();
         for mutation in mutations {
@@ -209,15 +209,15 @@ impl Engine {
     async fn admit_all(
         &self,
         tx: &DatabaseTransaction,
-        turn: &Turn<'_>,
-        (principal, seal): (&Principal, &Seal),
+        slot: &CommitSlot<'_>,
+        (principal, seal): (&Principal, &WriteSetSeal),
         mutations: &[Mutation],
     ) -> Result<i64, Undone> {
         let ids: Vec<&str> = mutations.iter().map(|mutation| mutation.client_mutation_id.as_str()).collect();
         let first = mutations.first().and_then(|mutation| mutation.client_id.as_deref().zip(numbered(mutation)));
         let client_id = first.map(|(client_id, _)| client_id);
         let standing = self.store.on(tx).admit(principal.key(), client_id, &ids, (seal, None)).await?;
-        turn.identify(standing.backend);
+        slot.identify(standing.backend);
         let made_ms: Vec<Option<i64>> = mutations.iter().map(|mutation| mutation.hlc.map(|hlc| hlc.millis)).collect();
         match (first, standing.sequence) {
             _ if standing.known => Err(Undone::Singly),
@@ -260,7 +260,7 @@ impl Engine {
     async fn run_apart(
         &self,
         tx: DatabaseTransaction,
-        (apart, seal): (Apart, &Seal),
+        (apart, seal): (Apart, &WriteSetSeal),
         (principal, entry, mutation): (&Principal, &MutatorEntry, &Mutation),
         jobs: &mut Vec<NewJob>,
     ) -> Result<(DatabaseTransaction, Result<Record, PushFailure>, Written), Undone> {
@@ -301,7 +301,7 @@ impl Engine {
         &self,
         tx: DatabaseTransaction,
         principal: &Principal,
-        (apart, before, seal): (Apart, i64, &Seal),
+        (apart, before, seal): (Apart, i64, &WriteSetSeal),
         ended: Vec<Ended<'a>>,
         jobs: Vec<NewJob>,
     ) -> Result<Together<'a>, Undone> {

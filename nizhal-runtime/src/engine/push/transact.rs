@@ -9,8 +9,8 @@ use super::{
 use crate::{
     engine::{Engine, job::Bounds},
     store::{
-        AheadStamp, MutationKey, Fault, PullHeader, Membership, Record, Seal, Sequence, RecordResults, StoreError, Stored, StrayDocument,
-        Turn, Written, fault,
+        AheadStamp, MutationKey, Fault, PullHeader, Membership, Record, WriteSetSeal, Sequence, RecordResults, StoreError, Stored, StrayDocument,
+        CommitSlot, Written, fault,
     },
 };
 use nizhal_core::{MutatorEntry, NewJob, Principal, wire::Wire};
@@ -101,21 +101,21 @@ impl Engine {
         delivery: Delivery<'_>,
         work: Work<'_>,
     ) -> Result<Result<Answer, PushFailure>, Undone> {
-        let (tx, turn) = self.store.begin_push(delivery.alone).await?;
+        let (tx, slot) = self.store.begin_push(delivery.alone).await?;
         // The transaction goes along, so that it is gone where that fails.
-        match self.work_on(tx, &turn, delivery, work).await {
+        match self.work_on(tx, &slot, delivery, work).await {
             Ok(Done { tx, is_kept: true, news, ended }) => {
-                turn.commit(tx).await?;
+                slot.commit(tx).await?;
                 self.tell(&news);
                 Ok(ended)
             }
             Ok(Done { tx, ended, .. }) => {
                 let is_spoiled = matches!(ended, Err(PushFailure::TransactionControl(_)));
-                turn.abandon(Some(tx), is_spoiled).await;
+                slot.abandon(Some(tx), is_spoiled).await;
                 Ok(ended)
             }
             Err(undone) => {
-                turn.abandon(None, false).await;
+                slot.abandon(None, false).await;
                 Err(undone)
             }
         }
@@ -124,13 +124,13 @@ impl Engine {
     async fn work_on(
         &self,
         tx: DatabaseTransaction,
-        turn: &Turn<'_>,
+        slot: &CommitSlot<'_>,
         delivery: Delivery<'_>,
         work: Work<'_>,
     ) -> Result<Done, Undone> {
         let stamp = if let Work::Run(_, stamp) = &work { *stamp } else { None };
-        let seal = Seal::draw();
-        let (before, is_expired) = match self.admit(&tx, turn, delivery, (&seal, stamp)).await? {
+        let seal = WriteSetSeal::draw();
+        let (before, is_expired) = match self.admit(&tx, slot, delivery, (&seal, stamp)).await? {
             Ok(admitted) => admitted,
             Err(barred @ Answer { verdict: Verdict::Barred(_), .. }) => return Ok(Done::gone(tx, Ok(barred))),
             Err(answer) => return self.kept(tx, News::default(), answer).await,
@@ -158,7 +158,7 @@ impl Engine {
         tx: DatabaseTransaction,
         delivery: Delivery<'_>,
         run: Run<'_>,
-        begun: (i64, &Seal),
+        begun: (i64, &WriteSetSeal),
     ) -> Result<Done, Undone> {
         let Delivery { wire, key, .. } = delivery;
         let Run { principal, entry, mutation, .. } = run;
@@ -279,15 +279,15 @@ impl Engine {
     async fn admit(
         &self,
         tx: &DatabaseTransaction,
-        turn: &Turn<'_>,
+        slot: &CommitSlot<'_>,
         Delivery { wire, key, .. }: Delivery<'_>,
-        begun: (&Seal, Option<&str>),
+        begun: (&WriteSetSeal, Option<&str>),
     ) -> Result<Result<(i64, bool), Answer>, StoreError> {
         let write = self.store.on(tx);
         let barred = |failure, last| Ok(Err(Answer::to(key, Verdict::Barred(failure), last)));
         let (client_id, number) = key.sequence.unzip();
         let standing = write.admit(key.actor, client_id, &[key.client_mutation_id], begun).await?;
-        turn.identify(standing.backend);
+        slot.identify(standing.backend);
         let (mut last_version, mut forgotten_ms) = (0, standing.forgotten_ms);
         if let (Some(id), Some(sequence)) = (number, standing.sequence) {
             if sequence.actor != key.actor {
@@ -337,7 +337,7 @@ impl Engine {
         &self,
         tx: &DatabaseTransaction,
         principal: &Principal,
-        (before, seal): (i64, &Seal),
+        (before, seal): (i64, &WriteSetSeal),
         answers: &[(MutationKey<'_>, Record)],
     ) -> Result<(Written, PullHeader), Undone> {
         let sequence = answers.last().and_then(|(key, _)| key.sequence);

@@ -1,7 +1,7 @@
 //! The channels of LISTEN and NOTIFY: writers from outside, other servers, and proofs that we hear.
 
 use super::{PostgresStore, clock};
-use crate::store::{Outside, StoreError, limit::ANSWER_TIMEOUT};
+use crate::store::{ExternalWrites, StoreError, limit::ANSWER_TIMEOUT};
 use futures_util::FutureExt;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use std::{str::FromStr, time::Duration};
@@ -15,7 +15,7 @@ impl PostgresStore {
     }
 
     /// A connection of its own that hears the writes of others, our proofs and, when asked, other servers.
-    pub(in crate::store) async fn outside(&self, listener: u64, bus: bool) -> Result<Outside, StoreError> {
+    pub(in crate::store) async fn external_writes(&self, listener: u64, bus: bool) -> Result<ExternalWrites, StoreError> {
         let channel = self.channel().await?;
         let (proofs, servers) = (proofs(&channel, listener), servers(&channel));
         let options = PgConnectOptions::from_str(&self.listen_url)?.application_name("nizhal listen");
@@ -32,7 +32,7 @@ impl PostgresStore {
         let mut channels = vec![channel.as_str(), proofs.as_str()];
         channels.extend(bus.then_some(servers.as_str()));
         listener.listen_all(channels).await?;
-        Ok(Outside::Postgres { listener, proofs, bus: servers })
+        Ok(ExternalWrites::Postgres { listener, proofs, bus: servers })
     }
 
     pub(in crate::store) async fn publish(&self, messages: &[String]) -> Result<(), StoreError> {

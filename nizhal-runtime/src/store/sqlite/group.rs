@@ -14,9 +14,9 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::{Mutex, MutexGuard, oneshot};
 
 /// The most pushes in one transaction.
-const MOST: usize = 50;
+const MAX_PUSHES_PER_COMMIT: usize = 50;
 /// How long a push waits for its turn.
-const TURN_TIMEOUT: Duration = Duration::from_secs(10);
+const SLOT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The transaction that the next turn goes on with.
 #[derive(Debug, Default)]
@@ -35,7 +35,7 @@ struct Open {
 
 /// One push's turn. Dropping it loses the whole transaction.
 #[derive(Debug)]
-pub(in crate::store) struct Turn<'a> {
+pub(in crate::store) struct CommitSlot<'a> {
     group: &'a Group,
     next: MutexGuard<'a, Option<Open>>,
     open: Open,
@@ -48,12 +48,12 @@ impl Group {
     }
 
     /// Waits for a turn, and makes its savepoint. One that is to be alone shares its commit with nobody.
-    pub(in crate::store) async fn turn(
+    pub(in crate::store) async fn slot(
         &self,
         alone: bool,
         begin: impl AsyncFnOnce() -> Result<DatabaseTransaction, StoreError>,
-    ) -> Result<(DatabaseTransaction, Turn<'_>), StoreError> {
-        let waiting = tokio::time::timeout(TURN_TIMEOUT, self.next.lock());
+    ) -> Result<(DatabaseTransaction, CommitSlot<'_>), StoreError> {
+        let waiting = tokio::time::timeout(SLOT_TIMEOUT, self.next.lock());
         let mut next = waiting.await.map_err(|_| StoreError::Busy)?;
         let open = match next.take() {
             Some(open) if !alone => open,
@@ -65,15 +65,15 @@ impl Group {
                 Open { tx: begin().await?, done: Vec::new() }
             }
         };
-        let turn = Turn { group: self, next, open, alone };
+        let slot = CommitSlot { group: self, next, open, alone };
         let savepoint = async {
-            self.failpoints.before(Some(&turn.open.tx)).await?;
-            turn.open.tx.begin().await
+            self.failpoints.before(Some(&slot.open.tx)).await?;
+            slot.open.tx.begin().await
         };
         match savepoint.await {
-            Ok(savepoint) => Ok((savepoint, turn)),
+            Ok(savepoint) => Ok((savepoint, slot)),
             Err(error) => {
-                turn.lose().await;
+                slot.lose().await;
                 Err(error.into())
             }
         }
@@ -92,7 +92,7 @@ impl Group {
     }
 }
 
-impl Turn<'_> {
+impl CommitSlot<'_> {
     /// Keeps the savepoint, and returns when the commit is on the disk.
     pub(in crate::store) async fn commit(self, savepoint: DatabaseTransaction) -> Result<(), StoreError> {
         if let Err(error) = self.group.keep(savepoint).await {
@@ -104,7 +104,7 @@ impl Turn<'_> {
             return Err(StoreError::Overtaken);
         }
         let Self { group, mut next, mut open, alone } = self;
-        if alone || open.done.len() >= MOST {
+        if alone || open.done.len() >= MAX_PUSHES_PER_COMMIT {
             let is_shared = !open.done.is_empty();
             return open.commit(group, is_shared).await;
         }
@@ -233,29 +233,29 @@ mod tests {
     async fn inv13_who_came_first_is_answered_when_those_behind_are_done() {
         let (db, group, answered) = (database().await, Group::default(), Cell::new(false));
         let begin = async || Ok(db.begin().await?);
-        let (savepoint, turn) = group.turn(false, begin).await.unwrap();
+        let (savepoint, slot) = group.slot(false, begin).await.unwrap();
         put(&savepoint, 1).await;
         let first = async {
-            turn.commit(savepoint).await.unwrap();
+            slot.commit(savepoint).await.unwrap();
             answered.set(true);
         };
         let refused = async {
-            let (savepoint, turn) = group.turn(false, begin).await.unwrap();
+            let (savepoint, slot) = group.slot(false, begin).await.unwrap();
             assert!(!answered.get(), "nothing is committed yet");
             put(&savepoint, 2).await;
-            turn.abandon(Some(savepoint), false).await;
+            slot.abandon(Some(savepoint), false).await;
         };
         let faulty = async {
-            let (savepoint, turn) = group.turn(false, begin).await.unwrap();
+            let (savepoint, slot) = group.slot(false, begin).await.unwrap();
             put(&savepoint, 3).await;
             drop(savepoint);
-            turn.abandon(None, false).await;
+            slot.abandon(None, false).await;
         };
         let last = async {
-            let (savepoint, turn) = group.turn(false, begin).await.unwrap();
+            let (savepoint, slot) = group.slot(false, begin).await.unwrap();
             assert!(!answered.get(), "one commit for all");
             put(&savepoint, 4).await;
-            turn.commit(savepoint).await.unwrap();
+            slot.commit(savepoint).await.unwrap();
         };
         // Those behind ask for their turns before the first one ends.
         tokio::join!(biased; refused, faulty, last, first);
@@ -267,13 +267,13 @@ mod tests {
     async fn inv13_a_push_that_nobody_waits_behind_commits() {
         let (db, group) = (database().await, Group::default());
         for id in [1, 2] {
-            let (savepoint, turn) = group.turn(false, async || Ok(db.begin().await?)).await.unwrap();
+            let (savepoint, slot) = group.slot(false, async || Ok(db.begin().await?)).await.unwrap();
             put(&savepoint, id).await;
-            turn.commit(savepoint).await.unwrap();
+            slot.commit(savepoint).await.unwrap();
             assert_eq!(ids(&db).await.len(), usize::try_from(id).unwrap());
         }
-        let (savepoint, turn) = group.turn(false, async || Ok(db.begin().await?)).await.unwrap();
-        turn.abandon(Some(savepoint), false).await;
+        let (savepoint, slot) = group.slot(false, async || Ok(db.begin().await?)).await.unwrap();
+        slot.abandon(Some(savepoint), false).await;
         assert_eq!(ids(&db).await, [1, 2]);
     }
 
@@ -281,14 +281,14 @@ mod tests {
     async fn inv17_all_in_a_lost_transaction_are_told_to_try_again() {
         let (db, group) = (database().await, Group::default());
         let begin = async || Ok(db.begin().await?);
-        let (savepoint, turn) = group.turn(false, begin).await.unwrap();
+        let (savepoint, slot) = group.slot(false, begin).await.unwrap();
         put(&savepoint, 1).await;
         let lost = async {
-            let (savepoint, turn) = group.turn(false, begin).await.unwrap();
+            let (savepoint, slot) = group.slot(false, begin).await.unwrap();
             put(&savepoint, 2).await;
-            drop((savepoint, turn));
+            drop((savepoint, slot));
         };
-        let ((), told) = tokio::join!(biased; lost, turn.commit(savepoint));
+        let ((), told) = tokio::join!(biased; lost, slot.commit(savepoint));
         assert!(matches!(told, Err(StoreError::Overtaken)), "{told:?}");
         assert!(ids(&db).await.is_empty());
     }
@@ -302,14 +302,14 @@ mod tests {
         let group = Group::default();
         let begin = async || Ok(db.begin().await?);
         let good = async |alone| {
-            let (savepoint, turn) = group.turn(alone, begin).await.unwrap();
+            let (savepoint, slot) = group.slot(alone, begin).await.unwrap();
             put(&savepoint, 1).await;
-            turn.commit(savepoint).await
+            slot.commit(savepoint).await
         };
         let bad = async |alone| {
-            let (savepoint, turn) = group.turn(alone, begin).await.unwrap();
+            let (savepoint, slot) = group.slot(alone, begin).await.unwrap();
             savepoint.execute_unprepared("insert into children values (1, 7)").await.unwrap();
-            turn.commit(savepoint).await
+            slot.commit(savepoint).await
         };
         let (first, second) = tokio::join!(biased; good(false), bad(false));
         assert!(matches!(first, Err(StoreError::SharedCommit)), "{first:?}");

@@ -14,7 +14,7 @@ mod scan;
 mod store;
 mod txn;
 
-pub(super) use group::Turn;
+pub(super) use group::CommitSlot;
 pub(super) use pull::{Lanes, PullReader};
 pub(super) use store::SqliteStore;
 pub(super) use txn::{line, clear_write_set};

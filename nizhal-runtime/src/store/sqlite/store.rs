@@ -1,7 +1,7 @@
 //! One app's SQLite file: its one writer, and the readers beside it.
 
 use super::{
-    group::{Group, Turn},
+    group::{Group, CommitSlot},
     guard::{self, Guard},
     provision::{self, HOME},
     pull::PullReader,
@@ -188,8 +188,8 @@ impl SqliteStore {
     pub(in crate::store) async fn begin_push(
         &self,
         alone: bool,
-    ) -> Result<(DatabaseTransaction, Turn<'_>), StoreError> {
-        self.group.turn(alone, async || self.begin().await).await
+    ) -> Result<(DatabaseTransaction, CommitSlot<'_>), StoreError> {
+        self.group.slot(alone, async || self.begin().await).await
     }
 
     pub(in crate::store) async fn collect_tombstones(&self, days: u32) -> Result<u64, StoreError> {
@@ -213,7 +213,7 @@ impl SqliteStore {
     }
 
     /// What writers from outside noted since the last call.
-    pub(in crate::store) async fn outside_notes(&self) -> Result<Vec<String>, StoreError> {
+    pub(in crate::store) async fn external_write_sets(&self) -> Result<Vec<String>, StoreError> {
         let waiting: bool =
             sqlx::query_scalar("select exists (select 1 from _nizhal_touched)").fetch_one(&self.readers).await?;
         let mut notes = std::mem::take(&mut *self.heard.lock().unwrap_or_else(PoisonError::into_inner));

@@ -9,12 +9,12 @@ use sea_orm::DatabaseTransaction;
 
 /// What ends a transaction of [`Store::begin_push`].
 #[derive(Debug)]
-pub struct Turn<'a>(On<'a>);
+pub struct CommitSlot<'a>(On<'a>);
 
 #[derive(Debug)]
 enum On<'a> {
     Postgres(postgres::Ending<'a>),
-    Sqlite(sqlite::Turn<'a>),
+    Sqlite(sqlite::CommitSlot<'a>),
 }
 
 impl Store {
@@ -22,21 +22,21 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn begin_push(&self, alone: bool) -> Result<(DatabaseTransaction, Turn<'_>), StoreError> {
+    pub async fn begin_push(&self, alone: bool) -> Result<(DatabaseTransaction, CommitSlot<'_>), StoreError> {
         match &self.backend {
             Backend::Postgres(store) => {
                 let (tx, ending) = store.begin().await?;
-                Ok((tx, Turn(On::Postgres(ending))))
+                Ok((tx, CommitSlot(On::Postgres(ending))))
             }
             Backend::Sqlite(store) => {
-                let (tx, turn) = store.begin_push(alone).await?;
-                Ok((tx, Turn(On::Sqlite(turn))))
+                let (tx, slot) = store.begin_push(alone).await?;
+                Ok((tx, CommitSlot(On::Sqlite(slot))))
             }
         }
     }
 }
 
-impl Turn<'_> {
+impl CommitSlot<'_> {
     /// Commits; what comes after may count on it.
     ///
     /// # Errors
@@ -44,7 +44,7 @@ impl Turn<'_> {
     pub async fn commit(self, tx: DatabaseTransaction) -> Result<(), StoreError> {
         match self.0 {
             On::Postgres(ending) => ending.commit(tx).await,
-            On::Sqlite(turn) => turn.commit(tx).await,
+            On::Sqlite(slot) => slot.commit(tx).await,
         }
     }
 
@@ -60,7 +60,7 @@ impl Turn<'_> {
     pub async fn abandon(self, tx: Option<DatabaseTransaction>, spoiled: bool) {
         match self.0 {
             On::Postgres(ending) => ending.abandon(tx, spoiled).await,
-            On::Sqlite(turn) => turn.abandon(tx, spoiled).await,
+            On::Sqlite(slot) => slot.abandon(tx, spoiled).await,
         }
     }
 }

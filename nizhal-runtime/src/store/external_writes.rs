@@ -13,12 +13,12 @@ use sqlx::postgres::PgListener;
 use std::time::{Duration, Instant};
 
 /// How often a SQLite file is looked at: it has no way to call.
-const LOOK: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// The most bytes of a message to other servers; Postgres takes less than 8,000.
 pub(crate) const MAX_MESSAGE_BYTES: usize = 7_900;
 
 /// Hears of writes that this process did not make. What it says are hints, as all pings are.
-pub(crate) enum Outside {
+pub(crate) enum ExternalWrites {
     /// LISTEN on a connection of its own.
     Postgres { listener: PgListener, proofs: String, bus: String },
     /// A look at the note, now and then.
@@ -45,10 +45,10 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub(crate) async fn outside(&self, listener: u64, bus: bool) -> Result<Outside, StoreError> {
+    pub(crate) async fn external_writes(&self, listener: u64, bus: bool) -> Result<ExternalWrites, StoreError> {
         match &self.backend {
-            Backend::Postgres(store) => store.outside(listener, bus).await,
-            Backend::Sqlite(_) => Ok(Outside::Sqlite { looked: false }),
+            Backend::Postgres(store) => store.external_writes(listener, bus).await,
+            Backend::Sqlite(_) => Ok(ExternalWrites::Sqlite { looked: false }),
         }
     }
 
@@ -56,9 +56,9 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails or the connection is lost: what came meanwhile is not known, and it must be listened to anew.
-    pub(crate) async fn heard(&self, outside: &mut Outside) -> Result<Heard, StoreError> {
-        match (outside, &self.backend) {
-            (Outside::Postgres { listener, proofs, bus }, _) => {
+    pub(crate) async fn heard(&self, external_writes: &mut ExternalWrites) -> Result<Heard, StoreError> {
+        match (external_writes, &self.backend) {
+            (ExternalWrites::Postgres { listener, proofs, bus }, _) => {
                 let Some(said) = listener.try_recv().await? else { return Err(lost()) };
                 let payload = said.payload();
                 Ok(if said.channel() == proofs {
@@ -71,12 +71,12 @@ impl Store {
                     Heard::Wrote(shown([payload.to_owned()]))
                 })
             }
-            (Outside::Sqlite { looked }, Backend::Sqlite(store)) => {
+            (ExternalWrites::Sqlite { looked }, Backend::Sqlite(store)) => {
                 if std::mem::replace(looked, true) {
-                    tokio::time::sleep(LOOK).await;
+                    tokio::time::sleep(POLL_INTERVAL).await;
                 }
                 let began = Instant::now();
-                let buckets = shown(store.outside_notes().await?);
+                let buckets = shown(store.external_write_sets().await?);
                 if buckets.is_empty() {
                     return Ok(Heard::Until(began));
                 }
@@ -84,7 +84,7 @@ impl Store {
                 *looked = false;
                 Ok(Heard::Wrote(buckets))
             }
-            (Outside::Sqlite { .. }, Backend::Postgres(_)) => unreachable!("a store hears with its own kind of ear"),
+            (ExternalWrites::Sqlite { .. }, Backend::Postgres(_)) => unreachable!("a store hears with its own kind of ear"),
         }
     }
 
