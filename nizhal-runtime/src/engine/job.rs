@@ -1,7 +1,7 @@
 //! Jobs that a transaction wants: written with it, for workers to find after its commit; and the buckets that bound what they write.
 
 use super::{
-    Engine, PushFailure,
+    Engine, PushError,
     push::{checked, is_privileged, is_unheld},
 };
 use crate::{
@@ -116,7 +116,7 @@ impl Engine {
     }
 }
 
-impl From<EnqueueError> for PushFailure {
+impl From<EnqueueError> for PushError {
     fn from(error: EnqueueError) -> Self {
         match error {
             EnqueueError::Store(error) => Self::Store(error),

@@ -18,6 +18,6 @@ pub use error::{PullError, ScopeError};
 pub use job::EnqueueError;
 pub use lines::{Line, LineReader};
 pub use pull::PullPage;
-pub use push::{Answer, Ids, PushFailure, PushReply, Verdict};
+pub use push::{Answer, Ids, PushError, PushReply, Verdict};
 pub use state::Engine;
 pub(crate) use state::Keys;

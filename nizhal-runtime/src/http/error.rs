@@ -4,7 +4,7 @@
 
 use crate::{
     auth::AuthError,
-    engine::{PullError, PushFailure, ScopeError},
+    engine::{PullError, PushError, ScopeError},
     scope::TooManyBuckets,
     store::StoreError,
 };
@@ -58,7 +58,7 @@ pub(crate) enum HttpError {
     #[error("the push ended early")]
     Push {
         #[source]
-        failure: PushFailure,
+        failure: PushError,
         /// What a push answers beside its failure.
         outcome: Map<String, Value>,
     },
@@ -233,41 +233,41 @@ fn store(error: &StoreError) -> Answer {
     }
 }
 
-fn push(failure: &PushFailure) -> Answer {
+fn push(failure: &PushError) -> Answer {
     let shown = failure.to_string();
     match failure {
-        PushFailure::UnknownMutator(_) => answer(StatusCode::BAD_REQUEST, "unknown_mutator", shown),
-        PushFailure::Forbidden => answer(StatusCode::FORBIDDEN, "forbidden", shown),
-        PushFailure::ClientIdTaken => answer(StatusCode::FORBIDDEN, "client_id_taken", shown),
-        PushFailure::OutOfOrder { .. } => answer(StatusCode::CONFLICT, "out_of_order", shown),
-        PushFailure::Waits(_) => answer(StatusCode::CONFLICT, "out_of_order", shown),
-        PushFailure::NumberUsed(_) => answer(StatusCode::UNPROCESSABLE_ENTITY, "number_used", shown),
-        PushFailure::Cancelled(_) => answer(StatusCode::UNPROCESSABLE_ENTITY, "cancelled", shown),
-        PushFailure::Rejected(_) => answer(StatusCode::UNPROCESSABLE_ENTITY, "rejected", shown),
-        PushFailure::InvalidArgs(_) => answer(StatusCode::UNPROCESSABLE_ENTITY, "invalid_args", shown),
-        PushFailure::Expired => answer(StatusCode::UNPROCESSABLE_ENTITY, "expired", shown),
-        PushFailure::MutatorPanicked => answer(StatusCode::UNPROCESSABLE_ENTITY, "mutator_panicked", shown),
-        PushFailure::TransactionControl(_) => answer(StatusCode::UNPROCESSABLE_ENTITY, "transaction_control", shown),
-        PushFailure::RowTooLarge(_) => answer(StatusCode::UNPROCESSABLE_ENTITY, "row_too_large", shown),
-        PushFailure::Store(error) => store(error),
-        PushFailure::Schema { told: Some(told), .. } => {
+        PushError::UnknownMutator(_) => answer(StatusCode::BAD_REQUEST, "unknown_mutator", shown),
+        PushError::Forbidden => answer(StatusCode::FORBIDDEN, "forbidden", shown),
+        PushError::ClientIdTaken => answer(StatusCode::FORBIDDEN, "client_id_taken", shown),
+        PushError::OutOfOrder { .. } => answer(StatusCode::CONFLICT, "out_of_order", shown),
+        PushError::Waits(_) => answer(StatusCode::CONFLICT, "out_of_order", shown),
+        PushError::NumberUsed(_) => answer(StatusCode::UNPROCESSABLE_ENTITY, "number_used", shown),
+        PushError::Cancelled(_) => answer(StatusCode::UNPROCESSABLE_ENTITY, "cancelled", shown),
+        PushError::Rejected(_) => answer(StatusCode::UNPROCESSABLE_ENTITY, "rejected", shown),
+        PushError::InvalidArgs(_) => answer(StatusCode::UNPROCESSABLE_ENTITY, "invalid_args", shown),
+        PushError::Expired => answer(StatusCode::UNPROCESSABLE_ENTITY, "expired", shown),
+        PushError::MutatorPanicked => answer(StatusCode::UNPROCESSABLE_ENTITY, "mutator_panicked", shown),
+        PushError::TransactionControl(_) => answer(StatusCode::UNPROCESSABLE_ENTITY, "transaction_control", shown),
+        PushError::RowTooLarge(_) => answer(StatusCode::UNPROCESSABLE_ENTITY, "row_too_large", shown),
+        PushError::Store(error) => store(error),
+        PushError::Schema { told: Some(told), .. } => {
             let text = format!(
                 "a mutation breaks {told}, which the app's tables do not declare: mend the table or the struct"
             );
             answer(StatusCode::INTERNAL_SERVER_ERROR, "internal", text)
         }
-        PushFailure::Schema { told: None, .. } | PushFailure::Internal(_) => internal(),
+        PushError::Schema { told: None, .. } | PushError::Internal(_) => internal(),
     }
 }
 
 /// Code and text of a mutation that was not applied, for answers that are no errors themselves.
-pub(crate) fn push_answer(failure: &PushFailure) -> (&'static str, String) {
+pub(crate) fn push_answer(failure: &PushError) -> (&'static str, String) {
     let Answer { code, text, .. } = push(failure);
     (code, text)
 }
 
 /// The status that a failure would give a push's answer.
-pub(super) fn push_status(failure: &PushFailure) -> u16 {
+pub(super) fn push_status(failure: &PushError) -> u16 {
     push(failure).status.as_u16()
 }
 

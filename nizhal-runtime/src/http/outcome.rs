@@ -1,12 +1,12 @@
 //! What a push answers beside its status: wire 1's list of what applied, wire 2's result for each mutation.
 
 use super::error::push_answer;
-use crate::engine::{Answer, PushFailure, PushReply, Verdict};
+use crate::engine::{Answer, PushError, PushReply, Verdict};
 use nizhal_core::wire::{MutationResult, MutationStatus, Wire};
 use serde_json::{Map, Value, json};
 
 /// The body's fields, and the failure that gives the answer its status, if one does.
-pub(super) fn outcome(wire: Wire, reply: PushReply) -> (Map<String, Value>, Option<PushFailure>) {
+pub(super) fn outcome(wire: Wire, reply: PushReply) -> (Map<String, Value>, Option<PushError>) {
     match wire {
         Wire::One => one(reply),
         Wire::Two => {
@@ -24,11 +24,11 @@ pub fn push_body(reply: PushReply) -> (Vec<u8>, Option<u16>) {
 }
 
 /// What applied, and where the clients' sequences are.
-fn one(reply: PushReply) -> (Map<String, Value>, Option<PushFailure>) {
+fn one(reply: PushReply) -> (Map<String, Value>, Option<PushError>) {
     let (mut applied, mut sequences, mut failure) = (Vec::new(), Vec::<(String, i64)>::new(), reply.fault);
     for answer in reply.answers {
         // Where a number was another mutation's, the client learns where its sequence stands, and renumbers.
-        let is_told = matches!(&answer.verdict, Verdict::Barred(PushFailure::NumberUsed(_)))
+        let is_told = matches!(&answer.verdict, Verdict::Barred(PushError::NumberUsed(_)))
             || !matches!(answer.verdict, Verdict::Barred(_));
         if is_told && let (Some((client, _)), Some(now)) = (answer.sequence, answer.last) {
             match sequences.iter_mut().find(|(known, _)| *known == client) {
@@ -39,17 +39,17 @@ fn one(reply: PushReply) -> (Map<String, Value>, Option<PushFailure>) {
         match answer.verdict {
             Verdict::Applied(_) | Verdict::Duplicate(_) => applied.push(answer.client_mutation_id),
             // Refused under wire 2 and asked for again under wire 1, which has no word for it.
-            Verdict::Refused(cancelled @ PushFailure::Cancelled(_)) => {
-                failure = Some(PushFailure::Rejected(cancelled.to_string()));
+            Verdict::Refused(cancelled @ PushError::Cancelled(_)) => {
+                failure = Some(PushError::Rejected(cancelled.to_string()));
             }
-            Verdict::Barred(PushFailure::NumberUsed(_)) => {}
+            Verdict::Barred(PushError::NumberUsed(_)) => {}
             Verdict::Refused(refused) | Verdict::Barred(refused) => failure = Some(refused),
         }
     }
     let mut outcome = Map::new();
     outcome.insert("applied".to_owned(), applied.into());
     // Where there is a gap, its client must hear where it stands, whatever came before.
-    if let Some(PushFailure::OutOfOrder { last, .. }) = &failure {
+    if let Some(PushError::OutOfOrder { last, .. }) = &failure {
         outcome.insert("lastMutationId".to_owned(), json!(last));
     }
     match sequences.as_slice() {
@@ -98,11 +98,11 @@ fn result(answer: Answer) -> MutationResult {
     }
 }
 
-fn status(failure: &PushFailure) -> MutationStatus {
+fn status(failure: &PushError) -> MutationStatus {
     match failure {
-        PushFailure::Forbidden | PushFailure::ClientIdTaken => MutationStatus::Forbidden,
-        PushFailure::OutOfOrder { .. } | PushFailure::Waits(_) => MutationStatus::OutOfOrder,
-        PushFailure::Cancelled(_) => MutationStatus::Cancelled,
+        PushError::Forbidden | PushError::ClientIdTaken => MutationStatus::Forbidden,
+        PushError::OutOfOrder { .. } | PushError::Waits(_) => MutationStatus::OutOfOrder,
+        PushError::Cancelled(_) => MutationStatus::Cancelled,
         _ => MutationStatus::Rejected,
     }
 }
@@ -121,7 +121,7 @@ mod tests {
         answer(id, client, number, Verdict::Applied(Ids::default()))
     }
 
-    fn told(wire: Wire, answers: Vec<Answer>) -> (Value, Option<PushFailure>) {
+    fn told(wire: Wire, answers: Vec<Answer>) -> (Value, Option<PushError>) {
         let (outcome, failure) = outcome(wire, PushReply { answers, fault: None });
         (Value::Object(outcome), failure)
     }
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn inv13_wire_one_says_where_a_sequence_stands_and_not_what_was_asked() {
-        let used = || Verdict::Barred(PushFailure::NumberUsed(2));
+        let used = || Verdict::Barred(PushError::NumberUsed(2));
         let stands = |answer| Answer { last: Some(7), ..answer };
         let (body, failure) = told(Wire::One, vec![stands(answer("m2", "a", 2, used()))]);
         assert_eq!(body, json!({"applied": [], "lastMutationId": 7}));
@@ -147,17 +147,17 @@ mod tests {
 
     #[test]
     fn wire_one_says_where_a_gap_is() {
-        let gap = || Verdict::Barred(PushFailure::OutOfOrder { got: 9, last: 4 });
+        let gap = || Verdict::Barred(PushError::OutOfOrder { got: 9, last: 4 });
         let (body, _) = told(Wire::One, vec![applied("m1", "a", 7), answer("m2", "b", 9, gap())]);
         assert_eq!(body, json!({"applied": ["m1"], "lastMutationId": 4}));
     }
 
     #[test]
     fn wire_one_has_no_word_for_cancelled() {
-        let cancelled = Verdict::Refused(PushFailure::Cancelled("m0".to_owned()));
+        let cancelled = Verdict::Refused(PushError::Cancelled("m0".to_owned()));
         let (body, failure) = told(Wire::One, vec![answer("m1", "a", 1, cancelled)]);
         assert_eq!(body, json!({"applied": [], "lastMutationId": 1}));
-        assert!(matches!(failure, Some(PushFailure::Rejected(text)) if text.contains("m0")));
+        assert!(matches!(failure, Some(PushError::Rejected(text)) if text.contains("m0")));
     }
 
     #[test]
@@ -168,8 +168,8 @@ mod tests {
             Wire::Two,
             vec![
                 answer("m1", "a", 1, Verdict::Duplicate(ids)),
-                answer("m2", "a", 2, refused(PushFailure::InvalidArgs("no".to_owned()))),
-                answer("m3", "a", 3, refused(PushFailure::Cancelled("m2".to_owned()))),
+                answer("m2", "a", 2, refused(PushError::InvalidArgs("no".to_owned()))),
+                answer("m3", "a", 3, refused(PushError::Cancelled("m2".to_owned()))),
             ],
         );
         assert!(failure.is_none());

@@ -2,7 +2,7 @@
 
 use crate::fixture::{self, StoppedClock, both, push_of};
 use nizhal::Principal;
-use nizhal::engine::{Engine, PushFailure, PushReply, Verdict};
+use nizhal::engine::{Engine, PushError, PushReply, Verdict};
 use nizhal::prelude::*;
 use nizhal::schema::Schema;
 use nizhal::store::Audit;
@@ -158,10 +158,10 @@ fn told(reply: &PushReply) -> Vec<&'static str> {
     let answers = reply.answers.iter().map(|answer| match &answer.verdict {
         Verdict::Applied(_) => "applied",
         Verdict::Duplicate(_) => "duplicate",
-        Verdict::Refused(PushFailure::Rejected(_)) => "rejected",
-        Verdict::Refused(PushFailure::Forbidden) => "forbidden",
-        Verdict::Refused(PushFailure::Cancelled(_)) => "cancelled",
-        Verdict::Refused(PushFailure::MutatorPanicked) => "panicked",
+        Verdict::Refused(PushError::Rejected(_)) => "rejected",
+        Verdict::Refused(PushError::Forbidden) => "forbidden",
+        Verdict::Refused(PushError::Cancelled(_)) => "cancelled",
+        Verdict::Refused(PushError::MutatorPanicked) => "panicked",
         Verdict::Refused(_) => "refused",
         Verdict::Barred(_) => "barred",
     });

@@ -2,7 +2,7 @@
 //! checked at the commit.
 
 use crate::fixture::{self, both, push_of};
-use nizhal::engine::{Engine, PushFailure, PushReply, Verdict};
+use nizhal::engine::{Engine, PushError, PushReply, Verdict};
 use nizhal::prelude::*;
 use nizhal::schema::Schema;
 use nizhal::wire::Wire;
@@ -111,8 +111,8 @@ fn told(reply: &PushReply) -> Vec<&'static str> {
     let answers = reply.answers.iter().map(|answer| match &answer.verdict {
         Verdict::Applied(_) => "applied",
         Verdict::Duplicate(_) => "duplicate",
-        Verdict::Refused(PushFailure::Rejected(_)) => "rejected",
-        Verdict::Refused(PushFailure::TransactionControl(_)) => "control",
+        Verdict::Refused(PushError::Rejected(_)) => "rejected",
+        Verdict::Refused(PushError::TransactionControl(_)) => "control",
         Verdict::Refused(_) => "refused",
         Verdict::Barred(_) => "barred",
     });

@@ -1,7 +1,7 @@
 //! What fails the same way every time is refused for good, and nothing waits behind it: at each statement and at COMMIT, on both databases.
 
 use crate::fixture::{self, both, push_of};
-use nizhal::engine::{Engine, PushFailure, PushReply, Verdict};
+use nizhal::engine::{Engine, PushError, PushReply, Verdict};
 use nizhal::prelude::*;
 use nizhal::schema::Schema;
 use nizhal::wire::Wire;
@@ -174,7 +174,7 @@ fn told(reply: &PushReply) -> Vec<&'static str> {
     let answers = reply.answers.iter().map(|answer| match &answer.verdict {
         Verdict::Applied(_) => "applied",
         Verdict::Duplicate(_) => "duplicate",
-        Verdict::Refused(PushFailure::Rejected(_) | PushFailure::MutatorPanicked) => "rejected",
+        Verdict::Refused(PushError::Rejected(_) | PushError::MutatorPanicked) => "rejected",
         Verdict::Refused(_) => "refused",
         Verdict::Barred(_) => "barred",
     });
@@ -235,7 +235,7 @@ async fn inv41_a_mutator_that_does_not_end_is_at_fault_itself(kind: Kind) {
     let mut world = World::new(kind).await;
     world.engine = world.engine.with_mutator_timeout(std::time::Duration::from_millis(50));
     let reply = world.push(&[mutation(1, "wait", &json!({"id": "p1"}))]).await;
-    assert!(reply.answers.is_empty() && matches!(reply.fault, Some(PushFailure::Internal(_))), "{reply:?}");
+    assert!(reply.answers.is_empty() && matches!(reply.fault, Some(PushError::Internal(_))), "{reply:?}");
     world.engine = world.engine.with_mutator_timeout(std::time::Duration::from_secs(60));
     let add = mutation(1, "addParent", &json!({"id": "p1"}));
     assert_eq!(told(&world.push(&[add]).await), ["applied"], "nothing is in its way");
@@ -283,11 +283,11 @@ async fn inv41_a_column_that_no_struct_has_is_a_fault_and_no_refusal(kind: Kind)
     world.db.execute(bare).await;
     let batch = [mutation(1, "addParent", &json!({"id": "p1"})), mutation(2, "addParent", &json!({"id": "p2"}))];
     let reply = world.push(&batch).await;
-    assert!(matches!(reply.fault, Some(PushFailure::Schema { told: None, .. })), "{:?}", reply.fault);
+    assert!(matches!(reply.fault, Some(PushError::Schema { told: None, .. })), "{:?}", reply.fault);
     assert!(reply.answers.is_empty(), "nothing is stored: {:?}", reply.answers);
     world.engine = world.engine.with_named_violations(true);
     match world.push(&batch).await.fault {
-        Some(PushFailure::Schema { told: Some(told), .. }) => {
+        Some(PushError::Schema { told: Some(told), .. }) => {
             assert!(told.contains("`legacy`") && told.contains("`parents`"), "{told}");
         }
         other => panic!("{other:?}"),
@@ -323,7 +323,7 @@ async fn inv17_a_column_that_changes_its_type_under_a_server_costs_a_connection(
 async fn inv41_a_statement_that_is_too_slow_is_the_mutators_fault() {
     let world = World::new(Kind::Postgres).await;
     let reply = world.push(&[mutation(1, "compute", &json!({"id": "p1"}))]).await;
-    assert!(reply.answers.is_empty() && matches!(reply.fault, Some(PushFailure::Internal(_))), "{reply:?}");
+    assert!(reply.answers.is_empty() && matches!(reply.fault, Some(PushError::Internal(_))), "{reply:?}");
 }
 
 /// The partition of a month that nobody made is an operator's to make: nothing is refused for good for want of it.
@@ -342,7 +342,7 @@ async fn inv41_a_partition_that_is_missing_is_a_fault_and_no_refusal() {
         .await;
     let add = [mutation(1, "addParent", &json!({"id": "b"}))];
     let reply = world.push(&add).await;
-    assert!(reply.answers.is_empty() && matches!(reply.fault, Some(PushFailure::Schema { .. })), "{reply:?}");
+    assert!(reply.answers.is_empty() && matches!(reply.fault, Some(PushError::Schema { .. })), "{reply:?}");
     world.db.execute("create table parted_b partition of parted for values in ('b')").await;
     assert_eq!(told(&world.push(&add).await), ["applied"]);
 }

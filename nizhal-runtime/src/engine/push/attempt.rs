@@ -3,9 +3,9 @@
 use super::{
     acknowledged::Acknowledged,
     key::key_of,
-    reply::{Answer, PushFailure, Verdict},
+    reply::{Answer, PushError, Verdict},
     run::Run,
-    transact::{Delivery, Undone, Work},
+    transact::{Delivery, AttemptEnd, Work},
 };
 use crate::{
     engine::Engine,
@@ -44,13 +44,13 @@ impl Engine {
         mutation: &Mutation,
         known: &Acknowledged,
         has_room: bool,
-    ) -> Result<Answer, PushFailure> {
+    ) -> Result<Answer, PushError> {
         let (hlc, stamp) = self.stamp(mutation);
         let key = key_of(principal, mutation, known);
         let (mut tries, mut alone, mut gained, mut strays) = (Tries::default(), false, BTreeSet::new(), Vec::new());
         loop {
             tries.count += 1;
-            let unknown = || PushFailure::UnknownMutator(mutation.name.clone());
+            let unknown = || PushError::UnknownMutator(mutation.name.clone());
             let delivery =
                 Delivery { principal, wire, key: &key, alone, gained: &gained, strays: &strays, has_room };
             let answered = match (self.schema.mutator(&mutation.name), wire) {
@@ -63,51 +63,51 @@ impl Engine {
             };
             let refusal = match answered {
                 Ok(answer) => return Ok(answer),
-                Err(Undone::Alone) if !alone => {
+                Err(AttemptEnd::Alone) if !alone => {
                     alone = true;
                     continue;
                 }
-                Err(Undone::Gained(found)) if gained.is_empty() => {
+                Err(AttemptEnd::Gained(found)) if gained.is_empty() => {
                     gained = found;
                     continue;
                 }
-                Err(Undone::Gained(_)) => PushFailure::Forbidden,
-                Err(Undone::Strays(found)) if strays.is_empty() && self.store.are_older(&found).await? => {
+                Err(AttemptEnd::Gained(_)) => PushError::Forbidden,
+                Err(AttemptEnd::Strays(found)) if strays.is_empty() && self.store.are_older(&found).await? => {
                     strays = found;
                     continue;
                 }
-                Err(Undone::Strays(found)) => self.strayed(&mutation.name, found),
-                Err(Undone::Unchecked) => {
+                Err(AttemptEnd::Strays(found)) => self.strayed(&mutation.name, found),
+                Err(AttemptEnd::Unchecked) => {
                     self.look_into_triggers(&mut tries).await?;
                     continue;
                 }
-                Err(Undone::Again(failure)) if self.may_try_again(&mut tries, &failure) => {
+                Err(AttemptEnd::Again(failure)) if self.may_try_again(&mut tries, &failure) => {
                     tokio::task::yield_now().await;
                     continue;
                 }
-                Err(Undone::Alone) => return Err(StoreError::SharedCommit.into()),
-                Err(Undone::Again(failure) | Undone::Failed(failure)) => self.judge_last(&mutation.name, failure),
+                Err(AttemptEnd::Alone) => return Err(StoreError::SharedCommit.into()),
+                Err(AttemptEnd::Again(failure) | AttemptEnd::Failed(failure)) => self.judge_last(&mutation.name, failure),
             };
             if !refusal.is_final() {
                 return Err(refusal);
             }
             match self.refuse(delivery, refusal).await {
                 Ok(answer) => return Ok(answer),
-                Err(Undone::Alone) if !alone => alone = true,
-                Err(Undone::Again(failure)) if self.may_try_again(&mut tries, &failure) => {
+                Err(AttemptEnd::Alone) if !alone => alone = true,
+                Err(AttemptEnd::Again(failure)) if self.may_try_again(&mut tries, &failure) => {
                     tokio::task::yield_now().await;
                 }
-                Err(Undone::Alone) => return Err(StoreError::SharedCommit.into()),
-                Err(Undone::Gained(_)) => return Err(PushFailure::Forbidden),
-                Err(Undone::Strays(found)) => return Err(self.strayed(&mutation.name, found)),
-                Err(Undone::Unchecked) => self.look_into_triggers(&mut tries).await?,
-                Err(Undone::Again(failure) | Undone::Failed(failure)) => return Err(failure),
+                Err(AttemptEnd::Alone) => return Err(StoreError::SharedCommit.into()),
+                Err(AttemptEnd::Gained(_)) => return Err(PushError::Forbidden),
+                Err(AttemptEnd::Strays(found)) => return Err(self.strayed(&mutation.name, found)),
+                Err(AttemptEnd::Unchecked) => self.look_into_triggers(&mut tries).await?,
+                Err(AttemptEnd::Again(failure) | AttemptEnd::Failed(failure)) => return Err(failure),
             }
         }
     }
 
     /// The failure of a mutator that wrote documents that are none of their columns': a fault of its own, as where an active model finds it.
-    fn strayed(&self, mutator: &str, strays: Vec<StrayDocument>) -> PushFailure {
+    fn strayed(&self, mutator: &str, strays: Vec<StrayDocument>) -> PushError {
         for stray in &strays {
             let (table, id, column) = stray.names();
             tracing::error!(mutator, table, id, column, "a mutator wrote a document that is none of its column's");
@@ -117,19 +117,19 @@ impl Engine {
     }
 
     /// Whether a mutation is tried again after such a failure, and what is to be other then.
-    fn may_try_again(&self, tries: &mut Tries, failure: &PushFailure) -> bool {
+    fn may_try_again(&self, tries: &mut Tries, failure: &PushError) -> bool {
         match failure {
-            PushFailure::Store(StoreError::StalePlan(_)) => {
+            PushError::Store(StoreError::StalePlan(_)) => {
                 self.store.renew_connections();
                 !std::mem::replace(&mut tries.is_renewed, true)
             }
-            PushFailure::Store(StoreError::Aborted) => !std::mem::replace(&mut tries.savepoints, true),
+            PushError::Store(StoreError::Aborted) => !std::mem::replace(&mut tries.savepoints, true),
             _ => tries.count < ATTEMPTS,
         }
     }
 
     /// Looks into the triggers, which are not as they were known to be. What finds them so each time changes them itself.
-    async fn look_into_triggers(&self, tries: &mut Tries) -> Result<(), PushFailure> {
+    async fn look_into_triggers(&self, tries: &mut Tries) -> Result<(), PushError> {
         tries.checks += 1;
         let checked = match tries.checks {
             ..=CHECKS => self.store.check_triggers().await,
@@ -143,7 +143,7 @@ impl Engine {
     }
 
     /// Runs the mutation; what it is refused for is filed in a second transaction.
-    async fn attempt(&self, delivery: Delivery<'_>, run: Run<'_>, stamp: Option<&str>) -> Result<Answer, Undone> {
+    async fn attempt(&self, delivery: Delivery<'_>, run: Run<'_>, stamp: Option<&str>) -> Result<Answer, AttemptEnd> {
         match self.transact(delivery, Work::Run(run, stamp)).await? {
             Ok(answer) => Ok(answer),
             Err(refusal) => self.refuse(delivery, refusal).await,
@@ -151,8 +151,8 @@ impl Engine {
     }
 
     /// Files a final refusal.
-    async fn refuse(&self, delivery: Delivery<'_>, refusal: PushFailure) -> Result<Answer, Undone> {
-        self.transact(delivery, Work::File(refusal)).await?.map_err(Undone::Failed)
+    async fn refuse(&self, delivery: Delivery<'_>, refusal: PushError) -> Result<Answer, AttemptEnd> {
+        self.transact(delivery, Work::File(refusal)).await?.map_err(AttemptEnd::Failed)
     }
 
     /// The mutation's stamp: the device's, clamped to our clock, or one of ours; and as text when it is the device's and some

@@ -10,8 +10,8 @@ use super::{
     acknowledged::Acknowledged,
     actor::Holding,
     key::{key_of, ids_of, refused},
-    reply::{Answer, PushFailure, Verdict, numbered},
-    run::{Ran, Run},
+    reply::{Answer, PushError, Verdict, numbered},
+    run::{MutatorRun, Run},
     transact::News,
 };
 use crate::{
@@ -28,16 +28,16 @@ use std::{collections::BTreeSet, time::Duration};
 
 /// The most mutations in one transaction. Postgres keeps track of 64 savepoints a session where all can see them; beyond that
 /// everybody's snapshots get dearer.
-const MOST: usize = 50;
+const MAX_MUTATIONS_PER_COMMIT: usize = 50;
 /// How long a transaction may go on taking mutations: what it wrote waits for its end to be pulled.
-const LONGEST: TimeDelta = TimeDelta::milliseconds(100);
+const MAX_BATCH_DURATION: TimeDelta = TimeDelta::milliseconds(100);
 
 /// How long the database may take to make, keep or roll back a savepoint.
 const SAVEPOINT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How the mutations of a transaction are kept apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Apart {
+struct BatchMode {
     /// Each has a stamp of its own.
     stamps: bool,
     /// What each wrote is looked at by itself.
@@ -56,19 +56,19 @@ struct Sent<'a> {
 }
 
 /// Why nothing was done together.
-enum Undone {
+enum BatchRollback {
     /// A mutation was refused.
     NeedsSavepoints,
     /// They are to be taken one at a time.
-    Singly,
+    OneByOne,
 }
 
-impl<E: Into<PushFailure>> From<E> for Undone {
+impl<E: Into<PushError>> From<E> for BatchRollback {
     fn from(failure: E) -> Self {
         let failure = failure.into();
         // Taken alone, each meets the fault or not, and says so where it does.
         tracing::debug!(error = &failure as &dyn std::error::Error, "a batch is split");
-        Self::Singly
+        Self::OneByOne
     }
 }
 
@@ -76,13 +76,13 @@ impl<E: Into<PushFailure>> From<E> for Undone {
 struct Ended<'a> {
     entry: &'a MutatorEntry,
     key: MutationKey<'a>,
-    result: Result<Record, PushFailure>,
+    result: Result<Record, PushError>,
     /// What it wrote, where that was looked at by itself.
     written: Written,
 }
 
 /// Mutations that ended, to be committed.
-struct Together<'a> {
+struct OpenBatch<'a> {
     tx: DatabaseTransaction,
     ended: Vec<Ended<'a>>,
     jobs: Vec<NewJob>,
@@ -93,12 +93,12 @@ struct Together<'a> {
 impl Engine {
     /// How many mutations, from the first on, can be tried together: all of one client, the next in its sequence, each of a
     /// mutator that is known and changes no memberships, none twice.
-    pub(super) fn run_of(&self, mutations: &[Mutation]) -> usize {
+    pub(super) fn batch_len(&self, mutations: &[Mutation]) -> usize {
         let Some(first) = mutations.first() else { return 0 };
         let sequenced = |mutation: &Mutation| mutation.client_id.is_some() && numbered(mutation).is_some();
         let mut ids = BTreeSet::new();
         let mut count: usize = 0;
-        for (at, mutation) in (0..).zip(mutations).take(MOST) {
+        for (at, mutation) in (0..).zip(mutations).take(MAX_MUTATIONS_PER_COMMIT) {
             let next = match numbered(first) {
                 Some(start) if sequenced(first) => {
                     mutation.client_id == first.client_id && numbered(mutation) == start.checked_add(at)
@@ -107,8 +107,8 @@ impl Engine {
             };
             let entry = self.schema.mutator(&mutation.name);
             // Memberships are read once, for all: who may change them is judged alone.
-            let together = entry.is_some_and(|entry| !self.may_change_memberships(entry));
-            if !next || !together || !ids.insert(&mutation.client_mutation_id) {
+            let run_batch = entry.is_some_and(|entry| !self.may_change_memberships(entry));
+            if !next || !run_batch || !ids.insert(&mutation.client_mutation_id) {
                 break;
             }
             count += 1;
@@ -123,7 +123,7 @@ impl Engine {
 
     /// Tries them in one transaction: the answers to those that were done, from the first on. None when they are to be taken one
     /// at a time; fewer than all when one ended the batch or it took long.
-    pub(super) async fn together(
+    pub(super) async fn run_batch(
         &self,
         principal: &Principal,
         wire: Wire,
@@ -136,20 +136,20 @@ impl Engine {
         let stamps = self.merges_columns && mutations.iter().any(|mutation| mutation.hlc.is_some());
         let takes_write_sets = self.store.is_audited() || stamps || mutations.iter().any(privileged);
         let sent = Sent { principal, wire, mutations, known };
-        let mut done = self.attempt_all(sent, Apart { stamps, takes_write_sets, savepoints: false }).await;
-        if let Err(Undone::NeedsSavepoints) = done {
-            done = self.attempt_all(sent, Apart { stamps, takes_write_sets: true, savepoints: true }).await;
+        let mut done = self.attempt_batch(sent, BatchMode { stamps, takes_write_sets, savepoints: false }).await;
+        if let Err(BatchRollback::NeedsSavepoints) = done {
+            done = self.attempt_batch(sent, BatchMode { stamps, takes_write_sets: true, savepoints: true }).await;
         }
         done.unwrap_or_default()
     }
 
-    async fn attempt_all(&self, sent: Sent<'_>, apart: Apart) -> Result<Vec<Answer>, Undone> {
+    async fn attempt_batch(&self, sent: Sent<'_>, mode: BatchMode) -> Result<Vec<Answer>, BatchRollback> {
         let (tx, slot) = self.store.begin_push(false).await?;
-        let Together { tx, ended, jobs, written } = match self.attempt_all_on(tx, &slot, sent, apart).await {
-            Ok(together) => together,
-            Err(undone) => {
+        let OpenBatch { tx, ended, jobs, written } = match self.attempt_batch_on(tx, &slot, sent, mode).await {
+            Ok(run_batch) => run_batch,
+            Err(rollback) => {
                 slot.abandon(None, false).await;
-                return Err(undone);
+                return Err(rollback);
             }
         };
         slot.commit(tx).await?;
@@ -168,13 +168,13 @@ impl Engine {
         Ok(answers)
     }
 
-    async fn attempt_all_on<'a>(
+    async fn attempt_batch_on<'a>(
         &'a self,
         mut tx: DatabaseTransaction,
         slot: &CommitSlot<'_>,
         sent: Sent<'a>,
-        apart: Apart,
-    ) -> Result<Together<'a>, Undone> {
+        mode: BatchMode,
+    ) -> Result<OpenBatch<'a>, BatchRollback> {
         let Sent { principal, wire, mutations, known } = sent;
         let begun = self.environment.now();
         let seal = WriteSetSeal::draw();
@@ -182,16 +182,16 @@ impl Engine {
         let mut ended: Vec<Ended<'_>> = Vec::with_capacity(mutations.len());
         let mut jobs = Vec::new();
         for mutation in mutations {
-            if !ended.is_empty() && self.environment.now() - begun > LONGEST {
+            if !ended.is_empty() && self.environment.now() - begun > MAX_BATCH_DURATION {
                 break;
             }
-            let entry = self.schema.mutator(&mutation.name).ok_or(Undone::Singly)?;
+            let entry = self.schema.mutator(&mutation.name).ok_or(BatchRollback::OneByOne)?;
             let key = key_of(principal, mutation, known);
             let (result, written) = match self.cancelled(&tx, principal, wire, mutation, &ended).await? {
-                Some(on) => (Err(PushFailure::Cancelled(on)), Written::default()),
+                Some(on) => (Err(PushError::Cancelled(on)), Written::default()),
                 None => {
                     let (back, result, written) =
-                        self.run_apart(tx, (apart, &seal), (principal, entry, mutation), &mut jobs).await?;
+                        self.run_in_batch(tx, (mode, &seal), (principal, entry, mutation), &mut jobs).await?;
                     tx = back;
                     (result, written)
                 }
@@ -202,7 +202,7 @@ impl Engine {
                 break;
             }
         }
-        self.end_all(tx, principal, (apart, before, &seal), ended, jobs).await
+        self.end_all(tx, principal, (mode, before, &seal), ended, jobs).await
     }
 
     /// The version of the client's mutation before, when all of them are to run.
@@ -212,7 +212,7 @@ impl Engine {
         slot: &CommitSlot<'_>,
         (principal, seal): (&Principal, &WriteSetSeal),
         mutations: &[Mutation],
-    ) -> Result<i64, Undone> {
+    ) -> Result<i64, BatchRollback> {
         let ids: Vec<&str> = mutations.iter().map(|mutation| mutation.client_mutation_id.as_str()).collect();
         let first = mutations.first().and_then(|mutation| mutation.client_id.as_deref().zip(numbered(mutation)));
         let client_id = first.map(|(client_id, _)| client_id);
@@ -220,21 +220,21 @@ impl Engine {
         slot.identify(standing.backend);
         let made_ms: Vec<Option<i64>> = mutations.iter().map(|mutation| mutation.hlc.map(|hlc| hlc.millis)).collect();
         match (first, standing.sequence) {
-            _ if standing.known => Err(Undone::Singly),
+            _ if standing.known => Err(BatchRollback::OneByOne),
             // What may have been forgotten is judged one by one too.
-            (None, _) if standing.forgotten_ms > 0 && made_ms.iter().any(Option::is_some) => Err(Undone::Singly),
+            (None, _) if standing.forgotten_ms > 0 && made_ms.iter().any(Option::is_some) => Err(BatchRollback::OneByOne),
             (None, _) => Ok(0),
             // What may be of a client that was forgotten is judged one by one.
             (_, Some(sequence))
                 if sequence.forgotten_ms > 0
                     && made_ms.iter().flatten().any(|made| !self.is_since(*made, sequence.forgotten_ms)) =>
             {
-                Err(Undone::Singly)
+                Err(BatchRollback::OneByOne)
             }
             (Some((_, number)), Some(sequence)) if sequence.actor == principal.key() && number == sequence.last + 1 => {
                 Ok(sequence.last_version)
             }
-            _ => Err(Undone::Singly),
+            _ => Err(BatchRollback::OneByOne),
         }
     }
 
@@ -246,7 +246,7 @@ impl Engine {
         wire: Wire,
         mutation: &Mutation,
         ended: &[Ended<'_>],
-    ) -> Result<Option<String>, Undone> {
+    ) -> Result<Option<String>, BatchRollback> {
         if wire == Wire::One || mutation.depends_on.is_empty() {
             return Ok(None);
         }
@@ -257,30 +257,30 @@ impl Engine {
     }
 
     /// What comes of a mutation, and what it wrote where that is looked at.
-    async fn run_apart(
+    async fn run_in_batch(
         &self,
         tx: DatabaseTransaction,
-        (apart, seal): (Apart, &WriteSetSeal),
+        (mode, seal): (BatchMode, &WriteSetSeal),
         (principal, entry, mutation): (&Principal, &MutatorEntry, &Mutation),
         jobs: &mut Vec<NewJob>,
-    ) -> Result<(DatabaseTransaction, Result<Record, PushFailure>, Written), Undone> {
+    ) -> Result<(DatabaseTransaction, Result<Record, PushError>, Written), BatchRollback> {
         let (hlc, stamp) = self.stamp(mutation);
         // Without a savepoint it runs on the transaction itself.
-        let (outer, inner) = match apart.savepoints {
+        let (outer, inner) = match mode.savepoints {
             true => {
                 let savepoint = self.store.wait(SAVEPOINT_TIMEOUT, tx.begin()).await?;
                 (Some(tx), savepoint)
             }
             false => (None, tx),
         };
-        if apart.stamps {
+        if mode.stamps {
             self.store.on(&inner).stamp(stamp.as_deref()).await?;
         }
         let run = Run { principal, entry, mutation, hlc, savepoints: false, held: None };
-        let Ran { tx: inner, jobs: wanted, result, .. } = self.run(run, inner).await?;
+        let MutatorRun { tx: inner, jobs: wanted, result, .. } = self.run(run, inner).await?;
         if result.is_err() {
-            let Some(outer) = outer else { return Err(Undone::NeedsSavepoints) };
-            if matches!(result, Err(PushFailure::TransactionControl(_))) {
+            let Some(outer) = outer else { return Err(BatchRollback::NeedsSavepoints) };
+            if matches!(result, Err(PushError::TransactionControl(_))) {
                 self.store.spoil(&outer).await;
             }
             self.store.wait(SAVEPOINT_TIMEOUT, inner.rollback()).await?;
@@ -289,7 +289,7 @@ impl Engine {
         // It changes no memberships, so none is to be asked about.
         self.enqueue_within(&inner, (principal, entry), None, &wanted).await?;
         // Clears the note too, so that the next mutation is not taken for one that wrote this.
-        let written = if apart.takes_write_sets { self.store.on(&inner).take_write_set(seal).await? } else { Written::default() };
+        let written = if mode.takes_write_sets { self.store.on(&inner).take_write_set(seal).await? } else { Written::default() };
         jobs.extend(wanted);
         let Some(outer) = outer else { return Ok((inner, result, written)) };
         self.store.wait(SAVEPOINT_TIMEOUT, inner.commit()).await?;
@@ -301,10 +301,10 @@ impl Engine {
         &self,
         tx: DatabaseTransaction,
         principal: &Principal,
-        (apart, before, seal): (Apart, i64, &WriteSetSeal),
+        (mode, before, seal): (BatchMode, i64, &WriteSetSeal),
         ended: Vec<Ended<'a>>,
         jobs: Vec<NewJob>,
-    ) -> Result<Together<'a>, Undone> {
+    ) -> Result<OpenBatch<'a>, BatchRollback> {
         let record = |ended: &Ended<'_>| match &ended.result {
             Ok(record) => Record { lost: self.lost(ended.entry, &ended.written.conflicts), ..record.clone() },
             Err(refusal) => refused(refusal),
@@ -319,27 +319,27 @@ impl Engine {
         if written.leaves_tables {
             self.store.spoil(&tx).await;
         }
-        if apart.takes_write_sets && !(written.write_set.is_empty() && written.conflicts.is_empty()) {
+        if mode.takes_write_sets && !(written.write_set.is_empty() && written.conflicts.is_empty()) {
             // A deferred trigger wrote it, and which mutation's that was is not known.
-            return Err(Undone::Singly);
+            return Err(BatchRollback::OneByOne);
         }
-        let Some(first) = ended.first() else { return Err(Undone::Singly) };
+        let Some(first) = ended.first() else { return Err(BatchRollback::OneByOne) };
         let each = ended.iter().map(|ended| (ended.entry, &ended.written));
         for (entry, written) in each.chain([(first.entry, &written)]) {
             let holding = self.judge_writes((principal, entry), None, &written.write_set, &header)?;
             if holding != Holding::Own || self.oversized(written).is_some() {
-                return Err(Undone::Singly);
+                return Err(BatchRollback::OneByOne);
             }
         }
         let write_set: Vec<_> = ended.iter().flat_map(|ended| &ended.written.write_set).chain(&written.write_set).collect();
         if !write.strays(&write_set).await?.is_empty() {
-            return Err(Undone::Singly);
+            return Err(BatchRollback::OneByOne);
         }
         let logged = ended.iter().zip(&answers);
         let logged: Vec<_> =
             logged.map(|(ended, (key, record))| (key, record.status, &*ended.written.write_set)).collect();
         write.log(&logged).await?;
         write.end_push().await?;
-        Ok(Together { tx, ended, jobs, written })
+        Ok(OpenBatch { tx, ended, jobs, written })
     }
 }

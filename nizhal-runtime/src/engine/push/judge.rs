@@ -1,7 +1,7 @@
 //! What a database's error, or a row's size, makes of a mutation: whether it is refused for good, and what its device and the log
 //! hear of it.
 
-use super::{reply::PushFailure, run::stored};
+use super::{reply::PushError, run::stored};
 use crate::{
     engine::Engine,
     store::{Fault, LargeRow, StoreError, Violation, Written, fault, refusal_text},
@@ -16,7 +16,7 @@ const WENT_ON: &str =
 impl Engine {
     /// The refusal that a database's error comes to, where the same mutation would fail again; else the failure as it is. A
     /// constraint that only a programmer can have broken is no refusal: the mutation waits until it is mended.
-    pub(super) fn judge(&self, mutator: &str, error: StoreError) -> PushFailure {
+    pub(super) fn judge(&self, mutator: &str, error: StoreError) -> PushError {
         let StoreError::Statement(cause) = error else { return error.into() };
         if fault(&cause) != Fault::Final {
             return StoreError::Statement(cause).into();
@@ -37,33 +37,33 @@ impl Engine {
         }
         let told = violation.filter(|_| self.names_violations);
         if is_a_programmers {
-            return PushFailure::Schema { told, cause: StoreError::Statement(cause) };
+            return PushError::Schema { told, cause: StoreError::Statement(cause) };
         }
         let in_words = || refusal_text(&cause).filter(|_| self.names_violations);
-        PushFailure::Rejected(match told {
+        PushError::Rejected(match told {
             Some(broken) => format!("the data breaks {broken}"),
             None => in_words().map_or_else(|| REFUSED.to_owned(), |text| stored(&text)),
         })
     }
 
     /// The same for a failure that is the last of a mutation's tries.
-    pub(super) fn judge_last(&self, mutator: &str, failure: PushFailure) -> PushFailure {
+    pub(super) fn judge_last(&self, mutator: &str, failure: PushError) -> PushError {
         match failure {
-            PushFailure::Store(StoreError::Aborted) => {
+            PushError::Store(StoreError::Aborted) => {
                 tracing::warn!(mutator, "a mutator went on after a statement failed");
-                PushFailure::Rejected(WENT_ON.to_owned())
+                PushError::Rejected(WENT_ON.to_owned())
             }
-            PushFailure::Store(error) => self.judge(mutator, error),
+            PushError::Store(error) => self.judge(mutator, error),
             failure => failure,
         }
     }
 
     /// The refusal of a mutation or a job that left a row which is larger than devices are sent; by the largest.
-    pub(crate) fn oversized(&self, written: &Written) -> Option<PushFailure> {
+    pub(crate) fn oversized(&self, written: &Written) -> Option<PushError> {
         let LargeRow { table, bytes } = written.large.iter().max_by_key(|row| row.bytes)?;
         let limit = self.max_row_bytes;
         (*bytes > limit as u64).then(|| {
-            PushFailure::RowTooLarge(format!(
+            PushError::RowTooLarge(format!(
                 "a row of `{table}` has {bytes} bytes as JSON, and {limit} are the most (NIZHAL_MAX_ROW_BYTES)"
             ))
         })

@@ -2,7 +2,7 @@
 
 use super::{
     acknowledged::Acknowledged,
-    reply::{Ids, PushFailure, lost_of, numbered},
+    reply::{Ids, PushError, lost_of, numbered},
 };
 use crate::store::{MutationKey, Record};
 use nizhal_core::{Principal, wire::Mutation};
@@ -27,16 +27,16 @@ pub(super) fn ids_of(record: &Record) -> Ids {
 }
 
 /// A refusal as it is stored.
-pub(super) fn refused(refusal: &PushFailure) -> Record {
+pub(super) fn refused(refusal: &PushError) -> Record {
     let (status, reason) = match refusal {
-        PushFailure::Rejected(reason) => ("rejected", Some(reason.clone())),
-        PushFailure::InvalidArgs(reason) => ("invalid_args", Some(reason.clone())),
-        PushFailure::Cancelled(on) => ("cancelled", Some(on.clone())),
-        PushFailure::UnknownMutator(name) => ("unknown_mutator", Some(name.clone())),
-        PushFailure::MutatorPanicked => ("mutator_panicked", None),
-        PushFailure::Expired => ("expired", None),
-        PushFailure::TransactionControl(reason) => ("transaction_control", Some(reason.clone())),
-        PushFailure::RowTooLarge(reason) => ("row_too_large", Some(reason.clone())),
+        PushError::Rejected(reason) => ("rejected", Some(reason.clone())),
+        PushError::InvalidArgs(reason) => ("invalid_args", Some(reason.clone())),
+        PushError::Cancelled(on) => ("cancelled", Some(on.clone())),
+        PushError::UnknownMutator(name) => ("unknown_mutator", Some(name.clone())),
+        PushError::MutatorPanicked => ("mutator_panicked", None),
+        PushError::Expired => ("expired", None),
+        PushError::TransactionControl(reason) => ("transaction_control", Some(reason.clone())),
+        PushError::RowTooLarge(reason) => ("row_too_large", Some(reason.clone())),
         _ => ("forbidden", None),
     };
     Record { status, reason, ..Record::default() }

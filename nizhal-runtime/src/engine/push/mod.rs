@@ -16,4 +16,4 @@ mod transact;
 pub(super) use actor::is_privileged;
 pub(super) use run::{checked, is_unheld};
 
-pub use reply::{Answer, Ids, PushFailure, PushReply, Verdict};
+pub use reply::{Answer, Ids, PushError, PushReply, Verdict};

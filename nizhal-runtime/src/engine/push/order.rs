@@ -3,7 +3,7 @@
 use super::{
     acknowledged::Acknowledged,
     key::key_of,
-    reply::{Answer, PushFailure, PushReply, Verdict},
+    reply::{Answer, PushError, PushReply, Verdict},
 };
 use crate::{
     engine::{Engine, quota::Spent},
@@ -30,11 +30,11 @@ impl Engine {
         // still get it.
         let mut singly = if has_room { 0 } else { rest.len() };
         while let Some(mutation) = rest.first() {
-            let together = if singly == 0 && waiting.is_empty() { self.run_of(rest) } else { 1 };
-            if together > 1 {
-                let answered = Box::pin(self.together(principal, wire, &rest[..together], &known)).await;
+            let run_batch = if singly == 0 && waiting.is_empty() { self.batch_len(rest) } else { 1 };
+            if run_batch > 1 {
+                let answered = Box::pin(self.run_batch(principal, wire, &rest[..run_batch], &known)).await;
                 if answered.is_empty() {
-                    singly = together;
+                    singly = run_batch;
                 }
                 rest = &rest[answered.len()..];
                 for answer in answered {
@@ -116,22 +116,22 @@ impl Waiting {
         self.mutations.is_empty()
     }
 
-    fn bars(&self, wire: Wire, mutation: &Mutation) -> Option<(PushFailure, Option<i64>)> {
+    fn bars(&self, wire: Wire, mutation: &Mutation) -> Option<(PushError, Option<i64>)> {
         if wire == Wire::One {
             return None;
         }
         if let Some((id, last)) = mutation.client_id.as_ref().and_then(|client| self.clients.get(client)) {
-            return Some((PushFailure::Waits(id.clone()), *last));
+            return Some((PushError::Waits(id.clone()), *last));
         }
         let on = mutation.depends_on.iter().find(|on| self.mutations.contains(*on))?;
-        Some((PushFailure::Waits(on.clone()), None))
+        Some((PushError::Waits(on.clone()), None))
     }
 
     fn note(&mut self, mutation: &Mutation, verdict: &Verdict, last: Option<i64>) {
         let id = &mutation.client_mutation_id;
         self.mutations.insert(id.clone());
         // A clientID of another actor's is told so each time.
-        if let (Some(client), Some(PushFailure::OutOfOrder { .. } | PushFailure::Waits(_))) =
+        if let (Some(client), Some(PushError::OutOfOrder { .. } | PushError::Waits(_))) =
             (&mutation.client_id, verdict.failure())
         {
             self.clients.entry(client.clone()).or_insert_with(|| (id.clone(), last));

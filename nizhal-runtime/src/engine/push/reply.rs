@@ -9,7 +9,7 @@ pub struct PushReply {
     /// One for each mutation, in order, as far as the batch went.
     pub answers: Vec<Answer>,
     /// The fault of the database, or of a mutator, that ended the batch; nothing after it ran.
-    pub fault: Option<PushFailure>,
+    pub fault: Option<PushError>,
 }
 
 impl PushReply {
@@ -55,14 +55,14 @@ pub enum Verdict {
     /// It ran before.
     Duplicate(Ids),
     /// It is final and had no effect; a replay gets the same.
-    Refused(PushFailure),
+    Refused(PushError),
     /// It may not run now, and used nothing up.
-    Barred(PushFailure),
+    Barred(PushError),
 }
 
 impl Verdict {
     /// Why it did not apply.
-    pub fn failure(&self) -> Option<&PushFailure> {
+    pub fn failure(&self) -> Option<&PushError> {
         match self {
             Self::Applied(_) | Self::Duplicate(_) => None,
             Self::Refused(failure) | Self::Barred(failure) => Some(failure),
@@ -84,7 +84,7 @@ pub struct Ids {
 /// Why a mutation did not apply.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum PushFailure {
+pub enum PushError {
     /// 400 `unknown_mutator`.
     #[error("no mutator is named `{0}`")]
     UnknownMutator(String),
@@ -146,7 +146,7 @@ pub enum PushFailure {
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-impl PushFailure {
+impl PushError {
     /// Whether the same mutation would be refused again: then its answer is stored.
     pub(super) fn is_final(&self) -> bool {
         match self {
@@ -180,9 +180,9 @@ pub(super) fn seen(wire: Wire, stored: Option<Stored>, id: Option<i64>) -> Verdi
     match (stored, wire, id) {
         (Some(stored), ..) => verdict_of(stored),
         // Its number is used up and nothing is known of it: it was another's. Called a duplicate, it would be lost in silence.
-        (None, Wire::Two, Some(id)) => Verdict::Refused(PushFailure::NumberUsed(id)),
+        (None, Wire::Two, Some(id)) => Verdict::Refused(PushError::NumberUsed(id)),
         // A client of wire 1 gives it another number when it hears where its sequence stands.
-        (None, Wire::One, Some(id)) => Verdict::Barred(PushFailure::NumberUsed(id)),
+        (None, Wire::One, Some(id)) => Verdict::Barred(PushError::NumberUsed(id)),
         (None, ..) => Verdict::Duplicate(Ids::default()),
     }
 }
@@ -190,15 +190,15 @@ pub(super) fn seen(wire: Wire, stored: Option<Stored>, id: Option<i64>) -> Verdi
 fn verdict_of(stored: Stored) -> Verdict {
     let reason = stored.reason.unwrap_or_default();
     Verdict::Refused(match stored.status.as_str() {
-        "rejected" => PushFailure::Rejected(reason),
-        "invalid_args" => PushFailure::InvalidArgs(reason),
-        "forbidden" => PushFailure::Forbidden,
-        "cancelled" => PushFailure::Cancelled(reason),
-        "unknown_mutator" => PushFailure::UnknownMutator(reason),
-        "mutator_panicked" => PushFailure::MutatorPanicked,
-        "transaction_control" => PushFailure::TransactionControl(reason),
-        "row_too_large" => PushFailure::RowTooLarge(reason),
-        "expired" => PushFailure::Expired,
+        "rejected" => PushError::Rejected(reason),
+        "invalid_args" => PushError::InvalidArgs(reason),
+        "forbidden" => PushError::Forbidden,
+        "cancelled" => PushError::Cancelled(reason),
+        "unknown_mutator" => PushError::UnknownMutator(reason),
+        "mutator_panicked" => PushError::MutatorPanicked,
+        "transaction_control" => PushError::TransactionControl(reason),
+        "row_too_large" => PushError::RowTooLarge(reason),
+        "expired" => PushError::Expired,
         _ => {
             let lost = stored.lost.as_deref().map(lost_of).unwrap_or_default();
             return Verdict::Duplicate(Ids { client_ref: stored.client_ref, server_id: stored.server_id, lost });

@@ -2,7 +2,7 @@
 
 use super::{
     actor::{ScopeCell, Holding, Holdings, RunningActor},
-    reply::PushFailure,
+    reply::PushError,
 };
 use crate::{
     engine::Engine,
@@ -33,20 +33,20 @@ pub(super) struct Run<'a> {
 }
 
 /// What comes back from a run.
-pub(super) struct Ran {
+pub(super) struct MutatorRun {
     /// The transaction that it ran on.
     pub(super) tx: DatabaseTransaction,
     /// The jobs that it wants done.
     pub(super) jobs: Vec<NewJob>,
     /// Its answer, or a final refusal: then all that it did is to be rolled back.
-    pub(super) result: Result<Record, PushFailure>,
+    pub(super) result: Result<Record, PushError>,
     /// Memberships that it gained and wanted a number by; it is to run again when they were asked about.
     pub(super) gained: BTreeSet<Membership>,
 }
 
 impl Engine {
     /// Calls the mutator. Where it fails without an answer, the transaction is gone.
-    pub(super) async fn run(&self, run: Run<'_>, tx: DatabaseTransaction) -> Result<Ran, PushFailure> {
+    pub(super) async fn run(&self, run: Run<'_>, tx: DatabaseTransaction) -> Result<MutatorRun, PushError> {
         let Run { principal, entry, mutation, hlc, savepoints, held } = run;
         let now = self.environment.now();
         // A device runs the same mutator with the same time and the same ids. It does not know where we clamp its stamp, so ids
@@ -69,12 +69,12 @@ impl Engine {
         let Some(called) = self.store.wait_for_app(self.mutator_timeout, calling).await? else {
             let (mutator, limit_s) = (entry.desc.name, self.mutator_timeout.as_secs());
             tracing::error!(mutator, limit_s, "a mutator took longer than it may");
-            return Err(PushFailure::Internal("the mutator took longer than it may".into()));
+            return Err(PushError::Internal("the mutator took longer than it may".into()));
         };
         let (CtxParts { tx, mut jobs, .. }, result) = called.map_err(|panic| {
             let (mutator, panic) = (entry.desc.name, panic_text(&*panic));
             tracing::error!(mutator, mutation = mutation.client_mutation_id, panic, "a mutator panicked");
-            PushFailure::MutatorPanicked
+            PushError::MutatorPanicked
         })?;
         jobs.iter_mut().for_each(|job| principal.key().clone_into(&mut job.actor));
         if result.is_ok() && self.store.is_lost() {
@@ -83,18 +83,18 @@ impl Engine {
         }
         let result = match result {
             Ok(applied) => Ok(record_of(&applied, mutation)),
-            Err(Error::Rejected(reason)) => Err(PushFailure::Rejected(stored(&reason))),
-            Err(Error::InvalidArgs(reason)) => Err(PushFailure::InvalidArgs(stored(&reason))),
+            Err(Error::Rejected(reason)) => Err(PushError::Rejected(stored(&reason))),
+            Err(Error::InvalidArgs(reason)) => Err(PushError::InvalidArgs(stored(&reason))),
             Err(Error::TransactionControl(reason)) => {
                 tracing::error!(
                     mutator = entry.desc.name,
                     reason,
                     "a mutator may not control its transaction or its session"
                 );
-                Err(PushFailure::TransactionControl(reason))
+                Err(PushError::TransactionControl(reason))
             }
             // As the write of a row that is another's: which of both it is, is not the device's to know.
-            Err(Error::Forbidden | Error::Db(DbErr::RecordNotUpdated)) => Err(PushFailure::Forbidden),
+            Err(Error::Forbidden | Error::Db(DbErr::RecordNotUpdated)) => Err(PushError::Forbidden),
             // One that is too slow by itself is so each time: devices set a mutation aside at which a server that is well otherwise
             // fails (500), and wait for ever for a database that is busy (503).
             Err(Error::Db(error)) if is_cancelled(&error) => {
@@ -103,21 +103,21 @@ impl Engine {
                     mutator,
                     "a statement of the mutator took longer than the database's statement_timeout"
                 );
-                return Err(PushFailure::Internal(error.into()));
+                return Err(PushError::Internal(error.into()));
             }
             Err(Error::Db(error)) => match self.judge(entry.desc.name, StoreError::from(error)) {
                 refusal if refusal.is_final() => Err(refusal),
                 failure => return Err(failure),
             },
-            Err(Error::Internal(cause)) => return Err(PushFailure::Internal(cause)),
-            Err(other) => return Err(PushFailure::Internal(other.into())),
+            Err(Error::Internal(cause)) => return Err(PushError::Internal(cause)),
+            Err(other) => return Err(PushError::Internal(other.into())),
         };
         let result = match result {
-            Err(control @ PushFailure::TransactionControl(_)) => Err(control),
-            _ if actor.is_refused() => Err(PushFailure::Forbidden),
+            Err(control @ PushError::TransactionControl(_)) => Err(control),
+            _ if actor.is_refused() => Err(PushError::Forbidden),
             result => result,
         };
-        Ok(Ran { tx, jobs, result, gained: actor.gained() })
+        Ok(MutatorRun { tx, jobs, result, gained: actor.gained() })
     }
 
     /// What the buckets that a mutation touched are to its actor, all together, but for those of tables that the mutator is privileged

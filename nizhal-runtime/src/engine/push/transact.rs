@@ -3,8 +3,8 @@
 use super::{
     actor::{ScopeCell, Holding, Holdings},
     key::{ids_of, refused},
-    reply::{Answer, PushFailure, Verdict, lost_of, seen},
-    run::{Ran, Run},
+    reply::{Answer, PushError, Verdict, lost_of, seen},
+    run::{MutatorRun, Run},
 };
 use crate::{
     engine::{Engine, job::Bounds},
@@ -38,7 +38,7 @@ pub(super) enum Work<'a> {
     /// The mutator is to run, its statements under this stamp.
     Run(Run<'a>, Option<&'a str>),
     /// A refusal is to be filed; what the mutator did was rolled back.
-    File(PushFailure),
+    File(PushError),
 }
 
 /// A transaction in which the work is done, to be committed or rolled back.
@@ -47,13 +47,13 @@ struct Done {
     is_kept: bool,
     news: News,
     /// An answer, or a refusal that is to be filed.
-    ended: Result<Answer, PushFailure>,
+    ended: Result<Answer, PushError>,
 }
 
 /// Why a mutation has no outcome.
-pub(super) enum Undone {
+pub(super) enum AttemptEnd {
     /// It may have one when it is tried again.
-    Again(PushFailure),
+    Again(PushError),
     /// It may have one when it shares its commit with nobody.
     Alone,
     /// It may have one when the triggers were looked into.
@@ -63,22 +63,22 @@ pub(super) enum Undone {
     /// Rows that it wrote have stray documents, and whether it wrote those too must be asked before it runs.
     Strays(Vec<StrayDocument>),
     /// It has none.
-    Failed(PushFailure),
+    Failed(PushError),
 }
 
-impl<E: Into<PushFailure>> From<E> for Undone {
+impl<E: Into<PushError>> From<E> for AttemptEnd {
     fn from(error: E) -> Self {
         match error.into() {
-            PushFailure::Store(StoreError::Unavailable(error)) if fault(&error) == Fault::Retry => {
+            PushError::Store(StoreError::Unavailable(error)) if fault(&error) == Fault::Retry => {
                 Self::Again(StoreError::Unavailable(error).into())
             }
-            PushFailure::Store(again @ (StoreError::Overtaken | StoreError::StalePlan(_) | StoreError::Aborted)) => {
+            PushError::Store(again @ (StoreError::Overtaken | StoreError::StalePlan(_) | StoreError::Aborted)) => {
                 Self::Again(again.into())
             }
-            PushFailure::Store(StoreError::SharedCommit) => Self::Alone,
-            PushFailure::Store(StoreError::UnknownTriggers) => Self::Unchecked,
-            PushFailure::Store(StoreError::Unsealed(how)) => {
-                Self::Failed(PushFailure::TransactionControl(how.to_owned()))
+            PushError::Store(StoreError::SharedCommit) => Self::Alone,
+            PushError::Store(StoreError::UnknownTriggers) => Self::Unchecked,
+            PushError::Store(StoreError::Unsealed(how)) => {
+                Self::Failed(PushError::TransactionControl(how.to_owned()))
             }
             failure => Self::Failed(failure),
         }
@@ -100,7 +100,7 @@ impl Engine {
         &self,
         delivery: Delivery<'_>,
         work: Work<'_>,
-    ) -> Result<Result<Answer, PushFailure>, Undone> {
+    ) -> Result<Result<Answer, PushError>, AttemptEnd> {
         let (tx, slot) = self.store.begin_push(delivery.alone).await?;
         // The transaction goes along, so that it is gone where that fails.
         match self.work_on(tx, &slot, delivery, work).await {
@@ -110,7 +110,7 @@ impl Engine {
                 Ok(ended)
             }
             Ok(Done { tx, ended, .. }) => {
-                let is_spoiled = matches!(ended, Err(PushFailure::TransactionControl(_)));
+                let is_spoiled = matches!(ended, Err(PushError::TransactionControl(_)));
                 slot.abandon(Some(tx), is_spoiled).await;
                 Ok(ended)
             }
@@ -127,7 +127,7 @@ impl Engine {
         slot: &CommitSlot<'_>,
         delivery: Delivery<'_>,
         work: Work<'_>,
-    ) -> Result<Done, Undone> {
+    ) -> Result<Done, AttemptEnd> {
         let stamp = if let Work::Run(_, stamp) = &work { *stamp } else { None };
         let seal = WriteSetSeal::draw();
         let (before, is_expired) = match self.admit(&tx, slot, delivery, (&seal, stamp)).await? {
@@ -140,7 +140,7 @@ impl Engine {
         }
         let key = delivery.key;
         match work {
-            Work::Run(..) if is_expired => Ok(Done::gone(tx, Err(PushFailure::Expired))),
+            Work::Run(..) if is_expired => Ok(Done::gone(tx, Err(PushError::Expired))),
             Work::Run(run, _) => self.run_on(tx, delivery, run, (before, &seal)).await,
             // Somebody may have delivered it in between; then whatever was answered is the answer, above.
             Work::File(refusal) => {
@@ -159,18 +159,18 @@ impl Engine {
         delivery: Delivery<'_>,
         run: Run<'_>,
         begun: (i64, &WriteSetSeal),
-    ) -> Result<Done, Undone> {
+    ) -> Result<Done, AttemptEnd> {
         let Delivery { wire, key, .. } = delivery;
         let Run { principal, entry, mutation, .. } = run;
         if wire == Wire::Two
             && let Some(refused) = self.store.on(&tx).refused(key.actor, &mutation.depends_on).await?
         {
-            return Ok(Done::gone(tx, Err(PushFailure::Cancelled(refused))));
+            return Ok(Done::gone(tx, Err(PushError::Cancelled(refused))));
         }
         let held = self.held(&tx, delivery, entry).await?;
-        let Ran { tx, jobs, result, gained } = self.run(Run { held: held.as_ref(), ..run }, tx).await?;
+        let MutatorRun { tx, jobs, result, gained } = self.run(Run { held: held.as_ref(), ..run }, tx).await?;
         if !gained.is_empty() {
-            return Err(Undone::Gained(gained));
+            return Err(AttemptEnd::Gained(gained));
         }
         let record = match result {
             Ok(record) => record,
@@ -180,20 +180,20 @@ impl Engine {
         let answers = [(*key, record)];
         let (written, header) = match self.record_results(&tx, principal, begun, &answers).await {
             // What else it did to its session is not known.
-            Err(Undone::Failed(control @ PushFailure::TransactionControl(_))) => {
+            Err(AttemptEnd::Failed(control @ PushError::TransactionControl(_))) => {
                 return Ok(Done::gone(tx, Err(control)));
             }
             settled => settled?,
         };
         match self.judge_writes((principal, entry), held.as_ref(), &written.write_set, &header)? {
             Holding::Own => {}
-            Holding::Foreign => return Ok(Done::gone(tx, Err(PushFailure::Forbidden))),
-            Holding::Gained(gained) => return Err(Undone::Gained(gained)),
+            Holding::Foreign => return Ok(Done::gone(tx, Err(PushError::Forbidden))),
+            Holding::Gained(gained) => return Err(AttemptEnd::Gained(gained)),
         }
         let mut strays = self.store.on(&tx).strays(&written.write_set.iter().collect::<Vec<_>>()).await?;
         strays.retain(|stray| !delivery.strays.iter().any(|known| known.is(stray)));
         if !strays.is_empty() {
-            return Err(Undone::Strays(strays));
+            return Err(AttemptEnd::Strays(strays));
         }
         if let Some(refusal) = self.oversized(&written) {
             return Ok(Done::gone(tx, Err(refusal)));
@@ -210,7 +210,7 @@ impl Engine {
         write.log(&[(key, answers[0].1.status, &written.write_set)]).await?;
         let unasked = self.enqueue_within(&tx, (principal, entry), held.as_ref(), &jobs).await?;
         if !unasked.is_empty() {
-            return Err(Undone::Gained(unasked));
+            return Err(AttemptEnd::Gained(unasked));
         }
         let news = News { filed: 1, written, jobs };
         self.kept(tx, news, Answer::over(key, Verdict::Applied(ids))).await
@@ -224,7 +224,7 @@ impl Engine {
         (principal, entry): (&Principal, &MutatorEntry),
         held: Option<&ScopeCell>,
         jobs: &[NewJob],
-    ) -> Result<BTreeSet<Membership>, PushFailure> {
+    ) -> Result<BTreeSet<Membership>, PushError> {
         if jobs.is_empty() {
             return Ok(BTreeSet::new());
         }
@@ -252,7 +252,7 @@ impl Engine {
         Ok(Some(ScopeCell::new(write.members(principal).await?, unfounded, !gained.is_empty())))
     }
 
-    async fn kept(&self, tx: DatabaseTransaction, news: News, answer: Answer) -> Result<Done, Undone> {
+    async fn kept(&self, tx: DatabaseTransaction, news: News, answer: Answer) -> Result<Done, AttemptEnd> {
         self.store.on(&tx).end_push().await?;
         Ok(Done { tx, is_kept: true, news, ended: Ok(answer) })
     }
@@ -291,7 +291,7 @@ impl Engine {
         let (mut last_version, mut forgotten_ms) = (0, standing.forgotten_ms);
         if let (Some(id), Some(sequence)) = (number, standing.sequence) {
             if sequence.actor != key.actor {
-                return barred(PushFailure::ClientIdTaken, None);
+                return barred(PushError::ClientIdTaken, None);
             }
             (last_version, forgotten_ms) = (sequence.last_version, sequence.forgotten_ms);
             if id <= sequence.last {
@@ -302,7 +302,7 @@ impl Engine {
                 return Ok(Err(Answer::to(key, seen(wire, stored, number), Some(sequence.last))));
             }
             if id > sequence.last + 1 {
-                return barred(PushFailure::OutOfOrder { got: id, last: sequence.last }, Some(sequence.last));
+                return barred(PushError::OutOfOrder { got: id, last: sequence.last }, Some(sequence.last));
             }
         }
         if !standing.known {
@@ -339,7 +339,7 @@ impl Engine {
         principal: &Principal,
         (before, seal): (i64, &WriteSetSeal),
         answers: &[(MutationKey<'_>, Record)],
-    ) -> Result<(Written, PullHeader), Undone> {
+    ) -> Result<(Written, PullHeader), AttemptEnd> {
         let sequence = answers.last().and_then(|(key, _)| key.sequence);
         let record_results = RecordResults { principal, sequence, before, answers, taken: "", seal };
         let (written, header) = self.store.on(tx).record_results(&record_results).await?;
@@ -351,7 +351,7 @@ impl Engine {
 
 impl Done {
     /// What the transaction did is to be rolled back.
-    fn gone(tx: DatabaseTransaction, ended: Result<Answer, PushFailure>) -> Self {
+    fn gone(tx: DatabaseTransaction, ended: Result<Answer, PushError>) -> Self {
         Self { tx, is_kept: false, news: News::default(), ended }
     }
 }

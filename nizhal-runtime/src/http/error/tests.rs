@@ -15,7 +15,7 @@ fn secret() -> DbErr {
     DbErr::Custom("SELECT hunter2 FROM secrets".to_owned())
 }
 
-fn pushed(failure: PushFailure) -> HttpError {
+fn pushed(failure: PushError) -> HttpError {
     let outcome = Map::from_iter([("applied".to_owned(), json!(["m1"]))]);
     HttpError::Push { failure, outcome }
 }
@@ -44,22 +44,22 @@ async fn every_error_has_its_status_and_code() {
         (HttpError::Busy, 503, "unavailable"),
         (HttpError::Stopping, 503, "unavailable"),
         (HttpError::Panicked, 500, "internal"),
-        (pushed(PushFailure::UnknownMutator("x".to_owned())), 400, "unknown_mutator"),
-        (pushed(PushFailure::Forbidden), 403, "forbidden"),
-        (pushed(PushFailure::ClientIdTaken), 403, "client_id_taken"),
-        (pushed(PushFailure::OutOfOrder { got: 9, last: 4 }), 409, "out_of_order"),
-        (pushed(PushFailure::Waits("m0".to_owned())), 409, "out_of_order"),
-        (pushed(PushFailure::NumberUsed(3)), 422, "number_used"),
-        (pushed(PushFailure::Cancelled("m0".to_owned())), 422, "cancelled"),
-        (pushed(PushFailure::Rejected("no".to_owned())), 422, "rejected"),
-        (pushed(PushFailure::InvalidArgs("no".to_owned())), 422, "invalid_args"),
-        (pushed(PushFailure::Expired), 422, "expired"),
-        (pushed(PushFailure::MutatorPanicked), 422, "mutator_panicked"),
-        (pushed(PushFailure::Store(StoreError::Unavailable(secret()))), 503, "unavailable"),
-        (pushed(PushFailure::Store(StoreError::StalePlan(secret()))), 503, "unavailable"),
-        (pushed(PushFailure::Schema { told: None, cause: StoreError::Statement(secret()) }), 500, "internal"),
-        (pushed(PushFailure::Store(StoreError::Statement(secret()))), 500, "internal"),
-        (pushed(PushFailure::Internal("hunter2".into())), 500, "internal"),
+        (pushed(PushError::UnknownMutator("x".to_owned())), 400, "unknown_mutator"),
+        (pushed(PushError::Forbidden), 403, "forbidden"),
+        (pushed(PushError::ClientIdTaken), 403, "client_id_taken"),
+        (pushed(PushError::OutOfOrder { got: 9, last: 4 }), 409, "out_of_order"),
+        (pushed(PushError::Waits("m0".to_owned())), 409, "out_of_order"),
+        (pushed(PushError::NumberUsed(3)), 422, "number_used"),
+        (pushed(PushError::Cancelled("m0".to_owned())), 422, "cancelled"),
+        (pushed(PushError::Rejected("no".to_owned())), 422, "rejected"),
+        (pushed(PushError::InvalidArgs("no".to_owned())), 422, "invalid_args"),
+        (pushed(PushError::Expired), 422, "expired"),
+        (pushed(PushError::MutatorPanicked), 422, "mutator_panicked"),
+        (pushed(PushError::Store(StoreError::Unavailable(secret()))), 503, "unavailable"),
+        (pushed(PushError::Store(StoreError::StalePlan(secret()))), 503, "unavailable"),
+        (pushed(PushError::Schema { told: None, cause: StoreError::Statement(secret()) }), 500, "internal"),
+        (pushed(PushError::Store(StoreError::Statement(secret()))), 500, "internal"),
+        (pushed(PushError::Internal("hunter2".into())), 500, "internal"),
     ];
     for (error, status, code) in table {
         let shown = format!("{error:?}");
@@ -73,7 +73,7 @@ async fn every_error_has_its_status_and_code() {
 
 #[tokio::test]
 async fn a_failed_push_says_what_applied() {
-    let (_, body, _) = told(pushed(PushFailure::OutOfOrder { got: 9, last: 4 })).await;
+    let (_, body, _) = told(pushed(PushError::OutOfOrder { got: 9, last: 4 })).await;
     assert_eq!(body["applied"], json!(["m1"]));
 }
 

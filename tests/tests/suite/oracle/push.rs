@@ -9,7 +9,7 @@ use super::{
     world::{Check, World},
 };
 use nizhal::{
-    engine::{PushFailure, Verdict},
+    engine::{PushError, Verdict},
     wire::{self, PushRequest, Wire},
 };
 use serde_json::value::RawValue;
@@ -181,7 +181,7 @@ impl World<'_> {
 }
 
 fn label(verdict: &Verdict) -> String {
-    let name = |failure: &PushFailure| {
+    let name = |failure: &PushError| {
         let text = format!("{failure:?}");
         text.split(['(', ' ']).next().unwrap_or_default().to_owned()
     };

@@ -1,7 +1,7 @@
 //! Invariant 28: a row is no larger than devices are sent, whatever statement wrote it; what other programs write is delivered.
 
 use crate::fixture::{self, both, push_of};
-use nizhal::engine::{Engine, PushFailure, PushReply, Verdict};
+use nizhal::engine::{Engine, PushError, PushReply, Verdict};
 use nizhal::prelude::*;
 use nizhal::schema::Schema;
 use nizhal::settings::StorageSettings;
@@ -147,7 +147,7 @@ fn mutation(id: &str, name: &str, args: &Value) -> Value {
 fn told(reply: &PushReply) -> Vec<String> {
     assert!(reply.fault.is_none(), "{:?}", reply.fault);
     let told = reply.answers.iter().map(|answer| match &answer.verdict {
-        Verdict::Refused(PushFailure::RowTooLarge(reason)) => format!("too large: {reason}"),
+        Verdict::Refused(PushError::RowTooLarge(reason)) => format!("too large: {reason}"),
         Verdict::Applied(_) => "applied".to_owned(),
         other => format!("{other:?}"),
     });

@@ -1,7 +1,7 @@
 //! The app under attack: shops by a table of members that stays on the server, rooms by one that is synced.
 
 use crate::fixture::{self, push_of};
-use nizhal::engine::{Engine, PushFailure, PushReply, Verdict};
+use nizhal::engine::{Engine, PushError, PushReply, Verdict};
 use nizhal::prelude::*;
 use nizhal::schema::Schema;
 use nizhal::wire::Wire;
@@ -258,9 +258,9 @@ pub(super) fn told(reply: &PushReply) -> Vec<String> {
     let answers = reply.answers.iter().map(|answer| match &answer.verdict {
         Verdict::Applied(ids) => ids.server_id.as_ref().map_or("applied".to_owned(), |id| format!("applied {id}")),
         Verdict::Duplicate(_) => "duplicate".to_owned(),
-        Verdict::Refused(PushFailure::Forbidden) => "forbidden".to_owned(),
-        Verdict::Refused(PushFailure::Rejected(reason)) => format!("rejected: {reason}"),
-        Verdict::Refused(PushFailure::TransactionControl(_)) => "control".to_owned(),
+        Verdict::Refused(PushError::Forbidden) => "forbidden".to_owned(),
+        Verdict::Refused(PushError::Rejected(reason)) => format!("rejected: {reason}"),
+        Verdict::Refused(PushError::TransactionControl(_)) => "control".to_owned(),
         Verdict::Refused(other) => format!("refused: {other}"),
         Verdict::Barred(_) => "barred".to_owned(),
     });

@@ -17,11 +17,11 @@ fn stored(status: &str) -> Stored {
 #[test]
 fn inv15_a_gap_stops_its_client_and_its_dependants() {
     let mut waiting = Waiting::default();
-    let gap = Verdict::Barred(PushFailure::OutOfOrder { got: 5, last: 3 });
+    let gap = Verdict::Barred(PushError::OutOfOrder { got: 5, last: 3 });
     waiting.note(&mutation("m5", Some("phone"), &[]), &gap, Some(3));
     let bars = |mutation: &Mutation| waiting.bars(Wire::Two, mutation);
-    assert!(matches!(bars(&mutation("m4", Some("phone"), &[])), Some((PushFailure::Waits(on), Some(3))) if on == "m5"));
-    assert!(matches!(bars(&mutation("x", Some("tablet"), &["m5"])), Some((PushFailure::Waits(_), None))));
+    assert!(matches!(bars(&mutation("m4", Some("phone"), &[])), Some((PushError::Waits(on), Some(3))) if on == "m5"));
+    assert!(matches!(bars(&mutation("x", Some("tablet"), &["m5"])), Some((PushError::Waits(_), None))));
     assert!(bars(&mutation("x", Some("tablet"), &["m1"])).is_none());
     assert!(bars(&mutation("x", None, &[])).is_none());
     assert!(waiting.bars(Wire::One, &mutation("m4", Some("phone"), &[])).is_none());
@@ -44,6 +44,6 @@ fn inv12_a_replay_gets_the_answer_of_then() {
 
 #[test]
 fn inv13_a_number_of_anothers_is_no_duplicate() {
-    assert!(matches!(seen(Wire::One, None, Some(1)), Verdict::Barred(PushFailure::NumberUsed(1))));
-    assert!(matches!(seen(Wire::Two, None, Some(1)), Verdict::Refused(PushFailure::NumberUsed(1))));
+    assert!(matches!(seen(Wire::One, None, Some(1)), Verdict::Barred(PushError::NumberUsed(1))));
+    assert!(matches!(seen(Wire::Two, None, Some(1)), Verdict::Refused(PushError::NumberUsed(1))));
 }
