@@ -4,7 +4,7 @@ use crate::driver::Message;
 use crate::environment::{Clock, Ids, Switch};
 use crate::session::{Event, Status};
 use crate::setup::Setup;
-use crate::store::{Draft, Effect, MutateError, Notice, Parked, SqliteStore, Store, StoreError, Unreadable};
+use crate::store::{Draft, Effect, MutateError, Notice, DeadLetter, SqliteStore, Store, StoreError, Unreadable};
 use crate::watch::Changes;
 use futures_util::stream::BoxStream;
 use nizhal_core::{Actor, Mutator, Principal, sql::quote, wire::MutationResult, wire::MutationStatus};
@@ -220,7 +220,7 @@ impl Client {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn parked(&self) -> Result<Vec<Parked>, StoreError> {
+    pub async fn parked(&self) -> Result<Vec<DeadLetter>, StoreError> {
         self.inner.store.parked().await
     }
 

@@ -1,7 +1,7 @@
 //! One request and its answer, from the store's words to the wire's and back. Nothing is stored here but what must be put aside.
 
 use crate::session::{Failure, FailureKind};
-use crate::store::{Asked, Store, StoreError};
+use crate::store::{PullStart, Store, StoreError};
 use crate::transport::{Request, Response, Transport};
 use crate::wire::{Pull, Push, Pushed, Refusal};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -20,7 +20,7 @@ const SMALL_BYTES: usize = 64 << 20;
 #[derive(Debug)]
 pub struct Pulled {
     /// What was asked.
-    pub asked: Asked,
+    pub asked: PullStart,
     /// Lines of rows that were not put aside.
     pub lines: Vec<Vec<u8>>,
     /// The page that ends it.

@@ -5,7 +5,7 @@ use crate::driver::{Driver, Message, Parts};
 use crate::environment::{Clock, Connectivity, Credentials, Ids, RandomIds, Switch, SystemClock};
 use crate::schema::{Schema, SchemaError};
 use crate::session::{Session, Settings, Status};
-use crate::store::{Lock, OtherUser, Place, SqliteStore, StoreError};
+use crate::store::{Lock, OtherUser, Location, SqliteStore, StoreError};
 use crate::transport::{HttpTransport, Transport, TransportError};
 use crate::watch::Changes;
 use nizhal_core::{Actor, MutatorEntry, Principal, Rule, Rules, TableDesc, wire::MutationResult};
@@ -48,7 +48,7 @@ pub struct Setup {
     tables: Vec<&'static TableDesc>,
     mutators: Vec<MutatorEntry>,
     rules: Vec<Rule>,
-    place: Place,
+    place: Location,
     other: OtherUser,
     mode: Mode,
     settings: Settings,
@@ -69,7 +69,7 @@ impl Setup {
             tables: Vec::new(),
             mutators: Vec::new(),
             rules: Vec::new(),
-            place: Place::Memory,
+            place: Location::Memory,
             other: OtherUser::default(),
             mode: Mode::default(),
             settings: Settings { server: false, ..Settings::default() },
@@ -108,7 +108,7 @@ impl Setup {
     /// Keeps the rows in this file; without one they are in memory.
     #[must_use]
     pub fn file(mut self, path: impl AsRef<Path>) -> Self {
-        self.place = Place::File(path.as_ref().to_owned());
+        self.place = Location::File(path.as_ref().to_owned());
         self
     }
 

@@ -6,7 +6,7 @@ use crate::oracle::Rows;
 use crate::server::uuid;
 use nizhal_client::exchange::Caller;
 use nizhal_client::session::{Failure, Session, Settings, Status};
-use nizhal_client::store::{OtherUser, Place, SqliteStore};
+use nizhal_client::store::{OtherUser, Location, SqliteStore};
 use nizhal_client::transport::Response;
 use nizhal_client::{Held, exchange};
 use nizhal_core::{Random, Uuid};
@@ -245,7 +245,7 @@ async fn open(
 ) -> Result<Arc<SqliteStore>, String> {
     let ids = ids.clone();
     let new_id = move || uuid(&mut ids.lock().unwrap_or_else(PoisonError::into_inner));
-    let place = Place::File(path.to_owned());
+    let place = Location::File(path.to_owned());
     let schema = kit.versions[version].device.clone();
     let opened = SqliteStore::open(&place, OtherUser::Refuse, schema, kit.users[user].clone(), &new_id).await;
     let (store, notices) = opened.map_err(|error| format!("inv22: a device's store does not open: {error:?}"))?;

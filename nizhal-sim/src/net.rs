@@ -2,7 +2,7 @@
 
 use crate::oracle::Rows;
 use nizhal_client::session::{Failure, FailureKind};
-use nizhal_client::store::Asked;
+use nizhal_client::store::PullStart;
 use nizhal_client::transport::{Body, Frames, Request, Response, Transport};
 use nizhal_core::__private::BoxFuture;
 use nizhal_core::wire::MutationResult;
@@ -139,8 +139,8 @@ pub(crate) struct Pushed {
 }
 
 /// What a pull asked, out of its body.
-pub(crate) fn asked(request: &Request) -> Option<Asked> {
+pub(crate) fn asked(request: &Request) -> Option<PullStart> {
     let body: serde_json::Value = serde_json::from_slice(&request.body).ok()?;
     let text = |name: &str| body.get(name).and_then(|value| value.as_str()).map(str::to_owned);
-    Some(Asked { cursor: text("cursor")?, client_id: text("deviceId")? })
+    Some(PullStart { cursor: text("cursor")?, client_id: text("deviceId")? })
 }

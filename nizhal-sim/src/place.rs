@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// No life has a path that another one had: a connection that was dropped closes in a thread of its own, and SQLite's last
 /// one takes the journal away by its name, which by then could be the next life's.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct Location {
     root: PathBuf,
     life: AtomicU64,
 }
 
 static MADE: AtomicU64 = AtomicU64::new(0);
 
-impl Place {
+impl Location {
     pub(crate) fn new() -> Self {
         let memory = Path::new("/dev/shm");
         let base = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
@@ -53,7 +53,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Location {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.root);
     }
@@ -61,7 +61,7 @@ impl Drop for Place {
 
 #[test]
 fn no_life_has_the_paths_of_another() {
-    let place = Place::new();
+    let place = Location::new();
     let (kept, before) = (place.shared("template.db"), place.path("server.db"));
     for file in [&kept, &before] {
         std::fs::write(file, "").unwrap();

@@ -2,7 +2,7 @@
 
 mod check;
 mod event;
-mod lane;
+mod direction;
 mod phase;
 mod plan;
 mod react;
@@ -14,7 +14,7 @@ mod tests;
 pub use event::{Action, Event, Memory, Millis, PullStored, PushStored};
 pub use status::{Failure, FailureKind, Phase, Progress, Repair, Status};
 
-use lane::Lane;
+use direction::Direction;
 use nizhal_core::Random;
 
 /// The knobs of the schedule.
@@ -119,8 +119,8 @@ pub struct Session {
     owes_pull: bool,
     /// Out of touch: a pull comes before the next push, for the same reason as in [`Parting::Pull`].
     away: bool,
-    pull: Lane,
-    push: Lane,
+    pull: Direction,
+    push: Direction,
     /// How many mutations the next push carries at most.
     most: usize,
     /// How often the server failed at the first waiting mutation when it was sent alone, and did answer a pull since.
@@ -170,8 +170,8 @@ impl Session {
             news: false,
             owes_pull: false,
             away: true,
-            pull: Lane::default(),
-            push: Lane::default(),
+            pull: Direction::default(),
+            push: Direction::default(),
             most,
             faults: 0,
             pulled_since_fault: true,

@@ -37,7 +37,7 @@ impl Session {
         if let Some(failure) = &self.upgrade {
             return Phase::UpgradeRequired(failure.clone());
         }
-        if let Some(failure) = [&self.push, &self.pull].into_iter().find_map(|lane| lane.is_stuck()) {
+        if let Some(failure) = [&self.push, &self.pull].into_iter().find_map(|direction| direction.is_stuck()) {
             return Phase::Stuck(failure.clone());
         }
         if !self.reached {

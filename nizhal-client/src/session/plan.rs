@@ -61,12 +61,12 @@ impl Session {
     /// The watchdog: what stands still is mended once, then told of. Whether it began something.
     fn mend(&mut self, now: Millis, actions: &mut Vec<Action>) -> bool {
         let waits = self.push_waits_for_server();
-        for lane in [Some(&mut self.pull), Some(&mut self.push).filter(|_| !waits)].into_iter().flatten() {
-            if lane.is_stalled(now, &self.settings) && !lane.repaired {
+        for direction in [Some(&mut self.pull), Some(&mut self.push).filter(|_| !waits)].into_iter().flatten() {
+            if direction.is_stalled(now, &self.settings) && !direction.repaired {
                 let text = "nothing moves, and nobody says why";
                 let unknown = || Failure::new(FailureKind::Refused, "no_progress", text);
-                let cause = lane.error.clone().unwrap_or_else(unknown);
-                (lane.repaired, lane.since, lane.at) = (true, Some(now), None);
+                let cause = direction.error.clone().unwrap_or_else(unknown);
+                (direction.repaired, direction.since, direction.at) = (true, Some(now), None);
                 self.repairs += 1;
                 self.last_repair = Some(Repair { cause, at_ms: now });
                 self.exchange = Some(Exchange::Mending);
@@ -100,12 +100,12 @@ impl Session {
             if self.exchange.is_none() {
                 let wanted =
                     [(&self.pull, self.wants_pull || self.memory.waiting > 0), (&self.push, self.memory.waiting > 0)];
-                for (lane, wanted) in wanted {
-                    if let (true, Some(at)) = (wanted, lane.at.filter(|&at| at > now)) {
+                for (direction, wanted) in wanted {
+                    if let (true, Some(at)) = (wanted, direction.at.filter(|&at| at > now)) {
                         sooner(at);
                     }
-                    let mends = !lane.repaired && !lane.is_failed_by_server() && !self.push_waits_for_server();
-                    if let (true, Some(since)) = (mends, lane.since) {
+                    let mends = !direction.repaired && !direction.is_failed_by_server() && !self.push_waits_for_server();
+                    if let (true, Some(since)) = (mends, direction.since) {
                         sooner((since + self.settings.stall_ms).max(now + 1));
                     }
                 }

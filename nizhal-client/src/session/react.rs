@@ -1,6 +1,6 @@
 //! What each event changes.
 
-use super::lane::backoff_ms;
+use super::direction::backoff_ms;
 use super::{
     Action, Credentials, Event, Exchange, Failure, FailureKind, Millis, Parting, PullStored, PushStored, Session,
     Stream,
@@ -301,16 +301,16 @@ impl Session {
             }
             _ => {
                 self.away = true;
-                let lane = if pushing { &mut self.push } else { &mut self.pull };
-                lane.failed(failure, now, &self.settings, &mut self.random);
+                let direction = if pushing { &mut self.push } else { &mut self.pull };
+                direction.failed(failure, now, &self.settings, &mut self.random);
             }
         }
     }
 
     /// What stops one direction stops the other.
     fn both_failed(&mut self, failure: &Failure, now: Millis) {
-        for lane in [&mut self.pull, &mut self.push] {
-            lane.failed(failure.clone(), now, &self.settings, &mut self.random);
+        for direction in [&mut self.pull, &mut self.push] {
+            direction.failed(failure.clone(), now, &self.settings, &mut self.random);
         }
     }
 

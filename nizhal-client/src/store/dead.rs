@@ -6,7 +6,7 @@ use sea_orm::{ConnectionTrait, DbBackend, Statement};
 /// A refused mutation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Parked {
+pub struct DeadLetter {
     /// Its `clientMutationId`.
     pub id: String,
     /// The mutator.
@@ -24,13 +24,13 @@ pub struct Parked {
 }
 
 impl SqliteStore {
-    pub(super) async fn dead(&self) -> Result<Vec<Parked>, StoreError> {
+    pub(super) async fn dead(&self) -> Result<Vec<DeadLetter>, StoreError> {
         let sql = "select id, name, args, status, code, error, depends_on from _nizhal_dead order by seq";
         let rows = self.reads.query_all_raw(Statement::from_string(DbBackend::Sqlite, sql)).await?;
         rows.iter()
             .map(|row| {
                 let depends_on: String = row.try_get("", "depends_on")?;
-                Ok(Parked {
+                Ok(DeadLetter {
                     id: row.try_get("", "id")?,
                     name: row.try_get("", "name")?,
                     args: row.try_get("", "args")?,
@@ -43,7 +43,7 @@ impl SqliteStore {
             .collect()
     }
 
-    pub(super) async fn forget_dead(&self, id: &str) -> Result<bool, StoreError> {
+    pub(super) async fn discard(&self, id: &str) -> Result<bool, StoreError> {
         let tx = self.begin().await?;
         let count = tx.run("delete from _nizhal_dead where id = $1", [id.into()]).await?;
         tx.commit().await?;

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use tokio::sync::oneshot;
 
 /// The most that one commit carries, so that the first of them does not wait for all of a long import.
-const MOST: usize = 64;
+const MAX_MUTATIONS_PER_COMMIT: usize = 64;
 
 type Answer = Result<Written, MutateError>;
 
@@ -38,7 +38,7 @@ impl SqliteStore {
             }
             let (drafts, told): (Vec<_>, Vec<_>) = {
                 let mut waiting = self.group.waiting();
-                let most = waiting.len().min(MOST);
+                let most = waiting.len().min(MAX_MUTATIONS_PER_COMMIT);
                 waiting.drain(..most).unzip()
             };
             for (told, answer) in told.into_iter().zip(self.write_group(drafts).await) {

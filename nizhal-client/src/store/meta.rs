@@ -32,7 +32,7 @@ impl Tx<'_> {
 }
 
 impl SqliteStore {
-    pub(super) async fn glance(&self) -> Result<Memory, StoreError> {
+    pub(super) async fn memory(&self) -> Result<Memory, StoreError> {
         let read = Statement::from_string(DbBackend::Sqlite, READ);
         Ok(Meta::of(self.reads.query_one_raw(read).await?)?.memory())
     }

@@ -22,12 +22,12 @@ mod tx;
 mod unreadable;
 mod write;
 
-pub use dead::Parked;
+pub use dead::DeadLetter;
 pub use error::StoreError;
 #[doc(hidden)]
 pub use failpoint::SqliteFault;
 pub use lock::Lock;
-pub use open::{Notice, OtherUser, Place};
+pub use open::{Notice, OtherUser, Location};
 pub use salvage::Saved;
 pub use unreadable::Unreadable;
 pub use write::{Draft, Effect, MutateError, Written};
@@ -53,7 +53,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Where a pull begins; an answer to an older question is not applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
+pub struct PullStart {
     /// The cursor to send.
     pub cursor: String,
     /// Who this device is in the server's sequences.
@@ -80,13 +80,13 @@ pub trait Store: Send + Sync + 'static {
     /// Runs a mutation and puts it into the outbox; durable when this returns.
     fn mutate<'a>(&'a self, draft: Draft) -> BoxFuture<'a, Result<Written, MutateError>>;
     /// Where the next pull begins; forgets what an answer that was cut left behind.
-    fn begin_pull(&self) -> BoxFuture<'_, Result<Asked, StoreError>>;
+    fn begin_pull(&self) -> BoxFuture<'_, Result<PullStart, StoreError>>;
     /// Puts aside lines of an answer that is still coming.
     fn spill<'a>(&'a self, lines: &'a [Vec<u8>]) -> BoxFuture<'a, Result<(), StoreError>>;
     /// Stores an answer: lines that were not put aside, and the page that ends it.
     fn store_pull<'a>(
         &'a self,
-        asked: &'a Asked,
+        asked: &'a PullStart,
         lines: Vec<Vec<u8>>,
         page: Vec<u8>,
         new_id: NewId<'a>,
@@ -110,7 +110,7 @@ pub trait Store: Send + Sync + 'static {
     /// Forgets the cursor and starts a new sequence; rows stay until the next snapshot replaces them.
     fn repair<'a>(&'a self, new_id: NewId<'a>) -> BoxFuture<'a, Result<Memory, StoreError>>;
     /// What was refused.
-    fn parked(&self) -> BoxFuture<'_, Result<Vec<Parked>, StoreError>>;
+    fn parked(&self) -> BoxFuture<'_, Result<Vec<DeadLetter>, StoreError>>;
     /// The rows that were left out, since the app's types cannot read them.
     fn unreadable(&self) -> BoxFuture<'_, Result<Vec<Unreadable>, StoreError>>;
     /// Forgets a refused mutation; false when there is none of this id.
@@ -248,7 +248,7 @@ impl SqliteStore {
 
 impl Store for SqliteStore {
     fn memory(&self) -> BoxFuture<'_, Result<Memory, StoreError>> {
-        Box::pin(self.noting(self.glance()))
+        Box::pin(self.noting(self.memory()))
     }
     fn mutate<'a>(&'a self, draft: Draft) -> BoxFuture<'a, Result<Written, MutateError>> {
         Box::pin(async {
@@ -259,29 +259,29 @@ impl Store for SqliteStore {
             })
         })
     }
-    fn begin_pull(&self) -> BoxFuture<'_, Result<Asked, StoreError>> {
-        Box::pin(self.noting(self.ask()))
+    fn begin_pull(&self) -> BoxFuture<'_, Result<PullStart, StoreError>> {
+        Box::pin(self.noting(self.begin_pull()))
     }
     fn spill<'a>(&'a self, lines: &'a [Vec<u8>]) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(self.noting(self.put_aside(lines)))
+        Box::pin(self.noting(self.spill(lines)))
     }
     fn store_pull<'a>(
         &'a self,
-        asked: &'a Asked,
+        asked: &'a PullStart,
         lines: Vec<Vec<u8>>,
         page: Vec<u8>,
         new_id: NewId<'a>,
     ) -> BoxFuture<'a, Result<(PullStored, ChangedTables), StoreError>> {
-        Box::pin(self.noting(self.take_in(asked, lines, page, new_id)))
+        Box::pin(self.noting(self.store_pull(asked, lines, page, new_id)))
     }
     fn batch(&self, most: usize, bytes: usize) -> BoxFuture<'_, Result<Vec<Mutation>, StoreError>> {
-        Box::pin(self.noting(self.next_batch(most, bytes)))
+        Box::pin(self.noting(self.batch(most, bytes)))
     }
     fn store_push<'a>(
         &'a self,
         results: &'a [MutationResult],
     ) -> BoxFuture<'a, Result<(PushStored, ChangedTables), StoreError>> {
-        Box::pin(self.noting(self.settle(results)))
+        Box::pin(self.noting(self.store_push(results)))
     }
     fn park<'a>(
         &'a self,
@@ -289,21 +289,21 @@ impl Store for SqliteStore {
         error: &'a str,
         new_id: NewId<'a>,
     ) -> BoxFuture<'a, Result<(Memory, ChangedTables), StoreError>> {
-        Box::pin(self.noting(self.park_first(code, error, new_id)))
+        Box::pin(self.noting(self.park(code, error, new_id)))
     }
     fn rotate<'a>(&'a self, new_id: NewId<'a>) -> BoxFuture<'a, Result<Memory, StoreError>> {
-        Box::pin(self.noting(self.renumber(new_id)))
+        Box::pin(self.noting(self.rotate(new_id)))
     }
     fn repair<'a>(&'a self, new_id: NewId<'a>) -> BoxFuture<'a, Result<Memory, StoreError>> {
-        Box::pin(self.noting(self.begin_again(new_id)))
+        Box::pin(self.noting(self.repair(new_id)))
     }
-    fn parked(&self) -> BoxFuture<'_, Result<Vec<Parked>, StoreError>> {
+    fn parked(&self) -> BoxFuture<'_, Result<Vec<DeadLetter>, StoreError>> {
         Box::pin(self.noting(self.dead()))
     }
     fn unreadable(&self) -> BoxFuture<'_, Result<Vec<Unreadable>, StoreError>> {
         Box::pin(self.noting(self.left_out()))
     }
     fn discard<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<bool, StoreError>> {
-        Box::pin(self.noting(self.forget_dead(id)))
+        Box::pin(self.noting(self.discard(id)))
     }
 }

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 /// Where a store is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Location {
     /// A file, and others beside it whose names begin with its own.
     File(PathBuf),
     /// Nowhere: gone when it is closed.
@@ -68,16 +68,16 @@ impl SqliteStore {
     /// # Errors
     /// When the place cannot be used, or belongs to somebody else.
     pub async fn open(
-        place: &Place,
+        place: &Location,
         other: OtherUser,
         schema: Arc<Schema>,
         principal: Principal,
         new_id: &(dyn Fn() -> Uuid + Send + Sync),
     ) -> Result<(Self, Vec<Notice>), StoreError> {
         let path = match place {
-            Place::Memory => None,
-            Place::File(path) if other == OtherUser::Apart => Some(apart(path, &principal)),
-            Place::File(path) => Some(path.clone()),
+            Location::Memory => None,
+            Location::File(path) if other == OtherUser::Apart => Some(apart(path, &principal)),
+            Location::File(path) => Some(path.clone()),
         };
         let mut notices = Vec::new();
         if let Some(path) = &path

@@ -1,6 +1,6 @@
 //! A pull's answer: put aside until its snapshot is whole, then laid under the pending mutations in one transaction.
 
-use super::{Asked, NewId, SqliteStore, StoreError, ChangedTables, cell, purge::Purged, tx::Tx};
+use super::{PullStart, NewId, SqliteStore, StoreError, ChangedTables, cell, purge::Purged, tx::Tx};
 use crate::schema::LocalTable;
 use crate::session::{Memory, PullStored};
 use crate::wire::{Batch, Page};
@@ -12,16 +12,16 @@ const ROWS: i64 = 0;
 const PAGE: i64 = 1;
 
 impl SqliteStore {
-    pub(super) async fn ask(&self) -> Result<Asked, StoreError> {
+    pub(super) async fn begin_pull(&self) -> Result<PullStart, StoreError> {
         let tx = self.begin().await?;
         let meta = tx.meta().await?;
-        let asked = Asked { cursor: meta.position().to_owned(), client_id: meta.client_id };
+        let asked = PullStart { cursor: meta.position().to_owned(), client_id: meta.client_id };
         tx.run("delete from _nizhal_stage where loose = 1", []).await?;
         tx.commit().await?;
         Ok(asked)
     }
 
-    pub(super) async fn put_aside(&self, lines: &[Vec<u8>]) -> Result<(), StoreError> {
+    pub(super) async fn spill(&self, lines: &[Vec<u8>]) -> Result<(), StoreError> {
         let tx = self.begin().await?;
         for line in lines {
             tx.stage(ROWS, 1, line.clone()).await?;
@@ -30,9 +30,9 @@ impl SqliteStore {
         Ok(())
     }
 
-    pub(super) async fn take_in(
+    pub(super) async fn store_pull(
         &self,
-        asked: &Asked,
+        asked: &PullStart,
         lines: Vec<Vec<u8>>,
         last: Vec<u8>,
         new_id: NewId<'_>,
@@ -113,7 +113,7 @@ impl SqliteStore {
         Ok((PullStored { memory, complete: true, moved, rotated }, tx.commit().await?))
     }
 
-    pub(super) async fn renumber(&self, new_id: NewId<'_>) -> Result<Memory, StoreError> {
+    pub(super) async fn rotate(&self, new_id: NewId<'_>) -> Result<Memory, StoreError> {
         let tx = self.begin().await?;
         tx.rotate(new_id, false).await?;
         let memory = tx.meta().await?.memory();
@@ -121,7 +121,7 @@ impl SqliteStore {
         Ok(memory)
     }
 
-    pub(super) async fn begin_again(&self, new_id: NewId<'_>) -> Result<Memory, StoreError> {
+    pub(super) async fn repair(&self, new_id: NewId<'_>) -> Result<Memory, StoreError> {
         let tx = self.begin().await?;
         tx.rotate(new_id, false).await?;
         tx.forget_position().await?;

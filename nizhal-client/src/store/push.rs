@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use serde_json::value::RawValue;
 
 impl SqliteStore {
-    pub(super) async fn next_batch(&self, most: usize, bytes: usize) -> Result<Vec<Mutation>, StoreError> {
+    pub(super) async fn batch(&self, most: usize, bytes: usize) -> Result<Vec<Mutation>, StoreError> {
         let sql = "select name, args, id, client_id, number, hlc, depends_on from _nizhal_outbox where state = 0 \
             order by seq limit $1";
         let most = i64::try_from(most).unwrap_or(i64::MAX);
@@ -34,7 +34,7 @@ impl SqliteStore {
         Ok(batch)
     }
 
-    pub(super) async fn settle(&self, results: &[MutationResult]) -> Result<(PushStored, ChangedTables), StoreError> {
+    pub(super) async fn store_push(&self, results: &[MutationResult]) -> Result<(PushStored, ChangedTables), StoreError> {
         let tx = self.begin().await?;
         let (mut applied, mut refused, mut parted) = (Vec::new(), Vec::new(), false);
         let ids: Vec<&str> = results.iter().map(|result| result.client_mutation_id.as_str()).collect();
@@ -73,7 +73,7 @@ impl SqliteStore {
                 let status = serde_json::to_value(result.status).ok();
                 let status = status.as_ref().and_then(|status| status.as_str()).unwrap_or("rejected");
                 let (code, error) = (result.code.as_deref(), result.error.as_deref());
-                tx.bury(&result.client_mutation_id, status, code.unwrap_or(status), error.unwrap_or_default()).await?;
+                tx.add_dead_letter(&result.client_mutation_id, status, code.unwrap_or(status), error.unwrap_or_default()).await?;
             }
             tx.redo().await?;
         }
@@ -81,7 +81,7 @@ impl SqliteStore {
         Ok((PushStored { memory, answered, parted }, tx.commit().await?))
     }
 
-    pub(super) async fn park_first(
+    pub(super) async fn park(
         &self,
         code: &str,
         error: &str,
@@ -92,7 +92,7 @@ impl SqliteStore {
         if let Some(row) = first {
             tx.undo().await?;
             let mut gone: Vec<String> = vec![row.try_get("", "id")?];
-            tx.bury(&gone[0], "rejected", code, error).await?;
+            tx.add_dead_letter(&gone[0], "rejected", code, error).await?;
             // The server never hears of it, so it cannot cancel what depends on it.
             while let Some(cause) = gone.pop() {
                 let sql = "select id from _nizhal_outbox where state = 0 and exists \
@@ -100,7 +100,7 @@ impl SqliteStore {
                 for row in tx.all(sql, [cause.clone().into()]).await? {
                     let id: String = row.try_get("", "id")?;
                     let text = format!("it depends on `{cause}`, which was refused");
-                    tx.bury(&id, "cancelled", "cancelled", &text).await?;
+                    tx.add_dead_letter(&id, "cancelled", "cancelled", &text).await?;
                     gone.push(id);
                 }
             }
@@ -136,7 +136,7 @@ impl Tx<'_> {
     }
 
     /// Puts a mutation among the refused ones; its effects must be off the rows.
-    async fn bury(&self, id: &str, status: &str, code: &str, error: &str) -> Result<(), StoreError> {
+    async fn add_dead_letter(&self, id: &str, status: &str, code: &str, error: &str) -> Result<(), StoreError> {
         let sql = "insert into _nizhal_dead (seq, id, name, args, hlc, now, status, code, error, depends_on) \
             select seq, id, name, args, hlc, now, $2, $3, $4, depends_on from _nizhal_outbox where id = $1";
         self.run(sql, [id.into(), status.into(), code.into(), error.into()]).await?;

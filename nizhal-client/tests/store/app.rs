@@ -3,7 +3,7 @@
 use nizhal::client::schema::Schema;
 use nizhal::client::session::PullStored;
 use nizhal::client::store::{
-    Draft, MutateError, Notice, OtherUser, Place, SqliteStore, Store as _, StoreError, ChangedTables, Written,
+    Draft, MutateError, Notice, OtherUser, Location, SqliteStore, Store as _, StoreError, ChangedTables, Written,
 };
 use nizhal::prelude::*;
 use nizhal::{MutatorEntry, Principal, TableDesc};
@@ -309,15 +309,15 @@ pub(crate) struct Device {
 
 impl Device {
     pub(crate) async fn new() -> Self {
-        Self::open(&Place::Memory, OtherUser::default(), "ana").await.expect("a store in memory")
+        Self::open(&Location::Memory, OtherUser::default(), "ana").await.expect("a store in memory")
     }
 
-    pub(crate) async fn open(place: &Place, other: OtherUser, user: &str) -> Result<Self, StoreError> {
+    pub(crate) async fn open(place: &Location, other: OtherUser, user: &str) -> Result<Self, StoreError> {
         Self::with(place, other, user, tables(), rules().into_inner()).await
     }
 
     pub(crate) async fn with(
-        place: &Place,
+        place: &Location,
         other: OtherUser,
         user: &str,
         tables: Vec<&'static TableDesc>,

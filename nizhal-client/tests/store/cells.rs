@@ -2,7 +2,7 @@
 
 use crate::app::{Device, Slot, SlotColumn, Tag, item, page};
 use crate::run;
-use nizhal::client::store::{OtherUser, Place, Store as _};
+use nizhal::client::store::{OtherUser, Location, Store as _};
 use nizhal::prelude::*;
 use nizhal_tests::TempDir;
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ fn rows(cursor: &str, items: &[Value], more: Value) -> Value {
 fn inv40_a_row_never_gives_way_for_another_column_than_its_key() {
     run(async {
         let dir = TempDir::in_memory("device");
-        let place = Place::File(dir.path().join("app.db"));
+        let place = Location::File(dir.path().join("app.db"));
         let device = Device::open(&place, OtherUser::Refuse, "ana").await.unwrap();
         device.pull(rows("c1", &[coded("a", "1"), coded("b", "2")], json!({}))).await;
         device.pull(rows("c2", &[coded("c", "1"), coded("d", "1"), coded("e", "2")], json!({}))).await;

@@ -3,7 +3,7 @@
 use crate::app::Device;
 use crate::run;
 use nizhal::client::MutateError;
-use nizhal::client::store::{OtherUser, Place, StoreError};
+use nizhal::client::store::{OtherUser, Location, StoreError};
 use nizhal_tests::TempDir;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ fn inv13_a_file_that_was_replaced_takes_no_write() {
     run(async {
         let dir = TempDir::new("displaced");
         let path = dir.path().join("app.db");
-        let place = Place::File(path.clone());
+        let place = Location::File(path.clone());
         let device = Device::open(&place, OtherUser::Refuse, "ana").await.expect("a store");
         put(&device, "a").await.expect("it is written");
         std::fs::rename(&path, beside(&path, ".aside")).expect("moved");
@@ -47,7 +47,7 @@ fn inv13_what_a_lost_log_held_is_written_into_the_file() {
     run(async {
         let dir = TempDir::new("log");
         let path = dir.path().join("app.db");
-        let place = Place::File(path.clone());
+        let place = Location::File(path.clone());
         let device = Device::open(&place, OtherUser::Refuse, "ana").await.expect("a store");
         put(&device, "a").await.expect("it is written");
         for end in ["-wal", "-shm"] {

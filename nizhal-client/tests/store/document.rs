@@ -2,7 +2,7 @@
 
 use crate::app::{Claims, Device, Member, new_id};
 use crate::run;
-use nizhal::client::store::{OtherUser, Place, Store as _};
+use nizhal::client::store::{OtherUser, Location, Store as _};
 use nizhal::prelude::*;
 use serde_json::json;
 
@@ -47,7 +47,7 @@ fn paper(id: &str, text: &str, size: &str, state: &str) -> String {
 fn inv40_a_document_that_cannot_be_read_is_its_rows_trouble_alone() {
     run(async {
         let tables = tables![Paper, Member];
-        let device = Device::with(&Place::Memory, OtherUser::Refuse, "ana", tables, rules().into_inner()).await;
+        let device = Device::with(&Location::Memory, OtherUser::Refuse, "ana", tables, rules().into_inner()).await;
         let device = device.expect("a store in memory");
         let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
         let (long, open) = ("1".repeat(500), "open");

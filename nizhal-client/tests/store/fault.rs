@@ -3,7 +3,7 @@
 use crate::app::{Device, item, page};
 use crate::disk::{dump, works_on};
 use crate::run;
-use nizhal::client::store::{Asked, Draft, OtherUser, Place, SqliteFault, Store as _};
+use nizhal::client::store::{PullStart, Draft, OtherUser, Location, SqliteFault, Store as _};
 use nizhal::prelude::*;
 use nizhal_tests::TempDir;
 use serde_json::{Value, json};
@@ -52,7 +52,7 @@ impl Operation {
     /// Does it; whether it is acknowledged. `None`: a part of it is, and that part is in the outbox.
     async fn run(self, device: &Device) -> Option<bool> {
         let store = &device.store;
-        let asked = Asked { cursor: "c1".to_owned(), client_id: client_id(device).await };
+        let asked = PullStart { cursor: "c1".to_owned(), client_id: client_id(device).await };
         let pull = |page: Value, lines: Vec<Value>| {
             let lines = lines.iter().map(|line| line.to_string().into_bytes()).collect();
             store.store_pull(&asked, lines, page.to_string().into_bytes(), &always_seven)
@@ -129,7 +129,7 @@ async fn prepare(path: &Path) {
 }
 
 async fn open(path: &Path) -> Device {
-    Device::open(&Place::File(path.to_owned()), OtherUser::Refuse, "ana").await.expect("the device opens")
+    Device::open(&Location::File(path.to_owned()), OtherUser::Refuse, "ana").await.expect("the device opens")
 }
 
 /// Does it on a copy, with something wrong; whether it was acknowledged, and what is on the disk then.

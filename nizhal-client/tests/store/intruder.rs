@@ -4,14 +4,14 @@ use crate::app::{Device, item, page};
 use crate::disk::{dump, outbox, works_on};
 use crate::run;
 use nizhal::client::MutateError;
-use nizhal::client::store::{OtherUser, Place, StoreError};
+use nizhal::client::store::{OtherUser, Location, StoreError};
 use nizhal_tests::TempDir;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
 async fn device(dir: &TempDir) -> (Device, PathBuf) {
     let path = dir.path().join("app.db");
-    let device = Device::open(&Place::File(path.clone()), OtherUser::Refuse, "ana").await.expect("the device opens");
+    let device = Device::open(&Location::File(path.clone()), OtherUser::Refuse, "ana").await.expect("the device opens");
     device.pull(page("c1", json!({"items": [item("a", "A")]}), json!({}))).await;
     device.mutate("put", json!({"id": "b", "name": "B"})).await;
     (device, path)
@@ -146,7 +146,7 @@ impl Drop for SmallDisk {
 
 /// Writes until the disk is full, has room made, and goes on; what was acknowledged is on the disk.
 async fn fill(path: &Path, make_room: impl Fn()) {
-    let device = Device::open(&Place::File(path.to_owned()), OtherUser::Refuse, "ana").await.expect("the device opens");
+    let device = Device::open(&Location::File(path.to_owned()), OtherUser::Refuse, "ana").await.expect("the device opens");
     let (mut acknowledged, mut failures) = (Vec::new(), 0);
     for number in 0..4_000 {
         let id = format!("m{number}");
@@ -165,7 +165,7 @@ async fn fill(path: &Path, make_room: impl Fn()) {
     works_on(&device, path, "with room again").await;
     let left = outbox(path).await;
     device.store.close().await;
-    let again = Device::open(&Place::File(path.to_owned()), OtherUser::Refuse, "ana").await.expect("it opens again");
+    let again = Device::open(&Location::File(path.to_owned()), OtherUser::Refuse, "ana").await.expect("it opens again");
     assert_eq!(again.outbox().await.len(), left.len(), "a restart loses nothing");
     assert_eq!(left.len(), acknowledged.len() + 4);
 }

@@ -3,15 +3,15 @@
 use crate::app::{Device, Item, Member, Slot, Stock, Tag, Transfer, item, page, rules};
 use crate::run;
 use nizhal::client::StoreError;
-use nizhal::client::store::{Notice, OtherUser, Place, Store as _};
+use nizhal::client::store::{Notice, OtherUser, Location, Store as _};
 use nizhal::prelude::*;
 use nizhal::{ColumnDesc, Table, TableDesc};
 use nizhal_tests::TempDir;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
-pub(crate) fn place(dir: &TempDir) -> Place {
-    Place::File(dir.path().join("app.db"))
+pub(crate) fn place(dir: &TempDir) -> Location {
+    Location::File(dir.path().join("app.db"))
 }
 
 /// Every file but the lock.

@@ -15,7 +15,7 @@ struct ShopId(String);
 #[nizhal::id]
 struct TicketId(Uuid);
 #[nizhal::id]
-struct Place(i64);
+struct Location(i64);
 
 #[nizhal::text_enum]
 enum Status {
@@ -44,7 +44,7 @@ struct Ticket {
     #[nizhal(primary_key)]
     id: TicketId,
     shop: ShopId,
-    place: Option<Place>,
+    place: Option<Location>,
     /// What it costs, with tax.
     #[nizhal(generated = "quantity * 3")]
     total: i64,
@@ -142,7 +142,7 @@ async fn write(ctx: &mut Ctx<Claims>, args: Write) -> Result<Applied> {
     let written = TicketActive {
         id: Set(args.id),
         shop: Set(shop),
-        place: Set(Some(Place(9_007_199_254_740_993))),
+        place: Set(Some(Location(9_007_199_254_740_993))),
         status: Set(args.status),
         lines: Set(Json(vec![line])),
         quantity: Set(args.quantity),

@@ -27,7 +27,7 @@ mod world;
 mod source;
 
 use nizhal_tests::Kind;
-use place::{Ground, Place};
+use place::{Ground, Location};
 use plain::Plain;
 use script::{LIVES, Script};
 use std::{
@@ -89,7 +89,7 @@ fn cases(kind: Kind, quick: u64, script: fn(u64) -> Script) {
 /// One thread's runtime and database.
 struct Workshop {
     runtime: Runtime,
-    place: Place,
+    place: Location,
     /// Of the shape of the case before, if that went well.
     ground: Option<Ground>,
 }
@@ -97,7 +97,7 @@ struct Workshop {
 impl Workshop {
     fn new(kind: Kind) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let place = runtime.block_on(Place::new(kind));
+        let place = runtime.block_on(Location::new(kind));
         Self { runtime, place, ground: None }
     }
 

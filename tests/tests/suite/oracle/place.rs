@@ -11,12 +11,12 @@ use nizhal::{
 use nizhal_tests::{Connection, Database, Kind, TempDir};
 use std::sync::Arc;
 
-pub(super) enum Place {
+pub(super) enum Location {
     Sqlite { dir: TempDir, count: usize },
     Postgres(Database),
 }
 
-impl Place {
+impl Location {
     pub(super) async fn new(kind: Kind) -> Self {
         match kind {
             Kind::Sqlite => Self::Sqlite { dir: TempDir::in_memory("oracle"), count: 0 },
@@ -82,7 +82,7 @@ pub(super) struct Ground {
 }
 
 impl Ground {
-    pub(super) async fn new(shape: &Shape, place: &mut Place) -> Self {
+    pub(super) async fn new(shape: &Shape, place: &mut Location) -> Self {
         let declared = declare(shape);
         let schema = Arc::new(Schema::new(declared.tables, declared.rules, declared.mutators).expect("a sound schema"));
         let settings = StoreSettings { url: place.fresh().await, pool: 1 };

@@ -4,7 +4,7 @@ use super::{
     declare::ADMIN,
     ledger::{Admission, Sent, Waiting},
     plain::{Dump, Image, Key},
-    script::{Mutation, Place, client_id},
+    script::{Mutation, Location, client_id},
     shape::STAMP_AT,
     world::{Check, World},
 };
@@ -42,9 +42,9 @@ impl World<'_> {
                 let earlier = batch.iter().filter_map(|sent| sent.sequence.as_ref()).filter(|(id, _)| *id == client);
                 let last = earlier.map(|(_, number)| *number).max().unwrap_or(0).max(self.ledger.last(&client));
                 let number = match place {
-                    Place::Next => last + 1,
-                    Place::Past(by) => (last - by).max(1),
-                    Place::Ahead => last + 2,
+                    Location::Next => last + 1,
+                    Location::Past(by) => (last - by).max(1),
+                    Location::Ahead => last + 2,
                 };
                 (client, number)
             });

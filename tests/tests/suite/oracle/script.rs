@@ -89,7 +89,7 @@ pub(super) struct Mutation {
     pub(super) id: String,
     pub(super) name: &'static str,
     /// The device whose `clientID` it bears, and where in its sequence.
-    pub(super) place: Option<(usize, Place)>,
+    pub(super) place: Option<(usize, Location)>,
     pub(super) depends_on: Vec<String>,
     pub(super) changes: Vec<Change>,
     pub(super) rejects: bool,
@@ -97,7 +97,7 @@ pub(super) struct Mutation {
 
 /// A place in a client's sequence, found when the step runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Location {
     Next,
     /// That many before the last.
     Past(i64),
@@ -219,9 +219,9 @@ impl Maker<'_> {
         let (id, earlier) = (format!("m{}", self.ids), format!("m{}", 1 + self.random.below(self.ids)));
         let id = if self.random.one_in(12) { earlier.clone() } else { id };
         let place = match self.random.below(12) {
-            0 => Place::Past(i64::from(self.random.one_in(2))),
-            1 => Place::Ahead,
-            _ => Place::Next,
+            0 => Location::Past(i64::from(self.random.one_in(2))),
+            1 => Location::Ahead,
+            _ => Location::Next,
         };
         let client = if self.random.one_in(10) { self.random.below(self.devices.len()) } else { device };
         let name = match self.random.below(20) {

@@ -4,7 +4,7 @@ use super::{
     declare::{ADMIN, Claims},
     device::{Device, Page, Taken},
     ledger::Ledger,
-    place::{Ground, Place},
+    place::{Ground, Location},
     plain::{Change, Key, Only, Plain},
     script::{Fate, Pull, Script, Step, client_id},
     shape::{Actor, STAMP_AT},
@@ -47,7 +47,7 @@ pub(super) struct World<'a> {
 }
 
 /// Runs a script on a ground of its shape.
-pub(super) async fn run(script: &Script, place: &Place, ground: &mut Ground) -> Check {
+pub(super) async fn run(script: &Script, place: &Location, ground: &mut Ground) -> Check {
     let mut world = World {
         plain: Plain { shape: &script.shape, kind: place.kind() },
         script,
@@ -78,7 +78,7 @@ impl<'a> World<'a> {
         Principal::new(Claims::of(self.actor(actor)), None)
     }
 
-    async fn step(&mut self, at: usize, step: &Step, place: &Place) -> Check {
+    async fn step(&mut self, at: usize, step: &Step, place: &Location) -> Check {
         match step {
             Step::Pull(pull) => drop(self.pull(pull).await?),
             Step::Push { device, mutations } => self.push(*device, mutations).await?,

@@ -8,7 +8,7 @@ const FAULTS_UNTIL_STUCK: u32 = 3;
 
 /// Pulling, or pushing.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Lane {
+pub(super) struct Direction {
     /// Failures since it last went well.
     pub(super) failures: u32,
     /// Not before this.
@@ -23,7 +23,7 @@ pub(super) struct Lane {
     pub(super) repaired: bool,
 }
 
-impl Lane {
+impl Direction {
     pub(super) fn is_ready(&self, now: Millis) -> bool {
         self.at.is_none_or(|at| now >= at)
     }
