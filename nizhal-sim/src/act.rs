@@ -35,7 +35,7 @@ impl Sim<'_> {
     /// A device's power goes and comes back.
     pub(crate) async fn crash(&mut self, at: usize) -> Check {
         self.trace.say(format_args!("  {at} restarts"));
-        self.devices[at].restart(self.kit, at).await?;
+        self.devices[at].restart(self.fixture, at).await?;
         Box::pin(self.begin(at)).await
     }
 
@@ -121,7 +121,7 @@ impl Sim<'_> {
         match device.poll().await? {
             Polled::Sent(request) => {
                 let ticket = device.ticket;
-                self.mail.push(Message { device: at, ticket, load: Load::Ask(request) });
+                self.network.push(Message { device: at, ticket, load: Load::Ask(request) });
                 None
             }
             Polled::Done(Ok(held)) => {
@@ -255,7 +255,7 @@ impl Sim<'_> {
     pub(crate) async fn retry(&mut self, at: usize) -> Result<bool, String> {
         let parked = self.devices[at].store.parked().await.map_err(|error| format!("inv22: {error:?}"))?;
         let Some(parked) = parked.into_iter().next() else { return Ok(false) };
-        let entry = self.kit.mutators.iter().find(|entry| entry.desc.name == parked.name);
+        let entry = self.fixture.mutators.iter().find(|entry| entry.desc.name == parked.name);
         let Some(name) = entry.map(|entry| entry.desc.name) else { return Ok(false) };
         let args = serde_json::from_str(&parked.args).unwrap_or_default();
         let done = self.mutate(at, name, args, Vec::new(), Some(parked.id.clone())).await?;

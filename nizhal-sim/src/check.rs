@@ -1,7 +1,7 @@
 //! Running scripts: many seeds, one seed with its trace, a failure cut down.
 
 use crate::app::App;
-use crate::kit::Kit;
+use crate::fixture::Fixture;
 use crate::plan::plan;
 use crate::shrink::shrink;
 use crate::sim::Sim;
@@ -86,7 +86,7 @@ fn check_seeds<A: App>(app: &A, seeds: Range<u64>, told: bool) -> Report {
     let (next, stop) = (AtomicU64::new(seeds.start), AtomicBool::new(false));
     let work = || {
         let runner = Runner::new();
-        let kit = runner.runtime.block_on(Kit::new(app));
+        let fixture = runner.runtime.block_on(Fixture::new(app));
         let (mut report, mut broken) = (Report::default(), None);
         while !stop.load(Relaxed) {
             let seed = next.fetch_add(1, Relaxed);
@@ -94,7 +94,7 @@ fn check_seeds<A: App>(app: &A, seeds: Range<u64>, told: bool) -> Report {
                 break;
             }
             let script = plan(seed);
-            let (trace, done) = runner.run(&kit, &script, told);
+            let (trace, done) = runner.run(&fixture, &script, told);
             report.take(seed, &trace);
             trace.lines().iter().for_each(|line| println!("{line}"));
             if let Err(what) = done {
@@ -119,8 +119,8 @@ fn check_seeds<A: App>(app: &A, seeds: Range<u64>, told: bool) -> Report {
     }
     if let Some((seed, script, what)) = broken.into_iter().min_by_key(|(seed, ..)| *seed) {
         let runner = Runner::new();
-        let kit = runner.runtime.block_on(Kit::new(app));
-        let (script, what) = runner.cut_down(&kit, script, what);
+        let fixture = runner.runtime.block_on(Fixture::new(app));
+        let (script, what) = runner.cut_down(&fixture, script, what);
         let steps: String = script.iter().map(|step| format!("        Step::{step:?},\n")).collect();
         panic!(
             "seed {seed} breaks a promise (NIZHAL_SIM_SEED={seed} runs it again):\n{what}\n\n\
@@ -185,8 +185,8 @@ impl Report {
 #[expect(clippy::needless_pass_by_value, reason = "a test gives its app away: `check(Ledger)`")]
 pub fn replay<A: App>(app: A, script: &[Step]) {
     let runner = Runner::new();
-    let kit = runner.runtime.block_on(Kit::new(&app));
-    let (trace, done) = runner.run(&kit, script, true);
+    let fixture = runner.runtime.block_on(Fixture::new(&app));
+    let (trace, done) = runner.run(&fixture, script, true);
     if let Err(broken) = done {
         trace.lines().iter().for_each(|line| println!("{line}"));
         panic!("{broken}");
@@ -207,9 +207,9 @@ impl Runner {
         Self { runtime: runtime.unwrap_or_else(|error| panic!("no runtime: {error}")) }
     }
 
-    fn run(&self, kit: &Kit<'_>, script: &[Step], told: bool) -> (Trace, Result<(), String>) {
+    fn run(&self, fixture: &Fixture<'_>, script: &[Step], told: bool) -> (Trace, Result<(), String>) {
         let life = async {
-            let mut sim = match Sim::new(kit, told).await {
+            let mut sim = match Sim::new(fixture, told).await {
                 Ok(sim) => sim,
                 Err(broken) => return (Trace::new(told), Err(broken)),
             };
@@ -217,7 +217,7 @@ impl Runner {
                 for step in script {
                     sim.step(*step).await?;
                 }
-                sim.heal().await?;
+                sim.quiesce().await?;
                 verify::finish(&mut sim).await
             });
             let late = || Err("inv04: the script does not end".to_owned());
@@ -232,19 +232,19 @@ impl Runner {
             (trace, done)
         };
         let lived = catch_unwind(AssertUnwindSafe(|| self.runtime.block_on(Box::pin(life))));
-        kit.place.clear();
+        fixture.workdir.clear();
         lived.unwrap_or_else(|panic| (Trace::new(told), Err(format!("panic: {}", text_of(&*panic)))))
     }
 
     /// The least of the script that still fails in the same way.
-    fn cut_down(&self, kit: &Kit<'_>, script: Vec<Step>, broken: String) -> (Vec<Step>, String) {
+    fn cut_down(&self, fixture: &Fixture<'_>, script: Vec<Step>, broken: String) -> (Vec<Step>, String) {
         let way = |broken: &str| broken.split(':').next().unwrap_or_default().to_owned();
         let (wanted, mut last, began) = (way(&broken), broken, Instant::now());
         let script = shrink(script, CUTS, |steps| {
             if began.elapsed() > CUT_TIME {
                 return false;
             }
-            match self.run(kit, steps, false).1 {
+            match self.run(fixture, steps, false).1 {
                 Err(broken) if way(&broken) == wanted => {
                     last = broken;
                     true

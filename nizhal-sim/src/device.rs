@@ -1,6 +1,6 @@
 //! A device: the shipped session, store and exchange, with the simulator in the driver's place.
 
-use crate::kit::Kit;
+use crate::fixture::Fixture;
 use crate::net::{Port, Truth};
 use crate::oracle::Rows;
 use crate::server::uuid;
@@ -66,17 +66,17 @@ pub(crate) enum Polled {
 }
 
 impl Device {
-    pub(crate) async fn new(kit: &Kit<'_>, at: usize, user: usize) -> Result<Self, String> {
-        let path = kit.place.path(&format!("device-{at}.db"));
+    pub(crate) async fn new(fixture: &Fixture<'_>, at: usize, user: usize) -> Result<Self, String> {
+        let path = fixture.workdir.path(&format!("device-{at}.db"));
         let ids = Arc::new(Mutex::new(Random::of(&format!("device {at}"))));
-        let template = kit.place.shared(&format!("template-{at}.db"));
+        let template = fixture.workdir.shared(&format!("template-{at}.db"));
         if !template.exists() {
-            open(kit, &template, 0, user, &ids).await?.close().await;
+            open(fixture, &template, 0, user, &ids).await?.close().await;
         }
         std::fs::copy(&template, &path).map_err(|error| format!("{} is not copied: {error}", path.display()))?;
         // What it draws must not tell whether the template was there.
         let ids = Arc::new(Mutex::new(Random::of(&format!("device {at} at work"))));
-        let store = open(kit, &path, 0, user, &ids).await?;
+        let store = open(fixture, &path, 0, user, &ids).await?;
         Ok(Self {
             user,
             path,
@@ -107,11 +107,11 @@ impl Device {
     }
 
     /// Its power goes and comes back: what was committed is there, nothing else.
-    pub(crate) async fn restart(&mut self, kit: &Kit<'_>, at: usize) -> Result<(), String> {
+    pub(crate) async fn restart(&mut self, fixture: &Fixture<'_>, at: usize) -> Result<(), String> {
         self.give_up();
         self.store.close().await;
         self.starts += 1;
-        self.store = open(kit, &self.path, self.version, self.user, &self.ids).await?;
+        self.store = open(fixture, &self.path, self.version, self.user, &self.ids).await?;
         self.session = session(at, self.starts);
         (self.timer, self.stream, self.truth, self.faults) = (None, false, None, 0);
         Ok(())
@@ -184,8 +184,8 @@ impl Device {
     }
 
     /// What its database holds.
-    pub(crate) async fn rows(&self, kit: &Kit<'_>, grown: bool) -> Result<Rows, String> {
-        let sql = kit.shown.of_device(grown);
+    pub(crate) async fn rows(&self, fixture: &Fixture<'_>, grown: bool) -> Result<Rows, String> {
+        let sql = fixture.shown.of_device(grown);
         let statement = Statement::from_string(DbBackend::Sqlite, sql);
         let found = self.store.reads().query_all_raw(statement).await.map_err(|error| error.to_string())?;
         let mut texts = Vec::with_capacity(found.len());
@@ -194,7 +194,7 @@ impl Device {
             let text: String = row.try_get_by_index(1).map_err(|error| error.to_string())?;
             texts.push((slot, text));
         }
-        Ok(kit.shown.read(texts, grown))
+        Ok(fixture.shown.read(texts, grown))
     }
 
     /// One column of texts out of its database.
@@ -206,9 +206,9 @@ impl Device {
     }
 
     /// Ids of rows that it has, by table; and values of columns named `…_id`, by column.
-    pub(crate) async fn pool(&self, kit: &Kit<'_>) -> Result<[BTreeMap<&'static str, Vec<String>>; 2], String> {
+    pub(crate) async fn pool(&self, fixture: &Fixture<'_>) -> Result<[BTreeMap<&'static str, Vec<String>>; 2], String> {
         let [mut ids, mut values] = [BTreeMap::new(), BTreeMap::<&'static str, Vec<String>>::new()];
-        for table in &kit.shown.tables {
+        for table in &fixture.shown.tables {
             let key = table.desc.columns[table.desc.key[0]].name;
             ids.insert(table.desc.name, self.some(table.desc.name, key).await?);
             for column in table.desc.columns.iter().filter(|column| !column.private && column.name.ends_with("_id")) {
@@ -237,7 +237,7 @@ fn session(at: usize, starts: u32) -> Session {
 }
 
 async fn open(
-    kit: &Kit<'_>,
+    fixture: &Fixture<'_>,
     path: &std::path::Path,
     version: usize,
     user: usize,
@@ -245,9 +245,9 @@ async fn open(
 ) -> Result<Arc<SqliteStore>, String> {
     let ids = ids.clone();
     let new_id = move || uuid(&mut ids.lock().unwrap_or_else(PoisonError::into_inner));
-    let place = Location::File(path.to_owned());
-    let schema = kit.versions[version].device.clone();
-    let opened = SqliteStore::open(&place, OtherUser::Refuse, schema, kit.users[user].clone(), &new_id).await;
+    let workdir = Location::File(path.to_owned());
+    let schema = fixture.versions[version].device.clone();
+    let opened = SqliteStore::open(&workdir, OtherUser::Refuse, schema, fixture.users[user].clone(), &new_id).await;
     let (store, notices) = opened.map_err(|error| format!("inv22: a device's store does not open: {error:?}"))?;
     if notices.iter().any(|notice| matches!(notice, nizhal_client::Notice::Rebuilt { .. })) {
         return Err(format!("inv22: a crash broke a device's store: {notices:?}"));

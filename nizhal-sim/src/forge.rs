@@ -29,20 +29,20 @@ pub(crate) struct Forge<'a> {
 
 impl<'a> Forge<'a> {
     pub(crate) async fn new(sim: &mut Sim<'_>, draw: u32, random: &'a mut Random) -> Result<Self, String> {
-        let [rows, values] = sim.server.pool(sim.kit).await?;
+        let [rows, values] = sim.server.pool(sim.fixture).await?;
         let last = format!("select cast(last_mutation_id as text) from _nizhal_clients where client_id = '{CLIENT}'");
         let last = sim.server.texts(&last).await?;
         let number = last.first().and_then(|last| last.parse().ok()).unwrap_or(0);
         let now_ms = sim.wall_ms(0);
         let calls = (0..8_u32)
             .map(|at| {
-                let mutator = below(random, sim.kit.mutators.len());
+                let mutator = below(random, sim.fixture.mutators.len());
                 let fresh = format!("h{draw}-{at}");
                 let mut drawing = Draw { random: &mut *random, ids: &rows, values: &values, fresh, now_ms };
-                (sim.kit.mutators[mutator].desc.name, sim.kit.args(mutator, &mut drawing))
+                (sim.fixture.mutators[mutator].desc.name, sim.fixture.args(mutator, &mut drawing))
             })
             // What fails each time is a fault of the app's own, and nobody's attack.
-            .filter(|(name, args)| !sim.kit.fails(name, args))
+            .filter(|(name, args)| !sim.fixture.fails(name, args))
             .collect();
         let sent: Vec<Value> =
             sim.hostile.heard.iter().filter_map(|heard| serde_json::from_slice(&heard.body).ok()).collect();

@@ -53,7 +53,7 @@ struct Seen {
 impl Sim<'_> {
     /// It hears what anybody sends, and what anybody is told.
     pub(crate) fn overhear(&mut self, user: usize, request: &Request, answer: Option<&Answer>) {
-        if self.kit.hostile.is_none() {
+        if self.fixture.hostile.is_none() {
             return;
         }
         let hostile = &mut self.hostile;
@@ -69,9 +69,9 @@ impl Sim<'_> {
 
     /// Notes what its user may see now.
     pub(crate) async fn note_shown(&mut self) -> Check {
-        let Some(user) = self.kit.hostile.filter(|_| self.hostile.has_pulled) else { return Ok(()) };
-        let own = self.kit.shown.rows(&mut self.server.outside, user, false).await?;
-        let all = self.kit.shown.all(&mut self.server.outside, false).await?;
+        let Some(user) = self.fixture.hostile.filter(|_| self.hostile.has_pulled) else { return Ok(()) };
+        let own = self.fixture.shown.rows(&mut self.server.external, user, false).await?;
+        let all = self.fixture.shown.all(&mut self.server.external, false).await?;
         self.hostile.hidden.extend(all.into_keys().filter(|key| !own.contains_key(key)));
         self.hostile.shown.extend(own.into_keys());
         Ok(())
@@ -79,7 +79,7 @@ impl Sim<'_> {
 
     /// It makes something up.
     pub(crate) async fn forge(&mut self, draw: u32) -> Result<bool, String> {
-        let Some(user) = self.kit.hostile else { return Ok(false) };
+        let Some(user) = self.fixture.hostile else { return Ok(false) };
         let mut random = Random::of(&format!("forge {draw}"));
         let mut forge = Forge::new(self, draw, &mut random).await?;
         let request = if forge.one_in(3) { forge.pull() } else { forge.push(3) };
@@ -88,7 +88,7 @@ impl Sim<'_> {
 
     /// It sends what somebody sent before, as its own; a pull or a push.
     pub(crate) async fn reuse(&mut self, draw: u32) -> Result<bool, String> {
-        let Some(user) = self.kit.hostile else { return Ok(false) };
+        let Some(user) = self.fixture.hostile else { return Ok(false) };
         let heard = &self.hostile.heard;
         let at = usize::try_from(draw).unwrap_or(0) % heard.len().max(1);
         let Some(request) = heard.get(at).cloned() else { return Ok(false) };
@@ -97,7 +97,7 @@ impl Sim<'_> {
 
     /// Two users' cursors change places: it pulls with another's, and another with its own.
     pub(crate) async fn swap(&mut self, draw: u32) -> Result<bool, String> {
-        let Some(user) = self.kit.hostile else { return Ok(false) };
+        let Some(user) = self.fixture.hostile else { return Ok(false) };
         let mut random = Random::of(&format!("swap {draw}"));
         let mut forge = Forge::new(self, draw, &mut random).await?;
         let (mine, theirs) = (forge.cursor_of(|of| of == user), forge.cursor_of(|of| of != user));
@@ -113,7 +113,7 @@ impl Sim<'_> {
 
     /// It sends a lot at once: many mutations, and lists and texts beyond their bounds.
     pub(crate) async fn flood(&mut self, draw: u32) -> Result<bool, String> {
-        let Some(user) = self.kit.hostile else { return Ok(false) };
+        let Some(user) = self.fixture.hostile else { return Ok(false) };
         let mut random = Random::of(&format!("flood {draw}"));
         let mut forge = Forge::new(self, draw, &mut random).await?;
         let mut requests: Vec<Request> = (0..FLOOD).map(|_| forge.push(12)).collect();
@@ -126,7 +126,7 @@ impl Sim<'_> {
 
     /// It hangs up while the server works: the request is given up at a statement.
     pub(crate) async fn hang_up(&mut self, draw: u32) -> Result<bool, String> {
-        let Some(user) = self.kit.hostile else { return Ok(false) };
+        let Some(user) = self.fixture.hostile else { return Ok(false) };
         let mut random = Random::of(&format!("hang up {draw}"));
         let mut forge = Forge::new(self, draw, &mut random).await?;
         let (request, statements) = (forge.push(3), u8::try_from(forge.below(20)).unwrap_or(0));
@@ -142,7 +142,7 @@ impl Sim<'_> {
         let pushes = request.path == "/sync/push";
         let before = if pushes { Some(self.seen(user).await?) } else { None };
         self.trace.note(format_args!("  hostile {} {}", request.path, String::from_utf8_lossy(&request.body)));
-        let answered = self.server.answer(self.kit, user, request).await?;
+        let answered = self.server.answer(self.fixture, user, request).await?;
         match &answered {
             Some(answer) => {
                 self.trace.say(format_args!("  hostile {} -> {}", request.path, answer.status));
@@ -152,7 +152,7 @@ impl Sim<'_> {
                 }
                 verify::answer(self, "the hostile device", request, answer)?;
                 if !pushes && answer.status == 200 {
-                    self.hostile.has_pulled |= Some(user) == self.kit.hostile;
+                    self.hostile.has_pulled |= Some(user) == self.fixture.hostile;
                     self.note_shown().await?;
                     self.tells_nothing_of_others(user, request, answer)?;
                 }
@@ -180,7 +180,7 @@ impl Sim<'_> {
 
     async fn seen(&mut self, user: usize) -> Result<Seen, String> {
         let grown = self.server.version == 1;
-        let actor = literal(self.kit.users[user].key());
+        let actor = literal(self.fixture.users[user].key());
         let records = format!(
             "select actor || ' ' || client_mutation_id || ' ' || status || ' ' || coalesce(mutation_id, '') from _nizhal_mutations \
              where actor <> {actor} union all select client_id || ' ' || actor || ' ' || last_mutation_id || ' ' || acknowledged \
@@ -189,8 +189,8 @@ impl Sim<'_> {
         let applied =
             format!("select client_mutation_id from _nizhal_mutations where actor = {actor} and status = 'applied'");
         Ok(Seen {
-            all: self.kit.shown.all(&mut self.server.outside, grown).await?,
-            own: self.kit.shown.rows(&mut self.server.outside, user, grown).await?,
+            all: self.fixture.shown.all(&mut self.server.external, grown).await?,
+            own: self.fixture.shown.rows(&mut self.server.external, user, grown).await?,
             records: self.server.texts(&records).await?,
             applied: self.server.texts(&applied).await?.into_iter().collect(),
         })
@@ -217,13 +217,13 @@ impl Sim<'_> {
         if is_anothers && said["cursorReset"] != true {
             return Err("inv19: another user's cursor is taken from the hostile device".to_owned());
         }
-        if Some(user) != self.kit.hostile {
+        if Some(user) != self.fixture.hostile {
             return Ok(());
         }
         for list in ["tombstoned", "removed"] {
             for gone in said[list].as_array().into_iter().flatten() {
-                let slot = self.kit.shown.slot(&text(gone, "table").unwrap_or_default());
-                let key = slot.map(|slot| (slot, self.kit.shown.tables[slot].gone_key(gone)));
+                let slot = self.fixture.shown.slot(&text(gone, "table").unwrap_or_default());
+                let key = slot.map(|slot| (slot, self.fixture.shown.tables[slot].gone_key(gone)));
                 if key.is_none_or(|key| !self.hostile.shown.contains(&key) && self.hostile.hidden.contains(&key)) {
                     return Err(format!(
                         "inv02: the hostile device is told that {gone} is gone, which it never could see"
@@ -241,8 +241,8 @@ fn harmless(sim: &Sim<'_>, before: &Seen, after: &Seen) -> Check {
         let lost = before.records.iter().find(|record| !after.records.contains(record));
         return Err(format!("inv19: the hostile device changes what others were answered: {lost:?}"));
     }
-    let name = |slot: usize| sim.kit.shown.tables[slot].desc.name;
-    let judged = |slot: usize| !sim.kit.privileged.contains(&name(slot));
+    let name = |slot: usize| sim.fixture.shown.tables[slot].desc.name;
+    let judged = |slot: usize| !sim.fixture.privileged.contains(&name(slot));
     for (key, row) in before.all.iter().filter(|(key, _)| judged(key.0) && !before.own.contains_key(key)) {
         if after.all.get(key) != Some(row) {
             return Err(format!("inv18: the hostile device changes `{}` {}: {row:?}", name(key.0), key.1));

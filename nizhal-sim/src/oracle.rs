@@ -1,6 +1,6 @@
 //! What each user may see, in plain SQL that is written from the rules alone and knows nothing of the engine.
 
-use crate::kit::ADDED;
+use crate::fixture::ADDED;
 use chrono::DateTime;
 use nizhal_core::sql::{literal, quote};
 use nizhal_core::{
@@ -105,8 +105,8 @@ impl Compared {
         if desc.column("updated_at").is_none() {
             columns.push(("updated_at", SqlType::Timestamptz));
         }
-        let place = |name: &str| columns.iter().position(|(known, _)| *known == name).unwrap_or_default();
-        let key = desc.key_columns().map(|column| place(column.name)).collect();
+        let workdir = |name: &str| columns.iter().position(|(known, _)| *known == name).unwrap_or_default();
+        let key = desc.key_columns().map(|column| workdir(column.name)).collect();
         Self { desc, columns, key, grows: false }
     }
 

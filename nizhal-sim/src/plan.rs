@@ -22,7 +22,7 @@ fn jump(random: &mut Random) -> i32 {
 }
 
 /// What makes the world go on; always there.
-const LIFE: [(u64, Kind); 6] = [
+const ORDINARY: [(u64, Kind); 6] = [
     (14, |random| Step::Write {
         device: byte(random),
         mutator: byte(random),
@@ -40,7 +40,7 @@ const LIFE: [(u64, Kind); 6] = [
 ];
 
 /// What goes wrong. Each life has some of these kinds, since a life with all of them has little of each.
-const TROUBLE: [(u64, Kind); 44] = [
+const FAULTS: [(u64, Kind); 44] = [
     (3, |random| Step::Lose(byte(random))),
     (4, |random| Step::Repeat(byte(random))),
     (4, |random| Step::GiveUp(byte(random))),
@@ -94,9 +94,9 @@ const TROUBLE: [(u64, Kind); 44] = [
 /// The script of a seed.
 pub(crate) fn plan(seed: u64) -> Vec<Step> {
     let mut random = Random::of(&format!("script {seed}"));
-    let mut kinds: Vec<(u64, Kind)> = LIFE.to_vec();
+    let mut kinds: Vec<(u64, Kind)> = ORDINARY.to_vec();
     let share = 2 + random.below(4);
-    for kind in TROUBLE {
+    for kind in FAULTS {
         if random.below(6) < share {
             kinds.push(kind);
         }

@@ -1,7 +1,7 @@
 //! The server: the real engine over a real SQLite file, without HTTP around it.
 
 use crate::device::some_sql;
-use crate::kit::{Kit, connect};
+use crate::fixture::{Fixture, connect};
 use crate::net::{Answer, Truth};
 use futures_util::FutureExt as _;
 use nizhal_client::transport::Request;
@@ -76,7 +76,7 @@ pub(crate) struct Server {
     copies: u32,
     backup: Option<PathBuf>,
     /// Somebody with `sqlite3` on the same file.
-    pub(crate) outside: SqliteConnection,
+    pub(crate) external: SqliteConnection,
     pub(crate) version: usize,
     pub(crate) page_rows: u8,
     /// Which history: another after each restore.
@@ -89,14 +89,14 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) async fn new(kit: &Kit<'_>) -> Self {
-        let path = kit.place.path("server-0.db");
-        kit.new_database(&path);
+    pub(crate) async fn new(fixture: &Fixture<'_>) -> Self {
+        let path = fixture.workdir.path("server-0.db");
+        fixture.new_database(&path);
         let random = Mutex::new(Random::of("server"));
         let world = Arc::new(World { now_ms: AtomicI64::new(0), random, fuse: AtomicU64::new(u64::MAX) });
         let mut server = Self {
             engine: None,
-            outside: outside(&path).await,
+            external: external(&path).await,
             world,
             failpoints: Arc::default(),
             armed: None,
@@ -110,12 +110,12 @@ impl Server {
             starts: 0,
             latest_ms: 0,
         };
-        server.start(kit).await;
+        server.start(fixture).await;
         server
     }
 
-    async fn start(&mut self, kit: &Kit<'_>) {
-        let version = &kit.versions[self.version];
+    async fn start(&mut self, fixture: &Fixture<'_>) {
+        let version = &fixture.versions[self.version];
         let store = connect(&self.path, version).await;
         let settled = store.record_incarnation().await;
         settled.unwrap_or_else(|error| panic!("the server does not start: {error:?}"));
@@ -127,9 +127,9 @@ impl Server {
     }
 
     /// Its power goes and comes back.
-    pub(crate) async fn kill(&mut self, kit: &Kit<'_>) {
+    pub(crate) async fn kill(&mut self, fixture: &Fixture<'_>) {
         self.engine = None;
-        self.start(kit).await;
+        self.start(fixture).await;
     }
 
     /// It dies within what it does next, or later.
@@ -149,9 +149,9 @@ impl Server {
     }
 
     /// Ids of every tenant's rows, by table; and values of columns named `…_id`, by column.
-    pub(crate) async fn pool(&mut self, kit: &Kit<'_>) -> Result<[BTreeMap<&'static str, Vec<String>>; 2], String> {
+    pub(crate) async fn pool(&mut self, fixture: &Fixture<'_>) -> Result<[BTreeMap<&'static str, Vec<String>>; 2], String> {
         let [mut ids, mut values] = [BTreeMap::new(), BTreeMap::<&'static str, Vec<String>>::new()];
-        for table in &kit.shown.tables {
+        for table in &fixture.shown.tables {
             let key = table.desc.columns[table.desc.key[0]].name;
             ids.insert(table.desc.name, self.texts(&some_sql(table.desc.name, key)).await?);
             for column in table.desc.columns.iter().filter(|column| !column.private && column.name.ends_with("_id")) {
@@ -185,81 +185,81 @@ impl Server {
     }
 
     /// A connection for what an operator's command does.
-    async fn operator(&self, kit: &Kit<'_>) -> Store {
-        connect(&self.path, &kit.versions[self.version]).await
+    async fn operator(&self, fixture: &Fixture<'_>) -> Store {
+        connect(&self.path, &fixture.versions[self.version]).await
     }
 
-    pub(crate) async fn upgrade(&mut self, kit: &Kit<'_>) -> Result<(), String> {
+    pub(crate) async fn upgrade(&mut self, fixture: &Fixture<'_>) -> Result<(), String> {
         self.engine = None;
         self.version = 1;
-        let store = self.operator(kit).await;
+        let store = self.operator(fixture).await;
         let done = store.provision().await;
         store.close().await;
-        self.start(kit).await;
+        self.start(fixture).await;
         done.map_err(|error| format!("the upgrade fails: {error:?}"))
     }
 
-    pub(crate) async fn new_epoch(&mut self, kit: &Kit<'_>) -> Result<(), String> {
-        let store = self.operator(kit).await;
+    pub(crate) async fn new_epoch(&mut self, fixture: &Fixture<'_>) -> Result<(), String> {
+        let store = self.operator(fixture).await;
         let done = store.new_epoch().await;
         store.close().await;
         done.map(drop).map_err(|error| format!("there is no new epoch: {error:?}"))
     }
 
-    pub(crate) async fn collect(&mut self, kit: &Kit<'_>) -> Result<(), String> {
+    pub(crate) async fn collect(&mut self, fixture: &Fixture<'_>) -> Result<(), String> {
         // The database's own clock is real: what is there is made old.
         self.sql("update _nizhal_tombstones set at = '2000-01-01T00:00:00.000Z'").await?;
-        let store = self.operator(kit).await;
+        let store = self.operator(fixture).await;
         let done = store.collect_tombstones(1).await;
         store.close().await;
         done.map(drop).map_err(|error| format!("tombstones are not collected: {error:?}"))
     }
 
-    pub(crate) async fn back_up(&mut self, kit: &Kit<'_>) -> Result<(), String> {
+    pub(crate) async fn back_up(&mut self, fixture: &Fixture<'_>) -> Result<(), String> {
         self.copies += 1;
-        let path = kit.place.path(&format!("backup-{}.db", self.copies));
+        let path = fixture.workdir.path(&format!("backup-{}.db", self.copies));
         self.sql(&format!("vacuum into '{}'", path.display())).await?;
         self.backup = Some(path);
         Ok(())
     }
 
     /// Puts the last copy in its place; false when there is none.
-    pub(crate) async fn restore(&mut self, kit: &Kit<'_>) -> Result<bool, String> {
+    pub(crate) async fn restore(&mut self, fixture: &Fixture<'_>) -> Result<bool, String> {
         let Some(backup) = self.backup.clone() else { return Ok(false) };
         self.engine = None;
         self.copies += 1;
         self.era += 1;
         // Another file: what still closes the old one must not touch its journal.
-        self.path = kit.place.path(&format!("server-{}.db", self.copies));
+        self.path = fixture.workdir.path(&format!("server-{}.db", self.copies));
         std::fs::copy(backup, &self.path).map_err(|error| error.to_string())?;
-        let before = std::mem::replace(&mut self.outside, outside(&self.path).await);
+        let before = std::mem::replace(&mut self.external, external(&self.path).await);
         let _ = before.close().await;
         // The copy may be older than the last upgrade; whoever starts a server brings it up.
-        let store = self.operator(kit).await;
+        let store = self.operator(fixture).await;
         let done = store.provision().await;
         store.close().await;
-        self.start(kit).await;
+        self.start(fixture).await;
         done.map_err(|error| format!("the restored database is not brought up: {error:?}"))?;
         Ok(true)
     }
 
     /// What somebody else writes.
     pub(crate) async fn sql(&mut self, sql: &str) -> Result<u64, String> {
-        let done = sqlx::query(AssertSqlSafe(sql.to_owned())).execute(&mut self.outside).await;
+        let done = sqlx::query(AssertSqlSafe(sql.to_owned())).execute(&mut self.external).await;
         done.map(|done| done.rows_affected()).map_err(|error| format!("`{sql}` fails: {error}"))
     }
 
     /// What somebody else reads: one column of text.
     pub(crate) async fn texts(&mut self, sql: &str) -> Result<Vec<String>, String> {
         let found: Result<Vec<String>, _> =
-            sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_all(&mut self.outside).await;
+            sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_all(&mut self.external).await;
         found.map_err(|error| format!("`{sql}` fails: {error}"))
     }
 
     /// Answers a request; `None` when the server died of it.
     pub(crate) async fn answer(
         &mut self,
-        kit: &Kit<'_>,
+        fixture: &Fixture<'_>,
         user: usize,
         request: &Request,
     ) -> Result<Option<Answer>, String> {
@@ -267,7 +267,7 @@ impl Server {
             return Ok(Some(Answer::refusal(401, "unauthorized", None)));
         }
         let Some(engine) = &self.engine else { return Ok(None) };
-        let principal = &kit.users[user];
+        let principal = &fixture.users[user];
         let answering = async {
             match request.path {
                 "/sync/push" => push(engine, principal, request).await,
@@ -286,27 +286,27 @@ impl Server {
         let died = self.world.fuse.load(Relaxed) == 0;
         let mut answer = match answered {
             _ if died => {
-                self.kill(kit).await;
+                self.kill(fixture).await;
                 return Ok(None);
             }
             Ok(answer) => answer?,
             Err(panic) => std::panic::resume_unwind(panic),
         };
         answer.era = self.era;
-        answer.took = self.took_fault().or_else(|| fails(kit, request).then_some(POISON));
+        answer.took = self.took_fault().or_else(|| fails(fixture, request).then_some(POISON));
         if let (Some(cause), None) = (&answer.cause, answer.took) {
             return Err(format!("the server fails at {}: {cause}", request.path));
         }
         if request.path == "/sync/pull" && answer.status == 200 {
             let grown = self.version == 1;
-            let rows = kit.shown.rows(&mut self.outside, user, grown).await?;
+            let rows = fixture.shown.rows(&mut self.external, user, grown).await?;
             answer.truth = Some(Rc::new(Truth { rows, grown }));
         }
         Ok(Some(answer))
     }
 }
 
-async fn outside(path: &std::path::Path) -> SqliteConnection {
+async fn external(path: &std::path::Path) -> SqliteConnection {
     let options = SqliteConnectOptions::new().filename(path).busy_timeout(Duration::from_secs(10));
     options.connect().await.unwrap_or_else(|error| panic!("the server's database is not opened: {error}"))
 }
@@ -363,10 +363,10 @@ fn failed(error: &PullError) -> Answer {
 }
 
 /// Whether a push has a mutation at which the server fails every time.
-fn fails(kit: &Kit<'_>, request: &Request) -> bool {
+fn fails(fixture: &Fixture<'_>, request: &Request) -> bool {
     let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
     let mutations = body.get("mutations").and_then(Value::as_array).into_iter().flatten();
     mutations
         .map(|mutation| (mutation["name"].as_str().unwrap_or_default(), &mutation["args"]))
-        .any(|(name, args)| kit.fails(name, args))
+        .any(|(name, args)| fixture.fails(name, args))
 }

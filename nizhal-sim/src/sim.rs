@@ -2,9 +2,9 @@
 
 use crate::device::Device;
 use crate::hostile::Hostile;
-use crate::kit::Kit;
+use crate::fixture::Fixture;
 use crate::net::{Load, Message};
-use crate::outside::{Graves, Outside};
+use crate::external::{DeletedRows, ExternalWriter};
 use crate::server::Server;
 use crate::step::Step;
 use crate::trace::Trace;
@@ -32,13 +32,13 @@ pub(crate) struct Taken {
 }
 
 pub(crate) struct Sim<'a> {
-    pub(crate) kit: &'a Kit<'a>,
+    pub(crate) fixture: &'a Fixture<'a>,
     /// Steady time.
     pub(crate) now: i64,
     pub(crate) devices: Vec<Device>,
     pub(crate) server: Server,
     server_clock_ms: i64,
-    pub(crate) mail: Vec<Message>,
+    pub(crate) network: Vec<Message>,
     pub(crate) trace: Trace,
     pub(crate) taken: BTreeMap<String, Taken>,
     /// Mutations that a restore lost after their devices had let go of them.
@@ -46,30 +46,30 @@ pub(crate) struct Sim<'a> {
     /// Refused mutations that a person let go.
     pub(crate) let_go: BTreeSet<String>,
     pub(crate) hostile: Hostile,
-    graves: Graves,
+    deleted_rows: DeletedRows,
     written: u64,
 }
 
 impl<'a> Sim<'a> {
-    pub(crate) async fn new(kit: &'a Kit<'a>, told: bool) -> Result<Self, String> {
-        let server = Server::new(kit).await;
+    pub(crate) async fn new(fixture: &'a Fixture<'a>, told: bool) -> Result<Self, String> {
+        let server = Server::new(fixture).await;
         let mut devices = Vec::new();
         for (at, user) in USERS.iter().enumerate() {
-            devices.push(Device::new(kit, at, user % kit.honest).await?);
+            devices.push(Device::new(fixture, at, user % fixture.honest).await?);
         }
         let mut sim = Self {
-            kit,
+            fixture,
             now: 0,
             devices,
             server,
             server_clock_ms: 0,
-            mail: Vec::new(),
+            network: Vec::new(),
             trace: Trace::new(told),
             taken: BTreeMap::new(),
             excused: BTreeSet::new(),
             let_go: BTreeSet::new(),
             hostile: Hostile::default(),
-            graves: Graves::new(),
+            deleted_rows: DeletedRows::new(),
             written: 0,
         };
         for at in 0..sim.devices.len() {
@@ -149,7 +149,7 @@ impl<'a> Sim<'a> {
                 Ok(device.stream)
             }
             Step::Kill => {
-                self.server.kill(self.kit).await;
+                self.server.kill(self.fixture).await;
                 self.streams_close().await?;
                 Ok(true)
             }
@@ -192,7 +192,7 @@ impl<'a> Sim<'a> {
             }
             Step::UpgradeServer if self.server.version == 1 => Ok(false),
             Step::UpgradeServer => {
-                self.server.upgrade(self.kit).await?;
+                self.server.upgrade(self.fixture).await?;
                 self.streams_close().await?;
                 Ok(true)
             }
@@ -205,9 +205,9 @@ impl<'a> Sim<'a> {
                 self.devices[at].version = 1;
                 self.crash(at).await.map(|()| true)
             }
-            Step::NewEpoch => self.server.new_epoch(self.kit).await.map(|()| true),
-            Step::Collect => self.server.collect(self.kit).await.map(|()| true),
-            Step::Backup => self.server.back_up(self.kit).await.map(|()| true),
+            Step::NewEpoch => self.server.new_epoch(self.fixture).await.map(|()| true),
+            Step::Collect => self.server.collect(self.fixture).await.map(|()| true),
+            Step::Backup => self.server.back_up(self.fixture).await.map(|()| true),
             Step::Restore { told } => self.restore(told).await,
             Step::Discard(at) => self.discard(device(at)).await,
             Step::Retry(at) => self.retry(device(at)).await,
@@ -228,16 +228,16 @@ impl<'a> Sim<'a> {
     }
 
     async fn others_write(&mut self, step: Step) -> Result<bool, String> {
-        let mut outside = Outside { kit: self.kit, server: &mut self.server, graves: &mut self.graves };
+        let mut external = ExternalWriter { fixture: self.fixture, server: &mut self.server, deleted_rows: &mut self.deleted_rows };
         let wrote = match step {
-            Step::Grant(draw) => outside.grant(draw).await,
-            Step::Revoke(draw) => outside.revoke(draw).await,
-            Step::Move(draw) => outside.relocate(draw).await,
-            Step::Change(draw) => outside.change(draw).await,
-            Step::Insert(draw) => outside.insert(draw).await,
-            Step::Delete(draw) => outside.delete(draw).await,
-            Step::Revive(draw) => outside.revive(draw).await,
-            Step::Replace(draw) => outside.replace(draw).await,
+            Step::Grant(draw) => external.grant(draw).await,
+            Step::Revoke(draw) => external.revoke(draw).await,
+            Step::Move(draw) => external.relocate(draw).await,
+            Step::Change(draw) => external.change(draw).await,
+            Step::Insert(draw) => external.insert(draw).await,
+            Step::Delete(draw) => external.delete(draw).await,
+            Step::Revive(draw) => external.revive(draw).await,
+            Step::Replace(draw) => external.replace(draw).await,
             _ => Ok(None),
         }?;
         let Some(sql) = wrote else { return Ok(false) };
@@ -249,15 +249,15 @@ impl<'a> Sim<'a> {
     /// The server tells whoever listens that something changed.
     pub(crate) fn ping(&mut self) {
         for at in 0..self.devices.len() {
-            let waits = self.mail.iter().any(|message| message.device == at && matches!(message.load, Load::Ping));
+            let waits = self.network.iter().any(|message| message.device == at && matches!(message.load, Load::Ping));
             if self.devices[at].stream && !self.devices[at].silent && !waits {
-                self.mail.push(Message { device: at, ticket: 0, load: Load::Ping });
+                self.network.push(Message { device: at, ticket: 0, load: Load::Ping });
             }
         }
     }
 
     pub(crate) async fn streams_close(&mut self) -> Check {
-        self.mail.retain(|message| !matches!(message.load, Load::Ping));
+        self.network.retain(|message| !matches!(message.load, Load::Ping));
         for at in 0..self.devices.len() {
             if std::mem::take(&mut self.devices[at].stream) {
                 self.tell(at, Event::StreamClosed { unauthorized: false }).await?;
@@ -267,13 +267,13 @@ impl<'a> Sim<'a> {
     }
 
     async fn restore(&mut self, told: bool) -> Result<bool, String> {
-        let ids = format!("select client_mutation_id from _nizhal_mutations where {}", self.kit.is_honest());
+        let ids = format!("select client_mutation_id from _nizhal_mutations where {}", self.fixture.is_honest());
         let before = self.server.texts(&ids).await?;
-        if !self.server.restore(self.kit).await? {
+        if !self.server.restore(self.fixture).await? {
             return Ok(false);
         }
         if told {
-            self.server.new_epoch(self.kit).await?;
+            self.server.new_epoch(self.fixture).await?;
         }
         let after: BTreeSet<String> = self.server.texts(&ids).await?.into_iter().collect();
         for id in before.into_iter().filter(|id| !after.contains(id)) {
@@ -284,7 +284,7 @@ impl<'a> Sim<'a> {
             }
         }
         // Every connection broke.
-        self.mail.clear();
+        self.network.clear();
         for at in 0..self.devices.len() {
             self.fail(at, "the server went").await?;
         }
@@ -307,17 +307,17 @@ impl<'a> Sim<'a> {
     }
 
     async fn write(&mut self, at: usize, mutator: u8, draw: u32, after: bool) -> Result<bool, String> {
-        let mutator = usize::from(mutator) % self.kit.mutators.len();
-        let [ids, values] = self.devices[at].pool(self.kit).await?;
+        let mutator = usize::from(mutator) % self.fixture.mutators.len();
+        let [ids, values] = self.devices[at].pool(self.fixture).await?;
         self.written += 1;
         let now_ms = self.wall_ms(self.devices[at].clock_ms);
         let mut random = nizhal_core::Random::of(&format!("args {draw}"));
         // Made of the draw alone, so that the rest of a script can go without it becoming another.
         let fresh = format!("n{draw}-{}", self.written);
         let mut drawing = crate::args::Draw { random: &mut random, ids: &ids, values: &values, fresh, now_ms };
-        let args = self.kit.args(mutator, &mut drawing);
+        let args = self.fixture.args(mutator, &mut drawing);
         let depends_on = self.devices[at].last.clone().filter(|_| after).into_iter().collect();
-        let wrote = self.mutate(at, self.kit.mutators[mutator].desc.name, args, depends_on, None).await?;
+        let wrote = self.mutate(at, self.fixture.mutators[mutator].desc.name, args, depends_on, None).await?;
         Ok(wrote)
     }
 }

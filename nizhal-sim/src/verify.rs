@@ -25,13 +25,13 @@ pub(crate) async fn step(sim: &mut Sim<'_>) -> Check {
             )
             .await?;
         let mut before: Option<i64> = None;
-        for (place, line) in waiting.iter().enumerate() {
+        for (workdir, line) in waiting.iter().enumerate() {
             let numbers: Vec<i64> = line.split('|').filter_map(|number| number.parse().ok()).collect();
             let [number, own, next, count] = numbers[..] else { return Err(format!("inv22: an outbox says {line}")) };
             if own != 1 || before.is_some_and(|before| number != before + 1) {
                 return Err(format!("inv15: the outbox of device {at} has gaps: {waiting:?}"));
             }
-            if usize::try_from(count) != Ok(waiting.len()) || (place + 1 == waiting.len() && next != number + 1) {
+            if usize::try_from(count) != Ok(waiting.len()) || (workdir + 1 == waiting.len() && next != number + 1) {
                 return Err(format!("inv22: device {at} counts its outbox wrongly: {waiting:?}"));
             }
             before = Some(number);
@@ -46,7 +46,7 @@ async fn effects(sim: &Sim<'_>, at: usize) -> Check {
     let device = &sim.devices[at];
     for id in device.texts("select id from _nizhal_outbox where covered = 0").await? {
         let Some(taken) = sim.taken.get(&id) else { continue };
-        let Some(effect) = sim.kit.effect(taken.name, &taken.args).filter(|effect| effect.always) else { continue };
+        let Some(effect) = sim.fixture.effect(taken.name, &taken.args).filter(|effect| effect.always) else { continue };
         let count = device.texts(&format!("select cast(({}) as text)", effect.count)).await?;
         // Twice is no fault: rows that came under another sequence show it too, until its answer comes.
         if count == ["0"] {
@@ -70,9 +70,9 @@ pub(crate) fn answer(sim: &Sim<'_>, who: &str, request: &Request, answer: &Answe
         };
         for batch in batches {
             let name = batch.get("table").and_then(Value::as_str).unwrap_or_default();
-            let Some(slot) = sim.kit.shown.slot(name) else { return Err(format!("inv02: table `{name}` is sent")) };
+            let Some(slot) = sim.fixture.shown.slot(name) else { return Err(format!("inv02: table `{name}` is sent")) };
             for row in batch.get("rows").and_then(Value::as_array).into_iter().flatten() {
-                let key = sim.kit.shown.tables[slot].wire_key(row);
+                let key = sim.fixture.shown.tables[slot].wire_key(row);
                 if !truth.rows.contains_key(&(slot, key)) {
                     return Err(format!("inv02: {who} is sent a row of `{name}` that it may not see: {row}"));
                 }
@@ -86,7 +86,7 @@ pub(crate) fn answer(sim: &Sim<'_>, who: &str, request: &Request, answer: &Answe
 pub(crate) async fn clocks(sim: &mut Sim<'_>) -> Check {
     let millis = sim.server.latest_ms + HlcClock::MAX_AHEAD_MS;
     let most = Hlc { millis, counter: u16::MAX, node: NodeId(u128::MAX) };
-    let merging = sim.kit.shown.tables.iter().filter(|table| table.desc.merge == Merge::Field);
+    let merging = sim.fixture.shown.tables.iter().filter(|table| table.desc.merge == Merge::Field);
     let mut parts = vec!["select stamp as stamp from _nizhal_deletes".to_owned()];
     parts.extend(merging.map(|table| {
         format!("select stamps.value from {}, json_each(_meta) stamps", nizhal_core::sql::quote(table.desc.name))
@@ -100,7 +100,7 @@ pub(crate) async fn clocks(sim: &mut Sim<'_>) -> Check {
 
 /// Of the answer to a push: whatever it acknowledges is committed, whatever the database said meanwhile.
 pub(crate) async fn on_disk(sim: &mut Sim<'_>, user: usize, answer: &Answer) -> Check {
-    let actor = literal(sim.kit.users[user].key());
+    let actor = literal(sim.fixture.users[user].key());
     let Pushed { results } = serde_json::from_slice(&answer.body).unwrap_or_default();
     for result in results {
         let id = &result.client_mutation_id;
@@ -132,7 +132,7 @@ pub(crate) async fn snapshot(sim: &Sim<'_>, at: usize, truth: &Truth) -> Check {
         return Ok(());
     }
     let grown = truth.grown && device.version == 1;
-    let rows = device.rows(sim.kit, grown).await?;
+    let rows = device.rows(sim.fixture, grown).await?;
     same(sim, at, &rows, &truth.rows)
 }
 
@@ -140,7 +140,7 @@ pub(crate) async fn snapshot(sim: &Sim<'_>, at: usize, truth: &Truth) -> Check {
 fn same(sim: &Sim<'_>, at: usize, rows: &Rows, truth: &Rows) -> Check {
     let keys: BTreeSet<_> = rows.keys().chain(truth.keys()).collect();
     for key in keys {
-        let name = sim.kit.shown.tables[key.0].desc.name;
+        let name = sim.fixture.shown.tables[key.0].desc.name;
         match (rows.get(key), truth.get(key)) {
             (Some(row), Some(true_row)) => {
                 // An older device lacks the last column.
@@ -161,13 +161,13 @@ pub(crate) async fn finish(sim: &mut Sim<'_>) -> Check {
     let mut parked: Vec<BTreeMap<String, String>> = Vec::new();
     for at in 0..sim.devices.len() {
         let user = sim.devices[at].user;
-        let truth = sim.kit.shown.rows(&mut sim.server.outside, user, grown).await?;
+        let truth = sim.fixture.shown.rows(&mut sim.server.external, user, grown).await?;
         let device = &sim.devices[at];
         let left = device.texts("select id || ' ' || state || ' ' || covered from _nizhal_outbox").await?;
         if !left.is_empty() {
             return Err(format!("inv23: the outbox of device {at} still has {left:?}"));
         }
-        let rows = device.rows(sim.kit, grown && device.version == 1).await?;
+        let rows = device.rows(sim.fixture, grown && device.version == 1).await?;
         same(sim, at, &rows, &truth)?;
         let refused = device.store.parked().await.map_err(|error| format!("inv22: {error:?}"))?;
         parked.push(
@@ -175,7 +175,7 @@ pub(crate) async fn finish(sim: &mut Sim<'_>) -> Check {
         );
     }
     let known =
-        format!("select client_mutation_id || '|' || status from _nizhal_mutations where {}", sim.kit.is_honest());
+        format!("select client_mutation_id || '|' || status from _nizhal_mutations where {}", sim.fixture.is_honest());
     let known: BTreeMap<String, String> = sim
         .server
         .texts(&known)
@@ -199,7 +199,7 @@ pub(crate) async fn finish(sim: &mut Sim<'_>) -> Check {
         if !applied && !refused && !sim.let_go.contains(id) && !sim.excused.contains(id) {
             return Err(format!("inv13: {what} is lost: the server says {:?}", known.get(id)));
         }
-        if let Some(effect) = sim.kit.effect(taken.name, &taken.args) {
+        if let Some(effect) = sim.fixture.effect(taken.name, &taken.args) {
             // One that was parked and tried again is another mutation with the same effect.
             effects.entry(effect.count).or_insert((what, 0)).1 += usize::from(applied);
         }
@@ -207,11 +207,11 @@ pub(crate) async fn finish(sim: &mut Sim<'_>) -> Check {
     // What the hostile device did in its own buckets counts as well, where no restore took it back.
     let left = format!(
         "select client_mutation_id from _nizhal_mutations where status = 'applied' and not ({})",
-        sim.kit.is_honest()
+        sim.fixture.is_honest()
     );
     for id in sim.server.texts(&left).await? {
         let Some((name, args)) = sim.hostile.applied.get(&id) else { continue };
-        if let Some(effect) = sim.kit.effect(name, args) {
+        if let Some(effect) = sim.fixture.effect(name, args) {
             effects.entry(effect.count).or_insert_with(|| (format!("{name} of the hostile device"), 0)).1 += 1;
         }
     }

@@ -6,7 +6,7 @@
 
 mod row;
 mod source;
-mod spoil;
+mod mutate;
 
 use nizhal_syntax::{Errors, ast::parse_rules, check::check_rules, model::RuleSet, model::lower_rules};
 use source::{generate, random::Random};
@@ -49,7 +49,7 @@ fn no_leaking_set_is_accepted() {
     for seed in nizhal_seeds::range(QUICK) {
         let mut random = Random::new(seed);
         let mut set = generate::set(&mut random);
-        let spoilt = spoil::spoil(&mut random, &mut set);
+        let spoilt = mutate::mutate(&mut random, &mut set);
         let source = set.to_string();
         let (_, mistakes) = read(&source);
         assert!(
@@ -68,8 +68,8 @@ fn every_kind_of_leak_is_made_often() {
     for seed in 0..2_500 {
         let mut random = Random::new(seed);
         let mut set = generate::set(&mut random);
-        *made.entry(spoil::spoil(&mut random, &mut set)).or_default() += 1;
+        *made.entry(mutate::mutate(&mut random, &mut set)).or_default() += 1;
     }
-    let rare: Vec<_> = spoil::KINDS.iter().filter(|(name, _)| made.get(name).copied() < Some(10)).collect();
+    let rare: Vec<_> = mutate::KINDS.iter().filter(|(name, _)| made.get(name).copied() < Some(10)).collect();
     assert!(rare.is_empty(), "hardly made: {:?}", rare.iter().map(|(name, _)| name).collect::<Vec<_>>());
 }

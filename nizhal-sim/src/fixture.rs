@@ -3,7 +3,7 @@
 use crate::app::{App, Effect};
 use crate::args::{self, Draw};
 use crate::oracle::{self, Shown};
-use crate::place::Location;
+use crate::workdir::Location;
 use nizhal_core::sql::literal;
 use nizhal_core::{ColumnDesc, MutatorEntry, Principal, Rule, SqlType, TableDesc};
 use nizhal_runtime::store::{Store, StoreSettings};
@@ -43,9 +43,9 @@ pub(crate) struct Version {
 }
 
 /// An app made ready.
-pub(crate) struct Kit<'a> {
+pub(crate) struct Fixture<'a> {
     app: &'a dyn Typed,
-    pub(crate) place: Location,
+    pub(crate) workdir: Location,
     pub(crate) versions: [Version; 2],
     pub(crate) rules: Vec<Rule>,
     pub(crate) mutators: Vec<MutatorEntry>,
@@ -64,7 +64,7 @@ pub(crate) struct Kit<'a> {
     template: PathBuf,
 }
 
-impl<'a> Kit<'a> {
+impl<'a> Fixture<'a> {
     /// Makes an app ready.
     ///
     /// # Panics
@@ -91,8 +91,8 @@ impl<'a> Kit<'a> {
         let users: Vec<Principal> =
             honest.into_iter().chain(hostile).map(|claims| Principal::new(claims, None)).collect();
         let privileged = mutators.iter().flat_map(|entry| entry.desc.privileged.iter().copied()).collect();
-        let place = Location::new();
-        let template = place.shared("template.db");
+        let workdir = Location::new();
+        let template = workdir.shared("template.db");
         let store = connect(&template, &versions[0]).await;
         let provisioned = store.provision().await;
         provisioned.unwrap_or_else(|error| panic!("the app's tables cannot be made: {error:?}"));
@@ -105,7 +105,7 @@ impl<'a> Kit<'a> {
         let untouched = app.untouched();
         Self {
             app,
-            place,
+            workdir,
             versions,
             rules,
             mutators,

@@ -12,12 +12,12 @@ use nizhal_client::{Held, stored};
 /// A request that nobody waits for.
 const NOBODY: u64 = u64::MAX;
 /// How many messages a device may have delivered in one go.
-const MOST: usize = 60;
+const MAX_MESSAGES: usize = 60;
 
 impl Sim<'_> {
     /// The place of a message among those that fit.
     fn find(&self, named: u8, fits: impl Fn(&Self, &Message) -> bool) -> Option<usize> {
-        let found = self.mail.iter().enumerate().filter(|(_, message)| fits(self, message));
+        let found = self.network.iter().enumerate().filter(|(_, message)| fits(self, message));
         let found: Vec<usize> = found.map(|(at, _)| at).collect();
         (!found.is_empty()).then(|| found[usize::from(named) % found.len()])
     }
@@ -34,17 +34,17 @@ impl Sim<'_> {
 
     pub(crate) async fn deliver(&mut self, named: u8) -> Result<bool, String> {
         let Some(at) = self.find(named, Self::is_heard) else { return Ok(false) };
-        let message = self.mail.remove(at);
+        let message = self.network.remove(at);
         self.arrive(message).await.map(|()| true)
     }
 
     /// A device's messages, until it has none.
     pub(crate) async fn sync(&mut self, at: usize) -> Check {
-        for _ in 0..MOST {
+        for _ in 0..MAX_MESSAGES {
             let of_device =
                 |message: &Message| message.device == at && self.is_heard(message) && message.ticket != NOBODY;
-            let Some(place) = self.mail.iter().position(of_device) else { return Ok(()) };
-            let message = self.mail.remove(place);
+            let Some(workdir) = self.network.iter().position(of_device) else { return Ok(()) };
+            let message = self.network.remove(workdir);
             self.arrive(message).await?;
         }
         Ok(())
@@ -56,7 +56,7 @@ impl Sim<'_> {
         match message.load {
             Load::Ask(request) => {
                 let user = self.devices[at].user;
-                let answered = self.server.answer(self.kit, user, &request).await?;
+                let answered = self.server.answer(self.fixture, user, &request).await?;
                 let Some(answer) = answered else {
                     self.trace.say(format_args!("  the server dies"));
                     self.trace.count("server killed within");
@@ -86,7 +86,7 @@ impl Sim<'_> {
                     verify::clocks(self).await?;
                     self.ping();
                 }
-                self.mail.push(Message { load: Load::Tell(request, answer), ..message });
+                self.network.push(Message { load: Load::Tell(request, answer), ..message });
             }
             Load::Tell(_, answer) if waited_for => {
                 self.devices[at].truth = answer.truth.clone();
@@ -101,7 +101,7 @@ impl Sim<'_> {
 
     pub(crate) async fn lose(&mut self, named: u8) -> Result<bool, String> {
         let Some(at) = self.find(named, |_, _| true) else { return Ok(false) };
-        let message = self.mail.remove(at);
+        let message = self.network.remove(at);
         if self.is_waited_for(&message) {
             self.respond(message.device, Err(network("lost"))).await?;
         }
@@ -110,8 +110,8 @@ impl Sim<'_> {
 
     pub(crate) fn repeat(&mut self, named: u8) -> bool {
         let Some(at) = self.find(named, |_, message| matches!(message.load, Load::Ask(_))) else { return false };
-        let again = Message { ticket: NOBODY, ..self.mail[at].clone() };
-        self.mail.push(again);
+        let again = Message { ticket: NOBODY, ..self.network[at].clone() };
+        self.network.push(again);
         true
     }
 
@@ -126,13 +126,13 @@ impl Sim<'_> {
 
     pub(crate) async fn cut(&mut self, named: u8, after: u16) -> Result<bool, String> {
         let Some(at) = self.find(named, Self::is_answer) else { return Ok(false) };
-        let Message { device, load: Load::Tell(_, answer), .. } = self.mail.remove(at) else { return Ok(false) };
+        let Message { device, load: Load::Tell(_, answer), .. } = self.network.remove(at) else { return Ok(false) };
         self.respond(device, Ok(answer.response(Some(usize::from(after))))).await
     }
 
     pub(crate) async fn corrupt(&mut self, named: u8, draw: u8) -> Result<bool, String> {
         let Some(at) = self.find(named, Self::is_answer) else { return Ok(false) };
-        let Message { device, load: Load::Tell(_, mut answer), .. } = self.mail.remove(at) else { return Ok(false) };
+        let Message { device, load: Load::Tell(_, mut answer), .. } = self.network.remove(at) else { return Ok(false) };
         let portal = b"<html><title>Welcome to the hotel</title></html>".to_vec();
         match draw % 6 {
             0 => answer.body = portal,
@@ -155,8 +155,8 @@ impl Sim<'_> {
             2 => Answer::refusal(500, "internal", None),
             _ => Answer::refusal(426, "upgrade_required", None),
         };
-        if let Load::Ask(request) = &self.mail[at].load {
-            self.mail[at].load = Load::Tell(request.clone(), answer);
+        if let Load::Ask(request) = &self.network[at].load {
+            self.network[at].load = Load::Tell(request.clone(), answer);
         }
         true
     }
@@ -170,8 +170,8 @@ impl Sim<'_> {
             }
             _ => false,
         };
-        let Some(place) = self.find(named, stray) else { return Ok(false) };
-        let Message { device: at, load: Load::Tell(request, answer), .. } = self.mail.remove(place) else {
+        let Some(workdir) = self.find(named, stray) else { return Ok(false) };
+        let Message { device: at, load: Load::Tell(request, answer), .. } = self.network.remove(workdir) else {
             return Ok(false);
         };
         let (held, action) = if request.path == "/sync/pull" {

@@ -9,11 +9,11 @@ const ROUNDS: usize = 120;
 
 impl Sim<'_> {
     /// Ends the trouble and lets the world come to rest.
-    pub(crate) async fn heal(&mut self) -> Check {
+    pub(crate) async fn quiesce(&mut self) -> Check {
         self.trace.say(format_args!("healing"));
         self.server.spare();
         self.server.page_rows = 200;
-        self.mail.clear();
+        self.network.clear();
         for at in 0..self.devices.len() {
             let device = &mut self.devices[at];
             device.store.cut_power_after(u64::MAX);
@@ -56,7 +56,7 @@ impl Sim<'_> {
             for at in 0..self.devices.len() {
                 self.sync(at).await?;
             }
-            let quiet = !self.mail.iter().any(|message| self.is_heard(message));
+            let quiet = !self.network.iter().any(|message| self.is_heard(message));
             if quiet && self.rests().await? {
                 return Ok(());
             }

@@ -1,6 +1,6 @@
 //! Somebody who writes to the server's database by SQL: memberships come and go, rows move, change, are deleted and come back.
 
-use crate::kit::{ADDED, Kit};
+use crate::fixture::{ADDED, Fixture};
 use crate::oracle::scope_literal;
 use crate::server::Server;
 use nizhal_core::sql::{literal, quote};
@@ -8,13 +8,13 @@ use nizhal_core::{ColumnDesc, ColumnIndex, MemberFilter, ParamSource, Random, Ru
 use std::collections::BTreeMap;
 
 /// Rows that were deleted, as SQL literals.
-pub(crate) type Graves = Vec<(&'static str, Vec<String>)>;
+pub(crate) type DeletedRows = Vec<(&'static str, Vec<String>)>;
 
 /// Who writes, and what there was.
-pub(crate) struct Outside<'a> {
-    pub(crate) kit: &'a Kit<'a>,
+pub(crate) struct ExternalWriter<'a> {
+    pub(crate) fixture: &'a Fixture<'a>,
     pub(crate) server: &'a mut Server,
-    pub(crate) graves: &'a mut Graves,
+    pub(crate) deleted_rows: &'a mut DeletedRows,
 }
 
 /// A value's SQL literals, between which this stands.
@@ -22,11 +22,11 @@ const BETWEEN: char = '\u{1f}';
 
 type Done = Result<Option<String>, String>;
 
-impl Outside<'_> {
+impl ExternalWriter<'_> {
     fn tables(&self) -> Vec<&'static TableDesc> {
-        let synced = self.kit.shown.tables.iter().map(|table| table.desc.name);
-        let free = synced.filter(|name| !self.kit.untouched.contains(name));
-        let all = &self.kit.versions[self.server.version].tables;
+        let synced = self.fixture.shown.tables.iter().map(|table| table.desc.name);
+        let free = synced.filter(|name| !self.fixture.untouched.contains(name));
+        let all = &self.fixture.versions[self.server.version].tables;
         free.filter_map(|name| all.iter().find(|table| table.name == name).copied()).collect()
     }
 
@@ -61,15 +61,15 @@ impl Outside<'_> {
         let mut random = Random::of(&format!("delete {draw}"));
         let Some((table, row)) = self.some(&mut random).await? else { return Ok(None) };
         let sql = format!("delete from {} where {}", quote(table.name), key_is(table, &row));
-        self.graves.push((table.name, row));
+        self.deleted_rows.push((table.name, row));
         self.run(sql).await
     }
 
     pub(crate) async fn revive(&mut self, draw: u32) -> Done {
         let mut random = Random::of(&format!("revive {draw}"));
         let names: Vec<&str> = self.tables().iter().map(|table| table.name).collect();
-        let graves: Vec<_> = self.graves.iter().filter(|(name, _)| names.contains(name)).cloned().collect();
-        let Some((name, row)) = pick(&graves, &mut random) else { return Ok(None) };
+        let deleted_rows: Vec<_> = self.deleted_rows.iter().filter(|(name, _)| names.contains(name)).cloned().collect();
+        let Some((name, row)) = pick(&deleted_rows, &mut random) else { return Ok(None) };
         let Some(table) = self.tables().into_iter().find(|table| table.name == *name) else { return Ok(None) };
         let sql = insert(table, row);
         self.run(sql).await
@@ -94,7 +94,7 @@ impl Outside<'_> {
                 "null".clone_into(&mut row[at]);
             }
         }
-        self.graves.push((table.name, other));
+        self.deleted_rows.push((table.name, other));
         let sql = insert(table, &row).replacen("insert or ignore", "replace", 1);
         self.run(sql).await
     }
@@ -142,7 +142,7 @@ impl Outside<'_> {
 
     /// Columns by which some rule finds a row's bucket.
     fn scope_columns(&self, table: &str) -> Vec<&'static str> {
-        let lines = self.kit.rules.iter().flat_map(|rule| &rule.tables).filter(|line| line.table.name == table);
+        let lines = self.fixture.rules.iter().flat_map(|rule| &rule.tables).filter(|line| line.table.name == table);
         lines.flat_map(|line| line.scope.iter().map(|&at| line.table.columns[at].name)).collect()
     }
 
@@ -150,7 +150,7 @@ impl Outside<'_> {
         let mut random = Random::of(&format!("move {draw}"));
         let Some((table, row)) = self.some(&mut random).await? else { return Ok(None) };
         let mut ways = Vec::new();
-        for rule in &self.kit.rules {
+        for rule in &self.fixture.rules {
             for line in rule.tables.iter().filter(|line| line.table.name == table.name) {
                 ways.extend(
                     line.scope.iter().zip(&rule.params).map(|(&at, param)| (line.table.columns[at].name, param)),
@@ -168,13 +168,13 @@ impl Outside<'_> {
     async fn values(&mut self, source: &ParamSource) -> Result<Vec<String>, String> {
         let mut values: Vec<String> = match source {
             ParamSource::Claim(claim) => {
-                self.kit.users.iter().filter_map(|user| claim.get(user)).map(|value| scope_literal(&value)).collect()
+                self.fixture.users.iter().filter_map(|user| claim.get(user)).map(|value| scope_literal(&value)).collect()
             }
             ParamSource::Member { table, column, .. } => {
                 let name = table.columns[*column].name;
                 let at = columns(table).position(|known| known.name == name).unwrap_or_default();
                 let mut rows = self.rows(table).await?;
-                rows.extend(self.graves.iter().filter(|(of, _)| *of == table.name).map(|(_, row)| row.clone()));
+                rows.extend(self.deleted_rows.iter().filter(|(of, _)| *of == table.name).map(|(_, row)| row.clone()));
                 rows.into_iter().map(|row| row[at].clone()).collect()
             }
         };
@@ -185,25 +185,25 @@ impl Outside<'_> {
 
     pub(crate) async fn revoke(&mut self, draw: u32) -> Done {
         let mut random = Random::of(&format!("revoke {draw}"));
-        let memberships = memberships(&self.kit.rules);
+        let memberships = memberships(&self.fixture.rules);
         let Some((table, ..)) = pick(&memberships, &mut random).copied() else { return Ok(None) };
         let rows = self.rows(table).await?;
         let Some(row) = pick(&rows, &mut random).cloned() else { return Ok(None) };
         let sql = format!("delete from {} where {}", quote(table.name), key_is(table, &row));
-        self.graves.push((table.name, row));
+        self.deleted_rows.push((table.name, row));
         self.run(sql).await
     }
 
     pub(crate) async fn grant(&mut self, draw: u32) -> Done {
         let mut random = Random::of(&format!("grant {draw}"));
-        let memberships = memberships(&self.kit.rules);
+        let memberships = memberships(&self.fixture.rules);
         let Some((table, column, filters)) = pick(&memberships, &mut random).copied() else { return Ok(None) };
         let mut rows = self.rows(table).await?;
-        rows.extend(self.graves.iter().filter(|(of, _)| *of == table.name).map(|(_, row)| row.clone()));
+        rows.extend(self.deleted_rows.iter().filter(|(of, _)| *of == table.name).map(|(_, row)| row.clone()));
         let Some(row) = pick(&rows, &mut random) else { return Ok(None) };
         let mut named: BTreeMap<&str, String> =
             columns(table).map(|column| column.name).zip(row.iter().cloned()).collect();
-        let Some(user) = pick(&self.kit.users, &mut random) else { return Ok(None) };
+        let Some(user) = pick(&self.fixture.users, &mut random) else { return Ok(None) };
         for filter in filters {
             if let MemberFilter::Claim { column, claim } = filter
                 && let Some(value) = claim.get(user)

@@ -211,10 +211,10 @@ pub(crate) const KINDS: &[(&str, Spoil)] = &[
 ];
 
 /// Spoils the set in one way, and tells which.
-pub(crate) fn spoil(random: &mut Random, set: &mut Set) -> &'static str {
+pub(crate) fn mutate(random: &mut Random, set: &mut Set) -> &'static str {
     loop {
-        let (name, spoil) = random.pick(KINDS);
-        if spoil(random, set) {
+        let (name, mutate) = random.pick(KINDS);
+        if mutate(random, set) {
             return name;
         }
     }
@@ -259,10 +259,10 @@ fn a_line<'a>(random: &mut Random, set: &'a mut Set) -> Option<(&'a [String], &'
     if lines.is_empty() { None } else { Some(lines.swap_remove(random.below(lines.len()))) }
 }
 
-fn in_line(random: &mut Random, set: &mut Set, spoil: impl FnOnce(&mut Random, Condition) -> Condition) -> bool {
+fn in_line(random: &mut Random, set: &mut Set, mutate: impl FnOnce(&mut Random, Condition) -> Condition) -> bool {
     let Some((_, table)) = a_line(random, set) else { return false };
     let condition = table.condition.take().expect("a scoped line has a condition");
-    table.condition = Some(spoil(random, condition));
+    table.condition = Some(mutate(random, condition));
     true
 }
 
@@ -317,16 +317,16 @@ fn change(random: &mut Random, set: &mut Set, change: impl FnOnce(&mut Random, &
     true
 }
 
-fn parameters(set: &mut Set, spoil: impl FnOnce(&mut Rule)) -> bool {
+fn parameters(set: &mut Set, mutate: impl FnOnce(&mut Rule)) -> bool {
     let rule = set.rules.iter_mut().find(|rule| !rule.header.is_empty());
-    rule.map(spoil).is_some()
+    rule.map(mutate).is_some()
 }
 
-fn membership(set: &mut Set, spoil: impl FnOnce(&mut Option<Condition>)) -> bool {
+fn membership(set: &mut Set, mutate: impl FnOnce(&mut Option<Condition>)) -> bool {
     let params = set.rules.iter_mut().flat_map(|rule| &mut rule.params);
     let mut conditions = params.filter_map(|param| match &mut param.source {
         Source::Member { condition, .. } => Some(condition),
         Source::Claim(_) => None,
     });
-    conditions.next().map(spoil).is_some()
+    conditions.next().map(mutate).is_some()
 }

@@ -20,9 +20,9 @@ impl Location {
         let memory = Path::new("/dev/shm");
         let base = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
         let root = base.join(format!("nizhal-sim-{}-{}", std::process::id(), MADE.fetch_add(1, Relaxed)));
-        let place = Self { root, life: AtomicU64::new(0) };
-        place.make();
-        place
+        let workdir = Self { root, life: AtomicU64::new(0) };
+        workdir.make();
+        workdir
     }
 
     /// A file that all lives share.
@@ -61,14 +61,14 @@ impl Drop for Location {
 
 #[test]
 fn no_life_has_the_paths_of_another() {
-    let place = Location::new();
-    let (kept, before) = (place.shared("template.db"), place.path("server.db"));
+    let workdir = Location::new();
+    let (kept, before) = (workdir.shared("template.db"), workdir.path("server.db"));
     for file in [&kept, &before] {
         std::fs::write(file, "").unwrap();
     }
-    place.clear();
+    workdir.clear();
     assert!(kept.exists() && !before.exists());
-    let after = place.path("server.db");
+    let after = workdir.path("server.db");
     assert_ne!(after, before);
     std::fs::write(after, "").unwrap();
 }
