@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 /// How often it looks; what it forgets is days old.
-const EVERY: Duration = Duration::from_secs(60 * 60);
+const COLLECT_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 /// Forgets tombstones, acknowledged answers, dead jobs and audit entries older than these days, at once and then every hour, until told to stop.
 pub(crate) async fn collect(
@@ -51,7 +51,7 @@ pub(crate) async fn collect(
             if let Err(error) = engine.store.check_partitions().await {
                 not_now(&error, "partitions");
             }
-            tokio::time::sleep(EVERY).await;
+            tokio::time::sleep(COLLECT_INTERVAL).await;
         }
     };
     tokio::select! {

@@ -124,7 +124,7 @@ impl Schema {
         for rule in &rules {
             check_texts(rule)?;
         }
-        narrow(&mut tables, &rules)?;
+        column_list(&mut tables, &rules)?;
         let mut by_name = HashMap::new();
         for entry in mutators {
             if by_name.insert(entry.desc.name, entry).is_some() {
@@ -240,7 +240,7 @@ impl Schema {
 }
 
 /// Puts the rules' descriptions in place of the app's: in theirs, the columns that are not listed are private.
-fn narrow(tables: &mut [&'static TableDesc], rules: &[Rule]) -> Result<(), SchemaError> {
+fn column_list(tables: &mut [&'static TableDesc], rules: &[Rule]) -> Result<(), SchemaError> {
     let shown = |table: &TableDesc| table.columns.iter().map(|column| !column.private).collect::<Vec<_>>();
     let synced: Vec<_> = rules.iter().flat_map(|rule| &rule.tables).map(|synced| synced.table).collect();
     for table in tables {

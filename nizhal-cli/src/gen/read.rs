@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 /// How long a server may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why there is no contract.
 #[derive(Debug)]
@@ -73,7 +73,7 @@ fn fetch(from: &str, rest: &str) -> Result<String, ReadError> {
     let path = if path.len() > 1 { path } else { "/nizhal/contract" };
     let address = if host.contains(':') { host.to_owned() } else { format!("{host}:80") };
     let mut stream = TcpStream::connect(address).map_err(io)?;
-    stream.set_read_timeout(Some(PATIENCE)).map_err(io)?;
+    stream.set_read_timeout(Some(READ_TIMEOUT)).map_err(io)?;
     write!(stream, "GET {path} HTTP/1.0\r\nhost: {host}\r\naccept: application/json\r\n\r\n").map_err(io)?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).map_err(io)?;

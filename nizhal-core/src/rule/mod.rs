@@ -1,14 +1,14 @@
 //! Sync rules as data: what the runtime reads.
 
 mod build;
-mod narrow;
+mod column_list;
 
 use crate::{Actor, ColumnIndex, Principal, ScopeColumn, TableDesc, Uuid};
 use std::{fmt, sync::Arc};
 
 pub use build::{Conditions, MemberScope, Param, RuleBuilder, Rules, TableScope};
 #[doc(hidden)]
-pub use narrow::{keyed, narrowed};
+pub use column_list::{keyed, narrowed};
 
 /// A bucket parameter's value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

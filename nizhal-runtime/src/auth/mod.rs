@@ -8,6 +8,6 @@ mod jwt;
 
 pub use authenticator::{AuthError, Authenticator, BoxFuture};
 pub use claims::Expected;
-pub(crate) use jwks::EVERY as READ_KEYS_EVERY;
+pub(crate) use jwks::REFRESH_INTERVAL as READ_KEYS_EVERY;
 pub use jwks::{Jwks, JwksError, JwtJwks};
 pub use jwt::{IssueError, JwtHs256, issue_token};

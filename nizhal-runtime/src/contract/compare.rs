@@ -66,7 +66,7 @@ struct Look<'a> {
 
 /// Limits where the reader's must not be above the writer's, and those where it must not be below.
 const LEAST: [&str; 4] = ["minimum", "exclusiveMinimum", "minLength", "minItems"];
-const MOST: [&str; 4] = ["maximum", "exclusiveMaximum", "maxLength", "maxItems"];
+const UPPER_BOUNDS: [&str; 4] = ["maximum", "exclusiveMaximum", "maxLength", "maxItems"];
 /// What must be the same where the reader says it.
 const SAME: [&str; 6] = ["const", "pattern", "format", "multipleOf", "uniqueItems", "contentEncoding"];
 
@@ -144,7 +144,7 @@ impl Look<'_> {
             (Some(limit), written) => written.is_none_or(|written| external_writes(written, limit)),
         };
         let names = LEAST.iter().filter(|name| beyond(name, |written, limit| written < limit));
-        let names = names.chain(MOST.iter().filter(|name| beyond(name, |written, limit| written > limit)));
+        let names = names.chain(UPPER_BOUNDS.iter().filter(|name| beyond(name, |written, limit| written > limit)));
         let differs = |name: &&&str| reader.get(**name).is_some_and(|value| writer.get(**name) != Some(value));
         let names: Vec<&str> = names.copied().chain(SAME.iter().filter(differs).copied()).collect();
         for name in names {

@@ -23,7 +23,7 @@ use tokio::{sync::mpsc, time::timeout};
 
 const NDJSON: &str = "application/x-ndjson";
 /// Lines that are ready while one is being sent.
-const READY: usize = 1;
+const MAX_LINES_READY: usize = 1;
 
 /// Where a pull's lines go, and how long one may wait for the reader.
 #[derive(Clone, Debug)]
@@ -69,7 +69,7 @@ pub(super) async fn answer(
     // A stream holds a database connection for as long as its reader takes: some must be left for everybody else.
     let streams = server.admission().streams();
     let permit = streams.permit(principal.key()).await?;
-    let (to, mut from) = mpsc::channel(READY);
+    let (to, mut from) = mpsc::channel(MAX_LINES_READY);
     let engine = server.engine().clone();
     let told = Told { actor: principal.key().to_owned(), device: wanted.device_id.clone(), begun, bytes: 0 };
     let lines = PacedLines::new(to, streams);

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::{error::Error, sync::atomic::Ordering::Relaxed, time::Duration};
 
 /// How long the database may take, before it counts as away: who asks wants to know what is wrong now.
-const PATIENCE: Duration = Duration::from_secs(2);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) async fn stats(request: HttpRequest, server: Data<Server>) -> HttpResponse {
     respond(&server, &request, Box::pin(answer(&request, &server))).await
@@ -120,7 +120,7 @@ pub(super) async fn database(server: &Server) -> Option<Database> {
         let holder = if horizon.lag() > 0 { store.holder().await? } else { None };
         Ok::<_, StoreError>(Database { jobs: store.job_counts().await?, horizon, holder })
     };
-    match tokio::time::timeout(PATIENCE, asking).await {
+    match tokio::time::timeout(ANSWER_TIMEOUT, asking).await {
         Ok(Ok(database)) => Some(database),
         Ok(Err(error)) => {
             tracing::warn!(error = &error as &dyn Error, "the database cannot be asked for stats");

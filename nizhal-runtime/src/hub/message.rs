@@ -8,7 +8,7 @@ use std::{collections::HashMap, fmt::Write};
 /// Another version is another server's business.
 const VERSION: u8 = 1;
 /// The most bytes of one message that came in pieces.
-const MOST: usize = 64 * 1024 * 1024;
+const MAX_ASSEMBLED_BYTES: usize = 64 * 1024 * 1024;
 
 /// One message.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -167,7 +167,7 @@ impl Reader {
             self.halves.insert(from, Half { number, pieces: 0, text: String::new() });
         }
         let half = self.halves.get_mut(&from)?;
-        if half.number != number || half.pieces != at || half.text.len() + part.len() > MOST {
+        if half.number != number || half.pieces != at || half.text.len() + part.len() > MAX_ASSEMBLED_BYTES {
             self.halves.remove(&from);
             return None;
         }

@@ -155,7 +155,7 @@ impl Presence {
             }
             Body::Beat { at } => !by_bucket.peers.beats(from, at, now),
             _ => {
-                by_bucket.peers.lives(from, now);
+                by_bucket.peers.seen(from, now);
                 false
             }
         }

@@ -32,7 +32,7 @@ const BURST: NonZeroU32 = NonZeroU32::new(3).unwrap();
 /// … and how long it takes until they may again.
 const BETWEEN: Duration = Duration::from_secs(30);
 /// How often the set is read in any case, so that a key that was withdrawn is forgotten.
-pub(crate) const EVERY: Duration = Duration::from_secs(5 * 60);
+pub(crate) const REFRESH_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
 /// Why keys could not be had.
 #[derive(Debug, thiserror::Error)]

@@ -39,7 +39,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How often the scope is read when nothing else asks: pings are hints, and one about a membership may be lost.
 const RECHECK_EVERY: Duration = Duration::from_secs(60);
 /// No timer is set further ahead; a token may live for years.
-const FAR: Duration = Duration::from_secs(24 * 60 * 60);
+const NO_DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Why a socket ends.
 #[derive(Debug)]
@@ -327,12 +327,12 @@ impl Socket {
 
     fn next_deadline(&self) -> Instant {
         let now = Instant::now();
-        let expiry = self.principal.expires_at().map_or(FAR, |at| {
+        let expiry = self.principal.expires_at().map_or(NO_DEADLINE, |at| {
             // Rounded up: a timer that fires early would only be set again.
             let left = (at - self.server.now()).to_std().unwrap_or(Duration::ZERO);
-            (left + Duration::from_millis(1)).min(FAR)
+            (left + Duration::from_millis(1)).min(NO_DEADLINE)
         });
-        let silence = self.presence_handle.next_expiry().unwrap_or(now + FAR);
+        let silence = self.presence_handle.next_expiry().unwrap_or(now + NO_DEADLINE);
         let recheck = self.retry_at.unwrap_or(self.recheck_at);
         [now + expiry, self.keep_alive.next(), silence, recheck].into_iter().min().unwrap_or(now)
     }

@@ -17,7 +17,7 @@ struct Peer {
 
 impl Peers {
     /// It lives.
-    pub(super) fn lives(&mut self, from: Uuid, now: Instant) {
+    pub(super) fn seen(&mut self, from: Uuid, now: Instant) {
         self.of(from, now);
     }
 

@@ -15,7 +15,7 @@ use std::{sync::Arc, time::Duration};
 const REFUSES: &str = "the pooler that DATABASE_URL leads to refuses the settings of Nizhal's connections: set \
     ignore_startup_parameters = options there";
 /// How long a statement may wait for a connection that the other one's transaction has.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The time-outs that each connection is to have.
 pub(super) const TIME_OUTS: [(&str, &str); 3] =
     [("statement_timeout", "30s"), ("lock_timeout", "10s"), ("idle_in_transaction_session_timeout", "15s")];
@@ -107,7 +107,7 @@ async fn mixes(one: &mut PgConnection, two: &mut PgConnection) -> Result<bool, S
     for _ in 0..3 {
         let mut held = two.begin().await?;
         let found = minus(&mut held).await? != -7;
-        let other = tokio::time::timeout(PATIENCE, plus(one)).await;
+        let other = tokio::time::timeout(PROBE_TIMEOUT, plus(one)).await;
         // First, so that the other may go on.
         held.rollback().await?;
         match other {
