@@ -4,7 +4,7 @@ use crate::driver::Message;
 use crate::environment::{Clock, Ids, Switch};
 use crate::session::{Event, Status};
 use crate::setup::Setup;
-use crate::store::{Draft, Effect, MutateError, Notice, DeadLetter, SqliteStore, Store, StoreError, Unreadable};
+use crate::store::{DeadLetter, Draft, Effect, MutateError, Notice, SqliteStore, Store, StoreError, Unreadable};
 use crate::watch::Changes;
 use futures_util::stream::BoxStream;
 use nizhal_core::{Actor, Mutator, Principal, sql::quote, wire::MutationResult, wire::MutationStatus};

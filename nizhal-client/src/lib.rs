@@ -23,4 +23,4 @@ pub use driver::{Answered, Held, stored};
 pub use environment::{Credentials, CredentialsError};
 pub use session::{Phase, Status};
 pub use setup::{Setup, SetupError};
-pub use store::{Effect, MutateError, Notice, OtherUser, DeadLetter, Saved, StoreError, Unreadable};
+pub use store::{DeadLetter, Effect, MutateError, Notice, OtherUser, Saved, StoreError, Unreadable};

@@ -5,7 +5,7 @@ use crate::driver::{Driver, Message, Parts};
 use crate::environment::{Clock, Connectivity, Credentials, Ids, RandomIds, Switch, SystemClock};
 use crate::schema::{Schema, SchemaError};
 use crate::session::{Session, Settings, Status};
-use crate::store::{Lock, OtherUser, Location, SqliteStore, StoreError};
+use crate::store::{Location, Lock, OtherUser, SqliteStore, StoreError};
 use crate::transport::{HttpTransport, Transport, TransportError};
 use crate::watch::Changes;
 use nizhal_core::{Actor, MutatorEntry, Principal, Rule, Rules, TableDesc, wire::MutationResult};

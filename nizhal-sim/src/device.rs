@@ -6,7 +6,7 @@ use crate::oracle::Rows;
 use crate::server::uuid;
 use nizhal_client::exchange::Caller;
 use nizhal_client::session::{Failure, Session, Settings, Status};
-use nizhal_client::store::{OtherUser, Location, SqliteStore};
+use nizhal_client::store::{Location, OtherUser, SqliteStore};
 use nizhal_client::transport::Response;
 use nizhal_client::{Held, exchange};
 use nizhal_core::{Random, Uuid};

@@ -167,9 +167,13 @@ impl ExternalWriter<'_> {
     /// Values that a parameter takes for anybody.
     async fn values(&mut self, source: &ParamSource) -> Result<Vec<String>, String> {
         let mut values: Vec<String> = match source {
-            ParamSource::Claim(claim) => {
-                self.fixture.users.iter().filter_map(|user| claim.get(user)).map(|value| scope_literal(&value)).collect()
-            }
+            ParamSource::Claim(claim) => self
+                .fixture
+                .users
+                .iter()
+                .filter_map(|user| claim.get(user))
+                .map(|value| scope_literal(&value))
+                .collect(),
             ParamSource::Member { table, column, .. } => {
                 let name = table.columns[*column].name;
                 let at = columns(table).position(|known| known.name == name).unwrap_or_default();

@@ -149,7 +149,10 @@ impl Server {
     }
 
     /// Ids of every tenant's rows, by table; and values of columns named `…_id`, by column.
-    pub(crate) async fn pool(&mut self, fixture: &Fixture<'_>) -> Result<[BTreeMap<&'static str, Vec<String>>; 2], String> {
+    pub(crate) async fn pool(
+        &mut self,
+        fixture: &Fixture<'_>,
+    ) -> Result<[BTreeMap<&'static str, Vec<String>>; 2], String> {
         let [mut ids, mut values] = [BTreeMap::new(), BTreeMap::<&'static str, Vec<String>>::new()];
         for table in &fixture.shown.tables {
             let key = table.desc.columns[table.desc.key[0]].name;

@@ -1,10 +1,10 @@
 //! The world: devices, a server, what is on its way between them, and the steps that happen to it.
 
 use crate::device::Device;
-use crate::hostile::Hostile;
-use crate::fixture::Fixture;
-use crate::net::{Load, Message};
 use crate::external::{DeletedRows, ExternalWriter};
+use crate::fixture::Fixture;
+use crate::hostile::Hostile;
+use crate::net::{Load, Message};
 use crate::server::Server;
 use crate::step::Step;
 use crate::trace::Trace;
@@ -228,7 +228,8 @@ impl<'a> Sim<'a> {
     }
 
     async fn others_write(&mut self, step: Step) -> Result<bool, String> {
-        let mut external = ExternalWriter { fixture: self.fixture, server: &mut self.server, deleted_rows: &mut self.deleted_rows };
+        let mut external =
+            ExternalWriter { fixture: self.fixture, server: &mut self.server, deleted_rows: &mut self.deleted_rows };
         let wrote = match step {
             Step::Grant(draw) => external.grant(draw).await,
             Step::Revoke(draw) => external.revoke(draw).await,

@@ -4,7 +4,7 @@ use super::{Answered, Held};
 use crate::environment::{CredentialsError, Ids};
 use crate::exchange::Pulled;
 use crate::session::{Action, Event, Failure, FailureKind};
-use crate::store::{SqliteStore, Store as _, StoreError, ChangedTables};
+use crate::store::{ChangedTables, SqliteStore, Store as _, StoreError};
 use nizhal_core::Uuid;
 
 /// Does what the session wants of the store; what is told of it.

@@ -1,8 +1,8 @@
 //! The schedule of sync as a pure state machine: events in, actions out; no I/O, no clock, no randomness of its own.
 
 mod check;
-mod event;
 mod direction;
+mod event;
 mod phase;
 mod plan;
 mod react;

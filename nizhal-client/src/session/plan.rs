@@ -104,7 +104,8 @@ impl Session {
                     if let (true, Some(at)) = (wanted, direction.at.filter(|&at| at > now)) {
                         sooner(at);
                     }
-                    let mends = !direction.repaired && !direction.is_failed_by_server() && !self.push_waits_for_server();
+                    let mends =
+                        !direction.repaired && !direction.is_failed_by_server() && !self.push_waits_for_server();
                     if let (true, Some(since)) = (mends, direction.since) {
                         sooner((since + self.settings.stall_ms).max(now + 1));
                     }

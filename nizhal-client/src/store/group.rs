@@ -1,6 +1,6 @@
 //! Mutations that are made at the same time share one commit: it is the disk that a write waits for.
 
-use super::{Draft, Effect, MutateError, SqliteStore, StoreError, ChangedTables, Written};
+use super::{ChangedTables, Draft, Effect, MutateError, SqliteStore, StoreError, Written};
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::oneshot;

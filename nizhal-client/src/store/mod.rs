@@ -27,7 +27,7 @@ pub use error::StoreError;
 #[doc(hidden)]
 pub use failpoint::SqliteFault;
 pub use lock::Lock;
-pub use open::{Notice, OtherUser, Location};
+pub use open::{Location, Notice, OtherUser};
 pub use salvage::Saved;
 pub use unreadable::Unreadable;
 pub use write::{Draft, Effect, MutateError, Written};

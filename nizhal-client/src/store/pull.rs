@@ -1,6 +1,6 @@
 //! A pull's answer: put aside until its snapshot is whole, then laid under the pending mutations in one transaction.
 
-use super::{PullStart, NewId, SqliteStore, StoreError, ChangedTables, cell, purge::Purged, tx::Tx};
+use super::{ChangedTables, NewId, PullStart, SqliteStore, StoreError, cell, purge::Purged, tx::Tx};
 use crate::schema::LocalTable;
 use crate::session::{Memory, PullStored};
 use crate::wire::{Batch, Page};

@@ -1,6 +1,6 @@
 //! The outbox on its way: what is sent, what is answered, and a new sequence when memories part.
 
-use super::{NewId, SqliteStore, StoreError, ChangedTables, tx::Tx};
+use super::{ChangedTables, NewId, SqliteStore, StoreError, tx::Tx};
 use crate::session::{Memory, PushStored};
 use nizhal_core::wire::{Mutation, MutationResult, MutationStatus};
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
@@ -34,7 +34,10 @@ impl SqliteStore {
         Ok(batch)
     }
 
-    pub(super) async fn store_push(&self, results: &[MutationResult]) -> Result<(PushStored, ChangedTables), StoreError> {
+    pub(super) async fn store_push(
+        &self,
+        results: &[MutationResult],
+    ) -> Result<(PushStored, ChangedTables), StoreError> {
         let tx = self.begin().await?;
         let (mut applied, mut refused, mut parted) = (Vec::new(), Vec::new(), false);
         let ids: Vec<&str> = results.iter().map(|result| result.client_mutation_id.as_str()).collect();
@@ -73,7 +76,13 @@ impl SqliteStore {
                 let status = serde_json::to_value(result.status).ok();
                 let status = status.as_ref().and_then(|status| status.as_str()).unwrap_or("rejected");
                 let (code, error) = (result.code.as_deref(), result.error.as_deref());
-                tx.add_dead_letter(&result.client_mutation_id, status, code.unwrap_or(status), error.unwrap_or_default()).await?;
+                tx.add_dead_letter(
+                    &result.client_mutation_id,
+                    status,
+                    code.unwrap_or(status),
+                    error.unwrap_or_default(),
+                )
+                .await?;
             }
             tx.redo().await?;
         }

@@ -1,6 +1,6 @@
 //! One local transaction.
 
-use super::{SqliteStore, StoreError, ChangedTables, error::is_interrupt, failpoint::Failpoint, guard::Standing};
+use super::{ChangedTables, SqliteStore, StoreError, error::is_interrupt, failpoint::Failpoint, guard::Standing};
 use sea_orm::{
     ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, QueryResult, RuntimeErr, SqliteTransactionMode, Statement,
     TransactionOptions, TransactionTrait, Value,

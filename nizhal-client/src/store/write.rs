@@ -1,7 +1,7 @@
 //! A mutation of the app's own: its effect here and its place in the outbox, in one transaction.
 
 use super::{
-    StoreError, ChangedTables,
+    ChangedTables, StoreError,
     error::{is_loss, is_transient},
     replay::Entry,
     tx::Tx,

@@ -3,7 +3,7 @@
 use nizhal::client::schema::Schema;
 use nizhal::client::session::PullStored;
 use nizhal::client::store::{
-    Draft, MutateError, Notice, OtherUser, Location, SqliteStore, Store as _, StoreError, ChangedTables, Written,
+    ChangedTables, Draft, Location, MutateError, Notice, OtherUser, SqliteStore, Store as _, StoreError, Written,
 };
 use nizhal::prelude::*;
 use nizhal::{MutatorEntry, Principal, TableDesc};

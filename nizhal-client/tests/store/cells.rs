@@ -2,7 +2,7 @@
 
 use crate::app::{Device, Slot, SlotColumn, Tag, item, page};
 use crate::run;
-use nizhal::client::store::{OtherUser, Location, Store as _};
+use nizhal::client::store::{Location, OtherUser, Store as _};
 use nizhal::prelude::*;
 use nizhal_tests::TempDir;
 use serde_json::{Value, json};

@@ -3,7 +3,7 @@
 use crate::app::Device;
 use crate::run;
 use nizhal::client::MutateError;
-use nizhal::client::store::{OtherUser, Location, StoreError};
+use nizhal::client::store::{Location, OtherUser, StoreError};
 use nizhal_tests::TempDir;
 use serde_json::json;
 use std::path::{Path, PathBuf};

@@ -2,7 +2,7 @@
 
 use crate::app::{Claims, Device, Member, new_id};
 use crate::run;
-use nizhal::client::store::{OtherUser, Location, Store as _};
+use nizhal::client::store::{Location, OtherUser, Store as _};
 use nizhal::prelude::*;
 use serde_json::json;
 

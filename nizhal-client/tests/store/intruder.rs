@@ -4,7 +4,7 @@ use crate::app::{Device, item, page};
 use crate::disk::{dump, outbox, works_on};
 use crate::run;
 use nizhal::client::MutateError;
-use nizhal::client::store::{OtherUser, Location, StoreError};
+use nizhal::client::store::{Location, OtherUser, StoreError};
 use nizhal_tests::TempDir;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -146,7 +146,8 @@ impl Drop for SmallDisk {
 
 /// Writes until the disk is full, has room made, and goes on; what was acknowledged is on the disk.
 async fn fill(path: &Path, make_room: impl Fn()) {
-    let device = Device::open(&Location::File(path.to_owned()), OtherUser::Refuse, "ana").await.expect("the device opens");
+    let device =
+        Device::open(&Location::File(path.to_owned()), OtherUser::Refuse, "ana").await.expect("the device opens");
     let (mut acknowledged, mut failures) = (Vec::new(), 0);
     for number in 0..4_000 {
         let id = format!("m{number}");

@@ -3,7 +3,7 @@
 use crate::app::{Device, Item, Member, Slot, Stock, Tag, Transfer, item, page, rules};
 use crate::run;
 use nizhal::client::StoreError;
-use nizhal::client::store::{Notice, OtherUser, Location, Store as _};
+use nizhal::client::store::{Location, Notice, OtherUser, Store as _};
 use nizhal::prelude::*;
 use nizhal::{ColumnDesc, Table, TableDesc};
 use nizhal_tests::TempDir;

@@ -68,7 +68,8 @@ impl ClusterConnection {
         let mut is_first = true;
         let listening = async {
             loop {
-                let opened = timeout(OPEN_TIMEOUT, self.open(&handle, is_first)).await.unwrap_or(Err(AdapterError::Slow));
+                let opened =
+                    timeout(OPEN_TIMEOUT, self.open(&handle, is_first)).await.unwrap_or(Err(AdapterError::Slow));
                 let fault = match opened {
                     Ok(mut receiver) => {
                         handle.health.up(Direction::In, self.environment.now());
@@ -243,7 +244,12 @@ impl ClusterConnection {
             while !self.publish_once(&handle, &mut pieces).await {
                 sleep(BACKOFF.0).await;
             }
-            let bye = message::write(self.me, vec![Body::Bye], handle.adapter.max_message_bytes().unwrap_or_default(), &mut pieces);
+            let bye = message::write(
+                self.me,
+                vec![Body::Bye],
+                handle.adapter.max_message_bytes().unwrap_or_default(),
+                &mut pieces,
+            );
             handle.adapter.publish(&bye).await
         };
         let _ = timeout(LAST_PUBLISH_TIMEOUT, last).await;

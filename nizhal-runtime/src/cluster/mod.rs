@@ -1,8 +1,8 @@
 //! The cluster: how servers hear of each other and of writers from outside, and the scopes that are kept for as long as they do.
 
 mod adapter;
-mod health;
 mod connection;
+mod health;
 mod scope;
 
 pub(crate) use adapter::Adapter;

@@ -12,7 +12,7 @@ pub(crate) use listen_barrier::{FRESH, ListenBarrier};
 
 use crate::{
     engine::{Engine, ScopeError},
-    hub::{ScopeCell, CachedScope},
+    hub::{CachedScope, ScopeCell},
 };
 use nizhal_core::{Bucket, Principal};
 use std::{
@@ -80,7 +80,11 @@ impl Scopes {
     ///
     /// # Errors
     /// When the database must be asked and fails, or there are too many.
-    pub(crate) async fn read(&self, scope_cell: &ScopeCell, principal: &Principal) -> Result<Arc<BTreeSet<Bucket>>, ScopeError> {
+    pub(crate) async fn read(
+        &self,
+        scope_cell: &ScopeCell,
+        principal: &Principal,
+    ) -> Result<Arc<BTreeSet<Bucket>>, ScopeError> {
         if let Some(buckets) = self.fresh(scope_cell).await {
             self.inner.hits.fetch_add(1, Relaxed);
             return Ok(buckets);

@@ -139,10 +139,11 @@ impl Look<'_> {
     }
 
     fn limits(&mut self, reader: &Value, writer: &Value) {
-        let beyond = |name: &str, external_writes: fn(f64, f64) -> bool| match (reader[name].as_f64(), writer[name].as_f64()) {
-            (None, _) => false,
-            (Some(limit), written) => written.is_none_or(|written| external_writes(written, limit)),
-        };
+        let beyond =
+            |name: &str, external_writes: fn(f64, f64) -> bool| match (reader[name].as_f64(), writer[name].as_f64()) {
+                (None, _) => false,
+                (Some(limit), written) => written.is_none_or(|written| external_writes(written, limit)),
+            };
         let names = LEAST.iter().filter(|name| beyond(name, |written, limit| written < limit));
         let names = names.chain(UPPER_BOUNDS.iter().filter(|name| beyond(name, |written, limit| written > limit)));
         let differs = |name: &&&str| reader.get(**name).is_some_and(|value| writer.get(**name) != Some(value));

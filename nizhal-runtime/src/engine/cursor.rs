@@ -144,8 +144,15 @@ impl Cursor {
         };
         let lanes = self.lanes.iter().map(lane).collect();
         let Self { epoch, rules, incarnation, wal_lsn, .. } = self;
-        let written =
-            Written { v: FORMAT, e: epoch.clone(), r: rules.clone(), n: incarnation.clone(), w: *wal_lsn, l: lanes, s: set };
+        let written = Written {
+            v: FORMAT,
+            e: epoch.clone(),
+            r: rules.clone(),
+            n: incarnation.clone(),
+            w: *wal_lsn,
+            l: lanes,
+            s: set,
+        };
         let bytes = serde_json::to_vec(&written).unwrap_or_else(|_| unreachable!("numbers and texts are JSON"));
         URL_SAFE_NO_PAD.encode(seal::seal(secret, actor, &bytes))
     }

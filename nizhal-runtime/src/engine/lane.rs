@@ -1,7 +1,7 @@
 //! The lanes of a pull: what to ask for them, and how a page takes their changes.
 
 use super::{PullError, cursor::Lane, page::Page};
-use crate::store::{Answer, PullQuery, Change, LaneRead, Position, Tie};
+use crate::store::{Answer, Change, LaneRead, Position, PullQuery, Tie};
 use nizhal_core::{
     Bucket, Principal,
     wire::{PullRequest, Wire},
@@ -30,7 +30,13 @@ pub(super) struct PageBudget {
 
 /// What to ask the database for, so that these lanes can be read within the room; `gained` changes of the buckets that are in none
 /// of them.
-pub(super) fn pull_query<'a>(plan: PullPlan<'a>, lanes: &'a [Lane], horizon: i64, budget: PageBudget, gained: usize) -> PullQuery<'a> {
+pub(super) fn pull_query<'a>(
+    plan: PullPlan<'a>,
+    lanes: &'a [Lane],
+    horizon: i64,
+    budget: PageBudget,
+    gained: usize,
+) -> PullQuery<'a> {
     let last = lanes.len().saturating_sub(1);
     let read = |(at, lane): (usize, &'a Lane)| {
         // As much as `read` will take at most.

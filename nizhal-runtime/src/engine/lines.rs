@@ -2,7 +2,7 @@
 
 use super::{
     Engine, PullError,
-    lane::{PullPlan, PageBudget, merge},
+    lane::{PageBudget, PullPlan, merge},
     page,
     pull::Begun,
 };
@@ -71,7 +71,12 @@ impl Engine {
     }
 
     /// Sends all that is left in lanes that need no tombstones, as first syncs do; true when other lanes have more.
-    async fn stream_full_lanes(&self, begun: &mut Begun<'_>, lines: &impl LineReader, rows: &mut usize) -> Result<bool, PullError> {
+    async fn stream_full_lanes(
+        &self,
+        begun: &mut Begun<'_>,
+        lines: &impl LineReader,
+        rows: &mut usize,
+    ) -> Result<bool, PullError> {
         let horizon = begun.reader.clock().horizon;
         let head = |table: &&'static TableDesc| {
             let mut head = Vec::new();

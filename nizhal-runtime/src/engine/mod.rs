@@ -2,11 +2,11 @@
 
 mod cursor;
 mod error;
-mod predictor;
 pub(crate) mod job;
 mod lane;
 mod lines;
 mod page;
+mod predictor;
 mod pull;
 mod push;
 mod quota;

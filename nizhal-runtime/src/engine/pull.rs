@@ -3,13 +3,13 @@
 use super::{
     Engine, Keys, PullError,
     cursor::{Cursor, Decoded, Lane},
-    lane::{PullPlan, PageBudget, pull_query, cover, keep_rows_still_shown, merge, read},
+    lane::{PageBudget, PullPlan, cover, keep_rows_still_shown, merge, pull_query, read},
     page::{Ending, Page},
     start::{Known, Sent, Start, decide},
 };
 use crate::{
     scope::Choices,
-    store::{Clock, PullHeader, IdleProbe, PullReader, StoreError, incarnation},
+    store::{Clock, IdleProbe, PullHeader, PullReader, StoreError, incarnation},
 };
 use nizhal_core::{
     Bucket, Principal,
@@ -126,10 +126,7 @@ impl Engine {
                         let has_more = read(&mut answer, &mut lanes, clock.horizon, budget, page).await?;
                         keep_rows_still_shown(&mut answer, &scope, page).await?;
                         drop(answer);
-                        return Ok((
-                            Begun { plan, reader, header, scope, lanes: merge(lanes), lost, reset },
-                            has_more,
-                        ));
+                        return Ok((Begun { plan, reader, header, scope, lanes: merge(lanes), lost, reset }, has_more));
                     }
                     drop(answer);
                     // In one moment with what comes next, so that the second time it must fit.
@@ -177,7 +174,12 @@ impl Engine {
     }
 
     /// Takes the next changes of a snapshot that is held into the page; true when more wait.
-    pub(super) async fn go_on(&self, begun: &mut Begun<'_>, budget: PageBudget, page: &mut Page) -> Result<bool, PullError> {
+    pub(super) async fn go_on(
+        &self,
+        begun: &mut Begun<'_>,
+        budget: PageBudget,
+        page: &mut Page,
+    ) -> Result<bool, PullError> {
         let horizon = begun.reader.clock().horizon;
         let mut lanes = std::mem::take(&mut begun.lanes);
         let asking = lanes.clone();
@@ -276,7 +278,9 @@ async fn is_of_lost_life(
     clock: &Clock,
 ) -> Result<bool, StoreError> {
     match held {
-        Some(held) if held.incarnation != incarnation::name(&clock.incarnation) => Ok(!reader.has_lived(&held.incarnation, held.wal_lsn).await?),
+        Some(held) if held.incarnation != incarnation::name(&clock.incarnation) => {
+            Ok(!reader.has_lived(&held.incarnation, held.wal_lsn).await?)
+        }
         _ => Ok(false),
     }
 }

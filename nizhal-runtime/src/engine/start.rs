@@ -3,7 +3,7 @@
 use super::cursor::{Cursor, Lane};
 use crate::{
     scope::TooManyBuckets,
-    store::{Clock, PullHeader, Generations, Position, incarnation},
+    store::{Clock, Generations, Position, PullHeader, incarnation},
 };
 use nizhal_core::{Bucket, Rule, RuleTable, wire::Wire};
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,7 +52,12 @@ pub(super) enum Start {
 ///
 /// # Errors
 /// When the actor holds too many buckets.
-pub(super) fn decide(header: &PullHeader, clock: &Clock, cursor: Sent, known: &Known<'_>) -> Result<Start, TooManyBuckets> {
+pub(super) fn decide(
+    header: &PullHeader,
+    clock: &Clock,
+    cursor: Sent,
+    known: &Known<'_>,
+) -> Result<Start, TooManyBuckets> {
     if let Sent::ByOtherKeys = cursor {
         return Ok(Start::ReadAgain);
     }

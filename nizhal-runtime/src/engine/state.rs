@@ -1,6 +1,6 @@
 //! The engine's state: one app over one store, and what it has learnt of it.
 
-use super::{ScopeError, predictor::IdlePredictor, page, quota::AnswerQuota};
+use super::{ScopeError, page, predictor::IdlePredictor, quota::AnswerQuota};
 use crate::{
     environment::Environment,
     hub::Hub,
@@ -8,7 +8,7 @@ use crate::{
     schema::Schema,
     scope::{self, Choices},
     settings::{MAX_BUCKETS, StorageSettings},
-    store::{self, PullHeader, Generations, Store, StoreError},
+    store::{self, Generations, PullHeader, Store, StoreError},
 };
 use nizhal_core::{Bucket, HlcClock, NodeId, Principal, TableDesc};
 use std::{

@@ -2,7 +2,7 @@
 
 use super::{error::HttpError, respond::respond};
 use crate::{
-    cluster::{Direction, AdapterHandle},
+    cluster::{AdapterHandle, Direction},
     http::Server,
     store::{Holder, Horizon, JobCounts, StoreError},
 };

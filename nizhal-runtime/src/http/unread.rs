@@ -32,7 +32,8 @@ pub(super) async fn end_with_answer<B: MessageBody + 'static>(
     let scope_cell: ScopeCell = Rc::new(RefCell::new(request.take_payload()));
     request.set_payload(Payload::from(shared(scope_cell.clone()).boxed_local()));
     let response = next.call(request).await?;
-    Ok(response.map_body(|_, body| EitherBody::right(BoxBody::new(HoldingBody { body: body.boxed(), _held: scope_cell }))))
+    Ok(response
+        .map_body(|_, body| EitherBody::right(BoxBody::new(HoldingBody { body: body.boxed(), _held: scope_cell }))))
 }
 
 fn shared(scope_cell: ScopeCell) -> impl Stream<Item = Result<Bytes, PayloadError>> {

@@ -97,15 +97,23 @@ impl Presence {
     /// A connection's seat: nowhere yet. What it shows counts to the actor of this key.
     pub fn presence_handle(&self, connection: u64, user_id: &str, actor: &str) -> PresenceHandle {
         let share = self.shown.nothing(actor);
-        PresenceHandle { presence: self.clone(), connection, user_id: user_id.to_owned(), share, tracked: BTreeMap::new() }
+        PresenceHandle {
+            presence: self.clone(),
+            connection,
+            user_id: user_id.to_owned(),
+            share,
+            tracked: BTreeMap::new(),
+        }
     }
 
     /// Who is in any of these buckets now.
     pub fn state<'a>(&self, buckets: impl IntoIterator<Item = &'a Bucket>) -> PresenceState {
         let by_bucket = self.lock();
         let mut state = PresenceState::new();
-        for entry in
-            buckets.into_iter().filter_map(|bucket| by_bucket.by_bucket.get(bucket)).flat_map(|members| members.entries.values())
+        for entry in buckets
+            .into_iter()
+            .filter_map(|bucket| by_bucket.by_bucket.get(bucket))
+            .flat_map(|members| members.entries.values())
         {
             add(&mut state, entry);
         }

@@ -2,9 +2,9 @@
 
 use super::{
     diff::PresenceDiff,
-    scope_cell::ScopeCell,
     outbox::Outbox,
     queue::{Batch, Queue},
+    scope_cell::ScopeCell,
 };
 use nizhal_core::Bucket;
 use std::{
@@ -95,8 +95,13 @@ impl Hub {
     pub(crate) fn listen_as(&self, scope_cell: Option<Arc<ScopeCell>>) -> Listener {
         self.inner.sockets.fetch_add(1, Relaxed);
         let id = self.inner.next_id.fetch_add(1, Relaxed);
-        let mut listener =
-            Listener { id, hub: self.clone(), queue: Arc::new(Queue::of(scope_cell.clone())), buckets: Arc::default(), scope_cell };
+        let mut listener = Listener {
+            id,
+            hub: self.clone(),
+            queue: Arc::new(Queue::of(scope_cell.clone())),
+            buckets: Arc::default(),
+            scope_cell,
+        };
         listener.watch();
         listener
     }

@@ -1,6 +1,6 @@
 //! What a failed run means: whether and when to try again, and what to tell people.
 
-use crate::store::{LeasedJob, FailedJob, Fault, fault, is_cancelled};
+use crate::store::{FailedJob, Fault, LeasedJob, fault, is_cancelled};
 use chrono::TimeDelta;
 use nizhal_core::{DateTimeUtc, Error, Uuid};
 

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     engine::{Engine, EnqueueError, job::Bounds},
-    store::{LeasedJob, Fault, WriteSetSeal, StoreError, WriteSetEntry, Written, fault},
+    store::{Fault, LeasedJob, StoreError, WriteSetEntry, WriteSetSeal, Written, fault},
 };
 use chrono::TimeDelta;
 use futures_util::FutureExt;

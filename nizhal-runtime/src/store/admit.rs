@@ -4,7 +4,7 @@
 //! delivery waits for the first and then finds its number used. It leaves no mark of the mutations; their answers are filed at
 //! the end, and a delivery that comes upon an answer there begins again (`record_results.rs`).
 
-use super::{WriteSetSeal, StoreError, WriteTx, sql::Dialect};
+use super::{StoreError, WriteSetSeal, WriteTx, sql::Dialect};
 use sea_orm::{QueryResult, Value};
 
 /// Where a client's sequence stands.

@@ -2,7 +2,7 @@
 
 use super::{
     StoreError, postgres,
-    read::{Change, PullHeader, Image},
+    read::{Change, Image, PullHeader},
     sqlite,
 };
 

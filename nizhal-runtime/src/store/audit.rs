@@ -5,7 +5,8 @@
 //! the statement that ends it on Postgres; on SQLite a trigger files an entry's buckets.
 
 use super::{
-    MutationKey, Store, StoreError, WriteSetEntry, WriteTx, ddl::BUCKET_KEY, progress::Steps, settings::Audit, sql::Dialect,
+    MutationKey, Store, StoreError, WriteSetEntry, WriteTx, ddl::BUCKET_KEY, progress::Steps, settings::Audit,
+    sql::Dialect,
 };
 use sea_orm::{ConnectionTrait, Statement, Value};
 use std::{collections::BTreeSet, sync::atomic::Ordering::Relaxed};

@@ -3,8 +3,8 @@
 use super::{
     StoreError,
     database::{Backend, Store},
-    write_set,
     postgres::SOMETHING,
+    write_set,
 };
 use nizhal_core::Bucket;
 use sea_orm::{DbErr, RuntimeErr};
@@ -84,7 +84,9 @@ impl Store {
                 *looked = false;
                 Ok(Heard::Wrote(buckets))
             }
-            (ExternalWrites::Sqlite { .. }, Backend::Postgres(_)) => unreachable!("a store hears with its own kind of ear"),
+            (ExternalWrites::Sqlite { .. }, Backend::Postgres(_)) => {
+                unreachable!("a store hears with its own kind of ear")
+            }
         }
     }
 

@@ -5,12 +5,12 @@
 //! it may be taken again. Success deletes the row in the handler's own transaction.
 
 use super::{
-    WriteSetSeal, StoreError, WriteSetEntry, WriteTx,
+    StoreError, WriteSetEntry, WriteSetSeal, WriteTx,
     audit::NewEntry,
     database::{Backend, Store},
-    write_set::{DUE, JUDGED},
     settings::Audit,
     sql::Dialect,
+    write_set::{DUE, JUDGED},
 };
 use nizhal_core::{DateTimeUtc, NewJob};
 use sea_orm::{Statement, Value};

@@ -1,7 +1,7 @@
 //! Where a pull reads: one moment of the database, whichever it is.
 
 use super::{
-    PullQuery, Clock, IdleProbe, LaneRead, StoreError, Unreadable,
+    Clock, IdleProbe, LaneRead, PullQuery, StoreError, Unreadable,
     answer::Answer,
     database::{Backend, Store},
     postgres, sqlite,

@@ -4,7 +4,7 @@
 //! allowed rolls all of it back.
 
 use super::{
-    MutationKey, Record, WriteSetSeal, StoreError, WriteTx, Written,
+    MutationKey, Record, StoreError, WriteSetSeal, WriteTx, Written,
     database::{Backend, Store},
     postgres::{RecordSql, kind},
     read::PullHeader,
@@ -49,14 +49,21 @@ impl WriteTx<'_> {
     /// # Errors
     /// [`StoreError::Overtaken`] when one of the mutations was answered elsewhere meanwhile, [`StoreError::Unsealed`] when app code
     /// cleared what it wrote, [`StoreError::UnknownTriggers`] when the triggers are to be looked into; else when the database fails.
-    pub async fn record_results(&self, record_results: &RecordResults<'_>) -> Result<(Written, PullHeader), StoreError> {
+    pub async fn record_results(
+        &self,
+        record_results: &RecordResults<'_>,
+    ) -> Result<(Written, PullHeader), StoreError> {
         match self.store().record_sql() {
             Some(sql) => self.record_at_once(sql, record_results).await,
             None => self.record_one_by_one(record_results).await,
         }
     }
 
-    async fn record_at_once(&self, sql: &RecordSql, record_results: &RecordResults<'_>) -> Result<(Written, PullHeader), StoreError> {
+    async fn record_at_once(
+        &self,
+        sql: &RecordSql,
+        record_results: &RecordResults<'_>,
+    ) -> Result<(Written, PullHeader), StoreError> {
         let (client_id, last) = record_results.sequence.unzip();
         let mut values: Vec<Value> = vec![
             record_results.principal.key().into(),
@@ -77,7 +84,8 @@ impl WriteTx<'_> {
                 &sql.many
             }
         };
-        values.extend(self.store().scope_args(record_results.principal).iter().map(|arg| self.store().scope_value(arg)));
+        values
+            .extend(self.store().scope_args(record_results.principal).iter().map(|arg| self.store().scope_value(arg)));
         let (mut written, mut header, mut filed) = (Written::default(), PullHeader::default(), None);
         let (mut leaves_tables, mut wrote_last) = (false, false);
         for row in self.all(text, values).await? {

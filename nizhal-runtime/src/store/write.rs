@@ -6,13 +6,13 @@ use super::{
     error::StoreError,
     field::{self, AheadStamp, Conflict, Told},
     limit::ANSWER_TIMEOUT,
-    write_set::{self, WriteSetEntry},
-    read::{PullHeader, Membership, ScopeArg},
+    read::{Membership, PullHeader, ScopeArg},
     row_size::{self, LargeRow},
-    seal::{SEAL, SPILLED, WriteSetSeal, WHOLE},
+    seal::{SEAL, SPILLED, WHOLE, WriteSetSeal},
     settings::Audit,
     sql::Dialect,
     sqlite,
+    write_set::{self, WriteSetEntry},
 };
 use nizhal_core::Principal;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, QueryResult, Statement, Value};

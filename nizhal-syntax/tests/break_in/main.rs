@@ -4,9 +4,9 @@
 //! the model's conditions let through the rows that the source's do, and no others; `tests/tests/suite/oracle/break_in` runs
 //! such sets on a server. The message of a failure says how to run its seed again. What rustc alone can see, types and whether columns exist, is for the UI cases.
 
+mod mutate;
 mod row;
 mod source;
-mod mutate;
 
 use nizhal_syntax::{Errors, ast::parse_rules, check::check_rules, model::RuleSet, model::lower_rules};
 use source::{generate, random::Random};

@@ -285,10 +285,12 @@ fn inv04_a_request_that_hangs_is_given_up_and_made_again() {
 fn waits_grow_to_their_limit_and_never_beyond() {
     let settings = Settings::default();
     let mut random = nizhal_core::Random::of("waits");
-    let waits: Vec<i64> = (1..40).map(|failures| super::direction::backoff_ms(&settings, failures, &mut random)).collect();
+    let waits: Vec<i64> =
+        (1..40).map(|failures| super::direction::backoff_ms(&settings, failures, &mut random)).collect();
     assert!(waits.iter().all(|wait| (1..=settings.longest_wait_ms).contains(wait)), "{waits:?}");
     assert!(waits[0] <= settings.first_wait_ms && waits[38] >= settings.longest_wait_ms / 2, "{waits:?}");
-    let other: Vec<i64> = (1..40).map(|failures| super::direction::backoff_ms(&settings, failures, &mut random)).collect();
+    let other: Vec<i64> =
+        (1..40).map(|failures| super::direction::backoff_ms(&settings, failures, &mut random)).collect();
     assert_ne!(waits, other, "a crowd comes back spread out");
 }
 

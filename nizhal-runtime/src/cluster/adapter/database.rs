@@ -3,7 +3,7 @@
 use super::{Adapter, AdapterError, Receiver};
 use crate::{
     engine::Engine,
-    store::{Heard, MAX_MESSAGE_BYTES, ExternalWrites},
+    store::{ExternalWrites, Heard, MAX_MESSAGE_BYTES},
 };
 use futures_util::future::BoxFuture;
 use std::sync::Arc;

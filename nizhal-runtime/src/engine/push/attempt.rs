@@ -5,7 +5,7 @@ use super::{
     key::key_of,
     reply::{Answer, PushError, Verdict},
     run::Run,
-    transact::{Delivery, AttemptEnd, Work},
+    transact::{AttemptEnd, Delivery, Work},
 };
 use crate::{
     engine::Engine,
@@ -51,8 +51,7 @@ impl Engine {
         loop {
             tries.count += 1;
             let unknown = || PushError::UnknownMutator(mutation.name.clone());
-            let delivery =
-                Delivery { principal, wire, key: &key, alone, gained: &gained, strays: &strays, has_room };
+            let delivery = Delivery { principal, wire, key: &key, alone, gained: &gained, strays: &strays, has_room };
             let answered = match (self.schema.mutator(&mutation.name), wire) {
                 (Some(entry), _) => {
                     let run = Run { principal, entry, mutation, hlc, savepoints: tries.savepoints, held: None };
@@ -86,7 +85,9 @@ impl Engine {
                     continue;
                 }
                 Err(AttemptEnd::Alone) => return Err(StoreError::SharedCommit.into()),
-                Err(AttemptEnd::Again(failure) | AttemptEnd::Failed(failure)) => self.judge_last(&mutation.name, failure),
+                Err(AttemptEnd::Again(failure) | AttemptEnd::Failed(failure)) => {
+                    self.judge_last(&mutation.name, failure)
+                }
             };
             if !refusal.is_final() {
                 return Err(refusal);

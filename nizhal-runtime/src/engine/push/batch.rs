@@ -9,14 +9,14 @@
 use super::{
     acknowledged::Acknowledged,
     actor::Holding,
-    key::{key_of, ids_of, refused},
+    key::{ids_of, key_of, refused},
     reply::{Answer, PushError, Verdict, numbered},
     run::{MutatorRun, Run},
     transact::News,
 };
 use crate::{
     engine::Engine,
-    store::{MutationKey, Record, WriteSetSeal, RecordResults, CommitSlot, Written},
+    store::{CommitSlot, MutationKey, Record, RecordResults, WriteSetSeal, Written},
 };
 use chrono::TimeDelta;
 use nizhal_core::{
@@ -222,7 +222,9 @@ impl Engine {
         match (first, standing.sequence) {
             _ if standing.known => Err(BatchRollback::OneByOne),
             // What may have been forgotten is judged one by one too.
-            (None, _) if standing.forgotten_ms > 0 && made_ms.iter().any(Option::is_some) => Err(BatchRollback::OneByOne),
+            (None, _) if standing.forgotten_ms > 0 && made_ms.iter().any(Option::is_some) => {
+                Err(BatchRollback::OneByOne)
+            }
             (None, _) => Ok(0),
             // What may be of a client that was forgotten is judged one by one.
             (_, Some(sequence))
@@ -289,7 +291,8 @@ impl Engine {
         // It changes no memberships, so none is to be asked about.
         self.enqueue_within(&inner, (principal, entry), None, &wanted).await?;
         // Clears the note too, so that the next mutation is not taken for one that wrote this.
-        let written = if mode.takes_write_sets { self.store.on(&inner).take_write_set(seal).await? } else { Written::default() };
+        let written =
+            if mode.takes_write_sets { self.store.on(&inner).take_write_set(seal).await? } else { Written::default() };
         jobs.extend(wanted);
         let Some(outer) = outer else { return Ok((inner, result, written)) };
         self.store.wait(SAVEPOINT_TIMEOUT, inner.commit()).await?;
@@ -331,7 +334,8 @@ impl Engine {
                 return Err(BatchRollback::OneByOne);
             }
         }
-        let write_set: Vec<_> = ended.iter().flat_map(|ended| &ended.written.write_set).chain(&written.write_set).collect();
+        let write_set: Vec<_> =
+            ended.iter().flat_map(|ended| &ended.written.write_set).chain(&written.write_set).collect();
         if !write.strays(&write_set).await?.is_empty() {
             return Err(BatchRollback::OneByOne);
         }

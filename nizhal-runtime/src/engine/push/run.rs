@@ -1,13 +1,13 @@
 //! A mutator's run on a transaction, what its outcome means, and whether what it wrote was its actor's to write.
 
 use super::{
-    actor::{ScopeCell, Holding, Holdings, RunningActor},
+    actor::{Holding, Holdings, RunningActor, ScopeCell},
     reply::PushError,
 };
 use crate::{
     engine::Engine,
     observe::ConflictEvent,
-    store::{Conflict, PullHeader, Membership, Record, StoreError, WriteSetEntry, is_cancelled},
+    store::{Conflict, Membership, PullHeader, Record, StoreError, WriteSetEntry, is_cancelled},
 };
 use futures_util::FutureExt;
 use nizhal_core::{

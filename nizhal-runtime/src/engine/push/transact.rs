@@ -1,7 +1,7 @@
 //! One transaction of a mutation: admitted, run or refused, its answer filed and what it wrote judged, then kept or rolled back.
 
 use super::{
-    actor::{ScopeCell, Holding, Holdings},
+    actor::{Holding, Holdings, ScopeCell},
     key::{ids_of, refused},
     reply::{Answer, PushError, Verdict, lost_of, seen},
     run::{MutatorRun, Run},
@@ -9,8 +9,8 @@ use super::{
 use crate::{
     engine::{Engine, job::Bounds},
     store::{
-        AheadStamp, MutationKey, Fault, PullHeader, Membership, Record, WriteSetSeal, Sequence, RecordResults, StoreError, Stored, StrayDocument,
-        CommitSlot, Written, fault,
+        AheadStamp, CommitSlot, Fault, Membership, MutationKey, PullHeader, Record, RecordResults, Sequence,
+        StoreError, Stored, StrayDocument, WriteSetSeal, Written, fault,
     },
 };
 use nizhal_core::{MutatorEntry, NewJob, Principal, wire::Wire};
@@ -77,9 +77,7 @@ impl<E: Into<PushError>> From<E> for AttemptEnd {
             }
             PushError::Store(StoreError::SharedCommit) => Self::Alone,
             PushError::Store(StoreError::UnknownTriggers) => Self::Unchecked,
-            PushError::Store(StoreError::Unsealed(how)) => {
-                Self::Failed(PushError::TransactionControl(how.to_owned()))
-            }
+            PushError::Store(StoreError::Unsealed(how)) => Self::Failed(PushError::TransactionControl(how.to_owned())),
             failure => Self::Failed(failure),
         }
     }

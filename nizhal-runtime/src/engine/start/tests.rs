@@ -64,7 +64,8 @@ fn a_pull_begins_where_header_clock_and_cursor_say() {
     ];
     let (rules, generations) = (testing::rules(), Generations::first(cursor(&[], "s").rules));
     for ((recorded_incarnation, last, collected), sent, scope, wanted) in table {
-        let header = PullHeader { recorded_incarnation: recorded_incarnation.to_owned(), collected, ..PullHeader::default() };
+        let header =
+            PullHeader { recorded_incarnation: recorded_incarnation.to_owned(), collected, ..PullHeader::default() };
         let clock = Clock { last, horizon: last, incarnation: now.to_owned(), wal_lsn: 1 };
         let scope = scope.map(|names| names.into_iter().map(bucket).collect());
         let known = Known { wire: Wire::Two, rules: &rules, generations: &generations, scope: &scope };

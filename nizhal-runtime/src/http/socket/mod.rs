@@ -2,9 +2,9 @@
 
 mod frame;
 mod incoming;
+mod keep_alive;
 pub(super) mod limit;
 mod outgoing;
-mod keep_alive;
 mod wanted;
 
 use incoming::FrameFault;
@@ -20,8 +20,8 @@ use crate::{
 };
 use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReason, ProtocolError, Session};
 use frame::Frame;
-use nizhal_core::{Bucket, Principal};
 use keep_alive::{Due, KeepAlive};
+use nizhal_core::{Bucket, Principal};
 use rand::Rng;
 use serde_json::{Value, json};
 use std::{borrow::Cow, collections::BTreeSet, sync::Arc, time::Duration};
@@ -206,7 +206,9 @@ impl Socket {
                     }
                 }
             }
-            Frame::Untrack { bucket } => self.named(&bucket).iter().for_each(|bucket| self.presence_handle.untrack(bucket)),
+            Frame::Untrack { bucket } => {
+                self.named(&bucket).iter().for_each(|bucket| self.presence_handle.untrack(bucket))
+            }
             Frame::Heartbeat { bucket } => {
                 self.named(&bucket).iter().for_each(|bucket| self.presence_handle.heartbeat(bucket, now));
             }
@@ -279,7 +281,8 @@ impl Socket {
     async fn send_batch(&mut self, batch: Batch, gained: BTreeSet<String>) -> Result<(), Ending> {
         let scope_cell = self.listener.buckets();
         let name = |bucket: &Bucket| self.wanted.name(bucket);
-        let mut pings: BTreeSet<String> = batch.pings.iter().filter(|bucket| scope_cell.contains(bucket)).map(name).collect();
+        let mut pings: BTreeSet<String> =
+            batch.pings.iter().filter(|bucket| scope_cell.contains(bucket)).map(name).collect();
         pings.extend(gained.iter().cloned());
         let diffs: Vec<Value> = (batch.diffs.iter())
             .filter(|diff| scope_cell.contains(&diff.bucket))

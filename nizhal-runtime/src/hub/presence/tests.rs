@@ -45,7 +45,9 @@ fn a_new_payload_replaces_the_old_and_cannot_forge_the_reference() {
     let presence = presence_of(hub);
     let mut presence_handle = presence.presence_handle(1, "u1", "u1");
     presence_handle.track(&bucket("a"), Uuid::from_u128(1), &Map::new(), Instant::now()).unwrap();
-    presence_handle.track(&bucket("a"), Uuid::from_u128(2), &payload(&json!({"presence_ref": "mine"})), Instant::now()).unwrap();
+    presence_handle
+        .track(&bucket("a"), Uuid::from_u128(2), &payload(&json!({"presence_ref": "mine"})), Instant::now())
+        .unwrap();
     let state = presence.state([&bucket("a")]);
     assert_eq!(state["u1"], json!([{"presence_ref": Uuid::from_u128(2).to_string()}]));
 }
@@ -132,7 +134,9 @@ fn inv03_presence_converges_whatever_messages_are_lost() {
         let mut watcher = world.servers[0].0.listen();
         watcher.listen_to(BTreeSet::from(by_bucket.clone()));
         let mut seats: Vec<(usize, PresenceHandle)> = (0..9)
-            .map(|n| (n % 3, world.servers[n % 3].1.presence_handle(n as u64, ["u1", "u2"][n % 2], ["u1", "u2"][n % 2])))
+            .map(|n| {
+                (n % 3, world.servers[n % 3].1.presence_handle(n as u64, ["u1", "u2"][n % 2], ["u1", "u2"][n % 2]))
+            })
             .collect();
         let mut shown: BTreeSet<String> = BTreeSet::new();
         let mut hear = |watcher: &crate::hub::Listener| {
@@ -230,10 +234,13 @@ fn inv28_an_actor_shows_no_more_than_it_may_however_many_connections_it_has() {
 fn inv28_a_bucket_holds_no_more_than_whoever_comes_may_be_sent() {
     let presence = presence_of(Hub::default());
     let (long, now) = (payload(&json!({"long": "x".repeat(1_200)})), Instant::now());
-    let mut seats: Vec<PresenceHandle> = (1..4).map(|n| presence.presence_handle(n, &n.to_string(), &n.to_string())).collect();
+    let mut seats: Vec<PresenceHandle> =
+        (1..4).map(|n| presence.presence_handle(n, &n.to_string(), &n.to_string())).collect();
     for presence_handle in &mut seats[..2] {
         presence_handle.track(&bucket("a"), Uuid::nil(), &long, now).unwrap();
-        presence_handle.track(&bucket("a"), Uuid::new_v4(), &long, now).unwrap_or_else(|full| panic!("in its own place: {full}"));
+        presence_handle
+            .track(&bucket("a"), Uuid::new_v4(), &long, now)
+            .unwrap_or_else(|full| panic!("in its own place: {full}"));
     }
     assert_eq!(seats[2].track(&bucket("a"), Uuid::nil(), &long, now), Err(PresenceFull::Bucket));
     seats[2].track(&bucket("b"), Uuid::nil(), &long, now).unwrap();

@@ -5,9 +5,10 @@
 use super::{clock::definer, field};
 use crate::store::{
     field::merges,
-    write_set, row_size,
+    row_size,
     sql::{self, Dialect, VERSION, col, quote},
     told::told_columns,
+    write_set,
 };
 use nizhal_core::{ColumnDesc, Rule, RuleTable, SqlType, TableDesc};
 

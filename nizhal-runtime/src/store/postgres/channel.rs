@@ -15,7 +15,11 @@ impl PostgresStore {
     }
 
     /// A connection of its own that hears the writes of others, our proofs and, when asked, other servers.
-    pub(in crate::store) async fn external_writes(&self, listener: u64, bus: bool) -> Result<ExternalWrites, StoreError> {
+    pub(in crate::store) async fn external_writes(
+        &self,
+        listener: u64,
+        bus: bool,
+    ) -> Result<ExternalWrites, StoreError> {
         let channel = self.channel().await?;
         let (proofs, servers) = (proofs(&channel, listener), servers(&channel));
         let options = PgConnectOptions::from_str(&self.listen_url)?.application_name("nizhal listen");

@@ -34,9 +34,9 @@
 use super::namespace::Namespace;
 use crate::store::{
     incarnation::CLOCK,
-    write_set::WRITTEN,
     seal::{SPILLED, WHOLE},
     sql::quote,
+    write_set::WRITTEN,
 };
 use nizhal_core::bucket::MEMBERSHIP;
 use std::collections::BTreeSet;

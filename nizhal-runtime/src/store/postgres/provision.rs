@@ -16,9 +16,10 @@ use crate::store::{
     StoreError, check,
     ddl::{self, Seed},
     field::merges,
-    history, write_set, rules,
+    history, rules,
     sql::{Dialect, quote, stamped},
     told::told_columns,
+    write_set,
 };
 use nizhal_core::TableDesc;
 use sqlx::{AssertSqlSafe, PgConnection};

@@ -8,7 +8,7 @@ use super::{
 use crate::store::{
     StoreError,
     limit::{ANSWER_TIMEOUT, STATEMENT_TIMEOUT},
-    read::{PullQuery, Body, Change, Client, Clock, PullHeader, IdleProbe, Image, LAST, LaneRead, START, Unreadable},
+    read::{Body, Change, Client, Clock, IdleProbe, Image, LAST, LaneRead, PullHeader, PullQuery, START, Unreadable},
     sql,
 };
 use futures_util::{FutureExt, TryStreamExt, stream::BoxStream};
@@ -43,7 +43,10 @@ enum On {
 
 impl PostgresStore {
     /// Where a pull reads.
-    pub(in crate::store) async fn reader(&self, idle_probe: Option<IdleProbe<'_>>) -> Result<PullReader<'_>, StoreError> {
+    pub(in crate::store) async fn reader(
+        &self,
+        idle_probe: Option<IdleProbe<'_>>,
+    ) -> Result<PullReader<'_>, StoreError> {
         PullReader::open(self, idle_probe).await
     }
 }
@@ -130,7 +133,10 @@ impl<'a> PullReader<'a> {
     }
 
     /// All that an answer says; nothing behind the frame where a glance gave it.
-    pub(crate) async fn query(&mut self, pull_query: &PullQuery<'_>) -> Result<(PullHeader, Option<Rows<'_>>), StoreError> {
+    pub(crate) async fn query(
+        &mut self,
+        pull_query: &PullQuery<'_>,
+    ) -> Result<(PullHeader, Option<Rows<'_>>), StoreError> {
         if let Some(header) = self.header.take_if(|_| pull_query.is_quiet()) {
             return Ok((header, None));
         }
@@ -175,7 +181,11 @@ async fn horizon(db: &mut PgConnection) -> Result<Clock, StoreError> {
 }
 
 /// The horizon, and the frame in the same round trip. The parameters are in the order that `statement.rs` names.
-async fn probe(db: &mut PgConnection, sql: &PullSql, idle_probe: IdleProbe<'_>) -> Result<(Clock, PullHeader), StoreError> {
+async fn probe(
+    db: &mut PgConnection,
+    sql: &PullSql,
+    idle_probe: IdleProbe<'_>,
+) -> Result<(Clock, PullHeader), StoreError> {
     let mut query = sqlx::query(AssertSqlSafe(sql.idle_probe.as_str()))
         .bind(client(idle_probe.client))
         .bind(idle_probe.principal.key().to_owned());
@@ -203,7 +213,8 @@ fn read_into(header: &mut PullHeader, kind: i32, row: &PgRow) -> Result<(), Stor
         kind::CONTROL => {
             let mut texts: Vec<String> = row.try_get(5)?;
             header.triggers = (texts.len() > CONTROL_TEXTS).then(|| texts.pop()).flatten();
-            [header.epoch, header.secret, header.recorded_incarnation, header.rules, header.generations] = exactly(texts)?;
+            [header.epoch, header.secret, header.recorded_incarnation, header.rules, header.generations] =
+                exactly(texts)?;
             header.collected = row.try_get(3)?;
         }
         kind::MEMBERS => {

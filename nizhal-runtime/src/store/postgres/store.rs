@@ -1,8 +1,8 @@
 //! One app's Postgres: its connections, and the statements that are written once.
 
 use super::{
-    horizon::Flights, namespace::Namespace, pooler, pools::Pools, renewal::Renewal, full_scan::FullScanSql, record::RecordSql,
-    statement::PullSql,
+    full_scan::FullScanSql, horizon::Flights, namespace::Namespace, pooler, pools::Pools, record::RecordSql,
+    renewal::Renewal, statement::PullSql,
 };
 use crate::{
     schema::Schema,
@@ -50,7 +50,8 @@ impl PostgresStore {
         let options = options.options([(namespace.setting("local"), "on")]).application_name(&namespace.session());
         let renewal = Renewal::default();
         let pools = Pools::connect(options, settings.pool, renewal.clone()).await?;
-        let (sql, record_results, full_scan) = (PullSql::new(schema), RecordSql::new(schema.rules()), FullScanSql::new(schema));
+        let (sql, record_results, full_scan) =
+            (PullSql::new(schema), RecordSql::new(schema.rules()), FullScanSql::new(schema));
         let (listen_url, channel) = (settings.url.clone(), OnceLock::new());
         Ok(Self {
             listen_url,

@@ -11,9 +11,10 @@ use super::{
 };
 use crate::store::{
     field::{META, merges},
-    write_set, row_size,
+    row_size,
     sql::{self, DELETED_AT, Dialect, UPDATED_AT, VERSION, col, quote, rowid},
     told::told_columns,
+    write_set,
 };
 use nizhal_core::{ColumnIndex, Rule, RuleTable, SqlType, TableDesc};
 use std::collections::BTreeSet;

@@ -6,10 +6,11 @@ use crate::store::{
     StoreError, check,
     ddl::{self, Seed},
     drift::exact_columns,
-    history, write_set,
+    history,
     owner::{self, CachedScope},
     rules,
     sql::{Dialect, UPDATED_AT, literal, quote, stamped},
+    write_set,
 };
 use nizhal_core::{SqlType, TableDesc};
 use sqlx::{AssertSqlSafe, Row, SqliteConnection};

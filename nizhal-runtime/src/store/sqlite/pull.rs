@@ -6,7 +6,7 @@ use crate::{
     store::{
         StoreError,
         failpoint::Failpoints,
-        read::{PullQuery, Body, Change, Client, Clock, PullHeader, Image, LaneRead, Position, START},
+        read::{Body, Change, Client, Clock, Image, LaneRead, Position, PullHeader, PullQuery, START},
     },
 };
 use nizhal_core::Bucket;
@@ -60,7 +60,10 @@ impl<'a> PullReader<'a> {
         for row in query.fetch_all(&mut *self.tx).await? {
             let Ok(value) = String::from_utf8(row.try_get_unchecked(2)?) else {
                 // Of another program; no bucket is called so.
-                tracing::warn!(principal = pull_query.principal.key(), "a membership is passed over: its value is not UTF-8");
+                tracing::warn!(
+                    principal = pull_query.principal.key(),
+                    "a membership is passed over: its value is not UTF-8"
+                );
                 continue;
             };
             header.take(row.try_get(0)?, row.try_get(1)?, value, row.try_get(3)?);
@@ -74,7 +77,8 @@ impl<'a> PullReader<'a> {
         }
         let last = LaneRead { from: START, floor: self.clock.horizon, buckets: &[], limit: pull_query.gained };
         // Of too many buckets none is read; the engine finds the same in the frame, and refuses.
-        let buckets = Choices::new(&self.sql.schema, pull_query.principal, &header.members).buckets(pull_query.max_buckets);
+        let buckets =
+            Choices::new(&self.sql.schema, pull_query.principal, &header.members).buckets(pull_query.max_buckets);
         let covered = pull_query.covered(buckets.unwrap_or_default());
         let lanes = pull_query
             .lanes
@@ -85,8 +89,18 @@ impl<'a> PullReader<'a> {
             .collect();
         let (sql, db, horizon) = (self.sql, &mut *self.tx, self.clock.horizon);
         let (read, gone) = (VecDeque::new(), BTreeSet::new());
-        let lanes =
-            Lanes { sql, db, horizon, lanes, max_bytes: pull_query.max_bytes, at: None, read, left: None, gone, images: None };
+        let lanes = Lanes {
+            sql,
+            db,
+            horizon,
+            lanes,
+            max_bytes: pull_query.max_bytes,
+            at: None,
+            read,
+            left: None,
+            gone,
+            images: None,
+        };
         Ok((header, lanes))
     }
 

@@ -1,19 +1,19 @@
 //! One app's SQLite file: its one writer, and the readers beside it.
 
 use super::{
-    group::{Group, CommitSlot},
+    free_space,
+    group::{CommitSlot, Group},
     guard::{self, Guard},
     provision::{self, HOME},
     pull::PullReader,
-    free_space,
     scan::PullSql,
     txn::{DRAWN_SIGN, line},
 };
 use crate::{
     schema::Schema,
     store::{
-        ddl::Seed, error::StoreError, failpoint::Failpoints, history, incarnation::LIFE, progress::Progress, scope::ScopeSql,
-        settings::StoreSettings,
+        ddl::Seed, error::StoreError, failpoint::Failpoints, history, incarnation::LIFE, progress::Progress,
+        scope::ScopeSql, settings::StoreSettings,
     },
 };
 use nizhal_core::DateTimeUtc;

@@ -4,7 +4,7 @@ use super::{
     declare::ADMIN,
     ledger::{Admission, Sent, Waiting},
     plain::{Dump, Image, Key},
-    script::{Mutation, Location, client_id},
+    script::{Location, Mutation, client_id},
     shape::STAMP_AT,
     world::{Check, World},
 };
