@@ -3,3 +3,4 @@
 mod files;
 mod links;
 mod paths;
+mod words;

@@ -1,0 +1,68 @@
+//! Words that went: each was a second name, or had several meanings, and the glossary has the one that came.
+
+use std::collections::BTreeSet;
+
+use crate::files;
+
+/// The retired identifiers, the folder where each had its private meaning, and what to write there.
+const RETIRED: &[(&str, &str, &str)] = &[
+    ("nizhal-client/", "Asked", "PullStart"),
+    ("nizhal-client/", "Parked", "DeadLetter"),
+    ("nizhal-client/", "Touched", "ChangedTables"),
+    ("nizhal-client/src/session/", "Lane", "Direction"),
+    ("nizhal-client/src/store/", "Place", "Location"),
+    ("nizhal-client/src/store/", "bury", "add_dead_letter"),
+    ("nizhal-client/src/store/", "glance", "memory"),
+    ("nizhal-client/src/store/", "put_aside", "spill"),
+    ("nizhal-core/", "narrow", "column_list"),
+    ("nizhal-runtime/", "Asked", "PullPlan"),
+    ("nizhal-runtime/", "ClaimedJob", "LeasedJob"),
+    ("nizhal-runtime/", "Ear", "Receiver"),
+    ("nizhal-runtime/", "Glance", "IdleProbe"),
+    ("nizhal-runtime/", "Guess", "IdlePredictor"),
+    ("nizhal-runtime/", "Held", "ScopeCell"),
+    ("nizhal-runtime/", "Kept", "CachedScope"),
+    ("nizhal-runtime/", "MOST", "MAX_…, with what it limits"),
+    ("nizhal-runtime/", "Others", "Peers"),
+    ("nizhal-runtime/", "PATIENCE", "…_TIMEOUT"),
+    ("nizhal-runtime/", "Pulse", "KeepAlive"),
+    ("nizhal-runtime/", "PushFailure", "PushError"),
+    ("nizhal-runtime/", "Room", "PageBudget or Members"),
+    ("nizhal-runtime/", "Seat", "PresenceHandle"),
+    ("nizhal-runtime/", "Settle", "RecordResults"),
+    ("nizhal-runtime/", "Touched", "WriteSetEntry"),
+    ("nizhal-runtime/", "Undone", "AttemptEnd or BatchRollback"),
+    ("nizhal-runtime/", "claim_job", "lease_job"),
+    ("nizhal-runtime/src/engine/", "Claim", "MutationKey"),
+    ("nizhal-runtime/src/engine/", "Frame", "PullHeader"),
+    ("nizhal-runtime/src/engine/", "Snapshot", "PullReader"),
+    ("nizhal-runtime/src/store/", "Ask", "PullQuery"),
+    ("nizhal-runtime/src/store/", "Frame", "PullHeader"),
+    ("nizhal-runtime/src/store/", "LOOK", "POLL_INTERVAL"),
+    ("nizhal-runtime/src/store/", "Outside", "ExternalWrites"),
+    ("nizhal-runtime/src/store/", "Snapshot", "PullReader"),
+    ("nizhal-runtime/src/store/", "Turn", "CommitSlot"),
+    ("nizhal-sim/", "Graves", "DeletedRows"),
+    ("nizhal-sim/", "Kit", "Fixture"),
+    ("nizhal-sim/", "heal", "quiesce"),
+    ("nizhal-sim/", "kit", "fixture"),
+    ("nizhal-sim/src/", "Place", "Workdir"),
+];
+
+/// The identifiers of a source text.
+fn words(text: &str) -> BTreeSet<&str> {
+    text.split(|c: char| !c.is_alphanumeric() && c != '_').collect()
+}
+
+#[test]
+fn no_retired_word_is_an_identifier() {
+    let mut found = Vec::new();
+    for (path, text) in files::read(&[".rs"]) {
+        let code: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        let code = code.join("\n");
+        let words = words(&code);
+        let retired = RETIRED.iter().filter(|(folder, word, _)| path.starts_with(folder) && words.contains(word));
+        found.extend(retired.map(|(_, word, instead)| format!("{path}: `{word}`: write {instead}")));
+    }
+    assert!(found.is_empty(), "retired words (book/src/glossary.md has the terms):\n{}", found.join("\n"));
+}
