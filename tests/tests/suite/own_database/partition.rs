@@ -105,7 +105,7 @@ async fn inv40_a_server_starts_whatever_partitions_were_made_since_the_last_migr
         db.execute(change).await;
         assert_eq!(starting.missing().await.expect("a plan"), Vec::<String>::new(), "{change}");
         // What `/readyz` asks, and the start.
-        starting.settle().await.expect("a start");
+        starting.record_incarnation().await.expect("a start");
         engine.ready().await.expect("ready");
     }
     let mut device = device();
