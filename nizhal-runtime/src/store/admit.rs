@@ -2,7 +2,7 @@
 //!
 //! One statement, which holds the client's row until the transaction ends: so one client's pushes queue up, and a second
 //! delivery waits for the first and then finds its number used. It leaves no mark of the mutations; their answers are filed at
-//! the end, and a delivery that comes upon an answer there begins again (`record_results.rs`).
+//! the end, and a delivery that comes upon an answer there begins again (`record.rs`).
 
 use super::{StoreError, WriteSetSeal, WriteTx, sql::Dialect};
 use sea_orm::{QueryResult, Value};
