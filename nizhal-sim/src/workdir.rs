@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// A directory of one simulation: what all lives share, and a directory for each of them.
+/// A directory of one simulation: what all incarnations share, and a directory for each of them.
 ///
 /// No life has a path that another one had: a connection that was dropped closes in a thread of its own, and SQLite's last
 /// one takes the journal away by its name, which by then could be the next life's.
@@ -25,7 +25,7 @@ impl Location {
         workdir
     }
 
-    /// A file that all lives share.
+    /// A file that all incarnations share.
     pub(crate) fn shared(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }

@@ -103,7 +103,7 @@ impl ClusterConnection {
         }
     }
 
-    /// An ear that was seen to hear.
+    /// The receiver that last worked.
     async fn open(&self, handle: &AdapterHandle, is_first: bool) -> Result<Box<dyn Receiver>, AdapterError> {
         let mut receiver = handle.adapter.open().await?;
         if handle.database {

@@ -7,7 +7,7 @@ pub(super) struct IdlePredictor {
     heard: u64,
     /// … and that horizon.
     horizon: i64,
-    /// A two-bit counter, as in a processor's branch prediction: from 2 on the next guess is believed.
+    /// A two-bit counter, as in a processor's branch prediction: from 2 on the next prediction is believed.
     /// J. E. Smith, "A Study of Branch Prediction Strategies", 1981.
     trust: u8,
 }

@@ -73,7 +73,7 @@ impl Engine {
     /// Finds where the pull begins and takes the first changes into the page; true when more wait.
     ///
     /// The database is asked before it is known what the device may go on with: by the cursor as the keys of before read it, and
-    /// for what is most likely, that its lanes go on. When the frame that comes along shows that the keys are others or that the
+    /// for what is most likely, that its lanes go on. When the header that comes along shows that the keys are others or that the
     /// pull begins elsewhere, the changes are left unread and it is asked again.
     pub(super) async fn begin<'a>(
         &'a self,
@@ -151,7 +151,7 @@ impl Engine {
         }
     }
 
-    /// Where the pull reads; with the frame, where this server has heard of nothing that the cursor lacks. Heard is not known: the
+    /// Where the pull reads; with the header, where this server has heard of nothing that the cursor lacks. Heard is not known: the
     /// clock tells.
     async fn open(&self, plan: PullPlan<'_>, lanes: &[Lane]) -> Result<PullReader<'_>, PullError> {
         let heard = self.hub.heard();

@@ -6,7 +6,7 @@ use super::{
     sqlite,
 };
 
-/// An answer as it comes: the frame, then the lanes one after the other, then the images.
+/// An answer as it comes: the header, then the lanes one after the other, then the images.
 pub struct Answer<'s> {
     /// What came first.
     pub header: PullHeader,

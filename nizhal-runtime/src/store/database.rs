@@ -389,7 +389,7 @@ impl Store {
         }
     }
 
-    /// The frame and the actor's memberships now; it knows nothing of the clock.
+    /// The header and the actor's memberships now; it knows nothing of the clock.
     ///
     /// # Errors
     /// When the database fails.

@@ -86,7 +86,7 @@ pub struct PullHeader {
 }
 
 impl PullHeader {
-    /// Takes in a row of the scope statement: `rule` −1 is of the frame itself.
+    /// Takes in a row of the scope statement: `rule` −1 is of the header itself.
     pub(crate) fn take(&mut self, rule: i64, param: i64, value: String, collected: Option<i64>) {
         match (usize::try_from(rule), usize::try_from(param)) {
             (Ok(rule), Ok(param)) => self.members.push((rule, param, value)),
@@ -118,7 +118,7 @@ pub struct PullQuery<'a> {
 }
 
 impl<'a> PullQuery<'a> {
-    /// Whether the frame alone answers it.
+    /// Whether the header alone answers it.
     pub(super) fn is_quiet(&self) -> bool {
         self.gained == 0 && self.lanes.iter().all(|lane| lane.limit == 0)
     }
@@ -132,7 +132,7 @@ impl<'a> PullQuery<'a> {
     }
 }
 
-/// Who asks for the frame alone.
+/// Who asks for the header alone.
 #[derive(Clone, Copy, Debug)]
 pub struct IdleProbe<'a> {
     /// Whose buckets.

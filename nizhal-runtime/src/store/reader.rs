@@ -9,7 +9,7 @@ use super::{
 use std::sync::Arc;
 
 impl Store {
-    /// Where a pull reads: the clock is read now, and each [`pull_query`](Snapshot::ask) is answered from one snapshot.
+    /// Where a pull reads: the clock is read now, and each [`query`](PullReader::query) is answered from one snapshot.
     ///
     /// # Errors
     /// When the database fails.
@@ -17,7 +17,7 @@ impl Store {
         self.open(None).await
     }
 
-    /// The same for a pull that likely finds nothing new: the frame comes with the clock where that spares a round trip.
+    /// The same for a pull that likely finds nothing new: the header comes with the clock where that spares a round trip.
     ///
     /// # Errors
     /// When the database fails.
@@ -64,7 +64,7 @@ impl PullReader<'_> {
         }
     }
 
-    /// Whether a [glance](Store::glance) gave all that a pull needs which has nothing up to the horizon left to read.
+    /// Whether an [idle probe](Store::idle_probe) gave all that a pull needs which has nothing up to the horizon left to read.
     pub fn has_header(&self) -> bool {
         match &self.on {
             ReaderOn::Postgres(reader) => reader.has_header(),
@@ -101,7 +101,7 @@ impl PullReader<'_> {
         }
     }
 
-    /// The rows that [`full_scan`](Self::rest) could not tell since the last call.
+    /// The rows that [`full_scan`](Self::full_scan) could not tell since the last call.
     pub fn take_unreadable(&mut self) -> Vec<Unreadable> {
         match &mut self.on {
             ReaderOn::Postgres(reader) => reader.take_unreadable(),
@@ -122,7 +122,7 @@ impl PullReader<'_> {
 
     /// The highest mutation of this client whose writes are at or below `version`, among those up to `last`.
     ///
-    /// No snapshot is needed: what is at or below a pull's horizon does not change, and `last` keeps out what came after the frame
+    /// No snapshot is needed: what is at or below a pull's horizon does not change, and `last` keeps out what came after the header
     /// that it was read from. Versions grow along a client's sequence, so the first one that fits, from the end, is the highest.
     ///
     /// # Errors

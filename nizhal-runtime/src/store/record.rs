@@ -42,7 +42,7 @@ impl RecordResults<'_> {
 
 impl WriteTx<'_> {
     /// Files the answers, uses up the sequence numbers, and returns what was written since it was last looked at, and what the actor
-    /// may write. The frame has the rules and the memberships alone; of these, on Postgres, those that what was written names, so
+    /// may write. The header has the rules and the memberships alone; of these, on Postgres, those that what was written names, so
     /// that the work does not grow with the actor's buckets. What is deferred until the commit runs before that, and its errors are of
     /// here: a trigger that writes at the commit would write unjudged.
     ///

@@ -1,4 +1,4 @@
-//! The membership query: one statement that gives the frame and every bucket parameter an actor has.
+//! The membership query: one statement that gives the header and every bucket parameter an actor has.
 
 use super::read::ScopeArg;
 use super::sql::{DELETED_AT, Dialect, col, quote};
@@ -7,7 +7,7 @@ use nizhal_core::{ClaimOf, ColumnDesc, MemberFilter, ParamSource, Principal, Rul
 /// The statement, and the claims to bind to it in order.
 #[derive(Debug)]
 pub(crate) struct ScopeSql {
-    /// Rows of `(rule, param, value, collected)`; rows of rule −1 are the frame: epoch, secret, home, rules, generations.
+    /// Rows of `(rule, param, value, collected)`; rows of rule −1 are the header: epoch, secret, home, rules, generations.
     pub(crate) sql: String,
     /// What `$1`, `$2`, … are.
     pub(crate) args: Vec<(ClaimOf, SqlType)>,

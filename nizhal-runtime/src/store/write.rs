@@ -324,7 +324,7 @@ impl<'a> WriteTx<'a> {
         }
     }
 
-    /// The frame and the actor's memberships, as this transaction sees them; it knows nothing of the clock.
+    /// The header and the actor's memberships, as this transaction sees them; it knows nothing of the clock.
     ///
     /// # Errors
     /// When the database fails.

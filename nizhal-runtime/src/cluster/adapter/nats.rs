@@ -45,7 +45,7 @@ impl Nats {
     async fn connect(&self) -> Result<NatsReceiver, NatsError> {
         let (told, events) = mpsc::unbounded_channel();
         let hear = move |event| {
-            // The ear is gone: nobody cares any more.
+            // The receiver was dropped.
             let _ = told.send(event);
             std::future::ready(())
         };

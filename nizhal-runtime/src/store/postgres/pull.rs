@@ -1,4 +1,4 @@
-//! Pulls on Postgres: the horizon, then one statement, which is a snapshot of its own; or a glance, which is enough when nothing is new.
+//! Pulls on Postgres: the horizon, then one statement, which is a snapshot of its own; or an idle probe, which is enough when nothing is new.
 
 use super::{
     PostgresStore, encode,
@@ -20,7 +20,7 @@ use sqlx::{
     query::Query,
 };
 
-/// The texts of a control row in a glance.
+/// The texts of a control row in an idle probe.
 const CONTROL_TEXTS: usize = 5;
 
 /// Where a pull reads, and what was known of the clock before.
@@ -29,7 +29,7 @@ pub(crate) struct PullReader<'a> {
     clock: Clock,
     /// Rows that a lane read to its end could not tell.
     unreadable: Vec<Unreadable>,
-    /// From a glance, when it showed that nothing is above the horizon.
+    /// From an idle probe, when it showed that nothing is above the horizon.
     header: Option<PullHeader>,
     on: On,
 }
@@ -52,7 +52,7 @@ impl PostgresStore {
 }
 
 impl<'a> PullReader<'a> {
-    /// Reads the horizon *before* any statement; the order is what the version clock rests on (`clock.rs`). A glance reads no change.
+    /// Reads the horizon *before* any statement; the order is what the version clock rests on (`clock.rs`). An idle probe reads no change.
     pub(super) async fn open(store: &'a PostgresStore, idle_probe: Option<IdleProbe<'_>>) -> Result<Self, StoreError> {
         let compute = async || {
             // It has no effect, so it may be asked again.
@@ -74,7 +74,7 @@ impl<'a> PullReader<'a> {
         std::mem::take(&mut self.unreadable)
     }
 
-    /// Whether what a glance gave is all that is wanted where nothing is left to read.
+    /// Whether what an idle probe gave is all that is wanted where nothing is left to read.
     pub(crate) fn has_header(&self) -> bool {
         self.header.is_some()
     }
@@ -132,7 +132,7 @@ impl<'a> PullReader<'a> {
         Ok(true)
     }
 
-    /// All that an answer says; nothing behind the frame where a glance gave it.
+    /// All that an answer says; nothing behind the header where an idle probe gave it.
     pub(crate) async fn query(
         &mut self,
         pull_query: &PullQuery<'_>,
@@ -158,7 +158,7 @@ impl<'a> PullReader<'a> {
     }
 }
 
-/// The clock, with the frame where it is glanced at, and the connection that it was read on.
+/// The clock, with the header of an idle probe, and the connection that it was read on.
 async fn begin(
     store: &PostgresStore,
     idle_probe: Option<IdleProbe<'_>>,
@@ -180,7 +180,7 @@ async fn horizon(db: &mut PgConnection) -> Result<Clock, StoreError> {
     Ok(Clock { last, horizon, incarnation, wal_lsn })
 }
 
-/// The horizon, and the frame in the same round trip. The parameters are in the order that `statement.rs` names.
+/// The horizon, and the header in the same round trip. The parameters are in the order that `statement.rs` names.
 async fn probe(
     db: &mut PgConnection,
     sql: &PullSql,
@@ -207,7 +207,7 @@ async fn probe(
     Ok((clock, provisioned(header)?))
 }
 
-/// Takes in a row that is of the frame.
+/// Takes in a row that is of the header.
 fn read_into(header: &mut PullHeader, kind: i32, row: &PgRow) -> Result<(), StoreError> {
     match kind {
         kind::CONTROL => {

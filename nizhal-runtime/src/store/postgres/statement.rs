@@ -22,7 +22,7 @@ pub(super) const KEY_PARTS: usize = 4;
 
 /// What a row of the answer is; but for the clock, in the order they come.
 pub(super) mod kind {
-    /// The horizon, in a glance.
+    /// The horizon, in an idle probe.
     pub(crate) const CLOCK: i32 = -1;
     /// The control row.
     pub(crate) const CONTROL: i32 = 0;
@@ -43,7 +43,7 @@ pub(super) struct PullSql {
     pub(super) scope: ScopeSql,
     /// Rows of `(kind, lane, slot, v, w, k, r, flag, t)`.
     pub(super) text: String,
-    /// Such rows of the frame alone, and the horizon: all that a pull needs when the horizon is where its lanes are.
+    /// Such rows of the header alone, and the horizon: all that a pull needs when the horizon is where its lanes are.
     pub(super) idle_probe: String,
     /// The synced tables; a table's place is its slot.
     pub(super) tables: Vec<&'static TableDesc>,

@@ -46,7 +46,7 @@ impl<'a> PullReader<'a> {
         self.clock.incarnation = incarnation;
     }
 
-    /// The frame, and the lanes to be read as they are asked for.
+    /// The header, and the lanes to be read as they are asked for.
     pub(crate) async fn query(&mut self, pull_query: &PullQuery<'_>) -> Result<(PullHeader, Lanes<'_>), StoreError> {
         self.failpoints.before(None).await?;
         let mut query = sqlx::query(AssertSqlSafe(self.sql.scope.sql.as_str()));
@@ -76,7 +76,7 @@ impl<'a> PullReader<'a> {
             header.client = found.map(|(last, last_version)| Client { last, last_version, outrun: false });
         }
         let last = LaneRead { from: START, floor: self.clock.horizon, buckets: &[], limit: pull_query.gained };
-        // Of too many buckets none is read; the engine finds the same in the frame, and refuses.
+        // Of too many buckets none is read; the engine finds the same in the header, and refuses.
         let buckets =
             Choices::new(&self.sql.schema, pull_query.principal, &header.members).buckets(pull_query.max_buckets);
         let covered = pull_query.covered(buckets.unwrap_or_default());
