@@ -7,7 +7,7 @@ impl<T: Table, C> Col<T, C> {
     /// A column that a rule lists; does not compile for one that may not leave the server.
     #[doc(hidden)]
     #[track_caller]
-    pub const fn column_listed(self) -> ColumnIndex {
+    pub const fn column_index(self) -> ColumnIndex {
         if T::DESC.columns[self.index().get()].private {
             panic!("this column is private, so no rule may list it: take it out of the list");
         }
@@ -48,26 +48,26 @@ impl<T, C: ColumnType> Col<T, C> {
 
 /// The columns that a rule lists; does not compile when one of the key is missing.
 #[track_caller]
-pub const fn keyed<T: Table, const N: usize>(column_listed: [ColumnIndex; N]) -> [ColumnIndex; N] {
+pub const fn keyed<T: Table, const N: usize>(list: [ColumnIndex; N]) -> [ColumnIndex; N] {
     let key = T::DESC.key;
     let mut at = 0;
     while at < key.len() {
-        if !holds(&column_listed, key[at].get()) {
+        if !holds(&list, key[at].get()) {
             panic!("this list lacks a column of the primary key: devices name rows by it, so write it first");
         }
         at += 1;
     }
-    column_listed
+    list
 }
 
 /// The table's columns, those that are not listed as private ones; the engine's own come always.
-pub const fn narrowed<const COLUMNS: usize>(table: &TableDesc, column_listed: &[ColumnIndex]) -> [ColumnDesc; COLUMNS] {
+pub const fn narrowed<const COLUMNS: usize>(table: &TableDesc, list: &[ColumnIndex]) -> [ColumnDesc; COLUMNS] {
     let mut columns = [table.columns[0]; COLUMNS];
     let mut at = 0;
     while at < COLUMNS {
         columns[at] = table.columns[at];
         let engine = is(columns[at].name, "updated_at") || is(columns[at].name, "deleted_at");
-        columns[at].private |= !engine && !holds(column_listed, at);
+        columns[at].private |= !engine && !holds(list, at);
         at += 1;
     }
     columns
@@ -97,9 +97,9 @@ const fn is(name: &str, wanted: &str) -> bool {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __narrowed {
-    ($table:ty, $column_listed:expr) => {{
+    ($table:ty, $list:expr) => {{
         const TABLE: $crate::TableDesc = <$table as $crate::Table>::DESC;
-        const COLUMNS: [$crate::ColumnDesc; TABLE.columns.len()] = $crate::__private::narrowed(&TABLE, &$column_listed);
+        const COLUMNS: [$crate::ColumnDesc; TABLE.columns.len()] = $crate::__private::narrowed(&TABLE, &$list);
         const { &$crate::TableDesc { columns: &COLUMNS, ..TABLE } }
     }};
 }

@@ -113,12 +113,12 @@ fn expand_line(written: &TableLine, claims: &Ident) -> TokenStream {
     let Some(columns) = &written.columns else {
         return quote_spanned!(span=> #alias #builder.table::<#table>(|#scope| { #terms }););
     };
-    let column_listed = columns
+    let list = columns
         .iter()
-        .map(|ident| quote_spanned!(ident.span()=> <#table as ::nizhal::Table>::COLS.#ident.column_listed()));
-    let column_listed = quote_spanned!(span=> ::nizhal::__private::keyed::<#table, _>([#(#column_listed),*]));
+        .map(|ident| quote_spanned!(ident.span()=> <#table as ::nizhal::Table>::COLS.#ident.column_index()));
+    let list = quote_spanned!(span=> ::nizhal::__private::keyed::<#table, _>([#(#list),*]));
     quote_spanned! {span=>
-        #alias #builder.table_of::<#table>(::nizhal::__narrowed!(#table, #column_listed), |#scope| { #terms });
+        #alias #builder.table_of::<#table>(::nizhal::__narrowed!(#table, #list), |#scope| { #terms });
     }
 }
 

@@ -157,7 +157,7 @@ fn rules_with_branches_lists_and_optional_claims() {
             Item { id, shop_id } where Item.shop_id == shop && Item.a == 1 || Item.shop_id == shop && Item.b == 2;
         }
         rule device(shop) { shop = actor.shop_id?; Note where Note.shop == shop; }
-        public rule catalog() { Product where Product.column_listed == true; Country; }
+        public rule catalog() { Product where Product.listed == true; Country; }
     };
     insta::assert_snapshot!(pretty(&expand_rules(tokens)));
 }
