@@ -9,12 +9,15 @@ async fn inv13_inv39_an_answer_waits_for_the_disk() {
     let database = Database::new(Kind::Postgres).await;
     let mut db = database.connect().await;
     let engine = engine(&database, things()).await;
-    // What a commit does is decided when it comes; the log's entry is the last that is written before.
+    // What a commit does is decided when it comes. What a push defers runs before that, unless it is deferred once more.
     db.execute(
-        "create table commits (setting text); \
+        "create table probe (id integer); create table commits (setting text); \
          create function note() returns trigger language plpgsql as $$ begin \
            insert into commits values (current_setting('synchronous_commit')); return null; end $$; \
-         create trigger note after insert on _nizhal_audit for each row execute function note()",
+         create constraint trigger note after insert on probe deferrable initially deferred for each row execute function note(); \
+         create function defer() returns trigger language plpgsql as $$ begin \
+           set constraints note deferred; insert into probe values (1); return null; end $$; \
+         create constraint trigger defer after insert on things deferrable initially deferred for each row execute function defer()",
     )
     .await;
     for setting in ["off", "local", "remote_write"] {
