@@ -41,7 +41,7 @@ pub(crate) struct Hostile {
 
 /// The server's database before and after a request of the hostile device.
 struct Seen {
-    /// Every row, and those that the user sees.
+    /// Every row, and those that the user may write.
     all: Rows,
     own: Rows,
     /// Answers and numbers of others.
@@ -190,7 +190,7 @@ impl Sim<'_> {
             format!("select client_mutation_id from _nizhal_mutations where actor = {actor} and status = 'applied'");
         Ok(Seen {
             all: self.fixture.shown.all(&mut self.server.external, grown).await?,
-            own: self.fixture.shown.rows(&mut self.server.external, user, grown).await?,
+            own: self.fixture.shown.writable(&mut self.server.external, user, grown).await?,
             records: self.server.texts(&records).await?,
             applied: self.server.texts(&applied).await?.into_iter().collect(),
         })
@@ -235,7 +235,7 @@ impl Sim<'_> {
     }
 }
 
-/// Of its push: what its user does not see is as it was, and so is what others were answered.
+/// Of its push: what its user may not write is as it was, and so is what others were answered.
 fn harmless(sim: &Sim<'_>, before: &Seen, after: &Seen) -> Check {
     if before.records != after.records {
         let lost = before.records.iter().find(|record| !after.records.contains(record));

@@ -34,6 +34,8 @@ pub(crate) struct Shown {
     pub(crate) tables: Vec<Compared>,
     /// For each user, for each table, the condition.
     conditions: Vec<Vec<String>>,
+    /// The same without the constant filters: a row that one of them hides is still its bucket's, whose members may write it.
+    writable: Vec<Vec<String>>,
 }
 
 impl Shown {
@@ -49,10 +51,12 @@ impl Shown {
             first.grows = true;
         }
         let synced: Vec<&str> = tables.iter().map(|table| table.desc.name).collect();
-        let of =
-            |user: &Principal| tables.iter().map(|table| condition(rules, &synced, table.desc.name, user)).collect();
-        let conditions = users.iter().map(of).collect();
-        Self { tables, conditions }
+        let of = |user: &Principal, filtered: bool| {
+            tables.iter().map(|table| condition(rules, &synced, table.desc.name, user, filtered)).collect()
+        };
+        let conditions = users.iter().map(|user| of(user, true)).collect();
+        let writable = users.iter().map(|user| of(user, false)).collect();
+        Self { tables, conditions, writable }
     }
 
     /// The place of a table by its name.
@@ -62,7 +66,16 @@ impl Shown {
 
     /// What a user may see in the server's database.
     pub(crate) async fn rows(&self, db: &mut SqliteConnection, user: usize, grown: bool) -> Result<Rows, String> {
-        let parts = self.tables.iter().zip(&self.conditions[user]).enumerate();
+        self.where_any(db, &self.conditions[user], grown).await
+    }
+
+    /// What a user may write in the server's database.
+    pub(crate) async fn writable(&self, db: &mut SqliteConnection, user: usize, grown: bool) -> Result<Rows, String> {
+        self.where_any(db, &self.writable[user], grown).await
+    }
+
+    async fn where_any(&self, db: &mut SqliteConnection, conditions: &[String], grown: bool) -> Result<Rows, String> {
+        let parts = self.tables.iter().zip(conditions).enumerate();
         let parts: Vec<String> = parts.map(|(slot, (table, condition))| table.select(slot, grown, condition)).collect();
         let found: Result<Vec<(i64, String)>, _> =
             sqlx::query_as(AssertSqlSafe(parts.join(" union all "))).fetch_all(db).await;
@@ -105,8 +118,8 @@ impl Compared {
         if desc.column("updated_at").is_none() {
             columns.push(("updated_at", SqlType::Timestamptz));
         }
-        let workdir = |name: &str| columns.iter().position(|(known, _)| *known == name).unwrap_or_default();
-        let key = desc.key_columns().map(|column| workdir(column.name)).collect();
+        let index = |name: &str| columns.iter().position(|(known, _)| *known == name).unwrap_or_default();
+        let key = desc.key_columns().map(|column| index(column.name)).collect();
         Self { desc, columns, key, grows: false }
     }
 
@@ -163,8 +176,8 @@ fn normal(sql: SqlType, quoted: &str) -> String {
     }
 }
 
-/// The rows of a table that some rule shows to the user.
-fn condition(rules: &[Rule], synced: &[&str], table: &str, user: &Principal) -> String {
+/// The rows of a table in the user's buckets; `filtered`: that some rule shows to the user.
+fn condition(rules: &[Rule], synced: &[&str], table: &str, user: &Principal, filtered: bool) -> String {
     let mut branches = Vec::new();
     for rule in rules {
         for line in rule.tables.iter().filter(|line| line.table.name == table) {
@@ -178,7 +191,8 @@ fn condition(rules: &[Rule], synced: &[&str], table: &str, user: &Principal) -> 
                     }
                 });
             }
-            all.extend(line.filters.iter().map(|filter| constants(line.table, filter)));
+            let filters = line.filters.iter().filter(|_| filtered);
+            all.extend(filters.map(|filter| constants(line.table, filter)));
             branches.push(format!("({})", all.join(" and ")));
         }
     }
