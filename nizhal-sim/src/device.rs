@@ -245,9 +245,9 @@ async fn open(
 ) -> Result<Arc<SqliteStore>, String> {
     let ids = ids.clone();
     let new_id = move || uuid(&mut ids.lock().unwrap_or_else(PoisonError::into_inner));
-    let workdir = Location::File(path.to_owned());
+    let location = Location::File(path.to_owned());
     let schema = fixture.versions[version].device.clone();
-    let opened = SqliteStore::open(&workdir, OtherUser::Refuse, schema, fixture.users[user].clone(), &new_id).await;
+    let opened = SqliteStore::open(&location, OtherUser::Refuse, schema, fixture.users[user].clone(), &new_id).await;
     let (store, notices) = opened.map_err(|error| format!("inv22: a device's store does not open: {error:?}"))?;
     if notices.iter().any(|notice| matches!(notice, nizhal_client::Notice::Rebuilt { .. })) {
         return Err(format!("inv22: a crash broke a device's store: {notices:?}"));

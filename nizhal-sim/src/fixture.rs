@@ -3,7 +3,7 @@
 use crate::app::{App, Effect};
 use crate::args::{self, Draw};
 use crate::oracle::{self, Shown};
-use crate::workdir::Location;
+use crate::workdir::Workdir;
 use nizhal_core::sql::literal;
 use nizhal_core::{ColumnDesc, MutatorEntry, Principal, Rule, SqlType, TableDesc};
 use nizhal_runtime::store::{Store, StoreSettings};
@@ -45,7 +45,7 @@ pub(crate) struct Version {
 /// An app made ready.
 pub(crate) struct Fixture<'a> {
     app: &'a dyn Typed,
-    pub(crate) workdir: Location,
+    pub(crate) workdir: Workdir,
     pub(crate) versions: [Version; 2],
     pub(crate) rules: Vec<Rule>,
     pub(crate) mutators: Vec<MutatorEntry>,
@@ -91,7 +91,7 @@ impl<'a> Fixture<'a> {
         let users: Vec<Principal> =
             honest.into_iter().chain(hostile).map(|claims| Principal::new(claims, None)).collect();
         let privileged = mutators.iter().flat_map(|entry| entry.desc.privileged.iter().copied()).collect();
-        let workdir = Location::new();
+        let workdir = Workdir::new();
         let template = workdir.shared("template.db");
         let store = connect(&template, &versions[0]).await;
         let provisioned = store.provision().await;

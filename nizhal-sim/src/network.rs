@@ -43,8 +43,8 @@ impl Sim<'_> {
         for _ in 0..MAX_MESSAGES {
             let of_device =
                 |message: &Message| message.device == at && self.is_heard(message) && message.ticket != NOBODY;
-            let Some(workdir) = self.network.iter().position(of_device) else { return Ok(()) };
-            let message = self.network.remove(workdir);
+            let Some(index) = self.network.iter().position(of_device) else { return Ok(()) };
+            let message = self.network.remove(index);
             self.arrive(message).await?;
         }
         Ok(())
@@ -170,8 +170,8 @@ impl Sim<'_> {
             }
             _ => false,
         };
-        let Some(workdir) = self.find(named, stray) else { return Ok(false) };
-        let Message { device: at, load: Load::Tell(request, answer), .. } = self.network.remove(workdir) else {
+        let Some(index) = self.find(named, stray) else { return Ok(false) };
+        let Message { device: at, load: Load::Tell(request, answer), .. } = self.network.remove(index) else {
             return Ok(false);
         };
         let (held, action) = if request.path == "/sync/pull" {

@@ -30,8 +30,8 @@ fn what_does_not_matter_goes() {
     let mut asked = 0;
     let left = shrink((0..60).rev().chain(0..9).collect::<Vec<u32>>(), 500, |steps| {
         asked += 1;
-        let workdir = |of| steps.iter().position(|step| *step == of);
-        matches!((workdir(3), steps.iter().rposition(|step| *step == 7)), (Some(three), Some(seven)) if three < seven)
+        let index = |of| steps.iter().position(|step| *step == of);
+        matches!((index(3), steps.iter().rposition(|step| *step == 7)), (Some(three), Some(seven)) if three < seven)
     });
     assert_eq!(left, [3, 7], "after {asked} questions");
 }

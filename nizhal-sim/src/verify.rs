@@ -25,13 +25,13 @@ pub(crate) async fn step(sim: &mut Sim<'_>) -> Check {
             )
             .await?;
         let mut before: Option<i64> = None;
-        for (workdir, line) in waiting.iter().enumerate() {
+        for (index, line) in waiting.iter().enumerate() {
             let numbers: Vec<i64> = line.split('|').filter_map(|number| number.parse().ok()).collect();
             let [number, own, next, count] = numbers[..] else { return Err(format!("inv22: an outbox says {line}")) };
             if own != 1 || before.is_some_and(|before| number != before + 1) {
                 return Err(format!("inv15: the outbox of device {at} has gaps: {waiting:?}"));
             }
-            if usize::try_from(count) != Ok(waiting.len()) || (workdir + 1 == waiting.len() && next != number + 1) {
+            if usize::try_from(count) != Ok(waiting.len()) || (index + 1 == waiting.len() && next != number + 1) {
                 return Err(format!("inv22: device {at} counts its outbox wrongly: {waiting:?}"));
             }
             before = Some(number);

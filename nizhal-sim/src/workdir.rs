@@ -5,22 +5,22 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A directory of one simulation: what all incarnations share, and a directory for each of them.
 ///
-/// No life has a path that another one had: a connection that was dropped closes in a thread of its own, and SQLite's last
-/// one takes the journal away by its name, which by then could be the next life's.
+/// No incarnation has a path that another one had: a connection that was dropped closes in a thread of its own, and SQLite's last
+/// one takes the journal away by its name, which by then could be the next one's.
 #[derive(Debug)]
-pub(crate) struct Location {
+pub(crate) struct Workdir {
     root: PathBuf,
-    life: AtomicU64,
+    incarnation: AtomicU64,
 }
 
 static MADE: AtomicU64 = AtomicU64::new(0);
 
-impl Location {
+impl Workdir {
     pub(crate) fn new() -> Self {
         let memory = Path::new("/dev/shm");
         let base = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
         let root = base.join(format!("nizhal-sim-{}-{}", std::process::id(), MADE.fetch_add(1, Relaxed)));
-        let workdir = Self { root, life: AtomicU64::new(0) };
+        let workdir = Self { root, incarnation: AtomicU64::new(0) };
         workdir.make();
         workdir
     }
@@ -30,21 +30,21 @@ impl Location {
         self.root.join(name)
     }
 
-    /// A file of this life.
+    /// A file of this incarnation.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory().join(name)
     }
 
-    /// Takes away this life's files; the next one has a directory of its own.
+    /// Takes away the files of this incarnation; the next one has a directory of its own.
     pub(crate) fn clear(&self) {
         // What still closes there may be quicker with a file, then the rest goes with the whole.
         let _ = std::fs::remove_dir_all(self.directory());
-        self.life.fetch_add(1, Relaxed);
+        self.incarnation.fetch_add(1, Relaxed);
         self.make();
     }
 
     fn directory(&self) -> PathBuf {
-        self.root.join(self.life.load(Relaxed).to_string())
+        self.root.join(self.incarnation.load(Relaxed).to_string())
     }
 
     fn make(&self) {
@@ -53,15 +53,15 @@ impl Location {
     }
 }
 
-impl Drop for Location {
+impl Drop for Workdir {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.root);
     }
 }
 
 #[test]
-fn no_life_has_the_paths_of_another() {
-    let workdir = Location::new();
+fn no_incarnation_has_the_paths_of_another() {
+    let workdir = Workdir::new();
     let (kept, before) = (workdir.shared("template.db"), workdir.path("server.db"));
     for file in [&kept, &before] {
         std::fs::write(file, "").unwrap();
