@@ -31,7 +31,7 @@ enum Read {
     Locks,
     /// The same, but takes all for there whatever the locks say.
     LocksHastily,
-    PullReader,
+    Rows,
 }
 
 use Write::{Draw, Lock, ReadLast, Release, RollBackSavepoint, Visible};
@@ -39,9 +39,9 @@ use Write::{Draw, Lock, ReadLast, Release, RollBackSavepoint, Visible};
 const COMMITS: &[Write] = &[ReadLast, Lock, Draw, Visible, Release];
 const ROLLS_BACK: &[Write] = &[ReadLast, Lock, Draw, Release];
 const SAVEPOINT: &[Write] = &[ReadLast, Lock, Draw, RollBackSavepoint, ReadLast, Lock, Draw, Visible, Release];
-const READER: &[Read] = &[Read::Last, Read::Locks, Read::PullReader];
+const READER: &[Read] = &[Read::Last, Read::Locks, Read::Rows];
 /// The same session's next pull too.
-const READER_TWICE: &[Read] = &[Read::Last, Read::Locks, Read::PullReader, Read::Last, Read::Locks, Read::PullReader];
+const READER_TWICE: &[Read] = &[Read::Last, Read::Locks, Read::Rows, Read::Last, Read::Locks, Read::Rows];
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Writer {
@@ -61,7 +61,7 @@ struct State {
     lowest: u8,
     /// The last value up to which all was there.
     whole: u8,
-    reader: Option<BTreeSet<u8>>,
+    snapshot: Option<BTreeSet<u8>>,
 }
 
 struct Model {
@@ -80,7 +80,7 @@ impl Model {
             clock: 0,
             lowest: u8::MAX,
             whole: 0,
-            reader: None,
+            snapshot: None,
         };
         let (mut seen, mut open) = (HashSet::from([start.clone()]), vec![start]);
         while let Some(state) = open.pop() {
@@ -114,7 +114,7 @@ impl Model {
                         state.whole = state.clock;
                     }
                 }
-                Read::PullReader => state.reader = Some(state.visible.clone()),
+                Read::Rows => state.snapshot = Some(state.visible.clone()),
             }
             state.read += 1;
             next.push(state);
@@ -141,8 +141,8 @@ fn write(state: &mut State, which: usize, moment: Write) {
 /// Whether a row at or below the horizon is committed in the end and was not in the snapshot.
 fn skipped(state: &State) -> bool {
     let horizon = state.clock.min(state.lowest);
-    let reader = state.reader.as_ref().expect("the reader has run to its end");
-    state.visible.iter().any(|version| *version <= horizon && !reader.contains(version))
+    let snapshot = state.snapshot.as_ref().expect("the reader has run to its end");
+    state.visible.iter().any(|version| *version <= horizon && !snapshot.contains(version))
 }
 
 fn pairs() -> Vec<[&'static [Write]; 2]> {
@@ -161,10 +161,10 @@ fn inv01_no_interleaving_skips_a_row() {
 #[test]
 fn inv01_every_other_way_to_read_skips_rows() {
     let others: [&[Read]; 4] = [
-        &[Read::Locks, Read::Last, Read::PullReader],
-        &[Read::PullReader, Read::Last, Read::Locks],
-        &[Read::Last, Read::PullReader, Read::Locks],
-        &[Read::Last, Read::LocksHastily, Read::PullReader, Read::Last, Read::LocksHastily, Read::PullReader],
+        &[Read::Locks, Read::Last, Read::Rows],
+        &[Read::Rows, Read::Last, Read::Locks],
+        &[Read::Last, Read::Rows, Read::Locks],
+        &[Read::Last, Read::LocksHastily, Read::Rows, Read::Last, Read::LocksHastily, Read::Rows],
     ];
     for reader in others {
         let found = pairs().into_iter().any(|writers| Model { writers, reader }.check().is_err());

@@ -39,8 +39,8 @@ pub(super) fn record(out: &mut Vec<u8>, before: &[Vec<u8>], mut bytes: &[u8]) ->
         match usize::try_from(length) {
             Err(_) => out.extend_from_slice(b"null"),
             Ok(length) => {
-                let (field, full_scan) = bytes.split_at_checked(length).ok_or(Malformed { oid })?;
-                bytes = full_scan;
+                let (field, rest) = bytes.split_at_checked(length).ok_or(Malformed { oid })?;
+                bytes = rest;
                 if value(out, oid, field).is_none() {
                     return Ok(Some(at));
                 }
@@ -115,8 +115,8 @@ fn text_array(mut bytes: &[u8]) -> Option<Vec<String>> {
     take_i32(&mut bytes)?;
     let item = |_| {
         let length = usize::try_from(take_i32(&mut bytes)?).ok()?;
-        let (item, full_scan) = bytes.split_at_checked(length)?;
-        bytes = full_scan;
+        let (item, rest) = bytes.split_at_checked(length)?;
+        bytes = rest;
         String::from_utf8(item.to_vec()).ok()
     };
     (0..length).map(item).collect()
@@ -184,8 +184,8 @@ fn array(out: &mut Vec<u8>, mut bytes: &[u8]) -> Option<()> {
             out.push(b',');
         }
         let length = usize::try_from(take_i32(&mut bytes)?).ok()?;
-        let (item, full_scan) = bytes.split_at_checked(length)?;
-        bytes = full_scan;
+        let (item, rest) = bytes.split_at_checked(length)?;
+        bytes = rest;
         value(out, oid, item)?;
     }
     out.push(b']');
@@ -256,14 +256,14 @@ fn time(out: &mut Vec<u8>, micros: i64) -> Option<()> {
 }
 
 fn take_i32(bytes: &mut &[u8]) -> Option<i32> {
-    let (head, full_scan) = bytes.split_first_chunk::<4>()?;
-    *bytes = full_scan;
+    let (head, rest) = bytes.split_first_chunk::<4>()?;
+    *bytes = rest;
     Some(i32::from_be_bytes(*head))
 }
 
 fn take_i16(bytes: &mut &[u8]) -> Option<i16> {
-    let (head, full_scan) = bytes.split_first_chunk::<2>()?;
-    *bytes = full_scan;
+    let (head, rest) = bytes.split_first_chunk::<2>()?;
+    *bytes = rest;
     Some(i16::from_be_bytes(*head))
 }
 

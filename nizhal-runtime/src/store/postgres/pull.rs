@@ -2,17 +2,15 @@
 
 use super::{
     PostgresStore, encode,
-    pools::Pools,
+    rows::{Rows, index},
     statement::{KEY_PARTS, PullSql, kind},
 };
 use crate::store::{
     StoreError,
-    limit::{ANSWER_TIMEOUT, STATEMENT_TIMEOUT},
-    read::{Body, Change, Client, Clock, IdleProbe, Image, LAST, LaneRead, PullHeader, PullQuery, START, Unreadable},
-    sql,
+    limit::ANSWER_TIMEOUT,
+    read::{Client, Clock, IdleProbe, LAST, LaneRead, PullHeader, PullQuery, START, Unreadable},
 };
-use futures_util::{FutureExt, TryStreamExt, stream::BoxStream};
-use nizhal_core::Bucket;
+use futures_util::FutureExt;
 use sqlx::{
     AssertSqlSafe, PgConnection, Postgres, Row, Transaction,
     pool::PoolConnection,
@@ -38,7 +36,7 @@ enum On {
     /// Each statement for itself, on a connection that is taken when it is needed.
     Each(Option<PoolConnection<Postgres>>),
     /// All in one moment.
-    ScopeCell(Transaction<'static, Postgres>),
+    RepeatableRead(Transaction<'static, Postgres>),
 }
 
 impl PostgresStore {
@@ -93,7 +91,7 @@ impl<'a> PullReader<'a> {
                 Err(error) if self.store.pools.is_dead(&error) => self.store.pools.wait_to_begin(begin()).await?,
                 begun => begun?,
             };
-            self.on = On::ScopeCell(tx);
+            self.on = On::RepeatableRead(tx);
         }
         let pools = &self.store.pools;
         let sql = format!("set local idle_in_transaction_session_timeout = '{seconds}s'");
@@ -104,7 +102,7 @@ impl<'a> PullReader<'a> {
     /// The connection, for statements that both databases share.
     pub(crate) async fn connection(&mut self) -> Result<&mut PgConnection, StoreError> {
         match &mut self.on {
-            On::ScopeCell(tx) => Ok(&mut *tx),
+            On::RepeatableRead(tx) => Ok(&mut *tx),
             On::Each(db) => match db {
                 Some(db) => Ok(&mut *db),
                 none => {
@@ -144,7 +142,7 @@ impl<'a> PullReader<'a> {
         let query = bind(pull, pull_query, self.clock.horizon);
         let pools = &self.store.pools;
         let rows = query.fetch(self.connection().await?);
-        let mut rows = Rows { sql: pull, pools, rows, next: None, last: (0, 0, 0) };
+        let mut rows = Rows::new(pull, pools, rows);
         let header = rows.header().await?;
         Ok((header, Some(rows)))
     }
@@ -152,7 +150,7 @@ impl<'a> PullReader<'a> {
     /// Ends the snapshot. Dropping it does so too, a little later.
     pub(crate) async fn close(self) -> Result<(), StoreError> {
         match self.on {
-            On::ScopeCell(tx) => self.store.pools.wait(ANSWER_TIMEOUT, tx.commit()).await,
+            On::RepeatableRead(tx) => self.store.pools.wait(ANSWER_TIMEOUT, tx.commit()).await,
             On::Each(_) => Ok(()),
         }
     }
@@ -208,7 +206,7 @@ async fn probe(
 }
 
 /// Takes in a row that is of the header.
-fn read_into(header: &mut PullHeader, kind: i32, row: &PgRow) -> Result<(), StoreError> {
+pub(super) fn read_into(header: &mut PullHeader, kind: i32, row: &PgRow) -> Result<(), StoreError> {
     match kind {
         kind::CONTROL => {
             let mut texts: Vec<String> = row.try_get(5)?;
@@ -240,7 +238,7 @@ fn exactly<const N: usize>(texts: Vec<String>) -> Result<[String; N], sqlx::Erro
     texts.try_into().map_err(|_| sqlx::Error::Decode(format!("a row has not {N} texts").into()))
 }
 
-fn provisioned(header: PullHeader) -> Result<PullHeader, StoreError> {
+pub(super) fn provisioned(header: PullHeader) -> Result<PullHeader, StoreError> {
     if header.epoch.is_empty() {
         return Err(StoreError::no_control());
     }
@@ -306,99 +304,4 @@ fn bind<'q>(sql: &'q PullSql, pull_query: &PullQuery<'_>, to: i64) -> Query<'q, 
         }
     }
     query
-}
-
-/// The statement's rows as they come.
-pub(crate) struct Rows<'s> {
-    sql: &'s PullSql,
-    pools: &'s Pools,
-    rows: BoxStream<'s, Result<PgRow, sqlx::Error>>,
-    next: Option<PgRow>,
-    /// Kind, lane and version of the row before.
-    last: (i32, i32, i64),
-}
-
-impl Rows<'_> {
-    async fn header(&mut self) -> Result<PullHeader, StoreError> {
-        let mut header = PullHeader::default();
-        while let Some((kind, _)) = self.peek().await? {
-            let Some(row) = self.next.take_if(|_| kind < kind::CHANGE) else { break };
-            read_into(&mut header, kind, &row)?;
-        }
-        provisioned(header)
-    }
-
-    /// The kind and lane of the next row, which is kept.
-    async fn peek(&mut self) -> Result<Option<(i32, i32)>, StoreError> {
-        if self.next.is_none() {
-            self.next = self.pools.wait(STATEMENT_TIMEOUT, self.rows.try_next()).await?;
-            let Some(row) = &self.next else { return Ok(None) };
-            let wal_lsn = (encode::int4(row, 0)?, encode::int4(row, 1)?, encode::int8(row, 3)?);
-            // Nested loops keep this order, but SQL does not promise it, and a page that is cut out of order skips rows.
-            if wal_lsn.0 == kind::CHANGE && wal_lsn < self.last {
-                return Err(sqlx::Error::Protocol("changes came out of order".to_owned()).into());
-            }
-            self.last = wal_lsn;
-        }
-        Ok(Some((self.last.0, self.last.1)))
-    }
-
-    pub(crate) async fn next_in(&mut self, lane: usize) -> Result<Option<i64>, StoreError> {
-        while let Some((kind::CHANGE, at)) = self.peek().await? {
-            match index(at)?.cmp(&lane) {
-                std::cmp::Ordering::Less => self.next = None,
-                std::cmp::Ordering::Equal => return Ok(Some(self.last.2)),
-                std::cmp::Ordering::Greater => return Ok(None),
-            }
-        }
-        Ok(None)
-    }
-
-    pub(crate) fn take_change(&mut self) -> Result<Option<Change>, StoreError> {
-        let Some(row) = self.next.take() else { return Ok(None) };
-        let slot = index(encode::int4(&row, 2)?)?;
-        let body = match encode::bytes(&row, 7)? {
-            Some(deleted) => Body::Gone { deleted: deleted != [0], client_key: row.try_get(8)? },
-            None => self.body(&row, slot)?,
-        };
-        Ok(Some(Change { version: encode::int8(&row, 3)?, slot, key: encode::texts(&row, 5)?, body }))
-    }
-
-    pub(crate) async fn image(&mut self) -> Result<Option<Image>, StoreError> {
-        while let Some((kind, rule)) = self.peek().await? {
-            let Some(row) = self.next.take() else { break };
-            if kind != kind::IMAGE {
-                continue;
-            }
-            let Ok(params) = serde_json::from_str(row.try_get(8)?) else { continue };
-            let Some((rule, _)) = self.sql.rules.get(index(rule)?) else { continue };
-            let slot = index(row.try_get(2)?)?;
-            let mut key: Vec<String> = row.try_get(5)?;
-            let id = key.remove(0);
-            let body = self.body(&row, slot)?;
-            // What cannot be told is of no help against a tombstone.
-            if let Body::Unreadable(_) = body {
-                continue;
-            }
-            let change = Change { version: row.try_get(3)?, slot, key, body };
-            return Ok(Some(Image { bucket: Bucket::new(*rule, params), id, change }));
-        }
-        Ok(None)
-    }
-
-    /// The row's record as a JSON object.
-    fn body(&self, row: &PgRow, slot: usize) -> Result<Body, sqlx::Error> {
-        let bytes = encode::bytes(row, 6)?.unwrap_or_default();
-        let before = &self.sql.before[slot];
-        let mut out = Vec::with_capacity(bytes.len() + before.iter().map(Vec::len).sum::<usize>());
-        let unreadable = encode::record(&mut out, before, bytes).map_err(|error| sqlx::Error::Decode(error.into()))?;
-        Ok(match unreadable {
-            None => Body::Row(out),
-            Some(at) => Body::Unreadable(sql::wire_columns(self.sql.tables[slot])[at].0),
-        })
-    }
-}
-
-fn index(number: i32) -> Result<usize, StoreError> {
-    usize::try_from(number).map_err(|_| sqlx::Error::Decode("a negative place".into()).into())
 }
