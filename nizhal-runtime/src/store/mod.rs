@@ -49,6 +49,7 @@ mod sqlite;
 mod start;
 mod text;
 mod told;
+mod transaction;
 mod triggers;
 mod violation;
 mod visible;
