@@ -10,6 +10,7 @@ use super::{
     read::ScopeArg,
     sql::{Dialect, VERSION, col, quote},
     text::is_spelled,
+    write_set::DRAWN,
 };
 use nizhal_core::{ColumnDesc, RuleTable, SqlType, TableDesc, entity::check_document, key};
 use sea_orm::{ActiveValue, DbErr, Statement, Value};
@@ -112,7 +113,7 @@ fn written(dialect: Dialect, synced: &RuleTable) -> String {
     let keys = keys.map(|(at, key)| format!("{key} as k{at}"));
     let states = documents(table).enumerate().map(|(at, column)| format!("{} as d{at}", col("c", column)));
     let version = match dialect {
-        Dialect::Postgres => "nullif(current_setting('nizhal.version', true), '')::bigint",
+        Dialect::Postgres => DRAWN,
         Dialect::Sqlite => "(select txn from _nizhal_control where id = 1)",
     };
     let scope = synced.scope.iter().map(|&at| &table.columns[at]).enumerate();

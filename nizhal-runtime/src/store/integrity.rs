@@ -9,11 +9,21 @@ use super::{
 use sea_orm::Statement;
 use std::collections::BTreeSet;
 
+/// What is there.
+#[derive(Debug, Default)]
+struct FoundTriggers {
+    fingerprint: String,
+    /// The triggers of tables that are switched on.
+    on: BTreeSet<String>,
+    /// The partitions with triggers that are switched off.
+    off: BTreeSet<String>,
+}
+
 impl Store {
     /// Takes what is there for what this server needs, because it was just provisioned.
     pub(super) async fn take_triggers(&self) -> Result<(), StoreError> {
-        let (state, found, _) = self.found_triggers().await?;
-        *self.triggers.state() = State { fingerprint: Some(state), needed: Some(found) };
+        let found = self.found_triggers().await?;
+        *self.triggers.state() = State { fingerprint: Some(found.fingerprint), needed: Some(found.on) };
         Ok(())
     }
 
@@ -25,57 +35,49 @@ impl Store {
     pub async fn check_triggers(&self) -> Result<(), StoreError> {
         let mut last = self.triggers.looking.lock().await;
         // What is there is read first: what changes afterwards shows in the fingerprint.
-        let (state, found, off) = self.found_triggers().await?;
-        if self.triggers.are_in_place(&state) {
+        let found = self.found_triggers().await?;
+        if self.triggers.are_in_place(&found.fingerprint) {
             return Ok(());
         }
-        last.check(&state)?;
+        last.check(&found.fingerprint)?;
+        let fingerprint = found.fingerprint.clone();
         // On the heap, lest every push's and pull's future be as large.
-        let looked = Box::pin(self.look_into_triggers(state.clone(), found, &off)).await;
-        last.note(state, &looked);
+        let looked = Box::pin(self.look_into_triggers(found)).await;
+        last.note(fingerprint, &looked);
         looked
     }
 
-    /// `off` are the partitions with triggers that are switched off.
-    async fn look_into_triggers(
-        &self,
-        state: String,
-        found: BTreeSet<String>,
-        off: &BTreeSet<String>,
-    ) -> Result<(), StoreError> {
+    async fn look_into_triggers(&self, found: FoundTriggers) -> Result<(), StoreError> {
         if let Backend::Postgres(store) = &self.backend {
             store.check_relations(&self.schema).await?;
         }
         let needed = self.triggers.state().needed.clone();
         let is_in_place = match &needed {
-            Some(needed) => needed.is_subset(&found),
+            Some(needed) => needed.is_subset(&found.on),
             None => !self.missing().await?.iter().any(|statement| makes_triggers(statement)),
         };
-        if is_in_place && off.is_empty() {
+        if is_in_place && found.off.is_empty() {
             // Before anybody reads under this fingerprint. That a partition came or went is looked at from time to time: it waits for
             // whoever locks one, and no push should.
-            if !self.triggers.are_tables_known(&state) {
+            if !self.triggers.are_tables_known(&found.fingerprint) {
                 self.check_partitions().await?;
             }
-            let needed = Some(needed.unwrap_or(found));
-            *self.triggers.state() = State { fingerprint: Some(state), needed };
+            let needed = Some(needed.unwrap_or(found.on));
+            *self.triggers.state() = State { fingerprint: Some(found.fingerprint), needed };
             return Ok(());
         }
         if self.control("rules").await? != fingerprint(&self.schema) {
             return Err(StoreError::OtherRules);
         }
-        let partitions: Vec<&str> = off.iter().map(String::as_str).collect();
-        let of_partitions = match partitions.as_slice() {
-            [] => String::new(),
-            partitions => format!(" (of the partitions {})", partitions.join(", ")),
-        };
+        let off: Vec<&str> = found.off.iter().map(String::as_str).collect();
+        let of_partitions =
+            if off.is_empty() { String::new() } else { format!(" (of the partitions {})", off.join(", ")) };
         Err(StoreError::Schema(format!(
             "triggers of synced tables are missing or switched off{of_partitions}, so that nobody knows what is written: run `migrate`"
         )))
     }
 
-    /// The fingerprint, each trigger of a table that is switched on, and each partition with one that is not.
-    async fn found_triggers(&self) -> Result<(String, BTreeSet<String>, BTreeSet<String>), StoreError> {
+    async fn found_triggers(&self) -> Result<FoundTriggers, StoreError> {
         let db = self.reads();
         let sql = match &self.backend {
             Backend::Postgres(store) => store.record_sql().triggers.clone(),
@@ -84,13 +86,13 @@ impl Store {
                  on t.type = 'trigger' and t.name like '\\_nizhal\\_%' escape '\\'"
             ),
         };
-        let (mut fingerprint, mut found, mut off) = (String::new(), BTreeSet::new(), BTreeSet::new());
+        let mut found = FoundTriggers::default();
         for row in self.query_all(Statement::from_string(db.get_database_backend(), sql)).await? {
-            fingerprint = row.try_get("", "fingerprint")?;
-            found.extend(row.try_get::<Option<String>>("", "found")?);
-            off.extend(row.try_get::<Option<String>>("", "off")?);
+            found.fingerprint = row.try_get("", "fingerprint")?;
+            found.on.extend(row.try_get::<Option<String>>("", "found")?);
+            found.off.extend(row.try_get::<Option<String>>("", "off")?);
         }
-        Ok((fingerprint, found, off))
+        Ok(found)
     }
 
     /// Whether this is how they were when they were in place.

@@ -1,6 +1,6 @@
 //! The statements of a push; one text for both databases.
 
-use super::write_set::{RESEAL, WRITTEN};
+use super::write_set::{DRAWN, RESEAL, WRITTEN};
 use super::{
     database::Store,
     error::StoreError,
@@ -258,7 +258,7 @@ impl<'a> WriteTx<'a> {
     /// # Errors
     /// [`StoreError::Unsealed`] when that was cleared; else when the database fails.
     pub async fn take_write_set(&self, seal: &WriteSetSeal) -> Result<Written, StoreError> {
-        let written = self.raw_write_set(Some(seal)).await?;
+        let written = self.read_write_set(Some(seal)).await?;
         seal.check(&written.raw_write_set)?;
         Ok(written)
     }
@@ -268,7 +268,7 @@ impl<'a> WriteTx<'a> {
     /// # Errors
     /// As for [`look`](Self::take_write_set).
     pub async fn sealed(&self, seal: &WriteSetSeal) -> Result<Written, StoreError> {
-        let written = self.raw_write_set(None).await?;
+        let written = self.read_write_set(None).await?;
         seal.check(&written.raw_write_set)?;
         Ok(written)
     }
@@ -286,19 +286,16 @@ impl<'a> WriteTx<'a> {
     /// # Errors
     /// When the database fails.
     pub async fn written(&self) -> Result<Written, StoreError> {
-        self.raw_write_set(None).await
+        self.read_write_set(None).await
     }
 
     /// Reads the note, and begins it anew with this seal.
-    async fn raw_write_set(&self, reseal: Option<&WriteSetSeal>) -> Result<Written, StoreError> {
+    async fn read_write_set(&self, reseal: Option<&WriteSetSeal>) -> Result<Written, StoreError> {
         match self.store.dialect() {
             Dialect::Postgres => {
                 // What is read comes first; a setting is text from its beginning on.
                 let clear = if reseal.is_some() { format!(", {RESEAL}") } else { String::new() };
-                let sql = format!(
-                    "select {WRITTEN} as touched, \
-                     nullif(current_setting('nizhal.version', true), '')::bigint as version{clear}"
-                );
+                let sql = format!("select {WRITTEN} as touched, {DRAWN} as version{clear}");
                 let seal = reseal.map(|seal| seal.line().into());
                 let Some(row) = self.one(&sql, seal).await? else { return Ok(Written::default()) };
                 let lines: String = row.try_get("", "touched")?;

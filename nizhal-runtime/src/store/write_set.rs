@@ -28,6 +28,8 @@ pub struct WriteSetEntry {
 /// What the transaction's writes touched so far, as SQL on Postgres: in nearly all of them one setting.
 pub(crate) const WRITTEN: &str = "case when coalesce(current_setting('nizhal.spilled', true), '') = '' \
     then coalesce(current_setting('nizhal.touched', true), '') else _nizhal_written() end";
+/// The version that the transaction drew, as SQL on Postgres; NULL where it drew none.
+pub(crate) const DRAWN: &str = "nullif(current_setting('nizhal.version', true), '')::bigint";
 /// Runs what is deferred until the commit, on Postgres: whether that wrote anything that was not noted before.
 pub(crate) const DUE: &str = "_nizhal_due()";
 /// Says that what was written is judged, on Postgres: whatever notes something later fails.

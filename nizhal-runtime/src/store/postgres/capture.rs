@@ -8,7 +8,7 @@ use crate::store::{
     row_size,
     sql::{self, Dialect, VERSION, col, quote},
     told::told_columns,
-    write_set,
+    write_set::{self, DRAWN},
 };
 use nizhal_core::{ColumnDesc, Rule, RuleTable, SqlType, TableDesc};
 
@@ -160,7 +160,7 @@ end $nizhal$",
 
 /// Whether this row of after has the transaction's version, which it has not where no column was changed that devices are told of.
 fn is_stamped(row: &str) -> String {
-    format!("{row}.{} = nullif(current_setting('nizhal.version', true), '')::int8", quote(VERSION))
+    format!("{row}.{} = {DRAWN}", quote(VERSION))
 }
 
 /// Whether no row has the key of `o` any more.

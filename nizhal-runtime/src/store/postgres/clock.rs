@@ -36,7 +36,7 @@ use crate::store::{
     incarnation::CLOCK,
     seal::{SPILLED, WHOLE},
     sql::quote,
-    write_set::WRITTEN,
+    write_set::{DRAWN, WRITTEN},
 };
 use nizhal_core::bucket::MEMBERSHIP;
 use std::collections::BTreeSet;
@@ -241,13 +241,22 @@ end $nizhal$"
     )
 }
 
-/// `_nizhal_stamp()`: gives each written row the transaction's version and time. It runs for each row, so it asks for the version
-/// as its own owner only where there is none yet.
+/// `_nizhal_stamp()`: gives each written row the transaction's version and time.
 pub(super) fn stamp_function(schema: &str) -> String {
+    format!("create or replace function {schema}._nizhal_stamp() {}", stamp_body(schema, ""))
+}
+
+/// The body of the same trigger of a table with columns that devices are not told of.
+pub(super) fn told_stamp_body(schema: &str, told: &BTreeSet<&str>) -> String {
+    stamp_body(schema, &format!("{} return new; end if;\n  ", unless_told(told)))
+}
+
+/// It runs for each row, so it asks for the version as its own owner only where there is none yet.
+fn stamp_body(schema: &str, before: &str) -> String {
     format!(
-        "create or replace function {schema}._nizhal_stamp() returns trigger language plpgsql volatile as $nizhal$
+        "returns trigger language plpgsql volatile as $nizhal$
 begin
-  new._nizhal_version := coalesce(nullif(current_setting('nizhal.version', true), '')::bigint, {schema}._nizhal_version());
+  {before}new._nizhal_version := coalesce({DRAWN}, {schema}._nizhal_version());
   new.updated_at := now();
   return new;
 end $nizhal$"
@@ -263,19 +272,5 @@ pub(super) fn unless_told(told: &BTreeSet<&str>) -> String {
          where t.tgrelid = tg_relid and not t.tgisinternal and t.tgtype & 19 = 19 and t.tgname > tg_name) then",
         of("old"),
         of("new"),
-    )
-}
-
-/// The body of the same trigger of a table with columns that devices are not told of.
-pub(super) fn told_stamp_body(schema: &str, told: &BTreeSet<&str>) -> String {
-    format!(
-        "returns trigger language plpgsql volatile as $nizhal$
-begin
-  {} return new; end if;
-  new._nizhal_version := coalesce(nullif(current_setting('nizhal.version', true), '')::bigint, {schema}._nizhal_version());
-  new.updated_at := now();
-  return new;
-end $nizhal$",
-        unless_told(told)
     )
 }

@@ -1,7 +1,7 @@
 //! The statement that ends mutations on Postgres: it files, advances, and gives the note and the memberships at once.
 
 use super::trigger::{TriggersSql, triggers_sql};
-use crate::store::write_set::{DUE, JUDGED, WRITTEN};
+use crate::store::write_set::{DRAWN, DUE, JUDGED, WRITTEN};
 use crate::store::{drift::watched, scope, sql::Dialect};
 use nizhal_core::Rule;
 
@@ -73,7 +73,7 @@ fn text(answers: &str, rules: &[Rule], fingerprint: &str, before: usize) -> Stri
         .collect();
     format!(
         "with due as materialized (select {DUE} as wrote), look as materialized (select fresh, $5::text || fresh as note, \
-         coalesce(nullif(current_setting('nizhal.version', true), '')::int8, $4::int8) as version \
+         coalesce({DRAWN}, $4::int8) as version \
          from (select {WRITTEN} as fresh from due) w), {args}\
          filed as (insert into _nizhal_mutations (actor, client_mutation_id, client_id, mutation_id, name, status, reason, result, \
          client_ref, server_id, lost, version) select $1, r.id, $2, r.number, r.name, r.status, r.reason, r.result, r.client_ref, \

@@ -6,9 +6,9 @@
 use super::store::PostgresStore;
 use crate::{
     schema::Schema,
-    store::{StoreError, limit::ANSWER_TIMEOUT, sql::literal},
+    store::{StoreError, limit::ANSWER_TIMEOUT},
 };
-use sqlx::{PgConnection, PgExecutor, Row};
+use sqlx::{PgConnection, PgExecutor, Row, postgres::PgRow};
 use std::collections::BTreeMap;
 
 /// How a table lies on the disk: its files, and of each column by its name its number and who wrote its row of the catalog.
@@ -39,28 +39,28 @@ const NOW: &str = "select c.relname::text, coalesce((select string_agg(pg_relati
     from pg_class c where c.relnamespace = quote_ident(current_schema())::regnamespace and c.relname = any($1)";
 const BEFORE: &str = "select tbl, files, columns from _nizhal_files";
 
-async fn read(
-    db: impl PgExecutor<'_>,
-    sql: &'static str,
-    synced: &[&str],
-) -> Result<BTreeMap<String, Layout>, StoreError> {
-    let mut all = BTreeMap::new();
-    let query = sqlx::query(sql);
-    let query = if sql == NOW { query.bind(synced) } else { query };
-    for row in query.fetch_all(db).await? {
-        let columns = serde_json::from_str(row.try_get(2)?).unwrap_or_default();
-        all.insert(row.try_get(0)?, Layout { files: row.try_get(1)?, columns });
-    }
-    Ok(all)
+/// How the synced tables lie now.
+async fn now(db: impl PgExecutor<'_>, schema: &Schema) -> Result<BTreeMap<String, Layout>, StoreError> {
+    let synced: Vec<&str> = schema.synced().iter().map(|table| table.name).collect();
+    layouts(sqlx::query(NOW).bind(synced).fetch_all(db).await?)
 }
 
-fn synced(schema: &Schema) -> Vec<&'static str> {
-    schema.synced().iter().map(|table| table.name).collect()
+/// How they lay when that was remembered.
+async fn before(db: impl PgExecutor<'_>) -> Result<BTreeMap<String, Layout>, StoreError> {
+    layouts(sqlx::query(BEFORE).fetch_all(db).await?)
+}
+
+fn layouts(rows: Vec<PgRow>) -> Result<BTreeMap<String, Layout>, StoreError> {
+    let layout = |row: PgRow| {
+        let columns = serde_json::from_str(row.try_get(2)?).unwrap_or_default();
+        Ok((row.try_get(0)?, Layout { files: row.try_get(1)?, columns }))
+    };
+    rows.into_iter().map(layout).collect()
 }
 
 /// Remembers how the tables are now; gives whether rows were rewritten since it was remembered last.
 pub(super) async fn remember(db: &mut PgConnection, schema: &Schema) -> Result<bool, StoreError> {
-    let (now, before) = (read(&mut *db, NOW, &synced(schema)).await?, read(&mut *db, BEFORE, &[]).await?);
+    let (now, before) = (now(&mut *db, schema).await?, before(&mut *db).await?);
     let mut is_rewritten = false;
     for (table, layout) in &now {
         let known = before.get(table);
@@ -83,8 +83,7 @@ pub(super) async fn remember(db: &mut PgConnection, schema: &Schema) -> Result<b
     }
     for table in before.keys().filter(|table| !now.contains_key(*table)) {
         // It may come back as another one, which nobody would compare with this.
-        let forget = format!("delete from _nizhal_files where tbl = {}", literal(table));
-        sqlx::raw_sql(sqlx::AssertSqlSafe(forget)).execute(&mut *db).await?;
+        sqlx::query("delete from _nizhal_files where tbl = $1").bind(table).execute(&mut *db).await?;
     }
     Ok(is_rewritten)
 }
@@ -92,9 +91,8 @@ pub(super) async fn remember(db: &mut PgConnection, schema: &Schema) -> Result<b
 impl PostgresStore {
     /// Whether some table lies otherwise on the disk than is remembered.
     pub(super) async fn files_changed(&self, schema: &Schema) -> Result<bool, StoreError> {
-        let names = synced(schema);
-        let now = self.wait(ANSWER_TIMEOUT, read(self.pool(), NOW, &names)).await?;
-        Ok(now != self.wait(ANSWER_TIMEOUT, read(self.pool(), BEFORE, &[])).await?)
+        let now = self.wait(ANSWER_TIMEOUT, now(self.pool(), schema)).await?;
+        Ok(now != self.wait(ANSWER_TIMEOUT, before(self.pool())).await?)
     }
 }
 
