@@ -39,7 +39,7 @@ pub(crate) struct Scopes {
 struct Inner {
     engine: Arc<Engine>,
     listen_barrier: ListenBarrier,
-    scope_cell: Mutex<HashMap<Vec<Option<String>>, Weak<ScopeCell>>>,
+    cells: Mutex<HashMap<Vec<Option<String>>, Weak<ScopeCell>>>,
     sweep_at: AtomicUsize,
     readers: Semaphore,
     reads: AtomicU64,
@@ -51,7 +51,7 @@ impl Scopes {
         let inner = Inner {
             engine,
             listen_barrier,
-            scope_cell: Mutex::default(),
+            cells: Mutex::default(),
             sweep_at: AtomicUsize::new(SWEEP_AT),
             readers: Semaphore::new(READERS),
             reads: AtomicU64::new(0),
@@ -63,7 +63,7 @@ impl Scopes {
     /// The place of an actor's scope; not read yet, unless somebody with the same claims did.
     pub(crate) fn of(&self, principal: &Principal) -> Arc<ScopeCell> {
         let key = self.inner.engine.scope_key(principal);
-        let mut all = self.inner.scope_cell.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.inner.cells.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(scope_cell) = all.get(&key).and_then(Weak::upgrade) {
             return scope_cell;
         }

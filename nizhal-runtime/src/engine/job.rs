@@ -64,7 +64,7 @@ impl Bounds {
     pub(crate) fn beyond<'a>(&self, write_set: &'a [WriteSetEntry]) -> Option<&'a WriteSetEntry> {
         let carried = self.carried.as_ref()?;
         let mut checked = checked(self.privileged, write_set).into_iter();
-        checked.find(|write_set| is_unheld(write_set) || !carried.hold(&write_set.bucket))
+        checked.find(|entry| is_unheld(entry) || !carried.hold(&entry.bucket))
     }
 }
 

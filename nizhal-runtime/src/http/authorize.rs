@@ -24,7 +24,7 @@ async fn answer(request: HttpRequest, server: Data<Server>) -> Result<HttpRespon
     };
     let scope_cell = server.scopes().of(&principal);
     let scope = server.scopes().read_now(&scope_cell, &principal).await?;
-    if scope.iter().any(|scope_cell| scope_cell.name_in(wire) == **bucket) {
+    if scope.iter().any(|held| held.name_in(wire) == **bucket) {
         Ok(HttpResponse::NoContent().finish())
     } else {
         Err(HttpError::BucketForbidden)

@@ -33,10 +33,10 @@ pub(crate) async fn read(
     request: &HttpRequest,
     payload: &mut Payload,
     (limits, stopped): (Limits, impl Future<Output = ()>),
-    scope_cell: &mut Share,
+    share: &mut Share,
 ) -> Result<BytesMut, HttpError> {
     tokio::select! {
-        body = read_within(request, payload, limits, scope_cell) => body,
+        body = read_within(request, payload, limits, share) => body,
         () = stopped => Err(HttpError::Stopping),
     }
 }
@@ -45,7 +45,7 @@ async fn read_within(
     request: &HttpRequest,
     payload: &mut Payload,
     limits: Limits,
-    scope_cell: &mut Share,
+    share: &mut Share,
 ) -> Result<BytesMut, HttpError> {
     let Limits { bytes: limit, pace } = limits;
     let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
@@ -54,7 +54,7 @@ async fn read_within(
         drain(payload).await;
         return Err(HttpError::TooLarge { limit });
     }
-    scope_cell.try_grow(declared.unwrap_or(0) as u64)?;
+    share.try_grow(declared.unwrap_or(0) as u64)?;
     let mut body = BytesMut::with_capacity(declared.unwrap_or(0));
     let begun = Instant::now();
     loop {
@@ -66,7 +66,7 @@ async fn read_within(
             return Err(HttpError::TooLarge { limit });
         }
         if declared.is_none() {
-            scope_cell.try_grow(chunk.len() as u64)?;
+            share.try_grow(chunk.len() as u64)?;
         }
         body.extend_from_slice(&chunk);
     }

@@ -86,10 +86,10 @@ mod tests {
     fn inv28_a_peer_has_so_many_connections_and_no_more() {
         let peers = Peers::new(NonZeroU32::new(2));
         let (one, other): (IpAddr, IpAddr) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
-        let scope_cell = [peers.permit(one).unwrap(), peers.permit(one).unwrap()];
+        let permits = [peers.permit(one).unwrap(), peers.permit(one).unwrap()];
         assert!(peers.permit(one).is_none());
         let elsewhere = peers.permit(other).unwrap();
-        drop(scope_cell);
+        drop(permits);
         assert!(peers.permit(one).is_some());
         drop(elsewhere);
         assert!(peers.open().is_empty(), "who is gone takes no memory");

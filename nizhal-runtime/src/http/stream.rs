@@ -36,8 +36,8 @@ async fn answer(request: HttpRequest, payload: Payload, server: Data<Server>) ->
         Some(scope_cell) => server.scopes().read_now(scope_cell, &principal).await?,
         None => Default::default(),
     };
-    let scope_cell = wanted.scope_cell(&scope);
-    if wanted.lacks(&scope_cell) {
+    let buckets = wanted.buckets(&scope);
+    if wanted.lacks(&buckets) {
         return Err(HttpError::BucketForbidden);
     }
     let payload = within_limits(&request, payload, &server).await?;
@@ -46,7 +46,7 @@ async fn answer(request: HttpRequest, payload: Payload, server: Data<Server>) ->
     let most = limits.max_frame_bytes;
     let frames = frames.max_frame_size(most).aggregate_continuations().max_continuation_size(most);
     // Listening from before the upgrade: what changes while it happens is pinged too.
-    listener.listen_to(scope_cell);
+    listener.listen_to(buckets);
     let outgoing = Outgoing::new(server.admission().bytes(), principal.key());
     let response = response.map_body(|_, body| outgoing.count(body)).map_into_boxed_body();
     let session = (session, outgoing);

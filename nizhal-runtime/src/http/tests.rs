@@ -277,7 +277,7 @@ async fn inv31_a_mutation_that_computes_long_keeps_nobody_waiting() {
         assert_eq!(status, 200, "{body}");
         pushed.set(true);
     };
-    let peers = async {
+    let others = async {
         while !pushed.get() {
             let (status, _) = told(app.call(TestRequest::get().uri("/healthz").to_request()).await.unwrap()).await;
             assert_eq!(status, 200);
@@ -285,6 +285,6 @@ async fn inv31_a_mutation_that_computes_long_keeps_nobody_waiting() {
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }
     };
-    tokio::join!(pushing, peers);
+    tokio::join!(pushing, others);
     assert!(healthy.get() > 20, "{} answers beside it", healthy.get());
 }

@@ -19,7 +19,7 @@ use std::{
     task::{Context, Poll},
 };
 
-type ScopeCell = Rc<RefCell<Payload>>;
+type SharedPayload = Rc<RefCell<Payload>>;
 
 /// Answers a request; one whose body comes in chunks keeps it until the answer is sent.
 pub(super) async fn end_with_answer<B: MessageBody + 'static>(
@@ -29,21 +29,20 @@ pub(super) async fn end_with_answer<B: MessageBody + 'static>(
     if !request.chunked().unwrap_or(false) {
         return Ok(next.call(request).await?.map_into_left_body());
     }
-    let scope_cell: ScopeCell = Rc::new(RefCell::new(request.take_payload()));
-    request.set_payload(Payload::from(shared(scope_cell.clone()).boxed_local()));
+    let payload: SharedPayload = Rc::new(RefCell::new(request.take_payload()));
+    request.set_payload(Payload::from(shared(payload.clone()).boxed_local()));
     let response = next.call(request).await?;
-    Ok(response
-        .map_body(|_, body| EitherBody::right(BoxBody::new(HoldingBody { body: body.boxed(), _held: scope_cell }))))
+    Ok(response.map_body(|_, body| EitherBody::right(BoxBody::new(HoldingBody { body: body.boxed(), _held: payload }))))
 }
 
-fn shared(scope_cell: ScopeCell) -> impl Stream<Item = Result<Bytes, PayloadError>> {
-    stream::poll_fn(move |context| scope_cell.borrow_mut().poll_next_unpin(context))
+fn shared(payload: SharedPayload) -> impl Stream<Item = Result<Bytes, PayloadError>> {
+    stream::poll_fn(move |context| payload.borrow_mut().poll_next_unpin(context))
 }
 
 /// A body that holds the request's until it is sent.
 struct HoldingBody {
     body: BoxBody,
-    _held: ScopeCell,
+    _held: SharedPayload,
 }
 
 impl MessageBody for HoldingBody {

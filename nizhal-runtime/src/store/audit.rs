@@ -44,12 +44,12 @@ impl<'a> NewEntry<'a> {
 
     fn buckets(&self) -> Vec<String> {
         // A membership's key is nobody's bucket; its table is named all the same.
-        let buckets = self.write_set.iter().map(|write_set| &write_set.bucket).filter(|bucket| !bucket.is_membership());
+        let buckets = self.write_set.iter().map(|entry| &entry.bucket).filter(|bucket| !bucket.is_membership());
         buckets.map(nizhal_core::Bucket::qualified).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     fn tables(&self) -> BTreeSet<&str> {
-        self.write_set.iter().map(|write_set| write_set.table.as_str()).collect()
+        self.write_set.iter().map(|entry| entry.table.as_str()).collect()
     }
 
     /// In the order of [`insert`].

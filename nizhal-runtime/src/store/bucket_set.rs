@@ -14,10 +14,10 @@ const QUIET: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// The sets that were used last.
 #[derive(Debug, Default)]
-pub(super) struct BucketSets(Mutex<CachedScope>);
+pub(super) struct BucketSets(Mutex<SetCache>);
 
 #[derive(Debug, Default)]
-struct CachedScope {
+struct SetCache {
     /// By hash.
     sets: HashMap<String, Set>,
     bytes: usize,
@@ -35,10 +35,10 @@ struct Set {
 
 impl BucketSets {
     pub(super) fn get(&self, id: &str) -> Option<Arc<str>> {
-        let mut kept = self.lock();
-        kept.uses += 1;
-        let now = kept.uses;
-        let set = kept.sets.get_mut(id)?;
+        let mut cache = self.lock();
+        cache.uses += 1;
+        let now = cache.uses;
+        let set = cache.sets.get_mut(id)?;
         set.used = now;
         Some(set.buckets.clone())
     }
@@ -58,26 +58,26 @@ impl BucketSets {
     }
 
     pub(super) fn keep(&self, id: &str, buckets: Arc<str>) {
-        let mut kept = self.lock();
-        kept.uses += 1;
-        let now = kept.uses;
-        kept.bytes += buckets.len();
-        if let Some(old) = kept.sets.insert(id.to_owned(), Set { buckets, used: now, told: None }) {
-            kept.bytes -= old.buckets.len();
+        let mut cache = self.lock();
+        cache.uses += 1;
+        let now = cache.uses;
+        cache.bytes += buckets.len();
+        if let Some(old) = cache.sets.insert(id.to_owned(), Set { buckets, used: now, told: None }) {
+            cache.bytes -= old.buckets.len();
         }
-        while kept.bytes > MAX_BYTES {
-            let oldest = kept.sets.iter().min_by_key(|(_, set)| set.used).map(|(id, _)| id.clone());
-            let Some(old) = oldest.and_then(|id| kept.sets.remove(&id)) else { return };
-            kept.bytes -= old.buckets.len();
+        while cache.bytes > MAX_BYTES {
+            let oldest = cache.sets.iter().min_by_key(|(_, set)| set.used).map(|(id, _)| id.clone());
+            let Some(old) = oldest.and_then(|id| cache.sets.remove(&id)) else { return };
+            cache.bytes -= old.buckets.len();
         }
     }
 
     /// Forgets all: another epoch's database may not have them.
     pub(super) fn clear(&self) {
-        *self.lock() = CachedScope::default();
+        *self.lock() = SetCache::default();
     }
 
-    fn lock(&self) -> MutexGuard<'_, CachedScope> {
+    fn lock(&self) -> MutexGuard<'_, SetCache> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -43,7 +43,7 @@ impl Owner {
 
 /// What the control row keeps of those who provisioned.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct CachedScope {
+pub(crate) struct Provisioned {
     /// The name of the app; empty where none was said.
     app: String,
     /// The version of the engine's parts.
@@ -61,10 +61,10 @@ pub(crate) struct CachedScope {
 /// How many replaced rules are kept.
 const MAX_REPLACED: usize = 100;
 
-/// The columns of [`CachedScope`] as they are read.
+/// The columns of [`Provisioned`] as they are read.
 pub(crate) type Columns = (String, i64, String, i64, String, String);
 
-impl From<Columns> for CachedScope {
+impl From<Columns> for Provisioned {
     fn from((app, provisioning, rules, generation, generations, replaced): Columns) -> Self {
         Self { app, provisioning, rules, generation, generations, replaced }
     }
@@ -92,7 +92,7 @@ pub(crate) fn read(dialect: Dialect, has: &dyn Fn(&str) -> bool) -> String {
 const REPLACED: &str = "the database was migrated from this build's sync rules to other ones: start the build of those here too; to go back to \
     the rules of this one, which stops servers of the others, run `migrate --back`";
 
-impl CachedScope {
+impl Provisioned {
     /// The fingerprints of the rules that were replaced by others.
     fn replaced(&self) -> Vec<String> {
         serde_json::from_str(&self.replaced).unwrap_or_default()

@@ -23,7 +23,7 @@ use std::{
 
 /// The memberships that an actor had before a mutation that may change them.
 #[derive(Clone, Debug)]
-pub(super) struct ScopeCell {
+pub(super) struct EarlierMemberships {
     members: Vec<Membership>,
     /// Those that it may gain.
     unfounded: BTreeSet<Membership>,
@@ -42,7 +42,7 @@ pub(super) enum Holding {
     Gained(BTreeSet<Membership>),
 }
 
-impl ScopeCell {
+impl EarlierMemberships {
     /// What was read before the mutator ran.
     pub(super) fn new(members: Vec<Membership>, unfounded: BTreeSet<Membership>, is_asked: bool) -> Self {
         Self { members, unfounded, is_asked }
@@ -69,12 +69,17 @@ pub(super) struct Holdings<'a> {
 }
 
 impl<'a> Holdings<'a> {
-    pub(super) fn new(schema: &'a Schema, principal: &Principal, held: Option<&ScopeCell>, now: &[Membership]) -> Self {
+    pub(super) fn new(
+        schema: &'a Schema,
+        principal: &Principal,
+        earlier: Option<&EarlierMemberships>,
+        now: &[Membership],
+    ) -> Self {
         let choices = |members: &[Membership]| Choices::new(schema, principal, members);
-        let Some(held) = held else { return Self { own: choices(now), gained: None } };
-        let unasked = held.unasked(now);
+        let Some(earlier) = earlier else { return Self { own: choices(now), gained: None } };
+        let unasked = earlier.unasked(now);
         let gained = (!unasked.is_empty()).then(|| (choices(now), unasked));
-        Self { own: choices(&held.count(now)), gained }
+        Self { own: choices(&earlier.count(now)), gained }
     }
 
     /// What these buckets are to it, all together.
@@ -102,7 +107,7 @@ pub(super) struct RunningActor {
     principal: Principal,
     mutator: &'static str,
     privileged: &'static [&'static str],
-    held: Option<ScopeCell>,
+    earlier: Option<EarlierMemberships>,
     /// What it gained, where it wanted a number by that.
     gained: Mutex<BTreeSet<Membership>>,
     is_refused: AtomicBool,
@@ -113,7 +118,7 @@ impl RunningActor {
         (schema, store): (&Arc<Schema>, &Arc<Store>),
         principal: &Principal,
         entry: &MutatorEntry,
-        held: Option<&ScopeCell>,
+        earlier: Option<&EarlierMemberships>,
     ) -> Self {
         Self {
             schema: schema.clone(),
@@ -121,7 +126,7 @@ impl RunningActor {
             principal: principal.clone(),
             mutator: entry.desc.name,
             privileged: entry.desc.privileged,
-            held: held.cloned(),
+            earlier: earlier.cloned(),
             gained: Mutex::default(),
             is_refused: AtomicBool::new(false),
         }
@@ -162,7 +167,7 @@ impl RunningActor {
     ) -> std::result::Result<Meant, StoreError> {
         let may_name = |rule: &Rule| is_privileged(self.privileged, rule);
         let holds = |now: &[Membership], bucket: &Bucket| {
-            Holdings::new(&self.schema, &self.principal, self.held.as_ref(), now).all([bucket])
+            Holdings::new(&self.schema, &self.principal, self.earlier.as_ref(), now).all([bucket])
         };
         // Where claims say it, or what was read before, the database need not be asked.
         let is_open = readings

@@ -54,7 +54,7 @@ impl Engine {
             let delivery = Delivery { principal, wire, key: &key, alone, gained: &gained, strays: &strays, has_room };
             let answered = match (self.schema.mutator(&mutation.name), wire) {
                 (Some(entry), _) => {
-                    let run = Run { principal, entry, mutation, hlc, savepoints: tries.savepoints, held: None };
+                    let run = Run { principal, entry, mutation, hlc, savepoints: tries.savepoints, earlier: None };
                     self.attempt(delivery, run, stamp.as_deref()).await
                 }
                 (None, Wire::One) => Ok(Answer::to(&key, Verdict::Barred(unknown()), None)),

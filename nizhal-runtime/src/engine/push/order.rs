@@ -98,7 +98,7 @@ impl Engine {
 
     pub(super) fn ping(&self, write_set: &[WriteSetEntry]) {
         let shown: BTreeSet<Bucket> =
-            write_set.iter().filter(|write_set| write_set.shown).map(|write_set| write_set.bucket.clone()).collect();
+            write_set.iter().filter(|entry| entry.shown).map(|entry| entry.bucket.clone()).collect();
         self.hub.ping(&shown.into_iter().collect::<Vec<_>>());
     }
 }

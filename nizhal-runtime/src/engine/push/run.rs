@@ -1,7 +1,7 @@
 //! A mutator's run on a transaction, what its outcome means, and whether what it wrote was its actor's to write.
 
 use super::{
-    actor::{Holding, Holdings, RunningActor, ScopeCell},
+    actor::{EarlierMemberships, Holding, Holdings, RunningActor},
     reply::PushError,
 };
 use crate::{
@@ -29,7 +29,7 @@ pub(super) struct Run<'a> {
     /// Whether each of its statements has a savepoint.
     pub(super) savepoints: bool,
     /// The memberships that its actor had before, where it may change them.
-    pub(super) held: Option<&'a ScopeCell>,
+    pub(super) earlier: Option<&'a EarlierMemberships>,
 }
 
 /// What comes back from a run.
@@ -47,14 +47,14 @@ pub(super) struct MutatorRun {
 impl Engine {
     /// Calls the mutator. Where it fails without an answer, the transaction is gone.
     pub(super) async fn run(&self, run: Run<'_>, tx: DatabaseTransaction) -> Result<MutatorRun, PushError> {
-        let Run { principal, entry, mutation, hlc, savepoints, held } = run;
+        let Run { principal, entry, mutation, hlc, savepoints, earlier } = run;
         let now = self.environment.now();
         // A device runs the same mutator with the same time and the same ids. It does not know where we clamp its stamp, so ids
         // follow from the stamp as it was sent.
         let made = mutation.hlc.and_then(|_| DateTimeUtc::from_timestamp_millis(hlc.millis)).unwrap_or(now);
         let sent = mutation.hlc.map_or(now.timestamp_millis(), |stamp| stamp.millis);
         let mut ids = MutationIds::of(principal.key(), &mutation.client_mutation_id, sent);
-        let actor = Arc::new(RunningActor::new((&self.schema, &self.store), principal, entry, held));
+        let actor = Arc::new(RunningActor::new((&self.schema, &self.store), principal, entry, earlier));
         let parts = CtxParts {
             tx,
             principal: principal.clone(),
@@ -125,13 +125,13 @@ impl Engine {
     pub(super) fn judge_writes(
         &self,
         run: (&Principal, &MutatorEntry),
-        held: Option<&ScopeCell>,
+        earlier: Option<&EarlierMemberships>,
         write_set: &[WriteSetEntry],
         header: &PullHeader,
     ) -> Result<Holding, StoreError> {
         let (principal, entry) = run;
         let checked = checked(entry.desc.privileged, write_set);
-        if let Some(unheld) = checked.iter().find(|write_set| is_unheld(write_set)) {
+        if let Some(unheld) = checked.iter().find(|entry| is_unheld(entry)) {
             let (mutator, table, rule) = (entry.desc.name, &unheld.table, &unheld.bucket.rule);
             tracing::warn!(
                 mutator,
@@ -144,8 +144,8 @@ impl Engine {
         if checked.is_empty() {
             return Ok(Holding::Own);
         }
-        let holdings = Holdings::new(&self.schema, principal, held, &header.members);
-        Ok(holdings.all(checked.iter().map(|write_set| &write_set.bucket)))
+        let holdings = Holdings::new(&self.schema, principal, earlier, &header.members);
+        Ok(holdings.all(checked.iter().map(|entry| &entry.bucket)))
     }
 
     /// The columns that a mutation did not get, for its device: none of tables that it may write beyond its actor's buckets, and
@@ -176,7 +176,7 @@ impl Engine {
 
 /// What of the touched a mutator or a job answers for that is privileged for these tables.
 pub(in crate::engine) fn checked<'a>(privileged: &[&str], write_set: &'a [WriteSetEntry]) -> Vec<&'a WriteSetEntry> {
-    write_set.iter().filter(|write_set| !privileged.contains(&write_set.table.as_str())).collect()
+    write_set.iter().filter(|entry| !privileged.contains(&entry.table.as_str())).collect()
 }
 
 /// Whether nobody holds what was touched: a public rule's bucket, or a row of a membership table.

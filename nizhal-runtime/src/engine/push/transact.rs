@@ -1,7 +1,7 @@
 //! One transaction of a mutation: admitted, run or refused, its answer filed and what it wrote judged, then kept or rolled back.
 
 use super::{
-    actor::{Holding, Holdings, ScopeCell},
+    actor::{EarlierMemberships, Holding, Holdings},
     key::{ids_of, refused},
     reply::{Answer, PushError, Verdict, lost_of, seen},
     run::{MutatorRun, Run},
@@ -165,8 +165,8 @@ impl Engine {
         {
             return Ok(Done::gone(tx, Err(PushError::Cancelled(refused))));
         }
-        let held = self.held(&tx, delivery, entry).await?;
-        let MutatorRun { tx, jobs, result, gained } = self.run(Run { held: held.as_ref(), ..run }, tx).await?;
+        let earlier = self.earlier(&tx, delivery, entry).await?;
+        let MutatorRun { tx, jobs, result, gained } = self.run(Run { earlier: earlier.as_ref(), ..run }, tx).await?;
         if !gained.is_empty() {
             return Err(AttemptEnd::Gained(gained));
         }
@@ -183,7 +183,7 @@ impl Engine {
             }
             settled => settled?,
         };
-        match self.judge_writes((principal, entry), held.as_ref(), &written.write_set, &header)? {
+        match self.judge_writes((principal, entry), earlier.as_ref(), &written.write_set, &header)? {
             Holding::Own => {}
             Holding::Foreign => return Ok(Done::gone(tx, Err(PushError::Forbidden))),
             Holding::Gained(gained) => return Err(AttemptEnd::Gained(gained)),
@@ -206,7 +206,7 @@ impl Engine {
             ids.lost = lost_of(&lost);
         }
         write.log(&[(key, answers[0].1.status, &written.write_set)]).await?;
-        let unasked = self.enqueue_within(&tx, (principal, entry), held.as_ref(), &jobs).await?;
+        let unasked = self.enqueue_within(&tx, (principal, entry), earlier.as_ref(), &jobs).await?;
         if !unasked.is_empty() {
             return Err(AttemptEnd::Gained(unasked));
         }
@@ -220,34 +220,34 @@ impl Engine {
         &self,
         tx: &DatabaseTransaction,
         (principal, entry): (&Principal, &MutatorEntry),
-        held: Option<&ScopeCell>,
+        earlier: Option<&EarlierMemberships>,
         jobs: &[NewJob],
     ) -> Result<BTreeSet<Membership>, PushError> {
         if jobs.is_empty() {
             return Ok(BTreeSet::new());
         }
         let now = self.store.on(tx).members(principal).await?;
-        let unasked = held.map(|held| held.unasked(&now)).unwrap_or_default();
+        let unasked = earlier.map(|earlier| earlier.unasked(&now)).unwrap_or_default();
         if unasked.is_empty() {
-            let carried = Holdings::new(&self.schema, principal, held, &now).carried();
+            let carried = Holdings::new(&self.schema, principal, earlier, &now).carried();
             self.enqueue(tx, jobs, &Bounds::of(carried, entry.desc.privileged)).await?;
         }
         Ok(unasked)
     }
 
     /// The memberships of before, where the mutator may change them, and which of those that it gained it may count on.
-    async fn held(
+    async fn earlier(
         &self,
         tx: &DatabaseTransaction,
         Delivery { principal, gained, .. }: Delivery<'_>,
         entry: &MutatorEntry,
-    ) -> Result<Option<ScopeCell>, StoreError> {
+    ) -> Result<Option<EarlierMemberships>, StoreError> {
         if !self.may_change_memberships(entry) {
             return Ok(None);
         }
         let write = self.store.on(tx);
         let unfounded = write.unfounded(gained).await?;
-        Ok(Some(ScopeCell::new(write.members(principal).await?, unfounded, !gained.is_empty())))
+        Ok(Some(EarlierMemberships::new(write.members(principal).await?, unfounded, !gained.is_empty())))
     }
 
     async fn kept(&self, tx: DatabaseTransaction, news: News, answer: Answer) -> Result<Done, AttemptEnd> {

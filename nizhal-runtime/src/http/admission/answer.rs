@@ -21,9 +21,9 @@ pub(in crate::http) fn sent_in_pieces(
     body: Bytes,
     mut admitted: Admitted,
 ) -> HttpResponse {
-    let scope_cell = admitted.bytes();
-    scope_cell.shrink(u64::MAX);
-    scope_cell.count(body.len() as u64);
+    let bytes = admitted.bytes();
+    bytes.shrink(u64::MAX);
+    bytes.count(body.len() as u64);
     response.body(Pieces { left: body, _admitted: admitted })
 }
 

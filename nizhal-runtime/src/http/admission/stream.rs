@@ -247,11 +247,11 @@ mod tests {
     #[tokio::test]
     async fn inv31_an_actor_leaves_streams_to_others() {
         let streams = streams(2, 60_000, 10, 1024);
-        let scope_cell = streams.permit("ana").await.unwrap();
+        let first = streams.permit("ana").await.unwrap();
         assert!(matches!(streams.permit("ana").await, Err(HttpError::TooManyRequests { .. })));
         let other = streams.permit("ben").await.unwrap();
         assert!(matches!(streams.permit("cem").await, Err(HttpError::Busy)), "it waited, and nobody gave its place up");
-        let (came, ()) = tokio::join!(streams.permit("cem"), async { drop((scope_cell, other)) });
+        let (came, ()) = tokio::join!(streams.permit("cem"), async { drop((first, other)) });
         assert!(came.is_ok());
     }
 

@@ -68,12 +68,12 @@ mod tests {
     fn inv31_an_actors_requests_wait_for_each_other_and_for_nobody_else() {
         let turns = Turns::new(2);
         let now = |actor: &str| turns.turn(actor).now_or_never();
-        let scope_cell = [now("ana").unwrap(), now("ana").unwrap()];
+        let taken = [now("ana").unwrap(), now("ana").unwrap()];
         assert!(now("ana").is_none());
         drop(now("ben").unwrap());
         let mut waiting = Box::pin(turns.turn("ana"));
         assert!(waiting.as_mut().now_or_never().is_none());
-        drop(scope_cell);
+        drop(taken);
         drop(waiting.now_or_never().unwrap());
         assert!(turns.actors().is_empty(), "who is gone takes no memory");
     }

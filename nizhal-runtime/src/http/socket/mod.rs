@@ -264,28 +264,28 @@ impl Socket {
         if Arc::ptr_eq(&scope, &self.scope) {
             return self.send_batch(batch, BTreeSet::new()).await;
         }
-        let scope_cell = self.wanted.scope_cell(&scope);
+        let buckets = self.wanted.buckets(&scope);
         self.scope = scope;
         let gained: BTreeSet<String> =
-            scope_cell.difference(self.listener.buckets()).map(|bucket| self.wanted.name(bucket)).collect();
+            buckets.difference(self.listener.buckets()).map(|bucket| self.wanted.name(bucket)).collect();
         // What is lost is told by the next pull, and a lost bucket's own name is said no more: the others ask for that pull.
         let mut batch = batch;
-        if !scope_cell.is_superset(self.listener.buckets()) {
-            batch.pings.extend(scope_cell.iter().cloned());
+        if !buckets.is_superset(self.listener.buckets()) {
+            batch.pings.extend(buckets.iter().cloned());
         }
-        self.listener.listen_to(scope_cell);
+        self.listener.listen_to(buckets);
         self.presence_handle.retain(|bucket| self.listener.buckets().contains(bucket));
         self.send_batch(batch, gained).await
     }
 
     async fn send_batch(&mut self, batch: Batch, gained: BTreeSet<String>) -> Result<(), Ending> {
-        let scope_cell = self.listener.buckets();
+        let buckets = self.listener.buckets();
         let name = |bucket: &Bucket| self.wanted.name(bucket);
         let mut pings: BTreeSet<String> =
-            batch.pings.iter().filter(|bucket| scope_cell.contains(bucket)).map(name).collect();
+            batch.pings.iter().filter(|bucket| buckets.contains(bucket)).map(name).collect();
         pings.extend(gained.iter().cloned());
         let diffs: Vec<Value> = (batch.diffs.iter())
-            .filter(|diff| scope_cell.contains(&diff.bucket))
+            .filter(|diff| buckets.contains(&diff.bucket))
             .map(|diff| json!({"bucket": name(&diff.bucket), "joins": diff.joins, "leaves": diff.leaves}))
             .collect();
         self.server.hub().sent(pings.len() as u64);

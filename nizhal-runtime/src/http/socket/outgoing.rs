@@ -16,20 +16,20 @@ use std::{
 pub(in crate::http) struct Outgoing {
     shares: Shares,
     actor: Arc<str>,
-    scope_cell: Arc<Mutex<Share>>,
+    share: Arc<Mutex<Share>>,
 }
 
 impl Outgoing {
     /// Nothing waits yet.
     pub(in crate::http) fn new(shares: &Shares, actor: &str) -> Self {
-        Self { shares: shares.clone(), actor: actor.into(), scope_cell: Arc::new(Mutex::new(shares.nothing(actor))) }
+        Self { shares: shares.clone(), actor: actor.into(), share: Arc::new(Mutex::new(shares.nothing(actor))) }
     }
 
     /// Waits until there is room for so many bytes more.
     pub(super) async fn room_for(&self, bytes: usize) {
         let mut more = self.shares.nothing(&self.actor);
         more.grow(bytes as u64).await;
-        self.scope_cell().merge(more);
+        self.share().merge(more);
     }
 
     /// The socket's body, which knows when bytes are on their way.
@@ -37,8 +37,8 @@ impl Outgoing {
         OutgoingBody { body, outgoing: self.clone(), handed_on: 0 }
     }
 
-    fn scope_cell(&self) -> MutexGuard<'_, Share> {
-        self.scope_cell.lock().unwrap_or_else(PoisonError::into_inner)
+    fn share(&self) -> MutexGuard<'_, Share> {
+        self.share.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -59,7 +59,7 @@ impl MessageBody for OutgoingBody {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
         let gone = std::mem::take(&mut self.handed_on);
-        self.outgoing.scope_cell().shrink(gone);
+        self.outgoing.share().shrink(gone);
         let next = Pin::new(&mut self.body).poll_next(context);
         if let Poll::Ready(Some(Ok(bytes))) = &next {
             self.handed_on = bytes.len() as u64;

@@ -27,15 +27,15 @@ impl Wanted {
     }
 
     /// Those of the actor's buckets that the socket hears.
-    pub(crate) fn scope_cell(&self, scope: &Arc<BTreeSet<Bucket>>) -> Arc<BTreeSet<Bucket>> {
+    pub(crate) fn buckets(&self, scope: &Arc<BTreeSet<Bucket>>) -> Arc<BTreeSet<Bucket>> {
         let Some(names) = &self.names else { return scope.clone() };
         let wanted = scope.iter().filter(|bucket| names.contains(&self.name(bucket)));
         Arc::new(wanted.cloned().collect())
     }
 
     /// Whether some name stands for nothing that the actor holds.
-    pub(crate) fn lacks(&self, scope_cell: &BTreeSet<Bucket>) -> bool {
-        let found: BTreeSet<String> = scope_cell.iter().map(|bucket| self.name(bucket)).collect();
+    pub(crate) fn lacks(&self, buckets: &BTreeSet<Bucket>) -> bool {
+        let found: BTreeSet<String> = buckets.iter().map(|bucket| self.name(bucket)).collect();
         self.names.as_ref().is_some_and(|names| !names.is_subset(&found))
     }
 }
@@ -56,32 +56,32 @@ mod tests {
     fn a_bare_name_stands_for_every_rule_of_the_actor() {
         let scope = scope([bucket("shops", "42"), bucket("channels", "42"), bucket("shops", "7")]);
         let wanted = Wanted::of(Wire::One, &["42"]);
-        let scope_cell = wanted.scope_cell(&scope);
-        assert_eq!(*scope_cell, [bucket("shops", "42"), bucket("channels", "42")].into());
-        assert!(!wanted.lacks(&scope_cell));
+        let buckets = wanted.buckets(&scope);
+        assert_eq!(*buckets, [bucket("shops", "42"), bucket("channels", "42")].into());
+        assert!(!wanted.lacks(&buckets));
     }
 
     #[test]
     fn a_name_of_wire_two_stands_for_one_bucket() {
         let scope = scope([bucket("shops", "42"), bucket("channels", "42")]);
         let wanted = Wanted::of(Wire::Two, &["shops:42"]);
-        let scope_cell = wanted.scope_cell(&scope);
-        assert_eq!(*scope_cell, [bucket("shops", "42")].into());
-        assert!(!wanted.lacks(&scope_cell));
+        let buckets = wanted.buckets(&scope);
+        assert_eq!(*buckets, [bucket("shops", "42")].into());
+        assert!(!wanted.lacks(&buckets));
         let bare = Wanted::of(Wire::Two, &["42"]);
-        assert!(bare.lacks(&bare.scope_cell(&scope)));
+        assert!(bare.lacks(&bare.buckets(&scope)));
     }
 
     #[test]
     fn a_name_that_the_actor_lacks_is_noticed() {
         let wanted = Wanted::of(Wire::One, &["42", "8"]);
-        assert!(wanted.lacks(&wanted.scope_cell(&scope([bucket("shops", "42")]))));
+        assert!(wanted.lacks(&wanted.buckets(&scope([bucket("shops", "42")]))));
     }
 
     #[test]
     fn no_name_means_all_even_when_there_is_none() {
         let wanted = Wanted::of(Wire::One, &[]);
-        assert!(!wanted.lacks(&wanted.scope_cell(&scope([]))));
-        assert_eq!(wanted.scope_cell(&scope([bucket("shops", "1"), bucket("shops", "2")])).len(), 2);
+        assert!(!wanted.lacks(&wanted.buckets(&scope([]))));
+        assert_eq!(wanted.buckets(&scope([bucket("shops", "1"), bucket("shops", "2")])).len(), 2);
     }
 }

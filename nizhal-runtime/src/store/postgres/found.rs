@@ -3,7 +3,7 @@
 use super::{drift, namespace::Namespace, takeover, takeover::TypeScript, trigger::APPLIED};
 use crate::store::{
     StoreError,
-    owner::{self, CachedScope},
+    owner::{self, Provisioned},
     rules,
     sql::{Dialect, quote},
 };
@@ -36,7 +36,7 @@ pub(super) struct Found {
     pub(super) sequences: BTreeSet<String>,
     pub(super) epoch: bool,
     pub(super) rules: Vec<rules::Branch>,
-    pub(super) kept: CachedScope,
+    pub(super) kept: Provisioned,
 }
 
 impl Found {
@@ -140,7 +140,7 @@ pub(super) async fn introspect(db: &mut PgConnection) -> Result<Found, StoreErro
     let epoch = columns.contains_key("_nizhal_control")
         && sqlx::query("select 1 from _nizhal_control where id = 1").fetch_optional(&mut *db).await?.is_some();
     let (namespace, schema) = (Namespace::of(&schema), quote(&schema));
-    let (rules, kept) = (Vec::new(), CachedScope::default());
+    let (rules, kept) = (Vec::new(), Provisioned::default());
     let mut found = Found {
         schema,
         namespace,

@@ -7,7 +7,7 @@ use crate::store::{
     ddl::{self, Seed},
     drift::exact_columns,
     history,
-    owner::{self, CachedScope},
+    owner::{self, Provisioned},
     rules,
     sql::{Dialect, UPDATED_AT, literal, quote, stamped},
     write_set,
@@ -47,7 +47,7 @@ pub(super) async fn plan(db: &mut SqliteConnection, schema: &Schema, seed: &Seed
         let rows = sqlx::query_as::<_, rules::Stored>(rules::READ).fetch_all(&mut *db).await?;
         stored.extend(rows.into_iter().map(rules::Branch::from));
     }
-    let mut kept = CachedScope::default();
+    let mut kept = Provisioned::default();
     if has_epoch {
         let sql = owner::read(DIALECT, &|column| exists("_nizhal_control", column));
         kept = sqlx::query_as::<_, owner::Columns>(AssertSqlSafe(sql)).fetch_one(&mut *db).await?.into();
