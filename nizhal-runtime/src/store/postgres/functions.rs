@@ -1,6 +1,6 @@
 //! The engine's functions and triggers that Postgres lacks, as statements.
 
-use super::{capture, capture::Level, clock, field, found::Found, leave, provision::Purpose, trigger::APPLIED};
+use super::{capture, capture::Level, clock, field, found::Found, leave, purpose::Purpose, trigger::APPLIED};
 use crate::{
     schema::Schema,
     store::{

@@ -4,7 +4,7 @@ use super::{
     drift,
     partition::{PARTITIONS_CHANGED, START_AGAIN},
     provision,
-    provision::Purpose,
+    purpose::Purpose,
     rewrite,
     store::PostgresStore,
 };

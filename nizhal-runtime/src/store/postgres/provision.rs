@@ -5,6 +5,7 @@ use super::{
     found::{Found, introspect},
     functions,
     partition::START_AGAIN,
+    purpose::Purpose,
     takeover,
     takeover::TypeScript,
 };
@@ -22,15 +23,6 @@ use std::collections::BTreeSet;
 const DIALECT: Dialect = Dialect::Postgres;
 /// How a statement begins that drops an index while others write.
 const DROP_ALONE: &str = "drop index concurrently ";
-
-/// What a plan is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::store) enum Purpose {
-    /// All that the database should have.
-    Migrate,
-    /// What a server cannot do without: a partition that is newer than the last `migrate` is looked at from time to time.
-    Serve,
-}
 
 /// Whether a statement of the plan runs in no transaction.
 pub(super) fn runs_alone(statement: &str) -> bool {

@@ -2,24 +2,19 @@
 
 use super::{
     PostgresStore, encode,
-    rows::{Rows, index},
+    header::{array, provisioned, read_into},
+    rows::Rows,
     statement::{KEY_PARTS, PullSql, kind},
 };
 use crate::store::{
     StoreError,
     limit::ANSWER_TIMEOUT,
-    read::{Client, Clock, IdleProbe, LAST, LaneRead, PullHeader, PullQuery, START, Unreadable},
+    read::{Clock, IdleProbe, LAST, LaneRead, PullHeader, PullQuery, START, Unreadable},
 };
 use futures_util::FutureExt;
 use sqlx::{
-    AssertSqlSafe, PgConnection, Postgres, Row, Transaction,
-    pool::PoolConnection,
-    postgres::{PgArguments, PgRow},
-    query::Query,
+    AssertSqlSafe, PgConnection, Postgres, Row, Transaction, pool::PoolConnection, postgres::PgArguments, query::Query,
 };
-
-/// The texts of a control row in an idle probe.
-const CONTROL_TEXTS: usize = 5;
 
 /// Where a pull reads, and what was known of the clock before.
 pub(crate) struct PullReader<'a> {
@@ -203,46 +198,6 @@ async fn probe(
     }
     let clock = clock.ok_or_else(|| sqlx::Error::Decode("an answer without a clock".into()))?;
     Ok((clock, provisioned(header)?))
-}
-
-/// Takes in a row that is of the header.
-pub(super) fn read_into(header: &mut PullHeader, kind: i32, row: &PgRow) -> Result<(), StoreError> {
-    match kind {
-        kind::CONTROL => {
-            let mut texts: Vec<String> = row.try_get(5)?;
-            header.triggers = (texts.len() > CONTROL_TEXTS).then(|| texts.pop()).flatten();
-            [header.epoch, header.secret, header.recorded_incarnation, header.rules, header.generations] =
-                exactly(texts)?;
-            header.collected = row.try_get(3)?;
-        }
-        kind::MEMBERS => {
-            let (rule, param) = (index(row.try_get(1)?)?, index(row.try_get(2)?)?);
-            let values = row.try_get::<Option<Vec<String>>, _>(5)?.unwrap_or_default();
-            header.members.extend(values.into_iter().map(|value| (rule, param, value)));
-        }
-        kind::CLIENT => {
-            let (last, last_version, outrun) = (row.try_get(3)?, row.try_get(4)?, row.try_get(7)?);
-            header.client = Some(Client { last, last_version, outrun });
-        }
-        _ => return Err(sqlx::Error::Decode("a row of no known kind".into()).into()),
-    }
-    Ok(())
-}
-
-/// A row's texts, of which there are so many.
-fn array<const N: usize>(row: &PgRow) -> Result<[String; N], sqlx::Error> {
-    exactly(row.try_get(5)?)
-}
-
-fn exactly<const N: usize>(texts: Vec<String>) -> Result<[String; N], sqlx::Error> {
-    texts.try_into().map_err(|_| sqlx::Error::Decode(format!("a row has not {N} texts").into()))
-}
-
-pub(super) fn provisioned(header: PullHeader) -> Result<PullHeader, StoreError> {
-    if header.epoch.is_empty() {
-        return Err(StoreError::no_control());
-    }
-    Ok(header)
 }
 
 /// Postgres takes no U+0000, so nobody's id has one.

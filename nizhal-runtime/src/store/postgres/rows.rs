@@ -2,8 +2,8 @@
 
 use super::{
     encode,
+    header::{index, provisioned, read_into},
     pools::Pools,
-    pull::{provisioned, read_into},
     statement::{PullSql, kind},
 };
 use crate::store::{
@@ -109,8 +109,4 @@ impl<'s> Rows<'s> {
             Some(at) => Body::Unreadable(sql::wire_columns(self.sql.tables[slot])[at].0),
         })
     }
-}
-
-pub(super) fn index(number: i32) -> Result<usize, StoreError> {
-    usize::try_from(number).map_err(|_| sqlx::Error::Decode("a negative place".into()).into())
 }
