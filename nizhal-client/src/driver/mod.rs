@@ -138,6 +138,10 @@ impl Driver {
             stream.abort();
         }
         while self.tasks.join_next().await.is_some() {}
+        // Once it is closed, nobody has what a file that is gone held.
+        if !self.parts.store.is_in_memory() && !self.parts.store.is_there() {
+            self.save_lost().await;
+        }
     }
 
     async fn receive(&mut self, message: Message) {
@@ -342,23 +346,34 @@ impl Driver {
 
     /// Another process's writes are ours to send, or to show; and a file that is gone is noticed.
     async fn look(&mut self) {
-        if self.parts.store.is_in_memory() || self.lost {
+        if self.parts.store.is_in_memory() {
             return;
         }
-        if !self.parts.store.is_there() {
-            self.lost = true;
-            let saved = self.parts.store.save().await;
-            let text = match saved {
-                Ok(()) => "the store's file was taken away; what it held was written again: open the client anew",
-                Err(_) => "the store's file was taken away; what was not synced goes when this client closes",
-            };
-            let failure = Failure::new(FailureKind::StoreLost, "store_vanished", text);
-            return self.handle(Event::StoreLost(failure)).await;
+        if self.lost || !self.parts.store.is_there() {
+            return self.save_lost().await;
         }
         let Ok(version) = self.parts.store.data_version().await else { return };
         if self.version.replace(version) != Some(version) {
             self.parts.changes.tell_all();
             self.handle(Event::Wrote(Memory::default())).await;
         }
+    }
+
+    /// Writes the store's file again. A database's files may be removed one by one, so this is done again as long as none is there.
+    async fn save_lost(&mut self) {
+        let is_known = std::mem::replace(&mut self.lost, true);
+        if is_known && self.parts.store.has_file() {
+            return;
+        }
+        let saved = self.parts.store.save().await;
+        if is_known {
+            return;
+        }
+        let text = match saved {
+            Ok(()) => "the store's file was taken away; what it held was written again: open the client anew",
+            Err(_) => "the store's file was taken away; what was not synced goes when this client closes",
+        };
+        let failure = Failure::new(FailureKind::StoreLost, "store_vanished", text);
+        self.handle(Event::StoreLost(failure)).await;
     }
 }

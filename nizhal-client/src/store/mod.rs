@@ -204,6 +204,11 @@ impl SqliteStore {
         Ok(())
     }
 
+    /// Whether any file is where it was opened.
+    pub fn has_file(&self) -> bool {
+        self.path.as_deref().is_some_and(Path::exists)
+    }
+
     /// Whether the file is still where it was opened.
     pub fn is_there(&self) -> bool {
         self.guard.check_file().is_ok()

@@ -11,6 +11,7 @@ both![
     inv26_processes_that_are_killed_hand_one_file_on,
     inv24_another_users_token_sends_nothing,
     inv27_a_file_that_is_taken_away_is_noticed_and_written_again,
+    inv27_files_that_go_one_by_one_or_just_before_the_end_are_written_again,
     a_device_without_a_server_keeps_what_it_writes_until_there_is_one,
 ];
 
@@ -122,6 +123,34 @@ async fn inv27_a_file_that_is_taken_away_is_noticed_and_written_again(app: App) 
     let again = on(&dir, &app).await;
     settled(&again).await;
     assert_eq!((names(&again).await.len(), db.count("customers").await), (1, 1));
+}
+
+async fn inv27_files_that_go_one_by_one_or_just_before_the_end_are_written_again(app: App) {
+    let mut db = shop(&app).await;
+    let dir = TempDir::new("device");
+    let remove = |is_one: &dyn Fn(&str) -> bool| {
+        for file in std::fs::read_dir(dir.path()).unwrap().map(Result::unwrap) {
+            if is_one(&file.file_name().to_string_lossy()) {
+                std::fs::remove_file(file.path()).unwrap();
+            }
+        }
+    };
+    let ana = on(&dir, &app).await;
+    settled(&ana).await;
+    ana.set_online(false);
+    add(&ana, "c1").await;
+    remove(&|name| name.ends_with("-wal") || name.ends_with("-shm"));
+    reached(&ana, "the loss of the log to be noticed", |status| matches!(status.phase, Phase::Stuck(_))).await;
+    remove(&|_| true);
+    ana.close().await;
+    let again = on(&dir, &app).await;
+    again.set_online(false);
+    add(&again, "c2").await;
+    remove(&|_| true);
+    again.close().await;
+    let last = on(&dir, &app).await;
+    settled(&last).await;
+    assert_eq!((names(&last).await.len(), db.count("customers").await), (2, 2));
 }
 
 async fn a_device_without_a_server_keeps_what_it_writes_until_there_is_one(app: App) {
