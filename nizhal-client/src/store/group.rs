@@ -1,4 +1,6 @@
 //! Mutations that are made at the same time share one commit: it is the disk that a write waits for.
+//!
+//! Decision: book/src/decisions/device.md#concurrent-writes-share-a-commit
 
 use super::{ChangedTables, Draft, Effect, MutateError, SqliteStore, StoreError, Written};
 use std::collections::VecDeque;

@@ -1,4 +1,6 @@
 //! Making a broken file anew. It is marked first: whatever interrupts this, the next opening goes on with it.
+//!
+//! Decision: book/src/decisions/device.md#a-broken-file-is-marked-before-it-is-put-aside
 
 use super::{Lock, StoreError, beside};
 use std::fs::File;

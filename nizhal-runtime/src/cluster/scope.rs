@@ -5,6 +5,8 @@
 //! when a notification of our own comes back, all that was committed before it has been heard, and every scope that was not made
 //! stale by then is as good as one read at that moment. [`ListenBarrier`] sends one when the last is too old, for all sockets together.
 //! When it does not come back, because the connection is lost or dead, scopes are read from the database each time.
+//!
+//! Decision: book/src/decisions/realtime.md#a-sockets-scope-is-cached-with-a-listen-barrier
 
 mod listen_barrier;
 

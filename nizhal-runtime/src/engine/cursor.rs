@@ -5,6 +5,8 @@
 //! the same place become one. The server keeps nothing per device, so no lost answer can falsify it. It is sealed for its actor with the
 //! database's secret (`cursor/seal.rs`), because a cursor from the future makes the server mint a new epoch, and nobody may forge that; and
 //! because versions and places tell of what others write.
+//!
+//! Decision: book/src/decisions/pulling.md#the-cursor-holds-lanes
 
 mod seal;
 

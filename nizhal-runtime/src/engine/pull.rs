@@ -1,4 +1,6 @@
 //! A pull: the cursor against the buckets of now, then each lane's changes up to the horizon.
+//!
+//! Decision: book/src/decisions/pulling.md#a-pull-on-postgres-is-the-horizon-and-one-statement
 
 use super::{
     Engine, Keys, PullError,

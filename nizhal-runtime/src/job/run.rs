@@ -3,6 +3,8 @@
 //! The handler runs on a savepoint of a transaction that holds the job's row. Success commits what it wrote, the jobs it wants and
 //! the row's deletion together; failure rolls the savepoint back and commits the verdict. A crash leaves the claim alone, and the
 //! job is taken again: at least once always, and for what is in the database exactly once.
+//!
+//! Decision: book/src/decisions/mutators.md#a-job-is-leased-in-one-commit-and-run-in-another
 
 use super::{
     failure::{Failure, pause},

@@ -1,4 +1,6 @@
 //! What a failed statement means: whether the same transaction would fail again. One table a database, by SQLSTATE and by result code.
+//!
+//! Decision: book/src/decisions/pushing.md#a-failure-is-final-if-it-would-happen-again
 
 use sea_orm::{DbErr, RuntimeErr};
 use sqlx::{error::DatabaseError, sqlite::SqliteError};

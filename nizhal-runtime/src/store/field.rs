@@ -16,6 +16,8 @@
 //! a minute ahead of the database's clock counts as one of a minute ago, and is reported ([`AheadStamp`]).
 //!
 //! A column is written when its value changes: setting what is there already leaves its stamp.
+//!
+//! Decision: book/src/decisions/columns.md#columns-merge-in-the-databases-triggers
 
 use super::{StoreError, sql::DELETED_AT};
 use nizhal_core::{ColumnIndex, HlcClock, Merge, TableDesc};

@@ -8,6 +8,8 @@
 //! How far a database is must be comparable with what was kept of it, exactly: on SQLite the version clock, which commits with
 //! the rows. On Postgres not the clock, whose draws are neither committed in their order nor lost with the rows, but the
 //! log: all that a horizon lets through is flushed when the horizon is read, and a start says where the log ended.
+//!
+//! Decision: book/src/decisions/pulling.md#the-cursor-names-an-incarnation-of-the-database
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};

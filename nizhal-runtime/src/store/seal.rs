@@ -2,6 +2,8 @@
 //!
 //! The write set is a setting on Postgres and a table on SQLite, and app code can clear both: by `RESET ALL`, or by `delete`. So a line
 //! that nobody can guess stands first in it, from the beginning of a transaction on, and what is read without that line is refused.
+//!
+//! Decision: book/src/decisions/write-scope.md#a-write-set-has-a-seal
 
 use super::StoreError;
 

@@ -3,6 +3,8 @@
 //! A mutator that is not `privileged` for a membership table changes no membership, so those of the end are those of before. One that
 //! is has them read first. What it gains on the way counts only in a bucket that had no member before: a shop that it founds. Which
 //! those are can be told before it runs alone, so a mutation that needs to know is rolled back and run once more, and asks first.
+//!
+//! Decision: book/src/decisions/write-scope.md#a-mutation-is-judged-by-what-its-actor-held-before-it
 
 use crate::{
     schema::Schema,

@@ -5,6 +5,8 @@
 //! refusal needs what ran before it kept and its own writes gone, so then all is rolled back and tried *with savepoints*, one for
 //! each mutation, where a refusal is filed with the others' answers. Whatever else comes in between (a deadlock, a fault, a write out of scope, a mutation that was seen before) rolls all of it back, and
 //! the mutations are taken one at a time. Nothing is answered or pinged before the commit, so a crash leaves all or none.
+//!
+//! Decision: book/src/decisions/pushing.md#a-batch-is-tried-plainly-then-with-savepoints-then-one-by-one
 
 use super::{
     acknowledged::Acknowledged,

@@ -30,6 +30,8 @@
 //! `clock_model.rs` tries every interleaving of two writers and a reader.
 //!
 //! Nobody waits: shared locks do not conflict, and a transaction that writes no synced row holds none.
+//!
+//! Decision: book/src/decisions/pulling.md#a-session-reads-the-locks-only-after-somebody-drew-a-version
 
 use super::namespace::Namespace;
 use crate::store::{

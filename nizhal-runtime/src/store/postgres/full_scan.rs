@@ -4,6 +4,8 @@
 //! needs none of the latter, read to its end in one snapshot, needs none of this: its rows may come in any order, and plain
 //! columns are what Postgres sends best. They come through a cursor, so that little has to be thrown away when the reader
 //! leaves.
+//!
+//! Decision: book/src/decisions/pulling.md#a-streamed-first-sync-reads-plain-columns
 
 use super::{
     encode,

@@ -2,6 +2,8 @@
 //!
 //! Such a pooler hands each statement to whichever connection is free, so statements that are prepared once and run by name must be
 //! kept apart by the pooler. One that does not may run another client's statement in place of ours; the start refuses it.
+//!
+//! Decision: book/src/decisions/postgres.md#a-pooler-must-keep-prepared-statements-apart
 
 use crate::store::{
     error::{MIXES, StoreError},

@@ -3,6 +3,8 @@
 //! Whatever stands between (a forwarder, a firewall, a failover) may forget a connection without a word. The driver waits on such a
 //! one for ever, also when it is given back, and its place in the pool with it. So every wait has a limit, and a pool on which
 //! nobody got an answer for a while is *retired*: the next asker gets a new one, and what runs on the old one goes on to its end.
+//!
+//! Decision: book/src/decisions/postgres.md#every-wait-on-postgres-has-a-limit
 
 use super::renewal::Renewal;
 use crate::store::{error::StoreError, limit::ANSWER_TIMEOUT};

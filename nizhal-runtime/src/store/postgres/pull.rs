@@ -1,4 +1,6 @@
 //! Pulls on Postgres: the horizon, then one statement, which is a snapshot of its own; or an idle probe, which is enough when nothing is new.
+//!
+//! Decision: book/src/decisions/pulling.md#a-pull-with-nothing-new-is-an-idle-probe
 
 use super::{
     PostgresStore, encode,

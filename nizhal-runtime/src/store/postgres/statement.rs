@@ -6,6 +6,8 @@
 //!
 //! Every scan is a `cross join lateral (… order by … limit …)`: the limit keeps the planner from pulling it up, so that it has
 //! to be done for each bucket, or each tombstone, by the index that is named beside it.
+//!
+//! Decision: book/src/decisions/pulling.md#a-cte-hides-the-parameters-of-the-pull-statement
 
 use super::{encode, trigger::triggers_sql};
 use crate::schema::Schema;

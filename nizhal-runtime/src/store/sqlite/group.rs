@@ -6,6 +6,8 @@
 //! wait behind waits for those alone that came before its own end. What goes wrong in a turn is rolled back to its savepoint; when
 //! the transaction itself is lost, all in it are told to try again. When their commit is refused, each is told to run alone: it
 //! may be the fault of any of them, and nobody is to answer for another.
+//!
+//! Decision: book/src/decisions/sqlite.md#pushes-share-commits
 
 use super::{guard::Guard, txn::clear_write_set};
 use crate::store::{error::StoreError, failpoint::Failpoints};

@@ -5,6 +5,8 @@
 //! asked: its commit hook must have run where a commit of ours succeeded, and lets nobody else's pass meanwhile; its rollback hook
 //! tells of what was lost. A connection on which a transaction ended with an error is closed, and one that is given back in a
 //! transaction too.
+//!
+//! Decision: book/src/decisions/sqlite.md#sqlite-itself-reports-how-a-transaction-ended
 
 use crate::store::error::StoreError;
 use nizhal_core::OpenFile;
