@@ -2,14 +2,58 @@
 //!
 //! Annotate structs with [`table`], functions with [`mutator`], say who may see what with [`sync_rules!`], and run.
 
-#[cfg(feature = "client")]
-pub use nizhal_client as client;
-pub use nizhal_core::*;
+pub use nizhal_macros::{args, claims, id, job, mutator, sync_rules, table, text_enum};
+
+// What an app declares, and what its functions are given and give back.
+pub use nizhal_core::{
+    Actor, Applied, Args, Ctx, Date, DateTimeUtc, Decimal, Error, GuardedTransaction, Hlc, Job, JobCtx, Jobs, Json,
+    JsonValue, Mutator, NonEmpty, Positive, Principal, Random, Result, Rules, ServerSide, SyncedTable, Table, TextEnum,
+    Time, TimeDelta, UnknownText, Uuid,
+};
+#[cfg(feature = "crdt")]
+pub use nizhal_core::{CrdtColumn, CrdtDocument, CrdtError, CrdtMap, CrdtText, CrdtUpdate};
+pub use nizhal_core::{jobs, mutators, reject, tables};
+// What a declaration becomes: the types that the lists of tables, mutators and jobs hold, and that rules are checked by.
+pub use nizhal_core::{
+    Bucket, Col, ColumnDefault, ColumnDesc, ColumnIndex, ColumnType, ConstColumn, JobDesc, JobEntry, Merge,
+    MutatorDesc, MutatorEntry, SameType, ScopeColumn, SqlType, TableDesc,
+};
+
+// The server: how it is built and set, who may come in, and what it tells of its work.
 #[cfg(feature = "server")]
 pub use nizhal_macros::main;
-pub use nizhal_macros::{args, claims, id, job, mutator, sync_rules, table, text_enum};
 #[cfg(feature = "server")]
-pub use nizhal_runtime::*;
+pub use nizhal_runtime::{
+    AdmissionSettings, AuthError, Authenticator, ConflictEvent, ConnectionSettings, Cors, DevToken, ErrorEvent,
+    Expected, Jwks, JwksSource, JwtHs256, JwtJwks, LogFormat, Mode, NatsSettings, Nizhal, Observer, Observers,
+    PullEvent, PushEvent, PushedMutation, RateLimit, Realtime, RealtimeSettings, Server, Settings, SocketSettings,
+    StartError, SystemEnvironment, auth::BoxFuture, engine::Environment, service, settings::DatabaseUrl,
+};
+
+/// The device: a local SQLite database, the same mutators for instant effect, a durable outbox.
+#[cfg(feature = "client")]
+pub mod client {
+    pub use nizhal_client::{
+        Client, Credentials, CredentialsError, DeadLetter, Effect, Mode, MutateError, Notice, OtherUser, Phase,
+        Receipt, Saved, Setup, SetupError, Status, StoreError, Unreadable,
+        environment::{Clock, Connectivity, Ids, RandomIds, Switch, SystemClock},
+        session::{Failure, FailureKind, Progress, Repair, Settings},
+    };
+
+    /// The way to a server, for those who bring one of their own.
+    pub mod transport {
+        pub use nizhal_client::transport::{
+            Body, Frame, Frames, HttpTransport, Request, Response, Transport, TransportError, rustls,
+        };
+    }
+}
+
+/// Names that generated code refers to; not for people.
+#[doc(hidden)]
+pub use nizhal_core::{__broken_job, __broken_mutator, __entity, __id, __mutator, __narrowed, __private, __text_enum};
+#[cfg(feature = "server")]
+#[doc(hidden)]
+pub use nizhal_runtime::__private_server;
 
 /// What an app's source files begin with.
 pub mod prelude {

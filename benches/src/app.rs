@@ -1,8 +1,9 @@
 //! The app that is measured: one synced table, one membership table, one mutator.
 
 use actix_web::{App, HttpServer, dev::ServerHandle};
+use nizhal::Server;
 use nizhal::prelude::*;
-use nizhal::{Server, auth::issue_token};
+use nizhal_runtime::auth::issue_token;
 use std::time::Duration;
 
 /// Signs the load's tokens.
@@ -81,7 +82,7 @@ fn set<T: std::str::FromStr>(name: &str, usual: T) -> T {
 
 fn token_of(user: &str) -> String {
     let claims = Claims { user_id: user.to_owned(), owner_id: "o".to_owned() };
-    let now = nizhal::engine::Environment::now(&nizhal::SystemEnvironment);
+    let now = nizhal_runtime::engine::Environment::now(&nizhal::SystemEnvironment);
     issue_token(SECRET.as_bytes(), &claims, Duration::from_secs(86_400), now).expect("a token")
 }
 

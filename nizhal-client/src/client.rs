@@ -96,7 +96,7 @@ impl Client {
     /// answered.
     ///
     /// ```ignore
-    /// client.mutate::<record_payment>(RecordPayment { … }).await?;
+    /// client.mutate::<record_payment>(RecordPayment { amount, customer_id }).await?;
     /// ```
     ///
     /// # Errors
@@ -169,7 +169,7 @@ impl Client {
     ///
     /// ```ignore
     /// let mut customers = client.watch(Customer::find().order_by_asc(CustomerColumn::Name));
-    /// while let Some(rows) = customers.next().await { … }
+    /// while let Some(rows) = customers.next().await { /* show them */ }
     /// ```
     pub fn watch<E>(&self, query: Select<E>) -> BoxStream<'static, Result<Vec<E::Model>, DbErr>>
     where

@@ -1,20 +1,20 @@
 //! The sea-orm half of a table, written once here so that `#[nizhal::table]` emits one line a column.
 //!
 //! `__entity!` takes what the attribute read, each thing by its name, and has three parts: `__entity_types!` declares what stands
-//! beside the struct, [`table`] says what the table is, [`row`] reads and writes rows.
+//! beside the struct, `table` says what the table is, `row` reads and writes rows.
 //!
 //! # One error for a type that no column has
 //! An impl here would be refused for every trait of sea-orm that a column's type lacks, dozens of errors for one wrong type. So
 //! each that needs the types begins with
 //!
 //! ```ignore
-//! impl ModelTrait for Customer where for<'c> Wrong: ColumnType { … }
+//! impl ModelTrait for Customer where for<'c> Wrong: ColumnType { /* … */ }
 //! ```
 //!
 //! A condition without a parameter is proved where it is written, and where it is false that is an error. One that holds *for
 //! each lifetime* is taken as given inside, and asked for when the impl is used; that `Wrong` names no lifetime does not matter. So
 //! rustc takes the impls as they stand, and all that would use them is told once that there is no such impl. The list of columns in
-//! [`table`] alone stands without the condition: there rustc says, at the user's token, that `Wrong` cannot be a column.
+//! `table` alone stands without the condition: there rustc says, at the user's token, that `Wrong` cannot be a column.
 
 mod row;
 mod table;

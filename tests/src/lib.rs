@@ -6,7 +6,7 @@
 //! ```ignore
 //! both![two_devices_converge];
 //!
-//! async fn two_devices_converge(app: App) { … }
+//! async fn two_devices_converge(app: App) { /* … */ }
 //! ```
 
 mod app;

@@ -6,7 +6,8 @@
 #[path = "../app/mod.rs"]
 mod app;
 use app::Claims;
-use nizhal::{Condition, ConstValue, prelude::*};
+use nizhal::prelude::*;
+use nizhal_core::{Condition, ConstValue};
 
 mod status {
     #[nizhal::text_enum]

@@ -9,7 +9,7 @@ mod app;
 
 use app::{AddEntry, Claims, Entry, Member, Running, add_entry, rules};
 use futures_util::StreamExt as _;
-use nizhal::client::session::Failure;
+use nizhal::client::Failure;
 use nizhal::client::transport::{Frames, Request, Response, Transport};
 use nizhal::client::{Client, Phase};
 use nizhal::prelude::*;

@@ -1,12 +1,12 @@
 //! A small app on a device, and a server that is nothing but the pages that a test writes.
 
-use nizhal::client::schema::Schema;
-use nizhal::client::session::PullStored;
-use nizhal::client::store::{
-    ChangedTables, Draft, Location, MutateError, Notice, OtherUser, SqliteStore, Store as _, StoreError, Written,
-};
 use nizhal::prelude::*;
 use nizhal::{MutatorEntry, Principal, TableDesc};
+use nizhal_client::schema::Schema;
+use nizhal_client::session::PullStored;
+use nizhal_client::store::{
+    ChangedTables, Draft, Location, MutateError, Notice, OtherUser, SqliteStore, Store as _, StoreError, Written,
+};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -321,7 +321,7 @@ impl Device {
         other: OtherUser,
         user: &str,
         tables: Vec<&'static TableDesc>,
-        rules: Vec<nizhal::Rule>,
+        rules: Vec<nizhal_core::Rule>,
     ) -> Result<Self, StoreError> {
         let schema = Arc::new(Schema::new(&tables, rules, mutators()).expect("the app's parts fit"));
         let opened = Box::pin(SqliteStore::open(place, other, schema, principal(user), &new_id)).await?;
@@ -369,7 +369,7 @@ impl Device {
         self.items().await.into_iter().map(|(id, name, _)| format!("{id}={name}")).collect::<Vec<_>>().join(" ")
     }
 
-    pub(crate) async fn outbox(&self) -> Vec<nizhal::wire::Mutation> {
+    pub(crate) async fn outbox(&self) -> Vec<nizhal_core::wire::Mutation> {
         self.store.batch(1_000, usize::MAX).await.expect("the outbox is read")
     }
 

@@ -3,8 +3,8 @@
 use crate::app::{Device, item, page};
 use crate::open::{databases, place};
 use crate::run;
-use nizhal::client::store::{Lock, Notice, OtherUser, Saved, Store as _};
-use nizhal::client::{MutateError, StoreError, session::FailureKind};
+use nizhal_client::store::{Lock, Notice, OtherUser, Saved, Store as _};
+use nizhal_client::{MutateError, StoreError, session::FailureKind};
 use nizhal_tests::TempDir;
 use serde_json::{Value, json};
 use std::os::unix::fs::FileExt as _;

@@ -2,8 +2,8 @@
 
 use crate::app::{Device, Slot, SlotColumn, Tag, item, page};
 use crate::run;
-use nizhal::client::store::{Location, OtherUser, Store as _};
 use nizhal::prelude::*;
+use nizhal_client::store::{Location, OtherUser, Store as _};
 use nizhal_tests::TempDir;
 use serde_json::{Value, json};
 

@@ -2,10 +2,10 @@
 
 use crate::app::{Claims, Of, Put, bump, faulty, mutators, put, rules, tables};
 use crate::run;
-use nizhal::client::session::Failure;
-use nizhal::client::transport::{Frames, Request, Response, Transport};
-use nizhal::client::{Client, MutateError, Phase, Setup, Status};
 use nizhal::prelude::*;
+use nizhal_client::session::Failure;
+use nizhal_client::transport::{Frames, Request, Response, Transport};
+use nizhal_client::{Client, MutateError, Phase, Setup, Status};
 use serde_json::{Value, json};
 use std::future::{pending, ready};
 use std::pin::Pin;

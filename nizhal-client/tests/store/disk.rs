@@ -1,7 +1,7 @@
 //! The device's file as another process reads it: what is on the disk, whatever the store believes.
 
 use crate::app::Device;
-use nizhal::client::MutateError;
+use nizhal_client::MutateError;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use std::path::Path;

@@ -2,8 +2,8 @@
 
 use crate::app::Device;
 use crate::run;
-use nizhal::client::MutateError;
-use nizhal::client::store::{Location, OtherUser, StoreError};
+use nizhal_client::MutateError;
+use nizhal_client::store::{Location, OtherUser, StoreError};
 use nizhal_tests::TempDir;
 use serde_json::json;
 use std::path::{Path, PathBuf};

@@ -2,8 +2,8 @@
 
 use crate::app::{Claims, Device, Member, new_id};
 use crate::run;
-use nizhal::client::store::{Location, OtherUser, Store as _};
 use nizhal::prelude::*;
+use nizhal_client::store::{Location, OtherUser, Store as _};
 use serde_json::json;
 
 #[nizhal::args]

@@ -3,8 +3,8 @@
 use crate::app::{Device, item, page};
 use crate::disk::{dump, works_on};
 use crate::run;
-use nizhal::client::store::{Draft, Location, OtherUser, PullStart, SqliteFault, Store as _};
 use nizhal::prelude::*;
+use nizhal_client::store::{Draft, Location, OtherUser, PullStart, SqliteFault, Store as _};
 use nizhal_tests::TempDir;
 use serde_json::{Value, json};
 use std::path::Path;

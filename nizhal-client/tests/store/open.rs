@@ -2,10 +2,10 @@
 
 use crate::app::{Device, Item, Member, Slot, Stock, Tag, Transfer, item, page, rules};
 use crate::run;
-use nizhal::client::StoreError;
-use nizhal::client::store::{Location, Notice, OtherUser, Store as _};
 use nizhal::prelude::*;
 use nizhal::{ColumnDesc, Table, TableDesc};
+use nizhal_client::StoreError;
+use nizhal_client::store::{Location, Notice, OtherUser, Store as _};
 use nizhal_tests::TempDir;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -80,7 +80,7 @@ fn inv27_a_file_that_vanished_is_told_of() {
         let dir = TempDir::new("device");
         let ana = Device::open(&place(&dir), OtherUser::Apart, "ana").await.unwrap();
         assert!(ana.notices.is_empty());
-        let _lock = nizhal::client::store::Lock::of(ana.store.path()).unwrap();
+        let _lock = nizhal_client::store::Lock::of(ana.store.path()).unwrap();
         ana.store.close().await;
         for file in databases(dir.path()) {
             std::fs::remove_file(file).unwrap();
@@ -94,7 +94,7 @@ fn inv27_a_file_that_vanished_is_told_of() {
 fn inv26_one_process_leads() {
     let dir = TempDir::new("device");
     let path = dir.path().join("app.db");
-    let lock = || nizhal::client::store::Lock::of(Some(&path)).unwrap();
+    let lock = || nizhal_client::store::Lock::of(Some(&path)).unwrap();
     let (mut one, mut other) = (lock(), lock());
     assert!(one.take().unwrap() && one.take().unwrap());
     assert!(!other.take().unwrap());
@@ -170,7 +170,7 @@ fn inv27_what_cannot_be_added_is_made_anew_and_the_outbox_kept() {
             let before = with(&dir, older).await;
             before.pull(page("c1", json!({}), json!({}))).await;
             // Neither old table fits the mutators of today, so the server alone runs this one.
-            let draft = nizhal::client::store::Draft {
+            let draft = nizhal_client::store::Draft {
                 id: "m-1".into(),
                 name: "put".into(),
                 args: json!({"id": "m", "name": "Mine"}).to_string(),

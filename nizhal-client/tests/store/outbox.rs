@@ -2,8 +2,8 @@
 
 use crate::app::{Device, item, page};
 use crate::run;
-use nizhal::client::store::Store as _;
-use nizhal::client::{Effect, MutateError};
+use nizhal_client::store::Store as _;
+use nizhal_client::{Effect, MutateError};
 use serde_json::json;
 
 #[test]
@@ -57,7 +57,7 @@ fn what_changes_a_row_that_is_not_here_is_queued_without_effect() {
 fn inv12_the_same_write_twice_is_one() {
     run(async {
         let device = Device::new().await;
-        let draft = nizhal::client::store::Draft {
+        let draft = nizhal_client::store::Draft {
             id: "m-1".into(),
             name: "bump".into(),
             args: json!({"id": "a"}).to_string(),
@@ -121,7 +121,7 @@ fn inv15_stamps_and_order_survive_a_clock_that_goes_back() {
     run(async {
         let device = Device::new().await;
         for (id, now) in [("a", "2026-11-21T10:00:00Z"), ("b", "2019-01-01T00:00:00Z"), ("c", "2026-11-21T10:00:01Z")] {
-            let draft = nizhal::client::store::Draft {
+            let draft = nizhal_client::store::Draft {
                 id: id.into(),
                 name: "put".into(),
                 args: json!({"id": id, "name": id}).to_string(),

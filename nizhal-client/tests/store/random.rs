@@ -2,7 +2,7 @@
 
 use crate::app::{Device, item, page};
 use crate::run;
-use nizhal::Random;
+use nizhal_core::Random;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 

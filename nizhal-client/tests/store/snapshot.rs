@@ -2,8 +2,8 @@
 
 use crate::app::{Device, Item, ItemColumn, Stock, Transfer, item, page};
 use crate::run;
-use nizhal::client::store::Store as _;
 use nizhal::prelude::*;
+use nizhal_client::store::Store as _;
 use serde_json::json;
 
 #[test]
@@ -200,8 +200,9 @@ fn inv10_another_epoch_sends_again_what_the_rows_do_not_show() {
         let (stored, _) = device.pull(restored).await;
         assert!(stored.rotated);
         let again = device.outbox().await;
-        let ids =
-            |batch: &[nizhal::wire::Mutation]| batch.iter().map(|m| m.client_mutation_id.clone()).collect::<Vec<_>>();
+        let ids = |batch: &[nizhal_core::wire::Mutation]| {
+            batch.iter().map(|m| m.client_mutation_id.clone()).collect::<Vec<_>>()
+        };
         assert_eq!(ids(&again), ids(&before));
         assert_ne!(again[0].client_id, before[0].client_id);
         assert_eq!(again.iter().map(|m| m.mutation_id).collect::<Vec<_>>(), [Some(1), Some(2)]);

@@ -24,7 +24,7 @@ pub enum AuthError {
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Verifies tokens; the built-in ones are [`JwtHs256`] and [`JwtJwks`].
+/// Verifies tokens; the built-in ones are [`JwtHs256`](super::JwtHs256) and [`JwtJwks`](super::JwtJwks).
 pub trait Authenticator: Send + Sync + 'static {
     /// Who the bearer of this token is at this moment.
     ///

@@ -14,7 +14,7 @@ pub(crate) fn claims(user: &str) -> Claims {
 
 /// A device of this user, with nothing said of where and how.
 pub(crate) fn setup(user: &str) -> Setup {
-    let quick = |settings: &mut nizhal::client::session::Settings| {
+    let quick = |settings: &mut nizhal::client::Settings| {
         (settings.first_wait_ms, settings.longest_wait_ms) = (10, 200);
     };
     let claims = claims(user);

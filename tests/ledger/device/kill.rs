@@ -14,7 +14,7 @@ async fn inv22_an_app_killed_many_times_loses_and_doubles_nothing(app: App) {
     let file = dir.path().join("app.db");
     let url = app.address.at("");
     let kills = nizhal_seeds::count(20);
-    let mut random = nizhal::Random::of(&format!("kills {}", nizhal_seeds::first()));
+    let mut random = nizhal_core::Random::of(&format!("kills {}", nizhal_seeds::first()));
     let mut written = BTreeSet::new();
     // Its first rows, so that mutators find the customer.
     let first =

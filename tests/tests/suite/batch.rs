@@ -2,11 +2,11 @@
 
 use crate::fixture::{self, StoppedClock, both, push_of};
 use nizhal::Principal;
-use nizhal::engine::{Engine, PushError, PushReply, Verdict};
 use nizhal::prelude::*;
-use nizhal::schema::Schema;
-use nizhal::store::Audit;
-use nizhal::wire::Wire;
+use nizhal_core::wire::Wire;
+use nizhal_runtime::engine::{Engine, PushError, PushReply, Verdict};
+use nizhal_runtime::schema::Schema;
+use nizhal_runtime::store::Audit;
 use nizhal_tests::{Connection, Database, Kind};
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};

@@ -1,11 +1,11 @@
 //! Columns of the app's own types: ids, enums of texts, typed JSON, arrays, and what the database generates.
 
 use crate::fixture::{self, engine, push_of, store};
-use nizhal::engine::{Engine, Verdict};
 use nizhal::prelude::*;
-use nizhal::schema::{Schema, SchemaError};
-use nizhal::wire::{PullRequest, Wire};
 use nizhal::{Principal, Rules};
+use nizhal_core::wire::{PullRequest, Wire};
+use nizhal_runtime::engine::{Engine, Verdict};
+use nizhal_runtime::schema::{Schema, SchemaError};
 use nizhal_tests::{Database, Kind};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -317,7 +317,7 @@ async fn settle(_ctx: &mut Ctx<Claims>, _args: Nothing) -> Result<Applied> {
 fn the_contract_tells_what_columns_hold() {
     let schema =
         Schema::new(tables![Ticket, List], rules().into_inner(), mutators![write, settle]).expect("a sound schema");
-    let contract = nizhal::contract::Contract::new("tickets", "1", &schema);
+    let contract = nizhal_runtime::contract::Contract::new("tickets", "1", &schema);
     let contract: Value = serde_json::from_slice(&contract.bytes()).expect("JSON");
     let properties = &contract["components"]["schemas"]["tickets"]["properties"];
     assert_eq!(properties["status"], json!({"type": "string", "enum": ["open", "in_progress", "done"]}));

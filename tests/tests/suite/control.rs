@@ -2,11 +2,11 @@
 //! checked at the commit.
 
 use crate::fixture::{self, both, push_of};
-use nizhal::engine::{Engine, PushError, PushReply, Verdict};
 use nizhal::prelude::*;
-use nizhal::schema::Schema;
-use nizhal::wire::Wire;
 use nizhal::{Principal, SystemEnvironment};
+use nizhal_core::wire::Wire;
+use nizhal_runtime::engine::{Engine, PushError, PushReply, Verdict};
+use nizhal_runtime::schema::Schema;
 use nizhal_tests::{Connection, Database, Kind};
 use sea_orm::{ConnectionTrait, TransactionTrait};
 use serde_json::{Value, json};

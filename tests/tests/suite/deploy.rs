@@ -1,12 +1,12 @@
 //! Deploys while others run: servers of the rules of before, a rollback, another app or an older binary on the same database.
 
 use crate::fixture::{self, both};
-use nizhal::engine::Engine;
 use nizhal::prelude::*;
-use nizhal::schema::Schema;
-use nizhal::store::Store;
-use nizhal::wire::{PullRequest, Wire};
 use nizhal::{Principal, Rules};
+use nizhal_core::wire::{PullRequest, Wire};
+use nizhal_runtime::engine::Engine;
+use nizhal_runtime::schema::Schema;
+use nizhal_runtime::store::Store;
 use nizhal_tests::{Address, Database, Device, Kind};
 use serde_json::{Value, json};
 use std::sync::Arc;

@@ -1,11 +1,11 @@
 //! What fails the same way every time is refused for good, and nothing waits behind it: at each statement and at COMMIT, on both databases.
 
 use crate::fixture::{self, both, push_of};
-use nizhal::engine::{Engine, PushError, PushReply, Verdict};
 use nizhal::prelude::*;
-use nizhal::schema::Schema;
-use nizhal::wire::Wire;
 use nizhal::{Principal, SystemEnvironment};
+use nizhal_core::wire::Wire;
+use nizhal_runtime::engine::{Engine, PushError, PushReply, Verdict};
+use nizhal_runtime::schema::Schema;
 use nizhal_tests::{Connection, Database, Kind};
 use serde_json::{Value, json};
 use std::sync::Arc;

@@ -1,10 +1,12 @@
 //! What the suites share: an engine over a database of its own, a clock that stands still, and tests that run on both databases.
 
-use nizhal::engine::{Engine, Environment};
-use nizhal::schema::Schema;
-use nizhal::store::{Store, StoreSettings};
-use nizhal::wire::PushRequest;
-use nizhal::{DateTimeUtc, NodeId, Uuid, hub::Hub};
+use nizhal::{DateTimeUtc, Uuid};
+use nizhal_core::NodeId;
+use nizhal_core::wire::PushRequest;
+use nizhal_runtime::engine::{Engine, Environment};
+use nizhal_runtime::hub::Hub;
+use nizhal_runtime::schema::Schema;
+use nizhal_runtime::store::{Store, StoreSettings};
 use nizhal_tests::Database;
 use serde_json::{Value, json};
 use std::sync::Arc;

@@ -1,11 +1,12 @@
 //! One mutator, run on a device that has no server in its context, and on the server.
 
 use crate::fixture::{self, StoppedClock, push_of};
-use nizhal::engine::Verdict;
 use nizhal::prelude::*;
-use nizhal::schema::Schema;
-use nizhal::wire::Wire;
-use nizhal::{CtxParts, Error, Hlc, MutationIds, Principal, Random};
+use nizhal::{Error, Principal};
+use nizhal_core::wire::Wire;
+use nizhal_core::{CtxParts, Hlc, MutationIds, Random};
+use nizhal_runtime::engine::Verdict;
+use nizhal_runtime::schema::Schema;
 use nizhal_tests::{Database, Kind};
 use serde_json::json;
 use std::sync::Arc;

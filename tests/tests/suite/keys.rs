@@ -1,11 +1,12 @@
 //! A row's key has one text: what a pull spells is what the tombstone says, for every type, on both databases, whoever writes.
 
 use crate::fixture;
-use nizhal::engine::Engine;
+use nizhal::Principal;
 use nizhal::prelude::*;
-use nizhal::schema::Schema;
-use nizhal::wire::{PullRequest, Wire};
-use nizhal::{Principal, key};
+use nizhal_core::key;
+use nizhal_core::wire::{PullRequest, Wire};
+use nizhal_runtime::engine::Engine;
+use nizhal_runtime::schema::Schema;
 use nizhal_tests::{Connection, Database, Kind};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;

@@ -2,10 +2,10 @@
 
 use crate::fixture::{self, StoppedClock, push_of};
 use nizhal::Principal;
-use nizhal::engine::Verdict;
 use nizhal::prelude::*;
-use nizhal::schema::Schema;
-use nizhal::wire::Wire;
+use nizhal_core::wire::Wire;
+use nizhal_runtime::engine::Verdict;
+use nizhal_runtime::schema::Schema;
 use nizhal_tests::{Database, Kind};
 use serde_json::json;
 use std::sync::Arc;

@@ -19,10 +19,10 @@ mod versions;
 
 use crate::fixture::{engine, push_of, store};
 use nizhal::Principal;
-use nizhal::engine::Engine;
 use nizhal::prelude::*;
-use nizhal::schema::Schema;
-use nizhal::wire::{PullRequest, Wire};
+use nizhal_core::wire::{PullRequest, Wire};
+use nizhal_runtime::engine::Engine;
+use nizhal_runtime::schema::Schema;
 use nizhal_tests::{Address, Connection, Database, Device, Kind};
 use serde_json::{Value, json};
 use std::sync::Arc;

@@ -1,12 +1,12 @@
 //! Another set of rules over the same data: devices get what was added, lose what was dropped, and nobody starts again.
 
 use crate::fixture;
-use nizhal::engine::{Engine, PullError};
 use nizhal::prelude::*;
-use nizhal::schema::Schema;
-use nizhal::store::StoreError;
-use nizhal::wire::{PullRequest, Wire};
 use nizhal::{Principal, Rules, TableDesc};
+use nizhal_core::wire::{PullRequest, Wire};
+use nizhal_runtime::engine::{Engine, PullError};
+use nizhal_runtime::schema::Schema;
+use nizhal_runtime::store::StoreError;
 use nizhal_tests::{Address, Connection, Database, Device, Kind, Page};
 use serde_json::{Value, json};
 

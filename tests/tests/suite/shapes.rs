@@ -2,10 +2,10 @@
 
 use crate::fixture;
 use nizhal::Principal;
-use nizhal::engine::Engine;
 use nizhal::prelude::*;
-use nizhal::schema::Schema;
-use nizhal::wire::{PullRequest, PushRequest, Wire};
+use nizhal_core::wire::{PullRequest, PushRequest, Wire};
+use nizhal_runtime::engine::Engine;
+use nizhal_runtime::schema::Schema;
 use nizhal_tests::{Address, Connection, Database, Device, Kind};
 use serde_json::{Value, json};
 
@@ -252,7 +252,7 @@ async fn inv02_an_absent_claim_has_no_bucket(kind: Kind) {
 fn the_contract_says_what_is_public_and_what_is_listed() {
     let tables = tables![Item, Product, Note, DeskMember, Task];
     let schema = Schema::new(tables, shapes().into_inner(), Vec::new()).expect("a sound schema");
-    let bytes = nizhal::contract::Contract::new("shapes", "1.0.0", &schema).bytes().to_vec();
+    let bytes = nizhal_runtime::contract::Contract::new("shapes", "1.0.0", &schema).bytes().to_vec();
     let document: Value = serde_json::from_slice(&bytes).expect("JSON");
     let part = &document["x-nizhal"];
     assert_eq!(part["rules"]["catalog"]["public"], true);

@@ -2,11 +2,11 @@
 
 use crate::fixture;
 use nizhal::Principal;
-use nizhal::engine::Engine;
 use nizhal::prelude::*;
-use nizhal::schema::Schema;
-use nizhal::store::{Store, StoreSettings};
-use nizhal::wire::{PullRequest, Wire};
+use nizhal_core::wire::{PullRequest, Wire};
+use nizhal_runtime::engine::Engine;
+use nizhal_runtime::schema::Schema;
+use nizhal_runtime::store::{Store, StoreSettings};
 use nizhal_tests::{Address, Connection, Database, Device, Kind};
 use serde_json::{Value, json};
 use std::sync::Arc;

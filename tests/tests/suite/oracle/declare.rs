@@ -5,9 +5,12 @@ use super::{
     shape::{self, Actor, Claim, Shape, Source, Type, Value, Width},
 };
 use nizhal::{
-    Applied, Called, ClaimOf, ColumnDesc, ColumnIndex, Condition, ConstFilter, ConstValue, CtxParts, Error,
-    MemberFilter, Merge, MutatorDesc, MutatorEntry, ParamDesc, ParamSource, Rule, RuleTable, Rules, SqlType, TableDesc,
-    Uuid, prelude::ConnectionTrait,
+    Applied, ColumnDesc, ColumnIndex, Error, Merge, MutatorDesc, MutatorEntry, Rules, SqlType, TableDesc, Uuid,
+    prelude::ConnectionTrait,
+};
+use nizhal_core::{
+    Called, ClaimOf, Condition, ConstFilter, ConstValue, CtxParts, MemberFilter, ParamDesc, ParamSource, Rule,
+    RuleTable,
 };
 use serde_json::value::RawValue;
 

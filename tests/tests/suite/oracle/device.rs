@@ -2,7 +2,7 @@
 
 use super::plain::{Image, Key, Plain, Rows};
 use super::shape::TEXTS;
-use nizhal::wire::Wire;
+use nizhal_core::wire::Wire;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,7 +1,7 @@
 //! What a push must answer, by the wire protocol: sequences, claims, waiting, cancelling; the running is told from outside.
 
 use super::plain::Key;
-use nizhal::wire::Wire;
+use nizhal_core::wire::Wire;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One mutation as it goes over the wire.

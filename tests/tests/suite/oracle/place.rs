@@ -1,8 +1,9 @@
 //! Where cases run, one after the other: a file in memory, or a Postgres database whose schema is made anew for each shape.
 
 use super::{declare::declare, shape::Shape};
-use nizhal::{
-    DateTimeUtc, NodeId, Uuid,
+use nizhal::{DateTimeUtc, Uuid};
+use nizhal_core::NodeId;
+use nizhal_runtime::{
     engine::{Engine, Environment},
     hub::Hub,
     schema::Schema,

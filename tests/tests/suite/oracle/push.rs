@@ -8,10 +8,8 @@ use super::{
     shape::STAMP_AT,
     world::{Check, World},
 };
-use nizhal::{
-    engine::{PushError, Verdict},
-    wire::{self, PushRequest, Wire},
-};
+use nizhal_core::wire::{self, PushRequest, Wire};
+use nizhal_runtime::engine::{PushError, Verdict};
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;
 

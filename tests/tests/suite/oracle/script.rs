@@ -6,7 +6,7 @@ use super::{
     shape::{Actor, Column, STAMP, Shape, Table, USERS, Value},
     source::random::Random,
 };
-use nizhal::wire::Wire;
+use nizhal_core::wire::Wire;
 
 /// How many cases in a row are of one shape.
 pub(super) const LIVES: u64 = 4;

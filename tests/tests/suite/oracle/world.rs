@@ -9,12 +9,13 @@ use super::{
     script::{Fate, Pull, Script, Step, client_id},
     shape::{Actor, STAMP_AT},
 };
-use nizhal::{
-    Lines, Principal,
+use nizhal::Principal;
+use nizhal_core::wire::{CursorText, PullRequest, Wire};
+use nizhal_runtime::{
+    Lines,
     engine::{Engine, Line},
     schema::Schema,
     store::{Store, StoreSettings},
-    wire::{CursorText, PullRequest, Wire},
 };
 use nizhal_tests::{Connection, Kind};
 use serde_json::Value;

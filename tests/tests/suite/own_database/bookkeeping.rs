@@ -3,7 +3,7 @@
 use super::{ann, as_writer, device, pull, push, things};
 use crate::fixture::{both, engine, push_of, store};
 use nizhal::prelude::*;
-use nizhal::wire::Wire;
+use nizhal_core::wire::Wire;
 use nizhal_tests::{Database, Kind};
 use serde_json::json;
 use std::sync::Arc;

@@ -2,9 +2,10 @@
 
 use super::{ann, device, events, pull, push, things};
 use crate::fixture::{engine, store};
-use nizhal::engine::Engine;
-use nizhal::wire::{PullRequest, Wire};
-use nizhal::{NodeId, hub::Hub};
+use nizhal_core::NodeId;
+use nizhal_core::wire::{PullRequest, Wire};
+use nizhal_runtime::engine::Engine;
+use nizhal_runtime::hub::Hub;
 use nizhal_tests::{Database, Device, Kind};
 use serde_json::json;
 use std::sync::Arc;

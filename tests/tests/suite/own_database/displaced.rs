@@ -2,7 +2,7 @@
 
 use super::{ann, pull, push, things};
 use crate::fixture::engine;
-use nizhal::wire::{PullRequest, Wire};
+use nizhal_core::wire::{PullRequest, Wire};
 use nizhal_tests::{Database, TempDir};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -13,11 +13,11 @@ fn beside(path: &Path, end: &str) -> PathBuf {
     PathBuf::from(format!("{}{end}", path.display()))
 }
 
-async fn put(engine: &nizhal::engine::Engine, id: &str) -> String {
+async fn put(engine: &nizhal_runtime::engine::Engine, id: &str) -> String {
     push(engine, &format!("{OWN} ('{id}', 'ann', 1)")).await
 }
 
-async fn is_refused(engine: &nizhal::engine::Engine, id: &str, what: &str) {
+async fn is_refused(engine: &nizhal_runtime::engine::Engine, id: &str, what: &str) {
     let refused = put(engine, id).await;
     assert!(refused.contains("Displaced") && !refused.contains("Applied"), "{what}: {refused}");
     let ready = engine.ready().await.expect_err("not ready").to_string();

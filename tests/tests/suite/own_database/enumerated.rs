@@ -3,7 +3,7 @@
 use super::Claims;
 use crate::fixture::store;
 use nizhal::prelude::*;
-use nizhal::schema::Schema;
+use nizhal_runtime::schema::Schema;
 use nizhal_tests::{Database, Kind};
 use std::sync::Arc;
 

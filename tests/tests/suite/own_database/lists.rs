@@ -3,7 +3,7 @@
 use super::{Claims, device, pull};
 use crate::fixture::engine;
 use nizhal::prelude::*;
-use nizhal::schema::Schema;
+use nizhal_runtime::schema::Schema;
 use nizhal_tests::{Database, Kind};
 
 #[nizhal::table(name = "lists")]

@@ -6,7 +6,7 @@ use nizhal_tests::{Database, Kind};
 use std::sync::Arc;
 
 /// A look of the server's: at its start, and whenever somebody asks whether it is ready.
-async fn look(engine: &nizhal::engine::Engine) {
+async fn look(engine: &nizhal_runtime::engine::Engine) {
     engine.ready().await.expect("ready");
 }
 

@@ -2,11 +2,11 @@
 
 use super::{ValueOf, ann, value_rules};
 use crate::fixture::engine;
-use nizhal::Lines;
-use nizhal::engine::Line;
 use nizhal::prelude::*;
-use nizhal::schema::Schema;
-use nizhal::wire::PullRequest;
+use nizhal_core::wire::PullRequest;
+use nizhal_runtime::Lines;
+use nizhal_runtime::engine::Line;
+use nizhal_runtime::schema::Schema;
 use nizhal_tests::{Database, Kind};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;

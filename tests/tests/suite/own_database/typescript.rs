@@ -2,10 +2,10 @@
 
 use super::{Claims, TYPESCRIPT, ann, things};
 use crate::fixture::{StoppedClock, engine, engine_over, push_of, store};
-use nizhal::engine::Engine;
 use nizhal::prelude::*;
-use nizhal::schema::Schema;
-use nizhal::wire::Wire;
+use nizhal_core::wire::Wire;
+use nizhal_runtime::engine::Engine;
+use nizhal_runtime::schema::Schema;
 use nizhal_tests::{Database, Kind};
 use serde_json::{Value, json};
 use std::sync::Arc;

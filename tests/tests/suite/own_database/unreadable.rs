@@ -3,7 +3,7 @@
 use super::{device, next, pull, push, things};
 use crate::fixture::engine;
 use nizhal::prelude::*;
-use nizhal::schema::Schema;
+use nizhal_runtime::schema::Schema;
 use nizhal_tests::{Database, Kind};
 use serde_json::json;
 

@@ -2,9 +2,9 @@
 
 use super::{Claims, device, pull, push, run};
 use crate::fixture::{both, engine};
-use nizhal::engine::Engine;
 use nizhal::prelude::*;
-use nizhal::schema::Schema;
+use nizhal_runtime::engine::Engine;
+use nizhal_runtime::schema::Schema;
 use nizhal_tests::{Connection, Database, Device, Kind};
 
 #[nizhal::table(name = "pages", merge = "field")]

@@ -5,7 +5,8 @@ use super::{
     world::{Claims, Customer, Note, Run, World, actor, mutation, told},
 };
 use crate::fixture::{both, push_of};
-use nizhal::{MutatorEntry, prelude::*, wire::Wire};
+use nizhal::{MutatorEntry, prelude::*};
+use nizhal_core::wire::Wire;
 use nizhal_tests::Kind;
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};

@@ -2,12 +2,14 @@
 
 use super::world::{Claims, actor, mutation, told};
 use crate::fixture::{self, both, push_of};
-use nizhal::engine::Engine;
-use nizhal::hub::{Hub, Listener};
 use nizhal::prelude::*;
-use nizhal::schema::Schema;
-use nizhal::wire::{PullRequest, Wire};
-use nizhal::{Bucket, NodeId, SystemEnvironment, store::Audit};
+use nizhal::{Bucket, SystemEnvironment};
+use nizhal_core::NodeId;
+use nizhal_core::wire::{PullRequest, Wire};
+use nizhal_runtime::engine::Engine;
+use nizhal_runtime::hub::{Hub, Listener};
+use nizhal_runtime::schema::Schema;
+use nizhal_runtime::store::Audit;
 use nizhal_tests::{Connection, Database, Kind};
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};

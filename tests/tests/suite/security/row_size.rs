@@ -1,12 +1,12 @@
 //! Invariant 28: a row is no larger than devices are sent, whatever statement wrote it; what other programs write is delivered.
 
 use crate::fixture::{self, both, push_of};
-use nizhal::engine::{Engine, PushError, PushReply, Verdict};
 use nizhal::prelude::*;
-use nizhal::schema::Schema;
-use nizhal::settings::StorageSettings;
-use nizhal::wire::{PullRequest, Wire};
 use nizhal::{Principal, SystemEnvironment};
+use nizhal_core::wire::{PullRequest, Wire};
+use nizhal_runtime::engine::{Engine, PushError, PushReply, Verdict};
+use nizhal_runtime::schema::Schema;
+use nizhal_runtime::settings::StorageSettings;
 use nizhal_tests::{Connection, Database, Kind};
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};

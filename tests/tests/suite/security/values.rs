@@ -3,11 +3,11 @@
 //! The oracle is plain Rust: a row is an actor's where the texts are equal, byte by byte.
 
 use crate::fixture::{self, push_of};
-use nizhal::engine::Engine;
 use nizhal::prelude::*;
-use nizhal::schema::Schema;
-use nizhal::wire::{PullRequest, Wire};
 use nizhal::{Bucket, Principal, SystemEnvironment};
+use nizhal_core::wire::{PullRequest, Wire};
+use nizhal_runtime::engine::Engine;
+use nizhal_runtime::schema::Schema;
 use nizhal_tests::{Connection, Database, Kind, try_all};
 use proptest::{collection::vec, prelude::*, test_runner::TestCaseError};
 use serde_json::{Value, json};

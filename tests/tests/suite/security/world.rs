@@ -1,11 +1,11 @@
 //! The app under attack: shops by a table of members that stays on the server, rooms by one that is synced.
 
 use crate::fixture::{self, push_of};
-use nizhal::engine::{Engine, PushError, PushReply, Verdict};
 use nizhal::prelude::*;
-use nizhal::schema::Schema;
-use nizhal::wire::Wire;
 use nizhal::{JobEntry, MutatorEntry, Principal, SystemEnvironment, TableDesc};
+use nizhal_core::wire::Wire;
+use nizhal_runtime::engine::{Engine, PushError, PushReply, Verdict};
+use nizhal_runtime::schema::Schema;
 use nizhal_tests::{Connection, Database, Kind};
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};

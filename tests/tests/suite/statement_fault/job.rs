@@ -1,10 +1,11 @@
 //! A job's run, from its claim to its record: what is told as done is done once, and nothing is lost or doubled.
 
 use super::{Claims, FAULTS, World, at_each_round_trip};
+use nizhal::Error;
 use nizhal::prelude::*;
-use nizhal::schema::Schema;
-use nizhal::store::StoreError;
-use nizhal::{Error, JobRan, run_next_job};
+use nizhal_runtime::schema::Schema;
+use nizhal_runtime::store::StoreError;
+use nizhal_runtime::{JobRan, run_next_job};
 use nizhal_tests::StatementFault;
 use serde_json::json;
 

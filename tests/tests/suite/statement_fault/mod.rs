@@ -7,9 +7,9 @@ mod push;
 
 use crate::fixture::{engine, push_of};
 use nizhal::Principal;
-use nizhal::engine::{Engine, PushReply};
-use nizhal::schema::Schema;
-use nizhal::wire::Wire;
+use nizhal_core::wire::Wire;
+use nizhal_runtime::engine::{Engine, PushReply};
+use nizhal_runtime::schema::Schema;
 use nizhal_tests::{COMMIT_FAULT, Connection, Database, Kind, StatementFault, StatementProxy};
 use serde_json::{Value, json};
 

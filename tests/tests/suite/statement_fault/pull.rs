@@ -2,9 +2,9 @@
 
 use super::push::notes;
 use super::{FAULTS, World, ann, at_each_round_trip};
-use nizhal::Lines;
-use nizhal::engine::{Line, PullError};
-use nizhal::wire::{PullRequest, Wire};
+use nizhal_core::wire::{PullRequest, Wire};
+use nizhal_runtime::Lines;
+use nizhal_runtime::engine::{Line, PullError};
 use nizhal_tests::{Address, Device, StatementFault};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;

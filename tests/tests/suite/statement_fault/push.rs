@@ -1,9 +1,9 @@
 //! Pushes.
 
 use super::{Claims, FAULTS, World, at_each_round_trip};
-use nizhal::engine::{PushReply, Verdict};
 use nizhal::prelude::*;
-use nizhal::schema::Schema;
+use nizhal_runtime::engine::{PushReply, Verdict};
+use nizhal_runtime::schema::Schema;
 use nizhal_tests::StatementFault;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};

@@ -3,10 +3,8 @@
 use super::shape::PATHS;
 use super::table::{COLUMNS, Member, Table0, Table1, Table2, Table3, Table4, Table5};
 use crate::oracle::declare::Claims;
-use nizhal::{
-    Col, ColumnIndex, Conditions, ConstColumn, MemberScope, Param, Rule, RuleBuilder, Rules, SqlType, SyncedTable,
-    Table, TableDesc, TableScope,
-};
+use nizhal::{Col, ColumnIndex, ConstColumn, Rules, SqlType, SyncedTable, Table, TableDesc};
+use nizhal_core::{Conditions, MemberScope, Param, Rule, RuleBuilder, TableScope};
 use nizhal_syntax::{
     Errors,
     ast::parse_rules,
