@@ -63,6 +63,28 @@ fn every_link_between_documents_leads_somewhere() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// The headings of documents that comments of a source file cite, each as `file.md#heading`.
+fn cited(text: &str) -> Vec<&str> {
+    let comments = text.lines().filter(|line| line.trim_start().starts_with("//"));
+    let words = comments.flat_map(str::split_whitespace).map(|word| word.trim_matches(['`', '(', ')', '.', ',', ';', ':']));
+    words.filter(|word| word.contains(".md#") && !word.contains("](")).collect()
+}
+
+#[test]
+fn every_heading_that_a_comment_cites_is_there() {
+    let mut faults = Vec::new();
+    let mut citations = 0;
+    for (file, text) in files::read(&[".rs"]).into_iter().filter(|(file, _)| !file.starts_with("tests/tests/tidy/")) {
+        for target in cited(&text) {
+            citations += 1;
+            // From the root, whichever folder the file is in.
+            faults.extend(fault("README.md", "", target).map(|fault| format!("{file}: {fault}")));
+        }
+    }
+    assert!(citations > 10, "only {citations} citations were found: the search is broken");
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
 #[test]
 fn a_dead_link_is_found() {
     let text =
@@ -72,4 +94,7 @@ fn a_dead_link_is_found() {
         faults,
         ["CHANGELOG.md: no file at the link `gone.md`", "CHANGELOG.md: no heading at the link `#another`"]
     );
+    let source = "//! See `README.md#nowhere`.\nlet not_cited = \"README.md#nowhere\";\n";
+    let faults: Vec<_> = cited(source).into_iter().filter_map(|target| fault("README.md", "", target)).collect();
+    assert_eq!(faults, ["README.md: no heading at the link `README.md#nowhere`"]);
 }

@@ -120,9 +120,12 @@ async fn inv02_presence_in_a_public_bucket_reaches_no_other_tenant_unless_the_ap
             }
         };
         assert_eq!(told, "");
-        theirs.send(Message::text("ping")).await.unwrap();
-        let told = text(&mut theirs).await;
-        assert_eq!(told.contains("4111"), is_shown, "{told}");
+        if !is_shown {
+            theirs.send(Message::text("ping")).await.unwrap();
+        }
+        // Where it is shown, it comes by itself, before or after an answer to a ping.
+        let first = text(&mut theirs).await;
+        assert_eq!(first.contains("4111"), is_shown, "{first}");
         if is_shown {
             let large = format!(r#"presence:track:{{"bucket":"open:*","payload":{{"x":"{}"}}}}"#, "x".repeat(2_000));
             ours.send(Message::text(large)).await.unwrap();
