@@ -18,6 +18,11 @@ pub use nizhal_core::{
     Bucket, Col, ColumnDefault, ColumnDesc, ColumnIndex, ColumnType, ConstColumn, JobDesc, JobEntry, Merge,
     MutatorDesc, MutatorEntry, SameType, ScopeColumn, SqlType, TableDesc,
 };
+// What rules are built of.
+pub use nizhal_core::{
+    ClaimOf, Condition, Conditions, ConstFilter, ConstValue, MemberFilter, MemberScope, Param, ParamDesc, ParamSource,
+    Rule, RuleBuilder, RuleTable, ScopeValue, TableScope,
+};
 
 // The server: how it is built and set, who may come in, and what it tells of its work.
 #[cfg(feature = "server")]
@@ -48,9 +53,11 @@ pub mod client {
     }
 }
 
-/// Names that generated code refers to; not for people.
+/// Names that generated code refers to, and by which rustc leaves stand-ins out of its messages; not for people.
 #[doc(hidden)]
-pub use nizhal_core::{__broken_job, __broken_mutator, __entity, __id, __mutator, __narrowed, __private, __text_enum};
+pub use nizhal_core::{
+    __broken_job, __broken_mutator, __entity, __id, __mutator, __narrowed, __private, __text_enum, entity, fallback,
+};
 #[cfg(feature = "server")]
 #[doc(hidden)]
 pub use nizhal_runtime::__private_server;

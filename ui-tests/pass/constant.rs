@@ -6,8 +6,7 @@
 #[path = "../app/mod.rs"]
 mod app;
 use app::Claims;
-use nizhal::prelude::*;
-use nizhal_core::{Condition, ConstValue};
+use nizhal::{Condition, ConstValue, prelude::*};
 
 mod status {
     #[nizhal::text_enum]

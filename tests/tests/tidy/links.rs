@@ -66,7 +66,8 @@ fn every_link_between_documents_leads_somewhere() {
 /// The headings of documents that comments of a source file cite, each as `file.md#heading`.
 fn cited(text: &str) -> Vec<&str> {
     let comments = text.lines().filter(|line| line.trim_start().starts_with("//"));
-    let words = comments.flat_map(str::split_whitespace).map(|word| word.trim_matches(['`', '(', ')', '.', ',', ';', ':']));
+    let words =
+        comments.flat_map(str::split_whitespace).map(|word| word.trim_matches(['`', '(', ')', '.', ',', ';', ':']));
     words.filter(|word| word.contains(".md#") && !word.contains("](")).collect()
 }
 
