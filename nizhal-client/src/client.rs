@@ -129,7 +129,7 @@ impl Client {
         // A task of its own: a caller that is dropped half way must not keep others from hearing of what was written.
         let writing = tokio::spawn(async move {
             let written = inner.store.mutate(draft).await?;
-            inner.changes.tell(&written.changed_tables);
+            inner.changes.notify(&written.changed_tables);
             inner.wrote().await;
             Ok::<_, MutateError>(written.effect)
         });

@@ -10,7 +10,7 @@ use nizhal_core::wire::MutationResult;
 /// How many rows a page is asked for.
 const PAGE_ROWS: u32 = 10_000;
 /// How much of an answer is held in memory before it is put aside, which costs as much again as storing it.
-const HELD_BYTES: usize = 32 << 20;
+const MAX_BUFFERED_BYTES: usize = 32 << 20;
 /// How large a push's body may be: servers take 1 MiB, and texts grow when they are quoted.
 const PUSH_BYTES: usize = 600 << 10;
 /// The largest answer that is no rows.
@@ -20,7 +20,7 @@ const SMALL_BYTES: usize = 64 << 20;
 #[derive(Debug)]
 pub struct Pulled {
     /// What was asked.
-    pub asked: PullStart,
+    pub start: PullStart,
     /// Lines of rows that were not put aside.
     pub lines: Vec<Vec<u8>>,
     /// The page that ends it.
@@ -53,17 +53,17 @@ pub async fn pull(
     streamed: bool,
     progress: &(dyn Fn(u64) + Send + Sync),
 ) -> Result<Pulled, Failure> {
-    let asked = store.begin_pull().await?;
-    let body = Pull { cursor: &asked.cursor, device_id: &asked.client_id, limit: PAGE_ROWS };
+    let start = store.begin_pull().await?;
+    let body = Pull { cursor: &start.cursor, device_id: &start.client_id, limit: PAGE_ROWS };
     let mut response = transport.send(request("/sync/pull", caller, streamed, &body)).await?;
     if response.status != 200 {
         return Err(refusal(response).await.0);
     }
     if !response.lines {
         let page = whole(&mut response).await?;
-        return Ok(Pulled { asked, lines: Vec::new(), page });
+        return Ok(Pulled { start, lines: Vec::new(), page });
     }
-    let (mut lines, mut held, mut rows) = (Vec::new(), 0, 0);
+    let (mut lines, mut buffered_bytes, mut rows) = (Vec::new(), 0, 0);
     let mut last: Option<Vec<u8>> = None;
     let mut part: Vec<u8> = Vec::new();
     while let Some(chunk) = response.body.chunk().await? {
@@ -74,20 +74,20 @@ pub async fn pull(
             let line = std::mem::take(&mut part);
             if let Some(before) = last.replace(line) {
                 rows += count_rows(&before);
-                held += before.len();
+                buffered_bytes += before.len();
                 lines.push(before);
             }
         }
         part.extend_from_slice(rest);
         progress(rows);
-        if held > HELD_BYTES {
+        if buffered_bytes > MAX_BUFFERED_BYTES {
             store.spill(&lines).await?;
-            (lines, held) = (Vec::new(), 0);
+            (lines, buffered_bytes) = (Vec::new(), 0);
         }
     }
     // The last line carries the cursor: without it nothing of what came before is taken.
     match last {
-        Some(page) if part.is_empty() => Ok(Pulled { asked, lines, page }),
+        Some(page) if part.is_empty() => Ok(Pulled { start, lines, page }),
         _ => Err(Failure::new(FailureKind::Network, "cut", "the answer was cut")),
     }
 }

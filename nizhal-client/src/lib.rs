@@ -19,7 +19,7 @@ mod wire;
 pub use client::{Client, Mode, Receipt};
 // What a simulator drives in the driver's place.
 #[doc(hidden)]
-pub use driver::{Answered, Held, stored};
+pub use driver::{Answered, ReceivedAnswer, run_store_action};
 pub use environment::{Credentials, CredentialsError};
 pub use session::{Phase, Status};
 pub use setup::{Setup, SetupError};

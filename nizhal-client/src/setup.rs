@@ -209,7 +209,7 @@ impl Setup {
         let own = self.connectivity.is_none();
         let connectivity = self.connectivity.unwrap_or_else(|| Arc::new(switch.clone()));
         let (to, from) = mpsc::unbounded_channel::<Message>();
-        let (said, status) = watch::channel(Status::default());
+        let (status_sender, status) = watch::channel(Status::default());
         let changes = Changes::new(&schema.table_names());
         let waiters = Waiters::default();
         let heard = waiters.clone();
@@ -231,7 +231,7 @@ impl Setup {
             ids: self.ids.clone(),
             contract_version: self.contract_version,
             changes: changes.clone(),
-            status: said,
+            status: status_sender,
             answered: Arc::new(answered),
         };
         let session = Session::new(self.settings, &self.ids.new_id().to_string());

@@ -19,8 +19,8 @@ impl Changes {
         Self { counts: Arc::new(Mutex::new(counts)), tick: watch::Sender::new(0) }
     }
 
-    /// These tables changed.
-    pub(crate) fn tell(&self, changed_tables: &ChangedTables) {
+    /// Wakes the queries on these tables, which changed.
+    pub(crate) fn notify(&self, changed_tables: &ChangedTables) {
         if changed_tables.is_empty() {
             return;
         }
@@ -32,10 +32,10 @@ impl Changes {
         self.tick.send_modify(|tick| *tick += 1);
     }
 
-    /// Anything may have changed.
-    pub(crate) fn tell_all(&self) {
+    /// Wakes all queries, because anything may have changed.
+    pub(crate) fn notify_all(&self) {
         let all = self.counts.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect();
-        self.tell(&all);
+        self.notify(&all);
     }
 
     fn count(&self, tables: &[String]) -> u64 {

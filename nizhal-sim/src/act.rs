@@ -8,7 +8,7 @@ use crate::verify;
 use nizhal_client::environment::Ids;
 use nizhal_client::session::{Action, Event, Failure, FailureKind};
 use nizhal_client::store::{Draft, MutateError, Store as _};
-use nizhal_client::{Held, stored};
+use nizhal_client::{ReceivedAnswer, run_store_action};
 use nizhal_core::{DateTimeUtc, Random, Uuid};
 use serde_json::Value;
 use std::collections::VecDeque;
@@ -27,14 +27,14 @@ impl Sim<'_> {
     /// A device was just started.
     pub(crate) async fn begin(&mut self, at: usize) -> Check {
         let memory = self.devices[at].store.memory().await.map_err(|error| format!("inv22: {error:?}"))?;
-        self.tell(at, Event::Started(memory)).await?;
+        self.handle_event(at, Event::Started(memory)).await?;
         let event = if self.devices[at].online { Event::Online } else { Event::Offline };
-        self.tell(at, event).await
+        self.handle_event(at, event).await
     }
 
     /// A device's power goes and comes back.
     pub(crate) async fn crash(&mut self, at: usize) -> Check {
-        self.trace.say(format_args!("  {at} restarts"));
+        self.trace.record(format_args!("  {at} restarts"));
         self.devices[at].restart(self.fixture, at).await?;
         Box::pin(self.begin(at)).await
     }
@@ -50,11 +50,11 @@ impl Sim<'_> {
     }
 
     /// Tells a device's session of an event, and does what it wants done until it wants nothing.
-    pub(crate) async fn tell(&mut self, at: usize, event: Event) -> Check {
+    pub(crate) async fn handle_event(&mut self, at: usize, event: Event) -> Check {
         self.devices[at].stirred = true;
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
-            self.trace.say(format_args!("  {at} {}", brief(&event)));
+            self.trace.record(format_args!("  {at} {}", brief(&event)));
             let actions = self.devices[at].session.handle(event, self.now);
             for action in actions {
                 let event = self.perform(at, action).await?;
@@ -70,7 +70,7 @@ impl Sim<'_> {
     async fn perform(&mut self, at: usize, action: Action) -> Result<Option<Event>, String> {
         let device = &mut self.devices[at];
         Ok(match action {
-            Action::Say(status) => {
+            Action::PublishStatus(status) => {
                 device.status = status;
                 None
             }
@@ -95,7 +95,7 @@ impl Sim<'_> {
                 Some(Event::TokenFailed(failure))
             }
             Action::RefreshToken => {
-                device.renew();
+                device.renew_token();
                 Some(Event::TokenRefreshed)
             }
             Action::OpenStream => {
@@ -121,15 +121,15 @@ impl Sim<'_> {
         match device.poll().await? {
             Polled::Sent(request) => {
                 let ticket = device.ticket;
-                self.network.push(Message { device: at, ticket, load: Load::Ask(request) });
+                self.network.push(Message { device: at, ticket, load: Load::Request(request) });
                 None
             }
-            Polled::Done(Ok(held)) => {
-                let event = match &held {
-                    Held::Pulled(_) => Event::PullAnswered,
-                    Held::Pushed(_) => Event::PushAnswered,
+            Polled::Done(Ok(answer)) => {
+                let event = match &answer {
+                    ReceivedAnswer::Pulled(_) => Event::PullAnswered,
+                    ReceivedAnswer::Pushed(_) => Event::PushAnswered,
                 };
-                device.held = Some(held);
+                device.answer = Some(answer);
                 Some(event)
             }
             Polled::Done(Err(failure)) => {
@@ -152,15 +152,15 @@ impl Sim<'_> {
             if self.power_went(at).await? {
                 return Ok(true);
             }
-            self.tell(at, event).await?;
+            self.handle_event(at, event).await?;
         }
         Ok(true)
     }
 
     async fn store(&mut self, at: usize, action: Action) -> Result<Option<Event>, String> {
         let device = &mut self.devices[at];
-        let (held, truth, ids) = (device.held.take(), device.truth.take(), SimIds(device.ids()));
-        match stored(&device.store, &ids, action, held, &|_| ()).await {
+        let (answer, truth, ids) = (device.answer.take(), device.truth.take(), SimIds(device.ids()));
+        match run_store_action(&device.store, &ids, action, answer, &|_| ()).await {
             Ok((event, _)) => {
                 if let (Event::PullStored(stored), Some(truth)) = (&event, truth)
                     && stored.complete
@@ -204,7 +204,7 @@ impl Sim<'_> {
             depends_on,
             replaces,
         };
-        self.trace.note(format_args!("  {at} {name} {args}"));
+        self.trace.record_unhashed(format_args!("  {at} {name} {args}"));
         self.trace.calls.entry(name).or_default().tried += 1;
         let device = &mut self.devices[at];
         match device.store.mutate(draft).await {
@@ -212,19 +212,19 @@ impl Sim<'_> {
                 device.last = Some(id.clone());
                 self.taken.insert(id, Taken { device: at, name, args });
                 if !self.power_went(at).await? {
-                    self.tell(at, Event::Wrote(written.memory)).await?;
+                    self.handle_event(at, Event::Wrote(written.memory)).await?;
                 }
                 Ok(true)
             }
             Err(_) if device.store.is_cut() => self.power_went(at).await,
             Err(MutateError::Store(_)) if device.took_fault() => {
-                self.trace.say(format_args!("  {at} {name} finds the disk in trouble"));
+                self.trace.record(format_args!("  {at} {name} finds the disk in trouble"));
                 self.trace.count("database error on a device");
                 Ok(false)
             }
             Err(error @ (MutateError::Rejected(_) | MutateError::InvalidArgs(_) | MutateError::Failed(_))) => {
                 self.trace.calls.entry(name).or_default().refusal = Some(format!("{error:?}"));
-                self.trace.say(format_args!("  {at} {name} says no"));
+                self.trace.record(format_args!("  {at} {name} says no"));
                 Ok(false)
             }
             Err(error) => Err(format!("inv22: the store of device {at} failed: {error:?}")),
@@ -249,7 +249,7 @@ impl Sim<'_> {
         gone.map_err(failed)?;
         self.let_go.insert(parked.id);
         let memory = self.devices[at].store.memory().await.map_err(failed)?;
-        self.tell(at, Event::Wrote(memory)).await.map(|()| true)
+        self.handle_event(at, Event::Wrote(memory)).await.map(|()| true)
     }
 
     pub(crate) async fn retry(&mut self, at: usize) -> Result<bool, String> {
@@ -270,7 +270,7 @@ impl Sim<'_> {
             return Ok(false);
         }
         self.devices[at].online = online;
-        self.tell(at, if online { Event::Online } else { Event::Offline }).await.map(|()| true)
+        self.handle_event(at, if online { Event::Online } else { Event::Offline }).await.map(|()| true)
     }
 }
 

@@ -95,7 +95,7 @@ fn check_seeds<A: App>(app: &A, seeds: Range<u64>, told: bool) -> Report {
             }
             let script = plan(seed);
             let (trace, done) = runner.run(&fixture, &script, told);
-            report.take(seed, &trace);
+            report.add_run(seed, &trace);
             trace.lines().iter().for_each(|line| println!("{line}"));
             if let Err(what) = done {
                 stop.store(true, Relaxed);
@@ -132,7 +132,7 @@ fn check_seeds<A: App>(app: &A, seeds: Range<u64>, told: bool) -> Report {
 }
 
 impl Report {
-    fn take(&mut self, seed: u64, trace: &Trace) {
+    fn add_run(&mut self, seed: u64, trace: &Trace) {
         self.seeds += 1;
         // A sum, since seeds end in any order.
         self.trace = self.trace.wrapping_add(trace.hash().wrapping_mul(seed.wrapping_mul(2).wrapping_add(1)));

@@ -8,7 +8,7 @@ use nizhal_client::exchange::Caller;
 use nizhal_client::session::{Failure, Session, Settings, Status};
 use nizhal_client::store::{Location, OtherUser, SqliteStore};
 use nizhal_client::transport::Response;
-use nizhal_client::{Held, exchange};
+use nizhal_client::{ReceivedAnswer, exchange};
 use nizhal_core::{Random, Uuid};
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 
 /// A request under way.
-type Work = Pin<Box<dyn Future<Output = Result<Held, Failure>>>>;
+type Work = Pin<Box<dyn Future<Output = Result<ReceivedAnswer, Failure>>>>;
 
 /// One device and its user.
 pub(crate) struct Device {
@@ -36,7 +36,7 @@ pub(crate) struct Device {
     pub(crate) ticket: u64,
     /// Whether what is under way is a pull.
     pub(crate) pulls: bool,
-    pub(crate) held: Option<Held>,
+    pub(crate) answer: Option<ReceivedAnswer>,
     /// What the user might see when the answer that is held was made.
     pub(crate) truth: Option<Rc<Truth>>,
     pub(crate) timer: Option<i64>,
@@ -62,7 +62,7 @@ pub(crate) struct Device {
 pub(crate) enum Polled {
     /// It sent something.
     Sent(nizhal_client::transport::Request),
-    Done(Result<Held, Failure>),
+    Done(Result<ReceivedAnswer, Failure>),
 }
 
 impl Device {
@@ -89,7 +89,7 @@ impl Device {
             waiting: None,
             ticket: 0,
             pulls: false,
-            held: None,
+            answer: None,
             truth: None,
             timer: None,
             status: Status::default(),
@@ -126,7 +126,7 @@ impl Device {
     /// Forgets the request under way.
     pub(crate) fn give_up(&mut self) {
         self.ticket += 1;
-        (self.work, self.waiting, self.held) = (None, None, None);
+        (self.work, self.waiting, self.answer) = (None, None, None);
     }
 
     pub(crate) fn new_id(&self) -> Uuid {
@@ -141,7 +141,7 @@ impl Device {
         format!("{}.{}", self.path.file_stem().unwrap_or_default().to_string_lossy(), self.tokens)
     }
 
-    pub(crate) fn renew(&mut self) {
+    pub(crate) fn renew_token(&mut self) {
         self.tokens += 1;
     }
 
@@ -154,7 +154,7 @@ impl Device {
         self.ticket += 1;
         self.pulls = true;
         self.work = Some(Box::pin(async move {
-            exchange::pull(&*store, &*port, &caller, streamed, &|_| ()).await.map(Held::Pulled)
+            exchange::pull(&*store, &*port, &caller, streamed, &|_| ()).await.map(ReceivedAnswer::Pulled)
         }));
     }
 
@@ -163,7 +163,9 @@ impl Device {
         self.ticket += 1;
         self.pulls = false;
         self.work =
-            Some(Box::pin(async move { exchange::push(&*store, &*port, &caller, most).await.map(Held::Pushed) }));
+            Some(Box::pin(
+                async move { exchange::push(&*store, &*port, &caller, most).await.map(ReceivedAnswer::Pushed) },
+            ));
     }
 
     /// Lets the request go on until it waits for the network or is done.
@@ -178,7 +180,7 @@ impl Device {
             self.work = None;
             return Some(Polled::Done(done));
         }
-        let (request, waiting) = self.port.take()?;
+        let (request, waiting) = self.port.take_request()?;
         self.waiting = Some(waiting);
         Some(Polled::Sent(request))
     }

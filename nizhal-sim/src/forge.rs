@@ -45,7 +45,7 @@ impl<'a> Forge<'a> {
             .filter(|(name, args)| !sim.fixture.fails(name, args))
             .collect();
         let sent: Vec<Value> =
-            sim.hostile.heard.iter().filter_map(|heard| serde_json::from_slice(&heard.body).ok()).collect();
+            sim.hostile.requests.iter().filter_map(|request| serde_json::from_slice(&request.body).ok()).collect();
         let mutations = || sent.iter().filter_map(|body| body["mutations"].as_array()).flatten();
         let texts =
             |name: &str| mutations().filter_map(|mutation| mutation[name].as_str().map(str::to_owned)).collect();
@@ -84,19 +84,19 @@ impl<'a> Forge<'a> {
     }
 
     fn cursor(&mut self) -> Value {
-        let heard = self.pick(|forge| &forge.cursors).map(|(_, cursor)| cursor).unwrap_or_default();
+        let cursor = self.pick(|forge| &forge.cursors).map(|(_, cursor)| cursor).unwrap_or_default();
         match self.below(7) {
-            0 | 1 => heard.into(),
+            0 | 1 => cursor.into(),
             2 => {
                 // One of its bits is another.
-                let mut bytes = heard.into_bytes();
+                let mut bytes = cursor.into_bytes();
                 let at = self.below(bytes.len());
                 if let Some(byte) = bytes.get_mut(at) {
                     *byte = if *byte == b'A' { b'B' } else { b'A' };
                 }
                 String::from_utf8_lossy(&bytes).into()
             }
-            3 => heard.chars().take(self.below(heard.len())).collect::<String>().into(),
+            3 => cursor.chars().take(self.below(heard.len())).collect::<String>().into(),
             4 => "eyJ2IjozLCJlIjoiIiwibCI6W119".into(),
             5 => json!(9_007_199_254_740_993_i64),
             _ => "".into(),
@@ -131,8 +131,8 @@ impl<'a> Forge<'a> {
         self.made += 1;
         let fresh = format!("hostile {} {}", self.draw, self.made);
         let (name, args) = self.pick(|forge| &forge.calls).unwrap_or(("noSuchMutator", json!({})));
-        let heard = self.pick(|forge| &forge.ids);
-        let id = if self.one_in(4) { heard.clone().unwrap_or(fresh) } else { fresh };
+        let known_id = self.pick(|forge| &forge.ids);
+        let id = if self.one_in(4) { known_id.clone().unwrap_or(fresh) } else { fresh };
         let mut mutation = json!({"name": name, "args": args, "clientMutationId": id});
         // Most in its own sequence, so that some apply; others in those of others, or in none.
         match self.below(8) {
@@ -154,7 +154,7 @@ impl<'a> Forge<'a> {
             }
         }
         if self.one_in(5) {
-            mutation["dependsOn"] = json!([heard]);
+            mutation["dependsOn"] = json!([known_id]);
         }
         if self.one_in(4) {
             let ahead = [0, 86_400_000, 4_000_000_000_000][self.below(3)];

@@ -4,7 +4,7 @@
 //! compared with the one before: what is not its user's to write is as it was, and so are the answers and numbers of others.
 
 use crate::forge::Forge;
-use crate::net::{Answer, asked};
+use crate::net::{ServerResponse, pull_start};
 use crate::oracle::Rows;
 use crate::sim::{Check, Sim};
 use crate::verify;
@@ -16,7 +16,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// How many requests it remembers.
-const MOST_HEARD: usize = 60;
+const MAX_OVERHEARD: usize = 60;
 /// What is counted when it hung up within a request.
 pub(crate) const HUNG_UP: &str = "hostile, hung up";
 /// How many requests a flood is.
@@ -26,7 +26,7 @@ const FLOOD: usize = 4;
 #[derive(Default)]
 pub(crate) struct Hostile {
     /// Requests of anybody's, the latest last.
-    pub(crate) heard: VecDeque<Request>,
+    pub(crate) requests: VecDeque<Request>,
     /// Cursors, each with the user whom it was given to.
     pub(crate) cursors: VecDeque<(usize, String)>,
     /// Its own mutations that applied, for their effects.
@@ -52,17 +52,17 @@ struct Seen {
 
 impl Sim<'_> {
     /// It hears what anybody sends, and what anybody is told.
-    pub(crate) fn overhear(&mut self, user: usize, request: &Request, answer: Option<&Answer>) {
+    pub(crate) fn overhear(&mut self, user: usize, request: &Request, answer: Option<&ServerResponse>) {
         if self.fixture.hostile.is_none() {
             return;
         }
         let hostile = &mut self.hostile;
-        hostile.heard.push_back(request.clone());
-        hostile.cursors.extend(answer.and_then(ending).and_then(|said| Some((user, text(&said, "cursor")?))));
-        while hostile.heard.len() > MOST_HEARD {
-            hostile.heard.pop_front();
+        hostile.requests.push_back(request.clone());
+        hostile.cursors.extend(answer.and_then(last_line).and_then(|page| Some((user, text(&page, "cursor")?))));
+        while hostile.requests.len() > MAX_OVERHEARD {
+            hostile.requests.pop_front();
         }
-        while hostile.cursors.len() > MOST_HEARD {
+        while hostile.cursors.len() > MAX_OVERHEARD {
             hostile.cursors.pop_front();
         }
     }
@@ -89,9 +89,9 @@ impl Sim<'_> {
     /// It sends what somebody sent before, as its own; a pull or a push.
     pub(crate) async fn reuse(&mut self, draw: u32) -> Result<bool, String> {
         let Some(user) = self.fixture.hostile else { return Ok(false) };
-        let heard = &self.hostile.heard;
-        let at = usize::try_from(draw).unwrap_or(0) % heard.len().max(1);
-        let Some(request) = heard.get(at).cloned() else { return Ok(false) };
+        let requests = &self.hostile.requests;
+        let at = usize::try_from(draw).unwrap_or(0) % requests.len().max(1);
+        let Some(request) = requests.get(at).cloned() else { return Ok(false) };
         self.attack(user, &request).await.map(|()| true)
     }
 
@@ -141,12 +141,16 @@ impl Sim<'_> {
     async fn attack(&mut self, user: usize, request: &Request) -> Check {
         let pushes = request.path == "/sync/push";
         let before = if pushes { Some(self.seen(user).await?) } else { None };
-        self.trace.note(format_args!("  hostile {} {}", request.path, String::from_utf8_lossy(&request.body)));
+        self.trace.record_unhashed(format_args!(
+            "  hostile {} {}",
+            request.path,
+            String::from_utf8_lossy(&request.body)
+        ));
         let answered = self.server.answer(self.fixture, user, request).await?;
         match &answered {
             Some(answer) => {
-                self.trace.say(format_args!("  hostile {} -> {}", request.path, answer.status));
-                self.trace.note(format_args!("  {}", String::from_utf8_lossy(&answer.body)));
+                self.trace.record(format_args!("  hostile {} -> {}", request.path, answer.status));
+                self.trace.record_unhashed(format_args!("  {}", String::from_utf8_lossy(&answer.body)));
                 if let Some(took) = answer.took {
                     self.trace.count(took);
                 }
@@ -161,7 +165,7 @@ impl Sim<'_> {
                 }
             }
             None => {
-                self.trace.say(format_args!("  the server dies"));
+                self.trace.record(format_args!("  the server dies"));
                 self.trace.count("server killed within");
                 self.streams_close().await?;
             }
@@ -209,19 +213,19 @@ impl Sim<'_> {
     }
 
     /// Of the answer to its pull: no row is named that its user never could see, and another's cursor is none.
-    fn tells_nothing_of_others(&self, user: usize, request: &Request, answer: &Answer) -> Check {
-        let said = ending(answer).ok_or("inv02: the hostile device's answer has no end")?;
-        let sent = asked(request).map(|asked| asked.cursor).unwrap_or_default();
+    fn tells_nothing_of_others(&self, user: usize, request: &Request, answer: &ServerResponse) -> Check {
+        let page = last_line(answer).ok_or("inv02: the hostile device's answer has no end")?;
+        let sent = pull_start(request).map(|pull_start| pull_start.cursor).unwrap_or_default();
         let is_anothers = self.hostile.cursors.iter().any(|(of, cursor)| *of != user && *cursor == sent)
             && !self.hostile.cursors.contains(&(user, sent));
-        if is_anothers && said["cursorReset"] != true {
+        if is_anothers && page["cursorReset"] != true {
             return Err("inv19: another user's cursor is taken from the hostile device".to_owned());
         }
         if Some(user) != self.fixture.hostile {
             return Ok(());
         }
         for list in ["tombstoned", "removed"] {
-            for gone in said[list].as_array().into_iter().flatten() {
+            for gone in page[list].as_array().into_iter().flatten() {
                 let slot = self.fixture.shown.slot(&text(gone, "table").unwrap_or_default());
                 let key = slot.map(|slot| (slot, self.fixture.shown.tables[slot].gone_key(gone)));
                 if key.is_none_or(|key| !self.hostile.shown.contains(&key) && self.hostile.hidden.contains(&key)) {
@@ -257,7 +261,7 @@ fn harmless(sim: &Sim<'_>, before: &Seen, after: &Seen) -> Check {
 }
 
 /// What an answer ends with: the whole page, or a stream's last line.
-fn ending(answer: &Answer) -> Option<Value> {
+fn last_line(answer: &ServerResponse) -> Option<Value> {
     let last = answer.body.split(|&byte| byte == b'\n').rfind(|line| !line.is_empty())?;
     serde_json::from_slice(last).ok()
 }

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, oneshot};
 
 /// A server's answer.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
+pub(crate) struct ServerResponse {
     pub(crate) status: u16,
     pub(crate) retry_after_ms: Option<i64>,
     pub(crate) lines: bool,
@@ -40,7 +40,7 @@ pub(crate) struct Truth {
 #[derive(Clone, Debug)]
 pub(crate) enum Load {
     Ask(Request),
-    Tell(Request, Answer),
+    Tell(Request, ServerResponse),
     Ping,
 }
 
@@ -65,7 +65,7 @@ pub(crate) struct Port {
 
 impl Port {
     /// What the device sent, and where its answer goes.
-    pub(crate) fn take(&self) -> Option<Posted> {
+    pub(crate) fn take_request(&self) -> Option<Posted> {
         self.posted.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
@@ -110,7 +110,7 @@ impl Body for Pieces {
     }
 }
 
-impl Answer {
+impl ServerResponse {
     /// An answer of the network's own making.
     pub(crate) fn refusal(status: u16, code: &str, retry_after_ms: Option<i64>) -> Self {
         let body = serde_json::json!({"code": code, "error": code}).to_string().into_bytes();
@@ -139,7 +139,7 @@ pub(crate) struct Pushed {
 }
 
 /// What a pull asked, out of its body.
-pub(crate) fn asked(request: &Request) -> Option<PullStart> {
+pub(crate) fn pull_start(request: &Request) -> Option<PullStart> {
     let body: serde_json::Value = serde_json::from_slice(&request.body).ok()?;
     let text = |name: &str| body.get(name).and_then(|value| value.as_str()).map(str::to_owned);
     Some(PullStart { cursor: text("cursor")?, client_id: text("deviceId")? })

@@ -1,13 +1,13 @@
 //! What happens to messages.
 
 use crate::act::SimIds;
-use crate::net::{Answer, Load, Message, Pushed, asked, network};
+use crate::net::{Load, Message, Pushed, ServerResponse, network, pull_start};
 use crate::sim::{Check, Sim};
 use crate::verify;
 use nizhal_client::exchange::Pulled;
 use nizhal_client::session::{Action, Event};
 use nizhal_client::store::{Store as _, StoreError};
-use nizhal_client::{Held, stored};
+use nizhal_client::{ReceivedAnswer, run_store_action};
 
 /// A request that nobody waits for.
 const NOBODY: u64 = u64::MAX;
@@ -29,7 +29,7 @@ impl Sim<'_> {
 
     /// Whether it does something when it arrives; an answer that nobody waits for is left for [`late`](Self::late).
     pub(crate) fn is_heard(&self, message: &Message) -> bool {
-        !matches!(message.load, Load::Tell(..)) || self.is_waited_for(message)
+        !matches!(message.load, Load::Response(..)) || self.is_waited_for(message)
     }
 
     pub(crate) async fn deliver(&mut self, named: u8) -> Result<bool, String> {
@@ -54,11 +54,11 @@ impl Sim<'_> {
         let at = message.device;
         let waited_for = self.is_waited_for(&message);
         match message.load {
-            Load::Ask(request) => {
+            Load::Request(request) => {
                 let user = self.devices[at].user;
                 let answered = self.server.answer(self.fixture, user, &request).await?;
                 let Some(answer) = answered else {
-                    self.trace.say(format_args!("  the server dies"));
+                    self.trace.record(format_args!("  the server dies"));
                     self.trace.count("server killed within");
                     self.streams_close().await?;
                     // What was committed before it died is told to nobody.
@@ -67,15 +67,15 @@ impl Sim<'_> {
                     }
                     return Ok(());
                 };
-                self.trace.say(format_args!("  {at} {} -> {}", request.path, answer.status));
-                self.trace.note(format_args!("  {}", String::from_utf8_lossy(&answer.body)));
+                self.trace.record(format_args!("  {at} {} -> {}", request.path, answer.status));
+                self.trace.record_unhashed(format_args!("  {}", String::from_utf8_lossy(&answer.body)));
                 if answer.status == 400 {
                     return Err(format!("the server cannot read what device {at} sent to {}", request.path));
                 }
                 verify::answer(self, &format!("device {at}"), &request, &answer)?;
                 self.overhear(user, &request, Some(&answer));
                 if let Some(took) = answer.took {
-                    self.trace.say(format_args!("  {took}"));
+                    self.trace.record(format_args!("  {took}"));
                     self.trace.count(took);
                 }
                 if request.path == "/sync/push" {
@@ -86,14 +86,14 @@ impl Sim<'_> {
                     verify::clocks(self).await?;
                     self.ping();
                 }
-                self.network.push(Message { load: Load::Tell(request, answer), ..message });
+                self.network.push(Message { load: Load::Response(request, answer), ..message });
             }
-            Load::Tell(_, answer) if waited_for => {
+            Load::Response(_, answer) if waited_for => {
                 self.devices[at].truth = answer.truth.clone();
                 self.respond(at, Ok(answer.response(None))).await?;
             }
-            Load::Tell(..) => {}
-            Load::Ping if self.devices[at].stream => self.tell(at, Event::Frame { repull: true }).await?,
+            Load::Response(..) => {}
+            Load::Ping if self.devices[at].stream => self.handle_event(at, Event::Frame { repull: true }).await?,
             Load::Ping => {}
         }
         Ok(())
@@ -109,7 +109,7 @@ impl Sim<'_> {
     }
 
     pub(crate) fn repeat(&mut self, named: u8) -> bool {
-        let Some(at) = self.find(named, |_, message| matches!(message.load, Load::Ask(_))) else { return false };
+        let Some(at) = self.find(named, |_, message| matches!(message.load, Load::Request(_))) else { return false };
         let again = Message { ticket: NOBODY, ..self.network[at].clone() };
         self.network.push(again);
         true
@@ -121,18 +121,20 @@ impl Sim<'_> {
     }
 
     fn is_answer(&self, message: &Message) -> bool {
-        matches!(message.load, Load::Tell(..)) && self.is_waited_for(message)
+        matches!(message.load, Load::Response(..)) && self.is_waited_for(message)
     }
 
     pub(crate) async fn cut(&mut self, named: u8, after: u16) -> Result<bool, String> {
         let Some(at) = self.find(named, Self::is_answer) else { return Ok(false) };
-        let Message { device, load: Load::Tell(_, answer), .. } = self.network.remove(at) else { return Ok(false) };
+        let Message { device, load: Load::Response(_, answer), .. } = self.network.remove(at) else { return Ok(false) };
         self.respond(device, Ok(answer.response(Some(usize::from(after))))).await
     }
 
     pub(crate) async fn corrupt(&mut self, named: u8, draw: u8) -> Result<bool, String> {
         let Some(at) = self.find(named, Self::is_answer) else { return Ok(false) };
-        let Message { device, load: Load::Tell(_, mut answer), .. } = self.network.remove(at) else { return Ok(false) };
+        let Message { device, load: Load::Response(_, mut answer), .. } = self.network.remove(at) else {
+            return Ok(false);
+        };
         let portal = b"<html><title>Welcome to the hotel</title></html>".to_vec();
         match draw % 6 {
             0 => answer.body = portal,
@@ -147,16 +149,17 @@ impl Sim<'_> {
     }
 
     pub(crate) fn refuse(&mut self, named: u8, with: u8) -> bool {
-        let asks = |sim: &Self, message: &Message| matches!(message.load, Load::Ask(_)) && sim.is_waited_for(message);
+        let asks =
+            |sim: &Self, message: &Message| matches!(message.load, Load::Request(_)) && sim.is_waited_for(message);
         let Some(at) = self.find(named, asks) else { return false };
         let answer = match with % 4 {
-            0 => Answer::refusal(429, "rate_limited", Some(2_000)),
-            1 => Answer::refusal(503, "unavailable", Some(1_000)),
-            2 => Answer::refusal(500, "internal", None),
-            _ => Answer::refusal(426, "upgrade_required", None),
+            0 => ServerResponse::refusal(429, "rate_limited", Some(2_000)),
+            1 => ServerResponse::refusal(503, "unavailable", Some(1_000)),
+            2 => ServerResponse::refusal(500, "internal", None),
+            _ => ServerResponse::refusal(426, "upgrade_required", None),
         };
-        if let Load::Ask(request) = &self.network[at].load {
-            self.network[at].load = Load::Tell(request.clone(), answer);
+        if let Load::Request(request) = &self.network[at].load {
+            self.network[at].load = Load::Response(request.clone(), answer);
         }
         true
     }
@@ -165,28 +168,28 @@ impl Sim<'_> {
     pub(crate) async fn late(&mut self, named: u8) -> Result<bool, String> {
         let stray = |sim: &Self, message: &Message| match &message.load {
             // One of a history that is over cannot come: whoever waited for it lost the connection.
-            Load::Tell(_, answer) => {
+            Load::Response(_, answer) => {
                 answer.status == 200 && answer.era == sim.server.era && !sim.is_waited_for(message)
             }
             _ => false,
         };
         let Some(index) = self.find(named, stray) else { return Ok(false) };
-        let Message { device: at, load: Load::Tell(request, answer), .. } = self.network.remove(index) else {
+        let Message { device: at, load: Load::Response(request, answer), .. } = self.network.remove(index) else {
             return Ok(false);
         };
-        let (held, action) = if request.path == "/sync/pull" {
-            let Some(asked) = asked(&request) else { return Ok(false) };
+        let (received, action) = if request.path == "/sync/pull" {
+            let Some(start) = pull_start(&request) else { return Ok(false) };
             let mut lines: Vec<Vec<u8>> = answer.body.split(|&byte| byte == b'\n').map(<[u8]>::to_vec).collect();
             lines.retain(|line| !line.is_empty());
             let page = lines.pop().unwrap_or_default();
-            (Held::Pulled(Pulled { asked, lines, page }), Action::StorePull)
+            (ReceivedAnswer::Pulled(Pulled { start, lines, page }), Action::StorePull)
         } else {
             let Ok(pushed) = serde_json::from_slice::<Pushed>(&answer.body) else { return Ok(false) };
-            (Held::Pushed(pushed.results), Action::StorePush)
+            (ReceivedAnswer::Pushed(pushed.results), Action::StorePush)
         };
         let device = &self.devices[at];
         let ids = SimIds(device.ids());
-        let done = stored(&device.store, &ids, action, Some(held), &|_| ()).await;
+        let done = run_store_action(&device.store, &ids, action, Some(received), &|_| ()).await;
         let memory = device.store.memory().await;
         if device.store.is_cut() {
             self.crash(at).await?;
@@ -202,7 +205,7 @@ impl Sim<'_> {
         {
             verify::snapshot(self, at, &truth).await?;
         }
-        self.tell(at, Event::Wrote(memory.map_err(failed)?)).await?;
+        self.handle_event(at, Event::Wrote(memory.map_err(failed)?)).await?;
         Ok(true)
     }
 }

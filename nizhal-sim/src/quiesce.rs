@@ -10,7 +10,7 @@ const ROUNDS: usize = 120;
 impl Sim<'_> {
     /// Ends the trouble and lets the world come to rest.
     pub(crate) async fn quiesce(&mut self) -> Check {
-        self.trace.say(format_args!("healing"));
+        self.trace.record(format_args!("healing"));
         self.server.spare();
         self.server.page_rows = 200;
         self.network.clear();
@@ -19,21 +19,21 @@ impl Sim<'_> {
             device.store.cut_power_after(u64::MAX);
             device.store.spare();
             device.signed_out = false;
-            device.renew();
+            device.renew_token();
             self.fail(at, "the trouble ends").await?;
             self.set_online(at, true).await?;
             if at % 2 == 1 {
                 // Of those that begin anew nothing is left of the trouble, so nothing may need the watchdog.
                 self.crash(at).await?;
             }
-            self.tell(at, Event::SignedIn).await?;
+            self.handle_event(at, Event::SignedIn).await?;
         }
-        self.rest().await?;
+        self.run_until_converged().await?;
         // What others wrote meanwhile was pinged to whoever listened; now everybody looks.
         for at in 0..self.devices.len() {
-            self.tell(at, Event::Nudge).await?;
+            self.handle_event(at, Event::Nudge).await?;
         }
-        self.rest().await?;
+        self.run_until_converged().await?;
         match self.devices.iter().enumerate().find(|(at, device)| at % 2 == 1 && device.status.repairs > 0) {
             Some((at, device)) => Err(format!("inv04: the watchdog had to mend device {at}: {:?}", device.status)),
             None => Ok(()),
@@ -41,7 +41,7 @@ impl Sim<'_> {
     }
 
     /// Whether every device has all that there is, and nothing left to hear.
-    async fn rests(&self) -> Result<bool, String> {
+    async fn has_converged(&self) -> Result<bool, String> {
         for device in &self.devices {
             let memory = device.store.memory().await.map_err(|error| format!("inv22: {error:?}"))?;
             if device.status.phase != Phase::Live || memory.waiting + memory.unseen > 0 {
@@ -51,13 +51,13 @@ impl Sim<'_> {
         Ok(true)
     }
 
-    async fn rest(&mut self) -> Check {
+    async fn run_until_converged(&mut self) -> Check {
         for _ in 0..ROUNDS {
             for at in 0..self.devices.len() {
                 self.sync(at).await?;
             }
             let quiet = !self.network.iter().any(|message| self.is_heard(message));
-            if quiet && self.rests().await? {
+            if quiet && self.has_converged().await? {
                 return Ok(());
             }
             let next = self.devices.iter().filter_map(|device| device.timer).min();

@@ -2,7 +2,7 @@
 
 use crate::device::some_sql;
 use crate::fixture::{Fixture, connect};
-use crate::net::{Answer, Truth};
+use crate::net::{ServerResponse, Truth};
 use futures_util::FutureExt as _;
 use nizhal_client::transport::Request;
 use nizhal_core::wire::{PullRequest, PushRequest, Wire};
@@ -265,9 +265,9 @@ impl Server {
         fixture: &Fixture<'_>,
         user: usize,
         request: &Request,
-    ) -> Result<Option<Answer>, String> {
+    ) -> Result<Option<ServerResponse>, String> {
         if self.refused.contains(&request.token) {
-            return Ok(Some(Answer::refusal(401, "unauthorized", None)));
+            return Ok(Some(ServerResponse::refusal(401, "unauthorized", None)));
         }
         let Some(engine) = &self.engine else { return Ok(None) };
         let principal = &fixture.users[user];
@@ -282,7 +282,7 @@ impl Server {
             tokio::select! {
                 biased;
                 answer = answering => answer,
-                () = self.failpoints.silence() => Ok(Answer::refusal(503, "unavailable", Some(1_000))),
+                () = self.failpoints.silence() => Ok(ServerResponse::refusal(503, "unavailable", Some(1_000))),
             }
         };
         let answered = AssertUnwindSafe(Box::pin(answering)).catch_unwind().await;
@@ -314,13 +314,17 @@ async fn external(path: &std::path::Path) -> SqliteConnection {
     options.connect().await.unwrap_or_else(|error| panic!("the server's database is not opened: {error}"))
 }
 
-async fn push(engine: &Engine, principal: &nizhal_core::Principal, request: &Request) -> Result<Answer, String> {
+async fn push(
+    engine: &Engine,
+    principal: &nizhal_core::Principal,
+    request: &Request,
+) -> Result<ServerResponse, String> {
     let Ok(batch) = serde_json::from_slice::<PushRequest>(&request.body) else { return Ok(unreadable()) };
     let reply = engine.push(principal, Wire::Two, batch).await;
     let cause = reply.fault.as_ref().map(|fault| format!("{fault:?}"));
     let (body, fault) = nizhal_runtime::push_body(reply);
     let status = fault.unwrap_or(200);
-    Ok(Answer { cause: cause.filter(|_| status == 500), ..Answer::of(status, false, body) })
+    Ok(ServerResponse { cause: cause.filter(|_| status == 500), ..ServerResponse::of(status, false, body) })
 }
 
 async fn pull(
@@ -328,11 +332,11 @@ async fn pull(
     principal: &nizhal_core::Principal,
     request: &Request,
     page_rows: u8,
-) -> Result<Answer, String> {
+) -> Result<ServerResponse, String> {
     let Ok(mut wanted) = serde_json::from_slice::<PullRequest>(&request.body) else { return Ok(unreadable()) };
     // A server may always send less than is asked for.
     wanted.limit = Some(i64::from(page_rows));
-    let done = |lines, body| Answer::of(200, lines, body);
+    let done = |lines, body| ServerResponse::of(200, lines, body);
     if !request.lines {
         return match engine.pull(principal, Wire::Two, wanted).await {
             Ok(page) => Ok(done(false, page.body)),
@@ -352,17 +356,17 @@ async fn pull(
 }
 
 /// The answer to what is no request.
-fn unreadable() -> Answer {
-    Answer::refusal(400, "bad_request", None)
+fn unreadable() -> ServerResponse {
+    ServerResponse::refusal(400, "bad_request", None)
 }
 
 /// A server that is older than its database says so; anything else is a fault.
-fn failed(error: &PullError) -> Answer {
+fn failed(error: &PullError) -> ServerResponse {
     let cause = match error {
         PullError::Store(StoreError::OtherRules) => None,
         error => Some(format!("{error:?}")),
     };
-    Answer { cause, ..Answer::refusal(503, "unavailable", Some(1_000)) }
+    ServerResponse { cause, ..ServerResponse::refusal(503, "unavailable", Some(1_000)) }
 }
 
 /// Whether a push has a mutation at which the server fails every time.

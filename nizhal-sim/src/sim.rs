@@ -96,7 +96,7 @@ impl<'a> Sim<'a> {
 
     /// Lets a step happen; what it acts upon may be absent, then nothing does.
     pub(crate) async fn step(&mut self, step: Step) -> Check {
-        self.trace.say(format_args!("{step:?}"));
+        self.trace.record(format_args!("{step:?}"));
         self.server.set_time(self.wall_ms(self.server_clock_ms));
         let happened = Box::pin(self.happen(step)).await?;
         if happened {
@@ -109,7 +109,7 @@ impl<'a> Sim<'a> {
         let device = |named: u8| usize::from(named) % USERS.len();
         match step {
             Step::Write { device: at, mutator, draw, after } => self.write(device(at), mutator, draw, after).await,
-            Step::Nudge(at) => self.tell(device(at), Event::Nudge).await.map(|()| true),
+            Step::Nudge(at) => self.handle_event(device(at), Event::Nudge).await.map(|()| true),
             Step::Sync(at) => self.sync(device(at)).await.map(|()| true),
             Step::Deliver(at) => self.deliver(at).await,
             Step::Lose(at) => self.lose(at).await,
@@ -139,7 +139,7 @@ impl<'a> Sim<'a> {
                 let at = device(at);
                 let open = std::mem::take(&mut self.devices[at].stream);
                 if open {
-                    self.tell(at, Event::StreamClosed { unauthorized: false }).await?;
+                    self.handle_event(at, Event::StreamClosed { unauthorized: false }).await?;
                 }
                 Ok(open)
             }
@@ -242,7 +242,7 @@ impl<'a> Sim<'a> {
             _ => Ok(None),
         }?;
         let Some(sql) = wrote else { return Ok(false) };
-        self.trace.note(format_args!("  {sql}"));
+        self.trace.record_unhashed(format_args!("  {sql}"));
         self.ping();
         Ok(true)
     }
@@ -261,7 +261,7 @@ impl<'a> Sim<'a> {
         self.network.retain(|message| !matches!(message.load, Load::Ping));
         for at in 0..self.devices.len() {
             if std::mem::take(&mut self.devices[at].stream) {
-                self.tell(at, Event::StreamClosed { unauthorized: false }).await?;
+                self.handle_event(at, Event::StreamClosed { unauthorized: false }).await?;
             }
         }
         Ok(())
@@ -301,7 +301,7 @@ impl<'a> Sim<'a> {
             let Some((time, at)) = due.min().filter(|(time, _)| *time <= until) else { break };
             self.now = self.now.max(time);
             self.devices[at].timer = None;
-            self.tell(at, Event::Timer).await?;
+            self.handle_event(at, Event::Timer).await?;
         }
         self.now = until;
         Ok(())

@@ -31,7 +31,7 @@ impl Trace {
         Self { hash: 0xcbf2_9ce4_8422_2325, lines: kept.then(Vec::new), counts: Counts::new(), calls: BTreeMap::new() }
     }
 
-    pub(crate) fn say(&mut self, line: std::fmt::Arguments<'_>) {
+    pub(crate) fn record(&mut self, line: std::fmt::Arguments<'_>) {
         let mut text = String::new();
         let _ = text.write_fmt(line);
         // FNV-1a.
@@ -43,7 +43,7 @@ impl Trace {
     }
 
     /// A line that may differ from run to run: random ids, times of the database's own clock.
-    pub(crate) fn note(&mut self, line: std::fmt::Arguments<'_>) {
+    pub(crate) fn record_unhashed(&mut self, line: std::fmt::Arguments<'_>) {
         if let Some(lines) = &mut self.lines {
             lines.push(line.to_string());
         }

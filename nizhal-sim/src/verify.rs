@@ -1,6 +1,6 @@
 //! What must hold: after each step, of each answer, and when all is over.
 
-use crate::net::{Answer, Pushed, Truth};
+use crate::net::{Pushed, ServerResponse, Truth};
 use crate::oracle::Rows;
 use crate::sim::{Check, Sim};
 use nizhal_client::store::Store as _;
@@ -57,7 +57,7 @@ async fn effects(sim: &Sim<'_>, at: usize) -> Check {
 }
 
 /// Of an answer: it tells of nothing that its user may not see.
-pub(crate) fn answer(sim: &Sim<'_>, who: &str, request: &Request, answer: &Answer) -> Check {
+pub(crate) fn answer(sim: &Sim<'_>, who: &str, request: &Request, answer: &ServerResponse) -> Check {
     let Some(truth) = &answer.truth else { return Ok(()) };
     let lines: Vec<&[u8]> =
         if answer.lines { answer.body.split(|&byte| byte == b'\n').collect() } else { vec![&answer.body] };
@@ -99,7 +99,7 @@ pub(crate) async fn clocks(sim: &mut Sim<'_>) -> Check {
 }
 
 /// Of the answer to a push: whatever it acknowledges is committed, whatever the database said meanwhile.
-pub(crate) async fn on_disk(sim: &mut Sim<'_>, user: usize, answer: &Answer) -> Check {
+pub(crate) async fn on_disk(sim: &mut Sim<'_>, user: usize, answer: &ServerResponse) -> Check {
     let actor = literal(sim.fixture.users[user].key());
     let Pushed { results } = serde_json::from_slice(&answer.body).unwrap_or_default();
     for result in &results {

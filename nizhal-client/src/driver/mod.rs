@@ -12,18 +12,18 @@ use futures_util::FutureExt as _;
 use nizhal_core::wire::MutationResult;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-pub use step::stored;
+pub use step::run_store_action;
 use step::{no_token, panicked};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
-/// How often to look whether another process wrote to the store.
-const LOOK_MS: i64 = 500;
+/// The interval between two checks whether another process wrote to the store.
+const POLL_INTERVAL_MS: i64 = 500;
 
-/// Hears the final answers of mutations.
+/// The callback that receives the final results of mutations.
 pub type Answered = dyn Fn(&[MutationResult]) + Send + Sync;
 
-/// What the driver works with.
+/// The parts that the driver works with.
 pub(crate) struct Parts {
     pub(crate) store: Arc<SqliteStore>,
     pub(crate) lock: Lock,
@@ -38,22 +38,22 @@ pub(crate) struct Parts {
     pub(crate) answered: Arc<Answered>,
 }
 
-/// What reaches the driver.
+/// A message to the driver.
 pub(crate) enum Message {
     /// From the client.
     Event(Event),
     /// Something was written; whoever wrote it waits until the status says so.
     Wrote(oneshot::Sender<()>),
     /// From a request.
-    Answered { event: Event, held: Option<Held> },
+    Answered { event: Event, answer: Option<ReceivedAnswer> },
     /// From the stream.
     Stream { ticket: u64, event: Event },
     /// Stop.
     Close,
 }
 
-/// An answer on its way to the store.
-pub enum Held {
+/// An answer that was received and is not stored yet.
+pub enum ReceivedAnswer {
     /// A pull's.
     Pulled(Pulled),
     /// A push's.
@@ -68,7 +68,7 @@ pub(crate) struct Driver {
     tasks: JoinSet<()>,
     /// Gives up the request that is under way.
     give_up: watch::Sender<bool>,
-    held: Option<Held>,
+    answer: Option<ReceivedAnswer>,
     /// Which stream is current.
     stream_ticket: u64,
     stream: Option<(AbortHandle, mpsc::UnboundedSender<()>)>,
@@ -91,7 +91,7 @@ impl Driver {
             from,
             tasks: JoinSet::new(),
             give_up: watch::Sender::new(false),
-            held: None,
+            answer: None,
             stream_ticket: 0,
             stream: None,
             timer: None,
@@ -106,9 +106,9 @@ impl Driver {
         self.handle(Event::Started(Memory::default())).await;
         let standing = *online.borrow_and_update();
         self.handle(if standing { Event::Online } else { Event::Offline }).await;
-        let mut look_at = self.parts.clock.steady_ms() + LOOK_MS;
+        let mut poll_at = self.parts.clock.steady_ms() + POLL_INTERVAL_MS;
         loop {
-            let wake = self.timer.map_or(look_at, |at| at.min(look_at));
+            let wake = self.timer.map_or(poll_at, |at| at.min(poll_at));
             tokio::select! {
                 message = self.from.recv() => match message {
                     Some(Message::Close) | None => break,
@@ -120,9 +120,9 @@ impl Driver {
                 }
                 () = self.parts.clock.sleep_until(wake) => {
                     let now = self.parts.clock.steady_ms();
-                    if now >= look_at {
-                        look_at = now + LOOK_MS;
-                        self.look().await;
+                    if now >= poll_at {
+                        poll_at = now + POLL_INTERVAL_MS;
+                        self.poll_store().await;
                     }
                     if self.timer.is_some_and(|at| now >= at) {
                         self.timer = None;
@@ -151,8 +151,8 @@ impl Driver {
                 self.handle(Event::Wrote(Memory::default())).await;
                 let _ = seen.send(());
             }
-            Message::Answered { event, held } => {
-                self.held = held;
+            Message::Answered { event, answer } => {
+                self.answer = answer;
                 self.handle(event).await;
             }
             Message::Stream { ticket, event } if ticket == self.stream_ticket => {
@@ -168,10 +168,10 @@ impl Driver {
     async fn handle(&mut self, mut event: Event) {
         // Events of several tasks may come in another order than their commits; the store is asked for what is true now, and
         // whoever commits after this has an event that comes after this one.
-        if let Some(said) = event.memory_mut()
+        if let Some(outdated) = event.memory_mut()
             && let Ok(memory) = self.parts.store.memory().await
         {
-            *said = memory;
+            *outdated = memory;
         }
         let now = self.parts.clock.steady_ms();
         for action in self.session.handle(event, now) {
@@ -181,13 +181,13 @@ impl Driver {
 
     fn perform(&mut self, action: Action) {
         match action {
-            Action::Say(status) => {
+            Action::PublishStatus(status) => {
                 tracing::debug!(phase = ?status.phase, pending = status.pending, "sync");
                 self.parts.status.send_replace(status);
             }
             Action::SetTimer(at) => self.timer = at,
             Action::Lead => {
-                let leads = self.parts.lock.take().unwrap_or_else(|error| {
+                let leads = self.parts.lock.try_acquire().unwrap_or_else(|error| {
                     tracing::error!(%error, "the store's lock cannot be taken: another process may sync it");
                     false
                 });
@@ -197,7 +197,7 @@ impl Driver {
             Action::Push { most } => self.push(most),
             Action::RefreshToken => {
                 let credentials = self.parts.credentials.clone();
-                self.ask(Event::TokenFailed(panicked()), move |given| async move {
+                self.spawn_request(Event::TokenFailed(panicked()), move |given| async move {
                     let refreshing = async { credentials.refresh().await.map_err(|error| no_token(&error)) };
                     match unless(&given, refreshing).await {
                         Ok(()) => (Event::TokenRefreshed, None),
@@ -224,16 +224,16 @@ impl Driver {
         }
     }
 
-    /// Sends a task out whose event surely comes back, with `fallen` in its place when it panics.
-    fn ask<Fut>(&mut self, fallen: Event, work: impl FnOnce(Given) -> Fut)
+    /// Spawns a task whose event always comes back; when the task panics, `on_panic` comes back.
+    fn spawn_request<Fut>(&mut self, on_panic: Event, work: impl FnOnce(Given) -> Fut)
     where
-        Fut: Future<Output = (Event, Option<Held>)> + Send + 'static,
+        Fut: Future<Output = (Event, Option<ReceivedAnswer>)> + Send + 'static,
     {
         self.give_up = watch::Sender::new(false);
         let (to, work) = (self.to.clone(), work(self.give_up.subscribe()));
         self.tasks.spawn(async move {
-            let (event, held) = AssertUnwindSafe(work).catch_unwind().await.unwrap_or((fallen, None));
-            let _ = to.send(Message::Answered { event, held });
+            let (event, answer) = AssertUnwindSafe(work).catch_unwind().await.unwrap_or((on_panic, None));
+            let _ = to.send(Message::Answered { event, answer });
         });
     }
 
@@ -254,7 +254,7 @@ impl Driver {
     fn pull(&mut self, streamed: bool) {
         let (store, caller, to) = (self.parts.store.clone(), self.caller(), self.to.clone());
         let Some(inner) = self.parts.transport.clone() else { return };
-        self.ask(Event::PullFailed(panicked()), move |given| async move {
+        self.spawn_request(Event::PullFailed(panicked()), move |given| async move {
             let progress = move |rows| drop(to.send(Message::Event(Event::PullProgress { rows })));
             let transport = Abortable { inner, given: given.clone() };
             let pulled = match unless(&given, caller).await {
@@ -262,7 +262,7 @@ impl Driver {
                 Err(failure) => Err(failure),
             };
             match pulled {
-                Ok(pulled) => (Event::PullAnswered, Some(Held::Pulled(pulled))),
+                Ok(pulled) => (Event::PullAnswered, Some(ReceivedAnswer::Pulled(pulled))),
                 Err(failure) => (Event::PullFailed(failure), None),
             }
         });
@@ -271,28 +271,29 @@ impl Driver {
     fn push(&mut self, most: usize) {
         let (store, caller) = (self.parts.store.clone(), self.caller());
         let Some(inner) = self.parts.transport.clone() else { return };
-        self.ask(Event::PushFailed(panicked()), move |given| async move {
+        self.spawn_request(Event::PushFailed(panicked()), move |given| async move {
             let transport = Abortable { inner, given: given.clone() };
             let pushed = match unless(&given, caller).await {
                 Ok(caller) => exchange::push(&*store, &transport, &caller, most).await,
                 Err(failure) => Err(failure),
             };
             match pushed {
-                Ok(results) => (Event::PushAnswered, Some(Held::Pushed(results))),
+                Ok(results) => (Event::PushAnswered, Some(ReceivedAnswer::Pushed(results))),
                 Err(failure) => (Event::PushFailed(failure), None),
             }
         });
     }
 
-    /// A step in the store; it is not given up half way.
+    /// Spawns an action on the store; it is not given up half way.
     fn store(&mut self, action: Action) {
         let (store, ids, changes) = (self.parts.store.clone(), self.parts.ids.clone(), self.parts.changes.clone());
-        let (held, answered, to) = (self.held.take(), self.parts.answered.clone(), self.to.clone());
+        let (answer, answered, to) = (self.answer.take(), self.parts.answered.clone(), self.to.clone());
         self.tasks.spawn(async move {
-            let work = AssertUnwindSafe(stored(&store, &*ids, action, held, &*answered)).catch_unwind().await;
+            let work =
+                AssertUnwindSafe(run_store_action(&store, &*ids, action, answer, &*answered)).catch_unwind().await;
             let event = match work {
                 Ok(Ok((event, changed_tables))) => {
-                    changes.tell(&changed_tables);
+                    changes.notify(&changed_tables);
                     event
                 }
                 Ok(Err(error)) => {
@@ -311,7 +312,7 @@ impl Driver {
         let Some(transport) = self.parts.transport.clone() else { return };
         let (pings, mut pinged) = mpsc::unbounded_channel();
         let task = self.tasks.spawn(async move {
-            let say = |event| drop(to.send(Message::Stream { ticket, event }));
+            let send = |event| drop(to.send(Message::Stream { ticket, event }));
             let opened = match caller.await {
                 Ok(caller) => AssertUnwindSafe(transport.open(&caller.token)).catch_unwind().await,
                 Err(failure) => Ok(Err(failure)),
@@ -320,18 +321,18 @@ impl Driver {
                 Ok(Ok(frames)) => frames,
                 Ok(Err(failure)) => {
                     let unauthorized = failure.kind == FailureKind::Unauthorized;
-                    return say(Event::StreamClosed { unauthorized });
+                    return send(Event::StreamClosed { unauthorized });
                 }
-                Err(_) => return say(Event::StreamClosed { unauthorized: false }),
+                Err(_) => return send(Event::StreamClosed { unauthorized: false }),
             };
-            say(Event::StreamOpened);
+            send(Event::StreamOpened);
             loop {
                 tokio::select! {
                     frame = frames.next() => match frame {
-                        Frame::Text(text) => say(Event::Frame { repull: text.starts_with("repull:") }),
+                        Frame::Text(text) => send(Event::Frame { repull: text.starts_with("repull:") }),
                         Frame::Closed(code) => {
                             // 1008: an expired credential.
-                            return say(Event::StreamClosed { unauthorized: code == Some(1008) });
+                            return send(Event::StreamClosed { unauthorized: code == Some(1008) });
                         }
                     },
                     ping = pinged.recv() => match ping {
@@ -344,8 +345,8 @@ impl Driver {
         self.stream = Some((task, pings));
     }
 
-    /// Another process's writes are ours to send, or to show; and a file that is gone is noticed.
-    async fn look(&mut self) {
+    /// Notices what another process wrote, which is to be sent or shown, and a file that is gone.
+    async fn poll_store(&mut self) {
         if self.parts.store.is_in_memory() {
             return;
         }
@@ -354,7 +355,7 @@ impl Driver {
         }
         let Ok(version) = self.parts.store.data_version().await else { return };
         if self.version.replace(version) != Some(version) {
-            self.parts.changes.tell_all();
+            self.parts.changes.notify_all();
             self.handle(Event::Wrote(Memory::default())).await;
         }
     }

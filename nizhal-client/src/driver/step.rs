@@ -1,31 +1,31 @@
 //! One step in the store, and the failures that are no answer of a server's.
 
-use super::{Answered, Held};
+use super::{Answered, ReceivedAnswer};
 use crate::environment::{CredentialsError, Ids};
 use crate::exchange::Pulled;
 use crate::session::{Action, Event, Failure, FailureKind};
 use crate::store::{ChangedTables, SqliteStore, Store as _, StoreError};
 use nizhal_core::Uuid;
 
-/// Does what the session wants of the store; what is told of it.
+/// Runs an action of the session on the store. Returns the event for the session, and the tables that changed.
 ///
 /// # Errors
 /// When the store fails.
-pub async fn stored(
+pub async fn run_store_action(
     store: &SqliteStore,
     ids: &dyn Ids,
     action: Action,
-    held: Option<Held>,
+    answer: Option<ReceivedAnswer>,
     answered: &Answered,
 ) -> Result<(Event, ChangedTables), StoreError> {
     let new_id: &(dyn Fn() -> Uuid + Send + Sync) = &|| ids.new_id();
     let none = |memory| (Event::Done(memory), ChangedTables::new());
-    Ok(match (action, held) {
-        (Action::StorePull, Some(Held::Pulled(Pulled { asked, lines, page }))) => {
-            let (stored, changed_tables) = store.store_pull(&asked, lines, page, new_id).await?;
+    Ok(match (action, answer) {
+        (Action::StorePull, Some(ReceivedAnswer::Pulled(Pulled { start, lines, page }))) => {
+            let (stored, changed_tables) = store.store_pull(&start, lines, page, new_id).await?;
             (Event::PullStored(stored), changed_tables)
         }
-        (Action::StorePush, Some(Held::Pushed(results))) => {
+        (Action::StorePush, Some(ReceivedAnswer::Pushed(results))) => {
             let (stored, changed_tables) = store.store_push(&results).await?;
             answered(&results);
             (Event::PushStored(stored), changed_tables)
@@ -40,7 +40,7 @@ pub async fn stored(
     })
 }
 
-/// Why there is no token to send.
+/// The failure that says why there is no token to send.
 pub(super) fn no_token(error: &CredentialsError) -> Failure {
     let (kind, code) = match error {
         CredentialsError::SignedOut => (FailureKind::Unauthorized, "signed_out"),
@@ -49,7 +49,7 @@ pub(super) fn no_token(error: &CredentialsError) -> Failure {
     Failure::new(kind, code, error.to_string())
 }
 
-/// A part of the client fell.
+/// The failure that stands for a panic in the client.
 pub(super) fn panicked() -> Failure {
     Failure::new(FailureKind::Refused, "panicked", "a part of the client panicked; its log has the cause")
 }

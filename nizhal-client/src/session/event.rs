@@ -143,8 +143,8 @@ pub enum Action {
     Abort,
     /// Wake the session then; replaces the time before.
     SetTimer(Option<Millis>),
-    /// Tell whoever listens.
-    Say(Status),
+    /// Publish the status to those who listen.
+    PublishStatus(Status),
 }
 
 impl Event {

@@ -82,7 +82,7 @@ enum Stream {
     Opening,
     /// `pinged` when a sign of life was asked for since the last frame.
     Open {
-        heard: Millis,
+        heard_at: Millis,
         pinged: bool,
     },
 }
@@ -148,7 +148,7 @@ pub struct Session {
     repairs: u32,
     last_repair: Option<Repair>,
     timer: Option<Millis>,
-    said: Option<Status>,
+    published: Option<Status>,
 }
 
 impl Session {
@@ -193,20 +193,20 @@ impl Session {
             repairs: 0,
             last_repair: None,
             timer: None,
-            said: None,
+            published: None,
         }
     }
 
-    /// Takes one event; what is to be done about it.
+    /// Applies one event. Returns the actions that it asks for.
     pub fn handle(&mut self, event: Event, now: Millis) -> Vec<Action> {
         let mut actions = Vec::new();
-        self.take(event, now, &mut actions);
+        self.apply(event, now, &mut actions);
         self.advance(now, &mut actions);
         self.arm(now, &mut actions);
         let status = self.status();
-        if self.said.as_ref() != Some(&status) {
-            self.said = Some(status.clone());
-            actions.push(Action::Say(status));
+        if self.published.as_ref() != Some(&status) {
+            self.published = Some(status.clone());
+            actions.push(Action::PublishStatus(status));
         }
         check::check(self, &actions);
         actions

@@ -114,9 +114,9 @@ impl Session {
             if let (Stream::Closed, Some(at)) = (self.stream, self.stream_at) {
                 sooner(at.max(now + 1));
             }
-            if let Stream::Open { heard, pinged } = self.stream {
+            if let Stream::Open { heard_at, pinged } = self.stream {
                 let beats = if pinged { 2 } else { 1 };
-                sooner((heard + beats * self.settings.heartbeat_ms).max(now + 1));
+                sooner((heard_at + beats * self.settings.heartbeat_ms).max(now + 1));
             }
         }
         if next != self.timer {

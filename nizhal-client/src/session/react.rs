@@ -10,7 +10,7 @@ use super::{
 const LEAD_MS: Millis = 1_000;
 
 impl Session {
-    pub(super) fn take(&mut self, event: Event, now: Millis, actions: &mut Vec<Action>) {
+    pub(super) fn apply(&mut self, event: Event, now: Millis, actions: &mut Vec<Action>) {
         match event {
             Event::Started(memory) => {
                 self.started = true;
@@ -81,7 +81,7 @@ impl Session {
                 }
             }
             Event::StreamOpened => {
-                self.stream = Stream::Open { heard: now, pinged: false };
+                self.stream = Stream::Open { heard_at: now, pinged: false };
                 self.stream_failures = 0;
                 // Pings that came while nobody listened are made up for.
                 self.hear_news();
@@ -90,7 +90,7 @@ impl Session {
             Event::StreamClosed { unauthorized } => self.stream_closed(unauthorized, now),
             Event::Frame { repull } => {
                 if let Stream::Open { .. } = self.stream {
-                    self.stream = Stream::Open { heard: now, pinged: false };
+                    self.stream = Stream::Open { heard_at: now, pinged: false };
                 }
                 if repull {
                     self.hear_news();
@@ -137,15 +137,15 @@ impl Session {
             self.hung = true;
             actions.push(Action::Abort);
         }
-        if let Stream::Open { heard, pinged } = self.stream
-            && now - heard >= self.settings.heartbeat_ms
+        if let Stream::Open { heard_at, pinged } = self.stream
+            && now - heard_at >= self.settings.heartbeat_ms
         {
-            if pinged && now - heard >= 2 * self.settings.heartbeat_ms {
+            if pinged && now - heard_at >= 2 * self.settings.heartbeat_ms {
                 // Nobody is there any more, though no one has said so.
                 actions.push(Action::CloseStream);
                 self.stream_closed(false, now);
             } else if !pinged {
-                self.stream = Stream::Open { heard, pinged: true };
+                self.stream = Stream::Open { heard_at, pinged: true };
                 actions.push(Action::Ping);
             }
         }

@@ -59,8 +59,8 @@ impl<'de> Visitor<'de> for RowsVisitor<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<ReadRows, A::Error> {
         let mut read = ReadRows::default();
         let mut row = Row { table: self.table, columns: Vec::new(), values: Vec::new() };
-        while let Some(fault) = rows.next_element_seed(&mut row)? {
-            if let Some((column, reason)) = fault {
+        while let Some(unreadable) = rows.next_element_seed(&mut row)? {
+            if let Some((column, reason)) = unreadable {
                 read.unreadable.push(row.unreadable(column, reason));
                 continue;
             }
@@ -76,8 +76,8 @@ impl<'de> Visitor<'de> for RowsVisitor<'_> {
     }
 }
 
-/// The column of a cell that cannot be read, and why.
-type Fault = (usize, String);
+/// A cell that cannot be read: its column, and the reason.
+type UnreadableCell = (usize, String);
 
 struct Row<'a> {
     table: &'a LocalTable,
@@ -95,49 +95,49 @@ impl Row<'_> {
 }
 
 impl<'de> DeserializeSeed<'de> for &mut Row<'_> {
-    type Value = Option<Fault>;
-    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Option<Fault>, D::Error> {
+    type Value = Option<UnreadableCell>;
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Option<UnreadableCell>, D::Error> {
         reader.deserialize_map(self)
     }
 }
 
 impl<'de> Visitor<'de> for &mut Row<'_> {
-    type Value = Option<Fault>;
+    type Value = Option<UnreadableCell>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a row")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Option<Fault>, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Option<UnreadableCell>, A::Error> {
         self.columns.clear();
         self.values.clear();
-        let (mut guess, mut fault) = (0, None);
-        while let Some(at) = members.next_key_seed(Name { columns: &self.table.columns, guess })? {
-            let Some(at) = at.filter(|&at| !self.table.columns[at].generated) else {
+        let (mut expected, mut unreadable) = (0, None);
+        while let Some(index) = members.next_key_seed(Name { columns: &self.table.columns, expected })? {
+            let Some(index) = index.filter(|&index| !self.table.columns[index].generated) else {
                 members.next_value::<IgnoredAny>()?;
                 continue;
             };
-            match members.next_value_seed(Cell(&self.table.columns[at]))? {
+            match members.next_value_seed(Cell(&self.table.columns[index]))? {
                 Ok(value) => self.values.push(value),
                 Err(reason) => {
-                    fault = fault.or(Some((at, reason)));
+                    unreadable = unreadable.or(Some((index, reason)));
                     self.values.push(Value::String(None));
                 }
             }
-            self.columns.push(at);
-            guess = at + 1;
+            self.columns.push(index);
+            expected = index + 1;
         }
         if self.table.key.iter().any(|key| !self.columns.contains(key)) {
             return Err(A::Error::custom("a row without its key"));
         }
-        Ok(fault)
+        Ok(unreadable)
     }
 }
 
 /// Finds a column by its name; most often it is the one after the last.
 struct Name<'a> {
     columns: &'a [LocalColumn],
-    guess: usize,
+    expected: usize,
 }
 
 impl<'de> DeserializeSeed<'de> for Name<'_> {
@@ -155,8 +155,8 @@ impl Visitor<'_> for Name<'_> {
     }
 
     fn visit_str<E>(self, name: &str) -> Result<Option<usize>, E> {
-        if self.columns.get(self.guess).is_some_and(|column| column.name == name) {
-            return Ok(Some(self.guess));
+        if self.columns.get(self.expected).is_some_and(|column| column.name == name) {
+            return Ok(Some(self.expected));
         }
         Ok(self.columns.iter().position(|column| column.name == name))
     }

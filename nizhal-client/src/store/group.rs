@@ -10,59 +10,59 @@ use tokio::sync::oneshot;
 /// The most that one commit carries, so that the first of them does not wait for all of a long import.
 const MAX_MUTATIONS_PER_COMMIT: usize = 64;
 
-type Answer = Result<Written, MutateError>;
+type WriteResult = Result<Written, MutateError>;
 
-/// Who waits to be written.
+/// The mutations that wait to be written, with the senders of their results.
 #[derive(Debug, Default)]
 pub(super) struct Group {
-    waiting: Mutex<VecDeque<(Draft, oneshot::Sender<Answer>)>>,
+    queue: Mutex<VecDeque<(Draft, oneshot::Sender<WriteResult>)>>,
     turn: tokio::sync::Mutex<()>,
 }
 
 impl Group {
-    fn waiting(&self) -> std::sync::MutexGuard<'_, VecDeque<(Draft, oneshot::Sender<Answer>)>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn queue(&self) -> std::sync::MutexGuard<'_, VecDeque<(Draft, oneshot::Sender<WriteResult>)>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl SqliteStore {
     /// Writes a mutation, with those that came while others were being written. Whoever has the turn writes for all.
-    pub(super) async fn write(&self, draft: Draft) -> Answer {
-        let (told, mut answer) = oneshot::channel();
-        self.group.waiting().push_back((draft, told));
+    pub(super) async fn write(&self, draft: Draft) -> WriteResult {
+        let (sender, mut result) = oneshot::channel();
+        self.group.queue().push_back((draft, sender));
         let _turn = self.group.turn.lock().await;
         loop {
-            match answer.try_recv() {
-                Ok(answer) => return answer,
+            match result.try_recv() {
+                Ok(result) => return result,
                 // Whoever wrote for us was given up half way.
                 Err(oneshot::error::TryRecvError::Closed) => return Err(MutateError::Closed),
                 Err(oneshot::error::TryRecvError::Empty) => {}
             }
-            let (drafts, told): (Vec<_>, Vec<_>) = {
-                let mut waiting = self.group.waiting();
-                let most = waiting.len().min(MAX_MUTATIONS_PER_COMMIT);
-                waiting.drain(..most).unzip()
+            let (drafts, senders): (Vec<_>, Vec<_>) = {
+                let mut queue = self.group.queue();
+                let most = queue.len().min(MAX_MUTATIONS_PER_COMMIT);
+                queue.drain(..most).unzip()
             };
-            for (told, answer) in told.into_iter().zip(self.write_group(drafts).await) {
-                let _ = told.send(answer);
+            for (sender, result) in senders.into_iter().zip(self.write_group(drafts).await) {
+                let _ = sender.send(result);
             }
         }
     }
 
-    async fn write_group(&self, drafts: Vec<Draft>) -> Vec<Answer> {
+    async fn write_group(&self, drafts: Vec<Draft>) -> Vec<WriteResult> {
         if drafts.len() > 1
-            && let Ok(answers) = self.write_together(&drafts).await
+            && let Ok(results) = self.write_in_one_transaction(&drafts).await
         {
-            return answers;
+            return results;
         }
-        let mut answers = Vec::new();
+        let mut results = Vec::new();
         for draft in drafts {
-            answers.push(self.write_alone(draft).await);
+            results.push(self.write_one(draft).await);
         }
-        answers
+        results
     }
 
-    async fn write_alone(&self, draft: Draft) -> Answer {
+    async fn write_one(&self, draft: Draft) -> WriteResult {
         let tx = self.begin().await?;
         let effect = match tx.write(draft).await {
             Ok(effect) => effect,
@@ -83,7 +83,7 @@ impl SqliteStore {
     ///
     /// # Errors
     /// When the store fails: nothing was written then, and whose fault it is shows when each is written alone.
-    async fn write_together(&self, drafts: &[Draft]) -> Result<Vec<Answer>, StoreError> {
+    async fn write_in_one_transaction(&self, drafts: &[Draft]) -> Result<Vec<WriteResult>, StoreError> {
         let tx = self.begin().await?;
         let mut outcomes = Vec::new();
         for draft in drafts {

@@ -103,7 +103,7 @@ impl Guard {
     }
 
     /// A transaction was begun.
-    pub(super) fn begun(&self) -> Arc<Standing> {
+    pub(super) fn watch_transaction(&self) -> Arc<Standing> {
         let standing = Arc::<Standing>::default();
         *self.current() = Some(standing.clone());
         // What a transaction that came to nothing touched.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct Lock {
     file: Option<File>,
-    held: bool,
+    acquired: bool,
 }
 
 impl Lock {
@@ -18,24 +18,24 @@ impl Lock {
     /// # Errors
     /// When the file beside it cannot be made.
     pub fn of(path: Option<&Path>) -> std::io::Result<Self> {
-        let Some(path) = path else { return Ok(Self { file: None, held: true }) };
+        let Some(path) = path else { return Ok(Self { file: None, acquired: true }) };
         let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(file(path))?;
-        Ok(Self { file: Some(file), held: false })
+        Ok(Self { file: Some(file), acquired: false })
     }
 
     /// Takes it if nobody else has it; whether it is ours.
     ///
     /// # Errors
     /// When the system cannot lock files.
-    pub fn take(&mut self) -> std::io::Result<bool> {
-        if let (false, Some(file)) = (self.held, &self.file) {
+    pub fn try_acquire(&mut self) -> std::io::Result<bool> {
+        if let (false, Some(file)) = (self.acquired, &self.file) {
             match file.try_lock() {
-                Ok(()) => self.held = true,
+                Ok(()) => self.acquired = true,
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(error)) => return Err(error),
             }
         }
-        Ok(self.held)
+        Ok(self.acquired)
     }
 }
 

@@ -86,7 +86,7 @@ pub trait Store: Send + Sync + 'static {
     /// Stores an answer: lines that were not put aside, and the page that ends it.
     fn store_pull<'a>(
         &'a self,
-        asked: &'a PullStart,
+        start: &'a PullStart,
         lines: Vec<Vec<u8>>,
         page: Vec<u8>,
         new_id: NewId<'a>,
@@ -272,12 +272,12 @@ impl Store for SqliteStore {
     }
     fn store_pull<'a>(
         &'a self,
-        asked: &'a PullStart,
+        start: &'a PullStart,
         lines: Vec<Vec<u8>>,
         page: Vec<u8>,
         new_id: NewId<'a>,
     ) -> BoxFuture<'a, Result<(PullStored, ChangedTables), StoreError>> {
-        Box::pin(self.noting(self.store_pull(asked, lines, page, new_id)))
+        Box::pin(self.noting(self.store_pull(start, lines, page, new_id)))
     }
     fn batch(&self, most: usize, bytes: usize) -> BoxFuture<'_, Result<Vec<Mutation>, StoreError>> {
         Box::pin(self.noting(self.batch(most, bytes)))

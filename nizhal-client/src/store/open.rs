@@ -76,7 +76,7 @@ impl SqliteStore {
     ) -> Result<(Self, Vec<Notice>), StoreError> {
         let path = match place {
             Location::Memory => None,
-            Location::File(path) if other == OtherUser::Apart => Some(apart(path, &principal)),
+            Location::File(path) if other == OtherUser::Apart => Some(path_of_user(path, &principal)),
             Location::File(path) => Some(path.clone()),
         };
         let mut notices = Vec::new();
@@ -247,7 +247,7 @@ async fn connect(
 }
 
 /// `app.db` and a user: `app.0123456789abcdef.db`.
-fn apart(path: &Path, principal: &Principal) -> PathBuf {
+fn path_of_user(path: &Path, principal: &Principal) -> PathBuf {
     let hash = nizhal_core::Random::of(principal.key()).next_u64();
     let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let name = match path.extension() {

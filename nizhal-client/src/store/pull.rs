@@ -15,10 +15,10 @@ impl SqliteStore {
     pub(super) async fn begin_pull(&self) -> Result<PullStart, StoreError> {
         let tx = self.begin().await?;
         let meta = tx.meta().await?;
-        let asked = PullStart { cursor: meta.position().to_owned(), client_id: meta.client_id };
+        let start = PullStart { cursor: meta.position().to_owned(), client_id: meta.client_id };
         tx.run("delete from _nizhal_stage where loose = 1", []).await?;
         tx.commit().await?;
-        Ok(asked)
+        Ok(start)
     }
 
     pub(super) async fn spill(&self, lines: &[Vec<u8>]) -> Result<(), StoreError> {
@@ -32,7 +32,7 @@ impl SqliteStore {
 
     pub(super) async fn store_pull(
         &self,
-        asked: &PullStart,
+        start: &PullStart,
         lines: Vec<Vec<u8>>,
         last: Vec<u8>,
         new_id: NewId<'_>,
@@ -40,17 +40,17 @@ impl SqliteStore {
         let page: Page<'_> = parse(&last)?;
         let tx = self.begin().await?;
         let meta = tx.meta().await?;
-        if asked.cursor != meta.position() || asked.client_id != meta.client_id {
+        if start.cursor != meta.position() || start.client_id != meta.client_id {
             // It answers an older question: its acknowledgement would drop another write.
             let stored = PullStored { memory: meta.memory(), moved: true, ..PullStored::default() };
             tx.rollback().await;
             return Ok((stored, ChangedTables::new()));
         }
-        let reset = page.cursor_reset || asked.cursor.is_empty();
+        let reset = page.cursor_reset || start.cursor.is_empty();
         if reset {
             tx.run("delete from _nizhal_stage where loose = 0", []).await?;
         }
-        let moved = page.cursor != asked.cursor;
+        let moved = page.cursor != start.cursor;
         if page.has_more {
             if moved {
                 for line in lines {
@@ -71,7 +71,7 @@ impl SqliteStore {
         let staged = meta.staged.is_some() || tx.one("select 1 from _nizhal_stage limit 1", []).await?.is_some();
         let last_number = page.last_mutation_id.unwrap_or(0);
         let quiet = !staged && !reset && lines.is_empty() && page.is_empty() && !rotated;
-        if quiet && !tx.covers(&asked.client_id, last_number).await? {
+        if quiet && !tx.covers(&start.client_id, last_number).await? {
             let sql = "update _nizhal_meta set cursor = $1, epoch = $2, complete = 1";
             tx.run(sql, [page.cursor.as_str().into(), page.epoch.as_str().into()]).await?;
             let memory = tx.meta().await?.memory();
@@ -101,7 +101,7 @@ impl SqliteStore {
         tx.run(sql, [page.cursor.as_str().into(), page.epoch.as_str().into()]).await?;
         tx.run("delete from _nizhal_stage", []).await?;
         let sql = "update _nizhal_outbox set covered = 1 where client_id = $1 and number <= $2 and covered = 0";
-        tx.run(sql, [asked.client_id.as_str().into(), last_number.into()]).await?;
+        tx.run(sql, [start.client_id.as_str().into(), last_number.into()]).await?;
         if rotated {
             // The server lost what it knew of our sequence, and maybe what it had acknowledged: all that the rows do not show for
             // certain is sent again.

@@ -47,7 +47,7 @@ impl Rebuild {
     /// When another process works on it, or files cannot be moved.
     pub(super) fn begin(path: &Path) -> Result<Self, StoreError> {
         let mut lock = Lock::of(Some(path))?;
-        if !lock.take()? {
+        if !lock.try_acquire()? {
             return Err(StoreError::InUse);
         }
         // One that was cut short is written again; nothing was moved then.

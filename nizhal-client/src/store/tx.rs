@@ -27,7 +27,7 @@ impl SqliteStore {
         }
         // The pool gives no connection that the driver believes to be inside of a transaction, and BEGIN fails inside of one.
         let tx = self.db.begin_with_options(options).await.inspect_err(|_| self.guard.suspect())?;
-        Ok(Tx { tx, store: self, standing: self.guard.begun() })
+        Ok(Tx { tx, store: self, standing: self.guard.watch_transaction() })
     }
 }
 

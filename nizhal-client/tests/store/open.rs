@@ -96,10 +96,10 @@ fn inv26_one_process_leads() {
     let path = dir.path().join("app.db");
     let lock = || nizhal_client::store::Lock::of(Some(&path)).unwrap();
     let (mut one, mut other) = (lock(), lock());
-    assert!(one.take().unwrap() && one.take().unwrap());
-    assert!(!other.take().unwrap());
+    assert!(one.try_acquire().unwrap() && one.try_acquire().unwrap());
+    assert!(!other.try_acquire().unwrap());
     drop(one);
-    assert!(other.take().unwrap());
+    assert!(other.try_acquire().unwrap());
 }
 
 /// The items of an older app: without `code`, and `count` of another type.

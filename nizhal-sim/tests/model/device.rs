@@ -165,7 +165,7 @@ impl Device {
                     self.rotate();
                     self.say(Event::Done(self.memory()));
                 }
-                Action::Say(_) => {}
+                Action::PublishStatus(_) => {}
                 action => self.wrong = Some(format!("nobody asked for {action:?}")),
             }
         }

@@ -13,11 +13,11 @@ fn memory(waiting: usize, has_cursor: bool) -> Memory {
 fn working(memory: Memory) -> World {
     let mut world = World::new(memory);
     world.well(&Due::Lead);
-    world.tell(Event::Online);
+    world.handle_event(Event::Online);
     world
 }
 
-fn settle(world: &mut World) -> usize {
+fn run_until_live(world: &mut World) -> usize {
     for step in 0..60 {
         if world.status.phase == Phase::Live && world.memory.waiting == 0 && world.due.is_empty() {
             return step;
@@ -33,7 +33,7 @@ fn inv04_from_every_state_the_outbox_drains_when_the_world_heals() {
     fn go(world: &World, depth: usize, seen: &mut usize) {
         *seen += 1;
         if depth == 0 {
-            settle(&mut world.clone());
+            run_until_live(&mut world.clone());
             return;
         }
         for next in world.nexts() {
@@ -59,7 +59,7 @@ fn inv04_after_long_bad_luck_too() {
             let at = usize::try_from(random.below(nexts.len() as u64)).unwrap();
             world = nexts.swap_remove(at);
         }
-        settle(&mut world);
+        run_until_live(&mut world);
     }
 }
 
@@ -67,15 +67,15 @@ fn inv04_after_long_bad_luck_too() {
 fn inv04_a_ping_during_a_pull_asks_for_another() {
     for after in [Due::Pull, Due::StorePull] {
         let mut world = working(memory(0, true));
-        settle(&mut world);
-        world.tell(Event::Frame { repull: true });
+        run_until_live(&mut world);
+        world.handle_event(Event::Frame { repull: true });
         assert_eq!(world.due, [Due::Pull]);
         if after == Due::StorePull {
             world.well(&Due::Pull);
         }
         // Its answer was read before what this one is about.
-        world.tell(Event::Frame { repull: true });
-        world.tell(Event::Frame { repull: false });
+        world.handle_event(Event::Frame { repull: true });
+        world.handle_event(Event::Frame { repull: false });
         if after == Due::Pull {
             world.well(&Due::Pull);
         }
@@ -108,7 +108,7 @@ fn inv10_a_sequence_that_parted_is_taken_up_anew_after_a_pull() {
     world.well(&Due::Pull);
     world.well(&Due::StorePull);
     assert_eq!(world.due, [Due::Mend(Action::Rotate)]);
-    settle(&mut world);
+    run_until_live(&mut world);
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn inv23_answers_that_settle_nothing_are_not_asked_for_without_end() {
         world.well(&Due::Push(1));
         world.due.clear();
         let stored = PushStored { memory: world.memory, ..PushStored::default() };
-        world.tell(Event::PushStored(stored));
+        world.handle_event(Event::PushStored(stored));
     }
     assert!(!world.due.contains(&Due::Push(1)), "it waits before it tries again");
     assert!(matches!(&world.status.error, Some(error) if error.kind == FailureKind::OutOfOrder));
@@ -132,19 +132,19 @@ fn a_token_is_renewed_once_and_then_the_user_must_sign_in() {
     let mut world = working(memory(0, true));
     let refused = || Event::PullFailed(failure(FailureKind::Unauthorized));
     world.due.clear();
-    world.tell(refused());
+    world.handle_event(refused());
     assert_eq!(world.due, [Due::Refresh]);
     world.well(&Due::Refresh);
     assert_eq!(world.due, [Due::Pull]);
     world.due.clear();
-    world.tell(refused());
+    world.handle_event(refused());
     assert_eq!((world.due.len(), &world.status.phase), (0, &Phase::SignedOut));
-    world.tell(Event::SignedIn);
-    settle(&mut world);
+    world.handle_event(Event::SignedIn);
+    run_until_live(&mut world);
     // It was accepted meanwhile, so the next refusal is a new one.
-    world.tell(Event::Nudge);
+    world.handle_event(Event::Nudge);
     world.due.clear();
-    world.tell(refused());
+    world.handle_event(refused());
     assert_eq!(world.due, [Due::Refresh]);
 }
 
@@ -152,18 +152,18 @@ fn a_token_is_renewed_once_and_then_the_user_must_sign_in() {
 fn inv27_an_app_that_is_too_old_keeps_its_writes_and_says_so() {
     let mut world = working(memory(1, false));
     world.due.clear();
-    world.tell(Event::PushFailed(failure(FailureKind::UpgradeRequired)));
+    world.handle_event(Event::PushFailed(failure(FailureKind::UpgradeRequired)));
     assert!(matches!(world.status.phase, Phase::UpgradeRequired(_)), "{:?}", world.status);
     assert_eq!((world.due.len(), world.status.pending), (0, 1));
     // The server may be told to take it again: it asks now and then.
-    settle(&mut world);
+    run_until_live(&mut world);
 }
 
 #[test]
 fn inv16_a_mutation_that_no_request_can_carry_is_found_and_parked() {
     let mut world = working(memory(5, false));
     world.huge = true;
-    settle(&mut world);
+    run_until_live(&mut world);
     assert_eq!((world.memory.parked, world.status.parked), (1, 1));
 }
 
@@ -181,7 +181,7 @@ fn inv41_a_mutation_at_which_the_server_fails_each_time_is_parked_and_the_rest_g
             stuck |= matches!(&world.status.phase, Phase::Stuck(failure) if failure.kind == FailureKind::ServerError);
         }
         assert!(alone >= 8 && stuck, "sent {sent} times, {alone} alone, told of: {stuck}");
-        settle(&mut world);
+        run_until_live(&mut world);
         assert_eq!((world.memory.parked, world.memory.waiting, world.status.repairs), (1, 0, 0));
         assert_eq!((&world.status.phase, &world.status.error), (&Phase::Live, &None));
     }
@@ -197,7 +197,7 @@ fn inv17_a_server_that_fails_at_everything_or_is_busy_has_nothing_parked() {
             match world.due.first().cloned() {
                 Some(Due::Pull) if pulls_fail => {
                     world.due.remove(0);
-                    world.tell(Event::PullFailed(failure(kind)));
+                    world.handle_event(Event::PullFailed(failure(kind)));
                 }
                 _ => world.heal(),
             }
@@ -206,7 +206,7 @@ fn inv17_a_server_that_fails_at_everything_or_is_busy_has_nothing_parked() {
         assert_eq!(told, kind == FailureKind::ServerError, "{:?}", world.status);
         assert_eq!((world.memory.parked, world.memory.waiting, world.status.repairs), (0, 2, 0));
         world.poison = None;
-        settle(&mut world);
+        run_until_live(&mut world);
     }
 }
 
@@ -237,7 +237,7 @@ fn inv04_what_stands_still_is_repaired_once_then_told_of() {
         match world.due.first().cloned() {
             Some(due @ Due::Pull) => {
                 world.due.retain(|one| *one != due);
-                world.tell(Event::PullFailed(failure(FailureKind::Refused)));
+                world.handle_event(Event::PullFailed(failure(FailureKind::Refused)));
             }
             Some(due) => {
                 repairs += usize::from(due == Due::Mend(Action::Repair));
@@ -249,7 +249,7 @@ fn inv04_what_stands_still_is_repaired_once_then_told_of() {
     }
     assert_eq!((repairs, world.status.repairs, stuck), (1, 1, true));
     assert!(world.status.last_repair.is_some());
-    settle(&mut world);
+    run_until_live(&mut world);
     assert!(world.status.error.is_none());
 }
 
@@ -262,7 +262,7 @@ fn inv04_a_network_that_is_away_is_no_reason_to_repair() {
             continue;
         }
         world.due.clear();
-        world.tell(Event::PullFailed(failure(FailureKind::Network)));
+        world.handle_event(Event::PullFailed(failure(FailureKind::Network)));
     }
     assert_eq!((world.status.repairs, &world.status.phase), (0, &Phase::Connecting));
     assert!(world.now > 1_000_000, "it wakes all the time: after {} ms", world.now);
@@ -278,7 +278,7 @@ fn inv04_a_request_that_hangs_is_given_up_and_made_again() {
     assert!(world.now > Settings::default().stall_ms);
     world.heal();
     assert!(matches!(&world.status.error, Some(error) if error.code == "hung"), "{:?}", world.status);
-    settle(&mut world);
+    run_until_live(&mut world);
 }
 
 #[test]
@@ -299,7 +299,7 @@ fn local_mode_asks_nobody_for_anything() {
     let mut session = Session::new(Settings { server: false, ..Settings::default() }, "seed");
     for event in [Event::Started(memory(1, false)), Event::Online, Event::Wrote(memory(2, false)), Event::Nudge] {
         let actions = session.handle(event, 0);
-        assert!(actions.iter().all(|action| matches!(action, Action::Say(_))), "{actions:?}");
+        assert!(actions.iter().all(|action| matches!(action, Action::PublishStatus(_))), "{actions:?}");
     }
     assert_eq!((session.status().phase, session.status().pending), (Phase::Local, 2));
 }

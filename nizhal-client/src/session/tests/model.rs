@@ -60,11 +60,11 @@ impl World {
             online: false,
             actions: Vec::new(),
         };
-        world.tell(Event::Started(memory));
+        world.handle_event(Event::Started(memory));
         world
     }
 
-    pub(super) fn tell(&mut self, event: Event) {
+    pub(super) fn handle_event(&mut self, event: Event) {
         match event {
             Event::Online => self.online = true,
             Event::Offline => self.online = false,
@@ -84,7 +84,7 @@ impl World {
                 Action::CloseStream => self.stream = None,
                 Action::Abort => self.aborted = true,
                 Action::SetTimer(at) => self.timer = at,
-                Action::Say(status) => self.status = status,
+                Action::PublishStatus(status) => self.status = status,
                 Action::Ping => {}
             }
         }
@@ -97,7 +97,7 @@ impl World {
         if let (Due::Push(most), Event::PushAnswered) = (due, &event) {
             self.due.push(Due::StorePush(*most));
         }
-        self.tell(event);
+        self.handle_event(event);
     }
 
     /// Everything that can happen next.
@@ -172,14 +172,14 @@ impl World {
             }
         }
         if self.online {
-            then(&|world| world.tell(Event::Offline));
+            then(&|world| world.handle_event(Event::Offline));
         } else {
-            then(&|world| world.tell(Event::Online));
+            then(&|world| world.handle_event(Event::Online));
         }
         if self.memory.waiting < 2 {
             then(&|world| {
                 world.memory.waiting += 1;
-                world.tell(Event::Wrote(world.memory));
+                world.handle_event(Event::Wrote(world.memory));
             });
         }
         if self.timer.is_some() {
@@ -191,7 +191,7 @@ impl World {
                 then(&|world| world.close(true));
             }
             Some(true) => {
-                then(&|world| world.tell(Event::Frame { repull: true }));
+                then(&|world| world.handle_event(Event::Frame { repull: true }));
                 then(&|world| world.close(false));
             }
             None => {}
@@ -201,17 +201,17 @@ impl World {
 
     fn open(&mut self) {
         self.stream = Some(true);
-        self.tell(Event::StreamOpened);
+        self.handle_event(Event::StreamOpened);
     }
 
     fn close(&mut self, unauthorized: bool) {
         self.stream = None;
-        self.tell(Event::StreamClosed { unauthorized });
+        self.handle_event(Event::StreamClosed { unauthorized });
     }
 
     pub(super) fn wake(&mut self) {
         self.now = self.timer.take().map_or(self.now, |at| at.max(self.now));
-        self.tell(Event::Timer);
+        self.handle_event(Event::Timer);
     }
 
     /// What a well server and a well store answer.
@@ -261,7 +261,7 @@ impl World {
         if self.aborted {
             *self = self.nexts().swap_remove(0);
         } else if !self.online {
-            self.tell(Event::Online);
+            self.handle_event(Event::Online);
         } else if let Some(due) = self.due.first().cloned() {
             self.well(&due);
         } else if self.stream == Some(false) {
