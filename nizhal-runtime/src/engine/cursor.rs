@@ -1,6 +1,6 @@
 //! The cursor: the client's memory of what it holds, opaque on the wire.
 //!
-//! It carries the epoch, the life of the database, each rule's fingerprint, and *lanes*: sets of buckets that were read up to the same place. The first
+//! It carries the epoch, the incarnation of the database, each rule's fingerprint, and *lanes*: sets of buckets that were read up to the same place. The first
 //! lane is the main one; a bucket that is gained gets a lane of its own at the beginning of time, and lanes that arrive at
 //! the same place become one. The server keeps nothing per device, so no lost answer can falsify it. It is sealed for its actor with the
 //! database's secret (`cursor/seal.rs`), because a cursor from the future makes the server mint a new epoch, and nobody may forge that; and
@@ -33,9 +33,9 @@ pub(crate) struct Cursor {
     pub(crate) epoch: String,
     /// The rules under which it was made: by name, what tells their contents.
     pub(crate) rules: BTreeMap<String, String>,
-    /// The life of the database in which it was made.
+    /// The incarnation of the database in which it was made.
     pub(crate) incarnation: String,
-    /// How far the database was in that life.
+    /// The WAL position in that incarnation.
     pub(crate) wal_lsn: i64,
     /// At least one.
     pub(crate) lanes: Vec<Lane>,

@@ -1,7 +1,7 @@
 //! The lanes of a pull: what to ask for them, and how a page takes their changes.
 
 use super::{PullError, cursor::Lane, page::Page};
-use crate::store::{Answer, Change, LaneRead, Position, PullQuery, Tie};
+use crate::store::{Change, LaneRead, Position, PullQuery, PullRows, Tie};
 use nizhal_core::{
     Bucket, Principal,
     wire::{PullRequest, Wire},
@@ -71,7 +71,7 @@ pub(super) fn cover(lanes: &mut Vec<Lane>, mut covered: Vec<Vec<Bucket>>, horizo
 
 /// Reads the lanes in turn within the room, and moves them on; true when more waits.
 pub(super) async fn read(
-    answer: &mut Answer<'_>,
+    rows: &mut PullRows<'_>,
     lanes: &mut [Lane],
     horizon: i64,
     budget: PageBudget,
@@ -89,7 +89,7 @@ pub(super) async fn read(
             truncated = true;
             continue;
         }
-        let (mut changes, next) = read_lane(answer, at, share, bytes).await?;
+        let (mut changes, next) = read_lane(rows, at, share, bytes).await?;
         truncated |= next.is_some();
         lane.position = position_after(&mut changes, next, horizon, budget.whole_versions);
         left -= changes.len().min(left);
@@ -103,17 +103,17 @@ pub(super) async fn read(
 
 /// One lane's changes up to these many changes and bytes, and the version of the first that was left.
 async fn read_lane(
-    answer: &mut Answer<'_>,
+    rows: &mut PullRows<'_>,
     at: usize,
     limit: usize,
     max_bytes: usize,
 ) -> Result<(Vec<Change>, Option<i64>), PullError> {
     let (mut changes, mut bytes) = (Vec::new(), 0);
-    while let Some(version) = answer.next_in(at).await? {
+    while let Some(version) = rows.next_in(at).await? {
         if changes.len() == limit || bytes >= max_bytes {
             return Ok((changes, Some(version)));
         }
-        let Some(change) = answer.take_change()? else { return Ok((changes, Some(version))) };
+        let Some(change) = rows.take_change()? else { return Ok((changes, Some(version))) };
         bytes += change.bytes();
         changes.push(change);
     }
@@ -125,12 +125,12 @@ async fn read_lane(
 /// In their stead, because the row itself may have a later version that this page does not reach: a client that lost
 /// the other bucket before the next page would otherwise keep the image from the bucket that the row has left.
 pub(super) async fn keep_rows_still_shown(
-    answer: &mut Answer<'_>,
+    rows: &mut PullRows<'_>,
     scope: &BTreeSet<Bucket>,
     page: &mut Page,
 ) -> Result<(), PullError> {
     while page.gone_count() > 0
-        && let Some(image) = answer.image().await?
+        && let Some(image) = rows.image().await?
     {
         if scope.contains(&image.bucket) && page.keep(image.change.slot, image.id) {
             page.push(image.change);

@@ -116,7 +116,7 @@ impl Engine {
             for line in page.lines() {
                 lines.send(Ok(Line::Rows(line))).await?;
             }
-            all.take_gone(&mut page);
+            all.append_gone(&mut page);
             page = self.page();
             has_more = self.stream_full_lanes(&mut begun, lines, &mut rows).await?;
             begun.reader.take_unreadable().into_iter().for_each(|row| all.push_unreadable(row));
@@ -130,16 +130,16 @@ impl Engine {
                 lines.send(Ok(Line::Rows(line))).await?;
             }
             // In one snapshot a row that some page shows is gone from none: all the actor's buckets are asked.
-            all.take_gone(&mut page);
+            all.append_gone(&mut page);
             if !has_more || all.gone_count() >= MAX_GONE {
                 break;
             }
             page = self.page();
             has_more = self.go_on(&mut begun, STREAM_BUDGET, &mut page).await?;
         }
-        let ending = self.end(begun, has_more).await?;
-        let reset = ending.reset;
-        lines.send(Ok(Line::Last { line: all.last_line(ending), reset, rows })).await
+        let trailer = self.end(begun, has_more).await?;
+        let reset = trailer.reset;
+        lines.send(Ok(Line::Last { line: all.last_line(trailer), reset, rows })).await
     }
 }
 

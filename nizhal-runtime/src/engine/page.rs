@@ -1,11 +1,11 @@
-//! A pull's answer while it grows: rows by table, what is gone, and the JSON of it all.
+//! A page of a pull while it grows: rows by table, what is gone, and the JSON of it all.
 
-use crate::store::{Body, Change, Unreadable};
+use crate::store::{Change, RowState, Unreadable};
 use nizhal_core::{Rule, TableDesc, key, wire::Gone};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-/// One answer in the making.
+/// One page in the making.
 pub(super) struct Page {
     tables: Vec<Rows>,
     /// Rows already here, of the tables of which one may come twice.
@@ -14,14 +14,14 @@ pub(super) struct Page {
     rows: usize,
     /// By table and id: deleted or not, and the client's key.
     gone: BTreeMap<(usize, String), (bool, Option<String>)>,
-    /// Rows that are there and cannot be told.
+    /// Rows that are there and cannot be read.
     unreadable: BTreeSet<Unreadable>,
 }
 
-/// What an answer says beside its rows and what is gone.
+/// The fields of a page beside its rows and what is gone.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Ending {
+pub(super) struct Trailer {
     pub(super) removed_buckets: Vec<String>,
     pub(super) cursor: String,
     pub(super) epoch: String,
@@ -35,9 +35,9 @@ pub(super) struct Ending {
     pub(super) last_mutation_id: Option<i64>,
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub(super) unreadable: BTreeSet<Unreadable>,
-    /// Whether the client knows of rows that cannot be told.
+    /// Whether the client knows of rows that cannot be read.
     #[serde(skip)]
-    pub(super) tells: bool,
+    pub(super) lists_unreadable: bool,
 }
 
 struct Rows {
@@ -69,11 +69,11 @@ impl Page {
         }
     }
 
-    /// Takes in a change; a row that is here already is passed over.
+    /// Adds a change; a row that is here already is passed over.
     pub(super) fn push(&mut self, change: Change) {
         let count = self.tables.len();
-        match change.body {
-            Body::Row(row) => {
+        match change.state {
+            RowState::Row(row) => {
                 let table = &mut self.tables[change.slot];
                 if !table.repeats {
                     table.keys.push(change.key);
@@ -87,12 +87,12 @@ impl Page {
                 table.json.extend_from_slice(&row);
             }
             // The device drops what it had of it, and is told why.
-            Body::Unreadable(column) => {
+            RowState::Unreadable(column) => {
                 let (table, id) = (self.tables[change.slot].name.to_owned(), key::join(&change.key));
                 self.gone.entry((change.slot, id.clone())).or_default();
                 self.push_unreadable(Unreadable { table, id, column: column.to_owned() });
             }
-            Body::Gone { deleted, client_key } => {
+            RowState::Gone { deleted, client_key } => {
                 let id = change.key.into_iter().next().unwrap_or_default();
                 let entry = self.gone.entry((change.slot - count, id)).or_default();
                 // One bucket may have seen it move and another deleted: deleted says more.
@@ -101,7 +101,7 @@ impl Page {
         }
     }
 
-    /// Takes in a row that cannot be told.
+    /// Adds a row that cannot be read.
     pub(super) fn push_unreadable(&mut self, row: Unreadable) {
         let Unreadable { table, id, column } = &row;
         tracing::warn!(table, id, column, "a row is kept from devices: a value in it is none of its column's type");
@@ -129,8 +129,8 @@ impl Page {
         self.gone.len()
     }
 
-    /// Takes in what is gone from another page of the same snapshot.
-    pub(super) fn take_gone(&mut self, other: &mut Self) {
+    /// Moves what is gone from another page of the same snapshot into this one.
+    pub(super) fn append_gone(&mut self, other: &mut Self) {
         self.gone.append(&mut other.gone);
         self.unreadable.append(&mut other.unreadable);
     }
@@ -142,7 +142,7 @@ impl Page {
     }
 
     /// The response body.
-    pub(super) fn finish(self, ending: Ending) -> Vec<u8> {
+    pub(super) fn finish(self, trailer: Trailer) -> Vec<u8> {
         let rows: usize = self.tables.iter().map(|table| table.json.len()).sum();
         let mut body = Vec::with_capacity(rows + 1024);
         body.extend_from_slice(b"{\"changed\":[");
@@ -154,39 +154,40 @@ impl Page {
         }
         body.extend_from_slice(b"],");
         let start = body.len();
-        self.finish_into(&mut body, ending);
+        self.finish_into(&mut body, trailer);
         // The rest is an object too: its opening brace goes, its members follow ours.
         body.remove(start);
         body
     }
 
     /// The last line: all but the rows.
-    pub(super) fn last_line(self, ending: Ending) -> Vec<u8> {
+    pub(super) fn last_line(self, trailer: Trailer) -> Vec<u8> {
         let mut line = Vec::with_capacity(1024);
-        self.finish_into(&mut line, ending);
+        self.finish_into(&mut line, trailer);
         line.push(b'\n');
         line
     }
 
-    fn finish_into(mut self, body: &mut Vec<u8>, mut ending: Ending) {
-        if ending.tells {
-            ending.unreadable = std::mem::take(&mut self.unreadable);
+    fn finish_into(mut self, body: &mut Vec<u8>, mut trailer: Trailer) {
+        if trailer.lists_unreadable {
+            trailer.unreadable = std::mem::take(&mut self.unreadable);
         }
         let (mut tombstoned, mut removed) = (Vec::new(), Vec::new());
         for ((slot, id), (deleted, key)) in self.gone {
             let gone = Gone { table: self.tables[slot].name.to_owned(), id, key };
             if deleted { tombstoned.push(gone) } else { removed.push(gone) }
         }
-        write(body, Rest { tombstoned, removed, ending });
+        write(body, TrailerWithGone { tombstoned, removed, trailer });
     }
 }
 
+/// All of a page but its rows.
 #[derive(Serialize)]
-struct Rest {
+struct TrailerWithGone {
     tombstoned: Vec<Gone>,
     removed: Vec<Gone>,
     #[serde(flatten)]
-    ending: Ending,
+    trailer: Trailer,
 }
 
 /// Of each table, whether a row may come twice: it is in one bucket of a rule, so where rules name its table more than once.

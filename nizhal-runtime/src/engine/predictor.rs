@@ -1,10 +1,10 @@
-//! Guessing whether anybody wrote since a device was here, before the database says so.
+//! The prediction whether anybody wrote since a device was here, before the database says so.
 
-/// What this server last knew, and how its guesses went. A wrong one costs a statement and nothing else.
+/// The last horizon of this server, and how its predictions went. A wrong one costs a statement and nothing else.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct IdlePredictor {
     /// How many writes the hub had heard of when the horizon was last read …
-    heard: u64,
+    write_count: u64,
     /// … and that horizon.
     horizon: i64,
     /// A two-bit counter, as in a processor's branch prediction: from 2 on the next prediction is believed.
@@ -16,14 +16,14 @@ const MAX_TRUST: u8 = 3;
 
 impl Default for IdlePredictor {
     fn default() -> Self {
-        Self { heard: 0, horizon: 0, trust: 2 }
+        Self { write_count: 0, horizon: 0, trust: 2 }
     }
 }
 
 impl IdlePredictor {
     /// The horizon that is likely still the same, for a server that has heard of so many writes.
-    pub(super) fn horizon(&self, heard: u64) -> Option<i64> {
-        (heard == self.heard).then_some(self.horizon)
+    pub(super) fn horizon(&self, write_count: u64) -> Option<i64> {
+        (write_count == self.write_count).then_some(self.horizon)
     }
 
     /// Whether what is likely was so of late. Where others write unheard, it was not.
@@ -31,14 +31,14 @@ impl IdlePredictor {
         self.trust > MAX_TRUST / 2
     }
 
-    /// Somebody guessed, and it was so or not.
+    /// Learns whether a prediction was right.
     pub(super) fn judge(&mut self, right: bool) {
         self.trust = if right { (self.trust + 1).min(MAX_TRUST) } else { self.trust.saturating_sub(1) };
     }
 
     /// The horizon was read after so many writes were heard of.
-    pub(super) fn learn(&mut self, heard: u64, horizon: i64) {
-        (self.heard, self.horizon) = (heard, horizon);
+    pub(super) fn learn(&mut self, write_count: u64, horizon: i64) {
+        (self.write_count, self.horizon) = (write_count, horizon);
     }
 }
 

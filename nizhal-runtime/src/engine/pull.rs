@@ -6,8 +6,8 @@ use super::{
     Engine, Keys, PullError,
     cursor::{Cursor, Decoded, Lane},
     lane::{PageBudget, PullPlan, cover, keep_rows_still_shown, merge, pull_query, read},
-    page::{Ending, Page},
-    start::{Known, Sent, Start, decide},
+    page::{Page, Trailer},
+    start::{PullContext, Sent, Start, decide},
 };
 use crate::{
     scope::Choices,
@@ -25,8 +25,8 @@ const DEFAULT_LIMIT: i64 = 1_000;
 const MAX_LIMIT: i64 = 10_000;
 /// A page ends after this many bytes of rows.
 const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
-/// How long a snapshot that is asked a second time may stay open.
-const SECOND_LOOK_S: u64 = 15;
+/// How long a snapshot may stay open for a second query.
+const SECOND_QUERY_HOLD_S: u64 = 15;
 
 /// One answer of a pull: the JSON body, ready to send.
 #[derive(Debug)]
@@ -66,10 +66,10 @@ impl Engine {
         let budget = PageBudget { rows: limit, bytes: MAX_PAGE_BYTES, whole_versions: wire == Wire::Two };
         let plan = PullPlan { principal, max_buckets: self.max_buckets, wire, request, hold_s: None };
         let (begun, has_more) = self.begin(plan, budget, &mut page).await?;
-        let ending = self.end(begun, has_more).await?;
-        let reset = ending.reset;
+        let trailer = self.end(begun, has_more).await?;
+        let reset = trailer.reset;
         let rows = page.row_count();
-        Ok(PullPage { body: page.finish(ending), reset, rows })
+        Ok(PullPage { body: page.finish(trailer), reset, rows })
     }
 
     /// Finds where the pull begins and takes the first changes into the page; true when more wait.
@@ -91,33 +91,33 @@ impl Engine {
         let mut other: Option<Vec<Lane>> = None;
         loop {
             // Another time the keys may be others.
-            let cursor = decoded.take().or_else(|| Cursor::decode(text, &keys.secret, principal.key()));
-            let held = held(&mut reader, cursor, &keys).await?;
-            let of_cursor = || held.as_ref().map(|held| held.lanes.clone());
+            let decoded = decoded.take().or_else(|| Cursor::decode(text, &keys.secret, principal.key()));
+            let cursor = cursor_of_epoch(&mut reader, decoded, &keys).await?;
+            let of_cursor = || cursor.as_ref().map(|cursor| cursor.lanes.clone());
             let mut lanes = other.take().or_else(of_cursor).unwrap_or_default();
             let clock = reader.clock().clone();
-            let quiet = reader.has_header() && are_done(&lanes, clock.horizon);
-            if let Some(seconds) = hold_s.filter(|_| !quiet) {
+            let is_idle = reader.has_header() && are_done(&lanes, clock.horizon);
+            if let Some(seconds) = hold_s.filter(|_| !is_idle) {
                 reader.hold(seconds).await?;
             }
-            let is_of_lost_life = is_of_lost_life(&mut reader, held.as_ref(), &clock).await?;
-            let pull_query = pull_query(plan, &lanes, clock.horizon, budget, if quiet { 0 } else { budget.rows });
-            let mut answer = reader.query(&pull_query).await?;
-            let header = answer.header.clone();
+            let is_of_lost_incarnation = is_of_lost_incarnation(&mut reader, cursor.as_ref(), &clock).await?;
+            let pull_query = pull_query(plan, &lanes, clock.horizon, budget, if is_idle { 0 } else { budget.rows });
+            let mut pull_rows = reader.query(&pull_query).await?;
+            let header = pull_rows.header.clone();
             self.same_rules(&header.rules)?;
             if let Some(fingerprint) = &header.triggers {
                 self.store.know_triggers(fingerprint)?;
             }
             let scope = Choices::new(&self.schema, principal, &header.members).buckets(self.max_buckets);
-            let sent = self.sent(text, &mut keys, &header, held.map(|held| (held, is_of_lost_life)));
+            let sent = self.sent(text, &mut keys, &header, cursor.map(|cursor| (cursor, is_of_lost_incarnation)));
             let generations = self.generations(&header);
-            let known = Known { wire, rules: self.schema.rules(), generations: &generations, scope: &scope };
-            match decide(&header, &clock, sent, &known)? {
+            let context = PullContext { wire, rules: self.schema.rules(), generations: &generations, scope: &scope };
+            match decide(&header, &clock, sent, &context)? {
                 Start::ReadAgain => {}
-                start @ (Start::NewLife | Start::Rewound) => {
-                    drop(answer);
+                start @ (Start::NewIncarnation | Start::Rewound) => {
+                    drop(pull_rows);
                     reader.close().await?;
-                    self.note_life(&header, &clock, start == Start::Rewound).await?;
+                    self.record_incarnation(&header, &clock, start == Start::Rewound).await?;
                     reader = self.store.reader().await?;
                 }
                 Start::From { lanes: begin, lost, reset } => {
@@ -125,42 +125,41 @@ impl Engine {
                     let covered = pull_query.covered(scope.clone());
                     cover(&mut lanes, covered, clock.horizon);
                     if lanes == begin {
-                        let has_more = read(&mut answer, &mut lanes, clock.horizon, budget, page).await?;
-                        keep_rows_still_shown(&mut answer, &scope, page).await?;
-                        drop(answer);
+                        let has_more = read(&mut pull_rows, &mut lanes, clock.horizon, budget, page).await?;
+                        keep_rows_still_shown(&mut pull_rows, &scope, page).await?;
+                        drop(pull_rows);
                         return Ok((Begun { plan, reader, header, scope, lanes: merge(lanes), lost, reset }, has_more));
                     }
-                    drop(answer);
+                    drop(pull_rows);
                     // In one moment with what comes next, so that the second time it must fit.
-                    hold_s = hold_s.or(Some(SECOND_LOOK_S));
+                    hold_s = hold_s.or(Some(SECOND_QUERY_HOLD_S));
                     other = Some(begin);
                 }
             }
         }
     }
 
-    /// What the cursor of this text is, now that the keys of now are known; they are learnt.
-    fn sent(&self, text: &str, keys: &mut Keys, header: &PullHeader, held: Option<(Cursor, bool)>) -> Sent {
+    /// The cursor of this text, by the keys of now, which are learnt.
+    fn sent(&self, text: &str, keys: &mut Keys, header: &PullHeader, cursor: Option<(Cursor, bool)>) -> Sent {
         let are_others = keys.epoch != header.epoch || keys.secret != header.secret;
         if are_others {
             *keys = self.learn(header);
         }
-        match held {
+        match cursor {
             _ if text.is_empty() => Sent::Nothing,
             _ if are_others => Sent::ByOtherKeys,
-            Some((cursor, is_of_lost_life)) => Sent::Ours(cursor, is_of_lost_life),
+            Some((cursor, is_of_lost_incarnation)) => Sent::Ours(cursor, is_of_lost_incarnation),
             None => Sent::Unknown,
         }
     }
 
-    /// Where the pull reads; with the header, where this server has heard of nothing that the cursor lacks. Heard is not known: the
-    /// clock tells.
+    /// The reader of the pull; with the header, where this server predicts that nothing is new. The clock then confirms it or not.
     async fn open(&self, plan: PullPlan<'_>, lanes: &[Lane]) -> Result<PullReader<'_>, PullError> {
-        let heard = self.hub.heard();
+        let write_count = self.hub.write_count();
         let predictor = || self.predictor.lock().unwrap_or_else(PoisonError::into_inner);
         let before = *predictor();
-        let is_quiet = before.horizon(heard).is_some_and(|horizon| are_done(lanes, horizon));
-        let reader = if is_quiet && before.is_trusted() {
+        let predicts_idle = before.horizon(write_count).is_some_and(|horizon| are_done(lanes, horizon));
+        let reader = if predicts_idle && before.is_trusted() {
             let client = plan.request.device_id.as_deref();
             self.store.idle_probe(IdleProbe { principal: plan.principal, client }).await?
         } else {
@@ -168,14 +167,14 @@ impl Engine {
         };
         let horizon = reader.clock().horizon;
         let mut predictor = predictor();
-        if is_quiet {
+        if predicts_idle {
             predictor.judge(are_done(lanes, horizon));
         }
-        predictor.learn(heard, horizon);
+        predictor.learn(write_count, horizon);
         Ok(reader)
     }
 
-    /// Takes the next changes of a snapshot that is held into the page; true when more wait.
+    /// Adds the next changes of a snapshot that is held to the page; true when more wait.
     pub(super) async fn go_on(
         &self,
         begun: &mut Begun<'_>,
@@ -186,15 +185,15 @@ impl Engine {
         let mut lanes = std::mem::take(&mut begun.lanes);
         let asking = lanes.clone();
         let pull_query = pull_query(begun.plan, &asking, horizon, budget, budget.rows);
-        let mut answer = begun.reader.query(&pull_query).await?;
-        let has_more = read(&mut answer, &mut lanes, horizon, budget, page).await?;
-        keep_rows_still_shown(&mut answer, &begun.scope, page).await?;
+        let mut pull_rows = begun.reader.query(&pull_query).await?;
+        let has_more = read(&mut pull_rows, &mut lanes, horizon, budget, page).await?;
+        keep_rows_still_shown(&mut pull_rows, &begun.scope, page).await?;
         begun.lanes = merge(lanes);
         Ok(has_more)
     }
 
-    /// What an answer says beside its rows; closes the snapshot.
-    pub(super) async fn end(&self, begun: Begun<'_>, has_more: bool) -> Result<Ending, PullError> {
+    /// The trailer of a page; closes the snapshot.
+    pub(super) async fn end(&self, begun: Begun<'_>, has_more: bool) -> Result<Trailer, PullError> {
         let Begun { plan: PullPlan { wire, request, principal, .. }, mut reader, header, lanes, lost, reset, .. } =
             begun;
         let done = lanes.iter().map(|lane| lane.position.done()).min().unwrap_or_default();
@@ -219,17 +218,27 @@ impl Engine {
         }
         let removed_buckets = lost.iter().map(|bucket| bucket.name_in(wire)).collect();
         let complete = wire == Wire::Two && !has_more;
-        let (tells, unreadable) = (wire == Wire::Two, std::collections::BTreeSet::new());
+        let (lists_unreadable, unreadable) = (wire == Wire::Two, std::collections::BTreeSet::new());
         let epoch = header.epoch;
-        Ok(Ending { removed_buckets, cursor, epoch, reset, has_more, complete, last_mutation_id, unreadable, tells })
+        Ok(Trailer {
+            removed_buckets,
+            cursor,
+            epoch,
+            reset,
+            has_more,
+            complete,
+            last_mutation_id,
+            unreadable,
+            lists_unreadable,
+        })
     }
 
-    /// Writes down that the database began another life; or, where its clock went back, gives it a new epoch.
+    /// Records that the database began another incarnation; or, where its clock went back, gives it a new epoch.
     ///
-    /// It went back where the database lives elsewhere than before, or a cursor is ahead of the clock or of a life that was lost: by a
+    /// It went back where the database lives elsewhere than before, or a cursor is ahead of the clock or of an incarnation that was lost: by a
     /// restore or a failover to a replica that had less. Versions will be drawn a second time, so no cursor of this epoch is any good,
     /// also those that are not ahead.
-    async fn note_life(&self, header: &PullHeader, clock: &Clock, is_rewound: bool) -> Result<(), PullError> {
+    async fn record_incarnation(&self, header: &PullHeader, clock: &Clock, is_rewound: bool) -> Result<(), PullError> {
         if !is_rewound {
             return Ok(self.store.record_new_incarnation(&header.recorded_incarnation, &clock.incarnation).await?);
         }
@@ -272,23 +281,27 @@ fn text_of(wire: Wire, request: &PullRequest) -> &str {
     }
 }
 
-/// Whether the cursor was made in a life of the database that was lost. To be asked before anything else is read, for the answer
-/// keeps the snapshot; it is asked once a device and life.
-async fn is_of_lost_life(
+/// Whether the cursor was made in an incarnation of the database that was lost. To be asked before anything else is read, for the answer
+/// keeps the snapshot; it is asked once a device and incarnation.
+async fn is_of_lost_incarnation(
     reader: &mut PullReader<'_>,
-    held: Option<&Cursor>,
+    cursor: Option<&Cursor>,
     clock: &Clock,
 ) -> Result<bool, StoreError> {
-    match held {
-        Some(held) if held.incarnation != incarnation::name(&clock.incarnation) => {
-            Ok(!reader.has_lived(&held.incarnation, held.wal_lsn).await?)
+    match cursor {
+        Some(cursor) if cursor.incarnation != incarnation::name(&clock.incarnation) => {
+            Ok(!reader.has_reached(&cursor.incarnation, cursor.wal_lsn).await?)
         }
         _ => Ok(false),
     }
 }
 
 /// The cursor, when it is one of ours and of this epoch.
-async fn held(reader: &mut PullReader<'_>, decoded: Option<Decoded>, keys: &Keys) -> Result<Option<Cursor>, PullError> {
+async fn cursor_of_epoch(
+    reader: &mut PullReader<'_>,
+    decoded: Option<Decoded>,
+    keys: &Keys,
+) -> Result<Option<Cursor>, PullError> {
     let cursor = match decoded {
         None => None,
         Some(Decoded::Whole(cursor)) => Some(cursor),

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// More lanes than this and a gained bucket joins the last one, which then starts again.
 const MAX_LANES: usize = 8;
 
-/// The cursor that came, as far as it could be read.
+/// The cursor that the client sent, as far as it could be read.
 #[derive(Clone, Debug)]
 pub(super) enum Sent {
     /// None came.
@@ -20,12 +20,12 @@ pub(super) enum Sent {
     ByOtherKeys,
     /// One that is none of ours, or of another epoch.
     Unknown,
-    /// One of ours, and whether it was made in a life of the database that was lost.
+    /// One of ours, and whether it was made in an incarnation of the database that was lost.
     Ours(Cursor, bool),
 }
 
-/// What of the app and the actor a pull depends on.
-pub(super) struct Known<'a> {
+/// The facts of the app and the actor that a pull depends on.
+pub(super) struct PullContext<'a> {
     pub(super) wire: Wire,
     /// The rules of now …
     pub(super) rules: &'a [Rule],
@@ -40,8 +40,8 @@ pub(super) struct Known<'a> {
 pub(super) enum Start {
     /// The cursor is to be read again, by the keys of now.
     ReadAgain,
-    /// The database began another life, which is to be written down.
-    NewLife,
+    /// The database began another incarnation, which is to be recorded.
+    NewIncarnation,
     /// The clock went back: no cursor of this epoch is any good.
     Rewound,
     /// In these lanes. The client purges what is lost, or, at a reset, all.
@@ -56,7 +56,7 @@ pub(super) fn decide(
     header: &PullHeader,
     clock: &Clock,
     cursor: Sent,
-    known: &Known<'_>,
+    context: &PullContext<'_>,
 ) -> Result<Start, TooManyBuckets> {
     if let Sent::ByOtherKeys = cursor {
         return Ok(Start::ReadAgain);
@@ -65,17 +65,19 @@ pub(super) fn decide(
         return Ok(Start::Rewound);
     }
     if header.recorded_incarnation != clock.incarnation {
-        return Ok(Start::NewLife);
+        return Ok(Start::NewIncarnation);
     }
     // No delete that it needs may have been forgotten.
     let remembered = |lane: &Lane| lane.needs_tombstones_after() >= header.collected;
     match cursor {
-        Sent::Ours(cursor, is_of_lost_life) if is_of_lost_life || cursor.is_ahead_of(clock.last) => Ok(Start::Rewound),
-        Sent::Ours(cursor, _) if cursor.lanes.iter().all(remembered) => {
-            Ok(from(cursor, known.scope.clone()?, clock.horizon, known))
+        Sent::Ours(cursor, is_of_lost_incarnation) if is_of_lost_incarnation || cursor.is_ahead_of(clock.last) => {
+            Ok(Start::Rewound)
         }
-        Sent::Nothing => Ok(fresh(known.scope.clone()?, clock.horizon, false)),
-        _ => Ok(fresh(known.scope.clone()?, clock.horizon, true)),
+        Sent::Ours(cursor, _) if cursor.lanes.iter().all(remembered) => {
+            Ok(from(cursor, context.scope.clone()?, clock.horizon, context))
+        }
+        Sent::Nothing => Ok(fresh(context.scope.clone()?, clock.horizon, false)),
+        _ => Ok(fresh(context.scope.clone()?, clock.horizon, true)),
     }
 }
 
@@ -86,16 +88,16 @@ fn fresh(buckets: BTreeSet<Bucket>, horizon: i64, reset: bool) -> Start {
 }
 
 /// Compares what the client holds with the buckets of now.
-fn from(cursor: Cursor, mut scope: BTreeSet<Bucket>, horizon: i64, known: &Known<'_>) -> Start {
+fn from(cursor: Cursor, mut scope: BTreeSet<Bucket>, horizon: i64, context: &PullContext<'_>) -> Start {
     let all = scope.clone();
     let mut lost = Vec::new();
-    let changed: BTreeSet<&str> = known.changed(&cursor.rules);
+    let changed: BTreeSet<&str> = context.changed(&cursor.rules);
     let mut lanes = cursor.lanes;
-    if cursor.rules != known.generations.tags {
+    if cursor.rules != context.generations.tags {
         // Of a rule that was away, nobody wrote down what was deleted meanwhile.
         let is_vague = |bucket: &Bucket| {
             let then = cursor.rules.get(&bucket.rule);
-            !known.fits(bucket) || known.generations.was_absent(&bucket.rule, then)
+            !context.fits(bucket) || context.generations.was_absent(&bucket.rule, then)
         };
         if lanes.iter().flat_map(|lane| &lane.buckets).any(is_vague) {
             return fresh(all, horizon, true);
@@ -108,7 +110,7 @@ fn from(cursor: Cursor, mut scope: BTreeSet<Bucket>, horizon: i64, known: &Known
         lane.buckets = kept;
         lost.extend(gone);
     }
-    if lost.iter().any(|lost| all.iter().any(|kept| confusable(known.wire, known.rules, lost, kept))) {
+    if lost.iter().any(|lost| all.iter().any(|kept| confusable(context.wire, context.rules, lost, kept))) {
         return fresh(all, horizon, true);
     }
     refill(&mut lanes, &changed);
@@ -119,7 +121,7 @@ fn from(cursor: Cursor, mut scope: BTreeSet<Bucket>, horizon: i64, known: &Known
     Start::From { lanes, lost, reset: false }
 }
 
-impl Known<'_> {
+impl PullContext<'_> {
     /// The rules that show something else than they did under `then`.
     fn changed(&self, then: &BTreeMap<String, String>) -> BTreeSet<&str> {
         let differs = |(name, now): &(&String, &String)| then.get(*name).is_some_and(|then| then != *now);

@@ -250,13 +250,13 @@ fn push(failure: &PushError) -> Answer {
         PushError::TransactionControl(_) => answer(StatusCode::UNPROCESSABLE_ENTITY, "transaction_control", shown),
         PushError::RowTooLarge(_) => answer(StatusCode::UNPROCESSABLE_ENTITY, "row_too_large", shown),
         PushError::Store(error) => store(error),
-        PushError::Schema { told: Some(told), .. } => {
+        PushError::Schema { violation: Some(violation), .. } => {
             let text = format!(
-                "a mutation breaks {told}, which the app's tables do not declare: mend the table or the struct"
+                "a mutation breaks {violation}, which the app's tables do not declare: mend the table or the struct"
             );
             answer(StatusCode::INTERNAL_SERVER_ERROR, "internal", text)
         }
-        PushError::Schema { told: None, .. } | PushError::Internal(_) => internal(),
+        PushError::Schema { violation: None, .. } | PushError::Internal(_) => internal(),
     }
 }
 

@@ -24,13 +24,13 @@ pub struct Sequence {
     pub forgotten_ms: i64,
 }
 
-/// What is known of mutations that want to run.
+/// The standing of mutations that are to run.
 #[derive(Debug)]
 pub struct Standing {
     /// Where their client's sequence stands, when they are in one.
     pub sequence: Option<Sequence>,
     /// Whether one of them was answered before.
-    pub known: bool,
+    pub is_answered: bool,
     /// For mutations without a client: when what was forgotten last was answered, or its client heard, in milliseconds since the Unix
     /// epoch; 0 when nothing was forgotten.
     pub forgotten_ms: i64,
@@ -68,8 +68,13 @@ impl WriteTx<'_> {
             let row = self.one(&sql, values).await?;
             let Some(client_id) = client_id else {
                 let row = row.ok_or_else(|| StoreError::Schema("a select returned no row".to_owned()))?;
-                let (known, backend) = (row.try_get("", "known")?, self.backend(&row)?);
-                return Ok(Standing { sequence: None, known, forgotten_ms: row.try_get("", "forgotten_ms")?, backend });
+                let (is_answered, backend) = (row.try_get("", "known")?, self.backend(&row)?);
+                return Ok(Standing {
+                    sequence: None,
+                    is_answered,
+                    forgotten_ms: row.try_get("", "forgotten_ms")?,
+                    backend,
+                });
             };
             if let Some(row) = row {
                 let mut owner: String = row.try_get("", "actor")?;
@@ -87,8 +92,8 @@ impl WriteTx<'_> {
                     expired_at_ms: row.try_get("", "expired_at_ms")?,
                     forgotten_ms: row.try_get("", "forgotten_ms")?,
                 };
-                let (known, backend) = (row.try_get("", "known")?, self.backend(&row)?);
-                return Ok(Standing { sequence: Some(sequence), known, forgotten_ms: 0, backend });
+                let (is_answered, backend) = (row.try_get("", "known")?, self.backend(&row)?);
+                return Ok(Standing { sequence: Some(sequence), is_answered, forgotten_ms: 0, backend });
             }
             let limit = self.store().max_clients;
             if std::mem::replace(&mut is_made, true) {

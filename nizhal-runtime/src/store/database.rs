@@ -342,7 +342,7 @@ impl Store {
         let mut header = PullHeader::default();
         for row in self.query_all(sql).await? {
             let (rule, param): (i32, i32) = (row.try_get("", "rule")?, row.try_get("", "param")?);
-            header.take(rule.into(), param.into(), row.try_get("", "value")?, row.try_get("", "collected")?);
+            header.push_scope_row(rule.into(), param.into(), row.try_get("", "value")?, row.try_get("", "collected")?);
         }
         Ok(header)
     }

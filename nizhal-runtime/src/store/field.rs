@@ -59,9 +59,9 @@ pub struct AheadStamp {
     pub stamp: String,
 }
 
-/// What a line of the note says that begins with [`SIGN`].
+/// What the merge of a row reports in a line of the write set that begins with [`SIGN`].
 #[derive(Debug)]
-pub(crate) enum Told {
+pub(crate) enum MergeReport {
     /// A column was not written.
     Conflict(Conflict),
     /// A stamp was passed over.
@@ -90,16 +90,16 @@ pub(crate) fn columns(table: &TableDesc) -> Vec<&'static str> {
     names
 }
 
-/// Reads a line of the note, without its sign.
+/// Reads a line of the write set, without its sign.
 ///
 /// # Errors
 /// When it is not ours.
-pub(crate) fn parse(line: &str) -> Result<Told, StoreError> {
+pub(crate) fn parse(line: &str) -> Result<MergeReport, StoreError> {
     let texts: Vec<String> = serde_json::from_str(line).unwrap_or_default();
     match <[String; 5]>::try_from(texts) {
-        Ok([table, id, column, kept, lost]) => Ok(Told::Conflict(Conflict { table, id, column, kept, lost })),
+        Ok([table, id, column, kept, lost]) => Ok(MergeReport::Conflict(Conflict { table, id, column, kept, lost })),
         Err(texts) => match <[String; 4]>::try_from(texts) {
-            Ok([table, id, column, stamp]) => Ok(Told::Ahead(AheadStamp { table, id, column, stamp })),
+            Ok([table, id, column, stamp]) => Ok(MergeReport::Ahead(AheadStamp { table, id, column, stamp })),
             Err(_) => Err(StoreError::Schema(format!("the note has a conflict that is not ours: {line:?}"))),
         },
     }

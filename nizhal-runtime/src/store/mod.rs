@@ -1,7 +1,6 @@
 //! The databases: the only room that names sqlx and sea-orm connections.
 
 mod admit;
-mod answer;
 mod app;
 mod audit;
 mod backup;
@@ -34,6 +33,8 @@ mod number;
 mod owner;
 mod postgres;
 mod progress;
+mod published_columns;
+mod pull_rows;
 mod read;
 mod reader;
 mod readiness;
@@ -48,7 +49,6 @@ mod sql;
 mod sqlite;
 mod start;
 mod text;
-mod told;
 mod transaction;
 mod triggers;
 mod violation;
@@ -57,7 +57,6 @@ mod write;
 mod write_set;
 
 pub use admit::{Sequence, Standing};
-pub use answer::Answer;
 pub use audit::{AuditEntry, AuditPage, AuditQuery};
 pub use commit_slot::CommitSlot;
 pub use database::Store;
@@ -74,8 +73,9 @@ pub use health::{Holder, Horizon, PoolUse};
 pub use job::{BusyActors, FailedJob, JobCounts, LeasedJob};
 pub(crate) use number::next_number;
 pub(crate) use owner::fingerprint;
+pub use pull_rows::PullRows;
 pub use read::{
-    Body, Change, Client, Clock, IdleProbe, Image, LaneRead, Membership, Position, PullHeader, PullQuery, ScopeArg,
+    Change, Client, Clock, IdleProbe, Image, LaneRead, Membership, Position, PullHeader, PullQuery, RowState, ScopeArg,
     Tie, Unreadable,
 };
 pub use reader::PullReader;
@@ -84,5 +84,5 @@ pub use row_size::LargeRow;
 pub use seal::WriteSetSeal;
 pub use settings::{Audit, StoreSettings};
 pub(crate) use violation::{Violation, refusal_text};
-pub use write::{MutationKey, Record, Stored, WriteTx, Written};
+pub use write::{MutationKey, Record, StoredResult, WriteTx, Written};
 pub use write_set::WriteSetEntry;

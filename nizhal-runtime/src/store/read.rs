@@ -1,4 +1,4 @@
-//! What the engine asks a snapshot for, and what it gets.
+//! The queries of the engine to a snapshot, and their answers.
 
 use nizhal_core::{Bucket, Principal, SqlType, TableDesc};
 use std::collections::BTreeSet;
@@ -42,13 +42,13 @@ pub struct Clock {
     pub last: i64,
     /// Versions up to here are all committed and visible.
     pub horizon: i64,
-    /// Where the database lives now, and which life of it this is.
+    /// The incarnation of the database now.
     pub incarnation: String,
-    /// How far it is in this life: what a horizon lets through is at or before this place.
+    /// The WAL position in this incarnation: what a horizon lets through is at or before this place.
     pub wal_lsn: i64,
 }
 
-/// What is known of the client that asks.
+/// The standing of the client that asks.
 #[derive(Clone, Copy, Debug)]
 pub struct Client {
     /// Its last mutation.
@@ -62,7 +62,7 @@ pub struct Client {
 /// A parameter's value that a membership table gives: `(rule, parameter, value)` by index.
 pub type Membership = (usize, usize, String);
 
-/// What is true of the whole snapshot.
+/// The facts that hold for the whole snapshot.
 #[derive(Clone, Debug, Default)]
 pub struct PullHeader {
     /// The database's epoch.
@@ -86,8 +86,8 @@ pub struct PullHeader {
 }
 
 impl PullHeader {
-    /// Takes in a row of the scope statement: `rule` −1 is of the header itself.
-    pub(crate) fn take(&mut self, rule: i64, param: i64, value: String, collected: Option<i64>) {
+    /// Adds a row of the scope statement: `rule` −1 is of the header itself.
+    pub(crate) fn push_scope_row(&mut self, rule: i64, param: i64, value: String, collected: Option<i64>) {
         match (usize::try_from(rule), usize::try_from(param)) {
             (Ok(rule), Ok(param)) => self.members.push((rule, param, value)),
             (_, Ok(0)) => (self.epoch, self.collected) = (value, collected.unwrap_or_default()),
@@ -99,7 +99,7 @@ impl PullHeader {
     }
 }
 
-/// What a pull asks for.
+/// The query of a pull.
 #[derive(Debug)]
 pub struct PullQuery<'a> {
     /// Whose buckets.
@@ -119,7 +119,7 @@ pub struct PullQuery<'a> {
 
 impl<'a> PullQuery<'a> {
     /// Whether the header alone answers it.
-    pub(super) fn is_quiet(&self) -> bool {
+    pub(super) fn needs_header_only(&self) -> bool {
         self.gained == 0 && self.lanes.iter().all(|lane| lane.limit == 0)
     }
 
@@ -132,7 +132,7 @@ impl<'a> PullQuery<'a> {
     }
 }
 
-/// Who asks for the header alone.
+/// The query of a pull that asks for the header alone.
 #[derive(Clone, Copy, Debug)]
 pub struct IdleProbe<'a> {
     /// Whose buckets.
@@ -192,16 +192,16 @@ pub struct Change {
     pub slot: usize,
     /// Its key's parts.
     pub key: Vec<String>,
-    /// What became of it.
-    pub body: Body,
+    /// The row's state.
+    pub state: RowState,
 }
 
 impl Change {
     /// The bytes of the row that it brings.
     pub fn bytes(&self) -> usize {
-        match &self.body {
-            Body::Row(row) => row.len(),
-            Body::Gone { .. } | Body::Unreadable(_) => 0,
+        match &self.state {
+            RowState::Row(row) => row.len(),
+            RowState::Gone { .. } | RowState::Unreadable(_) => 0,
         }
     }
 }
@@ -217,9 +217,9 @@ pub struct Unreadable {
     pub column: String,
 }
 
-/// What became of a row.
+/// The state of a row that changed.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Body {
+pub enum RowState {
     /// It is this JSON object now.
     Row(Vec<u8>),
     /// It is there, and the value of this column cannot be told.

@@ -2,9 +2,10 @@
 
 use super::{
     Clock, IdleProbe, LaneRead, PullQuery, StoreError, Unreadable,
-    answer::Answer,
     database::{Backend, Store},
-    postgres, sqlite,
+    postgres,
+    pull_rows::PullRows,
+    sqlite,
 };
 use std::sync::Arc;
 
@@ -76,10 +77,10 @@ impl PullReader<'_> {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn query(&mut self, pull_query: &PullQuery<'_>) -> Result<Answer<'_>, StoreError> {
+    pub async fn query(&mut self, pull_query: &PullQuery<'_>) -> Result<PullRows<'_>, StoreError> {
         match &mut self.on {
-            ReaderOn::Postgres(reader) => Ok(Answer::postgres(reader.query(pull_query).await?)),
-            ReaderOn::Sqlite(reader) => Ok(Answer::sqlite(reader.query(pull_query).await?)),
+            ReaderOn::Postgres(reader) => Ok(PullRows::postgres(reader.query(pull_query).await?)),
+            ReaderOn::Sqlite(reader) => Ok(PullRows::sqlite(reader.query(pull_query).await?)),
         }
     }
 
@@ -135,13 +136,14 @@ impl PullReader<'_> {
         Ok(found)
     }
 
-    /// Whether this life ended, and not before it had reached this place.
+    /// Whether this incarnation ended, and not before it had reached this WAL position.
     ///
     /// # Errors
     /// When the database fails.
-    pub(crate) async fn has_lived(&mut self, incarnation: &str, place: i64) -> Result<bool, StoreError> {
+    pub(crate) async fn has_reached(&mut self, incarnation: &str, wal_lsn: i64) -> Result<bool, StoreError> {
         let sql = "select 1 from _nizhal_lives where life = $1 and reached >= $2";
-        let found: Option<i32> = on_both!(self, sqlx::query_scalar(sql).bind(incarnation).bind(place), fetch_optional);
+        let found: Option<i32> =
+            on_both!(self, sqlx::query_scalar(sql).bind(incarnation).bind(wal_lsn), fetch_optional);
         Ok(found.is_some())
     }
 

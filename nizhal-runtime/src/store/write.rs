@@ -4,7 +4,7 @@ use super::write_set::{DRAWN, RESEAL, WRITTEN};
 use super::{
     database::Store,
     error::StoreError,
-    field::{self, AheadStamp, Conflict, Told},
+    field::{self, AheadStamp, Conflict, MergeReport},
     limit::ANSWER_TIMEOUT,
     read::{Membership, PullHeader, ScopeArg},
     row_size::{self, LargeRow},
@@ -20,9 +20,9 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, QueryResult, Statemen
 /// The most ids that one statement looks for.
 const MAX_IDS: usize = 500;
 
-/// A stored answer.
+/// The result of a mutation as it was stored.
 #[derive(Debug, Clone)]
-pub struct Stored {
+pub struct StoredResult {
     /// `applied`, `rejected`, `invalid_args`, `forbidden`, `cancelled` or `unknown_mutator`.
     pub status: String,
     /// The reason, where it is not `applied`.
@@ -37,15 +37,15 @@ pub struct Stored {
     pub lost: Option<String>,
 }
 
-impl Stored {
-    /// The answer to a mutation whose own was forgotten.
+impl StoredResult {
+    /// The result of a mutation whose own was forgotten.
     pub fn expired() -> Self {
         let (reason, client_ref, server_id, lost) = Default::default();
         Self { status: "expired".to_owned(), reason, client_ref, server_id, version: 0, lost }
     }
 }
 
-/// What names a mutation.
+/// The key of a mutation.
 #[derive(Debug, Clone, Copy)]
 pub struct MutationKey<'a> {
     /// The actor's key.
@@ -64,7 +64,7 @@ pub struct MutationKey<'a> {
     pub made_ms: Option<i64>,
 }
 
-/// The final answer to a mutation.
+/// The result of a mutation that is to be stored.
 #[derive(Clone, Debug, Default)]
 pub struct Record {
     /// `applied`, `rejected`, `invalid_args`, `forbidden`, `cancelled` or `unknown_mutator`.
@@ -81,10 +81,10 @@ pub struct Record {
     pub lost: Option<String>,
 }
 
-/// What a transaction wrote.
+/// The writes of a transaction.
 #[derive(Debug, Default)]
 pub struct Written {
-    /// The note that says all of it, as it was read.
+    /// The write set's lines, as they were read.
     pub raw_write_set: String,
     /// The touched buckets.
     pub write_set: Vec<WriteSetEntry>,
@@ -101,14 +101,14 @@ pub struct Written {
 }
 
 impl Written {
-    /// Reads a note's lines.
+    /// Reads the write set's lines.
     pub(super) fn read(raw_write_set: String) -> Result<Self, StoreError> {
         let mut written = Self::default();
-        raw_write_set.lines().try_for_each(|line| written.take(line))?;
+        raw_write_set.lines().try_for_each(|line| written.push_line(line))?;
         Ok(Self { raw_write_set, ..written })
     }
 
-    /// Takes in what was written later in the same transaction.
+    /// Adds what was written later in the same transaction.
     pub fn add(&mut self, later: Self) {
         self.write_set.extend(later.write_set);
         self.conflicts.extend(later.conflicts);
@@ -118,7 +118,7 @@ impl Written {
         self.leaves_tables |= later.leaves_tables;
     }
 
-    fn take(&mut self, line: &str) -> Result<(), StoreError> {
+    fn push_line(&mut self, line: &str) -> Result<(), StoreError> {
         if line.starts_with(SEAL) || line == SPILLED || line == WHOLE {
             return Ok(());
         }
@@ -127,9 +127,9 @@ impl Written {
             return Ok(());
         }
         match line.strip_prefix(field::SIGN) {
-            Some(told) => match field::parse(told)? {
-                Told::Conflict(conflict) => self.conflicts.push(conflict),
-                Told::Ahead(ahead) => self.ahead.push(ahead),
+            Some(report) => match field::parse(report)? {
+                MergeReport::Conflict(conflict) => self.conflicts.push(conflict),
+                MergeReport::Ahead(ahead) => self.ahead.push(ahead),
             },
             None => self.write_set.push(write_set::parse(line)?),
         }
@@ -204,15 +204,19 @@ impl<'a> WriteTx<'a> {
         self.store.wait(ANSWER_TIMEOUT, sent).await
     }
 
-    /// The stored answer of this mutation, by the table's primary key.
+    /// The stored result of this mutation, by the table's primary key.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn stored(&self, actor: &str, client_mutation_id: &str) -> Result<Option<Stored>, StoreError> {
+    pub async fn stored_result(
+        &self,
+        actor: &str,
+        client_mutation_id: &str,
+    ) -> Result<Option<StoredResult>, StoreError> {
         let sql = "select status, reason, client_ref, server_id, version, lost from _nizhal_mutations \
             where actor in ($1, '') and client_mutation_id = $2 order by actor desc limit 1";
         let Some(row) = self.one(sql, [actor.into(), client_mutation_id.into()]).await? else { return Ok(None) };
-        Ok(Some(Stored {
+        Ok(Some(StoredResult {
             status: row.try_get("", "status")?,
             reason: row.try_get("", "reason")?,
             client_ref: row.try_get("", "client_ref")?,
@@ -222,7 +226,7 @@ impl<'a> WriteTx<'a> {
         }))
     }
 
-    /// Adds to a stored answer the columns that the mutation did not get, as JSON; by the table's primary key.
+    /// Adds to a stored result the columns that the mutation did not get, as JSON; by the table's primary key.
     ///
     /// # Errors
     /// When the database fails.
@@ -253,7 +257,7 @@ impl<'a> WriteTx<'a> {
         Ok(None)
     }
 
-    /// What the transaction wrote so far, since it was last looked at.
+    /// The writes since the write set was last taken.
     ///
     /// # Errors
     /// [`StoreError::Unsealed`] when that was cleared; else when the database fails.
@@ -263,10 +267,10 @@ impl<'a> WriteTx<'a> {
         Ok(written)
     }
 
-    /// The same, and leaves the note to be looked at again.
+    /// The same, and leaves the write set to be taken again.
     ///
     /// # Errors
-    /// As for [`look`](Self::take_write_set).
+    /// As for [`take_write_set`](Self::take_write_set).
     pub async fn sealed(&self, seal: &WriteSetSeal) -> Result<Written, StoreError> {
         let written = self.read_write_set(None).await?;
         seal.check(&written.raw_write_set)?;
@@ -289,7 +293,7 @@ impl<'a> WriteTx<'a> {
         self.read_write_set(None).await
     }
 
-    /// Reads the note, and begins it anew with this seal.
+    /// Reads the write set, and begins it anew with this seal.
     async fn read_write_set(&self, reseal: Option<&WriteSetSeal>) -> Result<Written, StoreError> {
         match self.store.dialect() {
             Dialect::Postgres => {
@@ -338,7 +342,7 @@ impl<'a> WriteTx<'a> {
                     Err(_) => continue,
                 },
             };
-            header.take(rule.into(), param.into(), value, row.try_get("", "collected")?);
+            header.push_scope_row(rule.into(), param.into(), value, row.try_get("", "collected")?);
         }
         Ok(header)
     }
@@ -354,7 +358,7 @@ impl<'a> WriteTx<'a> {
         Ok(self.header(&self.store.scope_args(principal)).await?.members)
     }
 
-    /// Clears what the transaction noted about itself; the last statement before commit.
+    /// Clears the write set; the last statement before commit.
     ///
     /// # Errors
     /// When the database fails.
@@ -365,7 +369,7 @@ impl<'a> WriteTx<'a> {
         }
     }
 
-    /// Clears what a push noted, for the next one in the transaction.
+    /// Clears a push's write set, for the next one in the transaction.
     ///
     /// # Errors
     /// When the database fails.

@@ -38,11 +38,11 @@ pub(crate) const JUDGED: &str = "set_config('nizhal.judged', 'on', true)";
 pub(crate) const RESEAL: &str =
     "set_config('nizhal.touched', $1::text || E'\\n', true), set_config('nizhal.spilled', '', true)";
 
-/// The SQL expression of the line for `row`; NULL when the row is in no bucket. `is_told`: whether devices are told of the write.
-pub(crate) fn line(dialect: Dialect, rule: &str, synced: &RuleTable, row: &str, is_told: Option<&str>) -> String {
-    let is_told = is_told.map(|is_told| format!(" and {is_told}")).unwrap_or_default();
+/// The SQL expression of the line for `row`; NULL when the row is in no bucket. `is_published`: whether devices get the write.
+pub(crate) fn line(dialect: Dialect, rule: &str, synced: &RuleTable, row: &str, is_published: Option<&str>) -> String {
+    let is_published = is_published.map(|is_published| format!(" and {is_published}")).unwrap_or_default();
     format!(
-        "{} || case when {}{is_told} then '+' else '-' end || {} || {}",
+        "{} || case when {}{is_published} then '+' else '-' end || {} || {}",
         sql::literal(rule),
         dialect.visible(synced, row),
         sql::literal(&format!("{}:", synced.table.name)),

@@ -283,11 +283,11 @@ async fn inv41_a_column_that_no_struct_has_is_a_fault_and_no_refusal(kind: Kind)
     world.db.execute(bare).await;
     let batch = [mutation(1, "addParent", &json!({"id": "p1"})), mutation(2, "addParent", &json!({"id": "p2"}))];
     let reply = world.push(&batch).await;
-    assert!(matches!(reply.fault, Some(PushError::Schema { told: None, .. })), "{:?}", reply.fault);
+    assert!(matches!(reply.fault, Some(PushError::Schema { violation: None, .. })), "{:?}", reply.fault);
     assert!(reply.answers.is_empty(), "nothing is stored: {:?}", reply.answers);
     world.engine = world.engine.with_named_violations(true);
     match world.push(&batch).await.fault {
-        Some(PushError::Schema { told: Some(told), .. }) => {
+        Some(PushError::Schema { violation: Some(told), .. }) => {
             assert!(told.contains("`legacy`") && told.contains("`parents`"), "{told}");
         }
         other => panic!("{other:?}"),

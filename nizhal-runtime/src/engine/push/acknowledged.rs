@@ -9,16 +9,16 @@ use std::collections::BTreeMap;
 pub(super) struct Acknowledged(BTreeMap<String, i64>);
 
 impl Acknowledged {
-    /// What the mutations of a request tell.
+    /// The numbers that the mutations of a request acknowledge.
     pub(super) fn of(mutations: &[Mutation]) -> Self {
-        let mut known = BTreeMap::new();
+        let mut acknowledged = BTreeMap::new();
         for mutation in mutations {
             if let (Some(client), Some(number)) = (&mutation.client_id, numbered(mutation)) {
-                let before = known.entry(client.clone()).or_insert(number - 1);
+                let before = acknowledged.entry(client.clone()).or_insert(number - 1);
                 *before = (number - 1).min(*before);
             }
         }
-        Self(known)
+        Self(acknowledged)
     }
 
     /// The number up to which the client of a mutation has its answers.
@@ -40,7 +40,7 @@ mod tests {
         };
         let numbered = |client, number| numbered(client, number).unwrap();
         let sent = [numbered(Some("a"), 8), numbered(Some("b"), 1), numbered(Some("a"), 7), numbered(None, 9)];
-        let known = Acknowledged::of(&sent);
-        assert_eq!(sent.each_ref().map(|mutation| known.by(mutation)), [6, 0, 6, 0]);
+        let acknowledged = Acknowledged::of(&sent);
+        assert_eq!(sent.each_ref().map(|mutation| acknowledged.by(mutation)), [6, 0, 6, 0]);
     }
 }

@@ -42,11 +42,11 @@ impl Engine {
         &self,
         (principal, wire): (&Principal, Wire),
         mutation: &Mutation,
-        known: &Acknowledged,
+        acknowledged: &Acknowledged,
         has_room: bool,
     ) -> Result<Answer, PushError> {
         let (hlc, stamp) = self.stamp(mutation);
-        let key = key_of(principal, mutation, known);
+        let key = key_of(principal, mutation, acknowledged);
         let (mut tries, mut alone, mut gained, mut strays) = (Tries::default(), false, BTreeSet::new(), Vec::new());
         loop {
             tries.count += 1;

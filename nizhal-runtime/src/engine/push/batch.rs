@@ -37,7 +37,7 @@ const MAX_BATCH_DURATION: TimeDelta = TimeDelta::milliseconds(100);
 /// How long the database may take to make, keep or roll back a savepoint.
 const SAVEPOINT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How the mutations of a transaction are kept apart.
+/// How the mutations of a transaction are told from each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct BatchMode {
     /// Each has a stamp of its own.
@@ -48,16 +48,16 @@ struct BatchMode {
     savepoints: bool,
 }
 
-/// The mutations that are tried together, and whose they are.
+/// The mutations that are tried in one transaction, and whose they are.
 #[derive(Clone, Copy, Debug)]
 struct Sent<'a> {
     principal: &'a Principal,
     wire: Wire,
     mutations: &'a [Mutation],
-    known: &'a Acknowledged,
+    acknowledged: &'a Acknowledged,
 }
 
-/// Why nothing was done together.
+/// The reason why a batch was rolled back.
 enum BatchRollback {
     /// A mutation was refused.
     NeedsSavepoints,
@@ -75,7 +75,7 @@ impl<E: Into<PushError>> From<E> for BatchRollback {
 }
 
 /// One mutation of a batch, ended but not committed.
-struct Ended<'a> {
+struct EndedMutation<'a> {
     entry: &'a MutatorEntry,
     key: MutationKey<'a>,
     result: Result<Record, PushError>,
@@ -86,7 +86,7 @@ struct Ended<'a> {
 /// Mutations that ended, to be committed.
 struct OpenBatch<'a> {
     tx: DatabaseTransaction,
-    ended: Vec<Ended<'a>>,
+    ended: Vec<EndedMutation<'a>>,
     jobs: Vec<NewJob>,
     /// What they wrote that was not looked at by itself.
     written: Written,
@@ -109,8 +109,8 @@ impl Engine {
             };
             let entry = self.schema.mutator(&mutation.name);
             // Memberships are read once, for all: who may change them is judged alone.
-            let run_batch = entry.is_some_and(|entry| !self.may_change_memberships(entry));
-            if !next || !run_batch || !ids.insert(&mutation.client_mutation_id) {
+            let may_join = entry.is_some_and(|entry| !self.may_change_memberships(entry));
+            if !next || !may_join || !ids.insert(&mutation.client_mutation_id) {
                 break;
             }
             count += 1;
@@ -130,14 +130,14 @@ impl Engine {
         principal: &Principal,
         wire: Wire,
         mutations: &[Mutation],
-        known: &Acknowledged,
+        acknowledged: &Acknowledged,
     ) -> Vec<Answer> {
         let privileged = |mutation: &Mutation| {
             self.schema.mutator(&mutation.name).is_none_or(|entry| !entry.desc.privileged.is_empty())
         };
         let stamps = self.merges_columns && mutations.iter().any(|mutation| mutation.hlc.is_some());
         let takes_write_sets = self.store.is_audited() || stamps || mutations.iter().any(privileged);
-        let sent = Sent { principal, wire, mutations, known };
+        let sent = Sent { principal, wire, mutations, acknowledged };
         let mut done = self.attempt_batch(sent, BatchMode { stamps, takes_write_sets, savepoints: false }).await;
         if let Err(BatchRollback::NeedsSavepoints) = done {
             done = self.attempt_batch(sent, BatchMode { stamps, takes_write_sets: true, savepoints: true }).await;
@@ -148,7 +148,7 @@ impl Engine {
     async fn attempt_batch(&self, sent: Sent<'_>, mode: BatchMode) -> Result<Vec<Answer>, BatchRollback> {
         let (tx, slot) = self.store.begin_push(false).await?;
         let OpenBatch { tx, ended, jobs, written } = match self.attempt_batch_on(tx, &slot, sent, mode).await {
-            Ok(run_batch) => run_batch,
+            Ok(open_batch) => open_batch,
             Err(rollback) => {
                 slot.abandon(None, false).await;
                 return Err(rollback);
@@ -157,7 +157,7 @@ impl Engine {
         slot.commit(tx).await?;
         let mut news = News { filed: ended.len(), written, jobs };
         let mut answers = Vec::with_capacity(ended.len());
-        for Ended { entry, key, result, written } in ended {
+        for EndedMutation { entry, key, result, written } in ended {
             let lost = self.lost(entry, &written.conflicts);
             news.written.add(written);
             let verdict = match result {
@@ -166,7 +166,7 @@ impl Engine {
             };
             answers.push(Answer::over(&key, verdict));
         }
-        self.tell(&news);
+        self.publish(&news);
         Ok(answers)
     }
 
@@ -177,18 +177,18 @@ impl Engine {
         sent: Sent<'a>,
         mode: BatchMode,
     ) -> Result<OpenBatch<'a>, BatchRollback> {
-        let Sent { principal, wire, mutations, known } = sent;
+        let Sent { principal, wire, mutations, acknowledged } = sent;
         let begun = self.environment.now();
         let seal = WriteSetSeal::draw();
         let before = self.admit_all(&tx, slot, (principal, &seal), mutations).await?;
-        let mut ended: Vec<Ended<'_>> = Vec::with_capacity(mutations.len());
+        let mut ended: Vec<EndedMutation<'_>> = Vec::with_capacity(mutations.len());
         let mut jobs = Vec::new();
         for mutation in mutations {
             if !ended.is_empty() && self.environment.now() - begun > MAX_BATCH_DURATION {
                 break;
             }
             let entry = self.schema.mutator(&mutation.name).ok_or(BatchRollback::OneByOne)?;
-            let key = key_of(principal, mutation, known);
+            let key = key_of(principal, mutation, acknowledged);
             let (result, written) = match self.cancelled(&tx, principal, wire, mutation, &ended).await? {
                 Some(on) => (Err(PushError::Cancelled(on)), Written::default()),
                 None => {
@@ -199,7 +199,7 @@ impl Engine {
                 }
             };
             let ends = wire == Wire::One && result.is_err();
-            ended.push(Ended { entry, key, result, written });
+            ended.push(EndedMutation { entry, key, result, written });
             if ends {
                 break;
             }
@@ -222,7 +222,7 @@ impl Engine {
         slot.identify(standing.backend);
         let made_ms: Vec<Option<i64>> = mutations.iter().map(|mutation| mutation.hlc.map(|hlc| hlc.millis)).collect();
         match (first, standing.sequence) {
-            _ if standing.known => Err(BatchRollback::OneByOne),
+            _ if standing.is_answered => Err(BatchRollback::OneByOne),
             // What may have been forgotten is judged one by one too.
             (None, _) if standing.forgotten_ms > 0 && made_ms.iter().any(Option::is_some) => {
                 Err(BatchRollback::OneByOne)
@@ -249,7 +249,7 @@ impl Engine {
         principal: &Principal,
         wire: Wire,
         mutation: &Mutation,
-        ended: &[Ended<'_>],
+        ended: &[EndedMutation<'_>],
     ) -> Result<Option<String>, BatchRollback> {
         if wire == Wire::One || mutation.depends_on.is_empty() {
             return Ok(None);
@@ -307,10 +307,10 @@ impl Engine {
         tx: DatabaseTransaction,
         principal: &Principal,
         (mode, before, seal): (BatchMode, i64, &WriteSetSeal),
-        ended: Vec<Ended<'a>>,
+        ended: Vec<EndedMutation<'a>>,
         jobs: Vec<NewJob>,
     ) -> Result<OpenBatch<'a>, BatchRollback> {
-        let record = |ended: &Ended<'_>| match &ended.result {
+        let record = |ended: &EndedMutation<'_>| match &ended.result {
             Ok(record) => Record { lost: self.lost(ended.entry, &ended.written.conflicts), ..record.clone() },
             Err(refusal) => refused(refusal),
         };

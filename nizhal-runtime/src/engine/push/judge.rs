@@ -1,7 +1,7 @@
 //! What a database's error, or a row's size, makes of a mutation: whether it is refused for good, and what its device and the log
 //! hear of it.
 
-use super::{reply::PushError, run::stored};
+use super::{reply::PushError, run::storable_reason};
 use crate::{
     engine::Engine,
     store::{Fault, LargeRow, StoreError, Violation, Written, fault, refusal_text},
@@ -35,14 +35,14 @@ impl Engine {
         } else {
             tracing::warn!(mutator, broken, error, "the database refused a mutation for good");
         }
-        let told = violation.filter(|_| self.names_violations);
+        let shown = violation.filter(|_| self.names_violations);
         if is_a_programmers {
-            return PushError::Schema { told, cause: StoreError::Statement(cause) };
+            return PushError::Schema { violation: shown, cause: StoreError::Statement(cause) };
         }
         let in_words = || refusal_text(&cause).filter(|_| self.names_violations);
-        PushError::Rejected(match told {
+        PushError::Rejected(match shown {
             Some(broken) => format!("the data breaks {broken}"),
-            None => in_words().map_or_else(|| REFUSED.to_owned(), |text| stored(&text)),
+            None => in_words().map_or_else(|| REFUSED.to_owned(), |text| storable_reason(&text)),
         })
     }
 

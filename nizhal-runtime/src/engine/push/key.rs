@@ -1,4 +1,4 @@
-//! What names a mutation, and what is filed and told of how it ended.
+//! The key of a mutation, and its result as it is stored and as its client reads it.
 
 use super::{
     acknowledged::Acknowledged,
@@ -7,20 +7,24 @@ use super::{
 use crate::store::{MutationKey, Record};
 use nizhal_core::{Principal, wire::Mutation};
 
-/// What names the mutation.
-pub(super) fn key_of<'a>(principal: &'a Principal, mutation: &'a Mutation, known: &Acknowledged) -> MutationKey<'a> {
+/// The key of the mutation.
+pub(super) fn key_of<'a>(
+    principal: &'a Principal,
+    mutation: &'a Mutation,
+    acknowledged: &Acknowledged,
+) -> MutationKey<'a> {
     MutationKey {
         actor: principal.key(),
         client_mutation_id: &mutation.client_mutation_id,
         sequence: mutation.client_id.as_deref().zip(numbered(mutation)),
         name: &mutation.name,
         args: mutation.args.get(),
-        acknowledged: known.by(mutation),
+        acknowledged: acknowledged.by(mutation),
         made_ms: mutation.hlc.map(|hlc| hlc.millis),
     }
 }
 
-/// The pair that a client reconciles by.
+/// The ids that a client reconciles by.
 pub(super) fn ids_of(record: &Record) -> Ids {
     let lost = record.lost.as_deref().map(lost_of).unwrap_or_default();
     Ids { client_ref: record.client_ref.clone(), server_id: record.server_id.clone(), lost }

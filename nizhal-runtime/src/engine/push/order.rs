@@ -19,38 +19,38 @@ impl Engine {
     /// Applies a batch of mutations, in order: in wire 1 until the first failure, in wire 2 all that may run.
     pub async fn push(&self, principal: &Principal, wire: Wire, request: PushRequest) -> PushReply {
         let mut reply = PushReply::default();
-        let mut waiting = Waiting::default();
-        let known = Acknowledged::of(&request.mutations);
-        let mut rest = request.mutations.as_slice();
-        let has_room = match self.has_room_for_answers(principal.key(), rest.len()).await {
+        let mut blockers = Blockers::default();
+        let acknowledged = Acknowledged::of(&request.mutations);
+        let mut remaining = request.mutations.as_slice();
+        let has_room = match self.has_room_for_answers(principal.key(), remaining.len()).await {
             Ok(has_room) => has_room,
             Err(error) => return PushReply { fault: Some(error.into()), ..reply },
         };
-        // How many are to be taken one at a time, because together they could not be. Without room for answers those that have theirs
-        // still get it.
-        let mut singly = if has_room { 0 } else { rest.len() };
-        while let Some(mutation) = rest.first() {
-            let run_batch = if singly == 0 && waiting.is_empty() { self.batch_len(rest) } else { 1 };
-            if run_batch > 1 {
-                let answered = Box::pin(self.run_batch(principal, wire, &rest[..run_batch], &known)).await;
+        // How many are to run one by one, because they could not as a batch. Without room for answers those that have theirs still
+        // get it.
+        let mut one_by_one_left = if has_room { 0 } else { remaining.len() };
+        while let Some(mutation) = remaining.first() {
+            let batch_len = if one_by_one_left == 0 && blockers.is_empty() { self.batch_len(remaining) } else { 1 };
+            if batch_len > 1 {
+                let answered = Box::pin(self.run_batch(principal, wire, &remaining[..batch_len], &acknowledged)).await;
                 if answered.is_empty() {
-                    singly = run_batch;
+                    one_by_one_left = batch_len;
                 }
-                rest = &rest[answered.len()..];
+                remaining = &remaining[answered.len()..];
                 for answer in answered {
-                    if reply.take(wire, answer) {
+                    if reply.add(wire, answer) {
                         return reply;
                     }
                 }
                 continue;
             }
-            singly = singly.saturating_sub(1);
-            rest = &rest[1..];
-            let answered = match waiting.bars(wire, mutation) {
+            one_by_one_left = one_by_one_left.saturating_sub(1);
+            remaining = &remaining[1..];
+            let answered = match blockers.bars(wire, mutation) {
                 Some((failure, last)) => {
-                    Ok(Answer::to(&key_of(principal, mutation, &known), Verdict::Barred(failure), last))
+                    Ok(Answer::to(&key_of(principal, mutation, &acknowledged), Verdict::Barred(failure), last))
                 }
-                None => Box::pin(self.apply((principal, wire), mutation, &known, has_room)).await,
+                None => Box::pin(self.apply((principal, wire), mutation, &acknowledged, has_room)).await,
             };
             let answer = match answered {
                 Ok(answer) => answer,
@@ -60,9 +60,9 @@ impl Engine {
                 }
             };
             if matches!(answer.verdict, Verdict::Barred(_)) {
-                waiting.note(mutation, &answer.verdict, answer.last);
+                blockers.add(mutation, &answer.verdict, answer.last);
             }
-            if reply.take(wire, answer) {
+            if reply.add(wire, answer) {
                 return reply;
             }
         }
@@ -103,15 +103,15 @@ impl Engine {
     }
 }
 
-/// What in this batch must run before others may, and did not; only wire 2 goes on after such a one.
+/// The mutations of this batch that others must wait for, because they did not run; only wire 2 goes on after such a one.
 #[derive(Default)]
-struct Waiting {
+struct Blockers {
     mutations: BTreeSet<String>,
     /// By `clientID`: the mutation that stopped it, and where its sequence stands.
     clients: BTreeMap<String, (String, Option<i64>)>,
 }
 
-impl Waiting {
+impl Blockers {
     fn is_empty(&self) -> bool {
         self.mutations.is_empty()
     }
@@ -127,7 +127,7 @@ impl Waiting {
         Some((PushError::Waits(on.clone()), None))
     }
 
-    fn note(&mut self, mutation: &Mutation, verdict: &Verdict, last: Option<i64>) {
+    fn add(&mut self, mutation: &Mutation, verdict: &Verdict, last: Option<i64>) {
         let id = &mutation.client_mutation_id;
         self.mutations.insert(id.clone());
         // A clientID of another actor's is told so each time.

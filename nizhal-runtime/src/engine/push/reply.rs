@@ -1,9 +1,9 @@
-//! What a push says: an answer for each mutation, from which both wires read theirs.
+//! The reply to a push: an answer for each mutation, from which both wires read theirs.
 
-use crate::store::{MutationKey, StoreError, Stored};
+use crate::store::{MutationKey, StoreError, StoredResult};
 use nizhal_core::wire::{LostColumn, Mutation, Wire};
 
-/// What a push did.
+/// The reply to a push.
 #[derive(Debug, Default)]
 pub struct PushReply {
     /// One for each mutation, in order, as far as the batch went.
@@ -13,29 +13,29 @@ pub struct PushReply {
 }
 
 impl PushReply {
-    /// Takes in a mutation's answer; true when the batch ends with it.
-    pub(super) fn take(&mut self, wire: Wire, answer: Answer) -> bool {
+    /// Adds a mutation's answer. Returns true when the batch ends with it.
+    pub(super) fn add(&mut self, wire: Wire, answer: Answer) -> bool {
         let ends = wire == Wire::One && answer.verdict.failure().is_some();
         self.answers.push(answer);
         ends
     }
 }
 
-/// What became of one mutation.
+/// The answer to one mutation.
 #[derive(Debug)]
 pub struct Answer {
-    /// The mutation.
+    /// The mutation's id.
     pub client_mutation_id: String,
     /// `clientID` and `mutationID`, when it is in a sequence.
     pub sequence: Option<(String, i64)>,
     /// The last mutation of that sequence; `None` when it is not the actor's to know.
     pub last: Option<i64>,
-    /// The verdict.
+    /// What became of it.
     pub verdict: Verdict,
 }
 
 impl Answer {
-    /// The answer to the mutation of this claim; `last` is where its sequence stands.
+    /// The answer to the mutation of this key; `last` is where its sequence stands.
     pub(super) fn to(key: &MutationKey<'_>, verdict: Verdict, last: Option<i64>) -> Self {
         let sequence = key.sequence.map(|(client_id, id)| (client_id.to_owned(), id));
         Self { client_mutation_id: key.client_mutation_id.to_owned(), sequence, last, verdict }
@@ -47,7 +47,7 @@ impl Answer {
     }
 }
 
-/// What became of a mutation, when the database did not fail.
+/// The verdict on a mutation, when the database did not fail.
 #[derive(Debug)]
 pub enum Verdict {
     /// It ran now.
@@ -70,7 +70,7 @@ impl Verdict {
     }
 }
 
-/// What a client reconciles by: the pair of ids, and what its write did not get.
+/// The ids that a client reconciles by, and the columns that its write did not get.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ids {
     /// The arg `clientId`.
@@ -136,7 +136,7 @@ pub enum PushError {
     #[error("the database is not what the app declares")]
     Schema {
         /// The constraint, the column and the table, where the answer may name them.
-        told: Option<String>,
+        violation: Option<String>,
         /// What the database said.
         #[source]
         cause: StoreError,
@@ -175,8 +175,8 @@ pub(super) fn numbered(mutation: &Mutation) -> Option<i64> {
     mutation.mutation_id.filter(|id| *id >= 1)
 }
 
-/// The verdict of then, for a mutation that comes again.
-pub(super) fn seen(wire: Wire, stored: Option<Stored>, id: Option<i64>) -> Verdict {
+/// The verdict on a mutation that comes again, from its stored result.
+pub(super) fn replayed_verdict(wire: Wire, stored: Option<StoredResult>, id: Option<i64>) -> Verdict {
     match (stored, wire, id) {
         (Some(stored), ..) => verdict_of(stored),
         // Its number is used up and nothing is known of it: it was another's. Called a duplicate, it would be lost in silence.
@@ -187,7 +187,7 @@ pub(super) fn seen(wire: Wire, stored: Option<Stored>, id: Option<i64>) -> Verdi
     }
 }
 
-fn verdict_of(stored: Stored) -> Verdict {
+fn verdict_of(stored: StoredResult) -> Verdict {
     let reason = stored.reason.unwrap_or_default();
     Verdict::Refused(match stored.status.as_str() {
         "rejected" => PushError::Rejected(reason),
@@ -206,7 +206,7 @@ fn verdict_of(stored: Stored) -> Verdict {
     })
 }
 
-/// The columns that a stored answer names as lost.
+/// The columns that a stored result names as lost.
 pub(super) fn lost_of(stored: &str) -> Vec<LostColumn> {
     serde_json::from_str(stored).unwrap_or_default()
 }

@@ -19,7 +19,7 @@ use nizhal_core::{
 use sea_orm::{DatabaseTransaction, DbErr};
 use std::{collections::BTreeSet, panic::AssertUnwindSafe, sync::Arc};
 
-/// What is run.
+/// One run of a mutator.
 #[derive(Clone, Copy)]
 pub(super) struct Run<'a> {
     pub(super) principal: &'a Principal,
@@ -32,13 +32,13 @@ pub(super) struct Run<'a> {
     pub(super) earlier: Option<&'a EarlierMemberships>,
 }
 
-/// What comes back from a run.
+/// The end of a mutator's run.
 pub(super) struct MutatorRun {
     /// The transaction that it ran on.
     pub(super) tx: DatabaseTransaction,
     /// The jobs that it wants done.
     pub(super) jobs: Vec<NewJob>,
-    /// Its answer, or a final refusal: then all that it did is to be rolled back.
+    /// Its result to be stored, or a final refusal: then all that it did is to be rolled back.
     pub(super) result: Result<Record, PushError>,
     /// Memberships that it gained and wanted a number by; it is to run again when they were asked about.
     pub(super) gained: BTreeSet<Membership>,
@@ -83,8 +83,8 @@ impl Engine {
         }
         let result = match result {
             Ok(applied) => Ok(record_of(&applied, mutation)),
-            Err(Error::Rejected(reason)) => Err(PushError::Rejected(stored(&reason))),
-            Err(Error::InvalidArgs(reason)) => Err(PushError::InvalidArgs(stored(&reason))),
+            Err(Error::Rejected(reason)) => Err(PushError::Rejected(storable_reason(&reason))),
+            Err(Error::InvalidArgs(reason)) => Err(PushError::InvalidArgs(storable_reason(&reason))),
             Err(Error::TransactionControl(reason)) => {
                 tracing::error!(
                     mutator = entry.desc.name,
@@ -207,7 +207,7 @@ fn record_of(applied: &Applied, mutation: &Mutation) -> Record {
 const MAX_REASON_BYTES: usize = 2 * 1024;
 
 /// A reason as it can be stored. It may quote what the device sent, however long that is, and Postgres cannot keep U+0000.
-pub(super) fn stored(reason: &str) -> String {
+pub(super) fn storable_reason(reason: &str) -> String {
     let mut reason = reason.replace('\0', "");
     if reason.len() > MAX_REASON_BYTES {
         reason.truncate(reason.floor_char_boundary(MAX_REASON_BYTES));

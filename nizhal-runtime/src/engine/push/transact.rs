@@ -3,14 +3,14 @@
 use super::{
     actor::{EarlierMemberships, Holding, Holdings},
     key::{ids_of, refused},
-    reply::{Answer, PushError, Verdict, lost_of, seen},
+    reply::{Answer, PushError, Verdict, lost_of, replayed_verdict},
     run::{MutatorRun, Run},
 };
 use crate::{
     engine::{Engine, job::Bounds},
     store::{
         AheadStamp, CommitSlot, Fault, Membership, MutationKey, PullHeader, Record, RecordResults, Sequence,
-        StoreError, Stored, StrayDocument, WriteSetSeal, Written, fault,
+        StoreError, StoredResult, StrayDocument, WriteSetSeal, Written, fault,
     },
 };
 use nizhal_core::{MutatorEntry, NewJob, Principal, wire::Wire};
@@ -44,7 +44,7 @@ pub(super) enum Work<'a> {
 /// A transaction in which the work is done, to be committed or rolled back.
 struct Done {
     tx: DatabaseTransaction,
-    is_kept: bool,
+    commits: bool,
     news: News,
     /// An answer, or a refusal that is to be filed.
     ended: Result<Answer, PushError>,
@@ -83,7 +83,7 @@ impl<E: Into<PushError>> From<E> for AttemptEnd {
     }
 }
 
-/// What others are told when a transaction is committed.
+/// What is published when a transaction is committed.
 #[derive(Default)]
 pub(super) struct News {
     /// How many answers were filed.
@@ -102,9 +102,9 @@ impl Engine {
         let (tx, slot) = self.store.begin_push(delivery.alone).await?;
         // The transaction goes along, so that it is gone where that fails.
         match self.work_on(tx, &slot, delivery, work).await {
-            Ok(Done { tx, is_kept: true, news, ended }) => {
+            Ok(Done { tx, commits: true, news, ended }) => {
                 slot.commit(tx).await?;
-                self.tell(&news);
+                self.publish(&news);
                 Ok(ended)
             }
             Ok(Done { tx, ended, .. }) => {
@@ -130,15 +130,15 @@ impl Engine {
         let seal = WriteSetSeal::draw();
         let (before, is_expired) = match self.admit(&tx, slot, delivery, (&seal, stamp)).await? {
             Ok(admitted) => admitted,
-            Err(barred @ Answer { verdict: Verdict::Barred(_), .. }) => return Ok(Done::gone(tx, Ok(barred))),
-            Err(answer) => return self.kept(tx, News::default(), answer).await,
+            Err(barred @ Answer { verdict: Verdict::Barred(_), .. }) => return Ok(Done::rolled_back(tx, Ok(barred))),
+            Err(answer) => return self.keep(tx, News::default(), answer).await,
         };
         if !delivery.has_room {
             return Err(StoreError::TooManyAnswers { limit: self.answers.limit }.into());
         }
         let key = delivery.key;
         match work {
-            Work::Run(..) if is_expired => Ok(Done::gone(tx, Err(PushError::Expired))),
+            Work::Run(..) if is_expired => Ok(Done::rolled_back(tx, Err(PushError::Expired))),
             Work::Run(run, _) => self.run_on(tx, delivery, run, (before, &seal)).await,
             // Somebody may have delivered it in between; then whatever was answered is the answer, above.
             Work::File(refusal) => {
@@ -146,7 +146,7 @@ impl Engine {
                 self.record_results(&tx, delivery.principal, (before, &seal), &answers).await?;
                 self.store.on(&tx).log(&[(key, answers[0].1.status, &[])]).await?;
                 let news = News { filed: 1, ..News::default() };
-                self.kept(tx, news, Answer::over(key, Verdict::Refused(refusal))).await
+                self.keep(tx, news, Answer::over(key, Verdict::Refused(refusal))).await
             }
         }
     }
@@ -163,7 +163,7 @@ impl Engine {
         if wire == Wire::Two
             && let Some(refused) = self.store.on(&tx).refused(key.actor, &mutation.depends_on).await?
         {
-            return Ok(Done::gone(tx, Err(PushError::Cancelled(refused))));
+            return Ok(Done::rolled_back(tx, Err(PushError::Cancelled(refused))));
         }
         let earlier = self.earlier(&tx, delivery, entry).await?;
         let MutatorRun { tx, jobs, result, gained } = self.run(Run { earlier: earlier.as_ref(), ..run }, tx).await?;
@@ -172,20 +172,20 @@ impl Engine {
         }
         let record = match result {
             Ok(record) => record,
-            Err(refusal) => return Ok(Done::gone(tx, Err(refusal))),
+            Err(refusal) => return Ok(Done::rolled_back(tx, Err(refusal))),
         };
         let mut ids = ids_of(&record);
         let answers = [(*key, record)];
         let (written, header) = match self.record_results(&tx, principal, begun, &answers).await {
             // What else it did to its session is not known.
             Err(AttemptEnd::Failed(control @ PushError::TransactionControl(_))) => {
-                return Ok(Done::gone(tx, Err(control)));
+                return Ok(Done::rolled_back(tx, Err(control)));
             }
-            settled => settled?,
+            recorded => recorded?,
         };
         match self.judge_writes((principal, entry), earlier.as_ref(), &written.write_set, &header)? {
             Holding::Own => {}
-            Holding::Foreign => return Ok(Done::gone(tx, Err(PushError::Forbidden))),
+            Holding::Foreign => return Ok(Done::rolled_back(tx, Err(PushError::Forbidden))),
             Holding::Gained(gained) => return Err(AttemptEnd::Gained(gained)),
         }
         let mut strays = self.store.on(&tx).strays(&written.write_set.iter().collect::<Vec<_>>()).await?;
@@ -194,7 +194,7 @@ impl Engine {
             return Err(AttemptEnd::Strays(strays));
         }
         if let Some(refusal) = self.oversized(&written) {
-            return Ok(Done::gone(tx, Err(refusal)));
+            return Ok(Done::rolled_back(tx, Err(refusal)));
         }
         if written.leaves_tables {
             self.store.spoil(&tx).await;
@@ -211,7 +211,7 @@ impl Engine {
             return Err(AttemptEnd::Gained(unasked));
         }
         let news = News { filed: 1, written, jobs };
-        self.kept(tx, news, Answer::over(key, Verdict::Applied(ids))).await
+        self.keep(tx, news, Answer::over(key, Verdict::Applied(ids))).await
     }
 
     /// Writes the jobs that a mutation wants, each within the buckets that its actor holds; none where it gained memberships that are to
@@ -250,13 +250,14 @@ impl Engine {
         Ok(Some(EarlierMemberships::new(write.members(principal).await?, unfounded, !gained.is_empty())))
     }
 
-    async fn kept(&self, tx: DatabaseTransaction, news: News, answer: Answer) -> Result<Done, AttemptEnd> {
+    /// Ends the push, so that the transaction may commit with this answer.
+    async fn keep(&self, tx: DatabaseTransaction, news: News, answer: Answer) -> Result<Done, AttemptEnd> {
         self.store.on(&tx).end_push().await?;
-        Ok(Done { tx, is_kept: true, news, ended: Ok(answer) })
+        Ok(Done { tx, commits: true, news, ended: Ok(answer) })
     }
 
-    /// Tells what a commit brought: to workers, listeners and observers.
-    pub(super) fn tell(&self, news: &News) {
+    /// Publishes what a commit brought to workers, listeners and observers.
+    pub(super) fn publish(&self, news: &News) {
         self.jobs_came(&news.jobs);
         (0..news.filed).for_each(|_| self.store.audit_written());
         self.ping(&news.written.write_set);
@@ -272,8 +273,8 @@ impl Engine {
         }
     }
 
-    /// Sequence and claim: the version of the mutation before, and whether the mutation may have run before its client was forgotten;
-    /// or its answer, when it is not to run.
+    /// Checks the sequence and the stored result. Returns the version of the mutation before, and whether the mutation may have run
+    /// before its client was forgotten; or its answer, when it is not to run.
     async fn admit(
         &self,
         tx: &DatabaseTransaction,
@@ -293,29 +294,29 @@ impl Engine {
             }
             (last_version, forgotten_ms) = (sequence.last_version, sequence.forgotten_ms);
             if id <= sequence.last {
-                let mut stored = write.stored(key.actor, key.client_mutation_id).await?;
+                let mut stored = write.stored_result(key.actor, key.client_mutation_id).await?;
                 if stored.is_none() && self.is_forgotten(key, id, &sequence) {
-                    stored = Some(Stored::expired());
+                    stored = Some(StoredResult::expired());
                 }
-                return Ok(Err(Answer::to(key, seen(wire, stored, number), Some(sequence.last))));
+                return Ok(Err(Answer::to(key, replayed_verdict(wire, stored, number), Some(sequence.last))));
             }
             if id > sequence.last + 1 {
                 return barred(PushError::OutOfOrder { got: id, last: sequence.last }, Some(sequence.last));
             }
         }
-        if !standing.known {
+        if !standing.is_answered {
             // A client that is not known may be one that was forgotten, and this what it sent then.
             let is_expired = forgotten_ms > 0 && key.made_ms.is_some_and(|made| !self.is_since(made, forgotten_ms));
             return Ok(Ok((last_version, is_expired)));
         }
         // The same mutation under a new number: the number is used up, the answer is that of then. It is acknowledged when what
         // it wrote then is in the rows.
-        let stored = write.stored(key.actor, key.client_mutation_id).await?;
+        let stored = write.stored_result(key.actor, key.client_mutation_id).await?;
         let version = stored.as_ref().map_or(0, |stored| stored.version);
         if let Some((client_id, id)) = key.sequence {
             write.advance(client_id, id, last_version.max(version)).await?;
         }
-        Ok(Err(Answer::over(key, seen(wire, stored, number))))
+        Ok(Err(Answer::over(key, replayed_verdict(wire, stored, number))))
     }
 
     /// Whether a mutation under a used number is one whose answer was forgotten, and no new one of a client that begins its
@@ -349,7 +350,7 @@ impl Engine {
 
 impl Done {
     /// What the transaction did is to be rolled back.
-    fn gone(tx: DatabaseTransaction, ended: Result<Answer, PushError>) -> Self {
-        Self { tx, is_kept: false, news: News::default(), ended }
+    fn rolled_back(tx: DatabaseTransaction, ended: Result<Answer, PushError>) -> Self {
+        Self { tx, commits: false, news: News::default(), ended }
     }
 }

@@ -45,8 +45,8 @@ fn a_pull_begins_where_header_clock_and_cursor_say() {
         ((here, 9, 0), Sent::ByOtherKeys, many(), "ReadAgain"),
         (("other@1", 9, 0), Sent::ByOtherKeys, Ok(vec![shop]), "ReadAgain"),
         (("other@1", 9, 0), Sent::Nothing, many(), "Rewound"),
-        (("pg@0", 9, 0), Sent::Nothing, Ok(vec![shop]), "NewLife"),
-        (("pg@0", 5, 0), held(&[shop]), Ok(vec![shop]), "NewLife"),
+        (("pg@0", 9, 0), Sent::Nothing, Ok(vec![shop]), "NewIncarnation"),
+        (("pg@0", 5, 0), held(&[shop]), Ok(vec![shop]), "NewIncarnation"),
         ((here, 5, 0), held(&[shop]), Ok(vec![shop]), "Rewound"),
         ((here, 9, 0), Sent::Ours(cursor(&[shop], "s"), true), Ok(vec![shop]), "Rewound"),
         ((here, 9, 7), held(&[shop]), Ok(vec![shop]), "[myShop:s1 @7/3] -[]"),
@@ -68,8 +68,8 @@ fn a_pull_begins_where_header_clock_and_cursor_say() {
             PullHeader { recorded_incarnation: recorded_incarnation.to_owned(), collected, ..PullHeader::default() };
         let clock = Clock { last, horizon: last, incarnation: now.to_owned(), wal_lsn: 1 };
         let scope = scope.map(|names| names.into_iter().map(bucket).collect());
-        let known = Known { wire: Wire::Two, rules: &rules, generations: &generations, scope: &scope };
+        let context = PullContext { wire: Wire::Two, rules: &rules, generations: &generations, scope: &scope };
         let case = format!("{recorded_incarnation} {last} {collected} {sent:?}");
-        assert_eq!(shown(decide(&header, &clock, sent, &known)), wanted, "{case}");
+        assert_eq!(shown(decide(&header, &clock, sent, &context)), wanted, "{case}");
     }
 }

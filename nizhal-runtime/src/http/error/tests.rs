@@ -3,7 +3,7 @@ use actix_web::body::to_bytes;
 use sea_orm::DbErr;
 use serde_json::json;
 
-async fn told(error: HttpError) -> (u16, Value, Option<String>) {
+async fn response_parts(error: HttpError) -> (u16, Value, Option<String>) {
     let response = error.into_response();
     let retry = response.headers().get(header::RETRY_AFTER).map(|value| value.to_str().unwrap().to_owned());
     let status = response.status().as_u16();
@@ -57,13 +57,13 @@ async fn every_error_has_its_status_and_code() {
         (pushed(PushError::MutatorPanicked), 422, "mutator_panicked"),
         (pushed(PushError::Store(StoreError::Unavailable(secret()))), 503, "unavailable"),
         (pushed(PushError::Store(StoreError::StalePlan(secret()))), 503, "unavailable"),
-        (pushed(PushError::Schema { told: None, cause: StoreError::Statement(secret()) }), 500, "internal"),
+        (pushed(PushError::Schema { violation: None, cause: StoreError::Statement(secret()) }), 500, "internal"),
         (pushed(PushError::Store(StoreError::Statement(secret()))), 500, "internal"),
         (pushed(PushError::Internal("hunter2".into())), 500, "internal"),
     ];
     for (error, status, code) in table {
         let shown = format!("{error:?}");
-        let (got, body, retry) = told(error).await;
+        let (got, body, retry) = response_parts(error).await;
         assert_eq!((got, body["code"].as_str()), (status, Some(code)), "{shown}");
         assert!(body["error"].as_str().is_some_and(|text| !text.is_empty()), "{shown}");
         assert!(!body.to_string().contains("hunter2"), "{shown}");
@@ -73,7 +73,7 @@ async fn every_error_has_its_status_and_code() {
 
 #[tokio::test]
 async fn a_failed_push_says_what_applied() {
-    let (_, body, _) = told(pushed(PushError::OutOfOrder { got: 9, last: 4 })).await;
+    let (_, body, _) = response_parts(pushed(PushError::OutOfOrder { got: 9, last: 4 })).await;
     assert_eq!(body["applied"], json!(["m1"]));
 }
 
@@ -81,7 +81,7 @@ async fn a_failed_push_says_what_applied() {
 async fn an_upgrade_says_the_versions() {
     let error =
         HttpError::UpgradeRequired { contract_version: "2.0.0".to_owned(), min_client_version: "1.5.0".to_owned() };
-    let (status, body, _) = told(error).await;
+    let (status, body, _) = response_parts(error).await;
     assert_eq!(status, 426);
     assert_eq!((&body["contractVersion"], &body["minClientVersion"]), (&json!("2.0.0"), &json!("1.5.0")));
 }

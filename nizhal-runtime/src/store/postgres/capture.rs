@@ -5,9 +5,9 @@
 use super::{clock::definer, field};
 use crate::store::{
     field::merges,
+    published_columns::published_columns,
     row_size,
     sql::{self, Dialect, VERSION, col, quote},
-    told::told_columns,
     write_set::{self, DRAWN},
 };
 use nizhal_core::{ColumnDesc, Rule, RuleTable, SqlType, TableDesc};
@@ -55,21 +55,21 @@ pub(super) fn function_body(schema: &str, table: &TableDesc, rules: &[Rule], lev
     let all = |write: &dyn Fn(&str, &RuleTable) -> String| -> String {
         synced.iter().map(|(rule, synced)| write(rule, synced)).collect::<Vec<_>>().join("\n    ")
     };
-    let lines_told = |rows: &str, is_told: Option<&str>| -> String {
+    let lines_published = |rows: &str, is_published: Option<&str>| -> String {
         let line = |(rule, synced): &(&str, &RuleTable)| {
-            format!("select {} as line from {rows}", write_set::line(DIALECT, rule, synced, "r", is_told))
+            format!("select {} as line from {rows}", write_set::line(DIALECT, rule, synced, "r", is_published))
         };
         synced.iter().map(line).collect::<Vec<_>>().join(" union all ")
     };
-    let lines = |rows: &str| lines_told(&format!("{rows} r"), None);
-    let (old, new) = match told_columns(table, rules) {
+    let lines = |rows: &str| lines_published(&format!("{rows} r"), None);
+    let (old, new) = match published_columns(table, rules) {
         None => (lines(old_rows), lines(new_rows)),
         Some(_) => {
             let joined = format!("{old_rows} r left join {new_rows} n on {}", same_key(table, "r"));
             let stays = format!("n.{} is null", quote(table.columns[table.key[0]].name));
             (
-                lines_told(&joined, Some(&format!("({stays} or {})", is_stamped("n")))),
-                lines_told(&format!("{new_rows} r"), Some(&is_stamped("r"))),
+                lines_published(&joined, Some(&format!("({stays} or {})", is_stamped("n")))),
+                lines_published(&format!("{new_rows} r"), Some(&is_stamped("r"))),
             )
         }
     };

@@ -248,9 +248,9 @@ pub(super) fn stamp_function(schema: &str) -> String {
     format!("create or replace function {schema}._nizhal_stamp() {}", stamp_body(schema, ""))
 }
 
-/// The body of the same trigger of a table with columns that devices are not told of.
-pub(super) fn told_stamp_body(schema: &str, told: &BTreeSet<&str>) -> String {
-    stamp_body(schema, &format!("{} return new; end if;\n  ", unless_told(told)))
+/// The body of the same trigger of a table with columns that are not published.
+pub(super) fn published_stamp_body(schema: &str, published: &BTreeSet<&str>) -> String {
+    stamp_body(schema, &format!("{} return new; end if;\n  ", unless_published(published)))
 }
 
 /// It runs for each row, so it asks for the version as its own owner only where there is none yet.
@@ -267,8 +267,8 @@ end $nizhal$"
 
 /// What ends a row's trigger early, where an update changed none of these columns, compared byte by byte. A trigger of the app's that runs
 /// after it may yet change them.
-pub(super) fn unless_told(told: &BTreeSet<&str>) -> String {
-    let of = |row: &str| told.iter().map(|name| format!("{row}.{}", quote(name))).collect::<Vec<_>>().join(", ");
+pub(super) fn unless_published(published: &BTreeSet<&str>) -> String {
+    let of = |row: &str| published.iter().map(|name| format!("{row}.{}", quote(name))).collect::<Vec<_>>().join(", ");
     format!(
         "if tg_op = 'UPDATE' and row({})::record operator(pg_catalog.*=) row({})::record and not exists (select 1 from pg_catalog.pg_trigger t \
          where t.tgrelid = tg_relid and not t.tgisinternal and t.tgtype & 19 = 19 and t.tgname > tg_name) then",

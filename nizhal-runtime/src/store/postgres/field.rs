@@ -1,6 +1,6 @@
 //! The row trigger of tables that merge column by column; what it promises is told in `store/field.rs`.
 
-use super::clock::{definer, unless_told};
+use super::clock::{definer, unless_published};
 use crate::store::{
     field::{self, BASE, MAX_AHEAD_S, META, NOBODY, SIGN},
     sql::{DELETED_AT, Dialect, VERSION, literal, quote},
@@ -18,15 +18,15 @@ fn time(seconds: i64) -> String {
 }
 
 /// The body of the function that runs before each row is written. A note that spilled takes no more conflicts: they are for people
-/// to read. `told`: the columns whose change devices are told of, where that is not any.
-pub(super) fn function_body(schema: &str, table: &TableDesc, told: Option<&BTreeSet<&str>>) -> String {
+/// to read. `published`: the columns whose change is published to devices, where that is not any.
+pub(super) fn function_body(schema: &str, table: &TableDesc, published: Option<&BTreeSet<&str>>) -> String {
     let name = literal(table.name);
     // As it was sent: where another column lost against a later write, its device gets the row again.
-    let (declared, looked, ended) = match told {
+    let (declared, check, end) = match published {
         None => (String::new(), String::new(), String::new()),
-        Some(told) => (
+        Some(published) => (
             "\n  is_told boolean := true;".to_owned(),
-            format!("{} is_told := false; end if;\n  ", unless_told(told)),
+            format!("{} is_told := false; end if;\n  ", unless_published(published)),
             "\n  if not is_told then return new; end if;".to_owned(),
         ),
     };
@@ -84,7 +84,7 @@ declare
   base text;
   stamps jsonb;{declared}
 begin
-  {looked}if tg_op = 'INSERT' then
+  {check}if tg_op = 'INSERT' then
     stamps := case when mine is null then '{{}}' else jsonb_build_object('{BASE}', mine) end;
     if mine is not null then
       select d.stamp into late from {schema}._nizhal_deletes d where d.tbl = {name} and d.id = {new_key};
@@ -103,7 +103,7 @@ begin
       base := null;
     end if;
 {columns}  end if;
-  new.{meta} := stamps;{ended}
+  new.{meta} := stamps;{end}
   new.{version} := {schema}._nizhal_version();
   new.updated_at := now();
   return new;

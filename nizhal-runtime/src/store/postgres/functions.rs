@@ -5,8 +5,8 @@ use crate::{
     schema::Schema,
     store::{
         field::merges,
+        published_columns::published_columns,
         sql::{quote, stamped},
-        told::told_columns,
         write_set,
     },
 };
@@ -148,10 +148,10 @@ impl Needed<'_> {
 
     /// The function that gives a table's rows their version.
     fn stamp(&mut self, table: &TableDesc) -> String {
-        let (schema, told) = (&self.found.schema, told_columns(table, self.schema.rules()));
-        let (prefix, body) = match &told {
-            told if merges(table) => ("_nizhal_field", field::function_body(schema, table, told.as_ref())),
-            Some(told) => ("_nizhal_told", clock::told_stamp_body(schema, told)),
+        let (schema, published) = (&self.found.schema, published_columns(table, self.schema.rules()));
+        let (prefix, body) = match &published {
+            published if merges(table) => ("_nizhal_field", field::function_body(schema, table, published.as_ref())),
+            Some(published) => ("_nizhal_told", clock::published_stamp_body(schema, published)),
             None => return "_nizhal_stamp".to_owned(),
         };
         let body = self.found.namespace.localize(&body).into_owned();

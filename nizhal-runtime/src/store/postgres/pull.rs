@@ -132,7 +132,7 @@ impl<'a> PullReader<'a> {
         &mut self,
         pull_query: &PullQuery<'_>,
     ) -> Result<(PullHeader, Option<Rows<'_>>), StoreError> {
-        if let Some(header) = self.header.take_if(|_| pull_query.is_quiet()) {
+        if let Some(header) = self.header.take_if(|_| pull_query.needs_header_only()) {
             return Ok((header, None));
         }
         let pull = &self.store.sql;

@@ -9,7 +9,7 @@ use super::{
 use crate::store::{
     StoreError,
     limit::STATEMENT_TIMEOUT,
-    read::{Body, Change, Image, PullHeader},
+    read::{Change, Image, PullHeader, RowState},
     sql,
 };
 use futures_util::{TryStreamExt, stream::BoxStream};
@@ -69,11 +69,11 @@ impl<'s> Rows<'s> {
     pub(crate) fn take_change(&mut self) -> Result<Option<Change>, StoreError> {
         let Some(row) = self.next.take() else { return Ok(None) };
         let slot = index(encode::int4(&row, 2)?)?;
-        let body = match encode::bytes(&row, 7)? {
-            Some(deleted) => Body::Gone { deleted: deleted != [0], client_key: row.try_get(8)? },
-            None => self.body(&row, slot)?,
+        let state = match encode::bytes(&row, 7)? {
+            Some(deleted) => RowState::Gone { deleted: deleted != [0], client_key: row.try_get(8)? },
+            None => self.row_state(&row, slot)?,
         };
-        Ok(Some(Change { version: encode::int8(&row, 3)?, slot, key: encode::texts(&row, 5)?, body }))
+        Ok(Some(Change { version: encode::int8(&row, 3)?, slot, key: encode::texts(&row, 5)?, state }))
     }
 
     pub(crate) async fn image(&mut self) -> Result<Option<Image>, StoreError> {
@@ -87,26 +87,26 @@ impl<'s> Rows<'s> {
             let slot = index(row.try_get(2)?)?;
             let mut key: Vec<String> = row.try_get(5)?;
             let id = key.remove(0);
-            let body = self.body(&row, slot)?;
+            let state = self.row_state(&row, slot)?;
             // What cannot be told is of no help against a tombstone.
-            if let Body::Unreadable(_) = body {
+            if let RowState::Unreadable(_) = state {
                 continue;
             }
-            let change = Change { version: row.try_get(3)?, slot, key, body };
+            let change = Change { version: row.try_get(3)?, slot, key, state };
             return Ok(Some(Image { bucket: Bucket::new(*rule, params), id, change }));
         }
         Ok(None)
     }
 
     /// The row's record as a JSON object.
-    fn body(&self, row: &PgRow, slot: usize) -> Result<Body, sqlx::Error> {
+    fn row_state(&self, row: &PgRow, slot: usize) -> Result<RowState, sqlx::Error> {
         let bytes = encode::bytes(row, 6)?.unwrap_or_default();
         let before = &self.sql.before[slot];
         let mut out = Vec::with_capacity(bytes.len() + before.iter().map(Vec::len).sum::<usize>());
         let unreadable = encode::record(&mut out, before, bytes).map_err(|error| sqlx::Error::Decode(error.into()))?;
         Ok(match unreadable {
-            None => Body::Row(out),
-            Some(at) => Body::Unreadable(sql::wire_columns(self.sql.tables[slot])[at].0),
+            None => RowState::Row(out),
+            Some(at) => RowState::Unreadable(sql::wire_columns(self.sql.tables[slot])[at].0),
         })
     }
 }

@@ -380,12 +380,12 @@ fn members(rule: &Rule) -> impl Iterator<Item = (usize, &ParamSource)> {
 /// encode, and not the one below it. A document is one of `json`, whose columns hold texts that `jsonb` refuses.
 fn record(table: &TableDesc) -> String {
     let column = |(name, sql): &(&str, SqlType)| {
-        let told = match sql {
+        let sql_type = match sql {
             SqlType::Json => "json",
             SqlType::Array(SqlType::Json) => "json[]",
             _ => sql.postgres(),
         };
-        format!("c.{}::{told}", quote(name))
+        format!("c.{}::{sql_type}", quote(name))
     };
     let columns: Vec<String> = sql::wire_columns(table).iter().map(column).collect();
     format!("row({})", columns.join(", "))

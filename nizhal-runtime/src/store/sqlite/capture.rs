@@ -11,9 +11,9 @@ use super::{
 };
 use crate::store::{
     field::{META, merges},
+    published_columns::published_columns,
     row_size,
     sql::{self, DELETED_AT, Dialect, UPDATED_AT, VERSION, col, quote, rowid},
-    told::told_columns,
     write_set,
 };
 use nizhal_core::{ColumnIndex, Rule, RuleTable, SqlType, TableDesc};
@@ -35,27 +35,31 @@ pub(super) fn triggers(table: &TableDesc, rules: &[Rule]) -> [(&'static str, Str
     } else {
         After { row: "new", from: String::new(), and: String::new() }
     };
-    let is_told = told_columns(table, rules).map(|told| is_told(&told));
-    let notes = |row: &str, from: &str, is_told: Option<&str>| -> String {
-        synced.iter().map(|(rule, synced)| noted(&write_set::line(DIALECT, rule, synced, row, is_told), from)).collect()
+    let is_published = published_columns(table, rules).map(|columns| is_published(&columns));
+    let notes = |row: &str, from: &str, is_published: Option<&str>| -> String {
+        synced
+            .iter()
+            .map(|(rule, synced)| noted(&write_set::line(DIALECT, rule, synced, row, is_published), from))
+            .collect()
     };
     let notes_before = notes("old", "", None);
     let read = if merges(table) { format!("{} where m.{rowid} = new.{rowid}", after.from) } else { String::new() };
     let large = row_size::sqlite_line(table, &synced, after.row).map(|line| noted(&line, &read)).unwrap_or_default();
     let notes_after = notes(after.row, &read, None) + &large;
-    let notes_updated = notes("old", "", is_told.as_deref()) + &notes(after.row, &read, is_told.as_deref()) + &large;
-    let and_told = is_told.as_ref().map(|is_told| format!(" and {is_told}")).unwrap_or_default();
+    let notes_updated =
+        notes("old", "", is_published.as_deref()) + &notes(after.row, &read, is_published.as_deref()) + &large;
+    let and_published = is_published.as_ref().map(|is_published| format!(" and {is_published}")).unwrap_or_default();
     let advance = format!("  update _nizhal_control set clock = clock + 1, {DRAWN_SIGN} where txn is null;\n");
-    let advance_told = match &is_told {
+    let advance_if_published = match &is_published {
         None => advance.clone(),
-        Some(is_told) => {
-            format!("  update _nizhal_control set clock = clock + {is_told}, {DRAWN_SIGN} where txn is null;\n")
+        Some(is_published) => {
+            format!("  update _nizhal_control set clock = clock + {is_published}, {DRAWN_SIGN} where txn is null;\n")
         }
     };
-    let stamp = |and_told: &str| {
+    let stamp = |and_published: &str| {
         format!(
             "  update {on} set _nizhal_version = {NOW}, updated_at = {TIME} where {rowid} = new.{rowid} \
-             and (_nizhal_version is not {NOW} or updated_at is not {TIME}){and_told};\n"
+             and (_nizhal_version is not {NOW} or updated_at is not {TIME}){and_published};\n"
         )
     };
     let exits: String = synced
@@ -84,16 +88,16 @@ pub(super) fn triggers(table: &TableDesc, rules: &[Rule]) -> [(&'static str, Str
         .map(|(rule, synced)| tombstone(rule, synced, &Gone { kind: "'delete'", further: "", after: None }))
         .collect();
     let (inserted, updated, deleted) = if merges(table) {
-        (field::inserted(table), field::updated(table, is_told.as_deref()), field::deleted(table))
+        (field::inserted(table), field::updated(table, is_published.as_deref()), field::deleted(table))
     } else {
-        (stamp(""), stamp(&and_told), String::new())
+        (stamp(""), stamp(&and_published), String::new())
     };
     [
         ("insert", format!("after insert on {on} begin\n{advance}{inserted}{notes_after}end")),
         (
             "update",
             format!(
-                "after update on {on} when not ({}) begin\n{advance_told}{updated}{notes_updated}{exits}end",
+                "after update on {on} when not ({}) begin\n{advance_if_published}{updated}{notes_updated}{exits}end",
                 own_update(table)
             ),
         ),
@@ -102,10 +106,10 @@ pub(super) fn triggers(table: &TableDesc, rules: &[Rule]) -> [(&'static str, Str
 }
 
 /// Whether an update changed one of these columns, compared byte by byte whatever their collation, or named the version.
-fn is_told(told: &BTreeSet<&str>) -> String {
+fn is_published(columns: &BTreeSet<&str>) -> String {
     let differs = |name: &str| format!("new.{0} is not (old.{0} collate binary)", quote(name));
-    let told: Vec<String> = told.iter().copied().chain([VERSION]).map(differs).collect();
-    format!("({})", told.join(" or "))
+    let columns: Vec<String> = columns.iter().copied().chain([VERSION]).map(differs).collect();
+    format!("({})", columns.join(" or "))
 }
 
 /// Whether an update is the engine's, as SQL: anybody may name its columns.

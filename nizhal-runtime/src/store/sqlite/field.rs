@@ -31,11 +31,11 @@ fn capped(stored: &str) -> String {
 
 /// A column's stamp before the write; empty when no device has stamped it yet. (Databases of before have a stamp of nobody's there.)
 fn stamp(column: &str) -> String {
-    format!("({})", capped(&stored(column)))
+    format!("({})", capped(&stored_stamp(column)))
 }
 
 /// The same as it is stored.
-fn stored(column: &str) -> String {
+fn stored_stamp(column: &str) -> String {
     let own = format!("$.\"{}\"", column.replace('"', "\"\""));
     let base = format!("old.{META} ->> '$.\"{BASE}\"'");
     format!("coalesce(old.{META} ->> {}, case when {base} not like '%{NOBODY}' then {base} end, '')", literal(&own))
@@ -52,17 +52,17 @@ fn loses(column: &str) -> String {
 
 /// Writes these columns into the row that fired the trigger, and its version; the row keeps the one that it has, where devices are not told
 /// of the write.
-fn write(table: &TableDesc, sets: &str, is_told: Option<&str>) -> String {
+fn write(table: &TableDesc, sets: &str, is_published: Option<&str>) -> String {
     let (on, version, rowid) = (quote(table.name), quote(VERSION), rowid(table).unwrap_or_default());
-    let told = |value: &str, kept: &str| match is_told {
-        Some(is_told) => format!("case when {is_told} then {value} else {kept} end"),
+    let if_published = |value: &str, kept: &str| match is_published {
+        Some(is_published) => format!("case when {is_published} then {value} else {kept} end"),
         None => value.to_owned(),
     };
     format!(
         "  update {on} set {sets}, {version} = {OWN}, updated_at = {} where {rowid} = new.{rowid};\n\
          \x20 update {on} set {version} = {} where {rowid} = new.{rowid};\n",
-        told(TIME, &quote(UPDATED_AT)),
-        told(NOW, &format!("old.{version}")),
+        if_published(TIME, &quote(UPDATED_AT)),
+        if_published(NOW, &format!("old.{version}")),
     )
 }
 
@@ -83,14 +83,14 @@ pub(super) fn inserted(table: &TableDesc) -> String {
     ahead + &conflict + &write(table, &sets, None)
 }
 
-/// After an update: what was late goes back to what it was, and what was not is stamped. `is_told`: whether devices are told of it, where
-/// they are not of all.
-pub(super) fn updated(table: &TableDesc, is_told: Option<&str>) -> String {
+/// After an update: what was late goes back to what it was, and what was not is stamped. `is_published`: whether the update is
+/// published to devices, where not all are.
+pub(super) fn updated(table: &TableDesc, is_published: Option<&str>) -> String {
     let columns = field::columns(table);
     let conflicts: String =
         columns.iter().map(|column| noted(table, "old", column, &stamp(column), &loses(column))).collect();
     let ahead: String =
-        columns.iter().map(|column| passed(table, "old", column, &stored(column), &changed(column))).collect();
+        columns.iter().map(|column| passed(table, "old", column, &stored_stamp(column), &changed(column))).collect();
     let stamps: Vec<String> = columns
         .iter()
         .map(|column| {
@@ -111,7 +111,7 @@ pub(super) fn updated(table: &TableDesc, is_told: Option<&str>) -> String {
         .map(|column| format!("{0} = case when {1} then old.{0} else new.{0} end, ", quote(column), loses(column)))
         .collect();
     let sets = format!("{kept}{} = json_patch(old.{META}, json_object({}))", quote(META), stamps.join(", "));
-    ahead + &conflicts + &write(table, &sets, is_told) + &moved(table)
+    ahead + &conflicts + &write(table, &sets, is_published) + &moved(table)
 }
 
 /// After a delete: its stamp.

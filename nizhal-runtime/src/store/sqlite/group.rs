@@ -116,7 +116,7 @@ impl CommitSlot<'_> {
         drop(next);
         tokio::select! {
             biased;
-            told = committed => match told {
+            committed = committed => match committed {
                 Ok(true) => Ok(()),
                 Ok(false) => Err(StoreError::SharedCommit),
                 Err(_) => Err(StoreError::Overtaken),
@@ -290,8 +290,8 @@ mod tests {
             put(&savepoint, 2).await;
             drop((savepoint, slot));
         };
-        let ((), told) = tokio::join!(biased; lost, slot.commit(savepoint));
-        assert!(matches!(told, Err(StoreError::Overtaken)), "{told:?}");
+        let ((), committed) = tokio::join!(biased; lost, slot.commit(savepoint));
+        assert!(matches!(committed, Err(StoreError::Overtaken)), "{committed:?}");
         assert!(ids(&db).await.is_empty());
     }
 

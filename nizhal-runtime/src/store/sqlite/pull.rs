@@ -6,7 +6,7 @@ use crate::{
     store::{
         StoreError,
         failpoint::Failpoints,
-        read::{Body, Change, Client, Clock, Image, LaneRead, Position, PullHeader, PullQuery, START},
+        read::{Change, Client, Clock, Image, LaneRead, Position, PullHeader, PullQuery, RowState, START},
     },
 };
 use nizhal_core::Bucket;
@@ -66,7 +66,7 @@ impl<'a> PullReader<'a> {
                 );
                 continue;
             };
-            header.take(row.try_get(0)?, row.try_get(1)?, value, row.try_get(3)?);
+            header.push_scope_row(row.try_get(0)?, row.try_get(1)?, value, row.try_get(3)?);
         }
         if let Some(client) = pull_query.client {
             let sql = "select last_mutation_id, last_version from _nizhal_clients where client_id = $1 and actor = $2";
@@ -149,7 +149,7 @@ impl Lanes<'_> {
                 Some(lane) if lane.limit > 0 => read(self.db, self.sql, lane, self.horizon, self.max_bytes).await?,
                 _ => (Vec::new(), None),
             };
-            let gone = changes.iter().filter(|change| matches!(change.body, Body::Gone { .. }));
+            let gone = changes.iter().filter(|change| matches!(change.state, RowState::Gone { .. }));
             self.gone.extend(gone.filter_map(|change| Some((change.slot, change.key.first()?.clone()))));
             (self.read, self.left) = (changes.into(), left);
         }
@@ -239,7 +239,7 @@ fn bytes_end(changes: &[Change], max_bytes: usize) -> Option<usize> {
         if at > 0 && bytes >= max_bytes {
             return Some(at);
         }
-        if let Body::Row(row) = &change.body {
+        if let RowState::Row(row) = &change.state {
             bytes += row.len();
         }
     }

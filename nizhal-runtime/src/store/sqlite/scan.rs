@@ -4,7 +4,7 @@ use super::encode;
 use crate::schema::Schema;
 use crate::store::{
     StoreError,
-    read::{Body, Change, Image, LAST, LaneRead},
+    read::{Change, Image, LAST, LaneRead, RowState},
     scope::ScopeSql,
     sql::{self, DELETED_AT, Dialect, VERSION, col, quote},
     text,
@@ -152,7 +152,7 @@ pub(super) async fn rows(
             version: row.try_get(0)?,
             slot: scan.slot,
             key,
-            body: unreadable.map_or(Body::Row(out), Body::Unreadable),
+            state: unreadable.map_or(RowState::Row(out), RowState::Unreadable),
         });
     }
     Ok(changes)
@@ -182,9 +182,9 @@ pub(super) async fn tombstones(
         let table: String = row.try_get(1)?;
         let Some(at) = tables.iter().position(|candidate| candidate.name == table) else { continue };
         let client_key = if row.try_get_raw(4)?.is_null() { None } else { Some(encode::name(&row, 4)?) };
-        let body = Body::Gone { deleted: row.try_get_unchecked::<i64, _>(3)? == 1, client_key };
+        let state = RowState::Gone { deleted: row.try_get_unchecked::<i64, _>(3)? == 1, client_key };
         let key = vec![encode::name(&row, 2)?];
-        changes.push(Change { version: row.try_get(0)?, slot: tables.len() + at, key, body });
+        changes.push(Change { version: row.try_get(0)?, slot: tables.len() + at, key, state });
     }
     Ok(changes)
 }
@@ -209,7 +209,7 @@ pub(super) async fn image(db: &mut SqliteConnection, scan: &Scan, id: &str) -> R
     if encode::object(&mut out, &scan.columns, &row, 2)?.is_some() {
         return Ok(None);
     }
-    let change = Change { version: row.try_get(1)?, slot: scan.slot, key, body: Body::Row(out) };
+    let change = Change { version: row.try_get(1)?, slot: scan.slot, key, state: RowState::Row(out) };
     Ok(Some(Image { bucket: Bucket::new(scan.rule.as_str(), params), id: id.to_owned(), change }))
 }
 

@@ -7,7 +7,7 @@ use super::{
 };
 
 /// An answer as it comes: the header, then the lanes one after the other, then the images.
-pub struct Answer<'s> {
+pub struct PullRows<'s> {
     /// What came first.
     pub header: PullHeader,
     source: Source<'s>,
@@ -19,7 +19,7 @@ enum Source<'s> {
     Sqlite(sqlite::Lanes<'s>),
 }
 
-impl<'s> Answer<'s> {
+impl<'s> PullRows<'s> {
     pub(super) fn postgres((header, rows): (PullHeader, Option<postgres::Rows<'s>>)) -> Self {
         Self { header, source: rows.map_or(Source::Nothing, Source::Postgres) }
     }
