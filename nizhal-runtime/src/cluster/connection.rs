@@ -1,4 +1,4 @@
-//! The tasks beside the hub: one listens for each adapter, one tells the others, one keeps presence right.
+//! The tasks beside the hub: one receives from each adapter, one publishes to the others, one keeps presence right.
 
 use super::{
     adapter::{Adapter, AdapterError, Receiver},
@@ -10,10 +10,10 @@ use crate::{
     environment::Environment,
     hub::{
         Hub, Presence,
-        message::{self, Body, Message, Reader},
+        message::{self, Message, MessageBody, Reader},
         outbox::bodies,
     },
-    store::Heard,
+    store::Notification,
 };
 use nizhal_core::Uuid;
 use rand::Rng;
@@ -28,7 +28,7 @@ use tokio::{
 
 /// How long what happens at once is gathered, so that it travels together.
 const BATCH_INTERVAL: Duration = Duration::from_millis(2);
-/// How long the others may take to be told.
+/// How long a publication to the others may take.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
 /// The same when the server stops.
 const LAST_PUBLISH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -57,7 +57,7 @@ pub(super) struct ClusterConnection {
 pub(crate) struct AdapterHandle {
     pub(crate) adapter: Arc<dyn Adapter>,
     pub(crate) health: Arc<Health>,
-    /// Whether it is this one that hears the database.
+    /// Whether it receives from the database.
     pub(crate) database: bool,
 }
 
@@ -109,16 +109,16 @@ impl ClusterConnection {
         if handle.database {
             let listen_barrier = self.scopes.listen_barrier();
             listen_barrier.listening(true);
-            let hearing = async {
+            let receiving = async {
                 loop {
-                    if let Err(fault) = self.take(handle, receiver.next().await) {
+                    if let Err(fault) = self.handle_notification(handle, receiver.next().await) {
                         return fault;
                     }
                 }
             };
             tokio::select! {
                 sent = listen_barrier.first() => sent?,
-                fault = hearing => return Err(fault),
+                fault = receiving => return Err(fault),
             }
             if !is_first {
                 // It was away: it may have been put back as it once was, and is best told so before much is written to it.
@@ -128,44 +128,48 @@ impl ClusterConnection {
         Ok(receiver)
     }
 
-    /// Hears until something may have been missed.
+    /// Receives until something may have been missed.
     async fn receive(&self, handle: &AdapterHandle, receiver: &mut dyn Receiver) -> AdapterError {
         let listen_barrier = self.scopes.listen_barrier();
         let mut prove = interval(BARRIER_INTERVAL);
         prove.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let hearing = async {
+        let receiving = async {
             loop {
-                if let Err(fault) = self.take(handle, receiver.next().await) {
+                if let Err(fault) = self.handle_notification(handle, receiver.next().await) {
                     return fault;
                 }
             }
         };
-        let proving = async {
+        let sending_barriers = async {
             loop {
                 prove.tick().await;
-                listen_barrier.renew().await;
+                listen_barrier.ensure_fresh().await;
             }
         };
         tokio::select! {
-            fault = hearing => fault,
-            () = proving, if handle.database => AdapterError::Slow,
+            fault = receiving => fault,
+            () = sending_barriers, if handle.database => AdapterError::Slow,
             () = listen_barrier.deaf(), if handle.database => AdapterError::Deaf,
         }
     }
 
-    fn take(&self, handle: &AdapterHandle, heard: Result<Heard, AdapterError>) -> Result<(), AdapterError> {
-        match heard? {
-            Heard::Wrote(buckets) => self.hub.deliver(&buckets),
-            Heard::Something => self.hub.ping_all(),
-            Heard::ListenBarrier(number) => {
-                self.scopes.listen_barrier().heard(number);
+    fn handle_notification(
+        &self,
+        handle: &AdapterHandle,
+        notification: Result<Notification, AdapterError>,
+    ) -> Result<(), AdapterError> {
+        match notification? {
+            Notification::Wrote(buckets) => self.hub.deliver(&buckets),
+            Notification::Something => self.hub.ping_all(),
+            Notification::ListenBarrier(number) => {
+                self.scopes.listen_barrier().arrived(number);
                 return Ok(());
             }
-            Heard::Until(instant) => {
+            Notification::Until(instant) => {
                 self.scopes.listen_barrier().until(instant);
                 return Ok(());
             }
-            Heard::Message(text) => {
+            Notification::Message(text) => {
                 let message = self.reader.lock().unwrap_or_else(PoisonError::into_inner).read(&text);
                 match message {
                     // Our own comes back where the adapter knows no better.
@@ -182,28 +186,28 @@ impl ClusterConnection {
     fn message(&self, Message { from, body, .. }: Message) {
         let outbox = self.hub.outbox();
         match body {
-            Body::Wrote(buckets) => {
+            MessageBody::Wrote(buckets) => {
                 self.hub.deliver(&buckets.into_iter().map(message::bucket).collect::<Vec<_>>());
             }
-            Body::Something => self.hub.ping_all(),
-            Body::Bye => {
+            MessageBody::Something => self.hub.ping_all(),
+            MessageBody::Bye => {
                 self.reader.lock().unwrap_or_else(PoisonError::into_inner).forget(from);
                 return self.presence.gone(from);
             }
-            Body::Want { of } if of == self.me => outbox.state(),
-            Body::Want { .. } => {}
-            Body::Hello => outbox.state(),
+            MessageBody::Want { of } if of == self.me => outbox.state(),
+            MessageBody::Want { .. } => {}
+            MessageBody::Hello => outbox.state(),
             body => {
-                if self.presence.heard(from, body, Instant::now()) {
+                if self.presence.receive(from, body, Instant::now()) {
                     outbox.want(from);
                 }
                 return;
             }
         }
-        self.presence.heard(from, Body::Hello, Instant::now());
+        self.presence.receive(from, MessageBody::Hello, Instant::now());
     }
 
-    /// Something may have been missed: everybody here pulls and is judged anew; and the others too, when what we told may be lost.
+    /// Something may have been missed: everybody here pulls and is judged anew; and the others too, when what we published may be lost.
     fn recover(&self, handle: &AdapterHandle) {
         tracing::info!(adapter = handle.adapter.name(), "others are heard again; everybody is told to pull");
         handle.health.healed.fetch_add(1, Relaxed);
@@ -213,12 +217,12 @@ impl ClusterConnection {
         }
     }
 
-    /// Tells the others what waits, until told to stop; then says goodbye.
+    /// Publishes the outbox to the others until told to stop; then says goodbye.
     pub(super) async fn publish(
         self: Arc<Self>,
         handle: AdapterHandle,
         mut stopping: watch::Receiver<bool>,
-        told: watch::Sender<bool>,
+        published: watch::Sender<bool>,
     ) {
         let outbox = self.hub.outbox();
         let (mut pieces, mut backoff) = (0, BACKOFF.0);
@@ -239,27 +243,27 @@ impl ClusterConnection {
             }
             backoff = (backoff * 2).min(BACKOFF.1);
         }
-        // What was written last is told too, as far as it goes.
+        // What was written last is published too, as far as that goes.
         let last = async {
             while !self.publish_once(&handle, &mut pieces).await {
                 sleep(BACKOFF.0).await;
             }
             let bye = message::write(
                 self.me,
-                vec![Body::Bye],
+                vec![MessageBody::Bye],
                 handle.adapter.max_message_bytes().unwrap_or_default(),
                 &mut pieces,
             );
             handle.adapter.publish(&bye).await
         };
         let _ = timeout(LAST_PUBLISH_TIMEOUT, last).await;
-        told.send_replace(true);
+        published.send_replace(true);
     }
 
     async fn publish_once(&self, handle: &AdapterHandle, pieces: &mut u64) -> bool {
         let Some(max_message_bytes) = handle.adapter.max_message_bytes() else { return true };
-        let (waiting, present) = self.presence.take_waiting();
-        let bodies = bodies(&waiting, present, max_message_bytes);
+        let (batch, present) = self.presence.take_outbox();
+        let bodies = bodies(&batch, present, max_message_bytes);
         let texts = message::write(self.me, bodies, max_message_bytes, pieces);
         if texts.is_empty() {
             return true;
@@ -279,7 +283,7 @@ impl ClusterConnection {
                         "others are not told; trying again"
                     );
                 }
-                self.hub.outbox().restore(waiting);
+                self.hub.outbox().restore(batch);
                 false
             }
         }

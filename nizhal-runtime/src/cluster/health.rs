@@ -8,7 +8,7 @@ use std::sync::{
 };
 
 /// An error and its causes, for an operator.
-fn told(error: &AdapterError) -> String {
+fn text_with_causes(error: &AdapterError) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
@@ -59,7 +59,7 @@ impl Health {
     /// It does not, and why; whether that is news.
     pub(crate) fn down(&self, way: Direction, error: &AdapterError, now: DateTimeUtc) -> bool {
         self.failures.fetch_add(1, Relaxed);
-        self.lock()[way as usize].last_error = Some(told(error));
+        self.lock()[way as usize].last_error = Some(text_with_causes(error));
         self.turn(way, false, now)
     }
 

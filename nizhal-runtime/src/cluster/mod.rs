@@ -64,7 +64,7 @@ impl Realtime {
         };
         #[cfg(not(feature = "nats"))]
         let _ = database;
-        let link = ClusterConnection {
+        let connection = ClusterConnection {
             me,
             engine: engine.clone(),
             hub,
@@ -74,34 +74,34 @@ impl Realtime {
             server_silence: settings.realtime.server_silence,
             reader: Mutex::default(),
         };
-        Self { presence, scopes, lines, link: Arc::new(link) }
+        Self { presence, scopes, lines, connection: Arc::new(connection) }
     }
 
-    /// Begins to hear and to tell; the tasks end soon after `stopping`.
+    /// Starts the receive and publish tasks; they end soon after `stopping`.
     pub(crate) fn start(&self, stopping: &watch::Receiver<bool>) -> Vec<JoinHandle<()>> {
         let mut tasks = Vec::new();
-        // Who listens stays until the last was told: telling may need the same connection.
+        // The receive tasks stay until the last was published: publishing may need the same connection.
         let mut listening = stopping.clone();
         for handle in self.lines.iter().filter(|handle| handle.adapter.max_message_bytes().is_some()) {
-            let told = watch::Sender::new(false);
-            listening = told.subscribe();
-            self.link.hub.outbox().open();
-            tasks.push(tokio::spawn(self.link.clone().publish(handle.clone(), stopping.clone(), told)));
-            tasks.push(tokio::spawn(self.link.clone().send_heartbeats(stopping.clone())));
+            let published = watch::Sender::new(false);
+            listening = published.subscribe();
+            self.connection.hub.outbox().open();
+            tasks.push(tokio::spawn(self.connection.clone().publish(handle.clone(), stopping.clone(), published)));
+            tasks.push(tokio::spawn(self.connection.clone().send_heartbeats(stopping.clone())));
         }
         for handle in &self.lines {
-            tasks.push(tokio::spawn(self.link.clone().listen(handle.clone(), listening.clone())));
+            tasks.push(tokio::spawn(self.connection.clone().listen(handle.clone(), listening.clone())));
         }
         tasks
     }
 
-    /// Buckets that wait to be told, and what was merged for want of room.
+    /// Buckets that wait to be published, and what was merged for want of room.
     pub(crate) fn outbox(&self) -> (usize, u64) {
-        self.link.hub.outbox().counts()
+        self.connection.hub.outbox().counts()
     }
 
     /// How this server is called among others.
     pub(crate) fn instance(&self) -> String {
-        self.link.me.to_string()
+        self.connection.me.to_string()
     }
 }

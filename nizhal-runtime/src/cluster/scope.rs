@@ -1,6 +1,6 @@
 //! What actors may hear, kept so that not every ping to every socket asks the database, and never kept too long.
 //!
-//! A kept scope may be used while it is certain that no membership under it changed more than [`FRESH`] ago. Changed memberships
+//! A kept scope may be used while it is certain that no membership under it changed more than [`MAX_AGE`] ago. Changed memberships
 //! are notified by the very transaction that changes them, and Postgres delivers notifications in the order of their commits. So
 //! when a notification of our own comes back, all that was committed before it has been heard, and every scope that was not made
 //! stale by then is as good as one read at that moment. [`ListenBarrier`] sends one when the last is too old, for all sockets together.
@@ -10,7 +10,7 @@
 
 mod listen_barrier;
 
-pub(crate) use listen_barrier::{FRESH, ListenBarrier};
+pub(crate) use listen_barrier::{ListenBarrier, MAX_AGE};
 
 use crate::{
     engine::{Engine, ScopeError},
@@ -78,7 +78,7 @@ impl Scopes {
         scope_cell
     }
 
-    /// The actor's buckets, as they were at most [`FRESH`] ago.
+    /// The actor's buckets, as they were at most [`MAX_AGE`] ago.
     ///
     /// # Errors
     /// When the database must be asked and fails, or there are too many.
@@ -120,7 +120,7 @@ impl Scopes {
 
     async fn fresh(&self, scope_cell: &ScopeCell) -> Option<Arc<BTreeSet<Bucket>>> {
         let cached = scope_cell.cached()?;
-        if !self.is_fresh(&cached) && !self.inner.listen_barrier.renew().await {
+        if !self.is_fresh(&cached) && !self.inner.listen_barrier.ensure_fresh().await {
             return None;
         }
         // What was heard until the proof came may have made it stale.
@@ -128,7 +128,7 @@ impl Scopes {
     }
 
     fn is_fresh(&self, cached: &CachedScope) -> bool {
-        cached.asked.elapsed() < FRESH || self.inner.listen_barrier.is_fresh()
+        cached.asked.elapsed() < MAX_AGE || self.inner.listen_barrier.is_fresh()
     }
 
     /// The way by which it is known that everything was heard.

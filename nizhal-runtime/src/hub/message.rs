@@ -1,4 +1,4 @@
-//! What servers tell each other, as text, in pieces where a message has no room for it.
+//! The messages between servers, as text, in pieces where one is too large.
 
 use nizhal_core::{Bucket, Uuid};
 use serde::{Deserialize, Serialize};
@@ -16,13 +16,13 @@ pub(crate) struct Message {
     v: u8,
     /// The server that says it; each run has an id of its own.
     pub(crate) from: Uuid,
-    pub(crate) body: Body,
+    pub(crate) body: MessageBody,
 }
 
-/// What it says.
+/// The body of a message.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Body {
+pub(crate) enum MessageBody {
     /// Somebody wrote here.
     Wrote(Vec<(String, Vec<String>)>),
     /// Somebody wrote, and it is not known where: all should pull.
@@ -62,7 +62,7 @@ pub(crate) fn bucket((rule, params): (String, Vec<String>)) -> Bucket {
 }
 
 /// The texts to send for these bodies: each within `max_message_bytes`, a longer one in pieces.
-pub(crate) fn write(from: Uuid, bodies: Vec<Body>, max_message_bytes: usize, pieces: &mut u64) -> Vec<String> {
+pub(crate) fn write(from: Uuid, bodies: Vec<MessageBody>, max_message_bytes: usize, pieces: &mut u64) -> Vec<String> {
     let mut texts = Vec::new();
     for body in bodies {
         let text = serde_json::to_string(&Message { v: VERSION, from, body });
@@ -101,17 +101,19 @@ fn split(text: &str, from: Uuid, number: u64, max_message_bytes: usize, texts: &
 }
 
 /// Splits buckets so that each body fits into `max_message_bytes`, where one bucket does.
-pub(crate) fn wrote(buckets: impl IntoIterator<Item = Bucket>, max_message_bytes: usize) -> Vec<Body> {
-    chunks(buckets.into_iter().map(|bucket| (bucket.rule, bucket.params)), max_message_bytes).map(Body::Wrote).collect()
+pub(crate) fn wrote(buckets: impl IntoIterator<Item = Bucket>, max_message_bytes: usize) -> Vec<MessageBody> {
+    chunks(buckets.into_iter().map(|bucket| (bucket.rule, bucket.params)), max_message_bytes)
+        .map(MessageBody::Wrote)
+        .collect()
 }
 
 /// Splits changes likewise.
-pub(crate) fn changes(first: u64, changes: Vec<Change>, max_message_bytes: usize) -> Vec<Body> {
+pub(crate) fn changes(first: u64, changes: Vec<Change>, max_message_bytes: usize) -> Vec<MessageBody> {
     let mut next = first;
     let numbered = |changes: Vec<Change>| {
         let first = next;
         next += changes.len() as u64;
-        Body::Changes { first, changes }
+        MessageBody::Changes { first, changes }
     };
     chunks(changes.into_iter(), max_message_bytes).map(numbered).collect()
 }
@@ -205,28 +207,46 @@ mod tests {
         let bodies = || {
             let mut bodies = wrote((0..500).map(|n| Bucket::new("shops", vec![n.to_string()])), 1000);
             bodies.extend(changes(9, vec![change(3), change(5_000), change(1)], 1000));
-            bodies.extend([Body::State { at: 12, present: vec![change(700); 20] }, Body::Hello, Body::Bye]);
+            bodies.extend([
+                MessageBody::State { at: 12, present: vec![change(700); 20] },
+                MessageBody::Hello,
+                MessageBody::Bye,
+            ]);
             bodies
         };
         let texts = write(from, bodies(), 1000, &mut 0);
         assert!(texts.len() > 30 && texts.iter().all(|text| text.len() <= 1000));
         let mut reader = Reader::default();
-        let read: Vec<Body> = texts.iter().filter_map(|text| reader.read(text)).map(|message| message.body).collect();
+        let read: Vec<MessageBody> =
+            texts.iter().filter_map(|text| reader.read(text)).map(|message| message.body).collect();
         assert_eq!(read, bodies());
         assert!(reader.halves.is_empty());
-        assert!(matches!(&read[..], [.., Body::Changes { first: 11, .. }, Body::State { .. }, Body::Hello, Body::Bye]));
+        assert!(matches!(
+            &read[..],
+            [
+                ..,
+                MessageBody::Changes { first: 11, .. },
+                MessageBody::State { .. },
+                MessageBody::Hello,
+                MessageBody::Bye
+            ]
+        ));
     }
 
     #[test]
     fn a_lost_piece_loses_its_message_alone() {
-        let texts =
-            write(Uuid::nil(), vec![Body::Changes { first: 1, changes: vec![change(900)] }, Body::Hello], 500, &mut 0);
+        let texts = write(
+            Uuid::nil(),
+            vec![MessageBody::Changes { first: 1, changes: vec![change(900)] }, MessageBody::Hello],
+            500,
+            &mut 0,
+        );
         for lost in 0..texts.len() - 1 {
             let mut reader = Reader::default();
             let kept = texts.iter().enumerate().filter(|(at, _)| *at != lost);
             let read: Vec<Message> = kept.filter_map(|(_, text)| reader.read(text)).collect();
             assert_eq!(read.len(), 1, "{lost}");
-            assert_eq!(read[0].body, Body::Hello);
+            assert_eq!(read[0].body, MessageBody::Hello);
         }
     }
 

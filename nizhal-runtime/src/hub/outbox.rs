@@ -1,6 +1,6 @@
-//! What waits to be told to other servers: merged, bounded, and never in the way of a push.
+//! The messages that wait for other servers: merged, bounded, and never in the way of a push.
 
-use super::message::{self, Body, Change};
+use super::message::{self, Change, MessageBody};
 use nizhal_core::{Bucket, Uuid};
 use std::{
     collections::BTreeSet,
@@ -20,7 +20,7 @@ const MAX_BUCKETS: usize = 65_536;
 /// The most presence changes that wait; beyond it the whole state does.
 const MAX_CHANGES: usize = 4_096;
 
-/// The queue between what happens here and the one task that tells the others; cheap to clone.
+/// The queue between the hub and the task that publishes to the other servers; cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outbox(Arc<Inner>);
 
@@ -28,24 +28,24 @@ pub(crate) struct Outbox(Arc<Inner>);
 struct Inner {
     /// Whether there is anybody to tell.
     open: std::sync::atomic::AtomicBool,
-    waiting: Mutex<Waiting>,
+    batch: Mutex<OutboxBatch>,
     filled: Notify,
     /// Buckets and changes that something shorter stands for, because there was no room.
     dropped: AtomicU64,
 }
 
-/// What waits.
+/// All that waits to be published.
 #[derive(Debug, Default)]
-pub(crate) struct Waiting {
+pub(crate) struct OutboxBatch {
     pub(crate) wrote: BTreeSet<Bucket>,
     pub(crate) something: bool,
     pub(crate) hello: bool,
     pub(crate) wants: BTreeSet<Uuid>,
     pub(crate) send_heartbeats: bool,
-    /// The whole presence of this server is to be told, in place of `changes`.
+    /// The whole presence of this server is to be published, in place of `changes`.
     pub(crate) state: bool,
     pub(crate) changes: Vec<Change>,
-    /// The number of the last change, told or not.
+    /// The number of the last change, published or not.
     pub(crate) last_change: u64,
 }
 
@@ -55,94 +55,94 @@ impl Outbox {
     }
 
     pub(crate) fn wrote(&self, buckets: &[Bucket]) {
-        self.add(|waiting, dropped| {
+        self.add(|batch, dropped| {
             // All will pull anyway.
-            if waiting.something {
+            if batch.something {
                 return;
             }
-            waiting.wrote.extend(buckets.iter().cloned());
-            if waiting.wrote.len() > MAX_BUCKETS {
-                dropped.fetch_add(waiting.wrote.len() as u64, Relaxed);
-                waiting.wrote.clear();
-                waiting.something = true;
+            batch.wrote.extend(buckets.iter().cloned());
+            if batch.wrote.len() > MAX_BUCKETS {
+                dropped.fetch_add(batch.wrote.len() as u64, Relaxed);
+                batch.wrote.clear();
+                batch.something = true;
             }
         });
     }
 
     pub(crate) fn something(&self) {
-        self.add(|waiting, _| {
-            waiting.wrote.clear();
-            waiting.something = true;
+        self.add(|batch, _| {
+            batch.wrote.clear();
+            batch.something = true;
         });
     }
 
     pub(crate) fn changed(&self, change: Change) {
-        self.add(|waiting, dropped| {
-            waiting.last_change += 1;
-            if waiting.state {
+        self.add(|batch, dropped| {
+            batch.last_change += 1;
+            if batch.state {
                 return;
             }
-            waiting.changes.push(change);
-            if waiting.changes.len() > MAX_CHANGES {
-                dropped.fetch_add(waiting.changes.len() as u64, Relaxed);
-                waiting.changes.clear();
-                waiting.state = true;
+            batch.changes.push(change);
+            if batch.changes.len() > MAX_CHANGES {
+                dropped.fetch_add(batch.changes.len() as u64, Relaxed);
+                batch.changes.clear();
+                batch.state = true;
             }
         });
     }
 
-    /// Asks for everybody's presence, and tells ours.
+    /// Asks for everybody's presence, and publishes ours.
     pub(crate) fn hello(&self) {
-        self.add(|waiting, _| {
-            waiting.hello = true;
-            waiting.state = true;
-            waiting.changes.clear();
+        self.add(|batch, _| {
+            batch.hello = true;
+            batch.state = true;
+            batch.changes.clear();
         });
     }
 
     pub(crate) fn state(&self) {
-        self.add(|waiting, _| {
-            waiting.state = true;
-            waiting.changes.clear();
+        self.add(|batch, _| {
+            batch.state = true;
+            batch.changes.clear();
         });
     }
 
     pub(crate) fn want(&self, of: Uuid) {
-        self.add(|waiting, _| {
-            waiting.wants.insert(of);
+        self.add(|batch, _| {
+            batch.wants.insert(of);
         });
     }
 
     pub(crate) fn send_heartbeats(&self) {
-        self.add(|waiting, _| waiting.send_heartbeats = true);
+        self.add(|batch, _| batch.send_heartbeats = true);
     }
 
-    fn add(&self, change: impl FnOnce(&mut Waiting, &AtomicU64)) {
+    fn add(&self, change: impl FnOnce(&mut OutboxBatch, &AtomicU64)) {
         if self.0.open.load(SeqCst) {
             change(&mut self.lock(), &self.0.dropped);
             self.0.filled.notify_one();
         }
     }
 
-    /// Takes what waits; the count of changes stays.
-    pub(crate) fn take(&self) -> Waiting {
-        let mut waiting = self.lock();
-        let last_change = waiting.last_change;
-        mem::replace(&mut *waiting, Waiting { last_change, ..Waiting::default() })
+    /// Takes all that waits; the count of changes stays.
+    pub(crate) fn take_batch(&self) -> OutboxBatch {
+        let mut batch = self.lock();
+        let last_change = batch.last_change;
+        mem::replace(&mut *batch, OutboxBatch { last_change, ..OutboxBatch::default() })
     }
 
-    /// Puts back what could not be told. Changes of presence are not put back: the whole state is told in their place.
-    pub(crate) fn restore(&self, told: Waiting) {
-        let Waiting { wrote, something, hello, wants, send_heartbeats, state, changes, last_change: _ } = told;
+    /// Puts back what could not be published. Changes of presence are not put back: the whole state is published in their place.
+    pub(crate) fn restore(&self, batch: OutboxBatch) {
+        let OutboxBatch { wrote, something, hello, wants, send_heartbeats, state, changes, last_change: _ } = batch;
         self.wrote(&wrote.into_iter().collect::<Vec<_>>());
-        self.add(|waiting, _| {
-            waiting.something |= something;
-            waiting.hello |= hello;
-            waiting.wants.extend(wants);
-            waiting.send_heartbeats |= send_heartbeats;
+        self.add(|batch, _| {
+            batch.something |= something;
+            batch.hello |= hello;
+            batch.wants.extend(wants);
+            batch.send_heartbeats |= send_heartbeats;
             if state || !changes.is_empty() {
-                waiting.state = true;
-                waiting.changes.clear();
+                batch.state = true;
+                batch.changes.clear();
             }
         });
     }
@@ -157,28 +157,28 @@ impl Outbox {
         (self.lock().wrote.len(), self.0.dropped.load(Relaxed))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, OutboxBatch> {
+        self.0.batch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What waits, as messages.
-pub(crate) fn bodies(waiting: &Waiting, present: Vec<Change>, max_message_bytes: usize) -> Vec<Body> {
+/// The messages of a batch.
+pub(crate) fn bodies(batch: &OutboxBatch, present: Vec<Change>, max_message_bytes: usize) -> Vec<MessageBody> {
     let mut bodies = Vec::new();
-    bodies.extend(waiting.hello.then_some(Body::Hello));
-    if waiting.something {
-        bodies.push(Body::Something);
+    bodies.extend(batch.hello.then_some(MessageBody::Hello));
+    if batch.something {
+        bodies.push(MessageBody::Something);
     } else {
-        bodies.extend(message::wrote(waiting.wrote.iter().cloned(), max_message_bytes));
+        bodies.extend(message::wrote(batch.wrote.iter().cloned(), max_message_bytes));
     }
-    bodies.extend(waiting.wants.iter().map(|of| Body::Want { of: *of }));
-    if waiting.state {
-        bodies.push(Body::State { at: waiting.last_change, present });
+    bodies.extend(batch.wants.iter().map(|of| MessageBody::Want { of: *of }));
+    if batch.state {
+        bodies.push(MessageBody::State { at: batch.last_change, present });
     } else {
-        let first = waiting.last_change + 1 - waiting.changes.len() as u64;
-        bodies.extend(message::changes(first, waiting.changes.clone(), max_message_bytes));
+        let first = batch.last_change + 1 - batch.changes.len() as u64;
+        bodies.extend(message::changes(first, batch.changes.clone(), max_message_bytes));
     }
-    bodies.extend(waiting.send_heartbeats.then_some(Body::Beat { at: waiting.last_change }));
+    bodies.extend(batch.send_heartbeats.then_some(MessageBody::Beat { at: batch.last_change }));
     bodies
 }
 
@@ -206,7 +206,7 @@ mod tests {
         outbox.wrote(&[bucket(1)]);
         outbox.changed(change());
         assert_eq!(outbox.counts(), (0, 0));
-        assert!(outbox.take().changes.is_empty());
+        assert!(outbox.take_batch().changes.is_empty());
     }
 
     #[test]
@@ -219,12 +219,12 @@ mod tests {
         outbox.wrote(&[bucket(MAX_BUCKETS)]);
         outbox.wrote(&[bucket(0)]);
         assert_eq!(outbox.counts(), (0, MAX_BUCKETS as u64 + 1));
-        assert!(outbox.take().something);
+        assert!(outbox.take_batch().something);
         (0..=MAX_CHANGES).for_each(|_| outbox.changed(change()));
         outbox.changed(change());
-        let waiting = outbox.take();
-        assert!(waiting.state && waiting.changes.is_empty());
-        assert_eq!(waiting.last_change, MAX_CHANGES as u64 + 2);
+        let batch = outbox.take_batch();
+        assert!(batch.state && batch.changes.is_empty());
+        assert_eq!(batch.last_change, MAX_CHANGES as u64 + 2);
     }
 
     #[test]
@@ -233,14 +233,14 @@ mod tests {
         outbox.wrote(&[bucket(1)]);
         outbox.changed(change());
         outbox.want(Uuid::nil());
-        let told = outbox.take();
+        let batch = outbox.take_batch();
         outbox.wrote(&[bucket(2)]);
         outbox.changed(change());
-        outbox.restore(told);
-        let waiting = outbox.take();
-        assert_eq!(waiting.wrote.len(), 2);
-        assert_eq!(waiting.wants.len(), 1);
-        assert!(waiting.state && waiting.changes.is_empty(), "changes with a hole in them are worth nothing");
-        assert_eq!(waiting.last_change, 2);
+        outbox.restore(batch);
+        let batch = outbox.take_batch();
+        assert_eq!(batch.wrote.len(), 2);
+        assert_eq!(batch.wants.len(), 1);
+        assert!(batch.state && batch.changes.is_empty(), "changes with a hole in them are worth nothing");
+        assert_eq!(batch.last_change, 2);
     }
 }

@@ -4,8 +4,8 @@ mod peers;
 
 use super::{
     diff::{PresenceDiff, PresenceState},
-    message::{self, Body, Change},
-    outbox::Waiting,
+    message::{self, Change, MessageBody},
+    outbox::OutboxBatch,
     pubsub::Hub,
 };
 use crate::share::{Share, ShareLimits, Shares};
@@ -94,7 +94,7 @@ impl Presence {
         Self { hub, me, limits, shown, by_bucket: Arc::default() }
     }
 
-    /// A connection's seat: nowhere yet. What it shows counts to the actor of this key.
+    /// A connection's handle, which is in no bucket yet. What it shows counts to the actor of this key.
     pub fn presence_handle(&self, connection: u64, user_id: &str, actor: &str) -> PresenceHandle {
         let share = self.shown.nothing(actor);
         PresenceHandle {
@@ -123,9 +123,9 @@ impl Presence {
     /// Replaces the entry of a connection of ours; `None` takes it away. Tells under the lock, so that changes keep their order.
     fn replace(&self, bucket: &Bucket, connection: u64, entry: Option<Entry>) {
         let mut by_bucket = self.lock();
-        let told = entry.as_ref().map(|entry| (entry.user_id.clone(), entry.shown.clone()));
+        let shown_entry = entry.as_ref().map(|entry| (entry.user_id.clone(), entry.shown.clone()));
         by_bucket.put(&self.hub, bucket, (self.me, connection), entry);
-        self.hub.outbox().changed(Change { bucket: message::of(bucket), connection, entry: told });
+        self.hub.outbox().changed(Change { bucket: message::of(bucket), connection, entry: shown_entry });
     }
 
     /// Whether so many bytes fit into a bucket in the place of what this connection shows there.
@@ -136,32 +136,32 @@ impl Presence {
         members.bytes - before + bytes <= self.limits.bytes_per_bucket
     }
 
-    /// Takes what waits for the other servers. Under the lock, so that the whole state and the number of its last change belong
+    /// Takes the outbox for the other servers. Under the lock, so that the whole state and the number of its last change belong
     /// together.
-    pub(crate) fn take_waiting(&self) -> (Waiting, Vec<Change>) {
+    pub(crate) fn take_outbox(&self) -> (OutboxBatch, Vec<Change>) {
         let by_bucket = self.lock();
-        let waiting = self.hub.outbox().take();
-        let present = if waiting.state { by_bucket.of(self.me) } else { Vec::new() };
-        (waiting, present)
+        let batch = self.hub.outbox().take_batch();
+        let present = if batch.state { by_bucket.of(self.me) } else { Vec::new() };
+        (batch, present)
     }
 
-    /// What another server told of its presence; whether we lack something of it.
-    pub(crate) fn heard(&self, from: Uuid, body: Body, now: Instant) -> bool {
+    /// Takes in a message of another server about its presence. Returns whether we lack something of it.
+    pub(crate) fn receive(&self, from: Uuid, body: MessageBody, now: Instant) -> bool {
         let mut by_bucket = self.lock();
         match body {
-            Body::Changes { first, changes } => {
+            MessageBody::Changes { first, changes } => {
                 let follows = by_bucket.peers.follows(from, first, changes.len() as u64, now);
                 if follows {
                     changes.into_iter().for_each(|change| by_bucket.put_change(&self.hub, from, change));
                 }
                 !follows
             }
-            Body::State { at, present } => {
-                by_bucket.peers.stands(from, at, now);
+            MessageBody::State { at, present } => {
+                by_bucket.peers.received_state(from, at, now);
                 by_bucket.replace_all(&self.hub, from, present);
                 false
             }
-            Body::Beat { at } => !by_bucket.peers.beats(from, at, now),
+            MessageBody::Beat { at } => !by_bucket.peers.is_up_to_date(from, at, now),
             _ => {
                 by_bucket.peers.seen(from, now);
                 false

@@ -28,7 +28,7 @@ struct Inner {
     sockets: AtomicU64,
     subscriptions: AtomicU64,
     pings_sent: AtomicU64,
-    heard: AtomicU64,
+    writes_heard: AtomicU64,
     /// What other servers are to hear.
     outbox: Outbox,
 }
@@ -53,7 +53,7 @@ impl Hub {
 
     /// Tells the listeners of this server.
     pub(crate) fn deliver(&self, buckets: &[Bucket]) {
-        self.inner.heard.fetch_add(1, Relaxed);
+        self.inner.writes_heard.fetch_add(1, Relaxed);
         let listeners = self.inner.listeners.read().unwrap_or_else(PoisonError::into_inner);
         for bucket in buckets {
             for queue in listeners.get(bucket).into_iter().flat_map(HashMap::values) {
@@ -64,7 +64,7 @@ impl Hub {
 
     /// Tells every listener of this server to pull, and to ask what it may hear: something may have been missed.
     pub fn ping_all(&self) {
-        self.inner.heard.fetch_add(1, Relaxed);
+        self.inner.writes_heard.fetch_add(1, Relaxed);
         let listeners = self.inner.listeners.read().unwrap_or_else(PoisonError::into_inner);
         for (bucket, queues) in listeners.iter() {
             for queue in queues.values() {
@@ -106,12 +106,12 @@ impl Hub {
         listener
     }
 
-    /// How often it was said here that somebody wrote.
-    pub(crate) fn heard(&self) -> u64 {
-        self.inner.heard.load(Relaxed)
+    /// How many writes this server has heard of.
+    pub(crate) fn write_count(&self) -> u64 {
+        self.inner.writes_heard.load(Relaxed)
     }
 
-    /// Notes that ping frames went out.
+    /// Counts ping frames that went out.
     pub fn sent(&self, pings: u64) {
         self.inner.pings_sent.fetch_add(pings, Relaxed);
     }
@@ -185,9 +185,9 @@ impl Listener {
         self.queue.filled().await;
     }
 
-    /// Takes what waits.
-    pub fn take(&self) -> Batch {
-        self.queue.take()
+    /// Takes all that waits for the socket.
+    pub fn take_batch(&self) -> Batch {
+        self.queue.take_batch()
     }
 
     /// Puts back what could not be delivered.
@@ -232,8 +232,8 @@ mod tests {
         shop.listen_to(BTreeSet::from([bucket("shops")]));
         channel.listen_to(BTreeSet::from([bucket("channels")]));
         hub.ping(&[bucket("shops"), bucket("nobody")]);
-        assert_eq!(shop.take().pings, [bucket("shops")].into());
-        assert!(channel.take().pings.is_empty(), "two rules with equal values share nothing");
+        assert_eq!(shop.take_batch().pings, [bucket("shops")].into());
+        assert!(channel.take_batch().pings.is_empty(), "two rules with equal values share nothing");
     }
 
     #[test]
@@ -243,7 +243,7 @@ mod tests {
         listener.listen_to(BTreeSet::from([bucket("a"), bucket("b")]));
         listener.listen_to(BTreeSet::from([bucket("b")]));
         hub.ping(&[bucket("a"), bucket("b")]);
-        assert_eq!(listener.take().pings, [bucket("b")].into());
+        assert_eq!(listener.take_batch().pings, [bucket("b")].into());
     }
 
     #[test]
@@ -265,6 +265,6 @@ mod tests {
         listener.listen_to(BTreeSet::from([bucket("a")]));
         hub.ping(&[bucket("a")]);
         listener.filled().await;
-        assert_eq!(listener.take().pings.len(), 1);
+        assert_eq!(listener.take_batch().pings.len(), 1);
     }
 }

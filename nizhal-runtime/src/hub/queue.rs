@@ -72,7 +72,7 @@ impl Queue {
         self.filled.notify_one();
     }
 
-    pub(super) fn take(&self) -> Batch {
+    pub(super) fn take_batch(&self) -> Batch {
         mem::take(&mut *self.lock())
     }
 
@@ -115,10 +115,10 @@ mod tests {
             queue.ping(&bucket(1));
             queue.ping(&bucket(2));
         }
-        let batch = queue.take();
+        let batch = queue.take_batch();
         assert_eq!(batch.pings, BTreeSet::from([bucket(1), bucket(2)]));
         assert!(!batch.overflow);
-        assert!(queue.take().pings.is_empty());
+        assert!(queue.take_batch().pings.is_empty());
     }
 
     #[test]
@@ -128,17 +128,17 @@ mod tests {
         queue.ping(&bucket(0));
         assert!(!queue.lock().overflow, "a bucket that waits already takes no room");
         queue.ping(&bucket(MAX_PINGS));
-        let batch = queue.take();
+        let batch = queue.take_batch();
         assert!(batch.overflow);
         assert_eq!(batch.pings.len(), MAX_PINGS);
         (0..=MAX_DIFFS).for_each(|_| queue.diff(diff(), 9));
-        let batch = queue.take();
+        let batch = queue.take_batch();
         assert!(batch.overflow);
         assert_eq!(batch.diffs.len(), MAX_DIFFS);
         queue.diff(diff(), MAX_DIFF_BYTES + 1);
         assert!(!queue.lock().overflow, "one may be larger");
         queue.diff(diff(), 1);
-        let batch = queue.take();
+        let batch = queue.take_batch();
         assert!(batch.overflow && batch.diffs.len() == 1);
     }
 
@@ -146,10 +146,10 @@ mod tests {
     fn what_is_put_back_merges_with_what_came_since() {
         let queue = Queue::default();
         queue.ping(&bucket(1));
-        let batch = queue.take();
+        let batch = queue.take_batch();
         queue.ping(&bucket(1));
         queue.ping(&bucket(2));
         queue.restore(batch);
-        assert_eq!(queue.take().pings.len(), 2);
+        assert_eq!(queue.take_batch().pings.len(), 2);
     }
 }

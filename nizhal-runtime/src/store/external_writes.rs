@@ -1,4 +1,4 @@
-//! What is heard from the database: writes that this process did not make, and what other servers tell.
+//! Notifications from the database: writes that this process did not make, and messages of other servers.
 
 use super::{
     StoreError,
@@ -12,77 +12,84 @@ use sha2::{Digest, Sha256};
 use sqlx::postgres::PgListener;
 use std::time::{Duration, Instant};
 
-/// How often a SQLite file is looked at: it has no way to call.
+/// The interval at which a SQLite file is polled: it has no way to call.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// The most bytes of a message to other servers; Postgres takes less than 8,000.
 pub(crate) const MAX_MESSAGE_BYTES: usize = 7_900;
 
-/// Hears of writes that this process did not make. What it says are hints, as all pings are.
+/// The source of notifications of writes that this process did not make. They are hints, as all pings are.
 pub(crate) enum ExternalWrites {
     /// LISTEN on a connection of its own.
-    Postgres { listener: PgListener, proofs: String, bus: String },
-    /// A look at the note, now and then.
-    Sqlite { looked: bool },
+    Postgres { listener: PgListener, barrier_channel: String, message_channel: String },
+    /// A poll of the write set; the first one comes at once.
+    Sqlite { polled: bool },
 }
 
-/// What was heard.
+/// A notification.
 #[derive(Debug)]
-pub(crate) enum Heard {
+pub(crate) enum Notification {
     /// Somebody wrote here.
     Wrote(Vec<Bucket>),
     /// Somebody wrote, and it is too long to say where.
     Something,
-    /// Another server, or this one, said this.
+    /// A message of another server, or of this one.
     Message(String),
-    /// Our own proof with this number: all that was committed before it was heard.
+    /// Our own LISTEN barrier of this number: all that was committed before it has arrived.
     ListenBarrier(u64),
-    /// All that was committed before this instant was heard.
+    /// All that was committed before this instant has arrived.
     Until(Instant),
 }
 
 impl Store {
-    /// Begins to listen; also to other servers, when `bus` says so. `listener` is this process among them.
+    /// Begins to listen; also to other servers, when `with_messages` says so. `listener` is this process among them.
     ///
     /// # Errors
     /// When the database fails.
-    pub(crate) async fn external_writes(&self, listener: u64, bus: bool) -> Result<ExternalWrites, StoreError> {
+    pub(crate) async fn external_writes(
+        &self,
+        listener: u64,
+        with_messages: bool,
+    ) -> Result<ExternalWrites, StoreError> {
         match &self.backend {
-            Backend::Postgres(store) => store.external_writes(listener, bus).await,
-            Backend::Sqlite(_) => Ok(ExternalWrites::Sqlite { looked: false }),
+            Backend::Postgres(store) => store.external_writes(listener, with_messages).await,
+            Backend::Sqlite(_) => Ok(ExternalWrites::Sqlite { polled: false }),
         }
     }
 
-    /// Waits for the next that is heard.
+    /// Waits for the next notification.
     ///
     /// # Errors
     /// When the database fails or the connection is lost: what came meanwhile is not known, and it must be listened to anew.
-    pub(crate) async fn heard(&self, external_writes: &mut ExternalWrites) -> Result<Heard, StoreError> {
+    pub(crate) async fn next_notification(
+        &self,
+        external_writes: &mut ExternalWrites,
+    ) -> Result<Notification, StoreError> {
         match (external_writes, &self.backend) {
-            (ExternalWrites::Postgres { listener, proofs, bus }, _) => {
-                let Some(said) = listener.try_recv().await? else { return Err(lost()) };
-                let payload = said.payload();
-                Ok(if said.channel() == proofs {
-                    Heard::ListenBarrier(payload.parse().unwrap_or_default())
-                } else if said.channel() == bus {
-                    Heard::Message(payload.to_owned())
+            (ExternalWrites::Postgres { listener, barrier_channel, message_channel }, _) => {
+                let Some(notification) = listener.try_recv().await? else { return Err(lost()) };
+                let payload = notification.payload();
+                Ok(if notification.channel() == barrier_channel {
+                    Notification::ListenBarrier(payload.parse().unwrap_or_default())
+                } else if notification.channel() == message_channel {
+                    Notification::Message(payload.to_owned())
                 } else if payload == SOMETHING {
-                    Heard::Something
+                    Notification::Something
                 } else {
-                    Heard::Wrote(shown([payload.to_owned()]))
+                    Notification::Wrote(shown([payload.to_owned()]))
                 })
             }
-            (ExternalWrites::Sqlite { looked }, Backend::Sqlite(store)) => {
-                if std::mem::replace(looked, true) {
+            (ExternalWrites::Sqlite { polled }, Backend::Sqlite(store)) => {
+                if std::mem::replace(polled, true) {
                     tokio::time::sleep(POLL_INTERVAL).await;
                 }
                 let began = Instant::now();
                 let buckets = shown(store.external_write_sets().await?);
                 if buckets.is_empty() {
-                    return Ok(Heard::Until(began));
+                    return Ok(Notification::Until(began));
                 }
-                // What was found is told first; the next look follows at once.
-                *looked = false;
-                Ok(Heard::Wrote(buckets))
+                // What was found is delivered first; the next poll follows at once.
+                *polled = false;
+                Ok(Notification::Wrote(buckets))
             }
             (ExternalWrites::Sqlite { .. }, Backend::Postgres(_)) => {
                 unreachable!("a store hears with its own kind of ear")
@@ -90,7 +97,7 @@ impl Store {
         }
     }
 
-    /// Tells the other servers on this database, all in one transaction; nobody else hears it.
+    /// Publishes to the other servers on this database, all in one transaction.
     ///
     /// # Errors
     /// When the database fails, or has no way to call.
@@ -101,14 +108,14 @@ impl Store {
         }
     }
 
-    /// Sends a notification that comes back as [`Heard::ListenBarrier`] after all that was committed before it; false on SQLite, where
-    /// nothing comes back and the looks themselves are the proof.
+    /// Sends a notification that comes back as [`Notification::ListenBarrier`] after all that was committed before it; false on SQLite, where
+    /// nothing comes back and the polls themselves are the barrier.
     ///
     /// # Errors
     /// When the database fails.
-    pub(crate) async fn send_proof(&self, listener: u64, number: u64) -> Result<bool, StoreError> {
+    pub(crate) async fn send_barrier(&self, listener: u64, number: u64) -> Result<bool, StoreError> {
         match &self.backend {
-            Backend::Postgres(store) => store.send_proof(listener, number).await.map(|()| true),
+            Backend::Postgres(store) => store.send_barrier(listener, number).await.map(|()| true),
             Backend::Sqlite(_) => Ok(false),
         }
     }

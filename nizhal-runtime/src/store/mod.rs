@@ -62,7 +62,7 @@ pub use commit_slot::CommitSlot;
 pub use database::Store;
 pub use document::StrayDocument;
 pub use error::StoreError;
-pub(crate) use external_writes::{ExternalWrites, Heard, MAX_MESSAGE_BYTES};
+pub(crate) use external_writes::{ExternalWrites, MAX_MESSAGE_BYTES, Notification};
 #[cfg(any(test, feature = "failpoints"))]
 pub use failpoint::{Failpoints, Injected, StatementFault};
 pub(crate) use fault::{Fault, fault, is_cancelled};

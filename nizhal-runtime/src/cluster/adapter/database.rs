@@ -3,7 +3,7 @@
 use super::{Adapter, AdapterError, Receiver};
 use crate::{
     engine::Engine,
-    store::{ExternalWrites, Heard, MAX_MESSAGE_BYTES},
+    store::{ExternalWrites, MAX_MESSAGE_BYTES, Notification},
 };
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
@@ -24,8 +24,8 @@ struct DatabaseReceiver {
 }
 
 impl Local {
-    async fn receiver(&self, bus: bool) -> Result<Box<dyn Receiver>, AdapterError> {
-        let external_writes = self.engine.store.external_writes(self.listener, bus).await?;
+    async fn receiver(&self, with_messages: bool) -> Result<Box<dyn Receiver>, AdapterError> {
+        let external_writes = self.engine.store.external_writes(self.listener, with_messages).await?;
         Ok(Box::new(DatabaseReceiver { engine: self.engine.clone(), external_writes }))
     }
 }
@@ -67,7 +67,7 @@ impl Adapter for Postgres {
 }
 
 impl Receiver for DatabaseReceiver {
-    fn next(&mut self) -> BoxFuture<'_, Result<Heard, AdapterError>> {
-        Box::pin(async { Ok(self.engine.store.heard(&mut self.external_writes).await?) })
+    fn next(&mut self) -> BoxFuture<'_, Result<Notification, AdapterError>> {
+        Box::pin(async { Ok(self.engine.store.next_notification(&mut self.external_writes).await?) })
     }
 }

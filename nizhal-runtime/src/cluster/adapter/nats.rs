@@ -1,7 +1,7 @@
 //! The adapter over NATS, for many servers. Core NATS: what is said while a connection is away is lost, and healed by a pull.
 
 use super::{Adapter, AdapterError, Receiver, error::NatsError};
-use crate::{settings::NatsSettings, store::Heard};
+use crate::{settings::NatsSettings, store::Notification};
 use async_nats::{Client, ConnectOptions, Event, ServerAddr, Subscriber};
 use futures_util::{StreamExt, future::BoxFuture};
 use nizhal_core::bucket::percent_decode;
@@ -43,10 +43,10 @@ impl Nats {
     }
 
     async fn connect(&self) -> Result<NatsReceiver, NatsError> {
-        let (told, events) = mpsc::unbounded_channel();
-        let hear = move |event| {
+        let (sender, events) = mpsc::unbounded_channel();
+        let forward = move |event| {
             // The receiver was dropped.
-            let _ = told.send(event);
+            let _ = sender.send(event);
             std::future::ready(())
         };
         let mut options = ConnectOptions::new()
@@ -56,7 +56,7 @@ impl Nats {
             .connection_timeout(REQUEST_TIMEOUT)
             // A lost connection is told, not mended in silence: what came meanwhile is lost.
             .max_reconnects(1)
-            .event_callback(hear);
+            .event_callback(forward);
         let addresses = self.settings.url.split(',').map(|url| url.trim().parse::<ServerAddr>());
         let addresses = addresses.collect::<Result<Vec<_>, _>>().map_err(NatsError::Address)?;
         if let Some(first) = addresses.first() {
@@ -128,13 +128,13 @@ impl Adapter for Nats {
 }
 
 impl Receiver for NatsReceiver {
-    fn next(&mut self) -> BoxFuture<'_, Result<Heard, AdapterError>> {
+    fn next(&mut self) -> BoxFuture<'_, Result<Notification, AdapterError>> {
         Box::pin(async {
             loop {
                 let event = tokio::select! {
                     message = self.subscriber.next() => match message {
                         Some(message) => {
-                            return Ok(Heard::Message(String::from_utf8_lossy(&message.payload).into_owned()));
+                            return Ok(Notification::Message(String::from_utf8_lossy(&message.payload).into_owned()));
                         }
                         None => return Err(NatsError::Away.into()),
                     },

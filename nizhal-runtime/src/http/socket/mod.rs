@@ -244,7 +244,7 @@ impl Socket {
             return Err(EXPIRED);
         }
         // Taken before the scope is read, so that no ping is younger than the membership it is judged by.
-        let batch = self.listener.take();
+        let batch = self.listener.take_batch();
         if batch.overflow {
             return Err(SLOW);
         }

@@ -10,9 +10,9 @@ pub(super) struct Peers(HashMap<Uuid, Peer>);
 
 #[derive(Debug)]
 struct Peer {
-    heard: Instant,
+    heard_at: Instant,
     /// The number of its last change that is known here; `None` until its whole state came.
-    at: Option<u64>,
+    last_change: Option<u64>,
 }
 
 impl Peers {
@@ -23,22 +23,22 @@ impl Peers {
 
     /// Whether changes that begin with number `first` go on from what is known; if so, they are known too.
     pub(super) fn follows(&mut self, from: Uuid, first: u64, count: u64, now: Instant) -> bool {
-        let other = self.of(from, now);
-        let follows = other.at.is_some_and(|at| at + 1 == first);
+        let peer = self.of(from, now);
+        let follows = peer.last_change.is_some_and(|last_change| last_change + 1 == first);
         if follows {
-            other.at = Some(first + count - 1);
+            peer.last_change = Some(first + count - 1);
         }
         follows
     }
 
     /// Its whole state is known, up to this change.
-    pub(super) fn stands(&mut self, from: Uuid, at: u64, now: Instant) {
-        self.of(from, now).at = Some(at);
+    pub(super) fn received_state(&mut self, from: Uuid, last_change: u64, now: Instant) {
+        self.of(from, now).last_change = Some(last_change);
     }
 
     /// Whether all of its changes up to this one are known.
-    pub(super) fn beats(&mut self, from: Uuid, at: u64, now: Instant) -> bool {
-        self.of(from, now).at == Some(at)
+    pub(super) fn is_up_to_date(&mut self, from: Uuid, last_change: u64, now: Instant) -> bool {
+        self.of(from, now).last_change == Some(last_change)
     }
 
     pub(super) fn forget(&mut self, from: Uuid) {
@@ -47,7 +47,7 @@ impl Peers {
 
     /// Those that were not heard since then.
     pub(super) fn silent(&self, since: Instant) -> Vec<Uuid> {
-        self.0.iter().filter(|(_, other)| other.heard < since).map(|(from, _)| *from).collect()
+        self.0.iter().filter(|(_, peer)| peer.heard_at < since).map(|(from, _)| *from).collect()
     }
 
     pub(super) fn count(&self) -> usize {
@@ -55,8 +55,8 @@ impl Peers {
     }
 
     fn of(&mut self, from: Uuid, now: Instant) -> &mut Peer {
-        let other = self.0.entry(from).or_insert(Peer { heard: now, at: None });
-        other.heard = now;
-        other
+        let peer = self.0.entry(from).or_insert(Peer { heard_at: now, last_change: None });
+        peer.heard_at = now;
+        peer
     }
 }

@@ -32,7 +32,7 @@ fn joins_and_leaves_reach_the_bucket() {
     let state = presence.state([&bucket("shops")]);
     assert_eq!(Value::Object(state), json!({"u1": [{"presence_ref": reference.to_string(), "typing": true}]}));
     drop(presence_handle);
-    let diffs = watcher.take().diffs;
+    let diffs = watcher.take_batch().diffs;
     assert_eq!(diffs.len(), 2, "the other rule's bucket is not heard");
     assert!(diffs[0].leaves.is_empty() && diffs[1].joins.is_empty());
     assert_eq!(diffs[0].joins, diffs[1].leaves);
@@ -55,8 +55,8 @@ fn a_new_payload_replaces_the_old_and_cannot_forge_the_reference() {
 #[test]
 fn one_user_with_two_connections_has_two_entries() {
     let presence = presence_of(Hub::default());
-    let mut seats = [presence.presence_handle(1, "u1", "u1"), presence.presence_handle(2, "u1", "u1")];
-    for presence_handle in &mut seats {
+    let mut handles = [presence.presence_handle(1, "u1", "u1"), presence.presence_handle(2, "u1", "u1")];
+    for presence_handle in &mut handles {
         presence_handle.track(&bucket("a"), Uuid::new_v4(), &Map::new(), Instant::now()).unwrap();
     }
     assert_eq!(presence.state([&bucket("a")])["u1"].as_array().unwrap().len(), 2);
@@ -99,10 +99,10 @@ impl World {
     }
 
     /// What waits at this server reaches each other one, or is lost on its way to it.
-    fn tell(&mut self, from: usize, loses: bool) {
-        let (waiting, present) = self.servers[from].1.take_waiting();
+    fn publish(&mut self, from: usize, loses: bool) {
+        let (batch, present) = self.servers[from].1.take_outbox();
         let me = self.servers[from].2;
-        let texts = message::write(me, bodies(&waiting, present, 300), 300, &mut 0);
+        let texts = message::write(me, bodies(&batch, present, 300), 300, &mut 0);
         for to in (0..self.servers.len()).filter(|to| *to != from) {
             let mut reader = message::Reader::default();
             for text in &texts {
@@ -112,11 +112,11 @@ impl World {
                 let Some(message) = reader.read(text) else { continue };
                 let (hub, presence, me) = &self.servers[to];
                 let lacks = match message.body {
-                    Body::Want { of } if of == *me => {
+                    MessageBody::Want { of } if of == *me => {
                         hub.outbox().state();
                         false
                     }
-                    body => presence.heard(message.from, body, Instant::now()),
+                    body => presence.receive(message.from, body, Instant::now()),
                 };
                 if lacks {
                     hub.outbox().want(message.from);
@@ -133,14 +133,14 @@ fn inv03_presence_converges_whatever_messages_are_lost() {
         let by_bucket = ["a", "b"].map(bucket);
         let mut watcher = world.servers[0].0.listen();
         watcher.listen_to(BTreeSet::from(by_bucket.clone()));
-        let mut seats: Vec<(usize, PresenceHandle)> = (0..9)
+        let mut handles: Vec<(usize, PresenceHandle)> = (0..9)
             .map(|n| {
                 (n % 3, world.servers[n % 3].1.presence_handle(n as u64, ["u1", "u2"][n % 2], ["u1", "u2"][n % 2]))
             })
             .collect();
         let mut shown: BTreeSet<String> = BTreeSet::new();
-        let mut hear = |watcher: &crate::hub::Listener| {
-            for diff in watcher.take().diffs {
+        let mut watch = |watcher: &crate::hub::Listener| {
+            for diff in watcher.take_batch().diffs {
                 let entries = |state: &PresenceState| -> Vec<String> {
                     let all = state.iter().flat_map(|(user, entries)| {
                         entries.as_array().unwrap().iter().map(move |entry| format!("{user} {entry}"))
@@ -152,31 +152,31 @@ fn inv03_presence_converges_whatever_messages_are_lost() {
             }
         };
         for _ in 0..60 {
-            let (presence_handle, members) = (world.roll(9), by_bucket[world.roll(2)].clone());
+            let (handle, bucket) = (world.roll(9), by_bucket[world.roll(2)].clone());
             match world.roll(4) {
-                0 => seats[presence_handle].1.untrack(&members),
-                1 => world.tell(presence_handle % 3, true),
+                0 => handles[handle].1.untrack(&bucket),
+                1 => world.publish(handle % 3, true),
                 _ => {
-                    let shown = payload(&json!({"n": presence_handle, "long": "x".repeat(world.roll(400))}));
-                    seats[presence_handle].1.track(&members, Uuid::new_v4(), &shown, Instant::now()).unwrap();
+                    let shown = payload(&json!({"n": handle, "long": "x".repeat(world.roll(400))}));
+                    handles[handle].1.track(&bucket, Uuid::new_v4(), &shown, Instant::now()).unwrap();
                 }
             }
-            hear(&watcher);
+            watch(&watcher);
         }
         // The line heals; beats show what is lacking.
         for _ in 0..4 {
             for server in 0..3 {
                 world.servers[server].0.outbox().send_heartbeats();
-                world.tell(server, false);
+                world.publish(server, false);
             }
         }
-        hear(&watcher);
+        watch(&watcher);
         let states: Vec<String> = (world.servers.iter())
             .map(|(_, presence, _)| {
                 let mut entries: Vec<String> = Vec::new();
-                for members in &by_bucket {
-                    for (user, list) in presence.state([members]) {
-                        entries.extend(list.as_array().unwrap().iter().map(|e| format!("{} {user} {e}", members.rule)));
+                for bucket in &by_bucket {
+                    for (user, list) in presence.state([bucket]) {
+                        entries.extend(list.as_array().unwrap().iter().map(|e| format!("{} {user} {e}", bucket.rule)));
                     }
                 }
                 entries.sort();
@@ -184,9 +184,9 @@ fn inv03_presence_converges_whatever_messages_are_lost() {
             })
             .collect();
         assert!(states.windows(2).all(|pair| pair[0] == pair[1]), "{states:#?}; {}", nizhal_seeds::again(seed));
-        let mut told: Vec<String> = shown.into_iter().collect();
-        told.sort();
-        assert_eq!(told.join("\n"), states[0], "the diffs add up to the state; {}", nizhal_seeds::again(seed));
+        let mut shown_users: Vec<String> = shown.into_iter().collect();
+        shown_users.sort();
+        assert_eq!(shown_users.join("\n"), states[0], "the diffs add up to the state; {}", nizhal_seeds::again(seed));
     }
 }
 
@@ -197,7 +197,7 @@ fn a_silent_server_is_forgotten_and_a_living_one_is_not() {
     let mut presence_handle = world.servers[1].1.presence_handle(1, "u1", "u1");
     presence_handle.track(&bucket("a"), Uuid::new_v4(), &Map::new(), now).unwrap();
     world.servers[1].0.outbox().state();
-    world.tell(1, false);
+    world.publish(1, false);
     let presence = world.servers[0].1.clone();
     assert_eq!(presence.state([&bucket("a")]).len(), 1);
     assert!(presence.sweep(now).is_empty());
@@ -205,25 +205,25 @@ fn a_silent_server_is_forgotten_and_a_living_one_is_not() {
     assert!(presence.state([&bucket("a")]).is_empty());
     // It was only slow: its next beat is answered with a question, and that with all.
     world.servers[1].0.outbox().send_heartbeats();
-    world.tell(1, false);
-    world.tell(0, false);
-    world.tell(1, false);
+    world.publish(1, false);
+    world.publish(0, false);
+    world.publish(1, false);
     assert_eq!(presence.state([&bucket("a")]).len(), 1);
 }
 
 #[test]
 fn inv28_an_actor_shows_no_more_than_it_may_however_many_connections_it_has() {
     let presence = presence_of(Hub::default());
-    let mut seats = [presence.presence_handle(1, "u1", "u1"), presence.presence_handle(2, "u1", "u1")];
+    let mut handles = [presence.presence_handle(1, "u1", "u1"), presence.presence_handle(2, "u1", "u1")];
     let half = payload(&json!({"long": "x".repeat(800)}));
     let now = Instant::now();
-    seats[0].track(&bucket("a"), Uuid::nil(), &half, now).unwrap();
-    seats[1].track(&bucket("b"), Uuid::nil(), &half, now).unwrap();
-    assert_eq!(seats[1].track(&bucket("c"), Uuid::nil(), &half, now), Err(PresenceFull::Actor));
-    seats[0].untrack(&bucket("a"));
-    seats[1].track(&bucket("c"), Uuid::nil(), &half, now).unwrap();
+    handles[0].track(&bucket("a"), Uuid::nil(), &half, now).unwrap();
+    handles[1].track(&bucket("b"), Uuid::nil(), &half, now).unwrap();
+    assert_eq!(handles[1].track(&bucket("c"), Uuid::nil(), &half, now), Err(PresenceFull::Actor));
+    handles[0].untrack(&bucket("a"));
+    handles[1].track(&bucket("c"), Uuid::nil(), &half, now).unwrap();
     presence.presence_handle(3, "u2", "u2").track(&bucket("d"), Uuid::nil(), &half, now).unwrap();
-    drop(seats);
+    drop(handles);
     assert_eq!(presence.shown.taken(), 0);
     let whole = payload(&json!({"long": "x".repeat(2_000)}));
     let mut presence_handle = presence.presence_handle(4, "u1", "u1");
@@ -234,19 +234,19 @@ fn inv28_an_actor_shows_no_more_than_it_may_however_many_connections_it_has() {
 fn inv28_a_bucket_holds_no_more_than_whoever_comes_may_be_sent() {
     let presence = presence_of(Hub::default());
     let (long, now) = (payload(&json!({"long": "x".repeat(1_200)})), Instant::now());
-    let mut seats: Vec<PresenceHandle> =
+    let mut handles: Vec<PresenceHandle> =
         (1..4).map(|n| presence.presence_handle(n, &n.to_string(), &n.to_string())).collect();
-    for presence_handle in &mut seats[..2] {
+    for presence_handle in &mut handles[..2] {
         presence_handle.track(&bucket("a"), Uuid::nil(), &long, now).unwrap();
         presence_handle
             .track(&bucket("a"), Uuid::new_v4(), &long, now)
             .unwrap_or_else(|full| panic!("in its own place: {full}"));
     }
-    assert_eq!(seats[2].track(&bucket("a"), Uuid::nil(), &long, now), Err(PresenceFull::Bucket));
-    seats[2].track(&bucket("b"), Uuid::nil(), &long, now).unwrap();
-    seats.remove(0);
-    seats[1].untrack(&bucket("b"));
-    seats[1].track(&bucket("a"), Uuid::nil(), &long, now).unwrap();
-    drop(seats);
+    assert_eq!(handles[2].track(&bucket("a"), Uuid::nil(), &long, now), Err(PresenceFull::Bucket));
+    handles[2].track(&bucket("b"), Uuid::nil(), &long, now).unwrap();
+    handles.remove(0);
+    handles[1].untrack(&bucket("b"));
+    handles[1].track(&bucket("a"), Uuid::nil(), &long, now).unwrap();
+    drop(handles);
     assert!(presence.lock().by_bucket.is_empty());
 }

@@ -1,4 +1,4 @@
-//! The channels of LISTEN and NOTIFY: writers from outside, other servers, and proofs that we hear.
+//! The channels of LISTEN and NOTIFY: external writers, other servers, and the LISTEN barrier.
 
 use super::{PostgresStore, clock};
 use crate::store::{ExternalWrites, StoreError, limit::ANSWER_TIMEOUT};
@@ -14,14 +14,14 @@ impl PostgresStore {
         self.listen_url = url;
     }
 
-    /// A connection of its own that hears the writes of others, our proofs and, when asked, other servers.
+    /// Opens a connection of its own that receives external writes, our LISTEN barriers and, when asked, messages of other servers.
     pub(in crate::store) async fn external_writes(
         &self,
         listener: u64,
-        bus: bool,
+        with_messages: bool,
     ) -> Result<ExternalWrites, StoreError> {
         let channel = self.channel().await?;
-        let (proofs, servers) = (proofs(&channel, listener), servers(&channel));
+        let (barrier_channel, servers) = (barrier_channel(&channel, listener), servers(&channel));
         let options = PgConnectOptions::from_str(&self.listen_url)?.application_name("nizhal listen");
         let pool = PgPoolOptions::new()
             .max_connections(1)
@@ -33,24 +33,27 @@ impl PostgresStore {
         let mut listener = PgListener::connect_with(&pool).await?;
         // A lost connection is told, not mended in silence: what came meanwhile is lost.
         listener.eager_reconnect(false);
-        let mut channels = vec![channel.as_str(), proofs.as_str()];
-        channels.extend(bus.then_some(servers.as_str()));
+        let mut channels = vec![channel.as_str(), barrier_channel.as_str()];
+        channels.extend(with_messages.then_some(servers.as_str()));
         listener.listen_all(channels).await?;
-        Ok(ExternalWrites::Postgres { listener, proofs, bus: servers })
+        Ok(ExternalWrites::Postgres { listener, barrier_channel, message_channel: servers })
     }
 
     pub(in crate::store) async fn publish(&self, messages: &[String]) -> Result<(), StoreError> {
         let servers = servers(&self.channel().await?);
         // A function call for each, in order; one commit, so one turn in the queue behind NOTIFY.
         let sql = "select pg_notify($1, message) from unnest($2::text[]) with ordinality as m(message, at) order by at";
-        let told = sqlx::query(sql).bind(servers).bind(messages).execute(self.pool()).boxed();
-        self.pools.wait(ANSWER_TIMEOUT, told).await.map(drop)
+        let published = sqlx::query(sql).bind(servers).bind(messages).execute(self.pool()).boxed();
+        self.pools.wait(ANSWER_TIMEOUT, published).await.map(drop)
     }
 
-    pub(in crate::store) async fn send_proof(&self, listener: u64, number: u64) -> Result<(), StoreError> {
-        let proofs = proofs(&self.channel().await?, listener);
-        let sent =
-            sqlx::query("select pg_notify($1, $2)").bind(proofs).bind(number.to_string()).execute(self.pool()).boxed();
+    pub(in crate::store) async fn send_barrier(&self, listener: u64, number: u64) -> Result<(), StoreError> {
+        let barrier_channel = barrier_channel(&self.channel().await?, listener);
+        let sent = sqlx::query("select pg_notify($1, $2)")
+            .bind(barrier_channel)
+            .bind(number.to_string())
+            .execute(self.pool())
+            .boxed();
         self.pools.wait(ANSWER_TIMEOUT, sent).await.map(drop)
     }
 
@@ -69,6 +72,6 @@ fn servers(channel: &str) -> String {
     format!("{channel}_bus")
 }
 
-fn proofs(channel: &str, listener: u64) -> String {
+fn barrier_channel(channel: &str, listener: u64) -> String {
     format!("{channel}_{listener:016x}")
 }

@@ -50,7 +50,7 @@ pub(in crate::store) struct SqliteStore {
     db: DatabaseConnection,
     reads: DatabaseConnection,
     /// Notes of writers from outside that our own transactions came upon.
-    heard: Mutex<Vec<String>>,
+    external_notes: Mutex<Vec<String>>,
     guard: Arc<Guard>,
     failpoints: Arc<Failpoints>,
     /// The pushes that share a transaction.
@@ -93,7 +93,7 @@ impl SqliteStore {
         let reads = SqlxSqliteConnector::from_sqlx_sqlite_pool(readers.clone());
         let (incarnation, reached) = (Mutex::new(new_incarnation()), AtomicI64::new(0));
         let (sql, group) = (PullSql::new(schema), Group::new(guard.clone(), failpoints.clone()));
-        let heard = Mutex::default();
+        let external_notes = Mutex::default();
         Ok(Self {
             writer,
             readers,
@@ -101,7 +101,7 @@ impl SqliteStore {
             path,
             db,
             reads,
-            heard,
+            external_notes,
             guard,
             failpoints,
             group,
@@ -146,7 +146,7 @@ impl SqliteStore {
         let left = tx.query_all_raw(Statement::from_string(tx.get_database_backend(), sql)).await?;
         let left = left.iter().map(|row| Ok(line(row.try_get("", "note")?)));
         let left = left.collect::<Result<Vec<String>, DbErr>>()?;
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).extend(left);
+        self.external_notes.lock().unwrap_or_else(PoisonError::into_inner).extend(left);
         let sql = format!("update _nizhal_control set clock = clock + 1, txn = clock + 1, {DRAWN_SIGN} where id = 1");
         if tx.execute_unprepared(&sql).await?.rows_affected() == 0 {
             self.roll_back(tx).await?;
@@ -216,7 +216,7 @@ impl SqliteStore {
     pub(in crate::store) async fn external_write_sets(&self) -> Result<Vec<String>, StoreError> {
         let waiting: bool =
             sqlx::query_scalar("select exists (select 1 from _nizhal_touched)").fetch_one(&self.readers).await?;
-        let mut notes = std::mem::take(&mut *self.heard.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut notes = std::mem::take(&mut *self.external_notes.lock().unwrap_or_else(PoisonError::into_inner));
         if waiting {
             let mut tx = self.writer.begin_with("begin immediate").await?;
             let sql = "delete from _nizhal_touched returning cast(note as blob) as note";

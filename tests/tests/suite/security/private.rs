@@ -140,14 +140,14 @@ impl Kept {
     }
 
     async fn ran(&self, sql: &str) -> String {
-        self.listener.take();
+        self.listener.take_batch();
         let reply = self.engine.push(&actor("ann"), Wire::Two, push_of(&[mutation("run", &json!({"sql": sql}))])).await;
         told(&reply).join(" ")
     }
 
     /// Whether listeners were told of the last mutation.
     fn is_pinged(&self) -> bool {
-        !self.listener.take().pings.is_empty()
+        !self.listener.take_batch().pings.is_empty()
     }
 
     /// The engine's and the hidden columns of a row.
