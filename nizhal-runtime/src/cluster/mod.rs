@@ -25,7 +25,7 @@ use tokio::{sync::watch, task::JoinHandle};
 pub(crate) struct Realtime {
     pub(crate) presence: Presence,
     pub(crate) scopes: Scopes,
-    pub(crate) lines: Vec<AdapterHandle>,
+    pub(crate) adapters: Vec<AdapterHandle>,
     link: Arc<ClusterConnection>,
 }
 
@@ -51,7 +51,7 @@ impl Realtime {
         let scopes = Scopes::new(engine.clone(), ListenBarrier::new(engine.clone(), listener));
         let local = adapter::Local { engine: engine.clone(), listener };
         let handle = |adapter, database| AdapterHandle { adapter, health: Arc::<Health>::default(), database };
-        let lines = match mode {
+        let adapters = match mode {
             Mode::Local => vec![handle(Arc::new(local) as Arc<dyn Adapter>, true)],
             Mode::Postgres => vec![handle(Arc::new(adapter::Postgres(local)), true)],
             #[cfg(feature = "nats")]
@@ -74,7 +74,7 @@ impl Realtime {
             server_silence: settings.realtime.server_silence,
             reader: Mutex::default(),
         };
-        Self { presence, scopes, lines, connection: Arc::new(connection) }
+        Self { presence, scopes, adapters, connection: Arc::new(connection) }
     }
 
     /// Starts the receive and publish tasks; they end soon after `stopping`.
@@ -82,14 +82,14 @@ impl Realtime {
         let mut tasks = Vec::new();
         // The receive tasks stay until the last was published: publishing may need the same connection.
         let mut listening = stopping.clone();
-        for handle in self.lines.iter().filter(|handle| handle.adapter.max_message_bytes().is_some()) {
+        for handle in self.adapters.iter().filter(|handle| handle.adapter.max_message_bytes().is_some()) {
             let published = watch::Sender::new(false);
             listening = published.subscribe();
             self.connection.hub.outbox().open();
             tasks.push(tokio::spawn(self.connection.clone().publish(handle.clone(), stopping.clone(), published)));
             tasks.push(tokio::spawn(self.connection.clone().send_heartbeats(stopping.clone())));
         }
-        for handle in &self.lines {
+        for handle in &self.adapters {
             tasks.push(tokio::spawn(self.connection.clone().listen(handle.clone(), listening.clone())));
         }
         tasks

@@ -93,7 +93,7 @@ fn text(server: &Server, database: Option<&Database>) -> String {
 }
 
 fn realtime(text: &mut Text, server: &Server) {
-    let (realtime, lines) = (server.realtime(), &server.realtime().lines);
+    let (realtime, adapters) = (server.realtime(), &server.realtime().adapters);
     let closed = server.sockets().closed_by_code();
     text.many(
         "counter",
@@ -102,7 +102,7 @@ fn realtime(text: &mut Text, server: &Server) {
         "code",
         closed,
     );
-    let each = |count: fn(&Health) -> u64| lines.iter().map(move |line| (line.adapter.name(), count(&line.health)));
+    let each = |count: fn(&Health) -> u64| adapters.iter().map(move |line| (line.adapter.name(), count(&line.health)));
     let of = "adapter";
     text.many(
         "gauge",

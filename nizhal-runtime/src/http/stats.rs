@@ -84,7 +84,7 @@ fn realtime(server: &Server) -> Value {
     json!({
         "instance": realtime.instance(),
         "otherServers": realtime.presence.peers(),
-        "adapters": realtime.lines.iter().map(adapter).collect::<Vec<_>>(),
+        "adapters": realtime.adapters.iter().map(adapter).collect::<Vec<_>>(),
         "waiting": waiting,
         "dropped": merged,
         "scopeReads": reads,

@@ -29,8 +29,8 @@ struct Set {
     buckets: Arc<str>,
     /// When it was used last, in uses.
     used: u64,
-    /// When the database last heard that it is in use.
-    told: Option<Instant>,
+    /// When the database last stored that it is in use.
+    stored_at: Option<Instant>,
 }
 
 impl BucketSets {
@@ -43,17 +43,17 @@ impl BucketSets {
         Some(set.buckets.clone())
     }
 
-    /// Whether the database heard of this set not long ago.
-    pub(super) fn was_told(&self, id: &str) -> bool {
-        let recent = |told: Instant| told.elapsed() < QUIET;
-        self.lock().sets.get(id).and_then(|set| set.told).is_some_and(recent)
+    /// Whether the database stored this set not long ago.
+    pub(super) fn is_recently_stored(&self, id: &str) -> bool {
+        let recent = |stored_at: Instant| stored_at.elapsed() < QUIET;
+        self.lock().sets.get(id).and_then(|set| set.stored_at).is_some_and(recent)
     }
 
-    /// Keeps a set that the database has just heard of.
-    pub(super) fn told(&self, id: &str, buckets: Arc<str>) {
+    /// Keeps a set that the database has just stored.
+    pub(super) fn keep_stored(&self, id: &str, buckets: Arc<str>) {
         self.keep(id, buckets);
         if let Some(set) = self.lock().sets.get_mut(id) {
-            set.told = Some(Instant::now());
+            set.stored_at = Some(Instant::now());
         }
     }
 
@@ -62,7 +62,7 @@ impl BucketSets {
         cache.uses += 1;
         let now = cache.uses;
         cache.bytes += buckets.len();
-        if let Some(old) = cache.sets.insert(id.to_owned(), Set { buckets, used: now, told: None }) {
+        if let Some(old) = cache.sets.insert(id.to_owned(), Set { buckets, used: now, stored_at: None }) {
             cache.bytes -= old.buckets.len();
         }
         while cache.bytes > MAX_BYTES {

@@ -7,13 +7,13 @@ use super::{
 };
 use sea_orm::DatabaseTransaction;
 
-/// What ends a transaction of [`Store::begin_push`].
+/// The end of a transaction of [`Store::begin_push`].
 #[derive(Debug)]
 pub struct CommitSlot<'a>(On<'a>);
 
 #[derive(Debug)]
 enum On<'a> {
-    Postgres(postgres::Ending<'a>),
+    Postgres(postgres::TransactionEnd<'a>),
     Sqlite(sqlite::CommitSlot<'a>),
 }
 
@@ -25,8 +25,8 @@ impl Store {
     pub async fn begin_push(&self, alone: bool) -> Result<(DatabaseTransaction, CommitSlot<'_>), StoreError> {
         match &self.backend {
             Backend::Postgres(store) => {
-                let (tx, ending) = store.begin().await?;
-                Ok((tx, CommitSlot(On::Postgres(ending))))
+                let (tx, end) = store.begin().await?;
+                Ok((tx, CommitSlot(On::Postgres(end))))
             }
             Backend::Sqlite(store) => {
                 let (tx, slot) = store.begin_push(alone).await?;
@@ -43,24 +43,24 @@ impl CommitSlot<'_> {
     /// When the database fails, or lost the transaction through another push in it: then nothing is kept.
     pub async fn commit(self, tx: DatabaseTransaction) -> Result<(), StoreError> {
         match self.0 {
-            On::Postgres(ending) => ending.commit(tx).await,
+            On::Postgres(end) => end.commit(tx).await,
             On::Sqlite(slot) => slot.commit(tx).await,
         }
     }
 
     /// Says on which backend of the database the transaction runs, where that is known.
     pub fn identify(&self, backend: Option<i32>) {
-        if let (On::Postgres(ending), Some(backend)) = (&self.0, backend) {
-            ending.identify(backend);
+        if let (On::Postgres(end), Some(backend)) = (&self.0, backend) {
+            end.identify(backend);
         }
     }
 
-    /// Ends the turn of a push that keeps nothing: its transaction is rolled back here, or was dropped. Where the push spoiled
+    /// Ends the turn of a push that keeps nothing: its transaction is rolled back here, or was dropped. Where the push broke
     /// the connection, nobody gets it any more.
-    pub async fn abandon(self, tx: Option<DatabaseTransaction>, spoiled: bool) {
+    pub async fn abandon(self, tx: Option<DatabaseTransaction>, is_broken: bool) {
         match self.0 {
-            On::Postgres(ending) => ending.abandon(tx, spoiled).await,
-            On::Sqlite(slot) => slot.abandon(tx, spoiled).await,
+            On::Postgres(end) => end.abandon(tx, is_broken).await,
+            On::Sqlite(slot) => slot.abandon(tx, is_broken).await,
         }
     }
 }

@@ -194,7 +194,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn remember_buckets(&self, id: &str, buckets: String) -> Result<(), StoreError> {
-        if self.bucket_sets.was_told(id) {
+        if self.bucket_sets.is_recently_stored(id) {
             return Ok(());
         }
         // Seen again, it is kept longer; once a day is enough to say so.
@@ -209,7 +209,7 @@ impl Store {
              on conflict (id) do update set at = {now} where _nizhal_bucket_sets.at < {stale}"
         );
         self.run(&sql, [id.into(), buckets.as_str().into()]).await?;
-        self.bucket_sets.told(id, buckets.into());
+        self.bucket_sets.keep_stored(id, buckets.into());
         Ok(())
     }
 

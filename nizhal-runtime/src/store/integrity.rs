@@ -43,7 +43,7 @@ impl Store {
         let fingerprint = found.fingerprint.clone();
         // On the heap, lest every push's and pull's future be as large.
         let looked = Box::pin(self.look_into_triggers(found)).await;
-        last.note(fingerprint, &looked);
+        last.remember(fingerprint, &looked);
         looked
     }
 

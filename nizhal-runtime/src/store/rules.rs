@@ -25,14 +25,14 @@ pub(crate) struct Branch {
     columns: String,
 }
 
-/// A branch as it is stored.
-pub(crate) type Stored = (String, String, i64, String, String, String);
+/// The columns of a stored branch.
+pub(crate) type StoredBranch = (String, String, i64, String, String, String);
 
 /// Reads the stored branches.
 pub(crate) const READ: &str = "select rule, tbl, params, bucket, visible, columns from _nizhal_rules";
 
-impl From<Stored> for Branch {
-    fn from((rule, table, params, bucket, visible, columns): Stored) -> Self {
+impl From<StoredBranch> for Branch {
+    fn from((rule, table, params, bucket, visible, columns): StoredBranch) -> Self {
         Self { rule, table, params, bucket, visible, columns }
     }
 }

@@ -48,11 +48,11 @@ impl Store {
         }
     }
 
-    /// Closes the connection of an open transaction when that ends, because the app's code spoiled it.
-    pub async fn spoil(&self, tx: &DatabaseTransaction) {
+    /// Closes the connection of an open transaction when that ends, because the app's code broke it.
+    pub async fn mark_connection_broken(&self, tx: &DatabaseTransaction) {
         match &self.backend {
-            Backend::Postgres(store) => store.spoil(tx).await,
-            Backend::Sqlite(store) => store.spoil().await,
+            Backend::Postgres(store) => store.mark_connection_broken(tx).await,
+            Backend::Sqlite(store) => store.mark_connection_broken().await,
         }
     }
 

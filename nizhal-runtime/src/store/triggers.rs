@@ -45,7 +45,7 @@ impl Refusal {
     }
 
     /// Writes down what was found.
-    pub(super) fn note(&mut self, fingerprint: String, found: &Result<(), StoreError>) {
+    pub(super) fn remember(&mut self, fingerprint: String, found: &Result<(), StoreError>) {
         self.0 = match found {
             Err(StoreError::Schema(refusal)) => Some((Instant::now(), fingerprint, refusal.clone())),
             _ => None,

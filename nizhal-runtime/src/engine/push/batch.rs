@@ -285,7 +285,7 @@ impl Engine {
         if result.is_err() {
             let Some(outer) = outer else { return Err(BatchRollback::NeedsSavepoints) };
             if matches!(result, Err(PushError::TransactionControl(_))) {
-                self.store.spoil(&outer).await;
+                self.store.mark_connection_broken(&outer).await;
             }
             self.store.wait(SAVEPOINT_TIMEOUT, inner.rollback()).await?;
             return Ok((outer, result, Written::default()));
@@ -322,7 +322,7 @@ impl Engine {
         let (written, header) = write.record_results(&record_results).await?;
         self.same_rules(&header.rules)?;
         if written.leaves_tables {
-            self.store.spoil(&tx).await;
+            self.store.mark_connection_broken(&tx).await;
         }
         if mode.takes_write_sets && !(written.write_set.is_empty() && written.conflicts.is_empty()) {
             // A deferred trigger wrote it, and which mutation's that was is not known.

@@ -108,8 +108,8 @@ impl Engine {
                 Ok(ended)
             }
             Ok(Done { tx, ended, .. }) => {
-                let is_spoiled = matches!(ended, Err(PushError::TransactionControl(_)));
-                slot.abandon(Some(tx), is_spoiled).await;
+                let is_broken = matches!(ended, Err(PushError::TransactionControl(_)));
+                slot.abandon(Some(tx), is_broken).await;
                 Ok(ended)
             }
             Err(undone) => {
@@ -197,7 +197,7 @@ impl Engine {
             return Ok(Done::rolled_back(tx, Err(refusal)));
         }
         if written.leaves_tables {
-            self.store.spoil(&tx).await;
+            self.store.mark_connection_broken(&tx).await;
         }
         let write = self.store.on(&tx);
         if let Some(lost) = self.lost(entry, &written.conflicts) {

@@ -162,7 +162,7 @@ pub(super) async fn introspect(db: &mut PgConnection) -> Result<Found, StoreErro
         kept,
     };
     if found.columns.contains_key("_nizhal_rules") {
-        let rows = sqlx::query_as::<_, rules::Stored>(rules::READ).fetch_all(&mut *db).await?;
+        let rows = sqlx::query_as::<_, rules::StoredBranch>(rules::READ).fetch_all(&mut *db).await?;
         found.rules = rows.into_iter().map(rules::Branch::from).collect();
     }
     if found.epoch {

@@ -34,7 +34,7 @@ mod takeover;
 mod trigger;
 
 pub(super) use clock::{SOMETHING, holder};
-pub(super) use end::Ending;
+pub(super) use end::TransactionEnd;
 pub(super) use pull::PullReader;
 pub(super) use purpose::Purpose;
 pub(super) use record::{RecordSql, kind};

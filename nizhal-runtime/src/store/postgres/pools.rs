@@ -61,7 +61,7 @@ struct Suspicion {
 #[derive(Debug)]
 struct Suspects {
     /// Backends whose connections are to be closed.
-    doomed: BTreeSet<i32>,
+    broken: BTreeSet<i32>,
     /// When one was last found dead: whichever was idle then is tested before it is used.
     dead_at: Option<Instant>,
     /// When the database last answered anybody.
@@ -77,7 +77,7 @@ impl Suspicion {
 
     /// Whether a connection that is about to be used is of use.
     async fn may_use(&self, db: &mut PgConnection, meta: PoolConnectionMetadata) -> bool {
-        if !self.renewal.allows(meta.age) || db.is_in_transaction() || self.is_doomed(db).await {
+        if !self.renewal.allows(meta.age) || db.is_in_transaction() || self.is_broken(db).await {
             return false;
         }
         let dead_since = self.suspects().dead_at.map(|at| at.elapsed());
@@ -98,13 +98,13 @@ impl Suspicion {
     }
 
     /// Whether this connection's transaction ended with an error; asked only while there is such a one.
-    async fn is_doomed(&self, db: &mut PgConnection) -> bool {
-        if self.suspects().doomed.is_empty() {
+    async fn is_broken(&self, db: &mut PgConnection) -> bool {
+        if self.suspects().broken.is_empty() {
             return false;
         }
         let backend = sqlx::query_scalar("select pg_backend_pid()").fetch_one(db);
         match tokio::time::timeout(TEST_TIMEOUT, backend).await {
-            Ok(Ok(backend)) => self.suspects().doomed.remove(&backend),
+            Ok(Ok(backend)) => self.suspects().broken.remove(&backend),
             _ => true,
         }
     }
@@ -117,7 +117,7 @@ impl Suspicion {
 impl Pools {
     pub(super) async fn connect(options: PgConnectOptions, size: u32, renewal: Renewal) -> Result<Self, StoreError> {
         let suspects =
-            Suspects { doomed: BTreeSet::new(), dead_at: None, answered_at: Instant::now(), is_silent: false };
+            Suspects { broken: BTreeSet::new(), dead_at: None, answered_at: Instant::now(), is_silent: false };
         let suspicion = Arc::new(Suspicion { suspects: Mutex::new(suspects), renewal });
         let pool = pool_options(size, &suspicion).connect_with(options.clone()).await?;
         let (first, options) = (Box::new(Generation::new(pool)), Box::new(options));
@@ -175,20 +175,20 @@ impl Pools {
     }
 
     /// Closes this backend's connection when it is given back; every connection where it is not known which.
-    pub(super) fn doom(&self, backend: Option<i32>) {
+    pub(super) fn mark_broken(&self, backend: Option<i32>) {
         match backend {
             Some(backend) => {
-                self.suspicion.suspects().doomed.insert(backend);
+                self.suspicion.suspects().broken.insert(backend);
             }
             None => self.retire(),
         }
     }
 
     /// Sees to it that nobody gets the connection on which a transaction ended with this error.
-    pub(super) fn spoiled(&self, error: &StoreError, backend: Option<i32>) {
+    pub(super) fn mark_broken_by(&self, error: &StoreError, backend: Option<i32>) {
         // A dead one closes by itself.
         if !self.is_dead(error) {
-            self.doom(backend);
+            self.mark_broken(backend);
         }
     }
 
@@ -289,7 +289,7 @@ fn pool_options(size: u32, suspicion: &Arc<Suspicion>) -> PgPoolOptions {
         })
         .after_release(move |db, _| {
             let suspicion = released.clone();
-            Box::pin(async move { Ok(!db.is_in_transaction() && !suspicion.is_doomed(db).await) })
+            Box::pin(async move { Ok(!db.is_in_transaction() && !suspicion.is_broken(db).await) })
         })
 }
 

@@ -13,15 +13,15 @@ use std::{
 pub(super) struct Renewal(Arc<Mutex<Option<Instant>>>);
 
 impl Renewal {
-    /// Gives up the connections of now.
-    pub(super) fn renew(&self) {
+    /// Retires the connections of now.
+    pub(super) fn retire_all(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
     /// Whether a connection of this age may be used.
     pub(super) fn allows(&self, age: Duration) -> bool {
-        let renewed = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        renewed.is_none_or(|renewed| age < renewed.elapsed())
+        let retired_at = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        retired_at.is_none_or(|retired_at| age < retired_at.elapsed())
     }
 }
 
@@ -33,7 +33,7 @@ mod tests {
     fn connections_of_before_are_given_up() {
         let renewal = Renewal::default();
         assert!(renewal.allows(Duration::from_secs(3600)));
-        renewal.renew();
+        renewal.retire_all();
         assert!(!renewal.allows(Duration::from_secs(3600)));
         assert!(renewal.allows(Duration::ZERO));
     }

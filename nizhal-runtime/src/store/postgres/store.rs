@@ -98,7 +98,7 @@ impl PostgresStore {
     }
 
     pub(in crate::store) fn renew_connections(&self) {
-        self.renewal.renew();
+        self.renewal.retire_all();
     }
 
     pub(in crate::store) async fn close(&self) {

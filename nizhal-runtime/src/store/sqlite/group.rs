@@ -133,12 +133,12 @@ impl CommitSlot<'_> {
         }
     }
 
-    /// Goes on without this push; its savepoint is rolled back, or was dropped. Where it spoiled the connection, that is closed
+    /// Goes on without this push; its savepoint is rolled back, or was dropped. Where it broke the connection, that is closed
     /// after this transaction.
-    pub(in crate::store) async fn abandon(mut self, savepoint: Option<DatabaseTransaction>, spoiled: bool) {
+    pub(in crate::store) async fn abandon(mut self, savepoint: Option<DatabaseTransaction>, is_broken: bool) {
         let Group { guard, failpoints, .. } = self.group;
-        if spoiled {
-            guard.doom().await;
+        if is_broken {
+            guard.mark_broken().await;
         }
         if let Some(savepoint) = savepoint {
             let rolled_back = async {
@@ -168,7 +168,7 @@ impl CommitSlot<'_> {
 
     /// Gives the whole transaction up, with its connection; who waits for it is told by the silence.
     async fn lose(self) {
-        self.group.guard.doom().await;
+        self.group.guard.mark_broken().await;
     }
 }
 
@@ -187,7 +187,7 @@ impl Open {
         };
         let committed: Result<(), StoreError> = committed.await;
         if committed.is_err() {
-            group.guard.doom().await;
+            group.guard.mark_broken().await;
         }
         let committed = committed.and_then(|()| group.guard.check_file());
         for done in done {

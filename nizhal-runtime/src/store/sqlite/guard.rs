@@ -32,7 +32,7 @@ pub(in crate::store) struct Guard {
     committed: AtomicBool,
     /// Whether the connection is closed when it is given back. Held while a transaction ends, so that the giving back waits for
     /// the outcome.
-    doomed: Mutex<bool>,
+    broken: Mutex<bool>,
     /// The file that is open, unless all is in memory.
     file: OnceLock<Option<OpenFile>>,
 }
@@ -85,12 +85,12 @@ impl Guard {
 
     /// Whether the connection may be used again.
     async fn release(self: Arc<Self>, db: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
-        let doomed = std::mem::take(&mut *self.doomed.lock().await);
+        let broken = std::mem::take(&mut *self.broken.lock().await);
         // What was left open is rolled back by now: the rollback was sent before this.
         db.ping().await?;
         let lost = self.lost.swap(false, SeqCst) && self.held.load(SeqCst);
         self.held.store(false, SeqCst);
-        if doomed || lost || !is_idle(db).await {
+        if broken || lost || !is_idle(db).await {
             tracing::warn!("a connection to SQLite whose transaction ended with an error is closed");
             return Ok(false);
         }
@@ -109,8 +109,8 @@ impl Guard {
     }
 
     /// Closes the connection when it is given back.
-    pub(super) async fn doom(&self) {
-        *self.doomed.lock().await = true;
+    pub(super) async fn mark_broken(&self) {
+        *self.broken.lock().await = true;
     }
 
     /// Ends the transaction by a commit, whose success SQLite must bear out.
@@ -124,9 +124,9 @@ impl Guard {
     }
 
     async fn end(&self, commits: bool, ending: impl Future<Output = Result<(), DbErr>>) -> Result<(), DbErr> {
-        let mut doomed = self.doomed.lock().await;
+        let mut broken = self.broken.lock().await;
         // Also where this future is dropped before it knows.
-        let before = std::mem::replace(&mut *doomed, true);
+        let before = std::mem::replace(&mut *broken, true);
         self.committed.store(false, SeqCst);
         let was_held = self.held.swap(false, SeqCst);
         if commits && was_held && self.lost.load(SeqCst) {
@@ -136,7 +136,7 @@ impl Guard {
         if commits && was_held && !self.committed.load(SeqCst) {
             return Err(rolled_back());
         }
-        *doomed = before;
+        *broken = before;
         Ok(())
     }
 }

@@ -44,7 +44,7 @@ pub(super) async fn plan(db: &mut SqliteConnection, schema: &Schema, seed: &Seed
     let exists = |table: &str, column: &str| columns.get(table).is_some_and(|columns| columns.contains(column));
     let mut stored: Vec<rules::Branch> = Vec::new();
     if columns.contains_key("_nizhal_rules") {
-        let rows = sqlx::query_as::<_, rules::Stored>(rules::READ).fetch_all(&mut *db).await?;
+        let rows = sqlx::query_as::<_, rules::StoredBranch>(rules::READ).fetch_all(&mut *db).await?;
         stored.extend(rows.into_iter().map(rules::Branch::from));
     }
     let mut kept = Provisioned::default();

@@ -191,12 +191,12 @@ async fn read(
     for bucket in &lane.buckets {
         for scan in sql.scans.iter().filter(|scan| scan.rule == bucket.rule) {
             changes.extend(scan::rows(db, scan, bucket, &read, to).await?);
-            left.note(keep_first(&mut changes, room, lane.limit * 2));
+            left.lower_to(keep_first(&mut changes, room, lane.limit * 2));
         }
         changes.extend(scan::tombstones(db, &sql.tables, bucket, &read, to).await?);
-        left.note(keep_first(&mut changes, room, lane.limit * 2));
+        left.lower_to(keep_first(&mut changes, room, lane.limit * 2));
     }
-    left.note(keep_first(&mut changes, room, lane.limit));
+    left.lower_to(keep_first(&mut changes, room, lane.limit));
     Ok((changes, left.0))
 }
 
@@ -205,7 +205,7 @@ async fn read(
 struct Left(Option<i64>);
 
 impl Left {
-    fn note(&mut self, version: Option<i64>) {
+    fn lower_to(&mut self, version: Option<i64>) {
         self.0 = self.0.into_iter().chain(version).min();
     }
 }
@@ -217,8 +217,8 @@ fn keep_first(changes: &mut Vec<Change>, (limit, max_bytes): (usize, usize), ove
     }
     changes.sort_by(order);
     let mut dropped = Left::default();
-    dropped.note(cut(changes, limit));
-    dropped.note(bytes_end(changes, max_bytes).and_then(|at| cut(changes, at)));
+    dropped.lower_to(cut(changes, limit));
+    dropped.lower_to(bytes_end(changes, max_bytes).and_then(|at| cut(changes, at)));
     dropped.0
 }
 

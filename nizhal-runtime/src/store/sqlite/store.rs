@@ -171,8 +171,8 @@ impl SqliteStore {
     }
 
     /// Closes the writer's connection when it is given back.
-    pub(in crate::store) async fn spoil(&self) {
-        self.guard.doom().await;
+    pub(in crate::store) async fn mark_connection_broken(&self) {
+        self.guard.mark_broken().await;
     }
 
     /// Whether SQLite rolled back the transaction that is open.
