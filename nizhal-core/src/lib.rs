@@ -52,7 +52,7 @@ pub use describe::{ColumnDefault, ColumnDesc, ColumnIndex, Crdt, JsonCheck, Merg
 pub use error::{Error, Result};
 pub use hlc::{Hlc, HlcClock, HlcParseError, NodeId};
 pub use ids::MutationIds;
-pub use job::{Job, JobCtx, JobDesc, JobEntry, JobParts, Jobs, NewJob, Ran};
+pub use job::{Job, JobCtx, JobDesc, JobEntry, JobParts, JobRun, Jobs, NewJob};
 pub use json::{Json, JsonValue};
 pub use mutator::{Applied, Args, Called, Mutator, MutatorDesc, MutatorEntry};
 #[doc(hidden)]

@@ -170,7 +170,7 @@ mod tests {
 
     #[derive(Debug, Serialize, Deserialize, JsonSchema)]
     #[serde(rename_all = "camelCase")]
-    struct Line {
+    struct OrderLine {
         amount: Positive,
         discount: Option<Decimal>,
     }
@@ -179,7 +179,7 @@ mod tests {
     #[serde(rename_all = "camelCase")]
     struct Order {
         client_id: NonEmpty,
-        lines: Vec<Line>,
+        lines: Vec<OrderLine>,
     }
     impl Args for Order {}
 

@@ -33,7 +33,7 @@ pub use http::{Server, service};
 pub use http::{Lines, push_body};
 // And what a test needs in the place of a worker.
 #[doc(hidden)]
-pub use job::{Ran as JobRan, run_next_alone as run_next_job};
+pub use job::{JobEnd, run_next_alone as run_next_job};
 pub use observe::{ConflictEvent, ErrorEvent, Observer, Observers, PullEvent, PushEvent, PushedMutation};
 pub use settings::{
     AdmissionSettings, ConnectionSettings, Cors, JwksSource, LogFormat, Mode, NatsSettings, RateLimit, Realtime,

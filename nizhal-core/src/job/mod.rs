@@ -43,8 +43,8 @@ pub trait Job: 'static {
     fn run(ctx: &mut JobCtx, args: Self::Args) -> BoxFuture<'_, Result<()>>;
 }
 
-/// What comes back from a run: the context's parts, and the outcome.
-pub type Ran = (JobParts, Result<()>);
+/// The end of a job's run: the parts of its context, and the result.
+pub type JobRun = (JobParts, Result<()>);
 
 /// A job with its types erased, as the runtime keeps it.
 #[derive(Clone, Copy)]
@@ -52,7 +52,7 @@ pub struct JobEntry {
     /// Its description.
     pub desc: JobDesc,
     /// Reads the arguments and runs it.
-    pub call: for<'a> fn(JobParts, &'a str) -> BoxFuture<'a, Ran>,
+    pub call: for<'a> fn(JobParts, &'a str) -> BoxFuture<'a, JobRun>,
 }
 
 impl JobEntry {
@@ -68,7 +68,7 @@ impl std::fmt::Debug for JobEntry {
     }
 }
 
-async fn call<J: Job>(parts: JobParts, args: &str) -> Ran {
+async fn call<J: Job>(parts: JobParts, args: &str) -> JobRun {
     let args: J::Args = match parse(args) {
         Ok(args) => args,
         Err(reason) => return (parts, Err(Error::InvalidArgs(reason))),

@@ -4,7 +4,7 @@ use super::{Nizhal, StartError, build::connect, print::say};
 use crate::{
     engine::Engine,
     hub::Hub,
-    job::{Ran, Workers, run_next},
+    job::{JobEnd, Workers, run_next},
     settings::Settings,
 };
 use nizhal_core::NodeId;
@@ -19,11 +19,11 @@ impl Nizhal {
         let engine = Engine::new(schema, store, Hub::default(), self.environment.clone(), node);
         let (due, workers) = (self.environment.now(), Workers::new(1));
         let (mut done, mut later, mut dead) = (0, 0, 0);
-        while let Some(ran) = run_next(&engine, &workers, due).await.map_err(StartError::Jobs)? {
-            match ran {
-                Ran::Done => done += 1,
-                Ran::Later => later += 1,
-                Ran::Dead => dead += 1,
+        while let Some(end) = run_next(&engine, &workers, due).await.map_err(StartError::Jobs)? {
+            match end {
+                JobEnd::Done => done += 1,
+                JobEnd::Later => later += 1,
+                JobEnd::Dead => dead += 1,
             }
         }
         engine.store.close().await;

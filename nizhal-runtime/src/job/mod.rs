@@ -5,15 +5,15 @@ mod run;
 mod share;
 
 pub(crate) use run::run_next;
-pub use run::{Ran, run_next_alone};
+pub use run::{JobEnd, run_next_alone};
 pub(crate) use share::Workers;
 
 use crate::engine::Engine;
 use std::{error::Error, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinHandle};
 
-/// How often a worker looks when nobody wakes it: for jobs that fall due, and for those of other processes.
-const LOOK: Duration = Duration::from_secs(1);
+/// The interval at which a worker polls when nobody wakes it: for jobs that fall due, and for those of other processes.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Starts this many workers; each ends after the job it is at, once the server stops.
 pub(crate) fn start(engine: &Arc<Engine>, workers: u32, stopping: &watch::Receiver<bool>) -> Vec<JoinHandle<()>> {
@@ -35,7 +35,7 @@ async fn work(engine: Arc<Engine>, workers: Arc<Workers>, mut stopping: watch::R
         }
         tokio::select! {
             () = engine.job_wake.notified() => {}
-            () = tokio::time::sleep(LOOK) => {}
+            () = tokio::time::sleep(POLL_INTERVAL) => {}
             _ = stopping.wait_for(|stopping| *stopping) => {}
         }
     }

@@ -1,7 +1,7 @@
-//! One job from claim to commit.
+//! One job from lease to commit.
 //!
 //! The handler runs on a savepoint of a transaction that holds the job's row. Success commits what it wrote, the jobs it wants and
-//! the row's deletion together; failure rolls the savepoint back and commits the verdict. A crash leaves the claim alone, and the
+//! the row's deletion together; failure rolls the savepoint back and commits the verdict. A crash leaves the lease alone, and the
 //! job is taken again: at least once always, and for what is in the database exactly once.
 //!
 //! Decision: book/src/decisions/mutators.md#a-job-is-leased-in-one-commit-and-run-in-another
@@ -20,14 +20,14 @@ use nizhal_core::{DateTimeUtc, Error, JobEntry, JobParts};
 use sea_orm::{DatabaseTransaction, TransactionTrait};
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-/// How long after its claim a job that nobody holds may be taken again: time to begin the run, no more.
+/// How long after its lease a job that nobody holds may be leased again: time to begin the run, no more.
 const RETAKE: TimeDelta = TimeDelta::seconds(30);
 /// How long a handler may take.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// What became of a job.
+/// The end of a job's run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ran {
+pub enum JobEnd {
     /// It is done.
     Done,
     /// It is tried again later, or another worker has it.
@@ -36,11 +36,11 @@ pub enum Ran {
     Dead,
 }
 
-/// Runs the next due job as the only worker there is; what became of it, and nothing where none is due.
+/// Runs the next due job as the only worker there is. Returns how that ended, and nothing where none is due.
 ///
 /// # Errors
 /// When the database fails. The job is then as it was, or is taken again later.
-pub async fn run_next_alone(engine: &Engine, due: DateTimeUtc) -> Result<Option<Ran>, StoreError> {
+pub async fn run_next_alone(engine: &Engine, due: DateTimeUtc) -> Result<Option<JobEnd>, StoreError> {
     run_next(engine, &Workers::new(1), due).await
 }
 
@@ -53,74 +53,74 @@ pub(crate) async fn run_next(
     engine: &Engine,
     workers: &Arc<Workers>,
     due: DateTimeUtc,
-) -> Result<Option<Ran>, StoreError> {
+) -> Result<Option<JobEnd>, StoreError> {
     let names = engine.schema.job_names();
     let retake = engine.environment.now() + RETAKE;
-    let claiming = workers.claiming.lock().await;
-    let claimed = engine.store.lease_job(&names, due, retake, &workers.busy()).await?;
-    let Some(job) = claimed else { return Ok(None) };
-    let taken = workers.take(&job.actor);
-    drop(claiming);
+    let leasing = workers.leasing.lock().await;
+    let leased = engine.store.lease_job(&names, due, retake, &workers.busy()).await?;
+    let Some(job) = leased else { return Ok(None) };
+    let worker = workers.assign(&job.actor);
+    drop(leasing);
     // There may be more: another worker looks.
     engine.job_wake.notify_one();
     let Some(entry) = engine.schema.job(&job.name).filter(|_| !job.dead) else {
         tracing::error!(job = %job.name, id = %job.id, "a job is dead: the server ended each time it ran");
-        return Ok(Some(Ran::Dead));
+        return Ok(Some(JobEnd::Dead));
     };
-    let ran = run(engine, entry, &job).await;
-    drop(taken);
+    let end = run(engine, entry, &job).await;
+    drop(worker);
     // Another of its actor's may have waited for this one alone.
     engine.job_wake.notify_one();
-    match ran {
-        Ok(ran) => Ok(Some(ran)),
+    match end {
+        Ok(end) => Ok(Some(end)),
         // The commit was refused, and would be again.
         Err(StoreError::Statement(cause)) => fail(engine, &job, &Error::Db(cause)).await.map(Some),
         Err(error) => {
             let run_at = engine.environment.now() + pause(job.attempt, engine.environment.new_id());
-            // At best: the database may be away, and then the claim is taken again all the same.
+            // At best: the database may be away, and then the job is leased again all the same.
             let _ = engine.store.give_back(&job, run_at).await;
             Err(error)
         }
     }
 }
 
-async fn run(engine: &Engine, entry: &JobEntry, job: &LeasedJob) -> Result<Ran, StoreError> {
+async fn run(engine: &Engine, entry: &JobEntry, job: &LeasedJob) -> Result<JobEnd, StoreError> {
     let tx = engine.store.begin().await?;
     let write = engine.store.on(&tx);
     let seal = write.begin_job().await?;
     if !write.hold_job(job).await? {
         engine.store.roll_back(tx).await?;
-        return Ok(Ran::Later);
+        return Ok(JobEnd::Later);
     }
-    let ran = match attempt(engine, entry, job, (&tx, &seal)).await? {
+    let end = match attempt(engine, entry, job, (&tx, &seal)).await? {
         Ok(()) => {
             write.job_done(job).await?;
-            Ran::Done
+            JobEnd::Done
         }
         Err(failure) => file(engine, job, &failure, &tx).await?,
     };
     write.finish_job(&seal).await?;
     engine.store.commit(tx).await?;
-    if ran != Ran::Later {
+    if end != JobEnd::Later {
         engine.store.audit_written();
     }
-    Ok(ran)
+    Ok(end)
 }
 
 /// Files that a job failed whose transaction is gone.
-async fn fail(engine: &Engine, job: &LeasedJob, error: &Error) -> Result<Ran, StoreError> {
+async fn fail(engine: &Engine, job: &LeasedJob, error: &Error) -> Result<JobEnd, StoreError> {
     tracing::warn!(job = %job.name, id = %job.id, error = error as &dyn std::error::Error, "a job's commit was refused");
     let tx = engine.store.begin().await?;
     let write = engine.store.on(&tx);
     let seal = write.begin_job().await?;
     if !write.hold_job(job).await? {
         engine.store.roll_back(tx).await?;
-        return Ok(Ran::Later);
+        return Ok(JobEnd::Later);
     }
-    let ran = file(engine, job, &Failure::of(error), &tx).await?;
+    let end = file(engine, job, &Failure::of(error), &tx).await?;
     write.finish_job(&seal).await?;
     engine.store.commit(tx).await?;
-    Ok(ran)
+    Ok(end)
 }
 
 async fn file(
@@ -128,12 +128,12 @@ async fn file(
     job: &LeasedJob,
     failure: &Failure,
     tx: &DatabaseTransaction,
-) -> Result<Ran, StoreError> {
+) -> Result<JobEnd, StoreError> {
     let verdict = failure.verdict(job, engine.environment.now(), engine.environment.new_id());
-    let ran = if verdict.dead { Ran::Dead } else { Ran::Later };
+    let end = if verdict.dead { JobEnd::Dead } else { JobEnd::Later };
     tracing::warn!(job = %job.name, id = %job.id, attempt = job.attempt, dead = verdict.dead, error = verdict.error, "a job failed");
     engine.store.on(tx).job_failed(job, verdict).await?;
-    Ok(ran)
+    Ok(end)
 }
 
 /// Runs the handler on a savepoint, which is gone again when it fails.
@@ -155,7 +155,7 @@ async fn attempt(
     let running = AssertUnwindSafe((entry.call)(parts, &job.args)).catch_unwind();
     // Where the parts are lost, so is the savepoint: dropping it rolls it back.
     let (mut parts, result) = match tokio::time::timeout(LIMIT, running).await {
-        Ok(Ok(ran)) => ran,
+        Ok(Ok(job_run)) => job_run,
         Ok(Err(_)) => return Ok(Err(Failure::Again("the job panicked".to_owned()))),
         Err(_) => return Ok(Err(Failure::Again("the job ran longer than five minutes".to_owned()))),
     };

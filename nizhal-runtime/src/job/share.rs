@@ -15,13 +15,13 @@ pub(crate) struct Workers {
     /// How many may run jobs of one actor.
     max_of_one: usize,
     running: Mutex<BTreeMap<String, usize>>,
-    /// Held while a job is claimed, so that what is counted is still so when it is.
-    pub(super) claiming: tokio::sync::Mutex<()>,
+    /// Held while a job is leased, so that what is counted is still so when it is.
+    pub(super) leasing: tokio::sync::Mutex<()>,
 }
 
 /// A worker that runs a job of an actor, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Taken {
+pub(super) struct BusyWorker {
     workers: Arc<Workers>,
     actor: String,
 }
@@ -30,7 +30,7 @@ impl Workers {
     /// So many; where there is one alone, it is everybody's.
     pub(crate) fn new(count: u32) -> Arc<Self> {
         let max_of_one = usize::try_from(count).unwrap_or(usize::MAX).saturating_sub(1).max(1);
-        Arc::new(Self { max_of_one, running: Mutex::default(), claiming: tokio::sync::Mutex::default() })
+        Arc::new(Self { max_of_one, running: Mutex::default(), leasing: tokio::sync::Mutex::default() })
     }
 
     /// The actors whose jobs are run.
@@ -41,14 +41,14 @@ impl Workers {
         BusyActors { full: names(full), served: names(served) }
     }
 
-    /// Gives one to an actor.
-    pub(super) fn take(self: &Arc<Self>, actor: &str) -> Taken {
+    /// Assigns a worker to an actor's job.
+    pub(super) fn assign(self: &Arc<Self>, actor: &str) -> BusyWorker {
         *self.running.lock().unwrap_or_else(PoisonError::into_inner).entry(actor.to_owned()).or_default() += 1;
-        Taken { workers: self.clone(), actor: actor.to_owned() }
+        BusyWorker { workers: self.clone(), actor: actor.to_owned() }
     }
 }
 
-impl Drop for Taken {
+impl Drop for BusyWorker {
     fn drop(&mut self) {
         let mut running = self.workers.running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = running.get_mut(&self.actor) {

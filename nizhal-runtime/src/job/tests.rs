@@ -1,16 +1,18 @@
-use super::{Ran, Workers};
+use super::{JobEnd, Workers};
 use crate::{store::StoreError, testing};
 use nizhal_core::{DateTimeUtc, Error, JobDesc, JobEntry, JobParts, NewJob, Uuid};
 use sea_orm::ConnectionTrait;
 
 const NAME: &str = "next";
 
-fn entry(call: for<'a> fn(JobParts, &'a str) -> nizhal_core::__private::BoxFuture<'a, nizhal_core::Ran>) -> JobEntry {
+fn entry(
+    call: for<'a> fn(JobParts, &'a str) -> nizhal_core::__private::BoxFuture<'a, nizhal_core::JobRun>,
+) -> JobEntry {
     JobEntry { desc: JobDesc { name: NAME, attempts: 2, ..JobDesc::NONE }, call }
 }
 
 /// Runs the next job by a worker that is alone.
-async fn run_next(server: &crate::Server, due: DateTimeUtc) -> Result<Option<Ran>, StoreError> {
+async fn run_next(server: &crate::Server, due: DateTimeUtc) -> Result<Option<JobEnd>, StoreError> {
     super::run_next(server.engine(), &Workers::new(1), due).await
 }
 
@@ -65,7 +67,7 @@ async fn one_of_a_key_waits_and_a_job_may_enqueue_its_successor() {
     }))
     .await;
     assert_eq!(enqueue(&server, 3).await.pending, 1);
-    assert_eq!(run_next(&server, server.now()).await.unwrap(), Some(Ran::Done));
+    assert_eq!(run_next(&server, server.now()).await.unwrap(), Some(JobEnd::Done));
     let counts = server.engine().store.job_counts().await.unwrap();
     assert_eq!((counts.pending, counts.running, counts.dead), (1, 0, 0));
 }
@@ -83,10 +85,10 @@ async fn what_a_failed_run_wrote_is_gone() {
     }))
     .await;
     enqueue(&server, 1).await;
-    assert_eq!(run_next(&server, server.now()).await.unwrap(), Some(Ran::Later));
+    assert_eq!(run_next(&server, server.now()).await.unwrap(), Some(JobEnd::Later));
     assert_eq!(run_next(&server, server.now()).await.unwrap(), None, "it waits");
     let later = server.now() + chrono::TimeDelta::minutes(1);
-    assert_eq!(run_next(&server, later).await.unwrap(), Some(Ran::Dead));
+    assert_eq!(run_next(&server, later).await.unwrap(), Some(JobEnd::Dead));
     let db = server.engine().store.connection();
     let count = |sql: &'static str| async move {
         let rows = db.query_all_raw(sea_orm::Statement::from_string(db.get_database_backend(), sql)).await;
@@ -108,7 +110,7 @@ async fn a_job_that_nobody_would_run_is_refused() {
     }))
     .await;
     enqueue(&server, 1).await;
-    assert_eq!(run_next(&server, server.now()).await.unwrap(), Some(Ran::Later));
+    assert_eq!(run_next(&server, server.now()).await.unwrap(), Some(JobEnd::Later));
     assert_eq!(server.engine().store.job_counts().await.unwrap().pending, 1);
 }
 
@@ -124,7 +126,7 @@ async fn inv31_the_jobs_of_actors_take_turns() {
         rows.iter().map(|row| row.try_get::<String>("", "id").unwrap()).collect::<std::collections::BTreeSet<_>>()
     };
     for _ in 0..6 {
-        assert_eq!(run_next(&server, server.now()).await.unwrap(), Some(Ran::Done));
+        assert_eq!(run_next(&server, server.now()).await.unwrap(), Some(JobEnd::Done));
     }
     let left = left().await;
     assert!(later.iter().all(|id| !left.contains(id)), "three of each ran");
@@ -159,7 +161,7 @@ async fn inv31_turns_are_taken_however_fast_jobs_come_and_however_slowly_they_ru
         enqueue_then("ben", server.now() + chrono::TimeDelta::minutes(9)).await;
     }
     for _ in 0..4 {
-        assert_eq!(run_next(&server, due).await.unwrap(), Some(Ran::Done));
+        assert_eq!(run_next(&server, due).await.unwrap(), Some(JobEnd::Done));
     }
     assert_eq!((count("ana").await, count("ben").await), (48, 0));
 }
@@ -174,10 +176,10 @@ async fn inv31_one_actors_jobs_leave_a_worker_to_others() {
     let running = workers.take("ana");
     assert_eq!(next().await, None, "the other worker is for others");
     enqueue_for(&server, "ben", None, 1).await;
-    assert_eq!(next().await, Some(Ran::Done));
+    assert_eq!(next().await, Some(JobEnd::Done));
     drop(running);
     for _ in 0..3 {
-        assert_eq!(next().await, Some(Ran::Done));
+        assert_eq!(next().await, Some(JobEnd::Done));
     }
     assert_eq!(next().await, None);
     // Whoever has a worker comes after those who have none.
@@ -187,7 +189,7 @@ async fn inv31_one_actors_jobs_leave_a_worker_to_others() {
     enqueue_for(&server, "ana", None, 2).await;
     enqueue_for(&server, "ben", None, 2).await;
     for _ in 0..2 {
-        assert_eq!(next().await, Some(Ran::Done));
+        assert_eq!(next().await, Some(JobEnd::Done));
     }
     let db = server.engine().store.connection();
     let sql = "select 1 from _nizhal_jobs where actor = 'ben'";

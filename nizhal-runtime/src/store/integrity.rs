@@ -42,9 +42,9 @@ impl Store {
         last.check(&found.fingerprint)?;
         let fingerprint = found.fingerprint.clone();
         // On the heap, lest every push's and pull's future be as large.
-        let looked = Box::pin(self.look_into_triggers(found)).await;
-        last.remember(fingerprint, &looked);
-        looked
+        let result = Box::pin(self.look_into_triggers(found)).await;
+        last.remember(fingerprint, &result);
+        result
     }
 
     async fn look_into_triggers(&self, found: FoundTriggers) -> Result<(), StoreError> {

@@ -5,7 +5,7 @@ use nizhal::Error;
 use nizhal::prelude::*;
 use nizhal_runtime::schema::Schema;
 use nizhal_runtime::store::StoreError;
-use nizhal_runtime::{JobRan, run_next_job};
+use nizhal_runtime::{JobEnd, run_next_job};
 use nizhal_tests::StatementFault;
 use serde_json::json;
 
@@ -79,7 +79,7 @@ type Standing = (u64, Option<String>, u64);
 
 impl World {
     /// The next job's run, at a time when every job is due that waits.
-    async fn run_job(&self) -> Result<Option<JobRan>, StoreError> {
+    async fn run_job(&self) -> Result<Option<JobEnd>, StoreError> {
         run_next_job(&self.engine, DateTimeUtc::UNIX_EPOCH + TimeDelta::days(365)).await
     }
 
@@ -98,7 +98,7 @@ impl World {
         &mut self,
         id: &str,
         how: &str,
-        ran: &Result<Option<JobRan>, StoreError>,
+        ran: &Result<Option<JobEnd>, StoreError>,
         lost: bool,
         context: &str,
     ) {
@@ -108,10 +108,10 @@ impl World {
         let is = |wanted: (u64, Option<&str>, u64)| (runs, status, following) == wanted;
         let waits = is((0, Some("pending"), 0)) || is((0, Some("running"), 0));
         let is_as_told = match ran {
-            Ok(Some(JobRan::Done)) => is(done),
-            Ok(Some(JobRan::Dead)) => is((0, Some("dead"), 0)),
+            Ok(Some(JobEnd::Done)) => is(done),
+            Ok(Some(JobEnd::Dead)) => is((0, Some("dead"), 0)),
             Err(_) if lost => waits || is(done) || is((0, Some("dead"), 0)),
-            Ok(Some(JobRan::Later) | None) | Err(_) => waits,
+            Ok(Some(JobEnd::Later) | None) | Err(_) => waits,
         };
         assert!(is_as_told, "{id}: {ran:?}, and there is {found:?}: {context}");
     }
