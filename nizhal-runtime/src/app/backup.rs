@@ -1,6 +1,6 @@
 //! The verb `backup`: a copy of a SQLite file, or what to run on Postgres.
 
-use super::{Nizhal, StartError, print::say};
+use super::{Nizhal, StartError, print::print_line};
 use crate::settings::Settings;
 use nizhal_core::create_private;
 use std::{
@@ -17,7 +17,7 @@ impl Nizhal {
         let store = self.store(&settings).await?;
         if let Some(schema) = store.schema_name() {
             store.close().await;
-            say(&commands(&schema, &file.unwrap_or_else(|| DUMP.into())));
+            print_line(&commands(&schema, &file.unwrap_or_else(|| DUMP.into())));
             return Ok(());
         }
         let file = file.ok_or(StartError::BackupWithoutFile)?;
@@ -30,7 +30,7 @@ impl Nizhal {
         }
         store.close().await;
         File::open(&file).and_then(|file| file.sync_all()).map_err(failed)?;
-        say(&format!("{} is a copy of the database as it was at one moment", file.display()));
+        print_line(&format!("{} is a copy of the database as it was at one moment", file.display()));
         Ok(())
     }
 }

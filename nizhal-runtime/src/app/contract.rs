@@ -1,6 +1,6 @@
 //! The guard: a contract that installed clients could not survive is not served by accident.
 
-use super::{Nizhal, StartError, print::say};
+use super::{Nizhal, StartError, print::print_line};
 use crate::{
     contract::Contract,
     http::{Version, VersionGate},
@@ -43,11 +43,11 @@ fn refusal(contract: &Contract, gate: &VersionGate, kept: &str) -> Result<Option
     let breaks = contract.breaks(kept).map_err(unreadable)?;
     let kept: Value = serde_json::from_str(kept).map_err(unreadable)?;
     let version = kept["info"]["version"].as_str().unwrap_or_default().to_owned();
-    let told = match (&gate.min_client, version.parse::<Version>()) {
+    let is_gated = match (&gate.min_client, version.parse::<Version>()) {
         (Some(least), Ok(version)) => *least > version,
         _ => false,
     };
-    Ok((!breaks.is_empty() && !told).then_some(StartError::BreakingContract { version, breaks }))
+    Ok((!breaks.is_empty() && !is_gated).then_some(StartError::BreakingContract { version, breaks }))
 }
 
 impl Nizhal {
@@ -59,7 +59,7 @@ impl Nizhal {
         let bytes = contract.bytes();
         let now = String::from_utf8_lossy(&bytes);
         let Some((verb, path)) = verb else {
-            say(now.trim_end());
+            print_line(now.trim_end());
             return Ok(());
         };
         let file = path.display().to_string();
@@ -67,7 +67,7 @@ impl Nizhal {
         match verb {
             FileVerb::Write => {
                 fs::write(path, now.as_bytes()).map_err(failed)?;
-                say(&format!("{file} holds the contract now: commit it"));
+                print_line(&format!("{file} holds the contract now: commit it"));
             }
             FileVerb::Check => {
                 let kept = fs::read_to_string(path).map_err(failed)?;
@@ -75,7 +75,7 @@ impl Nizhal {
                 if let Some(refused) = refusal(&contract, &gate, &kept)? {
                     return Err(refused);
                 }
-                say(&if kept == now {
+                print_line(&if kept == now {
                     format!("{file} is the app's contract")
                 } else {
                     format!("clients of {file} can work with the app's contract: record it with `contract --write`")

@@ -1,6 +1,6 @@
 //! The verb `jobs run-once`: what is due now, for cron.
 
-use super::{Nizhal, StartError, build::connect, print::say};
+use super::{Nizhal, StartError, build::connect, print::print_line};
 use crate::{
     engine::Engine,
     hub::Hub,
@@ -27,7 +27,7 @@ impl Nizhal {
             }
         }
         engine.store.close().await;
-        say(&format!("{done} jobs done, {later} to be tried again, {dead} given up"));
+        print_line(&format!("{done} jobs done, {later} to be tried again, {dead} given up"));
         Ok(())
     }
 }

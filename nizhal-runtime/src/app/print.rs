@@ -1,8 +1,8 @@
-//! What a verb prints.
+//! The output of a verb.
 
 use std::io::{self, Write};
 
 /// Prints a line; a reader that has gone away is no fault of ours.
-pub(super) fn say(text: &str) {
+pub(super) fn print_line(text: &str) {
     let _ = writeln!(io::stdout().lock(), "{text}");
 }

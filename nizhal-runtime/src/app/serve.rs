@@ -1,6 +1,6 @@
 //! The `serve` verb: start, say where, serve, stop cleanly.
 
-use super::{DevToken, Nizhal, StartError, build::Built, print::say};
+use super::{DevToken, Nizhal, StartError, build::Built, print::print_line};
 use crate::{
     http::{Listening, Server},
     settings::{Mode, Settings},
@@ -20,7 +20,7 @@ impl Nizhal {
         {
             let _ = write!(text, "\n{}", banner(&url, &tokens).trim_end());
         }
-        say(text.trim_end());
+        print_line(text.trim_end());
         listening.until_stopped(&server).await;
         Ok(())
     }

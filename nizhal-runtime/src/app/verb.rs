@@ -5,7 +5,7 @@ use super::{
     build::{connect, provision},
     contract::FileVerb,
     log::observe,
-    print::say,
+    print::print_line,
 };
 use crate::contract::Contract;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -18,7 +18,7 @@ use std::{
 
 #[derive(Debug, Parser)]
 #[command(name = "app")]
-struct Line {
+struct CliArgs {
     #[command(subcommand)]
     verb: Option<Verb>,
 }
@@ -124,10 +124,10 @@ impl Nizhal {
     /// [`StartError`] when the verb did not do its work. A command line that does not read ends the process, as a
     /// request for help does.
     pub async fn try_run(mut self, args: impl IntoIterator<Item = OsString>) -> Result<(), StartError> {
-        let command = Line::command().about(format!("{}, a Nizhal sync server", self.name));
-        let line = Line::from_arg_matches(&command.get_matches_from(args)).unwrap_or_else(|error| error.exit());
+        let command = CliArgs::command().about(format!("{}, a Nizhal sync server", self.name));
+        let args = CliArgs::from_arg_matches(&command.get_matches_from(args)).unwrap_or_else(|error| error.exit());
         let settings = self.resolve_settings()?;
-        match line.verb.unwrap_or(Verb::Serve) {
+        match args.verb.unwrap_or(Verb::Serve) {
             Verb::Serve => Box::pin(self.serve(settings)).await,
             Verb::Migrate { renamed_from, back } => {
                 let (gate, schema) = (self.gate()?, self.schema()?);
@@ -136,7 +136,7 @@ impl Nizhal {
                 let store = store.going_forward(!back);
                 let statements = provision(&store, &contract, &gate, &settings).await?;
                 store.close().await;
-                say(&match statements {
+                print_line(&match statements {
                     0 => "nothing to do: the database has the app's schema".to_owned(),
                     _ => format!("{statements} statements ran: the database has the app's schema"),
                 });
@@ -151,7 +151,7 @@ impl Nizhal {
                     let _ = writeln!(io::stderr(), "nothing to do: the database has the app's schema");
                 }
                 for statement in plan {
-                    say(&format!("{};\n", statement.trim().trim_end_matches(';')));
+                    print_line(&format!("{};\n", statement.trim().trim_end_matches(';')));
                 }
                 Ok(())
             }
@@ -164,7 +164,7 @@ impl Nizhal {
                 let store = self.store(&settings).await?;
                 let epoch = store.new_epoch().await.map_err(StartError::Provision)?;
                 store.close().await;
-                say(&format!("the epoch is {epoch} now: every device starts again at its next pull"));
+                print_line(&format!("the epoch is {epoch} now: every device starts again at its next pull"));
                 Ok(())
             }
             Verb::Reset { yes: false } => Err(StartError::NotConfirmed),
@@ -172,35 +172,36 @@ impl Nizhal {
                 let store = self.store(&settings).await?;
                 store.reset().await.map_err(StartError::Provision)?;
                 store.close().await;
-                say("the engine's parts were made anew: every device starts again at its next pull");
+                print_line("the engine's parts were made anew: every device starts again at its next pull");
                 Ok(())
             }
             Verb::DropTables { confirm } => {
                 let schema = self.schema()?;
                 let tables: Vec<String> = schema.tables().iter().map(|table| format!("`{}`", table.name)).collect();
                 let tables = tables.join(", ");
-                let confirmed = confirm.or_else(|| ask(&self.name, &tables, &settings.database_url.to_string()));
+                let confirmed =
+                    confirm.or_else(|| read_app_name(&self.name, &tables, &settings.database_url.to_string()));
                 if confirmed.as_deref() != Some(&*self.name) {
                     return Err(StartError::DropNotConfirmed { tables, app: self.name.clone() });
                 }
                 let store = connect(&self.name, &settings, schema).await?;
                 store.drop_tables().await.map_err(StartError::Provision)?;
                 store.close().await;
-                say(&format!("{tables} were dropped, and the engine's parts with them"));
+                print_line(&format!("{tables} were dropped, and the engine's parts with them"));
                 Ok(())
             }
             Verb::Jobs { verb: JobsVerb::RunOnce } => Box::pin(self.run_jobs_once(settings)).await,
             Verb::Token { claims, ttl_hours } => {
                 let ttl = Duration::from_secs(u64::from(ttl_hours) * 3600);
-                say(&self.token(&settings, &claims, ttl)?);
+                print_line(&self.token(&settings, &claims, ttl)?);
                 Ok(())
             }
         }
     }
 }
 
-/// Asks at the terminal for the app's name; nothing where there is none.
-fn ask(app: &str, tables: &str, database: &str) -> Option<String> {
+/// Reads the app's name at the terminal; nothing where there is none.
+fn read_app_name(app: &str, tables: &str, database: &str) -> Option<String> {
     if !io::stdin().is_terminal() {
         return None;
     }
@@ -215,26 +216,26 @@ fn ask(app: &str, tables: &str, database: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn line(words: &[&str]) -> Result<Line, clap::Error> {
-        Line::try_parse_from([&["ledger"], words].concat())
+    fn parse(words: &[&str]) -> Result<CliArgs, clap::Error> {
+        CliArgs::try_parse_from([&["ledger"], words].concat())
     }
 
     #[test]
     fn verbs() {
-        Line::command().debug_assert();
-        assert!(line(&[]).unwrap().verb.is_none());
-        assert!(matches!(line(&["serve"]).unwrap().verb, Some(Verb::Serve)));
-        assert!(matches!(line(&["jobs", "run-once"]).unwrap().verb, Some(Verb::Jobs { .. })));
-        assert!(line(&["jobs"]).is_err());
-        let token = line(&["token", "userId=u1", "ownerId=o1", "--ttl-hours", "1"]).unwrap().verb;
+        CliArgs::command().debug_assert();
+        assert!(parse(&[]).unwrap().verb.is_none());
+        assert!(matches!(parse(&["serve"]).unwrap().verb, Some(Verb::Serve)));
+        assert!(matches!(parse(&["jobs", "run-once"]).unwrap().verb, Some(Verb::Jobs { .. })));
+        assert!(parse(&["jobs"]).is_err());
+        let token = parse(&["token", "userId=u1", "ownerId=o1", "--ttl-hours", "1"]).unwrap().verb;
         assert!(matches!(token, Some(Verb::Token { claims, ttl_hours: 1 }) if claims.len() == 2));
-        assert!(matches!(line(&["epoch", "new"]).unwrap().verb, Some(Verb::Epoch { what: EpochVerb::New })));
-        assert!(line(&["epoch"]).is_err());
-        assert!(matches!(line(&["reset"]).unwrap().verb, Some(Verb::Reset { yes: false })));
-        let drop = line(&["drop-tables", "--confirm", "ledger"]).unwrap().verb;
+        assert!(matches!(parse(&["epoch", "new"]).unwrap().verb, Some(Verb::Epoch { what: EpochVerb::New })));
+        assert!(parse(&["epoch"]).is_err());
+        assert!(matches!(parse(&["reset"]).unwrap().verb, Some(Verb::Reset { yes: false })));
+        let drop = parse(&["drop-tables", "--confirm", "ledger"]).unwrap().verb;
         assert!(matches!(drop, Some(Verb::DropTables { confirm: Some(app) }) if app == "ledger"));
-        assert!(matches!(line(&["drop-tables"]).unwrap().verb, Some(Verb::DropTables { confirm: None })));
-        assert!(matches!(line(&["backup", "x.db"]).unwrap().verb, Some(Verb::Backup { file: Some(_) })));
-        assert!(line(&["fly"]).is_err());
+        assert!(matches!(parse(&["drop-tables"]).unwrap().verb, Some(Verb::DropTables { confirm: None })));
+        assert!(matches!(parse(&["backup", "x.db"]).unwrap().verb, Some(Verb::Backup { file: Some(_) })));
+        assert!(parse(&["fly"]).is_err());
     }
 }

@@ -18,18 +18,23 @@ pub(super) fn breaks(old: &Value, new: &Value) -> Vec<String> {
         if was["primaryKey"] != now["primaryKey"] {
             found.push(format!("table `{name}`: the primary key was {}, is {}", was["primaryKey"], now["primaryKey"]));
         }
-        let mut look =
-            Look { reader: old, writer: new, at: format!("{ROWS}`{name}`"), seen: BTreeSet::new(), found: &mut found };
-        look.accepts(&was["row"], &now["row"]);
+        let mut comparison = Comparison {
+            reader: old,
+            writer: new,
+            path: format!("{ROWS}`{name}`"),
+            seen: BTreeSet::new(),
+            found: &mut found,
+        };
+        comparison.accepts(&was["row"], &now["row"]);
     }
     for (name, was) in parts(old, "mutators") {
         let Some(now) = part(new, "mutators", name) else {
             found.push(format!("mutator `{name}` is gone"));
             continue;
         };
-        let at = format!("arguments of `{name}`");
-        let mut look = Look { reader: new, writer: old, at, seen: BTreeSet::new(), found: &mut found };
-        look.accepts(&now["input"], &was["input"]);
+        let path = format!("arguments of `{name}`");
+        let mut comparison = Comparison { reader: new, writer: old, path, seen: BTreeSet::new(), found: &mut found };
+        comparison.accepts(&now["input"], &was["input"]);
     }
     for (name, was) in parts(old, "rules") {
         match part(new, "rules", name) {
@@ -55,10 +60,10 @@ fn part<'a>(document: &'a Value, of: &str, name: &str) -> Option<&'a Value> {
 const ROWS: &str = "rows of ";
 
 /// A comparison under way: whether `reader` takes all that `writer` may write.
-struct Look<'a> {
+struct Comparison<'a> {
     reader: &'a Value,
     writer: &'a Value,
-    at: String,
+    path: String,
     /// The pairs of references already looked at: types may hold themselves.
     seen: BTreeSet<(String, String)>,
     found: &'a mut Vec<String>,
@@ -70,24 +75,24 @@ const UPPER_BOUNDS: [&str; 4] = ["maximum", "exclusiveMaximum", "maxLength", "ma
 /// What must be the same where the reader says it.
 const SAME: [&str; 6] = ["const", "pattern", "format", "multipleOf", "uniqueItems", "contentEncoding"];
 
-impl Look<'_> {
+impl Comparison<'_> {
     fn breaks(&mut self, what: &str) {
-        self.found.push(format!("{}: {what}", self.at));
+        self.found.push(format!("{}: {what}", self.path));
     }
 
     /// Whether the comparison finds nothing; for alternatives, where one that fits is enough.
     fn fits(&self, reader: &Value, writer: &Value) -> bool {
         let mut found = Vec::new();
-        let (at, seen) = (String::new(), self.seen.clone());
-        Look { reader: self.reader, writer: self.writer, at, seen, found: &mut found }.accepts(reader, writer);
+        let (path, seen) = (String::new(), self.seen.clone());
+        Comparison { reader: self.reader, writer: self.writer, path, seen, found: &mut found }.accepts(reader, writer);
         found.is_empty()
     }
 
     fn within(&mut self, name: &str, reader: &Value, writer: &Value) {
-        let outer = self.at.len();
-        self.at.push_str(&format!(", `{name}`"));
+        let outer = self.path.len();
+        self.path.push_str(&format!(", `{name}`"));
         self.accepts(reader, writer);
-        self.at.truncate(outer);
+        self.path.truncate(outer);
     }
 
     fn accepts(&mut self, reader: &Value, writer: &Value) {
@@ -139,11 +144,11 @@ impl Look<'_> {
     }
 
     fn limits(&mut self, reader: &Value, writer: &Value) {
-        let beyond =
-            |name: &str, external_writes: fn(f64, f64) -> bool| match (reader[name].as_f64(), writer[name].as_f64()) {
-                (None, _) => false,
-                (Some(limit), written) => written.is_none_or(|written| external_writes(written, limit)),
-            };
+        let beyond = |name: &str, is_outside: fn(f64, f64) -> bool| match (reader[name].as_f64(), writer[name].as_f64())
+        {
+            (None, _) => false,
+            (Some(limit), written) => written.is_none_or(|written| is_outside(written, limit)),
+        };
         let names = LEAST.iter().filter(|name| beyond(name, |written, limit| written < limit));
         let names = names.chain(UPPER_BOUNDS.iter().filter(|name| beyond(name, |written, limit| written > limit)));
         let differs = |name: &&&str| reader.get(**name).is_some_and(|value| writer.get(**name) != Some(value));
@@ -155,7 +160,7 @@ impl Look<'_> {
 
     /// Why what is needed may be absent: rows are written by the new server and read by installed clients, arguments the other way.
     fn lack(&self, is_known: bool) -> &'static str {
-        match (self.at.starts_with(ROWS), is_known) {
+        match (self.path.starts_with(ROWS), is_known) {
             (true, true) => "by installed clients, and may be absent now",
             (true, false) => "by installed clients, and gone",
             (false, true) => "and installed clients may leave it out",

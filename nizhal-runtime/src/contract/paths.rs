@@ -7,13 +7,13 @@ pub(super) fn paths() -> Value {
         "/sync/pull": {"post": {
             "operationId": "pull",
             "parameters": [wire("header")],
-            "requestBody": body(&pull_request()),
+            "requestBody": request_body(&pull_request()),
             "responses": with_errors(&json!({"200": pull_content()}), &[400, 401, 403, 413, 426, 429, 503]),
         }},
         "/sync/push": {"post": {
             "operationId": "push",
             "parameters": [wire("header")],
-            "requestBody": body(&push_request()),
+            "requestBody": request_body(&push_request()),
             "responses": with_errors(
                 &json!({"200": content(&push_response())}),
                 &[400, 401, 403, 409, 413, 422, 426, 429, 503],
@@ -65,7 +65,7 @@ pub(super) fn paths() -> Value {
     })
 }
 
-fn body(schema: &Value) -> Value {
+fn request_body(schema: &Value) -> Value {
     json!({"required": true, "content": {"application/json": {"schema": schema}}})
 }
 
