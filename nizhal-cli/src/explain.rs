@@ -12,18 +12,18 @@ const NEAR: usize = 3;
 /// What to ask for instead, when there is no such code.
 pub(crate) fn run(code: Option<&str>, out: &mut impl io::Write) -> Result<(), String> {
     let text = match code {
-        Some(asked) => explained(find(asked)?),
-        None => listed(),
+        Some(code) => explained(find(code)?),
+        None => code_list(),
     };
     out.write_all(text.as_bytes()).map_err(|error| error.to_string())
 }
 
 /// The code of `NZ041`, `nz41` or `41`.
-fn find(asked: &str) -> Result<Code, String> {
-    let digits = asked.trim().trim_start_matches(['N', 'Z', 'n', 'z']);
+fn find(code: &str) -> Result<Code, String> {
+    let digits = code.trim().trim_start_matches(['N', 'Z', 'n', 'z']);
     let Ok(number) = digits.parse::<u16>() else {
         return Err(format!(
-            "`{asked}` is no code: a code is `NZ` and a number, such as NZ041; `nizhal explain` lists all"
+            "`{code}` is no code: a code is `NZ` and a number, such as NZ041; `nizhal explain` lists all"
         ));
     };
     if let Some(code) = Code::all().find(|code| code.number() == number) {
@@ -34,7 +34,7 @@ fn find(asked: &str) -> Result<Code, String> {
     near.truncate(NEAR);
     near.sort();
     let near: Vec<String> = near.iter().map(|code| format!("    {code}  {}", code.title())).collect();
-    Err(format!("there is no code {asked}; `nizhal explain` lists all. Near it are\n{}", near.join("\n")))
+    Err(format!("there is no code {code}; `nizhal explain` lists all. Near it are\n{}", near.join("\n")))
 }
 
 fn explained(code: Code) -> String {
@@ -51,7 +51,7 @@ fn indented(text: &str) -> String {
     })
 }
 
-fn listed() -> String {
+fn code_list() -> String {
     let mut text = String::new();
     for (part, codes) in Code::PARTS {
         let _ = writeln!(text, "{part}");
@@ -68,7 +68,7 @@ fn listed() -> String {
 mod tests {
     use super::*;
 
-    fn said(code: Option<&str>) -> Result<String, String> {
+    fn explained_text(code: Option<&str>) -> Result<String, String> {
         let mut out = Vec::new();
         run(code, &mut out)?;
         Ok(String::from_utf8(out).unwrap())
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_code_is_explained_with_an_example() {
-        let text = said(Some("NZ040")).unwrap();
+        let text = explained_text(Some("NZ040")).unwrap();
         assert_eq!(
             text,
             "NZ040: a table that is not scoped by every parameter\n\n\
@@ -84,21 +84,21 @@ mod tests {
              Wrong:\n\n    Customer;\n\n\
              Right:\n\n    Customer where Customer.shop_id == shop_id;\n"
         );
-        assert_eq!((said(Some("nz40")), said(Some("40"))), (Ok(text.clone()), Ok(text)));
+        assert_eq!((explained_text(Some("nz40")), explained_text(Some("40"))), (Ok(text.clone()), Ok(text)));
     }
 
     #[test]
     fn an_unknown_code_is_told_with_those_near_it() {
-        let error = said(Some("NZ029")).unwrap_err();
+        let error = explained_text(Some("NZ029")).unwrap_err();
         assert!(error.starts_with("there is no code NZ029; `nizhal explain` lists all."), "{error}");
         let near: Vec<&str> = error.lines().skip(1).map(|line| &line[4..9]).collect();
         assert_eq!(near, ["NZ027", "NZ028", "NZ030"]);
-        assert!(said(Some("E0277")).unwrap_err().contains("a code is `NZ` and a number"));
+        assert!(explained_text(Some("E0277")).unwrap_err().contains("a code is `NZ` and a number"));
     }
 
     #[test]
     fn the_list_has_every_code() {
-        let text = said(None).unwrap();
+        let text = explained_text(None).unwrap();
         for code in Code::all() {
             assert!(text.contains(&format!("    {code}  {}\n", code.title())), "{code}");
         }

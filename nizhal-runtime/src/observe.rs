@@ -142,28 +142,28 @@ impl Observers {
 
     /// Tells of a pull.
     pub fn pull(&self, event: &PullEvent<'_>) {
-        self.tell("on_pull", |observer| observer.on_pull(event));
+        self.notify("on_pull", |observer| observer.on_pull(event));
     }
 
     /// Tells of a push.
     pub fn push(&self, event: &PushEvent<'_>) {
-        self.tell("on_push", |observer| observer.on_push(event));
+        self.notify("on_push", |observer| observer.on_push(event));
     }
 
     /// Tells of a conflict.
     pub fn conflict(&self, event: &ConflictEvent<'_>) {
-        self.tell("on_conflict", |observer| observer.on_conflict(event));
+        self.notify("on_conflict", |observer| observer.on_conflict(event));
     }
 
     /// Tells of an error.
     pub fn error(&self, event: &ErrorEvent<'_>) {
-        self.tell("on_error", |observer| observer.on_error(event));
+        self.notify("on_error", |observer| observer.on_error(event));
     }
 
-    fn tell(&self, hook: &'static str, tell: impl Fn(&dyn Observer)) {
+    fn notify(&self, hook: &'static str, call: impl Fn(&dyn Observer)) {
         for observer in self.0.iter() {
             // What a hook leaves half done is its own.
-            if catch_unwind(AssertUnwindSafe(|| tell(observer.as_ref()))).is_err() {
+            if catch_unwind(AssertUnwindSafe(|| call(observer.as_ref()))).is_err() {
                 tracing::error!(hook, "an observer panicked; the request goes on");
             }
         }
@@ -182,9 +182,9 @@ mod tests {
     use std::sync::Mutex;
 
     #[derive(Default)]
-    struct Heard(Arc<Mutex<Vec<String>>>);
+    struct Recorder(Arc<Mutex<Vec<String>>>);
 
-    impl Observer for Heard {
+    impl Observer for Recorder {
         fn on_conflict(&self, event: &ConflictEvent<'_>) {
             let ConflictEvent { table, row, column, kept, lost } = event;
             self.0.lock().unwrap().push(format!("{table} {row} {column} {kept} {lost}"));
@@ -201,9 +201,9 @@ mod tests {
 
     #[test]
     fn one_that_panics_keeps_nobody_from_hearing() {
-        let heard = Heard::default();
-        let list = heard.0.clone();
-        let observers = Observers::new(vec![Arc::new(Clumsy), Arc::new(heard)]);
+        let recorder = Recorder::default();
+        let list = recorder.0.clone();
+        let observers = Observers::new(vec![Arc::new(Clumsy), Arc::new(recorder)]);
         observers.conflict(&ConflictEvent::new("notes", "n1", "text", "2", "1"));
         assert_eq!(*list.lock().unwrap(), ["notes n1 text 2 1"]);
         assert!(Observers::default().is_empty() && !observers.is_empty());

@@ -21,7 +21,7 @@ struct Inner {
     freed: Notify,
 }
 
-/// How much there is.
+/// The limits of a thing that actors share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ShareLimits {
     /// For one actor.
@@ -51,8 +51,8 @@ impl Shares {
         Self(Arc::new(Inner { limits, used: Mutex::default(), freed: Notify::new() }))
     }
 
-    /// Takes so much for this actor.
-    pub(crate) fn take(&self, actor: &str, amount: u64) -> Result<Share, Full> {
+    /// Acquires so much for this actor.
+    pub(crate) fn acquire(&self, actor: &str, amount: u64) -> Result<Share, Full> {
         let mut share = self.nothing(actor);
         share.try_grow(amount)?;
         Ok(share)
@@ -191,28 +191,28 @@ mod tests {
     #[test]
     fn inv28_an_actor_has_its_share_and_leaves_the_others_theirs() {
         let shares = shares();
-        let ana = shares.take("ana", 3).unwrap();
-        assert_eq!(shares.take("ana", 1).unwrap_err(), Full::Actor);
+        let ana = shares.acquire("ana", 3).unwrap();
+        assert_eq!(shares.acquire("ana", 1).unwrap_err(), Full::Actor);
         assert_eq!(shares.has_room("ana"), Err(Full::Actor));
         assert_eq!(shares.has_room("ben"), Ok(()));
-        let mut ben = shares.take("ben", 2).unwrap();
+        let mut ben = shares.acquire("ben", 2).unwrap();
         assert_eq!(ben.try_grow(2), Err(Full::Actor), "more than three, and more than it leaves");
         ben.try_grow(1).unwrap();
-        let mut cem = shares.take("cem", 1).unwrap();
+        let mut cem = shares.acquire("cem", 1).unwrap();
         assert_eq!(cem.try_grow(1), Err(Full::Actor), "no more than it leaves, though it is less than three");
-        let dia = shares.take("dia", 1).unwrap();
-        assert_eq!(shares.take("eve", 1).unwrap_err(), Full::All);
+        let dia = shares.acquire("dia", 1).unwrap();
+        assert_eq!(shares.acquire("eve", 1).unwrap_err(), Full::All);
         assert_eq!(shares.has_room("eve"), Err(Full::All));
         drop(ana);
         assert_eq!(shares.taken(), 5);
-        drop((ben, cem, dia, shares.take("eve", 3).unwrap()));
+        drop((ben, cem, dia, shares.acquire("eve", 3).unwrap()));
         assert!(shares.used().by_actor.is_empty() && shares.taken() == 0, "who is gone takes no memory");
     }
 
     #[test]
     fn one_thing_may_be_larger_than_a_share() {
         let shares = shares();
-        let mut share = shares.take("ana", 4).unwrap();
+        let mut share = shares.acquire("ana", 4).unwrap();
         assert_eq!(share.try_grow(1), Err(Full::Actor));
         share.count(7);
         assert_eq!(shares.taken(), 11);
@@ -224,13 +224,13 @@ mod tests {
     #[test]
     fn who_waits_goes_on_when_some_is_given_back() {
         let shares = shares();
-        let mut held = shares.take("ana", 3).unwrap();
+        let mut share = shares.acquire("ana", 3).unwrap();
         let mut more = shares.nothing("ana");
         let mut growing = Box::pin(more.grow(2));
         assert!(growing.as_mut().now_or_never().is_none());
-        held.shrink(1);
+        share.shrink(1);
         assert!(growing.as_mut().now_or_never().is_none());
-        held.shrink(1);
+        share.shrink(1);
         assert!(growing.now_or_never().is_some());
     }
 }

@@ -96,7 +96,7 @@ impl<'a> Forge<'a> {
                 }
                 String::from_utf8_lossy(&bytes).into()
             }
-            3 => cursor.chars().take(self.below(heard.len())).collect::<String>().into(),
+            3 => cursor.chars().take(self.below(cursor.len())).collect::<String>().into(),
             4 => "eyJ2IjozLCJlIjoiIiwibCI6W119".into(),
             5 => json!(9_007_199_254_740_993_i64),
             _ => "".into(),

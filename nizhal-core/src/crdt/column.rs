@@ -77,7 +77,7 @@ macro_rules! columns {
 
         impl ValueType for $Document {
             fn try_from(value: Value) -> Result<Self, ValueTypeErr> {
-                $Document::stored(<Vec<u8> as ValueType>::try_from(value)?).map_err(|_| ValueTypeErr)
+                $Document::from_state(<Vec<u8> as ValueType>::try_from(value)?).map_err(|_| ValueTypeErr)
             }
             fn type_name() -> String {
                 stringify!($Document).to_owned()
@@ -99,7 +99,7 @@ macro_rules! columns {
         impl TryGetable for $Document {
             fn try_get_by<I: ColIdx>(row: &QueryResult, index: I) -> Result<Self, TryGetError> {
                 let state = Vec::<u8>::try_get_by(row, index)?;
-                $Document::stored(state).map_err(|error| TryGetError::DbErr(DbErr::Type(error.to_string())))
+                $Document::from_state(state).map_err(|error| TryGetError::DbErr(DbErr::Type(error.to_string())))
             }
         }
     )*};

@@ -24,10 +24,10 @@ pub(super) fn merge(kind: Kind, root: &str, state: &[u8], update: &[u8]) -> Resu
     }
     let doc = load(state)?;
     let merged = guarded(|| {
-        let before = known(&doc);
+        let before = state_key(&doc);
         apply(&doc, update)?;
         // A transaction collects what was deleted when it ends, so what is encoded holds none of it.
-        Ok((known(&doc) != before).then(|| doc.transact().encode_state_as_update_v1(&StateVector::default())))
+        Ok((state_key(&doc) != before).then(|| doc.transact().encode_state_as_update_v1(&StateVector::default())))
     });
     let Some(merged) = merged.map_err(CrdtError::Update)? else { return Ok(None) };
     // Whatever is stored must be readable again.
@@ -39,11 +39,11 @@ pub(super) fn merge(kind: Kind, root: &str, state: &[u8], update: &[u8]) -> Resu
 }
 
 /// All that tells two states of one document apart: what was written, deleted, and kept for later.
-fn known(doc: &Doc) -> impl PartialEq + use<> {
+fn state_key(doc: &Doc) -> impl PartialEq + use<> {
     let tx = doc.transact();
-    let waiting = tx.store().pending_update().map(|pending| pending.update.insertions(true));
+    let pending = tx.store().pending_update().map(|pending| pending.update.insertions(true));
     let (written, deleted) = (tx.state_vector(), tx.snapshot().delete_set);
-    (written, deleted, waiting, tx.store().pending_ds().cloned())
+    (written, deleted, pending, tx.store().pending_ds().cloned())
 }
 
 /// The state of a document that this function fills, by a writer of this number.

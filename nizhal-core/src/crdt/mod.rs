@@ -149,8 +149,8 @@ macro_rules! documents {
                 &self.state
             }
 
-            /// A stored state.
-            fn stored(state: Vec<u8>) -> Result<Self, CrdtError> {
+            /// The document of a stored state.
+            fn from_state(state: Vec<u8>) -> Result<Self, CrdtError> {
                 Ok(Self { root: document::check($kind, &state)?, state })
             }
 

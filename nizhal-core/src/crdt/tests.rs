@@ -86,7 +86,7 @@ fn what_builds_on_what_is_missing_is_kept() {
     assert!(!note.merge(&second).unwrap(), "it waits already");
     assert!(note.merge(&first).unwrap());
     assert_eq!(note.text().unwrap(), "ello world");
-    assert_eq!(CrdtText::stored(note.state.clone()).unwrap(), note);
+    assert_eq!(CrdtText::from_state(note.state.clone()).unwrap(), note);
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn what_is_no_update_is_refused() {
 
 #[test]
 fn a_broken_state_is_no_fault_of_the_update() {
-    assert!(matches!(CrdtText::stored(vec![1, 2, 3]), Err(CrdtError::State(_))));
+    assert!(matches!(CrdtText::from_state(vec![1, 2, 3]), Err(CrdtError::State(_))));
     assert!(matches!(Error::from(CrdtError::State(String::new())), Error::Internal(_)));
     assert!(matches!(Error::from(CrdtError::Update(String::new())), Error::InvalidArgs(_)));
 }
@@ -285,8 +285,8 @@ fn mangled_updates_do_no_harm() {
         }
         let Ok(update) = update(&bytes) else { continue };
         taken += u64::from(text.merge(&update).is_ok()) + u64::from(map.merge(&update).is_ok());
-        text = CrdtText::stored(text.state).unwrap();
-        map = CrdtMap::stored(map.state).unwrap();
+        text = CrdtText::from_state(text.state).unwrap();
+        map = CrdtMap::from_state(map.state).unwrap();
         text.text().unwrap();
         map.to_json().unwrap();
     }
@@ -297,7 +297,7 @@ fn mangled_updates_do_no_harm() {
 fn a_document_keeps_the_root_that_its_column_names() {
     let update = |text: &CrdtText| CrdtUpdate::from_bytes(text.as_bytes().to_vec()).unwrap();
     let first = CrdtText::from_text_in("echo:text", "taken over");
-    let mut stored = CrdtText::stored(first.as_bytes().to_vec()).unwrap();
+    let mut stored = CrdtText::from_state(first.as_bytes().to_vec()).unwrap();
     assert_eq!((stored.text().unwrap(), &stored), ("taken over".to_owned(), &first));
     assert!(stored.merge(&update(&CrdtText::from_text_in("echo:text", ", and more"))).unwrap());
     assert_eq!(stored.text().unwrap().len(), "taken over, and more".len());
@@ -310,5 +310,5 @@ fn a_document_keeps_the_root_that_its_column_names() {
     assert!(matches!(stored.merge_in("text", &update(&CrdtText::from_text("x"))), Err(CrdtError::State(_))));
     let json = serde_json::json!({"colour": "red"});
     let map = CrdtMap::from_json_in("echo:map", json.as_object().unwrap()).unwrap();
-    assert_eq!(CrdtMap::stored(map.as_bytes().to_vec()).unwrap().to_json().unwrap(), json);
+    assert_eq!(CrdtMap::from_state(map.as_bytes().to_vec()).unwrap().to_json().unwrap(), json);
 }

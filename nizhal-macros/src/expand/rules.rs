@@ -92,10 +92,10 @@ fn expand_param(param: &Param, claims: &Ident) -> TokenStream {
             quote_spanned!(ident.span()=> let #ident = #builder.#method(#name, #claim);)
         }
         Source::Member { column, terms } => {
-            let line = Line { table: &column.table, claims };
+            let expander = LineExpander { table: &column.table, claims };
             let scope = Ident::new("member", Span::mixed_site());
-            let (alias, judged, column) = (line.alias(), line.names(column), line.column(column));
-            let terms = line.terms(&scope, terms);
+            let (alias, judged, column) = (expander.alias(), expander.names(column), expander.column(column));
+            let terms = expander.terms(&scope, terms);
             quote_spanned! {ident.span()=>
                 let #ident = { #alias #judged #builder.member(#name, #column, |#scope| { #terms }) };
             }
@@ -104,11 +104,11 @@ fn expand_param(param: &Param, claims: &Ident) -> TokenStream {
 }
 
 fn expand_line(written: &TableLine, claims: &Ident) -> TokenStream {
-    let line = Line { table: &written.table, claims };
+    let expander = LineExpander { table: &written.table, claims };
     let builder = Ident::new("rule", Span::mixed_site());
     let scope = Ident::new("table", Span::mixed_site());
-    let (alias, table, span) = (line.alias(), line.name_of(&written.table), written.table.span());
-    let terms = line.terms(&scope, &written.terms);
+    let (alias, table, span) = (expander.alias(), expander.name_of(&written.table), written.table.span());
+    let terms = expander.terms(&scope, &written.terms);
     let scope = if terms.is_empty() { quote!(_) } else { quote!(#scope) };
     let Some(columns) = &written.columns else {
         return quote_spanned!(span=> #alias #builder.table::<#table>(|#scope| { #terms }););
@@ -122,16 +122,16 @@ fn expand_line(written: &TableLine, claims: &Ident) -> TokenStream {
     }
 }
 
-/// What a line of a rule is about, and who asks.
+/// The expansion of one line of a rule: its table, and the type of the claims.
 ///
 /// The line's table is named once, by an alias that all else goes by: a misspelt one is then one error of rustc's, however often
 /// the line names it.
-struct Line<'a> {
+struct LineExpander<'a> {
     table: &'a Path,
     claims: &'a Ident,
 }
 
-impl Line<'_> {
+impl LineExpander<'_> {
     fn alias(&self) -> TokenStream {
         let (table, alias) = (self.table, self.name_of(self.table));
         let lower = table.segments.last().is_some_and(|last| last.ident.to_string().starts_with(char::is_lowercase));
@@ -151,8 +151,8 @@ impl Line<'_> {
 
     fn terms(&self, scope: &Ident, terms: &Terms) -> TokenStream {
         let bound = terms.bound.iter().map(|filter| self.bound(scope, filter));
-        let rest = terms.rest.iter().map(|condition| self.condition(scope, condition));
-        quote!(#(#bound)* #(#rest)*)
+        let unbound = terms.unbound.iter().map(|condition| self.condition(scope, condition));
+        quote!(#(#bound)* #(#unbound)*)
     }
 
     fn bound(&self, scope: &Ident, filter: &Filter) -> TokenStream {

@@ -25,8 +25,8 @@ pub(super) async fn guard(
     gate: &VersionGate,
     settings: &Settings,
 ) -> Result<(), StartError> {
-    let Some(kept) = store.kept_contract().await.map_err(StartError::Provision)? else { return Ok(()) };
-    match refusal(contract, gate, &kept)? {
+    let Some(recorded) = store.kept_contract().await.map_err(StartError::Provision)? else { return Ok(()) };
+    match refusal(contract, gate, &recorded)? {
         Some(refused) if settings.mode == Mode::Production && !settings.allow_breaking => Err(refused),
         Some(refused) => {
             tracing::warn!("{refused}");
@@ -37,12 +37,12 @@ pub(super) async fn guard(
 }
 
 /// Why clients of the kept contract could not go on; `None` when they can, or are told to update.
-fn refusal(contract: &Contract, gate: &VersionGate, kept: &str) -> Result<Option<StartError>, StartError> {
+fn refusal(contract: &Contract, gate: &VersionGate, recorded: &str) -> Result<Option<StartError>, StartError> {
     let unreadable =
         |cause: serde_json::Error| StartError::Provision(StoreError::Schema(format!("the kept contract: {cause}")));
-    let breaks = contract.breaks(kept).map_err(unreadable)?;
-    let kept: Value = serde_json::from_str(kept).map_err(unreadable)?;
-    let version = kept["info"]["version"].as_str().unwrap_or_default().to_owned();
+    let breaks = contract.breaks(recorded).map_err(unreadable)?;
+    let recorded: Value = serde_json::from_str(recorded).map_err(unreadable)?;
+    let version = recorded["info"]["version"].as_str().unwrap_or_default().to_owned();
     let is_gated = match (&gate.min_client, version.parse::<Version>()) {
         (Some(least), Ok(version)) => *least > version,
         _ => false,
@@ -70,12 +70,12 @@ impl Nizhal {
                 print_line(&format!("{file} holds the contract now: commit it"));
             }
             FileVerb::Check => {
-                let kept = fs::read_to_string(path).map_err(failed)?;
-                serde_json::from_str::<Value>(&kept).map_err(|cause| failed(cause.into()))?;
-                if let Some(refused) = refusal(&contract, &gate, &kept)? {
+                let recorded = fs::read_to_string(path).map_err(failed)?;
+                serde_json::from_str::<Value>(&recorded).map_err(|cause| failed(cause.into()))?;
+                if let Some(refused) = refusal(&contract, &gate, &recorded)? {
                     return Err(refused);
                 }
-                print_line(&if kept == now {
+                print_line(&if recorded == now {
                     format!("{file} is the app's contract")
                 } else {
                     format!("clients of {file} can work with the app's contract: record it with `contract --write`")

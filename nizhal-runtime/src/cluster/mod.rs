@@ -26,7 +26,7 @@ pub(crate) struct Realtime {
     pub(crate) presence: Presence,
     pub(crate) scopes: Scopes,
     pub(crate) adapters: Vec<AdapterHandle>,
-    link: Arc<ClusterConnection>,
+    connection: Arc<ClusterConnection>,
 }
 
 impl Realtime {

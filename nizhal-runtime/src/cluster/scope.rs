@@ -112,9 +112,9 @@ impl Scopes {
         let _reader = self.inner.readers.acquire().await;
         self.inner.reads.fetch_add(1, Relaxed);
         // Before the database is asked: a change that comes meanwhile makes the answer stale.
-        let (asked, changes) = (Instant::now(), scope_cell.changes());
+        let (read_at, changes) = (Instant::now(), scope_cell.changes());
         let buckets = Arc::new(self.inner.engine.scope(principal).await?);
-        scope_cell.cache(CachedScope { buckets: buckets.clone(), asked, changes });
+        scope_cell.cache(CachedScope { buckets: buckets.clone(), read_at, changes });
         Ok(buckets)
     }
 
@@ -128,7 +128,7 @@ impl Scopes {
     }
 
     fn is_fresh(&self, cached: &CachedScope) -> bool {
-        cached.asked.elapsed() < MAX_AGE || self.inner.listen_barrier.is_fresh()
+        cached.read_at.elapsed() < MAX_AGE || self.inner.listen_barrier.is_fresh()
     }
 
     /// The way by which it is known that everything was heard.

@@ -130,9 +130,9 @@ impl Comparison<'_> {
             let taken = |name: &String| readable.contains(name) || (name == "integer" && readable.contains("number"));
             let written = types(writer);
             if !written.as_ref().is_some_and(|written| written.iter().all(taken)) {
-                let said = |types: &BTreeSet<String>| types.iter().cloned().collect::<Vec<_>>().join(" or ");
-                let other = written.as_ref().map_or_else(|| "anything".to_owned(), said);
-                self.breaks(&format!("{other} where {} is read", said(&readable)));
+                let joined = |types: &BTreeSet<String>| types.iter().cloned().collect::<Vec<_>>().join(" or ");
+                let other = written.as_ref().map_or_else(|| "anything".to_owned(), joined);
+                self.breaks(&format!("{other} where {} is read", joined(&readable)));
             }
         }
         if let Some(readable) = reader["enum"].as_array() {

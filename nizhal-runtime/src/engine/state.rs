@@ -155,12 +155,12 @@ impl Engine {
 
     /// The generations that the rules are of.
     pub(in crate::engine) fn generations(&self, header: &PullHeader) -> Arc<Generations> {
-        let mut known = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.0 != header.generations || known.0.is_empty() {
+        let mut cached = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        if cached.0 != header.generations || cached.0.is_empty() {
             let read = Generations::read(&header.generations, &self.rules);
-            *known = (header.generations.clone(), Arc::new(read));
+            *cached = (header.generations.clone(), Arc::new(read));
         }
-        known.1.clone()
+        cached.1.clone()
     }
 
     /// All of the actor's claims that its buckets depend on: who has the same ones holds the same buckets.

@@ -15,7 +15,7 @@ use actix_web::{
 use serde_json::{Map, Value};
 use std::error::Error;
 
-/// Why a request has no other answer.
+/// The error that a request is answered with.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HttpError {
     #[error(transparent)]
@@ -98,56 +98,60 @@ const RETRY_AFTER_S: u64 = 1;
 /// How long a client waits whose actor has stored all that it may, in seconds.
 const FULL_RETRY_AFTER_S: u64 = 60;
 
-/// Status, code, and the text that is safe to show.
-struct Answer {
+/// The status, code and safe text of an error.
+struct ErrorResponse {
     status: StatusCode,
     code: &'static str,
     text: String,
 }
 
-fn answer(status: StatusCode, code: &'static str, text: impl Into<String>) -> Answer {
-    Answer { status, code, text: text.into() }
+fn error_response(status: StatusCode, code: &'static str, text: impl Into<String>) -> ErrorResponse {
+    ErrorResponse { status, code, text: text.into() }
 }
 
 impl HttpError {
-    fn answer(&self) -> Answer {
+    fn response(&self) -> ErrorResponse {
         let shown = self.to_string();
         match self {
-            Self::Auth(AuthError::Unavailable(_)) => answer(StatusCode::SERVICE_UNAVAILABLE, "unavailable", shown),
-            Self::Auth(_) | Self::AdminWrong => answer(StatusCode::UNAUTHORIZED, "unauthorized", shown),
-            Self::AdminUnset => answer(StatusCode::NOT_IMPLEMENTED, "not_implemented", shown),
-            Self::NotConfigured(_) => answer(StatusCode::NOT_IMPLEMENTED, "not_configured", shown),
-            Self::BucketForbidden => answer(StatusCode::FORBIDDEN, "forbidden", shown),
-            Self::TooManyBuckets(_) => answer(StatusCode::FORBIDDEN, "too_many_buckets", shown),
-            Self::NotFound => answer(StatusCode::NOT_FOUND, "not_found", shown),
-            Self::MethodNotAllowed { .. } => answer(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", shown),
-            Self::BadJson => answer(StatusCode::BAD_REQUEST, "bad_json", shown),
-            Self::BadRequest(_) => answer(StatusCode::BAD_REQUEST, "bad_request", shown),
-            Self::TooLarge { .. } => answer(StatusCode::PAYLOAD_TOO_LARGE, "too_large", shown),
-            Self::BodyTooSlow => answer(StatusCode::REQUEST_TIMEOUT, "body_too_slow", shown),
-            Self::RateLimited { .. } => answer(StatusCode::TOO_MANY_REQUESTS, "rate_limited", shown),
-            Self::TooManySockets { .. } => answer(StatusCode::TOO_MANY_REQUESTS, "too_many_sockets", shown),
-            Self::TooManyRequests { .. } => answer(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", shown),
-            Self::UpgradeRequired { .. } => answer(StatusCode::UPGRADE_REQUIRED, "upgrade_required", shown),
-            Self::Pull(PullError::Store(error)) | Self::Store(error) => store(error),
-            Self::Push { failure, .. } => push(failure),
-            Self::Pull(_) => internal(),
-            Self::Busy | Self::Crowded | Self::Stopping | Self::NotReady(_) => {
-                answer(StatusCode::SERVICE_UNAVAILABLE, "unavailable", shown)
+            Self::Auth(AuthError::Unavailable(_)) => {
+                error_response(StatusCode::SERVICE_UNAVAILABLE, "unavailable", shown)
             }
-            Self::Panicked => internal(),
+            Self::Auth(_) | Self::AdminWrong => error_response(StatusCode::UNAUTHORIZED, "unauthorized", shown),
+            Self::AdminUnset => error_response(StatusCode::NOT_IMPLEMENTED, "not_implemented", shown),
+            Self::NotConfigured(_) => error_response(StatusCode::NOT_IMPLEMENTED, "not_configured", shown),
+            Self::BucketForbidden => error_response(StatusCode::FORBIDDEN, "forbidden", shown),
+            Self::TooManyBuckets(_) => error_response(StatusCode::FORBIDDEN, "too_many_buckets", shown),
+            Self::NotFound => error_response(StatusCode::NOT_FOUND, "not_found", shown),
+            Self::MethodNotAllowed { .. } => {
+                error_response(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", shown)
+            }
+            Self::BadJson => error_response(StatusCode::BAD_REQUEST, "bad_json", shown),
+            Self::BadRequest(_) => error_response(StatusCode::BAD_REQUEST, "bad_request", shown),
+            Self::TooLarge { .. } => error_response(StatusCode::PAYLOAD_TOO_LARGE, "too_large", shown),
+            Self::BodyTooSlow => error_response(StatusCode::REQUEST_TIMEOUT, "body_too_slow", shown),
+            Self::RateLimited { .. } => error_response(StatusCode::TOO_MANY_REQUESTS, "rate_limited", shown),
+            Self::TooManySockets { .. } => error_response(StatusCode::TOO_MANY_REQUESTS, "too_many_sockets", shown),
+            Self::TooManyRequests { .. } => error_response(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", shown),
+            Self::UpgradeRequired { .. } => error_response(StatusCode::UPGRADE_REQUIRED, "upgrade_required", shown),
+            Self::Pull(PullError::Store(error)) | Self::Store(error) => store_response(error),
+            Self::Push { failure, .. } => push_response(failure),
+            Self::Pull(_) => internal_response(),
+            Self::Busy | Self::Crowded | Self::Stopping | Self::NotReady(_) => {
+                error_response(StatusCode::SERVICE_UNAVAILABLE, "unavailable", shown)
+            }
+            Self::Panicked => internal_response(),
         }
     }
 
-    /// Status and code of the answer.
+    /// The status and code of the response.
     pub(super) fn status(&self) -> (StatusCode, &'static str) {
-        let Answer { status, code, .. } = self.answer();
+        let ErrorResponse { status, code, .. } = self.response();
         (status, code)
     }
 
-    /// The answer to the client.
+    /// The response to the client.
     pub(crate) fn into_response(self) -> HttpResponse {
-        let Answer { status, code, text } = self.answer();
+        let ErrorResponse { status, code, text } = self.response();
         self.log(status, code);
         let mut response = HttpResponse::build(status);
         let mut body = Map::new();
@@ -203,72 +207,76 @@ impl HttpError {
     }
 }
 
-fn internal() -> Answer {
-    answer(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed; the cause is in its log")
+fn internal_response() -> ErrorResponse {
+    error_response(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed; the cause is in its log")
 }
 
-fn store(error: &StoreError) -> Answer {
+fn store_response(error: &StoreError) -> ErrorResponse {
     match error {
-        StoreError::Busy => answer(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the database is busy; try again"),
+        StoreError::Busy => {
+            error_response(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the database is busy; try again")
+        }
         StoreError::Unavailable(_)
         | StoreError::StalePlan(_)
         | StoreError::Overtaken
         | StoreError::SharedCommit
         | StoreError::Displaced(_)
         | StoreError::Pooler(..) => {
-            answer(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the database is unavailable; try again")
+            error_response(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the database is unavailable; try again")
         }
         StoreError::TooManyClients { .. } => {
-            answer(StatusCode::TOO_MANY_REQUESTS, "too_many_clients", error.to_string())
+            error_response(StatusCode::TOO_MANY_REQUESTS, "too_many_clients", error.to_string())
         }
         StoreError::TooManyAnswers { .. } => {
-            answer(StatusCode::TOO_MANY_REQUESTS, "too_many_answers", error.to_string())
+            error_response(StatusCode::TOO_MANY_REQUESTS, "too_many_answers", error.to_string())
         }
-        StoreError::OtherRules => answer(
+        StoreError::OtherRules => error_response(
             StatusCode::SERVICE_UNAVAILABLE,
             "unavailable",
             "this server is older than the database's sync rules; try again",
         ),
-        _ => internal(),
+        _ => internal_response(),
     }
 }
 
-fn push(failure: &PushError) -> Answer {
+fn push_response(failure: &PushError) -> ErrorResponse {
     let shown = failure.to_string();
     match failure {
-        PushError::UnknownMutator(_) => answer(StatusCode::BAD_REQUEST, "unknown_mutator", shown),
-        PushError::Forbidden => answer(StatusCode::FORBIDDEN, "forbidden", shown),
-        PushError::ClientIdTaken => answer(StatusCode::FORBIDDEN, "client_id_taken", shown),
-        PushError::OutOfOrder { .. } => answer(StatusCode::CONFLICT, "out_of_order", shown),
-        PushError::Waits(_) => answer(StatusCode::CONFLICT, "out_of_order", shown),
-        PushError::NumberUsed(_) => answer(StatusCode::UNPROCESSABLE_ENTITY, "number_used", shown),
-        PushError::Cancelled(_) => answer(StatusCode::UNPROCESSABLE_ENTITY, "cancelled", shown),
-        PushError::Rejected(_) => answer(StatusCode::UNPROCESSABLE_ENTITY, "rejected", shown),
-        PushError::InvalidArgs(_) => answer(StatusCode::UNPROCESSABLE_ENTITY, "invalid_args", shown),
-        PushError::Expired => answer(StatusCode::UNPROCESSABLE_ENTITY, "expired", shown),
-        PushError::MutatorPanicked => answer(StatusCode::UNPROCESSABLE_ENTITY, "mutator_panicked", shown),
-        PushError::TransactionControl(_) => answer(StatusCode::UNPROCESSABLE_ENTITY, "transaction_control", shown),
-        PushError::RowTooLarge(_) => answer(StatusCode::UNPROCESSABLE_ENTITY, "row_too_large", shown),
-        PushError::Store(error) => store(error),
+        PushError::UnknownMutator(_) => error_response(StatusCode::BAD_REQUEST, "unknown_mutator", shown),
+        PushError::Forbidden => error_response(StatusCode::FORBIDDEN, "forbidden", shown),
+        PushError::ClientIdTaken => error_response(StatusCode::FORBIDDEN, "client_id_taken", shown),
+        PushError::OutOfOrder { .. } => error_response(StatusCode::CONFLICT, "out_of_order", shown),
+        PushError::Waits(_) => error_response(StatusCode::CONFLICT, "out_of_order", shown),
+        PushError::NumberUsed(_) => error_response(StatusCode::UNPROCESSABLE_ENTITY, "number_used", shown),
+        PushError::Cancelled(_) => error_response(StatusCode::UNPROCESSABLE_ENTITY, "cancelled", shown),
+        PushError::Rejected(_) => error_response(StatusCode::UNPROCESSABLE_ENTITY, "rejected", shown),
+        PushError::InvalidArgs(_) => error_response(StatusCode::UNPROCESSABLE_ENTITY, "invalid_args", shown),
+        PushError::Expired => error_response(StatusCode::UNPROCESSABLE_ENTITY, "expired", shown),
+        PushError::MutatorPanicked => error_response(StatusCode::UNPROCESSABLE_ENTITY, "mutator_panicked", shown),
+        PushError::TransactionControl(_) => {
+            error_response(StatusCode::UNPROCESSABLE_ENTITY, "transaction_control", shown)
+        }
+        PushError::RowTooLarge(_) => error_response(StatusCode::UNPROCESSABLE_ENTITY, "row_too_large", shown),
+        PushError::Store(error) => store_response(error),
         PushError::Schema { violation: Some(violation), .. } => {
             let text = format!(
                 "a mutation breaks {violation}, which the app's tables do not declare: mend the table or the struct"
             );
-            answer(StatusCode::INTERNAL_SERVER_ERROR, "internal", text)
+            error_response(StatusCode::INTERNAL_SERVER_ERROR, "internal", text)
         }
-        PushError::Schema { violation: None, .. } | PushError::Internal(_) => internal(),
+        PushError::Schema { violation: None, .. } | PushError::Internal(_) => internal_response(),
     }
 }
 
-/// Code and text of a mutation that was not applied, for answers that are no errors themselves.
-pub(crate) fn push_answer(failure: &PushError) -> (&'static str, String) {
-    let Answer { code, text, .. } = push(failure);
+/// The code and text of a mutation that was not applied, for answers that are no errors themselves.
+pub(crate) fn code_and_text(failure: &PushError) -> (&'static str, String) {
+    let ErrorResponse { code, text, .. } = push_response(failure);
     (code, text)
 }
 
 /// The status that a failure would give a push's answer.
 pub(super) fn push_status(failure: &PushError) -> u16 {
-    push(failure).status.as_u16()
+    push_response(failure).status.as_u16()
 }
 
 /// For URLs of ours that nothing answers.

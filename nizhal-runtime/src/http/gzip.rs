@@ -16,7 +16,7 @@ const WORTH: usize = 2 * 1024;
 const LONG: usize = 64 * 1024;
 
 /// Whether the client asks for compression that we have.
-pub(super) fn asked(request: &HttpRequest) -> bool {
+pub(super) fn accepts_gzip(request: &HttpRequest) -> bool {
     let ours = [Encoding::gzip(), Encoding::identity()];
     AcceptEncoding::parse(request).is_ok_and(|asked| asked.negotiate(ours.iter()) == Some(Encoding::gzip()))
 }
@@ -70,15 +70,16 @@ mod tests {
 
     #[test]
     fn who_asks_for_compression() {
-        let asks =
-            |value: &str| asked(&TestRequest::default().insert_header((ACCEPT_ENCODING, value)).to_http_request());
+        let asks = |value: &str| {
+            accepts_gzip(&TestRequest::default().insert_header((ACCEPT_ENCODING, value)).to_http_request())
+        };
         for yes in ["gzip", "gzip, deflate, br, zstd", "br;q=1, gzip;q=0.5"] {
             assert!(asks(yes), "{yes}");
         }
         for no in ["", "br", "zstd", "identity", "gzip;q=0", "identity;q=1, gzip;q=0.5"] {
             assert!(!asks(no), "{no}");
         }
-        assert!(!asked(&TestRequest::default().to_http_request()));
+        assert!(!accepts_gzip(&TestRequest::default().to_http_request()));
     }
 
     #[actix_web::test]

@@ -29,29 +29,29 @@ const MAX_LINES_READY: usize = 1;
 #[derive(Clone, Debug)]
 pub struct Lines {
     to: mpsc::Sender<Result<Line, PullError>>,
-    patience: Duration,
+    read_timeout: Duration,
 }
 
 impl Lines {
     /// Lines for the reader of this channel, which should be short: what is in it is in memory.
-    pub fn new(to: mpsc::Sender<Result<Line, PullError>>, patience: Duration) -> Self {
-        Self { to, patience }
+    pub fn new(to: mpsc::Sender<Result<Line, PullError>>, read_timeout: Duration) -> Self {
+        Self { to, read_timeout }
     }
 }
 
 impl LineReader for Lines {
     fn read_timeout_s(&self) -> u64 {
-        self.patience.as_secs()
+        self.read_timeout.as_secs()
     }
 
     async fn send(&self, line: Result<Line, PullError>) -> Result<(), PullError> {
-        let sending = timeout(self.patience, self.to.send(line)).await;
+        let sending = timeout(self.read_timeout, self.to.send(line)).await;
         sending.map_err(|_| PullError::SlowReader)?.map_err(|_| PullError::ReaderGone)
     }
 }
 
 /// Whether the client asks for lines.
-pub(super) fn asked(request: &HttpRequest) -> bool {
+pub(super) fn wants_lines(request: &HttpRequest) -> bool {
     let accepted = request.headers().get_all(ACCEPT).filter_map(|value| value.to_str().ok());
     accepted
         .flat_map(|value| value.split(','))
@@ -71,7 +71,8 @@ pub(super) async fn answer(
     let permit = streams.permit(principal.key()).await?;
     let (to, mut from) = mpsc::channel(MAX_LINES_READY);
     let engine = server.engine().clone();
-    let told = Told { actor: principal.key().to_owned(), device: wanted.device_id.clone(), begun, bytes: 0 };
+    let progress =
+        StreamProgress { actor: principal.key().to_owned(), device: wanted.device_id.clone(), begun, bytes: 0 };
     let lines = PacedLines::new(to, streams);
     rt::spawn(async move {
         engine.pull_lines(&principal, &wanted, &lines).await;
@@ -83,11 +84,11 @@ pub(super) async fn answer(
     // Said here, so that a compressing middleware leaves it alone: it would hold lines back until it has a block's worth.
     response.insert_header((CONTENT_ENCODING, if gzip { "gzip" } else { "identity" }));
     response.insert_header((VARY, "accept-encoding"));
-    Ok(response.streaming(body(server, told, Packer::new(gzip), first, from)))
+    Ok(response.streaming(stream_lines(server, progress, Packer::new(gzip), first, from)))
 }
 
-/// What is told of a stream when it is at its end.
-struct Told {
+/// The progress of a stream, which observers get when it ends.
+struct StreamProgress {
     actor: String,
     device: Option<String>,
     begun: Instant,
@@ -95,36 +96,36 @@ struct Told {
 }
 
 /// The bytes; a stream that ends without its last line ends with an error, so that the connection is seen to break.
-fn body(
+fn stream_lines(
     server: Server,
-    told: Told,
+    progress: StreamProgress,
     packer: Packer,
     first: Line,
     from: mpsc::Receiver<Result<Line, PullError>>,
 ) -> impl Stream<Item = Result<Bytes, PullError>> {
-    let start = Some((Some(first), from, told, packer));
+    let start = Some((Some(first), from, progress, packer));
     stream::unfold(start, move |state| {
         let server = server.clone();
         async move {
-            let (waiting, mut from, mut told, mut packer) = state?;
-            let line = match waiting {
+            let (first, mut from, mut progress, mut packer) = state?;
+            let line = match first {
                 Some(line) => Ok(line),
                 None => from.recv().await.unwrap_or(Err(PullError::SlowReader)),
             };
             Some(match line {
                 Ok(Line::Rows(line)) => {
-                    told.bytes += line.len();
-                    (Ok(packer.pack(line, false)), Some((None, from, told, packer)))
+                    progress.bytes += line.len();
+                    (Ok(packer.pack(line, false)), Some((None, from, progress, packer)))
                 }
                 Ok(Line::Last { line, reset, rows }) => {
                     server.pulled(&PullEvent {
-                        actor: &told.actor,
-                        device: told.device.as_deref(),
+                        actor: &progress.actor,
+                        device: progress.device.as_deref(),
                         rows,
-                        bytes: told.bytes + line.len(),
+                        bytes: progress.bytes + line.len(),
                         reset,
                         streamed: true,
-                        duration: told.begun.elapsed(),
+                        duration: progress.begun.elapsed(),
                     });
                     (Ok(packer.pack(line, true)), None)
                 }
@@ -145,30 +146,30 @@ mod tests {
 
     #[test]
     fn who_asks_for_lines() {
-        let asks = |value: &str| asked(&TestRequest::default().insert_header((ACCEPT, value)).to_http_request());
+        let asks = |value: &str| wants_lines(&TestRequest::default().insert_header((ACCEPT, value)).to_http_request());
         for yes in ["application/x-ndjson", "Application/X-NDJSON;q=1", "application/json, application/x-ndjson"] {
             assert!(asks(yes), "{yes}");
         }
         for no in ["application/json", "*/*", "application/x-ndjsonp", ""] {
             assert!(!asks(no), "{no}");
         }
-        assert!(!asked(&TestRequest::default().to_http_request()));
+        assert!(!wants_lines(&TestRequest::default().to_http_request()));
     }
 
     #[actix_web::test]
     async fn inv05_a_stream_without_its_last_line_ends_in_an_error() {
         let server = testing::server(testing::app(&testing::clock())).await;
         let (to, from) = mpsc::channel(1);
-        let told = || Told { actor: String::new(), device: None, begun: Instant::now(), bytes: 0 };
+        let progress = || StreamProgress { actor: String::new(), device: None, begun: Instant::now(), bytes: 0 };
         let rows = |text: &str| Line::Rows(text.as_bytes().to_vec());
         to.send(Ok(rows("2"))).await.unwrap();
         drop(to);
         let plain = || Packer::new(false);
-        let sent: Vec<_> = body(server.clone(), told(), plain(), rows("1"), from).collect().await;
+        let sent: Vec<_> = stream_lines(server.clone(), progress(), plain(), rows("1"), from).collect().await;
         assert!(matches!(&sent[..], [Ok(_), Ok(_), Err(PullError::SlowReader)]), "{sent:?}");
         let (_, from) = mpsc::channel(1);
         let last = Line::Last { line: b"{}".to_vec(), reset: false, rows: 1 };
-        let sent: Vec<_> = body(server, told(), plain(), last, from).collect().await;
+        let sent: Vec<_> = stream_lines(server, progress(), plain(), last, from).collect().await;
         assert!(matches!(&sent[..], [Ok(_)]), "{sent:?}");
     }
 
@@ -176,10 +177,10 @@ mod tests {
     async fn a_compressed_line_can_be_read_before_the_next_one_is_there() {
         let server = testing::server(testing::app(&testing::clock())).await;
         let (to, from) = mpsc::channel(1);
-        let told = Told { actor: String::new(), device: None, begun: Instant::now(), bytes: 0 };
+        let progress = StreamProgress { actor: String::new(), device: None, begun: Instant::now(), bytes: 0 };
         let lines: Vec<String> = (0..3).map(|at| format!("{at}{}\n", "rice and dal ".repeat(20_000))).collect();
         let rows = |at: usize| Line::Rows(lines[at].clone().into_bytes());
-        let mut sent = Box::pin(body(server, told, Packer::new(true), rows(0), from));
+        let mut sent = Box::pin(stream_lines(server, progress, Packer::new(true), rows(0), from));
         let mut reader = GzDecoder::new(Vec::new());
         let mut packed = 0;
         for at in 0..3 {

@@ -125,12 +125,12 @@ fn realtime(text: &mut Text, server: &Server) {
         of,
         healed,
     );
-    let ((waiting, dropped), (reads, kept)) = (realtime.outbox(), realtime.scopes.counts());
+    let ((waiting, dropped), (reads, hits)) = (realtime.outbox(), realtime.scopes.counts());
     text.one("gauge", "nizhal_realtime_waiting", "Buckets that others are to be told of.", waiting);
     text.one("counter", "nizhal_realtime_dropped_total", "What was told as `everything` for want of room.", dropped);
     text.one("gauge", "nizhal_realtime_servers", "Other servers that live.", realtime.presence.peers());
     text.one("counter", "nizhal_scope_reads_total", "Scopes of sockets read from the database.", reads);
-    text.one("counter", "nizhal_scopes_kept_total", "Scopes of sockets that were still known.", kept);
+    text.one("counter", "nizhal_scopes_kept_total", "Scopes of sockets that were still known.", hits);
 }
 
 /// The text format, version 0.0.4. Names, helps and label values are ours and hold nothing to escape.

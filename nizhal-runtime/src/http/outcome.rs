@@ -1,6 +1,6 @@
-//! What a push answers beside its status: wire 1's list of what applied, wire 2's result for each mutation.
+//! The body of a push's response: wire 1's list of what applied, wire 2's result for each mutation.
 
-use super::error::push_answer;
+use super::error::code_and_text;
 use crate::engine::{Answer, PushError, PushReply, Verdict};
 use nizhal_core::wire::{MutationResult, MutationStatus, Wire};
 use serde_json::{Map, Value, json};
@@ -28,10 +28,10 @@ fn one(reply: PushReply) -> (Map<String, Value>, Option<PushError>) {
     let (mut applied, mut sequences, mut failure) = (Vec::new(), Vec::<(String, i64)>::new(), reply.fault);
     for answer in reply.answers {
         // Where a number was another mutation's, the client learns where its sequence stands, and renumbers.
-        let is_told = matches!(&answer.verdict, Verdict::Barred(PushError::NumberUsed(_)))
+        let shows_sequence = matches!(&answer.verdict, Verdict::Barred(PushError::NumberUsed(_)))
             || !matches!(answer.verdict, Verdict::Barred(_));
-        if is_told && let (Some((client, _)), Some(now)) = (answer.sequence, answer.last) {
-            match sequences.iter_mut().find(|(known, _)| *known == client) {
+        if shows_sequence && let (Some((client, _)), Some(now)) = (answer.sequence, answer.last) {
+            match sequences.iter_mut().find(|(id, _)| *id == client) {
                 Some((_, last)) => *last = (*last).max(now),
                 None => sequences.push((client, now)),
             }
@@ -68,19 +68,19 @@ fn one(reply: PushReply) -> (Map<String, Value>, Option<PushError>) {
     (outcome, failure)
 }
 
-/// Status and code of an answer.
-pub(super) fn told(answer: &Answer) -> (MutationStatus, Option<&'static str>) {
+/// The status and code of an answer.
+pub(super) fn status_and_code(answer: &Answer) -> (MutationStatus, Option<&'static str>) {
     let status = match &answer.verdict {
         Verdict::Applied(_) => MutationStatus::Applied,
         Verdict::Duplicate(_) => MutationStatus::Duplicate,
         Verdict::Refused(failure) | Verdict::Barred(failure) => status(failure),
     };
-    (status, answer.verdict.failure().map(|failure| push_answer(failure).0))
+    (status, answer.verdict.failure().map(|failure| code_and_text(failure).0))
 }
 
 fn result(answer: Answer) -> MutationResult {
-    let told = answer.verdict.failure().map(push_answer);
-    let (code, error) = told.map(|(code, text)| (code.to_owned(), text)).unzip();
+    let failure = answer.verdict.failure().map(code_and_text);
+    let (code, error) = failure.map(|(code, text)| (code.to_owned(), text)).unzip();
     let (status, ids) = match answer.verdict {
         Verdict::Applied(ids) => (MutationStatus::Applied, ids),
         Verdict::Duplicate(ids) => (MutationStatus::Duplicate, ids),
@@ -121,41 +121,41 @@ mod tests {
         answer(id, client, number, Verdict::Applied(Ids::default()))
     }
 
-    fn told(wire: Wire, answers: Vec<Answer>) -> (Value, Option<PushError>) {
+    fn body_of(wire: Wire, answers: Vec<Answer>) -> (Value, Option<PushError>) {
         let (outcome, failure) = outcome(wire, PushReply { answers, fault: None });
         (Value::Object(outcome), failure)
     }
 
     #[test]
     fn wire_one_names_several_clients() {
-        let (body, failure) = told(Wire::One, vec![applied("m1", "a", 1), applied("m2", "b", 2)]);
+        let (body, failure) = body_of(Wire::One, vec![applied("m1", "a", 1), applied("m2", "b", 2)]);
         assert_eq!(body, json!({"applied": ["m1", "m2"], "clientSequences": {"a": 1, "b": 2}}));
         assert!(failure.is_none());
-        assert_eq!(told(Wire::One, vec![]).0, json!({"applied": []}));
+        assert_eq!(body_of(Wire::One, vec![]).0, json!({"applied": []}));
     }
 
     #[test]
     fn inv13_wire_one_says_where_a_sequence_stands_and_not_what_was_asked() {
         let used = || Verdict::Barred(PushError::NumberUsed(2));
         let stands = |answer| Answer { last: Some(7), ..answer };
-        let (body, failure) = told(Wire::One, vec![stands(answer("m2", "a", 2, used()))]);
+        let (body, failure) = body_of(Wire::One, vec![stands(answer("m2", "a", 2, used()))]);
         assert_eq!(body, json!({"applied": [], "lastMutationId": 7}));
         assert!(failure.is_none());
         let replay = stands(answer("m1", "a", 1, Verdict::Duplicate(Ids::default())));
-        assert_eq!(told(Wire::One, vec![replay]).0, json!({"applied": ["m1"], "lastMutationId": 7}));
+        assert_eq!(body_of(Wire::One, vec![replay]).0, json!({"applied": ["m1"], "lastMutationId": 7}));
     }
 
     #[test]
     fn wire_one_says_where_a_gap_is() {
         let gap = || Verdict::Barred(PushError::OutOfOrder { got: 9, last: 4 });
-        let (body, _) = told(Wire::One, vec![applied("m1", "a", 7), answer("m2", "b", 9, gap())]);
+        let (body, _) = body_of(Wire::One, vec![applied("m1", "a", 7), answer("m2", "b", 9, gap())]);
         assert_eq!(body, json!({"applied": ["m1"], "lastMutationId": 4}));
     }
 
     #[test]
     fn wire_one_has_no_word_for_cancelled() {
         let cancelled = Verdict::Refused(PushError::Cancelled("m0".to_owned()));
-        let (body, failure) = told(Wire::One, vec![answer("m1", "a", 1, cancelled)]);
+        let (body, failure) = body_of(Wire::One, vec![answer("m1", "a", 1, cancelled)]);
         assert_eq!(body, json!({"applied": [], "lastMutationId": 1}));
         assert!(matches!(failure, Some(PushError::Rejected(text)) if text.contains("m0")));
     }
@@ -164,7 +164,7 @@ mod tests {
     fn wire_two_answers_each() {
         let ids = Ids { client_ref: Some("c".to_owned()), server_id: Some("s".to_owned()), ..Ids::default() };
         let refused = |failure| Verdict::Refused(failure);
-        let (body, failure) = told(
+        let (body, failure) = body_of(
             Wire::Two,
             vec![
                 answer("m1", "a", 1, Verdict::Duplicate(ids)),

@@ -22,8 +22,8 @@ async fn answer(request: HttpRequest, mut payload: Payload, server: Data<Server>
     let body = body::read(&request, &mut payload, server.body_limits(), admitted.bytes()).await?;
     let begun = Instant::now();
     let wanted: PullRequest = body::parse(&body)?;
-    if wire == Wire::Two && lines::asked(&request) {
-        let how = (gzip::asked(&request), admitted);
+    if wire == Wire::Two && lines::wants_lines(&request) {
+        let how = (gzip::accepts_gzip(&request), admitted);
         return lines::answer(server.get_ref().clone(), principal, wanted, how, begun).await;
     }
     let device = wanted.device_id.clone();
@@ -39,7 +39,7 @@ async fn answer(request: HttpRequest, mut payload: Payload, server: Data<Server>
         streamed: false,
         duration: begun.elapsed(),
     });
-    let (sent, is_packed) = match gzip::asked(&request) {
+    let (sent, is_packed) = match gzip::accepts_gzip(&request) {
         true => gzip::page(page.body).await,
         false => (page.body.into(), false),
     };

@@ -3,7 +3,7 @@
 use super::{
     bearer, body,
     error::HttpError,
-    outcome::{outcome, told},
+    outcome::{outcome, status_and_code},
     respond::respond,
     wire,
 };
@@ -68,7 +68,12 @@ async fn answer(request: HttpRequest, mut payload: Payload, server: Data<Server>
         reply
     });
     let reply = pushing.await.map_err(|_| HttpError::Panicked)??;
-    tell(&server, &reply, &PushEvent { actor: &actor, mutations: &[], bytes, duration: begun.elapsed() }, &names);
+    report_push(
+        &server,
+        &reply,
+        &PushEvent { actor: &actor, mutations: &[], bytes, duration: begun.elapsed() },
+        &names,
+    );
     let (outcome, failure) = outcome(wire, reply);
     match failure {
         None => Ok(HttpResponse::Ok().json(outcome)),
@@ -90,15 +95,15 @@ fn names(server: &Server, batch: &PushRequest) -> Vec<(String, Option<String>)> 
     batch.mutations.iter().map(|mutation| (mutation.name.clone(), mutation.client_id.clone())).collect()
 }
 
-/// Counts the push, and tells observers of it.
-fn tell(server: &Server, reply: &PushReply, event: &PushEvent<'_>, names: &[(String, Option<String>)]) {
+/// Counts the push, and reports it to the observers.
+fn report_push(server: &Server, reply: &PushReply, event: &PushEvent<'_>, names: &[(String, Option<String>)]) {
     let mut failed = reply.fault.is_some();
     let mut mutations = Vec::with_capacity(names.len());
-    for (at, answer) in reply.answers.iter().enumerate() {
-        let (status, code) = told(answer);
+    for (index, answer) in reply.answers.iter().enumerate() {
+        let (status, code) = status_and_code(answer);
         server.counts().mutation(status);
         failed |= !matches!(status, MutationStatus::Applied | MutationStatus::Duplicate);
-        if let Some((name, device)) = names.get(at) {
+        if let Some((name, device)) = names.get(index) {
             let mutation = PushedMutation::new(name, &answer.client_mutation_id, status_name(status));
             mutations.push(PushedMutation { device: device.as_deref(), code, ..mutation });
         }

@@ -80,7 +80,7 @@ fn realtime(server: &Server) -> Value {
             "healed": health.healed.load(Relaxed),
         })
     };
-    let ((waiting, merged), (reads, kept)) = (realtime.outbox(), realtime.scopes.counts());
+    let ((waiting, merged), (reads, hits)) = (realtime.outbox(), realtime.scopes.counts());
     json!({
         "instance": realtime.instance(),
         "otherServers": realtime.presence.peers(),
@@ -88,7 +88,7 @@ fn realtime(server: &Server) -> Value {
         "waiting": waiting,
         "dropped": merged,
         "scopeReads": reads,
-        "scopesKept": kept,
+        "scopesKept": hits,
         "proofs": realtime.scopes.listen_barrier().sent(),
     })
 }

@@ -11,7 +11,7 @@ use actix_web::{
 use serde_json::{Value, json};
 use std::num::NonZeroU32;
 
-async fn told<B: MessageBody>(response: ServiceResponse<B>) -> (u16, Value) {
+async fn status_and_body<B: MessageBody>(response: ServiceResponse<B>) -> (u16, Value) {
     let status = response.status().as_u16();
     let body = test::read_body(response).await;
     (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
@@ -20,7 +20,7 @@ async fn told<B: MessageBody>(response: ServiceResponse<B>) -> (u16, Value) {
 /// Sends one request to a server and tells status and body.
 async fn call(server: &Server, request: TestRequest) -> (u16, Value) {
     let app = test::init_service(App::new().configure(service(server))).await;
-    told(app.call(request.to_request()).await.unwrap()).await
+    status_and_body(app.call(request.to_request()).await.unwrap()).await
 }
 
 fn bearer(request: TestRequest, token: &str) -> TestRequest {
@@ -126,7 +126,7 @@ async fn what_was_pushed_is_pulled() {
     let response = app.call(post_as(&clock, "/sync/pull", "{}").to_request()).await.unwrap();
     assert_eq!(response.headers().get(header::CACHE_CONTROL).unwrap(), "no-store");
     assert_eq!(response.headers().get(header::CONTENT_TYPE).unwrap(), "application/json");
-    let (_, body) = told(response).await;
+    let (_, body) = status_and_body(response).await;
     assert_eq!(body["changed"][0]["rows"][0]["id"], "n1");
     let other = bearer(TestRequest::post().uri("/sync/pull"), &token("u2", "s2", &clock));
     assert_eq!(call(&server, other).await.1["changed"], json!([]));
@@ -273,13 +273,14 @@ async fn inv31_a_mutation_that_computes_long_keeps_nobody_waiting() {
     let large = json!({"name": "addNote", "args": {"clientId": "slow", "text": "x".repeat(32 * 1024)}, "clientMutationId": "m"});
     let (healthy, pushed) = (std::cell::Cell::new(0), std::cell::Cell::new(false));
     let pushing = async {
-        let (status, body) = told(app.call(push(&clock, &[large]).to_request()).await.unwrap()).await;
+        let (status, body) = status_and_body(app.call(push(&clock, &[large]).to_request()).await.unwrap()).await;
         assert_eq!(status, 200, "{body}");
         pushed.set(true);
     };
     let others = async {
         while !pushed.get() {
-            let (status, _) = told(app.call(TestRequest::get().uri("/healthz").to_request()).await.unwrap()).await;
+            let (status, _) =
+                status_and_body(app.call(TestRequest::get().uri("/healthz").to_request()).await.unwrap()).await;
             assert_eq!(status, 200);
             healthy.set(healthy.get() + 1);
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;

@@ -245,12 +245,12 @@ impl MembersByBucket {
 
     /// Puts a server's whole presence in place of what was known of it; what stays the same is not told.
     fn replace_all(&mut self, hub: &Hub, from: Uuid, present: Vec<Change>) {
-        let kept: Vec<(Bucket, u64)> =
+        let still_present: Vec<(Bucket, u64)> =
             present.iter().map(|change| (message::bucket(change.bucket.clone()), change.connection)).collect();
-        let kept: std::collections::HashSet<_> = kept.into_iter().collect();
+        let still_present: std::collections::HashSet<_> = still_present.into_iter().collect();
         for left in self.of(from) {
             let bucket = message::bucket(left.bucket);
-            if !kept.contains(&(bucket.clone(), left.connection)) {
+            if !still_present.contains(&(bucket.clone(), left.connection)) {
                 self.put(hub, &bucket, (from, left.connection), None);
             }
         }

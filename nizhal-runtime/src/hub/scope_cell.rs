@@ -27,9 +27,9 @@ pub(crate) struct ScopeCell {
 #[derive(Clone, Debug)]
 pub(crate) struct CachedScope {
     pub(crate) buckets: Arc<BTreeSet<Bucket>>,
-    /// When the database was asked.
-    pub(crate) asked: Instant,
-    /// The number of changes when the database was asked.
+    /// When the database was read.
+    pub(crate) read_at: Instant,
+    /// The number of changes when the database was read.
     pub(crate) changes: u64,
 }
 
@@ -53,7 +53,7 @@ impl ScopeCell {
     /// What is kept, if nothing speaks against it.
     pub(crate) fn cached(&self) -> Option<CachedScope> {
         let cached = self.lock().clone();
-        cached.filter(|cached| cached.changes == self.changes.load(SeqCst) && cached.asked.elapsed() < MAX_AGE)
+        cached.filter(|cached| cached.changes == self.changes.load(SeqCst) && cached.read_at.elapsed() < MAX_AGE)
     }
 
     /// Keeps what was read, until something speaks against it.

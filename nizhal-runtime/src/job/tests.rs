@@ -173,7 +173,7 @@ async fn inv31_one_actors_jobs_leave_a_worker_to_others() {
     enqueue_for(&server, "ana", None, 3).await;
     let workers = Workers::new(2);
     let next = async || super::run_next(server.engine(), &workers, server.now()).await.unwrap();
-    let running = workers.take("ana");
+    let running = workers.assign("ana");
     assert_eq!(next().await, None, "the other worker is for others");
     enqueue_for(&server, "ben", None, 1).await;
     assert_eq!(next().await, Some(JobEnd::Done));
@@ -185,7 +185,7 @@ async fn inv31_one_actors_jobs_leave_a_worker_to_others() {
     // Whoever has a worker comes after those who have none.
     let workers = Workers::new(3);
     let next = async || super::run_next(server.engine(), &workers, server.now()).await.unwrap();
-    let _running = workers.take("ana");
+    let _running = workers.assign("ana");
     enqueue_for(&server, "ana", None, 2).await;
     enqueue_for(&server, "ben", None, 2).await;
     for _ in 0..2 {

@@ -28,20 +28,20 @@ impl Default for AdmissionSettings {
 }
 
 impl AdmissionSettings {
-    pub(super) fn read(said: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+    pub(super) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let mut settings = Self::default();
         let requests = "a number of requests from 1, such as 100";
-        if let Some(value) = said("NIZHAL_MAX_REQUESTS_PER_ACTOR") {
+        if let Some(value) = variable("NIZHAL_MAX_REQUESTS_PER_ACTOR") {
             settings.max_requests_per_actor = parse::at_least("NIZHAL_MAX_REQUESTS_PER_ACTOR", &value, 1, requests)?;
         }
-        if let Some(value) = said("NIZHAL_MAX_REQUESTS") {
+        if let Some(value) = variable("NIZHAL_MAX_REQUESTS") {
             settings.max_requests = parse::at_least("NIZHAL_MAX_REQUESTS", &value, 1, requests)?;
         }
         let bytes = "a number of bytes from 1048576, such as 33554432";
-        if let Some(value) = said("NIZHAL_MAX_BYTES_PER_ACTOR") {
+        if let Some(value) = variable("NIZHAL_MAX_BYTES_PER_ACTOR") {
             settings.max_bytes_per_actor = parse::at_least("NIZHAL_MAX_BYTES_PER_ACTOR", &value, 1024 * 1024, bytes)?;
         }
-        if let Some(value) = said("NIZHAL_MAX_BYTES") {
+        if let Some(value) = variable("NIZHAL_MAX_BYTES") {
             settings.max_bytes = parse::at_least("NIZHAL_MAX_BYTES", &value, 1024 * 1024, bytes)?;
         }
         Ok(settings)
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     fn read(name: &'static str, value: &'static str) -> Result<AdmissionSettings, SettingsError> {
-        AdmissionSettings::read(move |asked| (asked == name).then(|| value.to_owned()))
+        AdmissionSettings::read(move |requested| (requested == name).then(|| value.to_owned()))
     }
 
     #[test]

@@ -32,19 +32,19 @@ impl Default for ConnectionSettings {
 }
 
 impl ConnectionSettings {
-    pub(super) fn read(said: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+    pub(super) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let mut settings = Self::default();
-        if let Some(value) = said("NIZHAL_BODY_TIME") {
+        if let Some(value) = variable("NIZHAL_BODY_TIME") {
             settings.body_time = parse::time("NIZHAL_BODY_TIME", &value)?;
         }
-        if let Some(value) = said("NIZHAL_SEND_TIME") {
+        if let Some(value) = variable("NIZHAL_SEND_TIME") {
             settings.send_time = parse::time("NIZHAL_SEND_TIME", &value)?;
         }
-        if let Some(value) = said("NIZHAL_MIN_BYTES_PER_SECOND") {
+        if let Some(value) = variable("NIZHAL_MIN_BYTES_PER_SECOND") {
             let wanted = "a number of bytes from 1, such as 1024";
             settings.min_bytes_per_second = parse::number("NIZHAL_MIN_BYTES_PER_SECOND", &value, wanted)?;
         }
-        if let Some(value) = said("NIZHAL_MAX_CONNECTIONS_PER_PEER") {
+        if let Some(value) = variable("NIZHAL_MAX_CONNECTIONS_PER_PEER") {
             let wanted = "a number of connections from 1, such as 10000, or `off`";
             settings.max_per_peer = match value.trim() {
                 "off" => None,
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     fn read(name: &'static str, value: &'static str) -> Result<ConnectionSettings, SettingsError> {
-        ConnectionSettings::read(move |asked| (asked == name).then(|| value.to_owned()))
+        ConnectionSettings::read(move |requested| (requested == name).then(|| value.to_owned()))
     }
 
     #[test]

@@ -128,70 +128,70 @@ impl Settings {
     /// [`SettingsError`] at the first value that cannot be used.
     pub fn from_lookup(app: &str, lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let mut settings = Self::defaults(app);
-        let said = |name: &str| lookup(name).filter(|value| !value.trim().is_empty());
-        if let Some(value) = said("DATABASE_URL") {
+        let variable = |name: &str| lookup(name).filter(|value| !value.trim().is_empty());
+        if let Some(value) = variable("DATABASE_URL") {
             settings.database_url = parse::database_url(&value)?;
         }
-        if let Some(value) = said("HOST") {
+        if let Some(value) = variable("HOST") {
             settings.host = parse::host(&value)?;
         }
-        if let Some(value) = said("PORT") {
+        if let Some(value) = variable("PORT") {
             settings.port = parse::number("PORT", &value, "a number from 0 to 65535, such as 4000")?;
         }
-        if let Some(value) = said("NIZHAL_ENV") {
+        if let Some(value) = variable("NIZHAL_ENV") {
             settings.mode = parse::mode(&value)?;
         }
-        settings.auth_secret = said("NIZHAL_AUTH_SECRET").map(Secret::new);
-        settings.admin_password = said("NIZHAL_ADMIN_PASSWORD").map(Secret::new);
-        if let Some(value) = said("NIZHAL_RATE_LIMIT") {
+        settings.auth_secret = variable("NIZHAL_AUTH_SECRET").map(Secret::new);
+        settings.admin_password = variable("NIZHAL_ADMIN_PASSWORD").map(Secret::new);
+        if let Some(value) = variable("NIZHAL_RATE_LIMIT") {
             settings.rate_limit = parse::rate_limit(&value)?;
         }
-        if let Some(value) = said("NIZHAL_MAX_BODY_BYTES") {
+        if let Some(value) = variable("NIZHAL_MAX_BODY_BYTES") {
             settings.max_body_bytes = parse::max_body_bytes(&value)?;
         }
-        if let Some(value) = said("NIZHAL_CORS") {
+        if let Some(value) = variable("NIZHAL_CORS") {
             settings.cors = parse::cors(&value)?;
         }
-        if let Some(value) = said("NIZHAL_DB_POOL") {
+        if let Some(value) = variable("NIZHAL_DB_POOL") {
             settings.db_pool = parse::db_pool(&value)?;
         }
-        if let Some(value) = said("NIZHAL_TOMBSTONE_DAYS") {
+        if let Some(value) = variable("NIZHAL_TOMBSTONE_DAYS") {
             settings.tombstone_days = parse::tombstone_days(&value)?;
         }
-        if let Some(value) = said("NIZHAL_ALLOW_BREAKING") {
+        if let Some(value) = variable("NIZHAL_ALLOW_BREAKING") {
             settings.allow_breaking = parse::switch("NIZHAL_ALLOW_BREAKING", &value)?;
         }
-        if let Some(value) = said("NIZHAL_JOB_WORKERS") {
+        if let Some(value) = variable("NIZHAL_JOB_WORKERS") {
             settings.job_workers = parse::job_workers(&value)?;
         }
-        if let Some(value) = said("NIZHAL_AUDIT_DAYS") {
+        if let Some(value) = variable("NIZHAL_AUDIT_DAYS") {
             settings.audit_days = parse::audit_days(&value)?;
         }
-        if let Some(value) = said("NIZHAL_AUDIT_ARGS") {
+        if let Some(value) = variable("NIZHAL_AUDIT_ARGS") {
             settings.audit_args = parse::switch("NIZHAL_AUDIT_ARGS", &value)?;
         }
-        if let Some(value) = said("NIZHAL_MAX_BUCKETS") {
+        if let Some(value) = variable("NIZHAL_MAX_BUCKETS") {
             settings.max_buckets = parse::max_buckets(&value)?;
         }
-        if let Some(value) = said("NIZHAL_METRICS") {
+        if let Some(value) = variable("NIZHAL_METRICS") {
             settings.metrics_open = parse::metrics(&value)?;
         }
-        if let Some(value) = said(LogFormat::VARIABLE) {
+        if let Some(value) = variable(LogFormat::VARIABLE) {
             settings.log_format = parse::log_format(&value)?;
         }
-        if let Some(value) = said("NIZHAL_JWKS") {
+        if let Some(value) = variable("NIZHAL_JWKS") {
             settings.jwks = Some(parse::jwks(&value)?);
         }
-        settings.jwks_ca = said("NIZHAL_JWKS_CA").map(|path| path.trim().into());
-        if let Some(value) = said("NIZHAL_JWT_AUDIENCE") {
+        settings.jwks_ca = variable("NIZHAL_JWKS_CA").map(|path| path.trim().into());
+        if let Some(value) = variable("NIZHAL_JWT_AUDIENCE") {
             settings.jwt_audience = parse::audience(&value)?;
         }
-        settings.realtime = RealtimeSettings::read(said)?;
-        settings.sockets = SocketSettings::read(said)?;
-        settings.connections = ConnectionSettings::read(said)?;
-        settings.admission = AdmissionSettings::read(said)?;
-        settings.storage = StorageSettings::read(said)?;
-        settings.jwt_issuer = said("NIZHAL_JWT_ISSUER").map(|issuer| issuer.trim().to_owned());
+        settings.realtime = RealtimeSettings::read(variable)?;
+        settings.sockets = SocketSettings::read(variable)?;
+        settings.connections = ConnectionSettings::read(variable)?;
+        settings.admission = AdmissionSettings::read(variable)?;
+        settings.storage = StorageSettings::read(variable)?;
+        settings.jwt_issuer = variable("NIZHAL_JWT_ISSUER").map(|issuer| issuer.trim().to_owned());
         Ok(settings)
     }
 

@@ -108,38 +108,38 @@ impl fmt::Debug for NatsSettings {
 }
 
 impl RealtimeSettings {
-    pub(super) fn read(said: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+    pub(super) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let mut settings = Self::default();
-        if let Some(value) = said("NIZHAL_REALTIME") {
+        if let Some(value) = variable("NIZHAL_REALTIME") {
             settings.mode = Some(mode(&value)?);
         }
-        if let Some(value) = said("NIZHAL_LISTEN_URL") {
+        if let Some(value) = variable("NIZHAL_LISTEN_URL") {
             settings.listen_url = Some(listen_url(&value)?);
         }
-        if let Some(value) = said("NIZHAL_NATS_URL") {
+        if let Some(value) = variable("NIZHAL_NATS_URL") {
             settings.nats.url = nats_url(&value)?;
         }
-        settings.nats.credentials = said("NIZHAL_NATS_CREDENTIALS").map(|path| path.trim().into());
-        settings.nats.ca = said("NIZHAL_NATS_CA").map(|path| path.trim().into());
-        if let Some(value) = said("NIZHAL_NATS_SUBJECT") {
+        settings.nats.credentials = variable("NIZHAL_NATS_CREDENTIALS").map(|path| path.trim().into());
+        settings.nats.ca = variable("NIZHAL_NATS_CA").map(|path| path.trim().into());
+        if let Some(value) = variable("NIZHAL_NATS_SUBJECT") {
             settings.nats.subject = subject(&value)?;
         }
-        if let Some(value) = said("NIZHAL_PRESENCE_SILENCE") {
+        if let Some(value) = variable("NIZHAL_PRESENCE_SILENCE") {
             settings.presence_silence = parse::time("NIZHAL_PRESENCE_SILENCE", &value)?;
         }
         let bytes = "a number of bytes from 1024, such as 262144";
-        if let Some(value) = said("NIZHAL_MAX_PRESENCE_BYTES_PER_ACTOR") {
+        if let Some(value) = variable("NIZHAL_MAX_PRESENCE_BYTES_PER_ACTOR") {
             let name = "NIZHAL_MAX_PRESENCE_BYTES_PER_ACTOR";
             settings.max_presence_bytes_per_actor = parse::at_least(name, &value, 1024, bytes)?;
         }
-        if let Some(value) = said("NIZHAL_MAX_PRESENCE_BYTES_PER_BUCKET") {
+        if let Some(value) = variable("NIZHAL_MAX_PRESENCE_BYTES_PER_BUCKET") {
             let name = "NIZHAL_MAX_PRESENCE_BYTES_PER_BUCKET";
             settings.max_presence_bytes_per_bucket = parse::at_least(name, &value, 1024, bytes)?;
         }
-        if let Some(value) = said("NIZHAL_PUBLIC_PRESENCE") {
+        if let Some(value) = variable("NIZHAL_PUBLIC_PRESENCE") {
             settings.public_presence = parse::switch("NIZHAL_PUBLIC_PRESENCE", &value)?;
         }
-        if let Some(value) = said("NIZHAL_SERVER_SILENCE") {
+        if let Some(value) = variable("NIZHAL_SERVER_SILENCE") {
             settings.server_silence = parse::time("NIZHAL_SERVER_SILENCE", &value)?;
         }
         Ok(settings)
@@ -161,24 +161,24 @@ impl RealtimeSettings {
 }
 
 impl SocketSettings {
-    pub(super) fn read(said: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+    pub(super) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let mut settings = Self::default();
-        if let Some(value) = said("NIZHAL_MAX_SOCKETS_PER_ACTOR") {
+        if let Some(value) = variable("NIZHAL_MAX_SOCKETS_PER_ACTOR") {
             let wanted = "a number of sockets from 1, such as 100";
             let most: NonZeroU32 = parse::number("NIZHAL_MAX_SOCKETS_PER_ACTOR", &value, wanted)?;
             settings.max_per_actor = most.get();
         }
-        if let Some(value) = said("NIZHAL_SOCKET_FRAMES_PER_SECOND") {
+        if let Some(value) = variable("NIZHAL_SOCKET_FRAMES_PER_SECOND") {
             let wanted = "a number of frames from 1, such as 50";
             settings.frames_per_second = parse::number("NIZHAL_SOCKET_FRAMES_PER_SECOND", &value, wanted)?;
         }
-        if let Some(value) = said("NIZHAL_MAX_FRAME_BYTES") {
+        if let Some(value) = variable("NIZHAL_MAX_FRAME_BYTES") {
             settings.max_frame_bytes = max_frame_bytes(&value)?;
         }
-        if let Some(value) = said("NIZHAL_SOCKET_IDLE") {
+        if let Some(value) = variable("NIZHAL_SOCKET_IDLE") {
             settings.idle = parse::time("NIZHAL_SOCKET_IDLE", &value)?;
         }
-        if let Some(value) = said("NIZHAL_SOCKET_SEND_TIME") {
+        if let Some(value) = variable("NIZHAL_SOCKET_SEND_TIME") {
             settings.send_time = parse::time("NIZHAL_SOCKET_SEND_TIME", &value)?;
         }
         Ok(settings)
@@ -245,11 +245,11 @@ mod tests {
     use super::*;
 
     fn read(name: &'static str, value: &'static str) -> Result<RealtimeSettings, SettingsError> {
-        RealtimeSettings::read(move |asked| (asked == name).then(|| value.to_owned()))
+        RealtimeSettings::read(move |requested| (requested == name).then(|| value.to_owned()))
     }
 
     fn read_sockets(name: &'static str, value: &'static str) -> Result<SocketSettings, SettingsError> {
-        SocketSettings::read(move |asked| (asked == name).then(|| value.to_owned()))
+        SocketSettings::read(move |requested| (requested == name).then(|| value.to_owned()))
     }
 
     #[test]

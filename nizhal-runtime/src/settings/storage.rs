@@ -24,17 +24,17 @@ impl Default for StorageSettings {
 pub(crate) const MIN_ROW_LIMIT_BYTES: usize = 64 * 1024;
 
 impl StorageSettings {
-    pub(super) fn read(said: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+    pub(super) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let mut settings = Self::default();
-        if let Some(value) = said("NIZHAL_MAX_ROW_BYTES") {
+        if let Some(value) = variable("NIZHAL_MAX_ROW_BYTES") {
             let bytes = "a number of bytes from 65536, such as 4194304";
             settings.max_row_bytes = parse::at_least("NIZHAL_MAX_ROW_BYTES", &value, MIN_ROW_LIMIT_BYTES, bytes)?;
         }
-        if let Some(value) = said("NIZHAL_MAX_CLIENTS_PER_ACTOR") {
+        if let Some(value) = variable("NIZHAL_MAX_CLIENTS_PER_ACTOR") {
             let clients = "a number of clients from 1, such as 10000";
             settings.max_clients_per_actor = parse::at_least("NIZHAL_MAX_CLIENTS_PER_ACTOR", &value, 1, clients)?;
         }
-        if let Some(value) = said("NIZHAL_MAX_ANSWERS_PER_ACTOR") {
+        if let Some(value) = variable("NIZHAL_MAX_ANSWERS_PER_ACTOR") {
             let answers = "a number of answers from 1000, such as 100000";
             let least = MAX_MUTATIONS as u64;
             settings.max_answers_per_actor = parse::at_least("NIZHAL_MAX_ANSWERS_PER_ACTOR", &value, least, answers)?;
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     fn read(name: &'static str, value: &'static str) -> Result<StorageSettings, SettingsError> {
-        StorageSettings::read(move |asked| (asked == name).then(|| value.to_owned()))
+        StorageSettings::read(move |requested| (requested == name).then(|| value.to_owned()))
     }
 
     #[test]

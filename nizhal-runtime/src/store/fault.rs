@@ -212,7 +212,7 @@ fn postgres_fault(state: &str, message: &str) -> Fault {
     let known =
         |table: &[(&str, Fault)], key: &str| table.iter().find(|(known, _)| *known == key).map(|(_, fault)| *fault);
     let class = state.get(..2).unwrap_or_default();
-    known(STATES, state).or_else(|| known(CLASSES, class)).unwrap_or(UNKNOWN_STATE)
+    lookup(STATES, state).or_else(|| lookup(CLASSES, class)).unwrap_or(UNKNOWN_STATE)
 }
 
 /// Extended result codes; the low byte is the primary one.

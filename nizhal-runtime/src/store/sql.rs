@@ -85,8 +85,8 @@ impl Dialect {
             // `||` with a NULL is NULL, json_array makes a null of it.
             Self::Postgres => self.json_texts(&parts),
             Self::Sqlite => {
-                let known: Vec<String> = parts.iter().map(|part| format!("{part} is not null")).collect();
-                format!("case when {} then {} end", known.join(" and "), self.json_texts(&parts))
+                let present: Vec<String> = parts.iter().map(|part| format!("{part} is not null")).collect();
+                format!("case when {} then {} end", present.join(" and "), self.json_texts(&parts))
             }
         }
     }

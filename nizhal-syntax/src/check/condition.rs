@@ -66,7 +66,7 @@ pub(super) fn check_tears(terms: &Terms, loose: &str, errors: &Errors) {
 
 /// Reports constants that contradict or repeat each other.
 pub(super) fn check_constants(terms: &Terms, errors: &Errors) {
-    judge_all(&terms.rest, &mut Vec::new(), errors);
+    judge_all(&terms.unbound, &mut Vec::new(), errors);
 }
 
 fn judge_all<'a>(all: &'a [Condition], known: &mut Vec<&'a Filter>, errors: &Errors) {

@@ -13,7 +13,7 @@ pub(super) fn check_lists(set: &RuleSet, errors: &Errors) {
             check_list(line, errors);
             let path = line.table.to_token_stream().to_string();
             match first.get(&path) {
-                Some((other, of)) if listed(other) != listed(line) => {
+                Some((other, of)) if column_set(other) != column_set(line) => {
                     let table = line.table_ident().map_or_else(String::new, ToString::to_string);
                     let what = format!("rule `{of}` gives other columns of `{table}`");
                     let help = match &other.columns {
@@ -57,6 +57,6 @@ fn check_list(line: &TableLine, errors: &Errors) {
     }
 }
 
-fn listed(line: &TableLine) -> Option<BTreeSet<String>> {
+fn column_set(line: &TableLine) -> Option<BTreeSet<String>> {
     line.columns.as_ref().map(|columns| columns.iter().map(name::plain).collect())
 }

@@ -15,7 +15,7 @@ pub struct Terms {
     /// Comparisons with parameters and claims; they hold for every row, unless the condition is torn.
     pub bound: Vec<Filter>,
     /// Comparisons with constants, of which all must hold.
-    pub rest: Vec<Condition>,
+    pub unbound: Vec<Condition>,
     /// What keeps the condition from being taken apart.
     pub tears: Vec<Tear>,
 }
@@ -46,8 +46,8 @@ pub enum Tear {
 impl Terms {
     pub(super) fn of(condition: Condition) -> Self {
         let (mut bound, mut tears) = (Vec::new(), Vec::new());
-        let rest = take(condition.clone(), &mut bound, &mut tears).all();
-        Self { condition, bound, rest, tears }
+        let unbound = take_bindings(condition.clone(), &mut bound, &mut tears).all();
+        Self { condition, bound, unbound, tears }
     }
 
     /// The comparisons in it, in the order of the source.
@@ -66,7 +66,7 @@ fn binding(filter: &Filter) -> Option<String> {
 }
 
 /// Takes the bindings out of a condition; gives what is left.
-fn take(condition: Condition, bound: &mut Vec<Filter>, tears: &mut Vec<Tear>) -> Condition {
+fn take_bindings(condition: Condition, bound: &mut Vec<Filter>, tears: &mut Vec<Tear>) -> Condition {
     match condition {
         Condition::Is(filter) if binding(&filter).is_some() => {
             if find(bound, &filter).is_some() {
@@ -77,23 +77,23 @@ fn take(condition: Condition, bound: &mut Vec<Filter>, tears: &mut Vec<Tear>) ->
             Condition::All(Vec::new())
         }
         Condition::Is(_) => condition,
-        Condition::All(all) => Condition::of(all.into_iter().map(|one| take(one, bound, tears)).collect()),
-        Condition::Any(branches) => take_any(branches, bound, tears),
+        Condition::All(all) => Condition::of(all.into_iter().map(|one| take_bindings(one, bound, tears)).collect()),
+        Condition::Any(branches) => take_bindings_of_any(branches, bound, tears),
     }
 }
 
-fn take_any(branches: Vec<Branch>, bound: &mut Vec<Filter>, tears: &mut Vec<Tear>) -> Condition {
+fn take_bindings_of_any(branches: Vec<Branch>, bound: &mut Vec<Filter>, tears: &mut Vec<Tear>) -> Condition {
     let mut common: Vec<Filter> = Vec::new();
     let mut taken: Vec<(Expr, Vec<Filter>, Condition)> = Vec::new();
     for Branch { at, condition } in branches {
         let mut own = Vec::new();
-        let rest = take(condition, &mut own, tears);
+        let unbound = take_bindings(condition, &mut own, tears);
         for filter in &own {
             if find(&common, filter).is_none() {
                 common.push(filter.clone());
             }
         }
-        taken.push((at, own, rest));
+        taken.push((at, own, unbound));
     }
     for (branch, own, _) in &taken {
         let wanted: Vec<Filter> = common.iter().filter(|wanted| find(own, wanted).is_none()).cloned().collect();
@@ -111,7 +111,7 @@ fn take_any(branches: Vec<Branch>, bound: &mut Vec<Filter>, tears: &mut Vec<Tear
     if !common.is_empty()
         && tears.is_empty()
         && let Some((branch, ..)) =
-            taken.iter().find(|(.., rest)| matches!(rest, Condition::All(all) if all.is_empty()))
+            taken.iter().find(|(.., unbound)| matches!(unbound, Condition::All(all) if all.is_empty()))
     {
         tears.push(Tear::Whole(branch.clone()));
     }

@@ -28,7 +28,7 @@ pub(crate) fn compare(random: &mut Random, set: &Set, model: &RuleSet, about: &s
 
 fn compare_rows(random: &mut Random, condition: Option<&Condition>, terms: &Terms, about: &str) {
     let Some(condition) = condition else {
-        assert!(terms.bound.is_empty() && terms.rest.is_empty(), "{about}");
+        assert!(terms.bound.is_empty() && terms.unbound.is_empty(), "{about}");
         return;
     };
     let compared: Vec<Comparison> = condition.clone().comparisons().into_iter().map(|one| one.clone()).collect();
@@ -60,7 +60,8 @@ fn passes(condition: &Condition, row: &Row) -> bool {
 }
 
 fn lets(terms: &Terms, row: &Row) -> bool {
-    terms.bound.iter().all(|filter| meets(filter, row)) && terms.rest.iter().all(|condition| lets_one(condition, row))
+    terms.bound.iter().all(|filter| meets(filter, row))
+        && terms.unbound.iter().all(|condition| lets_one(condition, row))
 }
 
 fn lets_one(condition: &model::Condition, row: &Row) -> bool {

@@ -44,7 +44,7 @@ fn a_rule_set_is_understood() {
     let Source::Member { terms, .. } = &set.rules[0].params[0].source else { panic!() };
     assert!(terms.bound.len() == 1 && terms.filters()[1].negated());
     assert!(matches!(&set.rules[0].params[1].source, Source::Claim(claim) if claim.ident == "owner_id"));
-    assert_eq!((set.rules[0].tables[0].terms.bound.len(), set.rules[0].tables[0].terms.rest.len()), (2, 1));
+    assert_eq!((set.rules[0].tables[0].terms.bound.len(), set.rules[0].tables[0].terms.unbound.len()), (2, 1));
 }
 
 #[test]

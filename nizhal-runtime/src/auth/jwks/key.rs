@@ -25,9 +25,9 @@ pub(super) struct Keys {
     pub(super) generation: u64,
 }
 
-/// What a set says of a token.
+/// The verification of a token by a set.
 #[derive(Debug)]
-pub(super) enum Verdict {
+pub(super) enum Verification {
     /// Signed by one of its keys.
     Good(Map<String, Value>),
     /// Not signed by the key that it names.
@@ -63,13 +63,13 @@ impl Keys {
     }
 
     /// Verifies a token that says this of itself.
-    pub(super) fn verify(&self, token: &str, header: &Header) -> Verdict {
+    pub(super) fn verify(&self, token: &str, header: &Header) -> Verification {
         let named = |key: &&Key| key.id.is_some() && key.id == header.kid;
         if header.kid.is_some() && self.keys.iter().any(|key| named(&key)) {
             let fits = |key: &&Key| named(key) && key.algorithm == header.alg;
             return match self.keys.iter().find(fits).and_then(|key| key.claims(token)) {
-                Some(claims) => Verdict::Good(claims),
-                None => Verdict::Bad,
+                Some(claims) => Verification::Good(claims),
+                None => Verification::Bad,
             };
         }
         // The only key may go without a name; so may a token for the only key of its algorithm.
@@ -78,7 +78,7 @@ impl Keys {
             [only] if header.kid.is_none() || (only.id.is_none() && self.keys.len() == 1) => only.claims(token),
             _ => None,
         };
-        claims.map_or(Verdict::Unknown, Verdict::Good)
+        claims.map_or(Verification::Unknown, Verification::Good)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::settings::JwksSource;
 use fetch::{FetchError, fetch};
 use governor::{DefaultDirectRateLimiter, Quota};
 use jsonwebtoken::{Algorithm, Header};
-use key::{KeyError, Keys, Verdict};
+use key::{KeyError, Keys, Verification};
 use nizhal_core::{Actor, DateTimeUtc, Principal};
 use serde_json::{Map, Value};
 use std::{
@@ -63,7 +63,7 @@ pub struct Jwks {
     source: JwksSource,
     /// Whom to trust where they are read over TLS.
     roots: RootCerts,
-    known: RwLock<Arc<Keys>>,
+    keys: RwLock<Arc<Keys>>,
     /// Held by the one who reads, so that all who wait share what it finds.
     reading: tokio::sync::Mutex<()>,
     limit: DefaultDirectRateLimiter,
@@ -87,7 +87,7 @@ impl Jwks {
         let jwks = Self {
             source,
             roots,
-            known: RwLock::default(),
+            keys: RwLock::default(),
             reading: tokio::sync::Mutex::default(),
             limit: DefaultDirectRateLimiter::direct(quota),
         };
@@ -119,11 +119,11 @@ impl Jwks {
         if !matches!(header.alg, Algorithm::RS256 | Algorithm::ES256 | Algorithm::EdDSA) {
             return Err(AuthError::Invalid);
         }
-        let known = self.known();
-        match known.verify(token, &header) {
-            Verdict::Good(claims) => Ok(claims),
-            Verdict::Bad => Err(AuthError::Invalid),
-            Verdict::Unknown => self.verify_anew(token, &header, &known).await,
+        let keys = self.keys();
+        match keys.verify(token, &header) {
+            Verification::Good(claims) => Ok(claims),
+            Verification::Bad => Err(AuthError::Invalid),
+            Verification::Unknown => self.verify_anew(token, &header, &keys).await,
         }
     }
 
@@ -132,23 +132,25 @@ impl Jwks {
         let _one = self.reading.lock().await;
         // Logged where it fails.
         let is_newer =
-            self.known().generation != than.generation || (self.limit.check().is_ok() && self.read().await.is_ok());
-        let known = self.known();
-        match known.verify(token, header) {
-            Verdict::Good(claims) => Ok(claims),
+            self.keys().generation != than.generation || (self.limit.check().is_ok() && self.read().await.is_ok());
+        let keys = self.keys();
+        match keys.verify(token, header) {
+            Verification::Good(claims) => Ok(claims),
             // The issuer may have a new key that could not be read, because it is away or because it was asked often.
-            Verdict::Unknown if !is_newer => Err(AuthError::Unavailable("the issuer's keys cannot be read".into())),
-            Verdict::Bad | Verdict::Unknown => Err(AuthError::Invalid),
+            Verification::Unknown if !is_newer => {
+                Err(AuthError::Unavailable("the issuer's keys cannot be read".into()))
+            }
+            Verification::Bad | Verification::Unknown => Err(AuthError::Invalid),
         }
     }
 
     /// Reads the set and takes it in; when it cannot, the keys stay as they are.
     async fn read(&self) -> Result<(), JwksError> {
-        let parse = |document: Vec<u8>| Keys::parse(&document, self.known().generation + 1).map_err(ReadError::from);
+        let parse = |document: Vec<u8>| Keys::parse(&document, self.keys().generation + 1).map_err(ReadError::from);
         let read = fetch(&self.source, &self.roots).await.map_err(ReadError::from).and_then(parse);
         match read {
             Ok(keys) => {
-                *self.known.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+                *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
                 Ok(())
             }
             Err(cause) => {
@@ -159,8 +161,8 @@ impl Jwks {
         }
     }
 
-    fn known(&self) -> Arc<Keys> {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn keys(&self) -> Arc<Keys> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -50,7 +50,7 @@ impl Drop for File {
     }
 }
 
-async fn ask(jwks: &Arc<Jwks>, token: &str) -> Result<(), AuthError> {
+async fn verify_token(jwks: &Arc<Jwks>, token: &str) -> Result<(), AuthError> {
     let verifier = JwtJwks::<Claims>::new(jwks.clone(), Expected::default());
     verifier.authenticate(token, crate::environment::Environment::now(&clock())).await.map(drop)
 }
@@ -61,13 +61,13 @@ async fn a_key_that_is_withdrawn_is_forgotten_by_itself() {
     let file = File::new(&set(&[&old_public]));
     let jwks = Arc::new(Jwks::open(file.source(), None).await.unwrap());
     let token = sign(&old, "old");
-    ask(&jwks, &token).await.unwrap();
+    verify_token(&jwks, &token).await.unwrap();
     file.write(&set(&[&new_public]));
-    ask(&jwks, &token).await.unwrap();
+    verify_token(&jwks, &token).await.unwrap();
     let (stop, stopping) = watch::channel(false);
     let task = tokio::spawn(jwks.clone().keep_fresh(Duration::from_millis(1), stopping));
     let forgotten = async {
-        while ask(&jwks, &token).await.is_ok() {
+        while verify_token(&jwks, &token).await.is_ok() {
             tokio::task::yield_now().await;
         }
     };
@@ -75,7 +75,7 @@ async fn a_key_that_is_withdrawn_is_forgotten_by_itself() {
     // A document that is broken takes no key away.
     file.write("{");
     jwks.read().await.unwrap_err();
-    ask(&jwks, &sign(&new, "new")).await.unwrap();
+    verify_token(&jwks, &sign(&new, "new")).await.unwrap();
     stop.send_replace(true);
     task.await.unwrap();
 }
@@ -123,14 +123,14 @@ async fn inv17_a_token_of_a_key_that_could_not_be_read_is_tried_again() {
     let jwks = Arc::new(Jwks::open(file.source(), None).await.unwrap());
     let token = sign(&new, "new");
     // The set was read for this token, and does not have its key.
-    assert!(matches!(ask(&jwks, &token).await, Err(AuthError::Invalid)));
+    assert!(matches!(verify_token(&jwks, &token).await, Err(AuthError::Invalid)));
     // Tokens with made-up keys use up how often it may be read …
     while jwks.limit.check().is_ok() {}
     file.write(&set(&[&new_public]));
     // … so that nobody can say whether this one is bad.
-    assert!(matches!(ask(&jwks, &token).await, Err(AuthError::Unavailable(_))));
+    assert!(matches!(verify_token(&jwks, &token).await, Err(AuthError::Unavailable(_))));
     jwks.read().await.unwrap();
-    ask(&jwks, &token).await.unwrap();
+    verify_token(&jwks, &token).await.unwrap();
 }
 
 #[tokio::test]
@@ -142,5 +142,5 @@ async fn what_a_token_calls_critical_must_be_understood() {
     header.crit = Some(vec!["exp".to_owned()]);
     let claims = json!({"userId": "u1", "ownerId": "o1", "shopId": "s1", "exp": 1_800_000_060});
     let token = jsonwebtoken::encode(&header, &claims, &private).unwrap();
-    assert!(matches!(ask(&jwks, &token).await, Err(AuthError::Invalid)));
+    assert!(matches!(verify_token(&jwks, &token).await, Err(AuthError::Invalid)));
 }

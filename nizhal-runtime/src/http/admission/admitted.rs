@@ -58,7 +58,7 @@ impl Admission {
     /// Lets a request in before anything of its body is read.
     pub(in crate::http) fn request(&self, actor: &str) -> Result<Admitted, HttpError> {
         self.bytes.has_room(actor)?;
-        Ok(Admitted { _request: self.requests.take(actor, 1)?, bytes: self.bytes.nothing(actor) })
+        Ok(Admitted { _request: self.requests.acquire(actor, 1)?, bytes: self.bytes.nothing(actor) })
     }
 
     /// The pushes that run.

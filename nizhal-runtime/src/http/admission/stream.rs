@@ -67,15 +67,15 @@ struct Queue {
     next_line: usize,
 }
 
-/// A stream's place; dropping it gives it up.
+/// The permit of a stream; dropping it gives it up.
 #[derive(Debug)]
 pub(in crate::http) struct StreamPermit {
     _share: Share,
     _turn: OwnedSemaphorePermit,
 }
 
-/// One that waits for its turn, counted for as long as it does.
-struct Waiting<'a>(&'a Inner);
+/// A stream that waits for its turn, counted for as long as it does.
+struct QueuedStream<'a>(&'a Inner);
 
 /// A line that waits for its reader.
 struct WaitingLine<'a> {
@@ -94,10 +94,10 @@ impl Streams {
     /// Waits for a turn.
     pub(in crate::http) async fn permit(&self, actor: &str) -> Result<StreamPermit, HttpError> {
         let inner = &*self.0;
-        let _share = inner.shares.take(actor, 1)?;
-        let waiting = Waiting::new(inner);
+        let _share = inner.shares.acquire(actor, 1)?;
+        let queued = QueuedStream::new(inner);
         let turn = timeout(inner.times.turn, inner.turns.clone().acquire_owned()).await;
-        drop(waiting);
+        drop(queued);
         match turn {
             Ok(Ok(_turn)) => Ok(StreamPermit { _share, _turn }),
             _ => Err(HttpError::Busy),
@@ -111,7 +111,7 @@ impl Inner {
     }
 }
 
-impl<'a> Waiting<'a> {
+impl<'a> QueuedStream<'a> {
     fn new(inner: &'a Inner) -> Self {
         let mut queue = inner.queue();
         queue.waiting += 1;
@@ -122,7 +122,7 @@ impl<'a> Waiting<'a> {
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for QueuedStream<'_> {
     fn drop(&mut self) {
         let mut queue = self.0.queue();
         queue.waiting -= 1;
@@ -197,7 +197,7 @@ impl PacedLines {
             let deadline = if line.is_claimed() { latest.min(line.key.0 + contended) } else { latest };
             tokio::select! {
                 biased;
-                place = &mut permit => return place.map_err(|_| PullError::ReaderGone),
+                permit = &mut permit => return permit.map_err(|_| PullError::ReaderGone),
                 () = sleep_until(deadline) => {
                     if latest <= Instant::now() || line.give_up() {
                         return Err(PullError::SlowReader);
@@ -215,13 +215,13 @@ impl LineReader for PacedLines {
     }
 
     async fn send(&self, line: Result<Line, PullError>) -> Result<(), PullError> {
-        let place = self.permit().await?;
+        let permit = self.permit().await?;
         let bytes = match &line {
             Ok(Line::Rows(line) | Line::Last { line, .. }) => line.len(),
             Err(_) => 0,
         };
         self.moved.fetch_add(bytes, SeqCst);
-        place.send(line);
+        permit.send(line);
         Ok(())
     }
 }

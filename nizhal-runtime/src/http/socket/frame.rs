@@ -13,7 +13,7 @@ pub(super) enum Frame {
 }
 
 #[derive(Deserialize)]
-struct Body {
+struct PresenceBody {
     bucket: String,
     payload: Option<Map<String, Value>>,
 }
@@ -25,7 +25,7 @@ impl Frame {
             return Some(Self::Ping);
         }
         let (kind, body) = text.strip_prefix("presence:")?.split_once(':')?;
-        let Body { bucket, payload } = serde_json::from_str(body).ok()?;
+        let PresenceBody { bucket, payload } = serde_json::from_str(body).ok()?;
         match kind {
             "track" => Some(Self::Track { bucket, payload: payload.unwrap_or_default() }),
             "untrack" => Some(Self::Untrack { bucket }),

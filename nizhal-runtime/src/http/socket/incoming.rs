@@ -1,4 +1,4 @@
-//! What a client sends on a socket, counted before the codec sees it.
+//! The bytes that a client sends on a socket, counted before the codec sees them.
 //!
 //! The codec looks at its limit once a whole frame is there, and keeps all bytes until then. So the heads of frames are read here:
 //! a frame is refused for what it announces, the frames of one message count together, each frame counts against the rate whatever it
@@ -57,7 +57,7 @@ pub(in crate::http) struct Incoming {
     frames: Frames,
     pace: Pace,
     /// Read, and not handed on.
-    rest: Bytes,
+    unread: Bytes,
     /// Wakes whoever reads when a message that was begun is late.
     late: Option<Pin<Box<Sleep>>>,
     state: State,
@@ -77,16 +77,16 @@ impl Incoming {
         let meter = Meter::new(limits.frames_per_second, Instant::now());
         let max_bytes = limits.max_frame_bytes as u64;
         let frames = Frames { max_bytes, meter, head: Head::default(), left: 0, message: Message::None };
-        Self { from, frames, pace, rest: Bytes::new(), late: None, state: State::Reading }
+        Self { from, frames, pace, unread: Bytes::new(), late: None, state: State::Reading }
     }
 
     /// The bytes up to the end of the frame that they begin in.
     fn take_piece(&mut self) -> Result<Bytes, FrameFault> {
-        let (taken, is_whole) = self.frames.take(&self.rest, Instant::now())?;
+        let (taken, is_whole) = self.frames.advance(&self.unread, Instant::now())?;
         if is_whole {
             self.state = State::FrameEnded;
         }
-        Ok(self.rest.split_to(taken))
+        Ok(self.unread.split_to(taken))
     }
 
     /// Nothing is there: pending, unless a message that was begun is late.
@@ -125,9 +125,9 @@ impl Stream for Incoming {
             }
             State::Reading => {}
         }
-        if this.rest.is_empty() {
+        if this.unread.is_empty() {
             match Pin::new(&mut this.from).poll_next(context) {
-                Poll::Ready(Some(Ok(bytes))) => this.rest = bytes,
+                Poll::Ready(Some(Ok(bytes))) => this.unread = bytes,
                 Poll::Ready(other) => return Poll::Ready(other),
                 Poll::Pending => return this.wait(context),
             }
@@ -168,10 +168,10 @@ enum Message {
 
 impl Frames {
     /// How many of these bytes belong to the frame that they begin in, and whether it is whole then.
-    fn take(&mut self, bytes: &[u8], now: Instant) -> Result<(usize, bool), FrameFault> {
+    fn advance(&mut self, bytes: &[u8], now: Instant) -> Result<(usize, bool), FrameFault> {
         let mut taken = 0;
         if !self.head.is_whole() {
-            taken = self.head.take(bytes);
+            taken = self.head.fill(bytes);
             self.moved(taken, now);
             if !self.head.is_whole() {
                 return Ok((taken, false));
@@ -228,8 +228,8 @@ struct Head {
 }
 
 impl Head {
-    /// Takes what it still lacks.
-    fn take(&mut self, bytes: &[u8]) -> usize {
+    /// Fills it with what it still lacks. Returns how many bytes that took.
+    fn fill(&mut self, bytes: &[u8]) -> usize {
         let mut taken = 0;
         while !self.is_whole() && taken < bytes.len() {
             self.bytes[self.count] = bytes[taken];

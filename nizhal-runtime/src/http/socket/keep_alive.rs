@@ -9,19 +9,19 @@ use tokio::time::Instant;
 /// has heard nobody, and must not close everybody for that.
 #[derive(Debug)]
 pub(super) struct KeepAlive {
-    ask_every: Duration,
-    answer_within: Duration,
-    ask_at: Instant,
+    ping_interval: Duration,
+    answer_timeout: Duration,
+    ping_at: Instant,
     /// Since when an answer is waited for.
-    asked: Option<Instant>,
+    pinged_at: Option<Instant>,
 }
 
-/// What is to do.
+/// What is due.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Due {
     Nothing,
     /// Send a ping.
-    Ask,
+    Ping,
     /// The peer is gone.
     Gone,
 }
@@ -30,31 +30,31 @@ impl KeepAlive {
     /// A peer that may be silent for so long.
     pub(super) fn new(idle: Duration, now: Instant) -> Self {
         // Asked twice before it is given up.
-        let ask_every = idle * 5 / 12;
-        Self { ask_every, answer_within: idle - ask_every, ask_at: now + ask_every, asked: None }
+        let ping_interval = idle * 5 / 12;
+        Self { ping_interval, answer_timeout: idle - ping_interval, ping_at: now + ping_interval, pinged_at: None }
     }
 
-    /// The peer sent something.
-    pub(super) fn heard(&mut self) {
-        self.asked = None;
+    /// Notes that the peer sent something.
+    pub(super) fn received(&mut self) {
+        self.pinged_at = None;
     }
 
-    /// What is to do now.
+    /// What is due now.
     pub(super) fn due(&mut self, now: Instant) -> Due {
-        if self.asked.is_some_and(|asked| now >= asked + self.answer_within) {
+        if self.pinged_at.is_some_and(|pinged_at| now >= pinged_at + self.answer_timeout) {
             return Due::Gone;
         }
-        if now < self.ask_at {
+        if now < self.ping_at {
             return Due::Nothing;
         }
-        self.ask_at = now + self.ask_every;
-        self.asked.get_or_insert(now);
-        Due::Ask
+        self.ping_at = now + self.ping_interval;
+        self.pinged_at.get_or_insert(now);
+        Due::Ping
     }
 
-    /// When something is to do again.
+    /// When something is due again.
     pub(super) fn next(&self) -> Instant {
-        self.asked.map_or(self.ask_at, |asked| self.ask_at.min(asked + self.answer_within))
+        self.pinged_at.map_or(self.ping_at, |pinged_at| self.ping_at.min(pinged_at + self.answer_timeout))
     }
 }
 
@@ -68,8 +68,8 @@ mod tests {
         let at = |seconds: u64| start + Duration::from_secs(seconds);
         let mut keep_alive = KeepAlive::new(Duration::from_secs(60), start);
         assert_eq!((keep_alive.next(), keep_alive.due(at(24))), (at(25), Due::Nothing));
-        assert_eq!((keep_alive.due(at(25)), keep_alive.next()), (Due::Ask, at(50)));
-        assert_eq!((keep_alive.due(at(50)), keep_alive.next()), (Due::Ask, at(60)));
+        assert_eq!((keep_alive.due(at(25)), keep_alive.next()), (Due::Ping, at(50)));
+        assert_eq!((keep_alive.due(at(50)), keep_alive.next()), (Due::Ping, at(60)));
         assert_eq!(keep_alive.due(at(60)), Due::Gone);
     }
 
@@ -79,8 +79,8 @@ mod tests {
         let mut keep_alive = KeepAlive::new(Duration::from_secs(60), start);
         for round in 1..100 {
             let now = start + Duration::from_secs(25 * round);
-            assert_eq!(keep_alive.due(now), Due::Ask);
-            keep_alive.heard();
+            assert_eq!(keep_alive.due(now), Due::Ping);
+            keep_alive.received();
         }
     }
 
@@ -90,8 +90,8 @@ mod tests {
         let mut keep_alive = KeepAlive::new(Duration::from_secs(60), start);
         // The process stood still for an hour.
         let late = start + Duration::from_secs(3600);
-        assert_eq!(keep_alive.due(late), Due::Ask);
-        assert_eq!(keep_alive.due(late + Duration::from_secs(34)), Due::Ask);
+        assert_eq!(keep_alive.due(late), Due::Ping);
+        assert_eq!(keep_alive.due(late + Duration::from_secs(34)), Due::Ping);
         assert_eq!(keep_alive.due(late + Duration::from_secs(35)), Due::Gone);
     }
 }

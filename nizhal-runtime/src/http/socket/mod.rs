@@ -41,19 +41,19 @@ const RECHECK_EVERY: Duration = Duration::from_secs(60);
 /// No timer is set further ahead; a token may live for years.
 const NO_DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Why a socket ends.
+/// The end of a socket.
 #[derive(Debug)]
-enum Ending {
-    /// We say so, with this code.
+enum SocketEnd {
+    /// We close it, with this code.
     Close(CloseCode, Cow<'static, str>),
-    /// The peer said so, or is gone.
+    /// The peer closed it, or is gone.
     Gone(Option<CloseReason>),
 }
 
-const SLOW: Ending = ending(CloseCode::Again, "too slow a reader");
+const SLOW: SocketEnd = close_with(CloseCode::Again, "too slow a reader");
 
-const fn ending(code: CloseCode, text: &'static str) -> Ending {
-    Ending::Close(code, Cow::Borrowed(text))
+const fn close_with(code: CloseCode, text: &'static str) -> SocketEnd {
+    SocketEnd::Close(code, Cow::Borrowed(text))
 }
 
 /// One socket's state.
@@ -65,7 +65,7 @@ pub(crate) struct Socket {
     scope: Arc<BTreeSet<Bucket>>,
     listener: Listener,
     presence_handle: PresenceHandle,
-    _place: SocketPermit,
+    _permit: SocketPermit,
     session: Session,
     outgoing: Outgoing,
     keep_alive: KeepAlive,
@@ -81,7 +81,7 @@ impl Socket {
         wanted: Wanted,
         scope: Arc<BTreeSet<Bucket>>,
         listener: Listener,
-        place: SocketPermit,
+        permit: SocketPermit,
         (session, outgoing): (Session, Outgoing),
     ) -> Self {
         let presence_handle = server.presence().presence_handle(listener.id(), principal.user_id(), principal.key());
@@ -95,7 +95,7 @@ impl Socket {
             scope,
             listener,
             presence_handle,
-            _place: place,
+            _permit: permit,
             session,
             outgoing,
             keep_alive,
@@ -107,17 +107,17 @@ impl Socket {
     /// Serves the socket to its end.
     pub(crate) async fn run(mut self, mut frames: AggregatedMessageStream) {
         let mut stopping = self.server.stopping();
-        let ending = match Box::pin(self.greet()).await {
+        let end = match Box::pin(self.greet()).await {
             Ok(()) => self.serve(&mut frames, &mut stopping).await,
-            Err(ending) => ending,
+            Err(end) => end,
         };
-        let reason = match ending {
-            Ending::Close(code, text) => {
+        let reason = match end {
+            SocketEnd::Close(code, text) => {
                 tracing::debug!(code = u16::from(code), %text, "socket closed");
                 self.server.sockets().closed(Some(code));
                 Some(CloseReason::from((code, text)))
             }
-            Ending::Gone(reason) => {
+            SocketEnd::Gone(reason) => {
                 self.server.sockets().closed(None);
                 reason
             }
@@ -126,7 +126,7 @@ impl Socket {
         let _ = timeout(CLOSE_TIME, Box::pin(self.session.close(reason))).await;
     }
 
-    async fn serve(&mut self, frames: &mut AggregatedMessageStream, stopping: &mut watch::Receiver<bool>) -> Ending {
+    async fn serve(&mut self, frames: &mut AggregatedMessageStream, stopping: &mut watch::Receiver<bool>) -> SocketEnd {
         loop {
             let done = tokio::select! {
                 biased;
@@ -138,22 +138,22 @@ impl Socket {
                 () = sleep_until(self.next_deadline()) => Box::pin(self.tick()).await,
                 () = self.listener.filled(), if self.retry_at.is_none() => Box::pin(self.deliver()).await,
             };
-            if let Err(ending) = done {
-                return ending;
+            if let Err(end) = done {
+                return end;
             }
         }
     }
 
     /// Tells each socket of a stopping server another time to come back, so that not all come at once.
-    fn restart(&self) -> Ending {
+    fn restart(&self) -> SocketEnd {
         let sockets = self.server.hub().stats().sockets;
         let spread = sockets.clamp(1_000, 30_000);
         let text = format!("the server is stopping; reconnect in {} ms", rand::rng().random_range(0..spread));
-        Ending::Close(CloseCode::Restart, text.into())
+        SocketEnd::Close(CloseCode::Restart, text.into())
     }
 
     /// Presence of each bucket, as it is when the socket opens.
-    async fn greet(&mut self) -> Result<(), Ending> {
+    async fn greet(&mut self) -> Result<(), SocketEnd> {
         let names: BTreeSet<String> = self.listener.buckets().iter().map(|bucket| self.wanted.name(bucket)).collect();
         for name in names {
             self.send_state(&name).await?;
@@ -161,24 +161,24 @@ impl Socket {
         Ok(())
     }
 
-    async fn receive(&mut self, frame: Option<Result<AggregatedMessage, ProtocolError>>) -> Result<(), Ending> {
-        const MALFORMED: Ending = ending(CloseCode::Unsupported, "malformed frame");
+    async fn receive(&mut self, frame: Option<Result<AggregatedMessage, ProtocolError>>) -> Result<(), SocketEnd> {
+        const MALFORMED: SocketEnd = close_with(CloseCode::Unsupported, "malformed frame");
         let now = Instant::now();
-        self.keep_alive.heard();
+        self.keep_alive.received();
         let text = match frame {
-            None => return Err(Ending::Gone(None)),
+            None => return Err(SocketEnd::Gone(None)),
             Some(Ok(AggregatedMessage::Text(text))) => text,
             Some(Ok(AggregatedMessage::Ping(bytes))) => {
                 let sending = timeout(self.send_time(), self.session.pong(&bytes)).await;
-                return sending.map_err(|_| SLOW)?.map_err(|_| Ending::Gone(None));
+                return sending.map_err(|_| SLOW)?.map_err(|_| SocketEnd::Gone(None));
             }
             Some(Ok(AggregatedMessage::Pong(_))) => return Ok(()),
-            Some(Ok(AggregatedMessage::Close(reason))) => return Err(Ending::Gone(reason)),
+            Some(Ok(AggregatedMessage::Close(reason))) => return Err(SocketEnd::Gone(reason)),
             Some(Ok(AggregatedMessage::Binary(_))) => return Err(MALFORMED),
             Some(Err(error)) => {
                 return Err(match FrameFault::of(&error) {
-                    Some(fault @ FrameFault::Large) => Ending::Close(CloseCode::Size, fault.to_string().into()),
-                    Some(fault) => Ending::Close(CloseCode::Policy, fault.to_string().into()),
+                    Some(fault @ FrameFault::Large) => SocketEnd::Close(CloseCode::Size, fault.to_string().into()),
+                    Some(fault) => SocketEnd::Close(CloseCode::Policy, fault.to_string().into()),
                     None => MALFORMED,
                 });
             }
@@ -198,11 +198,11 @@ impl Socket {
                             continue;
                         }
                         if frame::payload_bytes(&payload) > MAX_PUBLIC_PAYLOAD_BYTES {
-                            return Err(ending(CloseCode::Size, "more than a public bucket takes of one socket"));
+                            return Err(close_with(CloseCode::Size, "more than a public bucket takes of one socket"));
                         }
                     }
                     if let Err(full) = self.presence_handle.track(&bucket, reference, &payload, now) {
-                        return Err(Ending::Close(CloseCode::Size, full.to_string().into()));
+                        return Err(SocketEnd::Close(CloseCode::Size, full.to_string().into()));
                     }
                 }
             }
@@ -216,8 +216,8 @@ impl Socket {
         Ok(())
     }
 
-    /// Whatever is due by now.
-    async fn tick(&mut self) -> Result<(), Ending> {
+    /// Does whatever is due by now.
+    async fn tick(&mut self) -> Result<(), SocketEnd> {
         let now = Instant::now();
         if self.expired() {
             return Err(EXPIRED);
@@ -225,10 +225,10 @@ impl Socket {
         self.presence_handle.expire(now);
         match self.keep_alive.due(now) {
             Due::Nothing => {}
-            Due::Gone => return Err(ending(CloseCode::Away, "the peer is silent")),
-            Due::Ask => {
-                let asking = timeout(self.send_time(), self.session.ping(b"")).await;
-                asking.map_err(|_| SLOW)?.map_err(|_| Ending::Gone(None))?;
+            Due::Gone => return Err(close_with(CloseCode::Away, "the peer is silent")),
+            Due::Ping => {
+                let pinging = timeout(self.send_time(), self.session.ping(b"")).await;
+                pinging.map_err(|_| SLOW)?.map_err(|_| SocketEnd::Gone(None))?;
             }
         }
         let retry = self.retry_at.is_some_and(|at| now >= at);
@@ -239,7 +239,7 @@ impl Socket {
     }
 
     /// Sends what waits, to an actor who is still who it was and still holds what it held.
-    async fn deliver(&mut self) -> Result<(), Ending> {
+    async fn deliver(&mut self) -> Result<(), SocketEnd> {
         if self.expired() {
             return Err(EXPIRED);
         }
@@ -251,7 +251,7 @@ impl Socket {
         let Some(scope) = self.listener.scope_cell() else { return Ok(()) };
         let scope = match self.server.scopes().read(scope, &self.principal).await {
             Ok(scope) => scope,
-            Err(ScopeError::TooManyBuckets(_)) => return Err(ending(CloseCode::Policy, "too many buckets")),
+            Err(ScopeError::TooManyBuckets(_)) => return Err(close_with(CloseCode::Policy, "too many buckets")),
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "a socket's scope could not be read");
                 self.listener.restore(batch);
@@ -278,7 +278,7 @@ impl Socket {
         self.send_batch(batch, gained).await
     }
 
-    async fn send_batch(&mut self, batch: Batch, gained: BTreeSet<String>) -> Result<(), Ending> {
+    async fn send_batch(&mut self, batch: Batch, gained: BTreeSet<String>) -> Result<(), SocketEnd> {
         let buckets = self.listener.buckets();
         let name = |bucket: &Bucket| self.wanted.name(bucket);
         let mut pings: BTreeSet<String> =
@@ -301,18 +301,18 @@ impl Socket {
         Ok(())
     }
 
-    async fn send_state(&mut self, name: &str) -> Result<(), Ending> {
+    async fn send_state(&mut self, name: &str) -> Result<(), SocketEnd> {
         let state = self.server.presence().state(&self.named(name));
         self.send(format!("presence:state:{}", json!({"bucket": name, "state": state}))).await
     }
 
-    async fn send(&mut self, text: String) -> Result<(), Ending> {
+    async fn send(&mut self, text: String) -> Result<(), SocketEnd> {
         let time = self.send_time();
         let sending = async {
             self.outgoing.room_for(text.len()).await;
             self.session.text(text).await
         };
-        timeout(time, sending).await.map_err(|_| SLOW)?.map_err(|_| Ending::Gone(None))
+        timeout(time, sending).await.map_err(|_| SLOW)?.map_err(|_| SocketEnd::Gone(None))
     }
 
     /// Every bucket of this socket with this name; none when it holds none.
@@ -344,7 +344,7 @@ impl Socket {
 /// The largest payload in a bucket that every tenant hears.
 const MAX_PUBLIC_PAYLOAD_BYTES: usize = 1024;
 
-const EXPIRED: Ending = ending(CloseCode::Policy, "the credential has expired");
+const EXPIRED: SocketEnd = close_with(CloseCode::Policy, "the credential has expired");
 
 #[cfg(test)]
 mod tests;

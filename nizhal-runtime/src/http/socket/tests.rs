@@ -113,13 +113,13 @@ async fn inv02_presence_in_a_public_bucket_reaches_no_other_tenant_unless_the_ap
         }
         ours.send(Message::text(r#"presence:track:{"bucket":"open:*","payload":{"card":"4111"}}"#)).await.unwrap();
         ours.send(Message::text("ping")).await.unwrap();
-        let told = loop {
+        let frame = loop {
             match text(&mut ours).await {
                 pong if pong == "pong" => break String::new(),
                 diff => assert!(is_shown, "{diff}"),
             }
         };
-        assert_eq!(told, "");
+        assert_eq!(frame, "");
         if !is_shown {
             theirs.send(Message::text("ping")).await.unwrap();
         }
@@ -143,8 +143,8 @@ async fn wire_two_names_the_rule() {
     let mut shop = world.open("s1", "s1", "&wire=2&bucket=myShop:s1").await.unwrap();
     assert_eq!(state(&mut shop).await["bucket"], "myShop:s1");
     ours.send(Message::text(r#"presence:track:{"bucket":"myShop:s1"}"#)).await.unwrap();
-    let told = text(&mut shop).await;
-    assert!(told.starts_with(r#"presence:diff:{"bucket":"myShop:s1""#), "{told}");
+    let frame = text(&mut shop).await;
+    assert!(frame.starts_with(r#"presence:diff:{"bucket":"myShop:s1""#), "{frame}");
     world.push("s1", "n1").await;
     assert_eq!(text(&mut shop).await, "repull:myShop:s1");
     for (query, status) in [("&wire=2&bucket=s1", 403), ("&bucket=myShop:s1", 403), ("&wire=3", 400)] {

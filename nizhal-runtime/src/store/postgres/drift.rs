@@ -337,8 +337,8 @@ fn check_unique(table: &TableDesc, relation: &Relation, complaints: &mut Complai
         if list.iter().any(|name| !relation.columns.contains_key(*name)) {
             continue;
         }
-        let kept = relation.unique.iter().any(|unique| unique.iter().all(|name| list.contains(name.as_str())));
-        if !kept {
+        let is_unique = relation.unique.iter().any(|unique| unique.iter().all(|name| list.contains(name.as_str())));
+        if !is_unique {
             let columns: Vec<String> = list.iter().map(|name| quote(name)).collect();
             let what = format!("nothing keeps ({}) unique, as is declared", columns.join(", "));
             complaints.push(
@@ -355,8 +355,8 @@ fn check_left_over(table: &TableDesc, relation: &Relation, complaints: &mut Comp
     let engine: BTreeSet<&str> =
         ddl::engine_columns(Dialect::Postgres, table).into_iter().map(|(name, _)| name).collect();
     for (name, column) in &relation.columns {
-        let known = table.column(name).is_some() || engine.contains(name.as_str());
-        if !known && !column.nullable && !column.has_default && !column.generated {
+        let is_declared = table.column(name).is_some() || engine.contains(name.as_str());
+        if !is_declared && !column.nullable && !column.has_default && !column.generated {
             let what = format!(
                 "column `{name}` is not null and has no default, and no field stands for it, so that every insert would be refused"
             );

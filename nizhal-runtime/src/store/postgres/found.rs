@@ -36,7 +36,7 @@ pub(super) struct Found {
     pub(super) sequences: BTreeSet<String>,
     pub(super) epoch: bool,
     pub(super) rules: Vec<rules::Branch>,
-    pub(super) kept: Provisioned,
+    pub(super) provisioned: Provisioned,
 }
 
 impl Found {
@@ -140,7 +140,7 @@ pub(super) async fn introspect(db: &mut PgConnection) -> Result<Found, StoreErro
     let epoch = columns.contains_key("_nizhal_control")
         && sqlx::query("select 1 from _nizhal_control where id = 1").fetch_optional(&mut *db).await?.is_some();
     let (namespace, schema) = (Namespace::of(&schema), quote(&schema));
-    let (rules, kept) = (Vec::new(), Provisioned::default());
+    let (rules, provisioned) = (Vec::new(), Provisioned::default());
     let mut found = Found {
         schema,
         namespace,
@@ -159,7 +159,7 @@ pub(super) async fn introspect(db: &mut PgConnection) -> Result<Found, StoreErro
         sequences,
         epoch,
         rules,
-        kept,
+        provisioned,
     };
     if found.columns.contains_key("_nizhal_rules") {
         let rows = sqlx::query_as::<_, rules::StoredBranch>(rules::READ).fetch_all(&mut *db).await?;
@@ -167,7 +167,7 @@ pub(super) async fn introspect(db: &mut PgConnection) -> Result<Found, StoreErro
     }
     if found.epoch {
         let sql = owner::read(Dialect::Postgres, &|column| found.has("_nizhal_control", column));
-        found.kept = sqlx::query_as::<_, owner::Columns>(AssertSqlSafe(sql)).fetch_one(&mut *db).await?.into();
+        found.provisioned = sqlx::query_as::<_, owner::Columns>(AssertSqlSafe(sql)).fetch_one(&mut *db).await?.into();
     }
     Ok(found)
 }

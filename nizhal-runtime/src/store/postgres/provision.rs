@@ -43,7 +43,7 @@ pub(super) async fn plan(
     if let Some(old) = &typescript {
         found.forget(old);
     }
-    found.kept.check(&seed.owner, schema, &found.rules)?;
+    found.provisioned.check(&seed.owner, schema, &found.rules)?;
     drift::check(schema, &found.relations)?;
     let mut plan = typescript.as_ref().map(TypeScript::before).unwrap_or_default();
     if !found.sequences.contains("_nizhal_clock") {
@@ -62,7 +62,7 @@ pub(super) async fn plan(
         }
     }
     plan.extend(typescript.as_ref().map(TypeScript::after).unwrap_or_default());
-    let is_current = found.epoch && found.kept.is_current();
+    let is_current = found.epoch && found.provisioned.is_current();
     plan.extend(history::lost_history(DIALECT, seed, is_current, |name| found.columns.contains_key(name)));
     let home = clock::home(&found.schema);
     if !found.epoch {
@@ -110,7 +110,7 @@ pub(super) async fn plan(
         plan.push(START_AGAIN.to_owned());
     }
     plan.extend(rules::changes(DIALECT, schema, &found.rules, &|table, column| found.has(table, column)));
-    plan.extend(found.kept.changes(&seed.owner, schema, &found.rules));
+    plan.extend(found.provisioned.changes(&seed.owner, schema, &found.rules));
     Ok(plan)
 }
 

@@ -250,14 +250,14 @@ fn bind<'q>(sql: &'q PullSql, pull_query: &PullQuery<'_>, to: i64) -> Query<'q, 
         query = query.bind(claim.get(pull_query.principal).map(|value| value.to_string()));
     }
     for (rule, params) in &sql.rules {
-        let held = || {
+        let buckets_of_rule = || {
             let lanes = (0..).zip(&pull_query.lanes);
             let buckets = lanes.flat_map(|(number, lane)| lane.buckets.iter().map(move |bucket| (number, bucket)));
             buckets.filter(|(_, bucket)| bucket.rule == *rule && bucket.params.len() == *params)
         };
-        query = query.bind(held().map(|(number, _): (i32, _)| number).collect::<Vec<i32>>());
+        query = query.bind(buckets_of_rule().map(|(number, _): (i32, _)| number).collect::<Vec<i32>>());
         for at in 0..*params {
-            query = query.bind(held().map(|(_, bucket)| bucket.params[at].clone()).collect::<Vec<String>>());
+            query = query.bind(buckets_of_rule().map(|(_, bucket)| bucket.params[at].clone()).collect::<Vec<String>>());
         }
     }
     query

@@ -244,13 +244,13 @@ impl Writer<'_> {
 
     /// The rule's buckets of now, as a `from` list and its values.
     fn scope(&mut self, at: usize, rule: &Rule, claims: &mut Vec<ClaimOf>) -> String {
-        let (mut values, mut from, mut known) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut values, mut from, mut present) = (Vec::new(), Vec::new(), Vec::new());
         for (param, desc) in rule.params.iter().enumerate() {
             match &desc.source {
                 ParamSource::Claim(claim) => {
                     claims.push(claim.clone());
                     let value = self.args.add("text");
-                    known.push(format!("{value} is not null"));
+                    present.push(format!("{value} is not null"));
                     values.push(value);
                 }
                 ParamSource::Member { .. } => {
@@ -263,8 +263,8 @@ impl Writer<'_> {
         if !from.is_empty() {
             sql.push_str(&format!(" from {}", from.join(" cross join ")));
         }
-        if !known.is_empty() {
-            sql.push_str(&format!(" where {}", known.join(" and ")));
+        if !present.is_empty() {
+            sql.push_str(&format!(" where {}", present.join(" and ")));
         }
         format!("select {sql}")
     }

@@ -333,8 +333,8 @@ fn check_left_over(table: &TableDesc, relation: &Relation, complaints: &mut Comp
     let engine: BTreeSet<&str> =
         ddl::engine_columns(Dialect::Sqlite, table).into_iter().map(|(name, _)| name).collect();
     for (name, column) in &relation.columns {
-        let known = table.column(name).is_some() || engine.contains(name.as_str());
-        if !known && !column.nullable && !column.has_default && !column.generated {
+        let is_declared = table.column(name).is_some() || engine.contains(name.as_str());
+        if !is_declared && !column.nullable && !column.has_default && !column.generated {
             let what = format!(
                 "column `{name}` is not null and has no default, and no field stands for it, so that every insert would be refused"
             );

@@ -25,10 +25,10 @@ use tokio::sync::Mutex;
 #[derive(Debug, Default)]
 pub(in crate::store) struct Guard {
     /// Whether a transaction of ours is open, so that a commit would be somebody else's.
-    held: AtomicBool,
+    watching: AtomicBool,
     /// Whether SQLite rolled that transaction back.
     lost: AtomicBool,
-    /// Whether SQLite committed since an ending began.
+    /// Whether SQLite committed since the end began.
     committed: AtomicBool,
     /// Whether the connection is closed when it is given back. Held while a transaction ends, so that the giving back waits for
     /// the outcome.
@@ -67,16 +67,16 @@ impl Guard {
         if let Some(Some(file)) = self.file.get() {
             file.reopened();
         }
-        self.held.store(false, SeqCst);
+        self.watching.store(false, SeqCst);
         self.lost.store(false, SeqCst);
         let mut handle = db.lock_handle().await?;
         let guard = self.clone();
         handle.set_commit_hook(move || {
             guard.committed.store(true, SeqCst);
-            !guard.held.load(SeqCst)
+            !guard.watching.load(SeqCst)
         });
         handle.set_rollback_hook(move || {
-            if self.held.load(SeqCst) {
+            if self.watching.load(SeqCst) {
                 self.lost.store(true, SeqCst);
             }
         });
@@ -88,8 +88,8 @@ impl Guard {
         let broken = std::mem::take(&mut *self.broken.lock().await);
         // What was left open is rolled back by now: the rollback was sent before this.
         db.ping().await?;
-        let lost = self.lost.swap(false, SeqCst) && self.held.load(SeqCst);
-        self.held.store(false, SeqCst);
+        let lost = self.lost.swap(false, SeqCst) && self.watching.load(SeqCst);
+        self.watching.store(false, SeqCst);
         if broken || lost || !is_idle(db).await {
             tracing::warn!("a connection to SQLite whose transaction ended with an error is closed");
             return Ok(false);
@@ -98,14 +98,14 @@ impl Guard {
     }
 
     /// Begins the watch over a transaction of ours: nothing commits until it [ends](Self::commit).
-    pub(super) fn hold(&self) {
+    pub(super) fn watch_transaction(&self) {
         self.lost.store(false, SeqCst);
-        self.held.store(true, SeqCst);
+        self.watching.store(true, SeqCst);
     }
 
     /// Whether SQLite rolled the transaction back by itself.
     pub(super) fn is_lost(&self) -> bool {
-        self.held.load(SeqCst) && self.lost.load(SeqCst)
+        self.watching.load(SeqCst) && self.lost.load(SeqCst)
     }
 
     /// Closes the connection when it is given back.
@@ -123,17 +123,17 @@ impl Guard {
         self.end(false, rollback).await
     }
 
-    async fn end(&self, commits: bool, ending: impl Future<Output = Result<(), DbErr>>) -> Result<(), DbErr> {
+    async fn end(&self, commits: bool, end: impl Future<Output = Result<(), DbErr>>) -> Result<(), DbErr> {
         let mut broken = self.broken.lock().await;
         // Also where this future is dropped before it knows.
         let before = std::mem::replace(&mut *broken, true);
         self.committed.store(false, SeqCst);
-        let was_held = self.held.swap(false, SeqCst);
-        if commits && was_held && self.lost.load(SeqCst) {
+        let was_watching = self.watching.swap(false, SeqCst);
+        if commits && was_watching && self.lost.load(SeqCst) {
             return Err(rolled_back());
         }
-        ending.await?;
-        if commits && was_held && !self.committed.load(SeqCst) {
+        end.await?;
+        if commits && was_watching && !self.committed.load(SeqCst) {
             return Err(rolled_back());
         }
         *broken = before;

@@ -47,12 +47,12 @@ pub(super) async fn plan(db: &mut SqliteConnection, schema: &Schema, seed: &Seed
         let rows = sqlx::query_as::<_, rules::StoredBranch>(rules::READ).fetch_all(&mut *db).await?;
         stored.extend(rows.into_iter().map(rules::Branch::from));
     }
-    let mut kept = Provisioned::default();
+    let mut provisioned = Provisioned::default();
     if has_epoch {
         let sql = owner::read(DIALECT, &|column| exists("_nizhal_control", column));
-        kept = sqlx::query_as::<_, owner::Columns>(AssertSqlSafe(sql)).fetch_one(&mut *db).await?.into();
+        provisioned = sqlx::query_as::<_, owner::Columns>(AssertSqlSafe(sql)).fetch_one(&mut *db).await?.into();
     }
-    kept.check(&seed.owner, schema, &stored)?;
+    provisioned.check(&seed.owner, schema, &stored)?;
     let relations = drift::introspect(db, schema).await?;
     drift::check(schema, &relations)?;
 
@@ -67,7 +67,7 @@ pub(super) async fn plan(db: &mut SqliteConnection, schema: &Schema, seed: &Seed
             plan.push(format!("alter table {table} add column {definition}"));
         }
     }
-    plan.extend(history::lost_history(DIALECT, seed, has_epoch && kept.is_current(), |name| {
+    plan.extend(history::lost_history(DIALECT, seed, has_epoch && provisioned.is_current(), |name| {
         columns.contains_key(name)
     }));
     if !has_epoch {
@@ -93,7 +93,7 @@ pub(super) async fn plan(db: &mut SqliteConnection, schema: &Schema, seed: &Seed
     let dated = columns.iter().filter(|(_, columns)| columns.contains(UPDATED_AT)).map(|(table, _)| table.clone());
     triggers(schema, &relations, &Made { dated: dated.collect(), triggers: made }, &mut plan);
     plan.extend(rules::changes(DIALECT, schema, &stored, &exists));
-    plan.extend(kept.changes(&seed.owner, schema, &stored));
+    plan.extend(provisioned.changes(&seed.owner, schema, &stored));
     Ok(plan)
 }
 

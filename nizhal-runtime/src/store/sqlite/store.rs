@@ -139,7 +139,7 @@ impl SqliteStore {
         // Both must say that this is the outermost transaction: the driver sends BEGIN at depth 0 alone, and SQLite takes it
         // outside of transactions alone.
         let tx = self.db.begin_with_options(options).await?;
-        self.guard.hold();
+        self.guard.watch_transaction();
         self.failpoints.before(Some(&tx)).await?;
         // What a writer from outside left in the note is not ours; it is pinged all the same.
         let sql = "delete from _nizhal_touched returning cast(note as blob) as note";
@@ -214,10 +214,10 @@ impl SqliteStore {
 
     /// What writers from outside noted since the last call.
     pub(in crate::store) async fn external_write_sets(&self) -> Result<Vec<String>, StoreError> {
-        let waiting: bool =
+        let has_notes: bool =
             sqlx::query_scalar("select exists (select 1 from _nizhal_touched)").fetch_one(&self.readers).await?;
         let mut notes = std::mem::take(&mut *self.external_notes.lock().unwrap_or_else(PoisonError::into_inner));
-        if waiting {
+        if has_notes {
             let mut tx = self.writer.begin_with("begin immediate").await?;
             let sql = "delete from _nizhal_touched returning cast(note as blob) as note";
             let left = sqlx::query_scalar::<_, Vec<u8>>(sql).fetch_all(&mut *tx).await?;
