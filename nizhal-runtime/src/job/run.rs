@@ -21,9 +21,9 @@ use sea_orm::{DatabaseTransaction, TransactionTrait};
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 /// How long after its lease a job that nobody holds may be leased again: time to begin the run, no more.
-const RETAKE: TimeDelta = TimeDelta::seconds(30);
+const LEASE_DURATION: TimeDelta = TimeDelta::seconds(30);
 /// How long a handler may take.
-const LIMIT: Duration = Duration::from_secs(300);
+const HANDLER_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// The end of a job's run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,9 +55,9 @@ pub(crate) async fn run_next(
     due: DateTimeUtc,
 ) -> Result<Option<JobEnd>, StoreError> {
     let names = engine.schema.job_names();
-    let retake = engine.environment.now() + RETAKE;
+    let leased_until = engine.environment.now() + LEASE_DURATION;
     let leasing = workers.leasing.lock().await;
-    let leased = engine.store.lease_job(&names, due, retake, &workers.busy()).await?;
+    let leased = engine.store.lease_job(&names, due, leased_until, &workers.busy()).await?;
     let Some(job) = leased else { return Ok(None) };
     let worker = workers.assign(&job.actor);
     drop(leasing);
@@ -154,7 +154,7 @@ async fn attempt(
     let bounds = Bounds::read(job.buckets.as_deref(), entry.desc.privileged)?;
     let running = AssertUnwindSafe((entry.call)(parts, &job.args)).catch_unwind();
     // Where the parts are lost, so is the savepoint: dropping it rolls it back.
-    let (mut parts, result) = match tokio::time::timeout(LIMIT, running).await {
+    let (mut parts, result) = match tokio::time::timeout(HANDLER_TIMEOUT, running).await {
         Ok(Ok(job_run)) => job_run,
         Ok(Err(_)) => return Ok(Err(Failure::Again("the job panicked".to_owned()))),
         Err(_) => return Ok(Err(Failure::Again("the job ran longer than five minutes".to_owned()))),

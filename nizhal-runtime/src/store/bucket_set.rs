@@ -10,7 +10,7 @@ use std::{
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// How long the database need not hear that a set is in use; what it does not hear of for days it forgets.
-const QUIET: Duration = Duration::from_secs(12 * 60 * 60);
+const STORE_AGAIN_AFTER: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// The sets that were used last.
 #[derive(Debug, Default)]
@@ -45,7 +45,7 @@ impl BucketSets {
 
     /// Whether the database stored this set not long ago.
     pub(super) fn is_recently_stored(&self, id: &str) -> bool {
-        let recent = |stored_at: Instant| stored_at.elapsed() < QUIET;
+        let recent = |stored_at: Instant| stored_at.elapsed() < STORE_AGAIN_AFTER;
         self.lock().sets.get(id).and_then(|set| set.stored_at).is_some_and(recent)
     }
 

@@ -209,8 +209,8 @@ fn postgres_fault(state: &str, message: &str) -> Fault {
         "42501" if message.contains(ROW_SECURITY) => return Final,
         _ => {}
     }
-    let known =
-        |table: &[(&str, Fault)], key: &str| table.iter().find(|(known, _)| *known == key).map(|(_, fault)| *fault);
+    let lookup =
+        |table: &[(&str, Fault)], key: &str| table.iter().find(|(found, _)| *found == key).map(|(_, fault)| *fault);
     let class = state.get(..2).unwrap_or_default();
     lookup(STATES, state).or_else(|| lookup(CLASSES, class)).unwrap_or(UNKNOWN_STATE)
 }
@@ -225,7 +225,7 @@ fn sqlite_fault(code: &str, message: &str) -> Fault {
     if primary == 1 && VALUE_MESSAGES.iter().any(|value| message.contains(value)) {
         return Final;
     }
-    CODES.iter().find(|(known, _)| *known == primary).map_or(Bug, |(_, fault)| *fault)
+    CODES.iter().find(|(code, _)| *code == primary).map_or(Bug, |(_, fault)| *fault)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use std::{
 };
 
 /// How long a refusal stands: whoever asks meanwhile costs the database nothing.
-const REFUSED: Duration = Duration::from_millis(500);
+const REFUSAL_TTL: Duration = Duration::from_millis(500);
 
 /// Stands in a fingerprint between what pushes and what pulls alone rely on.
 pub(super) const TABLES: char = '|';
@@ -37,7 +37,7 @@ impl Refusal {
     /// Fails where it was found so a moment ago.
     pub(super) fn check(&self, fingerprint: &str) -> Result<(), StoreError> {
         match &self.0 {
-            Some((at, under, refusal)) if under == fingerprint && at.elapsed() < REFUSED => {
+            Some((at, under, refusal)) if under == fingerprint && at.elapsed() < REFUSAL_TTL => {
                 Err(StoreError::Schema(refusal.clone()))
             }
             _ => Ok(()),

@@ -1,7 +1,7 @@
 //! `#[nizhal::claims]` as written.
 
 use super::attr::keyword;
-use super::word::{Rest, Said, Value, parse_words};
+use super::word::{Said, UnknownWords, Value, parse_words};
 use crate::{Code, Errors, symbol};
 use darling::FromMeta;
 use proc_macro2::{Ident, TokenStream};
@@ -30,7 +30,7 @@ struct ClaimsWords {
     #[darling(multiple)]
     users: Said<Users>,
     #[darling(flatten)]
-    rest: Rest,
+    unknown: UnknownWords,
 }
 
 impl Value for Users {
@@ -50,7 +50,7 @@ impl Value for Users {
 /// Reads the attribute and its item; `None` when the item is not a struct.
 pub fn parse_claims(attr: TokenStream, item: TokenStream, errors: &Errors) -> Option<Claims> {
     let words: ClaimsWords = parse_words(attr, errors)?;
-    errors.unknown(words.rest, "`#[nizhal::claims]`", symbol::CLAIMS_WORDS);
+    errors.unknown(words.unknown, "`#[nizhal::claims]`", symbol::CLAIMS_WORDS);
     let users = errors.value(words.users);
     match syn::parse2::<Item>(item) {
         Ok(Item::Struct(item)) => return Some(Claims { item, users }),

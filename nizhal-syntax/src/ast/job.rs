@@ -1,7 +1,7 @@
 //! `#[nizhal::job]` as written.
 
 use super::attr::parse_function;
-use super::word::{Rest, Said, parse_words};
+use super::word::{Said, UnknownWords, parse_words};
 use crate::{Errors, symbol};
 use darling::FromMeta;
 use proc_macro2::TokenStream;
@@ -29,13 +29,13 @@ struct JobWords {
     #[darling(multiple)]
     privileged: Said<Vec<Path>>,
     #[darling(flatten)]
-    rest: Rest,
+    unknown: UnknownWords,
 }
 
 /// Reads the attribute and its item; `None` when the item is not a function.
 pub fn parse_job(attr: TokenStream, item: TokenStream, errors: &Errors) -> Option<Job> {
     let words: JobWords = parse_words(attr, errors)?;
-    errors.unknown(words.rest, "`#[nizhal::job]`", symbol::JOB_WORDS);
+    errors.unknown(words.unknown, "`#[nizhal::job]`", symbol::JOB_WORDS);
     let item = parse_function(
         item,
         "a job is a function",

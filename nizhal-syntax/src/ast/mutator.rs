@@ -1,7 +1,7 @@
 //! `#[mutator]` as written.
 
 use super::attr::parse_function;
-use super::word::{Rest, Said, parse_words};
+use super::word::{Said, UnknownWords, parse_words};
 use crate::{Errors, symbol};
 use darling::FromMeta;
 use proc_macro2::TokenStream;
@@ -29,13 +29,13 @@ struct MutatorWords {
     #[darling(multiple)]
     server: Said<()>,
     #[darling(flatten)]
-    rest: Rest,
+    unknown: UnknownWords,
 }
 
 /// Reads the attribute and its item; `None` when the item is not a function.
 pub fn parse_mutator(attr: TokenStream, item: TokenStream, errors: &Errors) -> Option<Mutator> {
     let words: MutatorWords = parse_words(attr, errors)?;
-    errors.unknown(words.rest, "`#[mutator]`", symbol::MUTATOR_WORDS);
+    errors.unknown(words.unknown, "`#[mutator]`", symbol::MUTATOR_WORDS);
     let item = parse_function(
         item,
         "a mutator is a function",

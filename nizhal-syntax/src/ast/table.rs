@@ -1,7 +1,7 @@
 //! `#[nizhal::table]` as written.
 
 use super::attr::keyword;
-use super::word::{Rest, Said, Value, parse_words, take_words};
+use super::word::{Said, UnknownWords, Value, parse_words, take_words};
 use crate::{Code, Errors, symbol};
 use darling::FromMeta;
 use proc_macro2::{Ident, TokenStream};
@@ -78,7 +78,7 @@ struct TableWords {
     #[darling(multiple)]
     server_only: Said<()>,
     #[darling(flatten)]
-    rest: Rest,
+    unknown: UnknownWords,
 }
 
 #[derive(FromMeta)]
@@ -98,13 +98,13 @@ struct FieldWords {
     #[darling(multiple)]
     crdt_root: Said<LitStr>,
     #[darling(flatten)]
-    rest: Rest,
+    unknown: UnknownWords,
 }
 
 /// Reads the attribute and its item; `None` when the item is not a struct with named fields.
 pub fn parse_table(attr: TokenStream, item: TokenStream, errors: &Errors) -> Option<Table> {
     let words: TableWords = parse_words(attr, errors)?;
-    errors.unknown(words.rest, "`#[nizhal::table]`", symbol::TABLE_WORDS);
+    errors.unknown(words.unknown, "`#[nizhal::table]`", symbol::TABLE_WORDS);
     let mut item = match syn::parse2::<Item>(item) {
         Ok(Item::Struct(item)) => item,
         Ok(other) => {
@@ -142,7 +142,7 @@ pub fn parse_table(attr: TokenStream, item: TokenStream, errors: &Errors) -> Opt
 
 fn parse_field(field: &mut syn::Field, errors: &Errors) -> Option<Field> {
     let words: FieldWords = take_words(&mut field.attrs, symbol::PRIMARY_KEY, errors)?;
-    errors.unknown(words.rest, "`#[nizhal(…)]` on a field", symbol::FIELD_WORDS);
+    errors.unknown(words.unknown, "`#[nizhal(…)]` on a field", symbol::FIELD_WORDS);
     Some(Field {
         ident: field.ident.clone()?,
         ty: field.ty.clone(),

@@ -1,7 +1,7 @@
 //! `#[nizhal::text_enum]` as written.
 
 use super::attr::keyword;
-use super::word::{Rest, Said, parse_no_words, take_words};
+use super::word::{Said, UnknownWords, parse_no_words, take_words};
 use crate::{Code, Errors, symbol};
 use darling::FromMeta;
 use proc_macro2::{Ident, TokenStream};
@@ -21,7 +21,7 @@ struct VariantWords {
     #[darling(multiple)]
     rename: Said<LitStr>,
     #[darling(flatten)]
-    rest: Rest,
+    unknown: UnknownWords,
 }
 
 /// Reads the attribute and its item; `None` when the item is not an enum.
@@ -46,7 +46,7 @@ pub fn parse_text_enum(attr: TokenStream, item: TokenStream, errors: &Errors) ->
     let mut variants = Vec::new();
     for variant in &mut item.variants {
         let words: VariantWords = take_words(&mut variant.attrs, symbol::RENAME, errors)?;
-        errors.unknown(words.rest, "`#[nizhal(…)]` on a variant", symbol::VARIANT_WORDS);
+        errors.unknown(words.unknown, "`#[nizhal(…)]` on a variant", symbol::VARIANT_WORDS);
         variants.push((variant.ident.clone(), errors.value(words.rename)));
     }
     Some(TextEnum { item, variants })

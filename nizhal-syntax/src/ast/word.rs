@@ -8,7 +8,7 @@
 //!     #[darling(multiple)]
 //!     name: Said<LitStr>,
 //!     #[darling(flatten)]
-//!     rest: Rest,
+//!     unknown: UnknownWords,
 //! }
 //! ```
 //!
@@ -49,9 +49,9 @@ impl<T: Value> FromMeta for Word<T> {
 
 /// The words that no field takes.
 #[derive(Debug)]
-pub(super) struct Rest(Vec<Path>);
+pub(super) struct UnknownWords(Vec<Path>);
 
-impl FromMeta for Rest {
+impl FromMeta for UnknownWords {
     fn from_list(items: &[NestedMeta]) -> darling::Result<Self> {
         let path = |item: &NestedMeta| match item {
             NestedMeta::Meta(meta) => Some(meta.path().clone()),
@@ -144,8 +144,8 @@ impl Errors {
     }
 
     /// Tells of the words that an attribute, shown as `place`, does not have.
-    pub(super) fn unknown(&self, rest: Rest, place: &str, known: &[&str]) {
-        for path in rest.0 {
+    pub(super) fn unknown(&self, words: UnknownWords, place: &str, known: &[&str]) {
+        for path in words.0 {
             let text = path.to_token_stream().to_string().replace(' ', "");
             let help = match name::similar(&text, known.iter().copied()) {
                 Some(similar) => format!("did you mean `{similar}`?"),

@@ -30,7 +30,7 @@ use ureq::tls::RootCerts;
 /// How often tokens with unknown keys may have the set read in a row …
 const BURST: NonZeroU32 = NonZeroU32::new(3).unwrap();
 /// … and how long it takes until they may again.
-const BETWEEN: Duration = Duration::from_secs(30);
+const REREAD_INTERVAL: Duration = Duration::from_secs(30);
 /// How often the set is read in any case, so that a key that was withdrawn is forgotten.
 pub(crate) const REFRESH_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
@@ -83,7 +83,7 @@ impl Jwks {
                 JwksError::Authority { place, cause: cause.into() }
             })?,
         };
-        let quota = Quota::with_period(BETWEEN).unwrap_or_else(|| Quota::per_minute(BURST)).allow_burst(BURST);
+        let quota = Quota::with_period(REREAD_INTERVAL).unwrap_or_else(|| Quota::per_minute(BURST)).allow_burst(BURST);
         let jwks = Self {
             source,
             roots,

@@ -17,9 +17,9 @@ use tokio::sync::mpsc;
 /// How long a connection, or a flush, may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection that is dead and does not say so is found within two of these.
-const PING_EVERY: Duration = Duration::from_secs(5);
+const PING_INTERVAL: Duration = Duration::from_secs(5);
 /// The most bytes of one message, where the server allows as many.
-const ROOM: usize = 256 * 1024;
+const DEFAULT_MAX_MESSAGE_BYTES: usize = 256 * 1024;
 
 /// Several servers on one NATS server or cluster.
 pub(crate) struct Nats {
@@ -39,7 +39,12 @@ impl Nats {
     /// `database` keeps apps and stages that share a NATS server apart, whatever they are called.
     pub(crate) fn new(settings: NatsSettings, database: &str) -> Self {
         let subject = format!("{}.{database}", settings.subject);
-        Self { settings, subject, max_message_bytes: AtomicUsize::new(ROOM), client: Mutex::default() }
+        Self {
+            settings,
+            subject,
+            max_message_bytes: AtomicUsize::new(DEFAULT_MAX_MESSAGE_BYTES),
+            client: Mutex::default(),
+        }
     }
 
     async fn connect(&self) -> Result<NatsReceiver, NatsError> {
@@ -52,7 +57,7 @@ impl Nats {
         let mut options = ConnectOptions::new()
             .name("nizhal")
             .no_echo()
-            .ping_interval(PING_EVERY)
+            .ping_interval(PING_INTERVAL)
             .connection_timeout(REQUEST_TIMEOUT)
             // A lost connection is told, not mended in silence: what came meanwhile is lost.
             .max_reconnects(1)
@@ -81,7 +86,7 @@ impl Nats {
         let subscriber = client.subscribe(self.subject.clone()).await?;
         // The subscription is there before anybody is asked for anything.
         client.flush().await.map_err(NatsError::Flush)?;
-        self.max_message_bytes.store(client.max_payload().min(ROOM), Relaxed);
+        self.max_message_bytes.store(client.max_payload().min(DEFAULT_MAX_MESSAGE_BYTES), Relaxed);
         *self.client.lock().unwrap_or_else(PoisonError::into_inner) = Some(client.clone());
         Ok(NatsReceiver { client, subscriber, events })
     }

@@ -18,10 +18,10 @@ use nizhal_core::{
 use std::collections::BTreeSet;
 
 /// How often a mutation is tried again after a deadlock or serialization failure before it is answered 503.
-const ATTEMPTS: usize = 10;
+const MAX_ATTEMPTS: usize = 10;
 
 /// How often the triggers are looked into for one mutation.
-const CHECKS: usize = 3;
+const MAX_TRIGGER_CHECKS: usize = 3;
 
 /// What a mutation's tries came to until now.
 #[derive(Debug, Default)]
@@ -125,7 +125,7 @@ impl Engine {
                 !std::mem::replace(&mut tries.is_renewed, true)
             }
             PushError::Store(StoreError::Aborted) => !std::mem::replace(&mut tries.savepoints, true),
-            _ => tries.count < ATTEMPTS,
+            _ => tries.count < MAX_ATTEMPTS,
         }
     }
 
@@ -133,7 +133,7 @@ impl Engine {
     async fn look_into_triggers(&self, tries: &mut Tries) -> Result<(), PushError> {
         tries.checks += 1;
         let checked = match tries.checks {
-            ..=CHECKS => self.store.check_triggers().await,
+            ..=MAX_TRIGGER_CHECKS => self.store.check_triggers().await,
             _ => Err(StoreError::Schema(
                 "a mutation may not change the tables' triggers, nor a file's tables".to_owned(),
             )),

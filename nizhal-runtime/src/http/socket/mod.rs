@@ -33,11 +33,11 @@ use tokio::{
 /// The subprotocol that we speak, for clients that bring their token as another one.
 pub(crate) const PROTOCOL: &str = "nizhal";
 /// How long the close frame may wait; its reader may be the slow one.
-const CLOSE_TIME: Duration = Duration::from_secs(1);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Between two tries to read the actor's scope from a database that is away.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How often the scope is read when nothing else asks: pings are hints, and one about a membership may be lost.
-const RECHECK_EVERY: Duration = Duration::from_secs(60);
+const RECHECK_INTERVAL: Duration = Duration::from_secs(60);
 /// No timer is set further ahead; a token may live for years.
 const NO_DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -99,7 +99,7 @@ impl Socket {
             session,
             outgoing,
             keep_alive,
-            recheck_at: now + RECHECK_EVERY,
+            recheck_at: now + RECHECK_INTERVAL,
             retry_at: None,
         }
     }
@@ -123,7 +123,7 @@ impl Socket {
             }
         };
         // A reader too slow for the close frame loses it.
-        let _ = timeout(CLOSE_TIME, Box::pin(self.session.close(reason))).await;
+        let _ = timeout(CLOSE_TIMEOUT, Box::pin(self.session.close(reason))).await;
     }
 
     async fn serve(&mut self, frames: &mut AggregatedMessageStream, stopping: &mut watch::Receiver<bool>) -> SocketEnd {
@@ -260,7 +260,7 @@ impl Socket {
             }
         };
         self.retry_at = None;
-        self.recheck_at = Instant::now() + RECHECK_EVERY;
+        self.recheck_at = Instant::now() + RECHECK_INTERVAL;
         if Arc::ptr_eq(&scope, &self.scope) {
             return self.send_batch(batch, BTreeSet::new()).await;
         }

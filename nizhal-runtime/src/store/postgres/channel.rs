@@ -7,7 +7,7 @@ use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use std::{str::FromStr, time::Duration};
 
 /// How long a connection to listen on may take.
-const CONNECT_TIME: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl PostgresStore {
     pub(in crate::store) fn listen_at(&mut self, url: String) {
@@ -27,7 +27,7 @@ impl PostgresStore {
             .max_connections(1)
             .max_lifetime(None)
             .idle_timeout(None)
-            .acquire_timeout(CONNECT_TIME)
+            .acquire_timeout(CONNECT_TIMEOUT)
             .connect_with(options)
             .await?;
         let mut listener = PgListener::connect_with(&pool).await?;
