@@ -38,11 +38,11 @@ pub(super) fn pull_query<'a>(
     gained: usize,
 ) -> PullQuery<'a> {
     let last = lanes.len().saturating_sub(1);
-    let read = |(at, lane): (usize, &'a Lane)| {
+    let read = |(index, lane): (usize, &'a Lane)| {
         // As much as `read` will take at most.
-        let limit = match at {
+        let limit = match index {
             _ if lane.is_done(horizon) => 0,
-            _ if at < last => budget.rows.div_ceil(2),
+            _ if index < last => budget.rows.div_ceil(2),
             _ => budget.rows,
         };
         LaneRead { from: &lane.position, floor: lane.floor, buckets: &lane.buckets, limit }
@@ -79,17 +79,17 @@ pub(super) async fn read(
 ) -> Result<bool, PullError> {
     let (mut left, mut bytes, mut truncated) = (budget.rows, budget.bytes, false);
     let last = lanes.len() - 1;
-    for (at, lane) in lanes.iter_mut().enumerate() {
+    for (index, lane) in lanes.iter_mut().enumerate() {
         if lane.is_done(horizon) {
             continue;
         }
         // A lane takes at most half of what is left while others wait, so that none starves.
-        let share = if at < last { left.div_ceil(2) } else { left };
+        let share = if index < last { left.div_ceil(2) } else { left };
         if share == 0 || bytes == 0 {
             truncated = true;
             continue;
         }
-        let (mut changes, next) = read_lane(rows, at, share, bytes).await?;
+        let (mut changes, next) = read_lane(rows, index, share, bytes).await?;
         truncated |= next.is_some();
         lane.position = position_after(&mut changes, next, horizon, budget.whole_versions);
         left -= changes.len().min(left);
@@ -104,12 +104,12 @@ pub(super) async fn read(
 /// One lane's changes up to these many changes and bytes, and the version of the first that was left.
 async fn read_lane(
     rows: &mut PullRows<'_>,
-    at: usize,
+    index: usize,
     limit: usize,
     max_bytes: usize,
 ) -> Result<(Vec<Change>, Option<i64>), PullError> {
     let (mut changes, mut bytes) = (Vec::new(), 0);
-    while let Some(version) = rows.next_in(at).await? {
+    while let Some(version) = rows.next_in(index).await? {
         if changes.len() == limit || bytes >= max_bytes {
             return Ok((changes, Some(version)));
         }
@@ -158,8 +158,8 @@ fn position_after(changes: &mut Vec<Change>, next: Option<i64>, horizon: i64, wh
 /// one stays.
 pub(super) fn merge(lanes: Vec<Lane>) -> Vec<Lane> {
     let mut merged: Vec<Lane> = Vec::with_capacity(lanes.len());
-    for (at, lane) in lanes.into_iter().enumerate() {
-        if at > 0 && lane.buckets.is_empty() {
+    for (index, lane) in lanes.into_iter().enumerate() {
+        if index > 0 && lane.buckets.is_empty() {
             continue;
         }
         let agree = |other: &Lane| other.floor == lane.floor || other.floor.max(lane.floor) <= lane.position.done();

@@ -146,8 +146,8 @@ impl Page {
         let rows: usize = self.tables.iter().map(|table| table.json.len()).sum();
         let mut body = Vec::with_capacity(rows + 1024);
         body.extend_from_slice(b"{\"changed\":[");
-        for (at, table) in self.tables.iter().filter(|table| !table.json.is_empty()).enumerate() {
-            if at > 0 {
+        for (index, table) in self.tables.iter().filter(|table| !table.json.is_empty()).enumerate() {
+            if index > 0 {
                 body.push(b',');
             }
             batch(&mut body, table.name, &table.json);

@@ -11,7 +11,7 @@ use governor::{
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// After this many checks the full buckets are forgotten.
-const SWEEP_EVERY: usize = 4096;
+const CHECKS_PER_SWEEP: usize = 4096;
 
 /// Limits requests by actor.
 pub(crate) struct Limiter<C: Clock = DefaultClock> {
@@ -37,7 +37,7 @@ impl<C: Clock + Clone> Limiter<C> {
 
     /// Takes one token of this actor.
     pub(crate) fn check(&self, key: &str) -> Result<(), HttpError> {
-        if self.checks.fetch_add(1, Relaxed) % SWEEP_EVERY == SWEEP_EVERY - 1 {
+        if self.checks.fetch_add(1, Relaxed) % CHECKS_PER_SWEEP == CHECKS_PER_SWEEP - 1 {
             self.buckets.retain_recent();
             self.buckets.shrink_to_fit();
         }
@@ -83,10 +83,10 @@ mod tests {
     #[test]
     fn actors_that_are_gone_are_forgotten() {
         let (limiter, clock) = limiter(1, 1);
-        for actor in 0..SWEEP_EVERY - 1 {
+        for actor in 0..CHECKS_PER_SWEEP - 1 {
             assert!(limiter.check(&actor.to_string()).is_ok());
         }
-        assert_eq!(limiter.buckets.len(), SWEEP_EVERY - 1);
+        assert_eq!(limiter.buckets.len(), CHECKS_PER_SWEEP - 1);
         clock.advance(Duration::from_secs(10));
         assert!(limiter.check("last").is_ok());
         assert_eq!(limiter.buckets.len(), 1);

@@ -178,19 +178,19 @@ mod tests {
         let server = testing::server(testing::app(&testing::clock())).await;
         let (to, from) = mpsc::channel(1);
         let progress = StreamProgress { actor: String::new(), device: None, begun: Instant::now(), bytes: 0 };
-        let lines: Vec<String> = (0..3).map(|at| format!("{at}{}\n", "rice and dal ".repeat(20_000))).collect();
-        let rows = |at: usize| Line::Rows(lines[at].clone().into_bytes());
+        let lines: Vec<String> = (0..3).map(|index| format!("{index}{}\n", "rice and dal ".repeat(20_000))).collect();
+        let rows = |index: usize| Line::Rows(lines[index].clone().into_bytes());
         let mut sent = Box::pin(stream_lines(server, progress, Packer::new(true), rows(0), from));
         let mut reader = GzDecoder::new(Vec::new());
         let mut packed = 0;
-        for at in 0..3 {
+        for index in 0..3 {
             let part = sent.next().await.unwrap().unwrap();
             packed += part.len();
             reader.write_all(&part).unwrap();
             // Whoever reads has it all, but for what the reader itself holds back until it is asked.
             reader.flush().unwrap();
-            assert_eq!(reader.get_ref().len(), lines[..=at].iter().map(String::len).sum::<usize>(), "line {at}");
-            let next = match at {
+            assert_eq!(reader.get_ref().len(), lines[..=index].iter().map(String::len).sum::<usize>(), "line {index}");
+            let next = match index {
                 0 => rows(1),
                 1 => Line::Last { line: lines[2].clone().into_bytes(), reset: false, rows: 1 },
                 _ => break,

@@ -92,9 +92,9 @@ fn split(text: &str, from: Uuid, number: u64, max_message_bytes: usize, texts: &
         parts.push(part);
         rest = after;
     }
-    for (at, part) in parts.iter().enumerate() {
+    for (index, part) in parts.iter().enumerate() {
         let mut piece = String::with_capacity(HEAD + part.len());
-        write!(piece, "#{from}/{number}/{at}/{}#{part}", parts.len())
+        write!(piece, "#{from}/{number}/{index}/{}#{part}", parts.len())
             .unwrap_or_else(|_| unreachable!("a String takes every write"));
         texts.push(piece);
     }
@@ -164,12 +164,12 @@ impl Reader {
         let mut head = head.split('/');
         let from: Uuid = head.next()?.parse().ok()?;
         let number: u64 = head.next()?.parse().ok()?;
-        let (at, of): (usize, usize) = (head.next()?.parse().ok()?, head.next()?.parse().ok()?);
-        if at == 0 {
+        let (index, of): (usize, usize) = (head.next()?.parse().ok()?, head.next()?.parse().ok()?);
+        if index == 0 {
             self.halves.insert(from, Half { number, pieces: 0, text: String::new() });
         }
         let half = self.halves.get_mut(&from)?;
-        if half.number != number || half.pieces != at || half.text.len() + part.len() > MAX_ASSEMBLED_BYTES {
+        if half.number != number || half.pieces != index || half.text.len() + part.len() > MAX_ASSEMBLED_BYTES {
             self.halves.remove(&from);
             return None;
         }
@@ -243,7 +243,7 @@ mod tests {
         );
         for lost in 0..texts.len() - 1 {
             let mut reader = Reader::default();
-            let kept = texts.iter().enumerate().filter(|(at, _)| *at != lost);
+            let kept = texts.iter().enumerate().filter(|(index, _)| *index != lost);
             let read: Vec<Message> = kept.filter_map(|(_, text)| reader.read(text)).collect();
             assert_eq!(read.len(), 1, "{lost}");
             assert_eq!(read[0].body, MessageBody::Hello);

@@ -9,7 +9,7 @@ use std::{
 /// The most bytes of sets that one process holds.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 
-/// How long the database need not hear that a set is in use; what it does not hear of for days it forgets.
+/// The interval at which a set that is in use is stored again; the database forgets one that was not stored for days.
 const STORE_AGAIN_AFTER: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// The sets that were used last.

@@ -80,8 +80,8 @@ pub(crate) fn merges(table: &TableDesc) -> bool {
 /// The columns that merge so: all but the key, what the database generates, and the documents, which merge by themselves; and
 /// `deleted_at`.
 pub(crate) fn columns(table: &TableDesc) -> Vec<&'static str> {
-    let declared = table.columns.iter().enumerate().filter(|(at, column)| {
-        !table.key.contains(&ColumnIndex::new(*at)) && column.crdt.is_none() && column.generated.is_none()
+    let declared = table.columns.iter().enumerate().filter(|(index, column)| {
+        !table.key.contains(&ColumnIndex::new(*index)) && column.crdt.is_none() && column.generated.is_none()
     });
     let mut names: Vec<&'static str> = declared.map(|(_, column)| column.name).collect();
     if table.column(DELETED_AT).is_none() {

@@ -73,7 +73,7 @@ pub struct FailedJob<'a> {
 }
 
 impl Store {
-    /// Claims the job whose turn it is among those of these names that are due at `now`; another may take it from `retake` on, should
+    /// Leases the job whose turn it is among those of these names that are due at `now`; another may take it from `leased_until` on, should
     /// this process die. Relies on the index on `run_at`: what is due is put in order each time, so that a claim costs nothing while
     /// nothing is.
     ///
@@ -83,7 +83,7 @@ impl Store {
         &self,
         names: &[&str],
         now: DateTimeUtc,
-        retake: DateTimeUtc,
+        leased_until: DateTimeUtc,
         busy: &BusyActors,
     ) -> Result<Option<LeasedJob>, StoreError> {
         if names.is_empty() {
@@ -99,7 +99,7 @@ impl Store {
             Dialect::Postgres => "for update skip locked",
             Dialect::Sqlite => "",
         };
-        let mut values: Vec<Value> = vec![now.into(), retake.into()];
+        let mut values: Vec<Value> = vec![now.into(), leased_until.into()];
         let mut list = |texts: &mut dyn Iterator<Item = &str>| {
             let bound = texts.map(|text| {
                 values.push(text.into());

@@ -14,7 +14,7 @@ pub(super) fn published_columns(table: &TableDesc, rules: &[Rule]) -> Option<BTr
     published.extend(table.columns.iter().filter(|column| !column.private).map(|column| column.name));
     for synced in rules.iter().flat_map(|rule| &rule.tables).filter(|synced| synced.table.name == table.name) {
         let filters = synced.filters.iter().flat_map(|filter| filter.comparisons()).map(|filter| &filter.column);
-        published.extend(synced.scope.iter().chain(filters).map(|&at| table.columns[at].name));
+        published.extend(synced.scope.iter().chain(filters).map(|&index| table.columns[index].name));
     }
     let is_published = |name: &str| published.contains(name);
     let publishes_all = table.columns.iter().all(|column| is_published(column.name))

@@ -41,7 +41,7 @@ impl Branch {
     fn of(dialect: Dialect, rule: &str, params: usize, synced: &RuleTable) -> Self {
         let table = synced.table;
         let filters = synced.filters.iter().flat_map(Condition::columns);
-        let named = synced.scope.iter().copied().chain(filters).map(|at| table.columns[at].name);
+        let named = synced.scope.iter().copied().chain(filters).map(|index| table.columns[index].name);
         let columns: Vec<&str> = named.chain([DELETED_AT]).collect();
         Self {
             rule: rule.to_owned(),

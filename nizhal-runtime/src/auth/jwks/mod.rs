@@ -2,7 +2,7 @@
 //!
 //! The algorithm is the key's, never the token's choice, so a public key cannot be passed off as an HS256 secret. Keys are
 //! cached. A token that names an unknown key makes the set be read again, at most [`BURST`] times at once and then every
-//! [`BETWEEN`], whatever names garbage carries; a reading that fails leaves the keys as they are.
+//! [`REREAD_INTERVAL`], whatever names garbage carries; a reading that fails leaves the keys as they are.
 
 mod fetch;
 mod key;

@@ -100,10 +100,10 @@ impl Engine {
         let sequenced = |mutation: &Mutation| mutation.client_id.is_some() && numbered(mutation).is_some();
         let mut ids = BTreeSet::new();
         let mut count: usize = 0;
-        for (at, mutation) in (0..).zip(mutations).take(MAX_MUTATIONS_PER_COMMIT) {
+        for (index, mutation) in (0..).zip(mutations).take(MAX_MUTATIONS_PER_COMMIT) {
             let next = match numbered(first) {
                 Some(start) if sequenced(first) => {
-                    mutation.client_id == first.client_id && numbered(mutation) == start.checked_add(at)
+                    mutation.client_id == first.client_id && numbered(mutation) == start.checked_add(index)
                 }
                 _ => !sequenced(mutation),
             };

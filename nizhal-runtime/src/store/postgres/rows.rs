@@ -56,8 +56,8 @@ impl<'s> Rows<'s> {
     }
 
     pub(crate) async fn next_in(&mut self, lane: usize) -> Result<Option<i64>, StoreError> {
-        while let Some((kind::CHANGE, at)) = self.peek().await? {
-            match index(at)?.cmp(&lane) {
+        while let Some((kind::CHANGE, number)) = self.peek().await? {
+            match index(number)?.cmp(&lane) {
                 std::cmp::Ordering::Less => self.next = None,
                 std::cmp::Ordering::Equal => return Ok(Some(self.last.2)),
                 std::cmp::Ordering::Greater => return Ok(None),
@@ -106,7 +106,7 @@ impl<'s> Rows<'s> {
         let unreadable = encode::record(&mut out, before, bytes).map_err(|error| sqlx::Error::Decode(error.into()))?;
         Ok(match unreadable {
             None => RowState::Row(out),
-            Some(at) => RowState::Unreadable(sql::wire_columns(self.sql.tables[slot])[at].0),
+            Some(column) => RowState::Unreadable(sql::wire_columns(self.sql.tables[slot])[column].0),
         })
     }
 }

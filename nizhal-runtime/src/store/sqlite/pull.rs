@@ -95,7 +95,7 @@ impl<'a> PullReader<'a> {
             horizon,
             lanes,
             max_bytes: pull_query.max_bytes,
-            at: None,
+            lane: None,
             read,
             left: None,
             gone,
@@ -132,7 +132,7 @@ pub(crate) struct Lanes<'s> {
     lanes: Vec<Lane>,
     max_bytes: usize,
     /// The lane that `read` is of.
-    at: Option<usize>,
+    lane: Option<usize>,
     read: VecDeque<Change>,
     /// The version of the lane's first change that was not read.
     left: Option<i64>,
@@ -143,8 +143,8 @@ pub(crate) struct Lanes<'s> {
 
 impl Lanes<'_> {
     pub(crate) async fn next_in(&mut self, lane: usize) -> Result<Option<i64>, StoreError> {
-        if self.at != Some(lane) {
-            self.at = Some(lane);
+        if self.lane != Some(lane) {
+            self.lane = Some(lane);
             let (changes, left) = match self.lanes.get(lane) {
                 Some(lane) if lane.limit > 0 => read(self.db, self.sql, lane, self.horizon, self.max_bytes).await?,
                 _ => (Vec::new(), None),
@@ -218,13 +218,13 @@ fn keep_first(changes: &mut Vec<Change>, (limit, max_bytes): (usize, usize), ove
     changes.sort_by(order);
     let mut dropped = Left::default();
     dropped.lower_to(cut(changes, limit));
-    dropped.lower_to(bytes_end(changes, max_bytes).and_then(|at| cut(changes, at)));
+    dropped.lower_to(bytes_end(changes, max_bytes).and_then(|index| cut(changes, index)));
     dropped.0
 }
 
-fn cut(changes: &mut Vec<Change>, at: usize) -> Option<i64> {
-    let version = changes.get(at)?.version;
-    changes.truncate(at);
+fn cut(changes: &mut Vec<Change>, index: usize) -> Option<i64> {
+    let version = changes.get(index)?.version;
+    changes.truncate(index);
     Some(version)
 }
 
@@ -235,9 +235,9 @@ fn order(a: &Change, b: &Change) -> std::cmp::Ordering {
 /// The first change that is past the bytes allowed; never the very first.
 fn bytes_end(changes: &[Change], max_bytes: usize) -> Option<usize> {
     let mut bytes = 0;
-    for (at, change) in changes.iter().enumerate() {
-        if at > 0 && bytes >= max_bytes {
-            return Some(at);
+    for (index, change) in changes.iter().enumerate() {
+        if index > 0 && bytes >= max_bytes {
+            return Some(index);
         }
         if let RowState::Row(row) = &change.state {
             bytes += row.len();

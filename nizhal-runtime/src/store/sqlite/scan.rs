@@ -67,12 +67,12 @@ fn scan(rule: &str, synced: &RuleTable, tables: &[&'static TableDesc]) -> Scan {
         table.key_columns().map(|column| DIALECT.sort_text(&col("c", column), column.sql)).collect();
     let version = format!("c.{}", quote(VERSION));
     let columns = sql::wire_columns(table);
-    let after: Vec<String> = (0..=keys.len()).map(|at| format!("${}", 3 + at)).collect();
+    let after: Vec<String> = (0..=keys.len()).map(|index| format!("${}", 3 + index)).collect();
     let mut conditions: Vec<String> = synced
         .scope
         .iter()
         .enumerate()
-        .map(|(at, &column)| format!("{} = ${}", col("c", &table.columns[column]), 4 + keys.len() + at))
+        .map(|(index, &column)| format!("{} = ${}", col("c", &table.columns[column]), 4 + keys.len() + index))
         .collect();
     conditions.push(format!("({version}, {}) > ({})", keys.join(", "), after.join(", ")));
     conditions.push(format!("{version} <= $1"));
@@ -96,8 +96,11 @@ fn scan(rule: &str, synced: &RuleTable, tables: &[&'static TableDesc]) -> Scan {
     let found_by = |column: &ColumnDesc| {
         if text::is_spelled(column.sql) { DIALECT.text_of(&col("c", column), column.sql) } else { col("c", column) }
     };
-    let same: Vec<String> =
-        table.key_columns().enumerate().map(|(at, column)| format!("{} = ${}", found_by(column), at + 1)).collect();
+    let same: Vec<String> = table
+        .key_columns()
+        .enumerate()
+        .map(|(index, column)| format!("{} = ${}", found_by(column), index + 1))
+        .collect();
     let image = format!(
         "select {}, {version}, {} from {} c where {} and {}",
         DIALECT.bucket_key(synced, "c"),
@@ -112,7 +115,7 @@ fn scan(rule: &str, synced: &RuleTable, tables: &[&'static TableDesc]) -> Scan {
         slot: slot_of(tables, table),
         sql,
         columns,
-        scope: synced.scope.iter().map(|&at| table.columns[at].sql).collect(),
+        scope: synced.scope.iter().map(|&index| table.columns[index].sql).collect(),
         keys: table
             .key_columns()
             .map(|column| if text::is_spelled(column.sql) { SqlType::Text } else { column.sql })
@@ -133,8 +136,8 @@ pub(super) async fn rows(
 ) -> Result<Vec<Change>, StoreError> {
     let (version, parts) = read.rows_after(scan.slot);
     let mut query = sqlx::query(AssertSqlSafe(scan.sql.as_str())).bind(to).bind(limit(read)).bind(version);
-    for at in 0..scan.keys.len() {
-        query = query.bind(parts.get(at).map_or(LAST, String::as_str));
+    for index in 0..scan.keys.len() {
+        query = query.bind(parts.get(index).map_or(LAST, String::as_str));
     }
     for (param, sql) in bucket.params.iter().zip(&scan.scope) {
         query = bind(query, param, *sql);
@@ -145,8 +148,8 @@ pub(super) async fn rows(
         let mut out = Vec::with_capacity(256);
         let unreadable = encode::object(&mut out, &scan.columns, &row, 1 + scan.keys.len())?;
         let mut key = Vec::with_capacity(scan.keys.len());
-        for at in 0..scan.keys.len() {
-            key.push(encode::name(&row, 1 + at)?);
+        for index in 0..scan.keys.len() {
+            key.push(encode::name(&row, 1 + index)?);
         }
         changes.push(Change {
             version: row.try_get(0)?,
@@ -180,11 +183,11 @@ pub(super) async fn tombstones(
     let mut changes = Vec::with_capacity(found.len());
     for row in found {
         let table: String = row.try_get(1)?;
-        let Some(at) = tables.iter().position(|candidate| candidate.name == table) else { continue };
+        let Some(index) = tables.iter().position(|candidate| candidate.name == table) else { continue };
         let client_key = if row.try_get_raw(4)?.is_null() { None } else { Some(encode::name(&row, 4)?) };
         let state = RowState::Gone { deleted: row.try_get_unchecked::<i64, _>(3)? == 1, client_key };
         let key = vec![encode::name(&row, 2)?];
-        changes.push(Change { version: row.try_get(0)?, slot: tables.len() + at, key, state });
+        changes.push(Change { version: row.try_get(0)?, slot: tables.len() + index, key, state });
     }
     Ok(changes)
 }
