@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::{Notify, oneshot};
 
-/// A server's answer.
+/// A response of a server.
 #[derive(Clone, Debug)]
 pub(crate) struct ServerResponse {
     pub(crate) status: u16,
@@ -36,11 +36,11 @@ pub(crate) struct Truth {
     pub(crate) grown: bool,
 }
 
-/// What a message carries.
+/// The load of a message.
 #[derive(Clone, Debug)]
 pub(crate) enum Load {
-    Ask(Request),
-    Tell(Request, ServerResponse),
+    Request(Request),
+    Response(Request, ServerResponse),
     Ping,
 }
 

@@ -300,7 +300,7 @@ mod tests {
         let (mut found, mut length) = (Vec::new(), 0);
         for mut piece in bytes.chunks(size) {
             while !piece.is_empty() {
-                let (taken, is_whole) = frames.take(piece, now)?;
+                let (taken, is_whole) = frames.advance(piece, now)?;
                 length += taken;
                 piece = &piece[taken..];
                 if is_whole {
@@ -338,22 +338,22 @@ mod tests {
     fn inv28_every_frame_counts_against_the_rate() {
         let (mut frames, now) = frames(400, 10);
         let empty = frame(0, 0);
-        assert!((0..20).all(|_| frames.take(&empty, now).is_ok()));
-        assert_eq!(frames.take(&empty, now), Err(FrameFault::Many));
+        assert!((0..20).all(|_| frames.advance(&empty, now).is_ok()));
+        assert_eq!(frames.advance(&empty, now), Err(FrameFault::Many));
     }
 
     #[test]
     fn inv31_a_message_is_begun_until_its_last_frame() {
         let (mut frames, now) = frames(400, 1_000);
-        frames.take(&frame(1, 3), now).unwrap();
+        frames.advance(&frame(1, 3), now).unwrap();
         let later = now + Duration::from_secs(1);
         for between in [frame(FIN | 9, 0), frame(0, 0)] {
-            frames.take(&between, later).unwrap();
+            frames.advance(&between, later).unwrap();
             assert!(matches!(frames.message, Message::Begun { at, .. } if at == now), "{:?}", frames.message);
         }
-        frames.take(&frame(FIN, 2), later).unwrap();
+        frames.advance(&frame(FIN, 2), later).unwrap();
         assert_eq!(frames.message, Message::None);
-        frames.take(&frame(FIN | 1, 9)[..3], later).unwrap();
+        frames.advance(&frame(FIN | 1, 9)[..3], later).unwrap();
         assert!(matches!(frames.message, Message::Begun { at, moved: 3, .. } if at == later));
     }
 

@@ -84,7 +84,7 @@ fn bind(builder: &mut RuleBuilder<Claims>, name: &'static str, source: &Source) 
         },
         Source::Member { column, terms } => builder.member(name, col::<Member, String>(&column.ident), |scope| {
             terms.bound.iter().for_each(|filter| member_claim(scope, filter));
-            terms.rest.iter().for_each(|condition| compare::<Member, _>(scope, condition));
+            terms.unbound.iter().for_each(|condition| compare::<Member, _>(scope, condition));
         }),
     }
 }
@@ -106,7 +106,7 @@ fn sync<T: Table + SyncedTable>(builder: &mut RuleBuilder<Claims>, line: &TableL
             let (_, param) = params.iter().find(|(name, _)| *name == plain(ident)).expect("a parameter");
             scope.scope(col::<T, String>(&filter.column.ident), param);
         }
-        line.terms.rest.iter().for_each(|condition| compare::<T, _>(scope, condition));
+        line.terms.unbound.iter().for_each(|condition| compare::<T, _>(scope, condition));
     };
     match &line.columns {
         None => builder.table::<T>(terms),
