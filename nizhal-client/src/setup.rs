@@ -48,7 +48,7 @@ pub struct Setup {
     tables: Vec<&'static TableDesc>,
     mutators: Vec<MutatorEntry>,
     rules: Vec<Rule>,
-    place: Location,
+    location: Location,
     other: OtherUser,
     mode: Mode,
     settings: Settings,
@@ -69,7 +69,7 @@ impl Setup {
             tables: Vec::new(),
             mutators: Vec::new(),
             rules: Vec::new(),
-            place: Location::Memory,
+            location: Location::Memory,
             other: OtherUser::default(),
             mode: Mode::default(),
             settings: Settings { server: false, ..Settings::default() },
@@ -108,7 +108,7 @@ impl Setup {
     /// Keeps the rows in this file; without one they are in memory.
     #[must_use]
     pub fn file(mut self, path: impl AsRef<Path>) -> Self {
-        self.place = Location::File(path.as_ref().to_owned());
+        self.location = Location::File(path.as_ref().to_owned());
         self
     }
 
@@ -201,7 +201,7 @@ impl Setup {
         };
         let ids = self.ids.clone();
         let new_id = move || ids.new_id();
-        let opening = SqliteStore::open(&self.place, self.other, schema.clone(), self.principal, &new_id);
+        let opening = SqliteStore::open(&self.location, self.other, schema.clone(), self.principal, &new_id);
         let (store, notices) = Box::pin(opening).await?;
         let store = Arc::new(store);
         let lock = Lock::of(store.path()).map_err(SetupError::Lock)?;

@@ -68,13 +68,13 @@ impl SqliteStore {
     /// # Errors
     /// When the place cannot be used, or belongs to somebody else.
     pub async fn open(
-        place: &Location,
+        location: &Location,
         other: OtherUser,
         schema: Arc<Schema>,
         principal: Principal,
         new_id: &(dyn Fn() -> Uuid + Send + Sync),
     ) -> Result<(Self, Vec<Notice>), StoreError> {
-        let path = match place {
+        let path = match location {
             Location::Memory => None,
             Location::File(path) if other == OtherUser::Apart => Some(path_of_user(path, &principal)),
             Location::File(path) => Some(path.clone()),

@@ -177,7 +177,7 @@ pub(super) async fn provision(
     Ok(statements)
 }
 
-/// Writes down that the database began a new life, before anything is written in it.
+/// Records that the database began a new incarnation, before anything is written in it.
 async fn record_incarnation(store: &Store) {
     if let Err(error) = store.record_incarnation().await {
         // A standby cannot; the first pull after it is promoted will.

@@ -28,7 +28,7 @@ async fn answer(request: HttpRequest, payload: Payload, server: Data<Server>) ->
     }
     let wanted = Wanted::of(wire, &buckets(&query)?);
     let limits = &server.settings().sockets;
-    let place = server.sockets().admit(principal.key(), limits.max_per_actor)?;
+    let permit = server.sockets().admit(principal.key(), limits.max_per_actor)?;
     // Woken by changed memberships from before the scope is read, so that none falls between. Of many who come at once a few
     // read at a time, and the rest wait: after a cut all come back, and none of them should be sent away.
     let mut listener = server.hub().listen_as(Some(server.scopes().of(&principal)));
@@ -50,7 +50,7 @@ async fn answer(request: HttpRequest, payload: Payload, server: Data<Server>) ->
     let outgoing = Outgoing::new(server.admission().bytes(), principal.key());
     let response = response.map_body(|_, body| outgoing.count(body)).map_into_boxed_body();
     let session = (session, outgoing);
-    let socket = Socket::new(server.get_ref().clone(), principal, wanted, scope, listener, place, session);
+    let socket = Socket::new(server.get_ref().clone(), principal, wanted, scope, listener, permit, session);
     rt::spawn(Box::pin(socket.run(frames)));
     Ok(response)
 }

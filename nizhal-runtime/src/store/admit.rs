@@ -130,11 +130,11 @@ impl WriteTx<'_> {
         (seal, stamp): (&WriteSetSeal, Option<&str>),
     ) -> (String, Vec<Value>) {
         let mut values: Vec<Value> = client_id.map(Value::from).into_iter().collect();
-        let mut place = |value: Value| {
+        let mut placeholder = |value: Value| {
             values.push(value);
             format!("${}", values.len())
         };
-        let actor = place(actor.into());
+        let actor = placeholder(actor.into());
         let known = |id: &str| {
             // Those without an actor were taken over from a system that did not write down whose they are.
             format!("select 1 from _nizhal_mutations m where m.actor in ({actor}, '') and m.client_mutation_id = {id}")
@@ -142,11 +142,11 @@ impl WriteTx<'_> {
         let (known, settings, lock) = match self.dialect() {
             Dialect::Postgres => (
                 match ids {
-                    [id] => known(&place((*id).into())),
+                    [id] => known(&placeholder((*id).into())),
                     // Each by itself: of `= any` it is guessed that reading all that the actor ever sent might be cheaper.
                     ids => {
                         let all: Vec<String> = ids.iter().map(|&id| id.to_owned()).collect();
-                        let all = place(all.into());
+                        let all = placeholder(all.into());
                         format!(
                             "select 1 from unnest({all}::text[]) as i(id) cross join lateral ({} limit 1) m",
                             known("i.id")
@@ -154,14 +154,15 @@ impl WriteTx<'_> {
                     }
                 },
                 {
-                    let stamp = stamp.map(|stamp| format!(", set_config('nizhal.hlc', {}, true)", place(stamp.into())));
-                    let seal = place(format!("{}\n", seal.line()).into());
+                    let stamp =
+                        stamp.map(|stamp| format!(", set_config('nizhal.hlc', {}, true)", placeholder(stamp.into())));
+                    let seal = placeholder(format!("{}\n", seal.line()).into());
                     format!(", set_config('nizhal.touched', {seal}, true){}", stamp.unwrap_or_default())
                 },
                 " for update of c",
             ),
             Dialect::Sqlite => {
-                let all = place(serde_json::json!(ids).to_string().into());
+                let all = placeholder(serde_json::json!(ids).to_string().into());
                 (format!("select 1 from json_each({all}) i where exists ({})", known("i.value")), String::new(), "")
             }
         };

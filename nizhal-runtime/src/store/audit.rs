@@ -86,17 +86,17 @@ const COLUMNS: &str = "kind, actor, id, client_id, mutation_id, name, status, bu
 ///
 /// A transaction of Postgres logs once, so its first entry is number 1; on SQLite pushes share transactions.
 fn insert(dialect: Dialect, after: usize) -> String {
-    let places: Vec<String> = (1..=10).map(|at| format!("${}", after + at)).collect();
-    let places = places.join(", ");
+    let placeholders: Vec<String> = (1..=10).map(|at| format!("${}", after + at)).collect();
+    let placeholders = placeholders.join(", ");
     match dialect {
         Dialect::Postgres => format!(
-            "entry as (insert into _nizhal_audit (version, n, {COLUMNS}) values (_nizhal_version(), 1, {places}) returning version, n) \
+            "entry as (insert into _nizhal_audit (version, n, {COLUMNS}) values (_nizhal_version(), 1, {placeholders}) returning version, n) \
              insert into _nizhal_audit_buckets (bucket, version, n) select name, version, n from entry, unnest(${}::text[]) as name",
             after + 11
         ),
         Dialect::Sqlite => format!(
             "insert into _nizhal_audit (version, n, {COLUMNS}) select v, (select coalesce(max(n), 0) + 1 from _nizhal_audit \
-             where version = v), {places} from (select (select txn from _nizhal_control where id = 1) as v) as now"
+             where version = v), {placeholders} from (select (select txn from _nizhal_control where id = 1) as v) as now"
         ),
     }
 }
@@ -222,7 +222,7 @@ pub struct AuditPage {
 /// The statement of a query, and its values. Relies on the primary key, the index by actor, and the one by bucket.
 fn select(dialect: Dialect, wanted: &AuditQuery, limit: i64) -> (String, Vec<Value>) {
     let mut values: Vec<Value> = vec![wanted.since.into(), wanted.until.unwrap_or(i64::MAX).into(), limit.into()];
-    let mut place = |value: &str| {
+    let mut placeholder = |value: &str| {
         values.push(value.into());
         format!("${}", values.len())
     };
@@ -230,9 +230,10 @@ fn select(dialect: Dialect, wanted: &AuditQuery, limit: i64) -> (String, Vec<Val
         Dialect::Postgres => r#"to_char(a.at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"#,
         Dialect::Sqlite => "a.at",
     };
-    let actor = wanted.actor.as_deref().map(|actor| format!(" and a.actor = {}", place(actor))).unwrap_or_default();
+    let actor =
+        wanted.actor.as_deref().map(|actor| format!(" and a.actor = {}", placeholder(actor))).unwrap_or_default();
     let suffix = wanted.actor_suffix.as_deref().map(|suffix| {
-        let suffix = place(suffix);
+        let suffix = placeholder(suffix);
         match dialect {
             Dialect::Postgres => format!(" and right(a.actor, length({suffix}::text)) = {suffix}"),
             Dialect::Sqlite => format!(" and substr(a.actor, -length({suffix})) = {suffix}"),
@@ -247,7 +248,7 @@ fn select(dialect: Dialect, wanted: &AuditQuery, limit: i64) -> (String, Vec<Val
         .buckets
         .iter()
         .map(|bucket| {
-            let bucket = place(bucket);
+            let bucket = placeholder(bucket);
             let more =
                 format!(" and substr(b.bucket, 1, 500) = substr({bucket}, 1, 500) and b.bucket = {bucket}{actor}");
             format!(

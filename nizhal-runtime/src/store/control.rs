@@ -22,7 +22,7 @@ impl Store {
         self.run(sql, [contract.into()]).await.map(drop)
     }
 
-    /// Gives the database a new epoch in place of `old`, at the place where it lives now: every device starts again. When
+    /// Gives the database a new epoch in place of `old`, in the incarnation of now: every device starts again. When
     /// several servers find the same fault, the first one's epoch stands.
     ///
     /// # Errors

@@ -190,7 +190,7 @@ impl Seed {
         Self { epoch: new_epoch(), owner }
     }
 
-    /// The control row; `home` is the SQL of where the database lives. The secret that protects cursors is drawn by the database, so that
+    /// The control row; `home` is the SQL of the incarnation. The secret that protects cursors is drawn by the database, so that
     /// no statement, and so no log and no printed plan, has it.
     pub(crate) fn insert(&self, dialect: Dialect, home: &str) -> String {
         format!(

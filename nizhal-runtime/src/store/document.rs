@@ -37,8 +37,8 @@ impl StrayDocument {
 
     /// Whether it is the same document in the same place.
     pub fn is(&self, other: &Self) -> bool {
-        let place = |stray: &Self| (stray.table.name, stray.column.name, stray.digest);
-        place(self) == place(other) && self.key == other.key
+        let identity = |stray: &Self| (stray.table.name, stray.column.name, stray.digest);
+        identity(self) == identity(other) && self.key == other.key
     }
 }
 

@@ -1,9 +1,9 @@
-//! Lives of a database: from one start of it to the next.
+//! The incarnations of a database: each lasts from one start of it to the next.
 //!
 //! A disk that was restored from a copy of itself looks like one that was merely started again: the same cluster, the same
-//! timeline, and a clock that soon draws the lost versions a second time. So each start begins a *life*, and what the one before had
-//! reached is written down. A cursor says in which life it was made, and how far the database was by then. Where that life is not on
-//! record, or ended before, the cursor tells of what was lost with it.
+//! timeline, and a clock that soon draws the lost versions a second time. So each start begins an *incarnation*, and what the one before
+//! had reached is recorded. A cursor names the incarnation in which it was made, and how far the database was by then. Where that
+//! incarnation is not on record, or ended before, the cursor shows what was lost with it.
 //!
 //! How far a database is must be comparable with what was kept of it, exactly: on SQLite the version clock, which commits with
 //! the rows. On Postgres not the clock, whose draws are neither committed in their order nor lost with the rows, but the
@@ -14,23 +14,23 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 
-/// Stands between where a database lives and which life of it this is.
-pub(crate) const LIFE: char = '@';
+/// Stands between the cluster's identity and the start of the incarnation.
+pub(crate) const START_SIGN: char = '@';
 
 /// Stands before the number that the version clock has in the catalogue; databases of before have none written down.
-pub(crate) const CLOCK: char = '#';
+pub(crate) const CLOCK_SIGN: char = '#';
 
-/// A short name of a life, for cursors; it says no more than that.
-pub(crate) fn name(home: &str) -> String {
-    let incarnation = home.split(CLOCK).next().unwrap_or_default();
+/// A short name of an incarnation, for cursors; it says no more than that.
+pub(crate) fn name(incarnation: &str) -> String {
+    let incarnation = incarnation.split(CLOCK_SIGN).next().unwrap_or_default();
     URL_SAFE_NO_PAD.encode(&Sha256::digest(incarnation.as_bytes())[..9])
 }
 
-/// Whether two lives are of one history, as far as where they are led can tell.
+/// Whether two incarnations are of one history, as far as their clusters can tell.
 pub(crate) fn is_restart(before: &str, now: &str) -> bool {
-    let place = |home: &str| home.split([LIFE, CLOCK]).next().map(str::to_owned);
-    let clock = |home: &str| home.split_once(CLOCK).map(|(_, number)| number.to_owned());
-    place(before) == place(now) && (clock(before).is_none() || clock(before) == clock(now))
+    let cluster_id = |incarnation: &str| incarnation.split([START_SIGN, CLOCK_SIGN]).next().map(str::to_owned);
+    let clock = |incarnation: &str| incarnation.split_once(CLOCK_SIGN).map(|(_, number)| number.to_owned());
+    cluster_id(before) == cluster_id(now) && (clock(before).is_none() || clock(before) == clock(now))
 }
 
 #[cfg(test)]

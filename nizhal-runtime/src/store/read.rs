@@ -75,7 +75,7 @@ pub struct PullHeader {
     pub generations: String,
     /// The fingerprint of the tables and their triggers that the rows were read under; `None` where no row was, and on SQLite.
     pub triggers: Option<String>,
-    /// Where it lived when that was written down; when it lives elsewhere now, it was restored, failed over or started again.
+    /// The incarnation that was recorded last; when the database is in another one now, it was restored, failed over or started again.
     pub recorded_incarnation: String,
     /// Tombstones up to here may have been collected.
     pub collected: i64,

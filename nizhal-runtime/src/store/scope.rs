@@ -48,11 +48,11 @@ fn int(dialect: Dialect, number: &str) -> String {
 }
 
 /// For each parameter that a membership table gives the query of its `(rule, param, value)`, and the claims that they compare
-/// with; `place` says where the first of them is, the second …
+/// with; `placeholder` says where the first of them is, the second …
 pub(super) fn members(
     dialect: Dialect,
     rules: &[Rule],
-    place: impl Fn(usize) -> String,
+    placeholder: impl Fn(usize) -> String,
 ) -> (Vec<String>, Vec<(ClaimOf, SqlType)>) {
     let (mut queries, mut args) = (Vec::new(), Vec::new());
     for (rule_at, rule) in rules.iter().enumerate() {
@@ -61,10 +61,10 @@ pub(super) fn members(
             let value = dialect.text_of(&col("m", &table.columns[*column]), param.sql);
             let conditions = conditions(dialect, table, is_synced(rules, table), filters, |claim, column| {
                 args.push((claim.clone(), column.sql));
-                let place = place(args.len());
+                let placeholder = placeholder(args.len());
                 match dialect {
-                    Dialect::Postgres => format!("{place}::text::{}", column.sql.postgres()),
-                    Dialect::Sqlite => place,
+                    Dialect::Postgres => format!("{placeholder}::text::{}", column.sql.postgres()),
+                    Dialect::Sqlite => placeholder,
                 }
             });
             queries.push(format!(
@@ -84,20 +84,20 @@ pub(super) fn is_synced(rules: &[Rule], table: &TableDesc) -> bool {
     rules.iter().flat_map(|rule| &rule.tables).any(|synced| synced.table.name == table.name)
 }
 
-/// What a membership row `m` must meet; `place` says where a claim's value is. A membership that was softly deleted gives nothing;
+/// What a membership row `m` must meet; `placeholder` says where a claim's value is. A membership that was softly deleted gives nothing;
 /// a rule could not say so itself, since synced tables have that column whether they declare it or not.
 pub(super) fn conditions(
     dialect: Dialect,
     table: &TableDesc,
     synced: bool,
     filters: &[MemberFilter],
-    mut place: impl FnMut(&ClaimOf, &ColumnDesc) -> String,
+    mut placeholder: impl FnMut(&ClaimOf, &ColumnDesc) -> String,
 ) -> String {
     let condition = |filter: &MemberFilter| match filter {
         MemberFilter::Const(filter) => dialect.filter(table, filter, "m"),
         MemberFilter::Claim { column, claim } => {
             let column = &table.columns[*column];
-            format!("{} = {}", col("m", column), place(claim, column))
+            format!("{} = {}", col("m", column), placeholder(claim, column))
         }
     };
     let mut conditions: Vec<String> = filters.iter().map(condition).collect();

@@ -37,8 +37,8 @@ impl WriteSetSeal {
     ///
     /// # Errors
     /// [`StoreError::Unsealed`] when it was cleared, in part or as a whole.
-    pub(super) fn check(&self, note: &str) -> Result<(), StoreError> {
-        let has = |line: &str| note.lines().any(|other| other == line);
+    pub(super) fn check(&self, write_set: &str) -> Result<(), StoreError> {
+        let has = |line: &str| write_set.lines().any(|other| other == line);
         if has(&self.0) && has(SPILLED) == has(WHOLE) { Ok(()) } else { Err(StoreError::Unsealed(CLEARED)) }
     }
 }
@@ -50,13 +50,13 @@ mod tests {
     #[test]
     fn inv18_what_was_cleared_is_not_empty() {
         let (seal, other) = (WriteSetSeal::draw(), WriteSetSeal::draw());
-        let note = |lines: &[&str]| lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+        let write_set = |lines: &[&str]| lines.iter().map(|line| format!("{line}\n")).collect::<String>();
         let line = "r+t:[\"x\"]";
         for whole in [&[seal.line()][..], &[seal.line(), line], &[seal.line(), line, SPILLED, line, WHOLE]] {
-            assert!(seal.check(&note(whole)).is_ok(), "{whole:?}");
+            assert!(seal.check(&write_set(whole)).is_ok(), "{whole:?}");
         }
         for cleared in [&[][..], &[line], &[other.line(), line], &[seal.line(), line, SPILLED]] {
-            assert!(seal.check(&note(cleared)).is_err(), "{cleared:?}");
+            assert!(seal.check(&write_set(cleared)).is_err(), "{cleared:?}");
         }
     }
 }

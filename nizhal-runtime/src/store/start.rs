@@ -1,4 +1,4 @@
-//! The start of a database's life, written down before anything is written in it (`incarnation.rs` says why).
+//! The start of a database's incarnation, recorded before anything is written in it (`incarnation.rs` says why).
 
 use super::{
     database::Store,
@@ -10,7 +10,7 @@ use super::{
 use sea_orm::{ConnectionTrait, Statement};
 
 impl Store {
-    /// Writes down that the life `before` ended, and that `now` is another; once, whoever else finds the same.
+    /// Records that the incarnation `before` ended, and that `now` is another; once, whoever else finds the same.
     ///
     /// # Errors
     /// When the database fails.
@@ -40,8 +40,8 @@ impl Store {
         self.commit(tx).await
     }
 
-    /// Begins a life where a new one has begun. At the start, before anything is written: what is written before a life is
-    /// on record counts as kept from the one before.
+    /// Records the incarnation where a new one has begun. At the start, before anything is written: what is written before an
+    /// incarnation is on record counts as kept from the one before.
     ///
     /// # Errors
     /// When the database fails or is not provisioned.

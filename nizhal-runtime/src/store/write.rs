@@ -243,11 +243,11 @@ impl<'a> WriteTx<'a> {
         // What holds U+0000 names no mutation, and Postgres would not take it.
         let ids: Vec<&String> = ids.iter().filter(|id| !id.contains('\0')).collect();
         for some in ids.chunks(MAX_IDS) {
-            let places: Vec<String> = (0..some.len()).map(|at| format!("${}", at + 2)).collect();
+            let placeholders: Vec<String> = (0..some.len()).map(|at| format!("${}", at + 2)).collect();
             let sql = format!(
                 "select client_mutation_id from _nizhal_mutations where actor in ($1, '') and client_mutation_id in ({}) \
                  and status <> 'applied' order by client_mutation_id limit 1",
-                places.join(", ")
+                placeholders.join(", ")
             );
             let values = std::iter::once(actor.into()).chain(some.iter().map(|id| id.as_str().into()));
             if let Some(row) = self.one(&sql, values).await? {

@@ -35,7 +35,7 @@
 
 use super::namespace::Namespace;
 use crate::store::{
-    incarnation::CLOCK,
+    incarnation::CLOCK_SIGN,
     seal::{SPILLED, WHOLE},
     sql::quote,
     write_set::{DRAWN, WRITTEN},
@@ -46,12 +46,12 @@ use std::collections::BTreeSet;
 /// The sequence that versions are drawn from.
 pub(super) const SEQUENCE: &str = "_nizhal_clock";
 
-/// Where the database lives, as SQL: the cluster, the database's number in it, and the cluster's timeline, which changes at each
+/// The incarnation of the database, as SQL: the cluster, the database's number in it, and the cluster's timeline, which changes at each
 /// failover and point-in-time recovery. A dump restored elsewhere, or a history that was cut off, shows here. And since when: a
 /// disk that was put back as it once was shows nowhere else (`store/incarnation.rs`). And the clock's own number: a dump that is restored in
 /// the place of what it was taken from makes the clock anew.
-pub(super) fn home(schema: &str) -> String {
-    format!("{PLACE} || {LIFE} || '{CLOCK}' || (select tableoid from {schema}._nizhal_clock)")
+pub(super) fn incarnation(schema: &str) -> String {
+    format!("{CLUSTER_ID} || {START} || '{CLOCK_SIGN}' || (select tableoid from {schema}._nizhal_clock)")
 }
 
 /// `_nizhal_restored()`: whoever inserts a control row puts back what was kept of one, and a database that it says nothing of is none that
@@ -66,11 +66,11 @@ end $nizhal$"
     )
 }
 
-/// What no session sees change; to read it is to read the disk.
-const PLACE: &str = "(select system_identifier::text from pg_control_system()) \
+/// The cluster's identity, which no session sees change; to read it is to read the disk.
+const CLUSTER_ID: &str = "(select system_identifier::text from pg_control_system()) \
     || '-' || (select oid::text from pg_database where datname = current_database())";
-/// What one may.
-const LIFE: &str = "'-' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) \
+/// The start of the incarnation, which a session may see change.
+const START: &str = "'-' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) \
     || '@' || extract(epoch from pg_postmaster_start_time())::text";
 
 /// `_nizhal_version()`: this transaction's version, drawn at the first call.
@@ -91,7 +91,7 @@ end $nizhal$",
     )
 }
 
-/// `_nizhal_horizon()`: the last version drawn, the horizon, where the database lives and how far its log is on the disk. Must run before
+/// `_nizhal_horizon()`: the last version drawn, the horizon, the incarnation of the database and how far its log is on the disk. Must run before
 /// the snapshot that it is for is taken.
 pub(super) fn horizon_function(schema: &str, class: u16) -> String {
     format!(
@@ -115,10 +115,10 @@ begin
     if lowest < clock then horizon := lowest; else perform set_config('nizhal.whole', whole, false); end if;
   end if;
   if home is null or home = '' then
-    home := {PLACE};
+    home := {CLUSTER_ID};
     perform set_config('nizhal.home', home, false);
   end if;
-  lives := home || {LIFE} || '{CLOCK}' || number;
+  lives := home || {START} || '{CLOCK_SIGN}' || number;
   -- After the locks were read: who holds none and drew before has committed, and what is committed is flushed.
   place := pg_current_wal_flush_lsn() - '0/0'::pg_lsn;
 end $nizhal$"

@@ -64,11 +64,11 @@ pub(super) async fn plan(
     plan.extend(typescript.as_ref().map(TypeScript::after).unwrap_or_default());
     let is_current = found.epoch && found.provisioned.is_current();
     plan.extend(history::lost_history(DIALECT, seed, is_current, |name| found.columns.contains_key(name)));
-    let home = clock::home(&found.schema);
+    let incarnation = clock::incarnation(&found.schema);
     if !found.epoch {
-        plan.push(seed.insert(DIALECT, &home));
+        plan.push(seed.insert(DIALECT, &incarnation));
     } else if !found.has("_nizhal_control", "secret") {
-        plan.extend(ddl::unsigned(DIALECT, &home));
+        plan.extend(ddl::unsigned(DIALECT, &incarnation));
     }
     let synced: BTreeSet<&str> = schema.synced().iter().map(|table| table.name).collect();
     for table in schema.tables() {

@@ -45,12 +45,12 @@ impl<'s> Rows<'s> {
         if self.next.is_none() {
             self.next = self.pools.wait(STATEMENT_TIMEOUT, self.rows.try_next()).await?;
             let Some(row) = &self.next else { return Ok(None) };
-            let place = (encode::int4(row, 0)?, encode::int4(row, 1)?, encode::int8(row, 3)?);
+            let order = (encode::int4(row, 0)?, encode::int4(row, 1)?, encode::int8(row, 3)?);
             // Nested loops keep this order, but SQL does not promise it, and a page that is cut out of order skips rows.
-            if place.0 == kind::CHANGE && place < self.last {
+            if order.0 == kind::CHANGE && order < self.last {
                 return Err(sqlx::Error::Protocol("changes came out of order".to_owned()).into());
             }
-            self.last = place;
+            self.last = order;
         }
         Ok(Some((self.last.0, self.last.1)))
     }

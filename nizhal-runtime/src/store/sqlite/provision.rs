@@ -18,9 +18,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const DIALECT: Dialect = Dialect::Sqlite;
 
-/// Where the database lives: a file moves without a trace, so there is nothing to compare. Each time that it is opened is a life of
+/// The identity of a file: it moves without a trace, so there is nothing to compare. Each time that it is opened is an incarnation of
 /// its own, and has a name that was never used before.
-pub(super) const HOME: &str = "file";
+pub(super) const FILE_ID: &str = "file";
 
 /// The trigger that files an entry's buckets on SQLite.
 const FILE_BUCKETS: &str = "after insert on _nizhal_audit begin\n  insert into _nizhal_audit_buckets \
@@ -71,9 +71,9 @@ pub(super) async fn plan(db: &mut SqliteConnection, schema: &Schema, seed: &Seed
         columns.contains_key(name)
     }));
     if !has_epoch {
-        plan.push(seed.insert(DIALECT, &literal(HOME)));
+        plan.push(seed.insert(DIALECT, &literal(FILE_ID)));
     } else if !exists("_nizhal_control", "secret") {
-        plan.extend(ddl::unsigned(DIALECT, &literal(HOME)));
+        plan.extend(ddl::unsigned(DIALECT, &literal(FILE_ID)));
     }
     let synced = schema.synced();
     let mut backfill = Vec::new();

@@ -41,7 +41,7 @@ impl<'a> PullReader<'a> {
         &self.clock
     }
 
-    /// Says which life of the file it is of.
+    /// Sets the incarnation of the file that it is of.
     pub(super) fn set_incarnation(&mut self, incarnation: String) {
         self.clock.incarnation = incarnation;
     }
@@ -186,17 +186,17 @@ async fn read(
     max_bytes: usize,
 ) -> Result<(Vec<Change>, Option<i64>), StoreError> {
     let read = LaneRead { from: &lane.from, floor: lane.floor, buckets: &lane.buckets, limit: lane.limit };
-    let room = (lane.limit, max_bytes);
+    let limits = (lane.limit, max_bytes);
     let (mut changes, mut left) = (Vec::new(), Left::default());
     for bucket in &lane.buckets {
         for scan in sql.scans.iter().filter(|scan| scan.rule == bucket.rule) {
             changes.extend(scan::rows(db, scan, bucket, &read, to).await?);
-            left.lower_to(keep_first(&mut changes, room, lane.limit * 2));
+            left.lower_to(keep_first(&mut changes, limits, lane.limit * 2));
         }
         changes.extend(scan::tombstones(db, &sql.tables, bucket, &read, to).await?);
-        left.lower_to(keep_first(&mut changes, room, lane.limit * 2));
+        left.lower_to(keep_first(&mut changes, limits, lane.limit * 2));
     }
-    left.lower_to(keep_first(&mut changes, room, lane.limit));
+    left.lower_to(keep_first(&mut changes, limits, lane.limit));
     Ok((changes, left.0))
 }
 

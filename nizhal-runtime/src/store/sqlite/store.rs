@@ -4,7 +4,7 @@ use super::{
     free_space,
     group::{CommitSlot, Group},
     guard::{self, Guard},
-    provision::{self, HOME},
+    provision::{self, FILE_ID},
     pull::PullReader,
     scan::PullSql,
     txn::{DRAWN_SIGN, line},
@@ -12,7 +12,7 @@ use super::{
 use crate::{
     schema::Schema,
     store::{
-        ddl::Seed, error::StoreError, failpoint::Failpoints, history, incarnation::LIFE, progress::Progress,
+        ddl::Seed, error::StoreError, failpoint::Failpoints, history, incarnation::START_SIGN, progress::Progress,
         scope::ScopeSql, settings::StoreSettings,
     },
 };
@@ -241,7 +241,7 @@ impl SqliteStore {
         let clock = reader.clock().last;
         let mut incarnation = self.incarnation.lock().unwrap_or_else(PoisonError::into_inner);
         if clock < reached {
-            // What was put back into the open file goes on in a life of its own, lest it draw versions again that devices have.
+            // What was put back into the open file goes on in an incarnation of its own, lest it draw versions again that devices have.
             *incarnation = new_incarnation();
             self.reached.store(clock, Ordering::SeqCst);
         } else {
@@ -296,9 +296,9 @@ impl SqliteStore {
     }
 }
 
-/// The name of a life that never was.
+/// The name of an incarnation that never was.
 fn new_incarnation() -> String {
-    format!("{HOME}{LIFE}{}", uuid::Uuid::new_v4())
+    format!("{FILE_ID}{START_SIGN}{}", uuid::Uuid::new_v4())
 }
 
 #[cfg(test)]
