@@ -85,7 +85,7 @@ impl Shares {
     }
 }
 
-/// What one actor holds for one purpose; dropping it gives it back.
+/// The share that one actor holds for one purpose; dropping it gives it back.
 #[derive(Debug)]
 pub(crate) struct Share {
     of: Shares,

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What a dump is called where nobody says it.
+/// The name of a dump where none is given.
 const DUMP: &str = "nizhal.dump";
 
 impl Nizhal {

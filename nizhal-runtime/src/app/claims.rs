@@ -5,7 +5,7 @@ use nizhal_core::Actor;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
-/// What an app's claims type can do, once the type itself is erased.
+/// The operations of an app's claims type, once the type itself is erased.
 #[derive(Clone, Copy)]
 pub(super) struct ClaimsType {
     /// The built-in verifier with this secret.

@@ -10,7 +10,7 @@ use crate::{
 use serde_json::Value;
 use std::{fs, io, path::Path};
 
-/// What there is to do with the contract's file.
+/// The action on the contract's file.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum FileVerb {
     Check,
@@ -36,7 +36,7 @@ pub(super) async fn guard(
     }
 }
 
-/// Why clients of the kept contract could not go on; `None` when they can, or are told to update.
+/// The error where clients of the kept contract could not go on; `None` when they can, or are told to update.
 fn refusal(contract: &Contract, gate: &VersionGate, recorded: &str) -> Result<Option<StartError>, StartError> {
     let unreadable =
         |cause: serde_json::Error| StartError::Provision(StoreError::Schema(format!("the kept contract: {cause}")));

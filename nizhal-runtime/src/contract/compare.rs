@@ -56,7 +56,7 @@ fn part<'a>(document: &'a Value, of: &str, name: &str) -> Option<&'a Value> {
     document["x-nizhal"][of].get(name)
 }
 
-/// How a place begins that is in a row.
+/// The beginning of a path that is in a row.
 const ROWS: &str = "rows of ";
 
 /// A comparison under way: whether `reader` takes all that `writer` may write.
@@ -64,7 +64,7 @@ struct Comparison<'a> {
     reader: &'a Value,
     writer: &'a Value,
     path: String,
-    /// The pairs of references already looked at: types may hold themselves.
+    /// The pairs of references that were compared already: types may hold themselves.
     seen: BTreeSet<(String, String)>,
     found: &'a mut Vec<String>,
 }
@@ -72,7 +72,7 @@ struct Comparison<'a> {
 /// Limits where the reader's must not be above the writer's, and those where it must not be below.
 const LEAST: [&str; 4] = ["minimum", "exclusiveMinimum", "minLength", "minItems"];
 const UPPER_BOUNDS: [&str; 4] = ["maximum", "exclusiveMaximum", "maxLength", "maxItems"];
-/// What must be the same where the reader says it.
+/// The keywords that must be the same where the reader has them.
 const SAME: [&str; 6] = ["const", "pattern", "format", "multipleOf", "uniqueItems", "contentEncoding"];
 
 impl Comparison<'_> {

@@ -26,7 +26,7 @@ const FORMAT: u8 = 3;
 /// The bytes of the signature that a cursor of before ends with.
 const SIGNATURE_BYTES: usize = 16;
 
-/// What a client holds.
+/// The state that a client holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cursor {
     /// The database's epoch that the versions belong to.

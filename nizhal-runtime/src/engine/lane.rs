@@ -8,7 +8,7 @@ use nizhal_core::{
 };
 use std::collections::BTreeSet;
 
-/// Who pulls, and what.
+/// The plan of a pull: its actor and its request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PullPlan<'a> {
     pub(super) principal: &'a Principal,

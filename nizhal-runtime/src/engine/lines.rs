@@ -12,7 +12,7 @@ use nizhal_core::{
     wire::{PullRequest, Wire},
 };
 
-/// What is read from the database at a time.
+/// The budget of one read from the database.
 const STREAM_BUDGET: PageBudget = PageBudget { rows: 1_000, bytes: 1024 * 1024, whole_versions: true };
 /// Once this many rows are gone the pull ends where it is, and the client asks again: their ids wait for the last line.
 const MAX_GONE: usize = 10_000;
@@ -35,7 +35,7 @@ pub enum Line {
     },
 }
 
-/// Who takes the lines of a pull.
+/// The reader of a pull's lines.
 pub trait LineReader: Sync {
     /// How long one line may wait for it, in seconds: for so long the snapshot is held between two statements.
     fn read_timeout_s(&self) -> u64;

@@ -213,14 +213,14 @@ fn batch(body: &mut Vec<u8>, table: &str, rows: &[u8]) {
     body.extend_from_slice(TAIL);
 }
 
-/// What stands before a table's rows.
+/// Writes the beginning of a table's rows.
 pub(super) fn head(body: &mut Vec<u8>, table: &str) {
     body.extend_from_slice(b"{\"table\":");
     write(body, table);
     body.extend_from_slice(b",\"rows\":[");
 }
 
-/// What stands behind them.
+/// The end of a table's rows.
 const TAIL: &[u8] = b"]}";
 
 /// Ends a line that began with [`head`].

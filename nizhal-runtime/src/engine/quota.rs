@@ -15,14 +15,14 @@ const FULL_MS: i64 = 10_000;
 /// The most actors that are remembered.
 const MAX_ACTORS: usize = 10_000;
 
-/// What actors may still file.
+/// The answers that actors may still store.
 #[derive(Debug)]
 pub(in crate::engine) struct AnswerQuota {
     pub(in crate::engine) limit: u64,
     actors: Mutex<HashMap<Box<str>, Allowance>>,
 }
 
-/// What one may.
+/// The answers that one actor may still store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Allowance {
     /// So many answers, before they are counted.
@@ -31,7 +31,7 @@ enum Allowance {
     FullUntil(i64),
 }
 
-/// What is to be done before a push.
+/// The decision before a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine) enum Spent {
     Allowed,

@@ -58,7 +58,7 @@ pub struct Engine {
     pub(in crate::engine) predictor: Mutex<IdlePredictor>,
 }
 
-/// What cursors are read by.
+/// The keys that cursors are read by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Keys {
     pub(crate) epoch: String,

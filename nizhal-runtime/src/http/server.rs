@@ -48,7 +48,7 @@ pub struct Server {
     inner: Arc<Inner>,
 }
 
-/// What a server is made of.
+/// The parts of a server.
 pub(crate) struct Parts {
     pub(crate) name: String,
     pub(crate) settings: Settings,

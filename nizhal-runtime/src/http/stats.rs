@@ -104,7 +104,7 @@ fn held_by(holder: &Holder) -> Value {
     })
 }
 
-/// What the database says of itself.
+/// The database's part of the stats.
 pub(super) struct Database {
     pub(super) jobs: JobCounts,
     pub(super) horizon: Horizon,

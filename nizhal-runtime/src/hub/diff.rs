@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 /// `{"<userId>": [{"presence_ref", …payload}]}`.
 pub type PresenceState = Map<String, Value>;
 
-/// Who came to a bucket and who left it.
+/// The entries that came to a bucket and those that left it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PresenceDiff {
     /// The bucket.

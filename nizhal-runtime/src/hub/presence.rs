@@ -62,7 +62,7 @@ struct MembersByBucket {
     peers: Peers,
 }
 
-/// Who is in one bucket.
+/// The members of one bucket.
 #[derive(Debug, Default)]
 struct Members {
     entries: BTreeMap<ConnectionId, Entry>,

@@ -15,7 +15,7 @@ use std::{
     },
 };
 
-/// Who listens to which bucket; cheap to clone.
+/// The listeners of each bucket; cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Hub {
     inner: Arc<Inner>,

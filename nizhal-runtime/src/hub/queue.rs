@@ -1,4 +1,4 @@
-//! What waits for one socket: merged pings and a bounded number of presence changes.
+//! The queue of one socket: merged pings and a bounded number of presence changes.
 
 use super::{diff::PresenceDiff, scope_cell::ScopeCell};
 use nizhal_core::Bucket;
@@ -16,7 +16,7 @@ const MAX_DIFFS: usize = 256;
 /// The most bytes of them, if they are more than one.
 const MAX_DIFF_BYTES: usize = 1024 * 1024;
 
-/// What waited for a socket.
+/// The pings and presence changes that waited for a socket.
 #[derive(Debug, Default)]
 pub struct Batch {
     /// The buckets to pull, each once.

@@ -2,7 +2,7 @@
 
 use super::{SettingsError, parse};
 
-/// What one actor, and all together, may hold at a time.
+/// The limits of what one actor, and all together, hold at a time.
 #[derive(Clone, Debug)]
 pub struct AdmissionSettings {
     /// `NIZHAL_MAX_REQUESTS_PER_ACTOR`: pulls and pushes in flight, until their answer is sent; 100 by default.

@@ -3,7 +3,7 @@
 use super::{SettingsError, parse};
 use nizhal_core::limits::MAX_MUTATIONS;
 
-/// What may be stored.
+/// The limits of what is stored.
 #[derive(Clone, Debug)]
 pub struct StorageSettings {
     /// `NIZHAL_MAX_ROW_BYTES`: the largest row that a mutation may leave, as JSON; 4 MiB by default, which is a page of a pull.

@@ -48,7 +48,7 @@ pub struct RateLimit {
     pub period: Duration,
 }
 
-/// Which origins a browser may call from.
+/// The origins that a browser may call from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Cors {
     /// None but the server's own.

@@ -164,7 +164,7 @@ impl WriteTx<'_> {
     }
 }
 
-/// Which entries are wanted.
+/// The query for entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditQuery {
     /// Above this version.

@@ -170,7 +170,7 @@ pub(crate) fn engine_additions(dialect: Dialect) -> Vec<(&'static str, &'static 
     columns
 }
 
-/// What a database is given when it is provisioned.
+/// The values that a database is given when it is provisioned.
 #[derive(Debug)]
 pub(crate) struct Seed {
     /// Names this history of the database; cursors of another are no good.

@@ -5,7 +5,7 @@ use crate::schema::Schema;
 use nizhal_core::{ColumnDesc, MemberFilter, ParamSource, Rule, TableDesc};
 use std::collections::BTreeSet;
 
-/// What is wrong, sentence by sentence.
+/// The complaints about a database, sentence by sentence.
 #[derive(Debug, Default)]
 pub(super) struct Complaints(Vec<String>);
 

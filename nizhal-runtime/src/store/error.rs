@@ -5,7 +5,7 @@ use nizhal_core::Displaced;
 use sea_orm::{DbErr, RuntimeErr};
 use std::sync::Arc;
 
-/// What to do where prepared statements get mixed up.
+/// The advice where prepared statements get mixed up.
 pub(super) const MIXES: &str = "the pooler that DATABASE_URL leads to mixes up the prepared statements of its clients: set \
     max_prepared_statements = 200 there (pgbouncer from 1.21 on), or let DATABASE_URL lead to the database itself";
 

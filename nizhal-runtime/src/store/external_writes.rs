@@ -108,8 +108,8 @@ impl Store {
         }
     }
 
-    /// Sends a notification that comes back as [`Notification::ListenBarrier`] after all that was committed before it; false on SQLite, where
-    /// nothing comes back and the polls themselves are the barrier.
+    /// Sends a notification that comes back as [`Notification::ListenBarrier`] after all that was committed before it; false on
+    /// SQLite, where nothing comes back and the polls themselves are the barrier.
     ///
     /// # Errors
     /// When the database fails.
@@ -120,7 +120,7 @@ impl Store {
         }
     }
 
-    /// What tells this database from all others, and cannot be guessed from outside.
+    /// The identity that tells this database from all others, and cannot be guessed from outside.
     ///
     /// # Errors
     /// When the database fails.

@@ -28,7 +28,7 @@ pub(crate) const META: &str = "_meta";
 pub(crate) const BASE: &str = "*";
 /// Begins the note's line of a conflict; no rule's name does.
 pub(crate) const SIGN: char = '!';
-/// What follows the time in the stamp of a writer that has none: it loses against a device of the same millisecond.
+/// The end of the stamp of a writer that has none, behind the time: it loses against a device of the same millisecond.
 pub(crate) const NOBODY: &str = "-0000-00000000000000000000000000000000";
 
 /// One column that a late write did not get.
@@ -59,7 +59,7 @@ pub struct AheadStamp {
     pub stamp: String,
 }
 
-/// What the merge of a row reports in a line of the write set that begins with [`SIGN`].
+/// The report of a row's merge, in a line of the write set that begins with [`SIGN`].
 #[derive(Debug)]
 pub(crate) enum MergeReport {
     /// A column was not written.

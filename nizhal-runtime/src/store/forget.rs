@@ -19,7 +19,7 @@ use sea_orm::{ConnectionTrait, Statement, TransactionTrait, Value};
 /// How many times longer than an answer a silent client is remembered.
 const CLIENT_FACTOR: u32 = 12;
 
-/// What was forgotten.
+/// The counts of what was forgotten.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Forgotten {
     /// Answers of mutations.

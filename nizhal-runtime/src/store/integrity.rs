@@ -9,7 +9,7 @@ use super::{
 use sea_orm::Statement;
 use std::collections::BTreeSet;
 
-/// What is there.
+/// The triggers that were found.
 #[derive(Debug, Default)]
 struct FoundTriggers {
     fingerprint: String,

@@ -59,7 +59,7 @@ pub struct JobCounts {
     pub dead: i64,
 }
 
-/// What becomes of a job that did not succeed.
+/// The record of a job that did not succeed.
 #[derive(Debug)]
 pub struct FailedJob<'a> {
     /// Whether it is given up.

@@ -41,7 +41,7 @@ impl Owner {
     }
 }
 
-/// What the control row keeps of those who provisioned.
+/// The control row's record of those who provisioned.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Provisioned {
     /// The name of the app; empty where none was said.
@@ -88,7 +88,7 @@ pub(crate) fn read(dialect: Dialect, has: &dyn Fn(&str) -> bool) -> String {
     format!("select {} from _nizhal_control where id = 1", columns.join(", "))
 }
 
-/// What to do where this build's rules were replaced.
+/// The advice where this build's rules were replaced.
 const REPLACED: &str = "the database was migrated from this build's sync rules to other ones: start the build of those here too; to go back to \
     the rules of this one, which stops servers of the others, run `migrate --back`";
 

@@ -9,7 +9,7 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 /// The most characters of a statement in a line.
 const SHOWN: usize = 120;
 
-/// Which statement of how many runs.
+/// The progress of a list of statements.
 #[derive(Debug)]
 pub(super) struct Progress {
     work: &'static str,

@@ -35,7 +35,7 @@ impl Position {
     }
 }
 
-/// What was known of the version clock before the snapshot was taken.
+/// The version clock as it was before the snapshot was taken.
 #[derive(Clone, Debug)]
 pub struct Clock {
     /// The last version drawn by anyone: no honest cursor is above it.

@@ -13,7 +13,7 @@ use super::{
 use nizhal_core::Principal;
 use sea_orm::Value;
 
-/// What a device hears of a mutator that left something behind for whoever has SQLite's one writer next.
+/// The reason that a device gets for a mutator that left something behind for whoever has SQLite's one writer next.
 const TEMPORARY: &str = "the mutation left a temporary table or trigger behind: drop it before it ends";
 
 /// How mutations of one client end, in one transaction.

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 pub(crate) use nizhal_core::sql::{literal, quote};
 
-/// Which SQL to write.
+/// The dialect of SQL to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dialect {
     /// Postgres 13 and later.

@@ -21,7 +21,7 @@ pub(super) const TABLES: char = '|';
 /// Stands in a fingerprint before what it tells of partitions.
 pub(super) const PARTITIONS: char = '/';
 
-/// What a server knows of the triggers.
+/// The triggers as a server knows them.
 #[derive(Debug, Default)]
 pub(super) struct Triggers {
     state: Mutex<State>,
@@ -29,7 +29,7 @@ pub(super) struct Triggers {
     pub(super) looking: tokio::sync::Mutex<Refusal>,
 }
 
-/// Why the database was found other than this server needs it, when, and under which fingerprint.
+/// The refusal of a database that is other than this server needs it, when that was, and under which fingerprint.
 #[derive(Debug, Default)]
 pub(super) struct Refusal(Option<(Instant, String, String)>);
 

@@ -12,7 +12,7 @@ use chacha20poly1305::{
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
-/// What a sealed text begins with; a signed one of before begins with `{`.
+/// The first byte of a sealed text; a signed one of before begins with `{`.
 const FORMAT: u8 = 4;
 /// The bytes of a nonce.
 const NONCE_BYTES: usize = 24;

@@ -33,7 +33,7 @@ pub(super) struct EarlierMemberships {
     is_asked: bool,
 }
 
-/// What a bucket is to an actor.
+/// The relation of an actor to buckets.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Holding {
     /// The actor's.
@@ -198,7 +198,7 @@ impl RunningActor {
     }
 }
 
-/// What a bucket's name means to an actor.
+/// The meaning of a bucket's name for an actor.
 enum Meant {
     Bucket(Bucket),
     /// None that is the actor's.

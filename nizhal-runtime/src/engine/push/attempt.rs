@@ -17,13 +17,13 @@ use nizhal_core::{
 };
 use std::collections::BTreeSet;
 
-/// How often a mutation is tried again after a deadlock or serialization failure before it is answered 503.
+/// The number of times that a mutation is tried after a deadlock or serialization failure before it is answered 503.
 const MAX_ATTEMPTS: usize = 10;
 
-/// How often the triggers are looked into for one mutation.
+/// The number of times that the triggers are checked for one mutation.
 const MAX_TRIGGER_CHECKS: usize = 3;
 
-/// What a mutation's tries came to until now.
+/// The tries of a mutation until now.
 #[derive(Debug, Default)]
 struct Tries {
     count: usize,

@@ -1,5 +1,5 @@
-//! What a database's error, or a row's size, makes of a mutation: whether it is refused for good, and what its device and the log
-//! hear of it.
+//! The meaning of a database's error, or of a row's size, for a mutation: whether it is refused for good, and what its device and
+//! the log get to read.
 
 use super::{reply::PushError, run::storable_reason};
 use crate::{
@@ -7,9 +7,9 @@ use crate::{
     store::{Fault, LargeRow, StoreError, Violation, Written, fault, refusal_text},
 };
 
-/// What a device hears of data that the database refuses.
+/// The reason that a device gets for data that the database refuses.
 const REFUSED: &str = "the data breaks a constraint of the database";
-/// What a device hears of a mutator that went on where no more could be done.
+/// The reason that a device gets for a mutator that went on where no more could be done.
 const WENT_ON: &str =
     "a statement of the mutator failed and it went on: a part that may fail needs a transaction of its own";
 

@@ -33,7 +33,7 @@ pub(super) struct Delivery<'a> {
     pub(super) has_room: bool,
 }
 
-/// What a transaction is for.
+/// The work of a transaction.
 pub(super) enum Work<'a> {
     /// The mutator is to run, its statements under this stamp.
     Run(Run<'a>, Option<&'a str>),
@@ -50,7 +50,7 @@ struct Done {
     ended: Result<Answer, PushError>,
 }
 
-/// Why a mutation has no outcome.
+/// The reason why an attempt gave a mutation no answer.
 pub(super) enum AttemptEnd {
     /// It may have one when it is tried again.
     Again(PushError),
@@ -83,7 +83,7 @@ impl<E: Into<PushError>> From<E> for AttemptEnd {
     }
 }
 
-/// What is published when a transaction is committed.
+/// The news that are published when a transaction is committed.
 #[derive(Default)]
 pub(super) struct News {
     /// How many answers were filed.

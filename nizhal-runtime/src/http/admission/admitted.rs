@@ -1,4 +1,4 @@
-//! Requests that are let in, and what they hold until their answers are sent.
+//! Requests that are let in, and the shares that they hold until their answers are sent.
 
 use super::{
     stream::{StreamTimes, Streams},
@@ -13,7 +13,7 @@ use crate::{
 /// How long who holds too much waits before it comes again, in seconds.
 const RETRY_AFTER_S: u64 = 2;
 
-/// What actors share of one server.
+/// The resources of one server that actors share.
 #[derive(Clone, Debug)]
 pub(crate) struct Admission {
     requests: Shares,

@@ -1,11 +1,11 @@
-//! Whether the peer still lives: it is asked now and then, and has so much time to answer with anything at all.
+//! The keep-alive of a socket: the peer is pinged now and then, and has so much time to answer with anything at all.
 
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// When the peer is asked, and when it counts as gone.
+/// The times at which the peer is pinged, and counts as gone.
 ///
-/// What counts is the time since it was asked, not since it was heard: a process that was starved of its processor for a minute
+/// The time since the ping counts, not the time since the last frame: a process that was starved of its processor for a minute
 /// has heard nobody, and must not close everybody for that.
 #[derive(Debug)]
 pub(super) struct KeepAlive {

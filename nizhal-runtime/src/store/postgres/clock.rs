@@ -91,8 +91,8 @@ end $nizhal$",
     )
 }
 
-/// `_nizhal_horizon()`: the last version drawn, the horizon, the incarnation of the database and how far its log is on the disk. Must run before
-/// the snapshot that it is for is taken.
+/// `_nizhal_horizon()`: the last version drawn, the horizon, the incarnation of the database and how far its log is on the disk.
+/// Must run before the snapshot that it is for is taken.
 pub(super) fn horizon_function(schema: &str, class: u16) -> String {
     format!(
         "create or replace function {schema}._nizhal_horizon(out clock bigint, out horizon bigint, out lives text, out place bigint) language plpgsql volatile as $nizhal$
@@ -143,7 +143,7 @@ pub(in crate::store) fn holder(namespace: &Namespace) -> String {
 /// Where writers from outside are heard, as SQL: one channel a schema.
 pub(super) const CHANNEL: &str =
     "select '_nizhal_' || md5('\"' || replace(current_schema()::text, '\"', '\"\"') || '\"')";
-/// What a notification says when the line is too long for one: somebody wrote, pull everything.
+/// The payload of a notification when the line is too long for one: somebody wrote, pull everything.
 pub(in crate::store) const SOMETHING: &str = "*";
 
 /// A transaction that touched more than these bytes of buckets spills what comes then into settings by its hash.
@@ -155,7 +155,7 @@ pub(super) fn definer(schema: &str) -> String {
     format!("security definer set search_path = pg_catalog, {schema}, pg_temp")
 }
 
-/// What a write is told that comes after all of its transaction was judged, as a trigger's that defers itself again would.
+/// The error of a write that comes after all of its transaction was judged, as a trigger's that defers itself again would.
 const TOO_LATE: &str = "a row is written after its mutation was judged";
 
 /// `_nizhal_note(lines)`: adds touched buckets to the transaction's note; a savepoint rolled back takes its part away.

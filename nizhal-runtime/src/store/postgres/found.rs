@@ -10,7 +10,7 @@ use crate::store::{
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What is there.
+/// The parts of the database that were found.
 pub(super) struct Found {
     /// The schema that tables are made in, quoted.
     pub(super) schema: String,

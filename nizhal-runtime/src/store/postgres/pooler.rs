@@ -13,7 +13,7 @@ use sea_orm::{DbErr, RuntimeErr};
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use std::{sync::Arc, time::Duration};
 
-/// What to do where the connection's settings are refused.
+/// The advice where the connection's settings are refused.
 const REFUSES: &str = "the pooler that DATABASE_URL leads to refuses the settings of Nizhal's connections: set \
     ignore_startup_parameters = options there";
 /// How long a statement may wait for a connection that the other one's transaction has.
@@ -32,7 +32,7 @@ pub(super) const KEEP_ALIVE: [(&str, &str); 4] = [
 /// How long the first connections may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a connection finds when it is made.
+/// The state that a connection finds when it is made.
 #[derive(Debug)]
 pub(super) struct Session {
     /// The schema that tables are made in; none where the `search_path` names none that exists, and provisioning says so.

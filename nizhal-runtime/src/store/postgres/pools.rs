@@ -50,7 +50,7 @@ struct Generation {
     next: OnceLock<Box<Generation>>,
 }
 
-/// What is known against connections.
+/// The suspicions against connections.
 #[derive(Debug)]
 struct Suspicion {
     suspects: Mutex<Suspects>,

@@ -1,6 +1,6 @@
 //! What a plan of statements is made for.
 
-/// What a plan is for.
+/// The purpose of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) enum Purpose {
     /// All that the database should have.

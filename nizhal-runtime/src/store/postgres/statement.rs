@@ -22,7 +22,7 @@ const DIALECT: Dialect = Dialect::Postgres;
 /// The most key parts a table may have; a lane carries as many a slot.
 pub(super) const KEY_PARTS: usize = 4;
 
-/// What a row of the answer is; but for the clock, in the order they come.
+/// The kind of a row of the answer; but for the clock, in the order they come.
 pub(super) mod kind {
     /// The horizon, in an idle probe.
     pub(crate) const CLOCK: i32 = -1;

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 /// Begins the names of the triggers that fire only where `session_replication_role` is `replica`.
 pub(super) const APPLIED: &str = "_nizhal_applied_";
 
-/// What is asked of the catalog.
+/// The queries to the catalog.
 pub(super) struct TriggersSql {
     /// The fingerprint of what a push relies on: the triggers, and that nothing hides or adds rows.
     pub(super) capture: String,

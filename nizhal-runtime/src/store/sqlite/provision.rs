@@ -97,7 +97,7 @@ pub(super) async fn plan(db: &mut SqliteConnection, schema: &Schema, seed: &Seed
     Ok(plan)
 }
 
-/// What was made before.
+/// The parts that were made before.
 struct Made {
     /// The tables whose rows have a time.
     dated: BTreeSet<String>,
