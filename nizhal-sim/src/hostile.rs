@@ -19,6 +19,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 const MAX_OVERHEARD: usize = 60;
 /// What is counted when it hung up within a request.
 pub(crate) const HUNG_UP: &str = "hostile, hung up";
+/// Stands between an id and a name.
+const BETWEEN: char = '\u{1f}';
 /// How many requests a flood is.
 const FLOOD: usize = 4;
 
@@ -46,7 +48,7 @@ struct Seen {
     own: Rows,
     /// Answers and numbers of others.
     records: Vec<String>,
-    /// Its own mutations that applied.
+    /// The ids and names of its own mutations that applied.
     applied: BTreeSet<String>,
 }
 
@@ -190,8 +192,9 @@ impl Sim<'_> {
              where actor <> {actor} union all select client_id || ' ' || actor || ' ' || last_mutation_id || ' ' || acknowledged \
              from _nizhal_clients where actor <> {actor} order by 1"
         );
-        let applied =
-            format!("select client_mutation_id from _nizhal_mutations where actor = {actor} and status = 'applied'");
+        let applied = format!(
+            "select client_mutation_id || '{BETWEEN}' || name from _nizhal_mutations where actor = {actor} and status = 'applied'"
+        );
         Ok(Seen {
             all: self.fixture.shown.all(&mut self.server.external, grown).await?,
             own: self.fixture.shown.writable(&mut self.server.external, user, grown).await?,
@@ -203,12 +206,14 @@ impl Sim<'_> {
     /// Remembers what applied, whatever it was answered.
     fn take_applied(&mut self, request: &Request, before: &Seen, after: &Seen) {
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
-        let sent = body["mutations"].as_array().into_iter().flatten();
-        let mut fresh: BTreeSet<&String> = after.applied.difference(&before.applied).collect();
-        for mutation in sent {
-            let Some(id) = text(mutation, "clientMutationId").filter(|id| fresh.remove(id)) else { continue };
-            let name = text(mutation, "name").unwrap_or_default();
-            self.hostile.applied.insert(id, (name, mutation["args"].clone()));
+        let sent: Vec<&Value> = body["mutations"].as_array().into_iter().flatten().collect();
+        for fresh in after.applied.difference(&before.applied) {
+            let Some((id, name)) = fresh.split_once(BETWEEN) else { continue };
+            // A push may have two of one id, of which the first was refused.
+            let mut ones = sent.iter().filter(|sent| sent["clientMutationId"] == id && sent["name"] == name);
+            if let (Some(only), None) = (ones.next(), ones.next()) {
+                self.hostile.applied.insert(id.to_owned(), (name.to_owned(), only["args"].clone()));
+            }
         }
     }
 
