@@ -191,8 +191,12 @@ async fn every_statement(operation: Operation) {
                 }
                 let what = format!("{operation:?}, statement {statement} of {statements}: {fault:?}, {rolls_back}");
                 let wrong = |device: &Device| device.store.fail_after(statement, fault, rolls_back);
-                let after = |device: &Device| assert!(!device.store.spare(), "{what}: nothing failed");
+                let spared = std::cell::Cell::new(false);
+                let after = |device: &Device| spared.set(device.store.spare());
                 let (done, left) = attempt(&dir, operation, wrong, after, &what).await;
+                // How many writes share a transaction, and so how many statements they take, is a matter of the moment.
+                let is_short = matches!(operation, Operation::MutateTogether) && done == Some(true);
+                assert!(!spared.get() || is_short, "{what}: nothing failed");
                 check(&states, done, &left, &what);
                 failed += usize::from(done != Some(true));
             }
