@@ -55,11 +55,6 @@ impl Bounds {
         Ok(Self { carried, privileged })
     }
 
-    /// Whether nothing is bounded.
-    pub(crate) fn are_none(&self) -> bool {
-        self.carried.is_none()
-    }
-
     /// The first of what was touched that lies beyond them.
     pub(crate) fn beyond<'a>(&self, write_set: &'a [WriteSetEntry]) -> Option<&'a WriteSetEntry> {
         let carried = self.carried.as_ref()?;

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     engine::{Engine, EnqueueError, job::Bounds},
-    store::{Fault, LeasedJob, StoreError, WriteSetEntry, WriteSetSeal, Written, fault},
+    store::{Fault, LeasedJob, StoreError, WriteSetEntry, WriteSetSeal, fault},
 };
 use chrono::TimeDelta;
 use futures_util::FutureExt;
@@ -199,10 +199,7 @@ async fn judged(
 ) -> Result<(), EnqueueError> {
     // What the handler deferred is judged with the rest.
     engine.store.on(&parts.tx).run_deferred().await?;
-    let written = match bounds.are_none() {
-        true => Written::default(),
-        false => engine.store.on(&parts.tx).sealed(seal).await?,
-    };
+    let written = engine.store.on(&parts.tx).sealed(seal).await?;
     if let Some(WriteSetEntry { bucket, table, .. }) = bounds.beyond(&written.write_set) {
         tracing::warn!(
             job = %job.name, id = %job.id, table, rule = bucket.rule,

@@ -7,6 +7,7 @@ use nizhal_core::wire::{PullRequest, Wire};
 use nizhal_runtime::engine::{Engine, PushError, PushReply, Verdict};
 use nizhal_runtime::schema::Schema;
 use nizhal_runtime::settings::StorageSettings;
+use nizhal_runtime::{JobEnd, run_next_job};
 use nizhal_tests::{Connection, Database, Kind};
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
@@ -82,6 +83,22 @@ async fn put(ctx: &mut Ctx<Claims>, args: Put) -> Result<Applied> {
     Ok(Applied::done())
 }
 
+/// By a job, with what a mutation wants.
+#[nizhal::job(attempts = 1)]
+async fn grow(ctx: &mut JobCtx, args: Put) -> Result<()> {
+    let (owner, body) = ("ann".to_owned(), Some("x".repeat(args.length)));
+    let paper =
+        PaperActive { id: Set(args.id), owner: Set(owner), draft: Set(false), body: Set(body), ..Default::default() };
+    paper.insert(ctx.db()).await?;
+    Ok(())
+}
+
+#[mutator]
+async fn plan(ctx: &mut Ctx<Claims>, args: Put) -> Result<Applied> {
+    ctx.jobs().enqueue(grow, args)?;
+    Ok(Applied::done())
+}
+
 struct World {
     engine: Engine,
     db: Connection,
@@ -91,7 +108,8 @@ struct World {
 impl World {
     async fn new(kind: Kind) -> Self {
         let database = Database::new(kind).await;
-        let schema = Schema::new(tables![Paper, Sheet], rules().into_inner(), mutators![run, put]);
+        let schema = Schema::new(tables![Paper, Sheet], rules().into_inner(), mutators![run, put, plan]);
+        let schema = schema.and_then(|schema| schema.with_jobs(jobs![grow]));
         let schema = Arc::new(schema.expect("a sound schema"));
         let store = fixture::store(&database, &schema, 2).await;
         let engine = fixture::engine_over(schema, store, SystemEnvironment).await;
@@ -160,6 +178,7 @@ both![
     inv28_any_statement_is_seen,
     inv28_what_no_device_is_sent_is_not_counted,
     inv16_in_a_batch_it_is_refused_alone,
+    inv28_a_job_leaves_none_whatever_bounds_it,
     inv01_what_another_program_writes_is_delivered,
 ];
 
@@ -266,6 +285,25 @@ async fn inv16_in_a_batch_it_is_refused_alone(kind: Kind) {
     let told = told(&reply);
     assert_eq!((told[0].as_str(), told[2].as_str()), ("applied", "applied"));
     assert!(told[1].starts_with("too large"), "{told:?}");
+}
+
+async fn inv28_a_job_leaves_none_whatever_bounds_it(kind: Kind) {
+    let mut world = World::new(kind).await;
+    for bounded in [true, false] {
+        for (length, end) in [(LIMIT, JobEnd::Dead), (LIMIT / 2, JobEnd::Done)] {
+            let id = format!("{bounded}-{length}");
+            let wanted = mutation(&id, "plan", &json!({"id": id, "length": length}));
+            assert_eq!(told(&world.push(&[wanted]).await), ["applied"]);
+            if !bounded {
+                // As a job is that an older version of the server wrote.
+                world.db.execute("update _nizhal_jobs set buckets = null where status = 'pending'").await;
+            }
+            let due = DateTimeUtc::from(std::time::SystemTime::now()) + TimeDelta::days(1);
+            assert_eq!(run_next_job(&world.engine, due).await.expect("a run"), Some(end), "{id}");
+            let kept = world.db.count(&format!("papers where id = '{id}'")).await;
+            assert_eq!(kept, u64::from(end == JobEnd::Done), "{id}");
+        }
+    }
 }
 
 async fn inv01_what_another_program_writes_is_delivered(kind: Kind) {
