@@ -220,8 +220,8 @@ impl Client {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn parked(&self) -> Result<Vec<DeadLetter>, StoreError> {
-        self.inner.store.parked().await
+    pub async fn dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
+        self.inner.store.dead_letters().await
     }
 
     /// The rows of the server's that are left out here, since the app's types cannot read a cell of them: NULL in a column that is
@@ -236,17 +236,17 @@ impl Client {
     /// Sends a refused mutation again as a new one, at the end of the queue; `None` when there is none of this id.
     ///
     /// # Errors
-    /// As for [`mutate`](Self::mutate); it stays parked then.
+    /// As for [`mutate`](Self::mutate); it stays a dead letter then.
     pub async fn retry(&self, id: &str) -> Result<Option<Receipt>, MutateError> {
-        let parked = self.parked().await?.into_iter().find(|parked| parked.id == id);
-        let Some(parked) = parked else { return Ok(None) };
-        Ok(Some(self.write(&parked.name, parked.args, Vec::new(), Some(parked.id)).await?))
+        let dead_letters = self.dead_letters().await?.into_iter().find(|dead_letter| dead_letter.id == id);
+        let Some(dead_letter) = dead_letters else { return Ok(None) };
+        Ok(Some(self.write(&dead_letter.name, dead_letter.args, Vec::new(), Some(dead_letter.id)).await?))
     }
 
     /// Sends a refused mutation again with other arguments.
     ///
     /// # Errors
-    /// As for [`mutate`](Self::mutate); it stays parked then.
+    /// As for [`mutate`](Self::mutate); it stays a dead letter then.
     pub async fn edit<M: Mutator>(&self, id: &str, args: M::Args) -> Result<Receipt, MutateError> {
         self.write(M::DESC.name, json(&args)?, Vec::new(), Some(id.to_owned())).await
     }

@@ -233,13 +233,13 @@ impl Sim<'_> {
 
     pub(crate) async fn discard(&mut self, at: usize) -> Result<bool, String> {
         let failed = |error| format!("inv22: {error:?}");
-        let Some(parked) = self.devices[at].store.parked().await.map_err(failed)?.into_iter().next() else {
+        let Some(dead_letter) = self.devices[at].store.dead_letters().await.map_err(failed)?.into_iter().next() else {
             return Ok(false);
         };
-        let gone = self.devices[at].store.discard(&parked.id).await;
+        let gone = self.devices[at].store.discard(&dead_letter.id).await;
         if self.power_went(at).await? {
             // Whether it was still done shows when all is over.
-            self.let_go.insert(parked.id);
+            self.let_go.insert(dead_letter.id);
             return Ok(true);
         }
         if gone.is_err() && self.devices[at].took_fault() {
@@ -247,20 +247,20 @@ impl Sim<'_> {
             return Ok(false);
         }
         gone.map_err(failed)?;
-        self.let_go.insert(parked.id);
+        self.let_go.insert(dead_letter.id);
         let memory = self.devices[at].store.memory().await.map_err(failed)?;
         self.handle_event(at, Event::Wrote(memory)).await.map(|()| true)
     }
 
     pub(crate) async fn retry(&mut self, at: usize) -> Result<bool, String> {
-        let parked = self.devices[at].store.parked().await.map_err(|error| format!("inv22: {error:?}"))?;
-        let Some(parked) = parked.into_iter().next() else { return Ok(false) };
-        let entry = self.fixture.mutators.iter().find(|entry| entry.desc.name == parked.name);
+        let dead_letters = self.devices[at].store.dead_letters().await.map_err(|error| format!("inv22: {error:?}"))?;
+        let Some(dead_letter) = dead_letters.into_iter().next() else { return Ok(false) };
+        let entry = self.fixture.mutators.iter().find(|entry| entry.desc.name == dead_letter.name);
         let Some(name) = entry.map(|entry| entry.desc.name) else { return Ok(false) };
-        let args = serde_json::from_str(&parked.args).unwrap_or_default();
-        let done = self.mutate(at, name, args, Vec::new(), Some(parked.id.clone())).await?;
+        let args = serde_json::from_str(&dead_letter.args).unwrap_or_default();
+        let done = self.mutate(at, name, args, Vec::new(), Some(dead_letter.id.clone())).await?;
         if done {
-            self.let_go.insert(parked.id);
+            self.let_go.insert(dead_letter.id);
         }
         Ok(done)
     }

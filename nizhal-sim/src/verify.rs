@@ -164,7 +164,7 @@ fn same(sim: &Sim<'_>, at: usize, rows: &Rows, truth: &Rows) -> Check {
 /// When all is healed and quiet.
 pub(crate) async fn finish(sim: &mut Sim<'_>) -> Check {
     let grown = sim.server.version == 1;
-    let mut parked: Vec<BTreeMap<String, String>> = Vec::new();
+    let mut dead_letters: Vec<BTreeMap<String, String>> = Vec::new();
     for at in 0..sim.devices.len() {
         let user = sim.devices[at].user;
         let truth = sim.fixture.shown.rows(&mut sim.server.external, user, grown).await?;
@@ -175,9 +175,12 @@ pub(crate) async fn finish(sim: &mut Sim<'_>) -> Check {
         }
         let rows = device.rows(sim.fixture, grown && device.version == 1).await?;
         same(sim, at, &rows, &truth)?;
-        let refused = device.store.parked().await.map_err(|error| format!("inv22: {error:?}"))?;
-        parked.push(
-            refused.into_iter().map(|parked| (parked.id, format!("{}: {}", parked.code, parked.error))).collect(),
+        let refused = device.store.dead_letters().await.map_err(|error| format!("inv22: {error:?}"))?;
+        dead_letters.push(
+            refused
+                .into_iter()
+                .map(|dead_letter| (dead_letter.id, format!("{}: {}", dead_letter.code, dead_letter.error)))
+                .collect(),
         );
     }
     let known =
@@ -192,11 +195,11 @@ pub(crate) async fn finish(sim: &mut Sim<'_>) -> Check {
     let mut effects: BTreeMap<String, (String, usize)> = BTreeMap::new();
     for (id, taken) in &sim.taken {
         let applied = known.get(id).is_some_and(|status| status == "applied");
-        let refused = parked[taken.device].contains_key(id);
+        let refused = dead_letters[taken.device].contains_key(id);
         let calls = sim.trace.calls.entry(taken.name).or_default();
         calls.applied += u64::from(applied);
         if refused {
-            calls.refusal = parked[taken.device].get(id).cloned();
+            calls.refusal = dead_letters[taken.device].get(id).cloned();
         }
         let what = format!("{} of device {}", taken.name, taken.device);
         if applied && refused {
@@ -206,7 +209,7 @@ pub(crate) async fn finish(sim: &mut Sim<'_>) -> Check {
             return Err(format!("inv13: {what} is lost: the server says {:?}", known.get(id)));
         }
         if let Some(effect) = sim.fixture.effect(taken.name, &taken.args) {
-            // One that was parked and tried again is another mutation with the same effect.
+            // A dead letter that was tried again is another mutation with the same effect.
             effects.entry(effect.count).or_insert((what, 0)).1 += usize::from(applied);
         }
     }

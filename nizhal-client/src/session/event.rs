@@ -11,7 +11,7 @@ pub struct Memory {
     /// Mutations that wait for the server's answer.
     pub waiting: usize,
     /// Mutations that were refused and wait for a person.
-    pub parked: usize,
+    pub dead_letters: usize,
     /// Mutations that the server said it applied, and whose effects are not in the rows yet.
     pub unseen: usize,
     /// Whether there is a cursor to go on from.

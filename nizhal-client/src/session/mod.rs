@@ -36,7 +36,7 @@ pub struct Settings {
     pub stall_ms: Millis,
     /// The most mutations in one push.
     pub batch: usize,
-    /// How often a mutation is sent at which the server fails, before it is parked and those behind it go on.
+    /// How often a mutation is sent at which the server fails, before it becomes a dead letter and those behind it go on.
     pub fault_tries: u32,
 }
 

@@ -9,7 +9,7 @@ impl Session {
         Status {
             phase: self.phase(),
             pending: self.memory.waiting,
-            parked: self.memory.parked,
+            dead_letters: self.memory.dead_letters,
             realtime: matches!(self.stream, Stream::Open { .. }),
             last_synced_ms: self.last_synced_ms,
             error: error.cloned(),

@@ -125,8 +125,8 @@ pub struct Status {
     pub phase: Phase,
     /// Mutations that wait for the server's answer.
     pub pending: usize,
-    /// Mutations that the server refused, parked for a person.
-    pub parked: usize,
+    /// Dead letters: mutations that the server refused, which wait for a person.
+    pub dead_letters: usize,
     /// Whether changes are pinged as they happen.
     pub realtime: bool,
     /// When the rows last were all that the server had.
@@ -144,7 +144,7 @@ impl Default for Status {
         Self {
             phase: Phase::Offline,
             pending: 0,
-            parked: 0,
+            dead_letters: 0,
             realtime: false,
             last_synced_ms: None,
             error: None,

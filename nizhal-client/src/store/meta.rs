@@ -18,7 +18,7 @@ pub(super) struct Meta {
     pub(super) staged: Option<String>,
     pub(super) staged_reset: bool,
     waiting: i64,
-    parked: i64,
+    dead_letters: i64,
     unseen: i64,
 }
 
@@ -52,7 +52,7 @@ impl Meta {
             staged: row.try_get("", "staged")?,
             staged_reset: row.try_get("", "staged_reset")?,
             waiting: row.try_get("", "waiting")?,
-            parked: row.try_get("", "parked")?,
+            dead_letters: row.try_get("", "parked")?,
             unseen: row.try_get("", "unseen")?,
         })
     }
@@ -65,7 +65,7 @@ impl Meta {
     pub(super) fn memory(&self) -> Memory {
         Memory {
             waiting: usize::try_from(self.waiting).unwrap_or(0),
-            parked: usize::try_from(self.parked).unwrap_or(0),
+            dead_letters: usize::try_from(self.dead_letters).unwrap_or(0),
             unseen: usize::try_from(self.unseen).unwrap_or(0),
             has_cursor: !self.cursor.is_empty(),
             staging: self.staged.is_some(),

@@ -110,7 +110,7 @@ pub trait Store: Send + Sync + 'static {
     /// Forgets the cursor and starts a new sequence; rows stay until the next snapshot replaces them.
     fn repair<'a>(&'a self, new_id: NewId<'a>) -> BoxFuture<'a, Result<Memory, StoreError>>;
     /// What was refused.
-    fn parked(&self) -> BoxFuture<'_, Result<Vec<DeadLetter>, StoreError>>;
+    fn dead_letters(&self) -> BoxFuture<'_, Result<Vec<DeadLetter>, StoreError>>;
     /// The rows that were left out, since the app's types cannot read them.
     fn unreadable(&self) -> BoxFuture<'_, Result<Vec<Unreadable>, StoreError>>;
     /// Forgets a refused mutation; false when there is none of this id.
@@ -302,7 +302,7 @@ impl Store for SqliteStore {
     fn repair<'a>(&'a self, new_id: NewId<'a>) -> BoxFuture<'a, Result<Memory, StoreError>> {
         Box::pin(self.noting(self.repair(new_id)))
     }
-    fn parked(&self) -> BoxFuture<'_, Result<Vec<DeadLetter>, StoreError>> {
+    fn dead_letters(&self) -> BoxFuture<'_, Result<Vec<DeadLetter>, StoreError>> {
         Box::pin(self.noting(self.dead()))
     }
     fn unreadable(&self) -> BoxFuture<'_, Result<Vec<Unreadable>, StoreError>> {

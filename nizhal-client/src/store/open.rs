@@ -46,8 +46,8 @@ pub enum Notice {
         cause: String,
         /// What became of the mutations that were not synced.
         outbox: Saved,
-        /// What became of those that were parked.
-        parked: Saved,
+        /// What became of the dead letters.
+        dead_letters: Saved,
         /// Where the broken file was put.
         kept_as: PathBuf,
     },
@@ -100,10 +100,10 @@ impl SqliteStore {
         let rebuild = Rebuild::begin(&path)?;
         let store = Self::try_open(Some(&path), other, &schema, &principal, new_id, &mut Vec::new()).await?;
         let ours = other == OtherUser::Apart;
-        let Salvaged { outbox, parked } = store.salvage(&rebuild.kept_as, ours, principal.key(), new_id).await?;
+        let Salvaged { outbox, dead_letters } = store.salvage(&rebuild.kept_as, ours, principal.key(), new_id).await?;
         let (cause, kept_as) = rebuild.end()?;
-        tracing::error!(cause, ?outbox, ?parked, ?kept_as, "the store was broken and made anew");
-        notices.push(Notice::Rebuilt { cause, outbox, parked, kept_as });
+        tracing::error!(cause, ?outbox, ?dead_letters, ?kept_as, "the store was broken and made anew");
+        notices.push(Notice::Rebuilt { cause, outbox, dead_letters, kept_as });
         Ok((store, notices))
     }
 

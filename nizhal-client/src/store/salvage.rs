@@ -18,11 +18,11 @@ pub struct Saved {
     pub lost: Option<u64>,
 }
 
-/// What was in the outbox, and what was parked.
+/// What was in the outbox, and the dead letters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Salvaged {
     pub(super) outbox: Saved,
-    pub(super) parked: Saved,
+    pub(super) dead_letters: Saved,
 }
 
 const OUTBOX: &[&str] = &["id", "name", "args", "hlc", "now", "depends_on"];
@@ -51,7 +51,7 @@ impl SqliteStore {
             _ => {}
         }
         let counts = sqlx::query_as::<_, (i64, i64)>("select waiting, parked from _nizhal_meta");
-        let (waiting, parked) = counts.fetch_one(&mut broken).await.ok().unzip();
+        let (waiting, dead_letters) = counts.fetch_one(&mut broken).await.ok().unzip();
         let (outbox, outbox_ends) = list(&mut broken, "_nizhal_outbox", UNSYNCED, OUTBOX).await;
         let (dead, dead_ends) = list(&mut broken, "_nizhal_dead", "true", DEAD).await;
         // It was only read: what closing it says changes nothing.
@@ -76,7 +76,10 @@ impl SqliteStore {
         // What is written from now on comes after what was saved, whatever the device's clock says.
         tx.run("update _nizhal_meta set hlc = (select max(hlc) from _nizhal_outbox)", []).await?;
         tx.commit().await?;
-        Ok(Salvaged { outbox: saved(&outbox, waiting, outbox_ends), parked: saved(&dead, parked, dead_ends) })
+        Ok(Salvaged {
+            outbox: saved(&outbox, waiting, outbox_ends),
+            dead_letters: saved(&dead, dead_letters, dead_ends),
+        })
     }
 }
 

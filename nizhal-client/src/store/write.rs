@@ -135,8 +135,8 @@ impl Tx<'_> {
             self.run("update _nizhal_meta set capture = 0", []).await?;
         }
         self.depend(seq, &draft.depends_on).await?;
-        if let Some(parked) = draft.replaces {
-            self.run("delete from _nizhal_dead where id = $1", [parked.into()]).await?;
+        if let Some(dead_letter) = draft.replaces {
+            self.run("delete from _nizhal_dead where id = $1", [dead_letter.into()]).await?;
         }
         Ok(effect)
     }

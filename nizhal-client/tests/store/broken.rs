@@ -16,7 +16,7 @@ async fn open(dir: &TempDir) -> Device {
     Device::open(&place(dir), OtherUser::Apart, "ana").await.expect("the device opens")
 }
 
-/// A device that was closed: 3,000 rows, this many mutations that wait, and one that is parked.
+/// A device that was closed: 3,000 rows, this many mutations that wait, and one dead letter.
 async fn file(dir: &TempDir, waiting: usize) -> PathBuf {
     let ana = open(dir).await;
     ana.pull(page("c1", json!({"items": many()}), json!({}))).await;
@@ -54,11 +54,11 @@ async fn ids(device: &Device) -> Vec<String> {
 }
 
 fn rebuilt(device: &Device) -> (Saved, Saved) {
-    let [Notice::Rebuilt { outbox, parked, kept_as, cause }] = &device.notices[..] else {
+    let [Notice::Rebuilt { outbox, dead_letters, kept_as, cause }] = &device.notices[..] else {
         panic!("{:?}", device.notices)
     };
     assert!(kept_as.exists() && !cause.is_empty());
-    (*outbox, *parked)
+    (*outbox, *dead_letters)
 }
 
 #[test]
@@ -72,16 +72,16 @@ fn inv27_what_waits_and_what_is_parked_survive_damaged_rows() {
         assert_eq!(ana.notices, []);
         let failed = ana.try_pull(page("c2", json!({}), json!({"cursorReset": true}))).await.unwrap_err();
         assert_eq!(failed.failure().kind, FailureKind::StoreLost, "{failed:?}");
-        let (before, parked) = (ids(&ana).await, ana.store.parked().await.unwrap());
+        let (before, dead_letters) = (ids(&ana).await, ana.store.dead_letters().await.unwrap());
         ana.store.close().await;
         let ana = open(&dir).await;
         assert_eq!(rebuilt(&ana), (ALL(3), ALL(1)));
-        assert_eq!((ids(&ana).await, ana.store.parked().await.unwrap()), (before, parked));
+        assert_eq!((ids(&ana).await, ana.store.dead_letters().await.unwrap()), (before, dead_letters));
         // It works as any other: rows come again, what waits is laid over them, and the next refusal finds its place.
         ana.pull(page("d1", json!({"items": many()}), json!({}))).await;
         assert_eq!(ana.items().await.len(), 3_003);
         ana.answer(1, "rejected").await;
-        assert_eq!((ana.items().await.len(), ana.store.parked().await.unwrap().len()), (3_002, 2));
+        assert_eq!((ana.items().await.len(), ana.store.dead_letters().await.unwrap().len()), (3_002, 2));
         ana.store.close().await;
         assert_eq!(open(&dir).await.notices, [], "that is told once");
     });
@@ -100,8 +100,8 @@ fn inv27_a_mutation_that_comes_by_the_damage_has_the_file_made_anew() {
             let error = ana.try_mutate("put", json!({"id": "row-0001", "name": "N"})).await.unwrap_err();
             assert!(matches!(&error, MutateError::Store(error) if error.is_lost()), "{table}: {error:?}");
             ana.store.close().await;
-            let (outbox, parked) = rebuilt(&open(&dir).await);
-            assert_eq!((outbox.saved + outbox.lost.unwrap(), parked), (3, ALL(1)), "{table}");
+            let (outbox, dead_letters) = rebuilt(&open(&dir).await);
+            assert_eq!((outbox.saved + outbox.lost.unwrap(), dead_letters), (3, ALL(1)), "{table}");
         }
     });
 }
@@ -114,7 +114,7 @@ async fn found(dir: &TempDir, other: OtherUser) -> Device {
     if !opened.notices.is_empty() {
         return opened;
     }
-    let looks = (opened.store.parked().await.err(), opened.store.batch(9_999, usize::MAX).await.err());
+    let looks = (opened.store.dead_letters().await.err(), opened.store.batch(9_999, usize::MAX).await.err());
     let error = looks.0.or(looks.1).expect("the damage is come by");
     assert!(error.is_lost(), "{error:?}");
     opened.store.close().await;
@@ -125,7 +125,7 @@ async fn found(dir: &TempDir, other: OtherUser) -> Device {
 fn inv27_each_list_is_saved_for_itself() {
     run(async {
         let none = |lost| Saved { saved: 0, lost };
-        for (table, other, outbox, parked) in [
+        for (table, other, outbox, dead_letters) in [
             ("_nizhal_dead", OtherUser::Apart, ALL(3), none(Some(1))),
             ("_nizhal_outbox", OtherUser::Apart, none(Some(3)), ALL(1)),
             ("_nizhal_meta", OtherUser::Apart, ALL(3), ALL(1)),
@@ -139,9 +139,9 @@ fn inv27_each_list_is_saved_for_itself() {
             }
             damage(&databases(dir.path())[0], table, |_, _| true).await;
             let ana = found(&dir, other).await;
-            assert_eq!(rebuilt(&ana), (outbox, parked), "{table}");
-            let here = (ana.outbox().await.len() as u64, ana.store.parked().await.unwrap().len() as u64);
-            assert_eq!(here, (outbox.saved, parked.saved), "{table}");
+            assert_eq!(rebuilt(&ana), (outbox, dead_letters), "{table}");
+            let here = (ana.outbox().await.len() as u64, ana.store.dead_letters().await.unwrap().len() as u64);
+            assert_eq!(here, (outbox.saved, dead_letters.saved), "{table}");
         }
     });
 }
@@ -153,10 +153,10 @@ fn inv27_entries_around_a_damaged_page_are_saved() {
         let path = file(&dir, 200).await;
         damage(&path, "_nizhal_outbox", |at, count| at == count / 2).await;
         let ana = found(&dir, OtherUser::Apart).await;
-        let (outbox, parked) = rebuilt(&ana);
+        let (outbox, dead_letters) = rebuilt(&ana);
         let Saved { saved, lost: Some(lost) } = outbox else { panic!("{outbox:?}") };
         assert!(saved + lost == 200 && (1..20).contains(&lost), "{outbox:?}");
-        assert_eq!(parked, ALL(1));
+        assert_eq!(dead_letters, ALL(1));
         let sent = ana.outbox().await;
         let numbers: Vec<_> = sent.iter().map(|mutation| mutation.mutation_id.unwrap()).collect();
         assert_eq!(numbers, (1..=i64::try_from(saved).unwrap()).collect::<Vec<_>>(), "one sequence without a gap");

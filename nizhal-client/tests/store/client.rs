@@ -130,7 +130,7 @@ fn inv16_one_mutation_that_is_too_large_is_found_among_the_others() {
         }
         client.set_online(true);
         reached(&client, "all to be synced", |status| status.pending == 0 && status.phase == Phase::Live).await;
-        let parked = client.parked().await.unwrap();
-        assert_eq!(parked.iter().map(|parked| &*parked.code).collect::<Vec<_>>(), ["too_large"]);
+        let dead_letters = client.dead_letters().await.unwrap();
+        assert_eq!(dead_letters.iter().map(|dead_letter| &*dead_letter.code).collect::<Vec<_>>(), ["too_large"]);
     });
 }

@@ -70,7 +70,10 @@ fn inv24_one_file_is_wiped_before_another_user_sees_it() {
         let ben = Device::open(&place(&dir), OtherUser::Wipe, "ben").await.unwrap();
         assert_eq!(ben.notices, [Notice::Wiped { unsynced: 1 }]);
         let memory = ben.store.memory().await.unwrap();
-        assert_eq!((ben.names().await, memory.waiting, memory.parked, memory.has_cursor), (String::new(), 0, 0, false));
+        assert_eq!(
+            (ben.names().await, memory.waiting, memory.dead_letters, memory.has_cursor),
+            (String::new(), 0, 0, false)
+        );
     });
 }
 

@@ -1,4 +1,4 @@
-//! Writes: what is queued, refused, undone, parked.
+//! Writes: what is queued, refused, undone, kept as a dead letter.
 
 use crate::app::{Device, item, page};
 use crate::run;
@@ -89,14 +89,14 @@ fn inv16_a_refusal_is_undone_and_parked_and_the_rest_goes_on() {
         assert_eq!(needs, [vec![], vec![], first.clone(), first], "who writes to a row depends on who made it");
         device.answer(1, "rejected").await;
         assert_eq!(device.names().await, "a=kept");
-        let parked = device.store.parked().await.unwrap();
-        assert_eq!((parked.len(), &*parked[0].code, &*parked[0].error), (1, "rejected", "no"));
+        let dead_letters = device.store.dead_letters().await.unwrap();
+        assert_eq!((dead_letters.len(), &*dead_letters[0].code, &*dead_letters[0].error), (1, "rejected", "no"));
         device.answer(3, "cancelled").await;
         let memory = device.store.memory().await.unwrap();
-        assert_eq!((memory.waiting, memory.parked, device.names().await), (0, 4, "a=A".to_owned()));
-        assert!(device.store.discard(&parked[0].id).await.unwrap());
-        assert!(!device.store.discard(&parked[0].id).await.unwrap());
-        assert_eq!(device.store.memory().await.unwrap().parked, 3);
+        assert_eq!((memory.waiting, memory.dead_letters, device.names().await), (0, 4, "a=A".to_owned()));
+        assert!(device.store.discard(&dead_letters[0].id).await.unwrap());
+        assert!(!device.store.discard(&dead_letters[0].id).await.unwrap());
+        assert_eq!(device.store.memory().await.unwrap().dead_letters, 3);
     });
 }
 
@@ -108,8 +108,8 @@ fn inv16_what_no_request_can_carry_is_parked_with_what_depends_on_it() {
         device.mutate("rename", json!({"id": "big", "name": "y"})).await;
         device.mutate("put", json!({"id": "small", "name": "z"})).await;
         device.store.park("too_large", "it is", &crate::app::new_id).await.unwrap();
-        let parked = device.store.parked().await.unwrap();
-        let told: Vec<_> = parked.iter().map(|p| (&*p.status, &*p.code)).collect();
+        let dead_letters = device.store.dead_letters().await.unwrap();
+        let told: Vec<_> = dead_letters.iter().map(|p| (&*p.status, &*p.code)).collect();
         assert_eq!(told, [("rejected", "too_large"), ("cancelled", "cancelled")]);
         assert_eq!(device.names().await, "small=z");
         assert_eq!(device.outbox().await[0].mutation_id, Some(1), "its number was never used");
@@ -163,7 +163,7 @@ fn inv19_a_sequence_that_is_anothers_is_left_and_nothing_is_refused() {
             let result = json!([{"clientMutationId": id, "status": status, "code": code, "lastMutationId": last}]);
             let (stored, _) =
                 device.store.store_push(&serde_json::from_value::<Vec<_>>(result).unwrap()).await.unwrap();
-            assert_eq!((stored.parted, stored.memory.parked), (true, 0), "{status}");
+            assert_eq!((stored.parted, stored.memory.dead_letters), (true, 0), "{status}");
         }
         device.store.rotate(&crate::app::new_id).await.unwrap();
         assert_eq!(device.outbox().await[0].client_mutation_id, id);

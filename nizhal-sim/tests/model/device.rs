@@ -25,7 +25,7 @@ pub(super) struct Disk {
     pub(super) outbox: Vec<Entry>,
     pub(super) rows: BTreeSet<Id>,
     buckets: BTreeMap<Id, usize>,
-    pub(super) parked: BTreeSet<Id>,
+    pub(super) dead_letters: BTreeSet<Id>,
     rotations: usize,
 }
 
@@ -95,7 +95,7 @@ impl Device {
     fn memory(&self) -> Memory {
         Memory {
             waiting: self.disk.outbox.iter().filter(|entry| !entry.answered).count(),
-            parked: self.disk.parked.len(),
+            dead_letters: self.disk.dead_letters.len(),
             unseen: self.disk.outbox.iter().filter(|entry| entry.answered).count(),
             has_cursor: self.disk.cursor.is_some(),
             staging: false,
@@ -227,7 +227,7 @@ impl Device {
                 }
                 Verdict::Refused => {
                     self.disk.outbox.retain(|entry| entry.id != id);
-                    self.disk.parked.insert(id);
+                    self.disk.dead_letters.insert(id);
                     answered += 1;
                 }
                 Verdict::OutOfOrder { last } => parted |= place == 0 && last < entry.number - 1,

@@ -135,7 +135,7 @@ impl World {
                     return Err(format!("inv12: {id:?} took effect {times} times"));
                 }
                 let waits = device.disk.outbox.iter().any(|entry| entry.id == id);
-                let refused = device.disk.parked.contains(&id);
+                let refused = device.disk.dead_letters.contains(&id);
                 if times == 0 && !waits && !refused {
                     return Err(format!("inv13: {id:?} is lost"));
                 }

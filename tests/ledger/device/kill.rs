@@ -47,7 +47,7 @@ async fn inv22_an_app_killed_many_times_loses_and_doubles_nothing(app: App) {
         "the app was killed too early to have written anything: {}",
         written.len()
     );
-    assert_eq!(last.parked().await.unwrap(), [], "nothing was sent twice under two names");
+    assert_eq!(last.dead_letters().await.unwrap(), [], "nothing was sent twice under two names");
 }
 
 pub(crate) async fn on_server(db: &mut Connection) -> Vec<(String, String)> {

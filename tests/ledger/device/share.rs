@@ -81,7 +81,7 @@ async fn inv26_processes_that_are_killed_hand_one_file_on(app: App) {
     assert_eq!(here, on_server(&mut db).await, "device and server have the same ledger");
     let lost: Vec<_> = written.iter().filter(|&id| here.iter().all(|(known, _)| known != id)).collect();
     assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
-    assert!(written.len() > 30 && last.parked().await.unwrap().is_empty());
+    assert!(written.len() > 30 && last.dead_letters().await.unwrap().is_empty());
     assert_eq!(db.count("_nizhal_mutations").await, here.len() as u64, "nothing was sent twice");
 }
 

@@ -9,6 +9,7 @@ const RETIRED: &[(&str, &str, &str)] = &[
     ("nizhal-client/", "Asked", "PullStart"),
     ("nizhal-client/", "Held", "ReceivedAnswer"),
     ("nizhal-client/", "Parked", "DeadLetter"),
+    ("nizhal-client/src/client.rs", "parked", "dead_letters"),
     ("nizhal-client/", "Touched", "ChangedTables"),
     ("nizhal-client/src/", "LOOK_MS", "POLL_INTERVAL_MS"),
     ("nizhal-client/src/", "Say", "PublishStatus"),

@@ -164,7 +164,7 @@ fn inv16_a_mutation_that_no_request_can_carry_is_found_and_parked() {
     let mut world = working(memory(5, false));
     world.huge = true;
     run_until_live(&mut world);
-    assert_eq!((world.memory.parked, world.status.parked), (1, 1));
+    assert_eq!((world.memory.dead_letters, world.status.dead_letters), (1, 1));
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn inv41_a_mutation_at_which_the_server_fails_each_time_is_parked_and_the_rest_g
         let mut world = working(memory(5, has_cursor));
         world.poison = Some(FailureKind::ServerError);
         let (mut sent, mut alone, mut stuck) = (0, 0, false);
-        while world.memory.parked == 0 {
+        while world.memory.dead_letters == 0 {
             assert!(sent < 40, "it is sent without end: {world:#?}");
             sent += usize::from(matches!(world.due.first(), Some(Due::Push(_))));
             alone += usize::from(world.due.first() == Some(&Due::Push(1)));
@@ -182,7 +182,7 @@ fn inv41_a_mutation_at_which_the_server_fails_each_time_is_parked_and_the_rest_g
         }
         assert!(alone >= 8 && stuck, "sent {sent} times, {alone} alone, told of: {stuck}");
         run_until_live(&mut world);
-        assert_eq!((world.memory.parked, world.memory.waiting, world.status.repairs), (1, 0, 0));
+        assert_eq!((world.memory.dead_letters, world.memory.waiting, world.status.repairs), (1, 0, 0));
         assert_eq!((&world.status.phase, &world.status.error), (&Phase::Live, &None));
     }
 }
@@ -204,7 +204,7 @@ fn inv17_a_server_that_fails_at_everything_or_is_busy_has_nothing_parked() {
         }
         let told = matches!(&world.status.phase, Phase::Stuck(failure) if failure.kind == FailureKind::ServerError);
         assert_eq!(told, kind == FailureKind::ServerError, "{:?}", world.status);
-        assert_eq!((world.memory.parked, world.memory.waiting, world.status.repairs), (0, 2, 0));
+        assert_eq!((world.memory.dead_letters, world.memory.waiting, world.status.repairs), (0, 2, 0));
         world.poison = None;
         run_until_live(&mut world);
     }

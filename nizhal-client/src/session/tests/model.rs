@@ -241,7 +241,7 @@ impl World {
                 match action {
                     Action::Park(_) => {
                         self.memory.waiting -= 1;
-                        self.memory.parked += 1;
+                        self.memory.dead_letters += 1;
                         (self.huge, self.poison) = (false, None);
                     }
                     Action::Repair => {
