@@ -62,7 +62,9 @@ impl Operation {
             Self::Mutate => write(device, "new", "new").await,
             Self::MutateTogether => {
                 let (x, y, z) = (write(device, "x", "x"), write(device, "y", "a"), write(device, "z", "z"));
-                let (x, y, z) = tokio::join!(x, y, z);
+                // Tokio may have a task that was busy yield at a free lock: then all three would share a transaction, and not the
+                // last two.
+                let (x, y, z) = tokio::task::unconstrained(async { tokio::join!(x, y, z) }).await;
                 assert!(!y, "there is such an item");
                 let waiting: Vec<_> = device.outbox().await.into_iter().map(|m| m.client_mutation_id).collect();
                 assert_eq!(["x", "z"].map(|id| waiting.iter().any(|waits| waits == id)), [x, z]);
@@ -191,12 +193,8 @@ async fn every_statement(operation: Operation) {
                 }
                 let what = format!("{operation:?}, statement {statement} of {statements}: {fault:?}, {rolls_back}");
                 let wrong = |device: &Device| device.store.fail_after(statement, fault, rolls_back);
-                let spared = std::cell::Cell::new(false);
-                let after = |device: &Device| spared.set(device.store.spare());
+                let after = |device: &Device| assert!(!device.store.spare(), "{what}: nothing failed");
                 let (done, left) = attempt(&dir, operation, wrong, after, &what).await;
-                // How many writes share a transaction, and so how many statements they take, is a matter of the moment.
-                let is_short = matches!(operation, Operation::MutateTogether) && done == Some(true);
-                assert!(!spared.get() || is_short, "{what}: nothing failed");
                 check(&states, done, &left, &what);
                 failed += usize::from(done != Some(true));
             }
