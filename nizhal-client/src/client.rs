@@ -238,8 +238,8 @@ impl Client {
     /// # Errors
     /// As for [`mutate`](Self::mutate); it stays a dead letter then.
     pub async fn retry(&self, id: &str) -> Result<Option<Receipt>, MutateError> {
-        let dead_letters = self.dead_letters().await?.into_iter().find(|dead_letter| dead_letter.id == id);
-        let Some(dead_letter) = dead_letters else { return Ok(None) };
+        let dead_letter = self.dead_letters().await?.into_iter().find(|dead_letter| dead_letter.id == id);
+        let Some(dead_letter) = dead_letter else { return Ok(None) };
         Ok(Some(self.write(&dead_letter.name, dead_letter.args, Vec::new(), Some(dead_letter.id)).await?))
     }
 

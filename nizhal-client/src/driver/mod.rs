@@ -139,7 +139,7 @@ impl Driver {
         }
         while self.tasks.join_next().await.is_some() {}
         // Once it is closed, nobody has what a file that is gone held.
-        if !self.parts.store.is_in_memory() && !self.parts.store.is_there() {
+        if !self.parts.store.is_there() {
             self.save_lost().await;
         }
     }

@@ -209,7 +209,7 @@ impl SqliteStore {
         self.path.as_deref().is_some_and(Path::exists)
     }
 
-    /// Whether the file is still where it was opened.
+    /// Whether the file is still where it was opened; what has none is.
     pub fn is_there(&self) -> bool {
         self.guard.check_file().is_ok()
     }
