@@ -5,7 +5,7 @@
 
 use crate::forge::Forge;
 use crate::net::{ServerResponse, pull_start};
-use crate::oracle::Rows;
+use crate::oracle::{BETWEEN, Rows};
 use crate::sim::{Check, Sim};
 use crate::verify;
 use nizhal_client::transport::Request;
@@ -19,8 +19,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 const MAX_OVERHEARD: usize = 60;
 /// What is counted when it hung up within a request.
 pub(crate) const HUNG_UP: &str = "hostile, hung up";
-/// Stands between an id and a name.
-const BETWEEN: char = '\u{1f}';
 /// How many requests a flood is.
 const FLOOD: usize = 4;
 

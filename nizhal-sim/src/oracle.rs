@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 /// Rows by table and key, each its columns as text.
 pub(crate) type Rows = BTreeMap<(usize, String), Vec<String>>;
 
-/// Stands between the values of a row.
-const BETWEEN: char = '\u{1f}';
+/// Stands between the values of a row, and between texts that a query joins.
+pub(crate) const BETWEEN: char = '\u{1f}';
 
 /// One synced table as it is compared.
 #[derive(Debug)]
