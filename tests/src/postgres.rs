@@ -1,6 +1,6 @@
 //! A private PostgreSQL cluster for each test process, which dies with the process however that ends.
 
-use crate::{TempDir, tls};
+use crate::{TempDir, temp::memory, tls};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -30,23 +30,9 @@ pub struct Cluster {
     certificates: Option<TempDir>,
 }
 
-/// Where a cluster is that survives its machine. Not TMPDIR: the user we drop to may not be let in there, and a socket's path must be short.
+/// Where a cluster is that is on a disk. Not TMPDIR: the user we drop to may not be let in there, and a socket's path must be
+/// short.
 const DISK: &str = "/tmp";
-/// What a run of the suites needs there, in KiB.
-const MEMORY_KIB: u64 = 4 << 20;
-
-/// Where a cluster is that need not: in memory where there is room, since to make a database is to make three hundred files.
-fn memory() -> &'static str {
-    static MEMORY: OnceLock<&str> = OnceLock::new();
-    MEMORY.get_or_init(|| {
-        let room = Command::new("df").args(["-P", "-k", "/dev/shm"]).output().ok().and_then(|output| {
-            let text = String::from_utf8(output.stdout).ok()?;
-            let line = text.lines().nth(1)?;
-            line.split_whitespace().nth(3)?.parse::<u64>().ok()
-        });
-        if room.is_some_and(|room| room > MEMORY_KIB) { "/dev/shm" } else { DISK }
-    })
-}
 
 const SUPERVISE: &str = r#"
 set -e
@@ -146,7 +132,8 @@ impl Cluster {
 
     fn try_make(bin: &Path, make: &Make<'_>) -> Result<Self, String> {
         let port = free_port();
-        let base = if make.durability == Durability::Fast { memory() } else { DISK };
+        // In memory where there is room: to make a database is to make three hundred files.
+        let base = if make.durability == Durability::Fast { memory().unwrap_or(DISK) } else { DISK };
         let dir = format!("{base}/nizhal-pg-{}", uuid::Uuid::now_v7().simple());
         // As text: the user we drop to may not be let in where the files are.
         let pem = |name| match make.certificates {

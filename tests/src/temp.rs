@@ -1,6 +1,22 @@
 //! Directories that live as long as a test.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// What a run of the suites needs in memory, in KiB.
+const MEMORY_KIB: u64 = 4 << 20;
+
+/// The folder whose files are in memory, where the system has one with room enough.
+pub(crate) fn memory() -> Option<&'static str> {
+    static MEMORY: OnceLock<Option<&str>> = OnceLock::new();
+    *MEMORY.get_or_init(|| {
+        let output = Command::new("df").args(["-P", "-k", "/dev/shm"]).output().ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        let room: u64 = text.lines().nth(1)?.split_whitespace().nth(3)?.parse().ok()?;
+        (room > MEMORY_KIB).then_some("/dev/shm")
+    })
+}
 
 /// A fresh directory, removed when dropped.
 #[derive(Debug)]
@@ -12,9 +28,7 @@ impl TempDir {
     /// # Panics
     /// When the directory for temporary files cannot be written.
     pub fn new(what: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("nizhal-{what}-{}", uuid::Uuid::now_v7().simple()));
-        std::fs::create_dir(&path).unwrap_or_else(|error| panic!("{} cannot be made: {error}", path.display()));
-        Self(path)
+        Self::within(&std::env::temp_dir(), what)
     }
 
     /// One in memory where the system has such a place, for what needs no disk.
@@ -22,8 +36,13 @@ impl TempDir {
     /// # Panics
     /// As [`new`](Self::new).
     pub fn in_memory(what: &str) -> Self {
-        let path = Path::new("/dev/shm").join(format!("nizhal-{what}-{}", uuid::Uuid::now_v7().simple()));
-        if std::fs::create_dir(&path).is_ok() { Self(path) } else { Self::new(what) }
+        memory().map_or_else(|| Self::new(what), |memory| Self::within(Path::new(memory), what))
+    }
+
+    fn within(folder: &Path, what: &str) -> Self {
+        let path = folder.join(format!("nizhal-{what}-{}", uuid::Uuid::now_v7().simple()));
+        std::fs::create_dir(&path).unwrap_or_else(|error| panic!("{} cannot be made: {error}", path.display()));
+        Self(path)
     }
 
     /// Where it is.
