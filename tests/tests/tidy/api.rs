@@ -208,17 +208,17 @@ fn signature(mut item: Item) -> Item {
     item
 }
 
-/// The `impl` blocks of a type in the files below this folder: their public functions, and the traits' names.
-fn impls(folder: &Path, name: &str) -> Vec<Item> {
+/// The `impl` blocks of a type in those of these sources that are below this folder: their public functions, and the traits' names.
+fn impls(sources: &[(String, String)], folder: &Path, name: &str) -> Vec<Item> {
     let mut found = Vec::new();
     let root = files::root();
-    for (path, text) in files::read(&[".rs"]) {
+    for (path, text) in sources {
         let path = root.join(path);
         let is_near = path.starts_with(folder) || path.with_extension("") == folder;
         if !is_near || !text.contains(name) {
             continue;
         }
-        for item in syn::parse_file(&text).map(|file| file.items).unwrap_or_default() {
+        for item in syn::parse_file(text).map(|file| file.items).unwrap_or_default() {
             let Item::Impl(mut item) = item else { continue };
             let is_of = matches!(&*item.self_ty, Type::Path(of) if of.path.segments.last().is_some_and(|last| last.ident == name));
             if !is_of
@@ -256,7 +256,7 @@ fn impls(folder: &Path, name: &str) -> Vec<Item> {
 fn snapshot() -> String {
     let mut names = Vec::new();
     public(&parse(&files::root().join("src/lib.rs")), "nizhal", &mut names);
-    let mut sections = BTreeMap::new();
+    let (mut sections, sources) = (BTreeMap::new(), files::read(&[".rs"]));
     for Public { seen, path } in names {
         let [from, rest @ ..] = path.as_slice() else { continue };
         // What sea-orm has is sea-orm's, and a procedural macro is its name.
@@ -275,7 +275,7 @@ fn snapshot() -> String {
             let is_type = matches!(item, Item::Struct(_) | Item::Enum(_));
             items.push(signature(item));
             if is_type {
-                items.extend(impls(&folder, path.last().map_or("", String::as_str)));
+                items.extend(impls(&sources, &folder, path.last().map_or("", String::as_str)));
             }
         }
         let file = syn::File { shebang: None, frontmatter: None, attrs: Vec::new(), items };
