@@ -1,10 +1,10 @@
 //! The cursor: the client's memory of what it holds, opaque on the wire.
 //!
-//! It carries the epoch, the incarnation of the database, each rule's fingerprint, and *lanes*: sets of buckets that were read up to the same place. The first
-//! lane is the main one; a bucket that is gained gets a lane of its own at the beginning of time, and lanes that arrive at
-//! the same place become one. The server keeps nothing per device, so no lost answer can falsify it. It is sealed for its actor with the
-//! database's secret (`cursor/seal.rs`), because a cursor from the future makes the server mint a new epoch, and nobody may forge that; and
-//! because versions and places tell of what others write.
+//! It carries the epoch, the incarnation of the database, each rule's fingerprint, and *lanes*: sets of buckets that were read up to the
+//! same place. The first lane is the main one; a bucket that is gained gets a lane of its own at the beginning of time, and lanes that
+//! arrive at the same place become one. The server keeps nothing per device, so no lost answer can falsify it. It is sealed for its actor
+//! with the database's secret (`cursor/seal.rs`), because a cursor from the future makes the server mint a new epoch, and nobody may forge
+//! that; and because versions and places tell of what others write.
 //!
 //! Decision: book/src/decisions/pulling.md#the-cursor-holds-lanes
 

@@ -235,9 +235,9 @@ impl Engine {
 
     /// Records that the database began another incarnation; or, where its clock went back, gives it a new epoch.
     ///
-    /// It went back where the database is on another cluster than before, or a cursor is ahead of the clock or of an incarnation that was lost: by a
-    /// restore or a failover to a replica that had less. Versions will be drawn a second time, so no cursor of this epoch is any good,
-    /// also those that are not ahead.
+    /// It went back where the database is on another cluster than before, or a cursor is ahead of the clock or of an incarnation that was
+    /// lost: by a restore or a failover to a replica that had less. Versions will be drawn a second time, so no cursor of this epoch is any
+    /// good, also those that are not ahead.
     async fn record_incarnation(&self, header: &PullHeader, clock: &Clock, is_rewound: bool) -> Result<(), PullError> {
         if !is_rewound {
             return Ok(self.store.record_new_incarnation(&header.recorded_incarnation, &clock.incarnation).await?);

@@ -7,8 +7,8 @@ use super::sql::{DELETED_AT, UPDATED_AT, VERSION};
 use nizhal_core::{Rule, TableDesc};
 use std::collections::BTreeSet;
 
-/// The columns of a synced table whose change is published; `None` where any is. A column that the database generates may follow from a private
-/// one, and has no value yet when a trigger looks at the row: a table with such a column that devices get publishes all.
+/// The columns of a synced table whose change is published; `None` where any is. A column that the database generates may follow from a
+/// private one, and has no value yet when a trigger looks at the row: a table with such a column that devices get publishes all.
 pub(super) fn published_columns(table: &TableDesc, rules: &[Rule]) -> Option<BTreeSet<&'static str>> {
     let mut published = BTreeSet::from([VERSION, UPDATED_AT, DELETED_AT]);
     published.extend(table.columns.iter().filter(|column| !column.private).map(|column| column.name));

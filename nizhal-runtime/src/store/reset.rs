@@ -7,8 +7,8 @@ use super::{
     sql::{self, VERSION},
 };
 
-/// The tables that the engine can make anew. Stored answers, sequences of devices, numbers that were given, jobs that wait and the audit log are
-/// not among them: the rows that stay came of those, and a device sends again what it has no answer to.
+/// The tables that the engine can make anew. Stored answers, sequences of devices, numbers that were given, jobs that wait and the audit
+/// log are not among them: the rows that stay came of those, and a device sends again what it has no answer to.
 const ANEW: [&str; 7] = [
     "_nizhal_control",
     "_nizhal_tombstones",

@@ -10,7 +10,7 @@ use sqlx::{Row, postgres::PgRow};
 /// The texts of a control row in an idle probe.
 const CONTROL_TEXTS: usize = 5;
 
-/// Takes in a row that is of the header.
+/// Reads a row of the header into it.
 pub(super) fn read_into(header: &mut PullHeader, kind: i32, row: &PgRow) -> Result<(), StoreError> {
     match kind {
         kind::CONTROL => {
@@ -43,6 +43,7 @@ fn exactly<const N: usize>(texts: Vec<String>) -> Result<[String; N], sqlx::Erro
     texts.try_into().map_err(|_| sqlx::Error::Decode(format!("a row has not {N} texts").into()))
 }
 
+/// The header of a database that has a control row.
 pub(super) fn provisioned(header: PullHeader) -> Result<PullHeader, StoreError> {
     if header.epoch.is_empty() {
         return Err(StoreError::no_control());
@@ -50,7 +51,7 @@ pub(super) fn provisioned(header: PullHeader) -> Result<PullHeader, StoreError> 
     Ok(header)
 }
 
-/// A number of the wire that counts places.
+/// An index that the statement gave back.
 pub(super) fn index(number: i32) -> Result<usize, StoreError> {
     usize::try_from(number).map_err(|_| sqlx::Error::Decode("a negative place".into()).into())
 }
