@@ -46,7 +46,7 @@ struct Seen {
     own: Rows,
     /// Answers and numbers of others.
     records: Vec<String>,
-    /// The ids and names of its own mutations that applied.
+    /// Its own mutations that applied, as [`record_of`] names them.
     applied: BTreeSet<String>,
 }
 
@@ -191,7 +191,8 @@ impl Sim<'_> {
              from _nizhal_clients where actor <> {actor} order by 1"
         );
         let applied = format!(
-            "select client_mutation_id || '{BETWEEN}' || name from _nizhal_mutations where actor = {actor} and status = 'applied'"
+            "select client_mutation_id || '{BETWEEN}' || name || '{BETWEEN}' || coalesce(client_id, '') || '{BETWEEN}' || \
+             coalesce(mutation_id, '') from _nizhal_mutations where actor = {actor} and status = 'applied'"
         );
         Ok(Seen {
             all: self.fixture.shown.all(&mut self.server.external, grown).await?,
@@ -204,13 +205,12 @@ impl Sim<'_> {
     /// Remembers what applied, whatever it was answered.
     fn take_applied(&mut self, request: &Request, before: &Seen, after: &Seen) {
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
-        let sent: Vec<&Value> = body["mutations"].as_array().into_iter().flatten().collect();
-        for fresh in after.applied.difference(&before.applied) {
-            let Some((id, name)) = fresh.split_once(BETWEEN) else { continue };
-            // A push may have two of one id, of which the first was refused.
-            let mut ones = sent.iter().filter(|sent| sent["clientMutationId"] == id && sent["name"] == name);
-            if let (Some(only), None) = (ones.next(), ones.next()) {
-                self.hostile.applied.insert(id.to_owned(), (name.to_owned(), only["args"].clone()));
+        let mut fresh: BTreeSet<&String> = after.applied.difference(&before.applied).collect();
+        for mutation in body["mutations"].as_array().into_iter().flatten() {
+            if fresh.remove(&record_of(mutation)) {
+                let id = text(mutation, "clientMutationId").unwrap_or_default();
+                let name = text(mutation, "name").unwrap_or_default();
+                self.hostile.applied.insert(id, (name, mutation["args"].clone()));
             }
         }
     }
@@ -261,6 +261,15 @@ fn harmless(sim: &Sim<'_>, before: &Seen, after: &Seen) -> Check {
         }
     }
     Ok(())
+}
+
+/// How [`Sim::seen`] reads the record of a mutation. A push may have several of one id, under numbers and names of their own.
+fn record_of(mutation: &Value) -> String {
+    let number = mutation["mutationID"].as_i64().filter(|number| *number >= 1);
+    let (client, number) = text(mutation, "clientID").zip(number).unzip();
+    let (id, name) = (text(mutation, "clientMutationId"), text(mutation, "name"));
+    let number = number.map(|number| number.to_string());
+    [id, name, client, number].map(Option::unwrap_or_default).join(&BETWEEN.to_string())
 }
 
 /// What an answer ends with: the whole page, or a stream's last line.
