@@ -3,7 +3,7 @@
 use actix_web::{App, HttpServer, dev::ServerHandle};
 use nizhal::Server;
 use nizhal::prelude::*;
-use nizhal_runtime::auth::issue_token;
+use nizhal_runtime::{auth::issue_token, settings::Settings};
 use std::time::Duration;
 
 /// Signs the load's tokens.
@@ -88,7 +88,10 @@ fn token_of(user: &str) -> String {
 
 /// The app, on no database yet.
 pub(crate) fn declared(name: &str) -> Nizhal {
-    Nizhal::app(name).tables(tables![Entry, Member]).mutators(mutators![add_entry]).rules(rules())
+    let mut settings = Settings::from_env(name).expect("settings that fit");
+    // One actor sends all of the load, and is to be answered throughout.
+    settings.storage.max_answers_per_actor = u64::MAX;
+    Nizhal::app(name).settings(settings).tables(tables![Entry, Member]).mutators(mutators![add_entry]).rules(rules())
 }
 
 /// A server in this process, on a free port.

@@ -9,6 +9,8 @@ use tokio::sync::watch;
 
 /// How often it looks; what it forgets is days old.
 const COLLECT_INTERVAL: Duration = Duration::from_secs(60 * 60);
+/// How often the audit log is indexed by bucket, so that who looks for one waits for few entries.
+const INDEX_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Forgets tombstones, acknowledged answers, dead jobs and audit entries older than these days, at once and then every hour, until told to stop.
 pub(crate) async fn collect(
@@ -54,13 +56,23 @@ pub(crate) async fn collect(
             tokio::time::sleep(COLLECT_INTERVAL).await;
         }
     };
+    let indexing = async {
+        while engine.store.is_audited() {
+            tokio::time::sleep(INDEX_INTERVAL).await;
+            if let Err(error) = engine.store.index_audit().await {
+                not_now(&error, "the index of the audit log");
+            }
+        }
+        std::future::pending::<()>().await;
+    };
     tokio::select! {
         () = collecting => {}
+        () = indexing => {}
         _ = stopping.wait_for(|stopping| *stopping) => {}
     }
 }
 
 fn not_now(error: &StoreError, what: &str) {
     let error = error as &dyn std::error::Error;
-    tracing::warn!(error, what, "this could not be done; trying again in an hour");
+    tracing::warn!(error, what, "this could not be done; trying again later");
 }

@@ -66,6 +66,11 @@ pub(crate) struct Keys {
 }
 
 impl Engine {
+    /// The database that it works on.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// An engine over a provisioned store.
     pub fn new(schema: Arc<Schema>, store: Store, hub: Hub, environment: Arc<dyn Environment>, node: NodeId) -> Self {
         let (tables, fingerprint, rules) = (schema.synced(), store::fingerprint(&schema), schema.fingerprints());

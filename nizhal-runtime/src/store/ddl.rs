@@ -166,6 +166,9 @@ pub(crate) fn engine_additions(dialect: Dialect) -> Vec<(&'static str, &'static 
     } else {
         // The file of a partition that no trigger watches being emptied: `truncate` gives it another one.
         columns.push(("_nizhal_partitions", "file", "file bigint"));
+        // The write set of a mutation, in the place of its buckets and tables; and up to which version these are indexed.
+        columns.push(("_nizhal_audit", "write_set", "write_set text"));
+        columns.push(("_nizhal_control", "audit_indexed", "audit_indexed bigint not null default 0"));
     }
     columns
 }
@@ -371,7 +374,6 @@ pub(crate) fn indexes(dialect: Dialect, schema: &Schema) -> Vec<Index> {
     let loose = "\"_nizhal_mutations\" (at) where client_id is null";
     all.push(Index { unique: false, definition: loose.to_owned() });
     all.push(own("_nizhal_audit", &["actor", "version", "n"]));
-    all.push(own("_nizhal_audit", &["at"]));
     let filed = format!("\"_nizhal_audit_buckets\" ({}, version, n)", BUCKET_KEY);
     all.push(Index { unique: false, definition: filed });
     // What waits, by when it is due; and one of a key among those that wait.

@@ -188,11 +188,22 @@ fn refusal_fault(refusal: &dyn DatabaseError) -> Fault {
 
 /// Whether a statement was ended for the time that it took, or because an operator said so.
 pub(crate) fn is_cancelled(error: &DbErr) -> bool {
-    let (DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause))) = error else {
-        return false;
-    };
     // query_canceled
-    matches!(cause.as_ref(), sqlx::Error::Database(refusal) if refusal.code().as_deref() == Some("57014"))
+    refusal(error).is_some_and(|refusal| refusal.code().as_deref() == Some("57014"))
+}
+
+/// Whether a statement called this function of ours, and it is not there.
+pub(super) fn is_undefined_function(error: &DbErr, name: &str) -> bool {
+    // undefined_function
+    refusal(error).is_some_and(|refusal| refusal.code().as_deref() == Some("42883") && refusal.message().contains(name))
+}
+
+/// The database's answer to a statement that it refused.
+fn refusal(error: &DbErr) -> Option<&dyn DatabaseError> {
+    let (DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause))) = error else {
+        return None;
+    };
+    cause.as_database_error()
 }
 
 fn is_sqlites(refusal: &dyn DatabaseError) -> bool {

@@ -3,6 +3,8 @@
 mod admit;
 mod app;
 mod audit;
+mod audit_index;
+mod audit_log;
 mod backup;
 mod bucket_set;
 mod canonical;
@@ -57,7 +59,7 @@ mod write;
 mod write_set;
 
 pub use admit::{Sequence, Standing};
-pub use audit::{AuditEntry, AuditPage, AuditQuery};
+pub use audit_log::{AuditEntry, AuditPage, AuditQuery};
 pub use commit_slot::CommitSlot;
 pub use database::Store;
 pub use document::StrayDocument;
@@ -79,7 +81,7 @@ pub use read::{
     Tie, Unreadable,
 };
 pub use reader::PullReader;
-pub use record::RecordResults;
+pub use record::{Ended, RecordResults};
 pub use row_size::LargeRow;
 pub use seal::WriteSetSeal;
 pub use settings::{Audit, StoreSettings};

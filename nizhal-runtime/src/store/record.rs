@@ -1,4 +1,5 @@
-//! The end of mutations: their answers filed, their number used up, and what it takes to judge what they wrote, in one statement.
+//! The end of mutations: their results stored, their numbers used up, their audit entries written, and what it takes to judge what they
+//! wrote, on Postgres in one statement.
 //!
 //! The answers are written before the write scope is checked, and both before the commit: who finds a write that was not
 //! allowed rolls all of it back.
@@ -6,8 +7,10 @@
 use super::{
     MutationKey, Record, StoreError, WriteSetSeal, WriteTx, Written,
     database::{Backend, Store},
-    postgres::{RecordSql, kind},
+    fault::is_undefined_function,
+    postgres::RecordSql,
     read::PullHeader,
+    settings::Audit,
     triggers::SQLITE_FINGERPRINT,
 };
 use nizhal_core::Principal;
@@ -15,6 +18,17 @@ use sea_orm::Value;
 
 /// The reason that a device gets for a mutator that left something behind for whoever has SQLite's one writer next.
 const TEMPORARY: &str = "the mutation left a temporary table or trigger behind: drop it before it ends";
+
+/// One mutation that ended.
+#[derive(Debug)]
+pub struct Ended<'a> {
+    /// Its key.
+    pub key: MutationKey<'a>,
+    /// Its result.
+    pub record: Record,
+    /// What it wrote, where that was [looked at](WriteTx::take_write_set) by itself.
+    pub taken: Option<&'a Written>,
+}
 
 /// How mutations of one client end, in one transaction.
 #[derive(Debug)]
@@ -25,10 +39,8 @@ pub struct RecordResults<'a> {
     pub sequence: Option<(&'a str, i64)>,
     /// The version of the client's mutation before, for those that drew none.
     pub before: i64,
-    /// The mutations with their answers, in order.
-    pub answers: &'a [(MutationKey<'a>, Record)],
-    /// What they wrote, as far as it was [looked at](WriteTx::take_write_set) before.
-    pub taken: &'a str,
+    /// The mutations, in order.
+    pub ended: &'a [Ended<'a>],
     /// What the write set began with.
     pub seal: &'a WriteSetSeal,
 }
@@ -36,15 +48,20 @@ pub struct RecordResults<'a> {
 impl RecordResults<'_> {
     /// The number up to which their client has its answers.
     fn acknowledged(&self) -> i64 {
-        self.answers.iter().map(|(key, _)| key.acknowledged).max().unwrap_or_default()
+        self.ended.iter().map(|ended| ended.key.acknowledged).max().unwrap_or_default()
+    }
+
+    /// The lines of what was looked at before.
+    fn taken(&self) -> String {
+        self.ended.iter().filter_map(|ended| ended.taken).map(|taken| taken.raw_write_set.as_str()).collect()
     }
 }
 
 impl WriteTx<'_> {
-    /// Files the answers, uses up the sequence numbers, and returns what was written since it was last looked at, and what the actor
-    /// may write. The header has the rules and the memberships alone; of these, on Postgres, those that what was written names, so
-    /// that the work does not grow with the actor's buckets. What is deferred until the commit runs before that, and its errors are of
-    /// here: a trigger that writes at the commit would write unjudged.
+    /// Stores the results, uses up the sequence numbers, writes the audit entries, and returns what was written since it was last looked
+    /// at, and what the actor may write. The header has the rules and the memberships alone; of these, on Postgres, those that what was
+    /// written names, so that the work does not grow with the actor's buckets. What is deferred until the commit runs before that, and its
+    /// errors are of here: a trigger that writes at the commit would write unjudged.
     ///
     /// # Errors
     /// [`StoreError::Overtaken`] when one of the mutations was answered elsewhere meanwhile, [`StoreError::Unsealed`] when app code
@@ -64,59 +81,52 @@ impl WriteTx<'_> {
         sql: &RecordSql,
         record_results: &RecordResults<'_>,
     ) -> Result<(Written, PullHeader), StoreError> {
+        let principal = record_results.principal;
         let (client_id, last) = record_results.sequence.unzip();
+        let (audit, with_args) = match self.audit() {
+            Audit::Off => (false, false),
+            Audit::On { args } => (true, args),
+        };
         let mut values: Vec<Value> = vec![
-            record_results.principal.key().into(),
+            principal.key().into(),
             client_id.map(str::to_owned).into(),
             last.into(),
             record_results.before.into(),
-            record_results.taken.into(),
             record_results.acknowledged().into(),
+            record_results.taken().into(),
+            audit.into(),
         ];
-        let text = match record_results.answers {
-            [(key, record)] => {
+        match record_results.ended {
+            [Ended { key, record, taken: None }] => {
+                values.push(Value::String(None));
                 values.extend(answer(key, record));
-                &sql.one
+                values.push(with_args.then(|| key.args.to_owned()).into());
             }
             several => {
-                let several: Vec<_> = several.iter().map(|(key, record)| as_json(key, record)).collect();
+                let several: Vec<_> = several.iter().map(|ended| as_json(ended, audit, with_args)).collect();
                 values.push(serde_json::Value::from(several).to_string().into());
-                &sql.many
-            }
-        };
-        values
-            .extend(self.store().scope_args(record_results.principal).iter().map(|arg| self.store().scope_value(arg)));
-        let (mut written, mut header, mut filed) = (Written::default(), PullHeader::default(), None);
-        let (mut leaves_tables, mut wrote_last) = (false, false);
-        for row in self.all(text, values).await? {
-            let (rule, param): (i32, i32) = (row.try_get("", "rule")?, row.try_get("", "param")?);
-            let value: String = row.try_get("", "value")?;
-            match rule {
-                kind::WRITTEN => written = Written::read(value)?,
-                kind::FILED => {
-                    filed = Some(row.try_get("", "number")?);
-                    header.rules = value;
-                }
-                kind::TRIGGERS => {
-                    self.store().know_triggers(&value)?;
-                    leaves_tables = row.try_get::<i64>("", "number")? != 0;
-                }
-                kind::LEFT => {}
-                kind::DUE => wrote_last = row.try_get::<i64>("", "number")? != 0,
-                _ => header.members.extend(
-                    usize::try_from(rule)
-                        .ok()
-                        .zip(usize::try_from(param).ok())
-                        .map(|(rule, param)| (rule, param, value)),
-                ),
+                values.extend(NO_ANSWER);
+                values.push(Value::String(None));
             }
         }
+        values.extend(self.store().scope_args(principal).iter().map(|arg| self.store().scope_value(arg)));
+        let row = match self.one(&sql.call, values).await {
+            // Whoever provisioned the database for other rules dropped it.
+            Err(StoreError::Statement(error)) if is_undefined_function(&error, &sql.function) => {
+                return Err(StoreError::OtherRules);
+            }
+            row => row?.ok_or_else(|| StoreError::Schema("a function returned no row".to_owned()))?,
+        };
+        let mut written = Written::read(row.try_get("", "written")?)?;
         record_results.seal.check(&written.raw_write_set)?;
-        written.leaves_tables = leaves_tables;
-        all_filed(filed.ok_or_else(StoreError::no_control)?, record_results)?;
-        if wrote_last {
-            // The memberships are those that the statement began with, and deferred triggers may have changed them.
-            header.members = self.header(&self.store().scope_args(record_results.principal)).await?.members;
+        let rules: Option<String> = row.try_get("", "rules")?;
+        self.store().know_triggers(&row.try_get::<String>("", "triggers")?)?;
+        written.leaves_tables = row.try_get("", "leaves_tables")?;
+        let mut header = PullHeader { rules: rules.ok_or_else(StoreError::no_control)?, ..PullHeader::default() };
+        all_stored(row.try_get("", "filed")?, record_results)?;
+        if let Some(members) = row.try_get::<Option<String>>("", "members")? {
+            header.members = serde_json::from_str(&members)
+                .map_err(|error| StoreError::Schema(format!("memberships that are none ({error}): {members}")))?;
         }
         Ok((written, header))
     }
@@ -133,7 +143,8 @@ impl WriteTx<'_> {
                 return Err(StoreError::Unsealed(TEMPORARY));
             }
         }
-        if !record_results.taken.is_empty() {
+        let has_taken = record_results.ended.iter().any(|ended| ended.taken.is_some());
+        if has_taken {
             let row = self.one("select txn from _nizhal_control where id = 1", []).await?;
             written.version = row.map(|row| row.try_get("", "txn")).transpose()?;
         }
@@ -143,7 +154,7 @@ impl WriteTx<'_> {
             reason, result, client_ref, server_id, lost) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
             on conflict (actor, client_mutation_id) do nothing";
         let client_id = record_results.sequence.map(|(client_id, _)| client_id.to_owned());
-        for (key, record) in record_results.answers {
+        for Ended { key, record, .. } in record_results.ended {
             let first = [record_results.principal.key().into(), client_id.clone().into(), version.into()];
             filed += self.run(sql, first.into_iter().chain(answer(key, record))).await?.cast_signed();
         }
@@ -152,13 +163,17 @@ impl WriteTx<'_> {
             let sql = "update _nizhal_clients set acknowledged = max(acknowledged, $2) where client_id = $1";
             self.run(sql, [client_id.into(), record_results.acknowledged().into()]).await?;
         }
-        if written.write_set.is_empty() && record_results.taken.is_empty() {
+        if written.write_set.is_empty() && !has_taken {
             let row = self.one("select rules from _nizhal_control where id = 1", []).await?;
             header.rules = row.map(|row| row.try_get("", "rules")).transpose()?.unwrap_or_default();
         } else {
             header = self.header(&self.store().scope_args(record_results.principal)).await?;
         }
-        all_filed(filed, record_results)?;
+        all_stored(filed, record_results)?;
+        for Ended { key, record, taken } in record_results.ended {
+            let write_set = taken.map_or(&*written.write_set, |taken| &*taken.write_set);
+            self.log(key, record.status, write_set).await?;
+        }
         Ok((written, header))
     }
 
@@ -173,12 +188,25 @@ impl WriteTx<'_> {
     }
 }
 
-/// Fails where not every answer was filed, since a delivery that was quicker had filed its own.
-fn all_filed(filed: i64, record_results: &RecordResults<'_>) -> Result<(), StoreError> {
-    if usize::try_from(filed) == Ok(record_results.answers.len()) { Ok(()) } else { Err(StoreError::Overtaken) }
+/// Fails where not every result was stored, since a delivery that was quicker had stored its own.
+fn all_stored(count: i64, record_results: &RecordResults<'_>) -> Result<(), StoreError> {
+    if usize::try_from(count) == Ok(record_results.ended.len()) { Ok(()) } else { Err(StoreError::Overtaken) }
 }
 
-/// In the order of the columns of [`RecordSql`].
+/// In the place of one answer, where there are several.
+const NO_ANSWER: [Value; 9] = [
+    Value::String(None),
+    Value::BigInt(None),
+    Value::String(None),
+    Value::String(None),
+    Value::String(None),
+    Value::String(None),
+    Value::String(None),
+    Value::String(None),
+    Value::String(None),
+];
+
+/// In the order of the function's arguments, and of the insert on SQLite.
 fn answer(key: &MutationKey<'_>, record: &Record) -> [Value; 9] {
     [
         key.client_mutation_id.into(),
@@ -193,7 +221,8 @@ fn answer(key: &MutationKey<'_>, record: &Record) -> [Value; 9] {
     ]
 }
 
-fn as_json(key: &MutationKey<'_>, record: &Record) -> serde_json::Value {
+fn as_json(ended: &Ended<'_>, audit: bool, with_args: bool) -> serde_json::Value {
+    let Ended { key, record, taken } = ended;
     serde_json::json!({
         "id": key.client_mutation_id,
         "number": key.sequence.map(|(_, number)| number),
@@ -204,6 +233,8 @@ fn as_json(key: &MutationKey<'_>, record: &Record) -> serde_json::Value {
         "client_ref": record.client_ref,
         "server_id": record.server_id,
         "lost": record.lost,
+        "args": with_args.then_some(key.args),
+        "write_set": audit.then(|| taken.map(Written::touched).unwrap_or_default()),
     })
 }
 

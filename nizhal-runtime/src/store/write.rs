@@ -118,6 +118,13 @@ impl Written {
         self.leaves_tables |= later.leaves_tables;
     }
 
+    /// The lines that name what was touched, without its seal and the reports of merged columns and of large rows.
+    pub(super) fn touched(&self) -> String {
+        let is_touched =
+            |line: &&str| !line.starts_with([SEAL, field::SIGN, row_size::SIGN]) && *line != SPILLED && *line != WHOLE;
+        self.raw_write_set.lines().filter(is_touched).collect::<Vec<_>>().join("\n")
+    }
+
     fn push_line(&mut self, line: &str) -> Result<(), StoreError> {
         if line.starts_with(SEAL) || line == SPILLED || line == WHOLE {
             return Ok(());

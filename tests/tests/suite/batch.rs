@@ -6,7 +6,7 @@ use nizhal::prelude::*;
 use nizhal_core::wire::Wire;
 use nizhal_runtime::engine::{Engine, PushError, PushReply, Verdict};
 use nizhal_runtime::schema::Schema;
-use nizhal_runtime::store::Audit;
+use nizhal_runtime::store::{Audit, AuditQuery};
 use nizhal_tests::{Connection, Database, Kind};
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
@@ -257,9 +257,9 @@ async fn inv14_each_is_audited_by_itself(kind: Kind) {
     let letter = mutation(1, "send", &json!({"clientId": "l1", "to": "ben"}));
     let batch = [letter, item(2, None), item(3, Some("reject")), item(4, None)];
     assert_eq!(told(&world.push(Wire::Two, &batch).await), ["applied", "applied", "rejected", "applied"]);
-    let rows = world.db.rows("select id, status, buckets from _nizhal_audit a order by a.version, a.n").await;
+    let page = world.engine.store().audit(&AuditQuery { limit: 10, ..AuditQuery::default() }).await.expect("a page");
     let found: Vec<String> =
-        rows.into_iter().map(|row| row.into_iter().flatten().collect::<Vec<_>>().join(" ")).collect();
+        page.entries.iter().map(|entry| format!("{} {} {}", entry.id, entry.status, entry.buckets)).collect();
     let shop = r#"["shops:s1"]"#;
     assert_eq!(
         found,

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     engine::Engine,
-    store::{CommitSlot, MutationKey, Record, RecordResults, WriteSetSeal, Written},
+    store::{CommitSlot, Ended, MutationKey, Record, RecordResults, WriteSetSeal, Written},
 };
 use chrono::TimeDelta;
 use nizhal_core::{
@@ -314,11 +314,14 @@ impl Engine {
             Ok(record) => Record { lost: self.lost(ended.entry, &ended.written.conflicts), ..record.clone() },
             Err(refusal) => refused(refusal),
         };
-        let answers: Vec<_> = ended.iter().map(|ended| (ended.key, record(ended))).collect();
-        let taken: String = ended.iter().map(|ended| ended.written.raw_write_set.as_str()).collect();
+        let taken = |written| mode.takes_write_sets.then_some(written);
+        let records: Vec<_> = ended
+            .iter()
+            .map(|ended| Ended { key: ended.key, record: record(ended), taken: taken(&ended.written) })
+            .collect();
         let sequence = ended.last().and_then(|last| last.key.sequence);
         let write = self.store.on(&tx);
-        let record_results = RecordResults { principal, sequence, before, answers: &answers, taken: &taken, seal };
+        let record_results = RecordResults { principal, sequence, before, ended: &records, seal };
         let (written, header) = write.record_results(&record_results).await?;
         self.same_rules(&header.rules)?;
         if written.leaves_tables {
@@ -341,10 +344,6 @@ impl Engine {
         if !write.strays(&write_set).await?.is_empty() {
             return Err(BatchRollback::OneByOne);
         }
-        let logged = ended.iter().zip(&answers);
-        let logged: Vec<_> =
-            logged.map(|(ended, (key, record))| (key, record.status, &*ended.written.write_set)).collect();
-        write.log(&logged).await?;
         write.end_push().await?;
         Ok(OpenBatch { tx, ended, jobs, written })
     }

@@ -9,8 +9,8 @@ use super::{
 use crate::{
     engine::{Engine, job::Bounds},
     store::{
-        AheadStamp, CommitSlot, Fault, Membership, MutationKey, PullHeader, Record, RecordResults, Sequence,
-        StoreError, StoredResult, StrayDocument, WriteSetSeal, Written, fault,
+        AheadStamp, CommitSlot, Ended, Fault, Membership, MutationKey, PullHeader, RecordResults, Sequence, StoreError,
+        StoredResult, StrayDocument, WriteSetSeal, Written, fault,
     },
 };
 use nizhal_core::{MutatorEntry, NewJob, Principal, wire::Wire};
@@ -142,9 +142,8 @@ impl Engine {
             Work::Run(run, _) => self.run_on(tx, delivery, run, (before, &seal)).await,
             // Somebody may have delivered it in between; then whatever was answered is the answer, above.
             Work::File(refusal) => {
-                let answers = [(*key, refused(&refusal))];
-                self.record_results(&tx, delivery.principal, (before, &seal), &answers).await?;
-                self.store.on(&tx).log(&[(key, answers[0].1.status, &[])]).await?;
+                let ended = Ended { key: *key, record: refused(&refusal), taken: None };
+                self.record_results(&tx, delivery.principal, (before, &seal), &ended).await?;
                 let news = News { filed: 1, ..News::default() };
                 self.keep(tx, news, Answer::over(key, Verdict::Refused(refusal))).await
             }
@@ -175,8 +174,8 @@ impl Engine {
             Err(refusal) => return Ok(Done::rolled_back(tx, Err(refusal))),
         };
         let mut ids = ids_of(&record);
-        let answers = [(*key, record)];
-        let (written, header) = match self.record_results(&tx, principal, begun, &answers).await {
+        let ended = Ended { key: *key, record, taken: None };
+        let (written, header) = match self.record_results(&tx, principal, begun, &ended).await {
             // What else it did to its session is not known.
             Err(AttemptEnd::Failed(control @ PushError::TransactionControl(_))) => {
                 return Ok(Done::rolled_back(tx, Err(control)));
@@ -205,7 +204,6 @@ impl Engine {
             write.record_lost(key.actor, key.client_mutation_id, &lost).await?;
             ids.lost = lost_of(&lost);
         }
-        write.log(&[(key, answers[0].1.status, &written.write_set)]).await?;
         let unasked = self.enqueue_within(&tx, (principal, entry), earlier.as_ref(), &jobs).await?;
         if !unasked.is_empty() {
             return Err(AttemptEnd::Gained(unasked));
@@ -337,10 +335,10 @@ impl Engine {
         tx: &DatabaseTransaction,
         principal: &Principal,
         (before, seal): (i64, &WriteSetSeal),
-        answers: &[(MutationKey<'_>, Record)],
+        ended: &Ended<'_>,
     ) -> Result<(Written, PullHeader), AttemptEnd> {
-        let sequence = answers.last().and_then(|(key, _)| key.sequence);
-        let record_results = RecordResults { principal, sequence, before, answers, taken: "", seal };
+        let (sequence, ended) = (ended.key.sequence, std::slice::from_ref(ended));
+        let record_results = RecordResults { principal, sequence, before, ended, seal };
         let (written, header) = self.store.on(tx).record_results(&record_results).await?;
         // Whatever was written: under other rules, the triggers may have noted nothing of it.
         self.same_rules(&header.rules)?;

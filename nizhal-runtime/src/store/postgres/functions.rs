@@ -1,6 +1,6 @@
 //! The engine's functions and triggers that Postgres lacks, as statements.
 
-use super::{capture, capture::Level, clock, field, found::Found, leave, purpose::Purpose, trigger::APPLIED};
+use super::{capture, capture::Level, clock, field, found::Found, leave, purpose::Purpose, record, trigger::APPLIED};
 use crate::{
     schema::Schema,
     store::{
@@ -26,7 +26,7 @@ const CAPTURE_KINDS: [&[&str]; 5] = [
 const TRIGGERED: [&str; 2] = ["_nizhal_stamp", "_nizhal_restored"];
 /// Functions that are called as whoever writes, and as the server's user, neither of whom need be their owner. The default privileges of
 /// the database may keep them from everybody else.
-const OPEN: [&str; 3] = ["_nizhal_version", "_nizhal_horizon", "_nizhal_written"];
+const OPEN: [&str; 5] = ["_nizhal_version", "_nizhal_horizon", "_nizhal_written", "_nizhal_due", "_nizhal_leave"];
 
 /// What the schema needs of them, while the plan is written.
 struct Needed<'a> {
@@ -46,6 +46,7 @@ pub(super) fn missing(schema: &Schema, found: &Found, purpose: Purpose, plan: &m
     let (functions, triggers, creates) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
     let mut needed = Needed { schema, found, purpose, plan, functions, triggers, creates };
     needed.fixed_functions();
+    needed.app_functions();
     // A tool that restores may say that no triggers should fire.
     let restores = "before insert on _nizhal_control for each row";
     needed.trigger("_nizhal_control", "_nizhal_restored".to_owned(), restores, "_nizhal_restored");
@@ -88,6 +89,20 @@ impl Needed<'_> {
                 self.plan.push(format!("grant execute on function {}.{base}() to public", found.schema));
             }
             self.functions.extend([base.to_owned(), marker]);
+        }
+    }
+
+    /// Those that a push calls, which belong to the rules.
+    fn app_functions(&mut self) {
+        for function in record::app_functions(self.schema.rules()) {
+            let is_there = self.found.functions.contains(&function.name);
+            if !is_there {
+                self.plan.push(self.found.namespace.localize(&function.create()).into_owned());
+            }
+            if !(is_there && self.found.open_functions.contains(&function.name)) {
+                self.plan.push(format!("grant execute on function {}.{} to public", self.found.schema, function.name));
+            }
+            self.functions.insert(function.name);
         }
     }
 

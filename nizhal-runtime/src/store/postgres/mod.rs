@@ -37,6 +37,6 @@ pub(super) use clock::{SOMETHING, holder};
 pub(super) use end::TransactionEnd;
 pub(super) use pull::PullReader;
 pub(super) use purpose::Purpose;
-pub(super) use record::{RecordSql, kind};
+pub(super) use record::RecordSql;
 pub(super) use rows::Rows;
 pub(super) use store::PostgresStore;

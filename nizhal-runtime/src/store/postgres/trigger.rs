@@ -15,6 +15,8 @@ pub(super) struct TriggersSql {
     pub(super) capture: String,
     /// The same, and behind [`TABLES`] that of the tables, for pulls.
     pub(super) whole: String,
+    /// Whether the row `c` of `pg_class` is one of the tables.
+    pub(super) is_ours: String,
     /// The whole fingerprint, each trigger of a table that is switched on, and each partition with one that is not.
     pub(super) found: String,
 }
@@ -55,7 +57,7 @@ pub(super) fn triggers_sql(tables: &BTreeSet<&str>) -> TriggersSql {
          (select t.tgrelid::regclass::text || ' ' || t.tgname as found, null as off from pg_trigger t where {of_ours} and {is_on} \
          union all select null, t.tgrelid::regclass::text from {of_partitions} where not {is_on}) t on true"
     );
-    TriggersSql { capture, whole, found }
+    TriggersSql { capture, whole, is_ours, found }
 }
 
 /// Our triggers `t` of the partitions, at every depth, of the tables `c` of which this holds, as SQL.
