@@ -76,7 +76,11 @@ impl RecordSql {
         let count = ARGS.len() + claims(rules).1;
         let places: Vec<String> = (1..=count).map(|at| format!("${at}")).collect();
         let TriggersSql { found: triggers, .. } = triggers_sql(&watched(rules));
-        Self { call: format!("select * from {}({})", end.name, places.join(", ")), function: end.name, triggers }
+        Self {
+            call: format!("select ended.* from {}({}) as ended", end.name, places.join(", ")),
+            function: end.name,
+            triggers,
+        }
     }
 }
 
