@@ -56,15 +56,18 @@ impl WriteTx<'_> {
         ids: &[&str],
         (seal, stamp): (&WriteSetSeal, Option<&str>),
     ) -> Result<Standing, StoreError> {
-        if self.dialect() == Dialect::Sqlite {
-            self.seal(seal).await?;
-            if stamp.is_some() {
-                self.stamp(stamp).await?;
-            }
-        }
         let mut is_made = false;
         loop {
-            let (sql, values) = self.admission(actor, client_id, ids, (seal, stamp));
+            let (mut sql, mut values) = self.admission(actor, client_id, ids, (seal, stamp));
+            if self.dialect() == Dialect::Sqlite && !is_made {
+                // Before it, in one call: each is a way to SQLite's thread and back.
+                let (seal_at, stamp_at) = (values.len() + 1, values.len() + 2);
+                values.extend([seal.line().into(), stamp.map(str::to_owned).into()]);
+                sql = format!(
+                    "insert into _nizhal_touched (note) values (${seal_at}); \
+                     update _nizhal_control set hlc = ${stamp_at} where id = 1 and ${stamp_at} is not null; {sql}"
+                );
+            }
             let row = self.one(&sql, values).await?;
             let Some(client_id) = client_id else {
                 let row = row.ok_or_else(|| StoreError::Schema("a select returned no row".to_owned()))?;

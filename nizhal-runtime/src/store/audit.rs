@@ -73,7 +73,7 @@ const COLUMNS: &str = "kind, actor, id, client_id, mutation_id, name, status, bu
 
 /// The insert of an entry whose first value is `$<after + 1>`; on Postgres what follows a `with` or an expression of one.
 ///
-/// A transaction of Postgres logs once, so its first entry is number 1; on SQLite pushes share transactions.
+/// A transaction of Postgres logs once, so its first entry is number 1.
 fn insert(dialect: Dialect, after: usize) -> String {
     let placeholders: Vec<String> = (1..=10).map(|at| format!("${}", after + at)).collect();
     let placeholders = placeholders.join(", ");
@@ -83,27 +83,47 @@ fn insert(dialect: Dialect, after: usize) -> String {
              insert into _nizhal_audit_buckets (bucket, version, n) select name, version, n from entry, unnest(${}::text[]) as name",
             after + 11
         ),
-        Dialect::Sqlite => format!(
-            "insert into _nizhal_audit (version, n, {COLUMNS}) select v, (select coalesce(max(n), 0) + 1 from _nizhal_audit \
-             where version = v), {placeholders} from (select (select txn from _nizhal_control where id = 1) as v) as now"
-        ),
+        Dialect::Sqlite => insert_on_sqlite(after, 1),
     }
 }
 
+/// The insert of so many entries on SQLite, where pushes share transactions, and so versions: their numbers go on.
+fn insert_on_sqlite(after: usize, count: usize) -> String {
+    let rows: Vec<String> = (0..count)
+        .map(|at| {
+            let placeholders: Vec<String> = (1..=10).map(|place| format!("${}", after + at * 10 + place)).collect();
+            format!("({}, {})", at + 1, placeholders.join(", "))
+        })
+        .collect();
+    let columns: Vec<String> = (2..=11).map(|column| format!("e.column{column}")).collect();
+    format!(
+        "insert into _nizhal_audit (version, n, {COLUMNS}) select v, (select coalesce(max(n), 0) from _nizhal_audit where version = v) \
+         + e.column1, {} from (select (select txn from _nizhal_control where id = 1) as v) as now, (values {}) as e",
+        columns.join(", "),
+        rows.join(", ")
+    )
+}
+
 impl WriteTx<'_> {
-    /// Writes a mutation's entry on SQLite, where entries are written, with its status and what it touched.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub(super) async fn log(
+    /// Adds to a text of statements on SQLite the one that writes mutations' entries, each with its status and what it touched; nothing
+    /// where none are written.
+    pub(super) fn add_log<'e>(
         &self,
-        key: &MutationKey<'_>,
-        status: &str,
-        write_set: &[WriteSetEntry],
-    ) -> Result<(), StoreError> {
-        let Audit::On { args } = self.audit() else { return Ok(()) };
-        let values = NewEntry::of(key, status, write_set).values(Dialect::Sqlite, args);
-        self.run(&insert(Dialect::Sqlite, 0), values).await.map(drop)
+        ended: impl Iterator<Item = (&'e MutationKey<'e>, &'e str, &'e [WriteSetEntry])>,
+        sql: &mut String,
+        values: &mut Vec<Value>,
+    ) {
+        let Audit::On { args } = self.audit() else { return };
+        let first = values.len();
+        let mut count = 0;
+        for (key, status, write_set) in ended {
+            values.extend(NewEntry::of(key, status, write_set).values(Dialect::Sqlite, args));
+            count += 1;
+        }
+        if !sql.is_empty() {
+            sql.push_str(";\n");
+        }
+        sql.push_str(&insert_on_sqlite(first, count));
     }
 
     /// Runs a statement and writes an entry: in one statement on Postgres, in two on SQLite.

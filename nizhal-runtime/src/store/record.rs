@@ -11,7 +11,7 @@ use super::{
     postgres::RecordSql,
     read::PullHeader,
     settings::Audit,
-    triggers::SQLITE_FINGERPRINT,
+    sqlite,
 };
 use nizhal_core::Principal;
 use sea_orm::Value;
@@ -72,7 +72,7 @@ impl WriteTx<'_> {
     ) -> Result<(Written, PullHeader), StoreError> {
         match self.store().record_sql() {
             Some(sql) => self.record_at_once(sql, record_results).await,
-            None => self.record_one_by_one(record_results).await,
+            None => self.record_in_two(record_results).await,
         }
     }
 
@@ -131,49 +131,54 @@ impl WriteTx<'_> {
         Ok((written, header))
     }
 
-    /// SQLite is in this process: there is nothing to save by asking at once.
-    async fn record_one_by_one(&self, record_results: &RecordResults<'_>) -> Result<(Written, PullHeader), StoreError> {
-        let mut written = self.take_write_set(record_results.seal).await?;
-        let sql = format!(
-            "select ({SQLITE_FINGERPRINT}) as triggers, (select count(*) from sqlite_temp_schema) as temporary"
-        );
-        if let Some(row) = self.one(&sql, []).await? {
-            self.store().know_triggers(&row.try_get::<String>("", "triggers")?)?;
-            if row.try_get::<i64>("", "temporary")? != 0 {
-                return Err(StoreError::Unsealed(TEMPORARY));
+    /// In two calls: what is judged is known after the first. Each call is a way to SQLite's thread and back, whatever statements it has.
+    async fn record_in_two(&self, record_results: &RecordResults<'_>) -> Result<(Written, PullHeader), StoreError> {
+        let RecordResults { principal, sequence, before, ended, seal } = record_results;
+        let (client_id, last) = sequence.unzip();
+        let mut values: Vec<Value> = vec![
+            seal.line().into(),
+            principal.key().into(),
+            client_id.map(str::to_owned).into(),
+            (*before).into(),
+            last.into(),
+            record_results.acknowledged().into(),
+        ];
+        values.extend(ended.iter().flat_map(|ended| answer(&ended.key, &ended.record)));
+        let (mut raw_write_set, mut count, mut state) = (String::new(), 0, None);
+        for row in self.all(&sqlite::record_sql(ended.len()), values).await? {
+            match row.try_get::<i64>("", "kind")? {
+                sqlite::kind::WRITTEN => {
+                    raw_write_set.push_str(&sqlite::line(row.try_get("", "note")?));
+                    raw_write_set.push('\n');
+                }
+                sqlite::kind::STORED => count += 1,
+                _ => state = Some(row),
             }
         }
-        let has_taken = record_results.ended.iter().any(|ended| ended.taken.is_some());
-        if has_taken {
-            let row = self.one("select txn from _nizhal_control where id = 1", []).await?;
-            written.version = row.map(|row| row.try_get("", "txn")).transpose()?;
+        seal.check(&raw_write_set)?;
+        let state = state.ok_or_else(StoreError::no_control)?;
+        self.store().know_triggers(&state.try_get::<String>("", "triggers")?)?;
+        if state.try_get::<i64>("", "temporary")? != 0 {
+            return Err(StoreError::Unsealed(TEMPORARY));
         }
-        let version = written.version.unwrap_or(record_results.before);
-        let (mut header, mut filed) = (PullHeader::default(), 0);
-        let sql = "insert into _nizhal_mutations (actor, client_id, version, client_mutation_id, mutation_id, name, status, \
-            reason, result, client_ref, server_id, lost) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
-            on conflict (actor, client_mutation_id) do nothing";
-        let client_id = record_results.sequence.map(|(client_id, _)| client_id.to_owned());
-        for Ended { key, record, .. } in record_results.ended {
-            let first = [record_results.principal.key().into(), client_id.clone().into(), version.into()];
-            filed += self.run(sql, first.into_iter().chain(answer(key, record))).await?.cast_signed();
+        all_stored(count, record_results)?;
+        let written = Written { version: state.try_get("", "version")?, ..Written::read(raw_write_set)? };
+        let has_taken = ended.iter().any(|ended| ended.taken.is_some());
+        let (mut sql, mut values) = (String::new(), Vec::new());
+        if has_taken || !written.write_set.is_empty() {
+            sql.push_str(&self.store().scope_sql().sql);
+            values.extend(self.store().scope_args(principal).iter().map(|arg| self.store().scope_value(arg)));
         }
-        if let Some((client_id, last)) = record_results.sequence {
-            self.advance(client_id, last, version).await?;
-            let sql = "update _nizhal_clients set acknowledged = max(acknowledged, $2) where client_id = $1";
-            self.run(sql, [client_id.into(), record_results.acknowledged().into()]).await?;
+        let logged = ended.iter().map(|ended| {
+            let taken = ended.taken.unwrap_or(&written);
+            (&ended.key, ended.record.status, &*taken.write_set)
+        });
+        self.add_log(logged, &mut sql, &mut values);
+        let mut header = PullHeader::default();
+        if !sql.is_empty() {
+            header = self.read_header(self.all(&sql, values).await?)?;
         }
-        if written.write_set.is_empty() && !has_taken {
-            let row = self.one("select rules from _nizhal_control where id = 1", []).await?;
-            header.rules = row.map(|row| row.try_get("", "rules")).transpose()?.unwrap_or_default();
-        } else {
-            header = self.header(&self.store().scope_args(record_results.principal)).await?;
-        }
-        all_stored(filed, record_results)?;
-        for Ended { key, record, taken } in record_results.ended {
-            let write_set = taken.map_or(&*written.write_set, |taken| &*taken.write_set);
-            self.log(key, record.status, write_set).await?;
-        }
+        header.rules = state.try_get("", "rules")?;
         Ok((written, header))
     }
 

@@ -338,8 +338,13 @@ impl<'a> WriteTx<'a> {
     /// When the database fails.
     pub async fn header(&self, args: &[ScopeArg]) -> Result<PullHeader, StoreError> {
         let values = args.iter().map(|arg| self.store.scope_value(arg));
+        self.read_header(self.all(&self.store.scope_sql().sql, values).await?)
+    }
+
+    /// Reads the rows of the membership query.
+    pub(super) fn read_header(&self, rows: Vec<QueryResult>) -> Result<PullHeader, StoreError> {
         let mut header = PullHeader::default();
-        for row in self.all(&self.store.scope_sql().sql, values).await? {
+        for row in rows {
             let (rule, param): (i32, i32) = (row.try_get("", "rule")?, row.try_get("", "param")?);
             let value = match self.dialect() {
                 Dialect::Postgres => row.try_get("", "value")?,
@@ -382,8 +387,9 @@ impl<'a> WriteTx<'a> {
     /// When the database fails.
     pub async fn end_push(&self) -> Result<(), StoreError> {
         if self.dialect() == Dialect::Sqlite {
-            self.run("update _nizhal_control set hlc = null where id = 1 and hlc is not null", []).await?;
-            self.run("delete from _nizhal_touched", []).await?;
+            let sql =
+                "update _nizhal_control set hlc = null where id = 1 and hlc is not null; delete from _nizhal_touched";
+            self.run(sql, []).await?;
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ mod group;
 mod guard;
 mod provision;
 mod pull;
+mod record;
 mod reset;
 mod scan;
 mod store;
@@ -16,5 +17,6 @@ mod txn;
 
 pub(super) use group::CommitSlot;
 pub(super) use pull::{Lanes, PullReader};
+pub(super) use record::{kind, record_sql};
 pub(super) use store::SqliteStore;
 pub(super) use txn::{clear_write_set, line};

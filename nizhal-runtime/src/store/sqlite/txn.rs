@@ -16,9 +16,8 @@ pub(super) const DRAWN_SIGN: &str = "sign = random() | (1 << 63)";
 
 /// Clears what a transaction of ours noted about itself; its last statement.
 pub(in crate::store) async fn clear_write_set(tx: &DatabaseTransaction) -> Result<(), StoreError> {
-    tx.execute_unprepared("delete from _nizhal_touched").await?;
-    tx.execute_unprepared("update _nizhal_control set txn = null, hlc = null where id = 1").await?;
-    Ok(())
+    let sql = "delete from _nizhal_touched; update _nizhal_control set txn = null, hlc = null where id = 1";
+    Ok(tx.execute_unprepared(sql).await.map(drop)?)
 }
 
 /// A line of the note from its bytes. What another program wrote may not be UTF-8, and then names no bucket that anybody holds.
