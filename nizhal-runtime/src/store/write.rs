@@ -315,17 +315,17 @@ impl<'a> WriteTx<'a> {
             Dialect::Sqlite => {
                 let txn = "(select txn from _nizhal_control where id = 1) as version";
                 let sql = match reseal {
-                    Some(_) => format!("delete from _nizhal_touched returning cast(note as blob) as note, {txn}"),
+                    Some(_) => format!(
+                        "delete from _nizhal_touched returning cast(note as blob) as note, {txn}; \
+                         insert into _nizhal_touched (note) values ($1)"
+                    ),
                     None => format!("select cast(note as blob) as note, {txn} from _nizhal_touched"),
                 };
                 let (mut raw_write_set, mut version) = (String::new(), None);
-                for row in self.all(&sql, []).await? {
+                for row in self.all(&sql, reseal.map(|seal| seal.line().into())).await? {
                     raw_write_set.push_str(&sqlite::line(row.try_get("", "note")?));
                     raw_write_set.push('\n');
                     version = row.try_get("", "version")?;
-                }
-                if let Some(seal) = reseal {
-                    self.seal(seal).await?;
                 }
                 Ok(Written { version, ..Written::read(raw_write_set)? })
             }
