@@ -9,6 +9,7 @@ both![
     inv14_a_mutation_and_its_entry_are_one,
     entries_are_found_by_bucket_actor_and_version,
     pages_skip_nothing_when_entries_share_a_version,
+    a_bucket_is_found_however_much_was_written_since_the_last_search,
     entries_are_for_the_admin_alone,
     arguments_are_kept_when_asked_for,
     the_log_can_be_off,
@@ -196,6 +197,46 @@ async fn pages_skip_nothing_when_entries_share_a_version(mut app: App) {
             assert_eq!(seen, wanted, "limit {limit}, {filter:?}");
         }
     }
+}
+
+async fn a_bucket_is_found_however_much_was_written_since_the_last_search(mut app: App) {
+    let mut db = audited(&mut app, &[]).await;
+    let mut phone = app.device("phone", "ana", "s1");
+    add(&mut phone, "c0").await;
+    let of_shop = [("bucket", "myShops:s1"), ("limit", "100")];
+    assert_eq!(entries(&app, &of_shop).await.len(), 1, "what is there is indexed");
+    for at in 1..=3 {
+        add(&mut phone, &format!("c{at}")).await;
+    }
+    // One version has more entries than are indexed at once, and so have those before and behind it together.
+    let touched = match app.database.kind() {
+        Kind::Postgres => ", write_set",
+        Kind::Sqlite => "",
+    };
+    for (nth, more) in [(2, 4_000), (3, 6_000), (4, 2_000)] {
+        db.execute(&format!(
+            "with recursive i(i) as (select 1 union all select i + 1 from i where i < {more}) \
+             insert into _nizhal_audit (version, n, kind, actor, id, name, status, buckets, tables{touched}) \
+             select version, 1 + i, kind, actor, id || '-' || i, name, status, buckets, tables{touched} from i, _nizhal_audit \
+             where n = 1 and version = (select version from _nizhal_audit where n = 1 order by version limit 1 offset {})",
+            nth - 1
+        ))
+        .await;
+    }
+    let (mut since, mut found) = ("0".to_owned(), 0);
+    loop {
+        let page = ask(&app, &[&of_shop[..], &[("sinceVersion", &since)]].concat()).await.expect(200).json();
+        found += page["entries"].as_array().expect("entries").len();
+        since = page["nextVersion"].to_string();
+        if page["hasMore"] == false {
+            break;
+        }
+    }
+    assert_eq!(found, 12_004);
+    assert_eq!(db.count("_nizhal_audit_buckets").await, 12_004, "each once");
+    add(&mut phone, "c4").await;
+    let later = entries(&app, &[&of_shop[..], &[("sinceVersion", &since)]].concat()).await;
+    assert_eq!(later.len(), 1, "{later:?}");
 }
 
 async fn entries_are_for_the_admin_alone(mut app: App) {
