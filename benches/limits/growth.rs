@@ -1,6 +1,6 @@
 //! What ten times the work costs: linear is 1, quadratic is 10. On Postgres, in sessions that did other things before.
 
-use crate::{Size, app::Running, report::Report};
+use super::{Size, app::Running, report::Report};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::time::Instant;
 

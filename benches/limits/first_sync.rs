@@ -1,6 +1,6 @@
 //! A first sync, streamed and paged, with the limit in turn.
 
-use crate::{
+use super::{
     Size,
     app::Running,
     load,

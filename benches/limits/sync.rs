@@ -1,6 +1,6 @@
 //! Pulls on Postgres: first syncs beside the bare driver, and what a pull costs as tables, buckets and history grow.
 
-use crate::{
+use super::{
     Size,
     app::Running,
     first_sync::FirstSync,

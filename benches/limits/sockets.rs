@@ -1,6 +1,6 @@
 //! What sockets cost: a server process on a private Postgres, and thousands of real sockets from this one, each an actor of its own.
 
-use crate::{
+use super::{
     Size, app,
     report::{Report, count, percentile, rss_mb_of},
 };

@@ -1,6 +1,6 @@
 //! Pushes one by one and in batches, with the limit in turn.
 
-use crate::{
+use super::{
     app::Running,
     load::{self, Pushes},
     report::{Report, median},

@@ -1,6 +1,6 @@
 //! The same work on SQLite, beside the bare driver on a file with the same settings.
 
-use crate::{
+use super::{
     Size,
     app::Running,
     first_sync::FirstSync,

@@ -1,6 +1,6 @@
 //! The load on Nizhal: devices over HTTP.
 
-use crate::{
+use super::{
     app::Running,
     http::Connection,
     report::{count, percentile},

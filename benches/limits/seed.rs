@@ -1,6 +1,6 @@
 //! What the tables hold before pulls are measured.
 
-use crate::app::Running;
+use super::app::Running;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 /// How many buckets the users `b1`, `b10` … are in.

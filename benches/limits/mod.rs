@@ -1,4 +1,4 @@
-//! Nizhal beside the limit of its database, in one run: `cargo run --release -p nizhal-benches --bin nizhal-benches`.
+//! Nizhal beside the limit of its database: what the benchmark `limits` runs, and the test `quick` in small.
 //!
 //! Starts a private Postgres (fsync on), seeds it, and prints tables of medians and ratios; then the same on SQLite. What counts
 //! are the ratios: both sides of one were measured in turn, within seconds of each other. Writes `benches/RESULTS.md`. With
@@ -57,14 +57,21 @@ const QUICK: Size = Size {
     sockets: Sockets { listeners: 20, herd: 50, idle: 100, pushes: 5 },
 };
 
-fn main() {
-    if !sockets::served() {
-        actix_web::rt::System::new().block_on(compare());
+/// Measures, or is the server of the sockets, where this process was started for it; false where it was not.
+pub(crate) fn ran() -> bool {
+    if sockets::served() {
+        return true;
     }
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    // `cargo bench` says so. `cargo test --all-targets` does not, and is to measure nothing.
+    let is_bench = args.iter().any(|arg| arg == "--bench");
+    if is_bench {
+        actix_web::rt::System::new().block_on(compare(&args));
+    }
+    is_bench
 }
 
-async fn compare() {
-    let args: Vec<String> = std::env::args().skip(1).collect();
+async fn compare(args: &[String]) {
     let quick = args.iter().any(|arg| arg == "--quick");
     let sections: Vec<&str> = args.iter().map(String::as_str).filter(|arg| !arg.starts_with("--")).collect();
     let wanted = |section: &str| sections.is_empty() || sections.contains(&section);
@@ -105,9 +112,8 @@ fn head() -> String {
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     format!(
-        "# Results\n\nWritten by `cargo run --release -p nizhal-benches --bin nizhal-benches`, which measures ours and the limit in \
-         turn and prints medians. {cores} cores ({}), the database, the server and the load on the same machine. Rates are per \
-         second.\n",
+        "# Results\n\nWritten by `cargo bench -p nizhal-benches --bench limits`, which measures ours and the limit in turn and \
+         prints medians. {cores} cores ({}), the database, the server and the load on the same machine. Rates are per second.\n",
         model.trim_start_matches([' ', '\t', ':']),
     )
 }

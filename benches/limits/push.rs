@@ -1,6 +1,6 @@
 //! Pushes on Postgres beside `pgbench` running the bare statements.
 
-use crate::{
+use super::{
     Size,
     app::Running,
     limit, load,
