@@ -1,5 +1,9 @@
 //! The ledger on devices in Rust, against its real server over real sockets.
 
+// The workspace's lints: the example's manifest, to which this test belongs, has a user's own.
+#![warn(missing_docs, unreachable_pub)]
+#![warn(clippy::dbg_macro, clippy::todo, clippy::unimplemented, clippy::large_futures, clippy::needless_pass_by_value)]
+
 mod converge;
 mod fixture;
 mod kill;
@@ -12,4 +16,4 @@ mod token;
 mod watch;
 
 /// The app's binary.
-pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_ledger-server");
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_credit-ledger");

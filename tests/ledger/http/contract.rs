@@ -56,7 +56,7 @@ async fn the_contract_verb_prints_the_same(app: App) {
 }
 
 async fn the_committed_contract_is_the_apps(app: App) {
-    let committed = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/credit-ledger/nizhal.contract.json");
+    let committed = concat!(env!("CARGO_MANIFEST_DIR"), "/nizhal.contract.json");
     let said = |args: &[&str]| {
         let output = verb(&app.set_up, args);
         let text = [output.stdout, output.stderr].concat();

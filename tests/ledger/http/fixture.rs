@@ -4,7 +4,7 @@ use nizhal_tests::{App, Connection, Device, Kind, Reply, until};
 use serde_json::{Value, json};
 
 /// The app's binary.
-pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_ledger-server");
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_credit-ledger");
 
 /// Makes a shop with these members.
 pub(crate) async fn shop(db: &mut Connection, id: &str, members: &[&str]) {

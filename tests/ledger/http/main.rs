@@ -1,5 +1,9 @@
 //! The credit ledger through its real server, on both databases: one module a promise.
 
+// The workspace's lints: the example's manifest, to which this test belongs, has a user's own.
+#![warn(missing_docs, unreachable_pub)]
+#![warn(clippy::dbg_macro, clippy::todo, clippy::unimplemented, clippy::large_futures, clippy::needless_pass_by_value)]
+
 mod admission;
 mod args;
 mod audit;
