@@ -1,9 +1,10 @@
 //! Nizhal beside the limit of its database: what the benchmark `limits` runs, and the test `quick` in small.
 //!
 //! Starts a private Postgres (fsync on), seeds it, and prints tables of medians and ratios; then the same on SQLite. What counts
-//! are the ratios: both sides of one were measured in turn, within seconds of each other. Writes `benches/RESULTS.md`. With
-//! `-- --quick` everything is small and short, nothing is written, and the numbers mean nothing: it shows that all of it runs.
-//! Words after that name the sections to run (`push`, `sync`, `growth`, `sqlite`, `sockets`); then nothing is written either.
+//! are the ratios: both sides of one were measured in turn, within seconds of each other. Writes `benches/RESULTS.md`, and adds the
+//! ratios to `benches/history.csv`. With `-- --quick` everything is small and short, nothing is written, and the numbers mean nothing: it
+//! shows that all of it runs. Words after that name the sections to run (`push`, `sync`, `growth`, `sqlite`, `sockets`); then nothing is
+//! written either.
 
 mod app;
 mod first_sync;
@@ -20,9 +21,9 @@ mod sqlite;
 mod sync;
 
 use nizhal_tests::{Cluster, Durability};
-use report::Report;
+use report::{Ratio, Report};
 use sockets::Sockets;
-use std::{path::Path, time::Duration};
+use std::{fs::File, io::Write as _, path::Path, process::Command, time::Duration};
 
 /// How much is measured.
 #[derive(Clone, Copy)]
@@ -80,6 +81,7 @@ async fn compare(args: &[String]) {
     if !quick && sections.is_empty() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("RESULTS.md");
         std::fs::write(&path, format!("{}{}", head(), report.text())).expect("the results are written");
+        remember(report.ratios());
     }
 }
 
@@ -107,13 +109,40 @@ async fn measured(size: Size, wanted: impl Fn(&str) -> bool) -> Report {
     report
 }
 
-fn head() -> String {
+/// Adds a line for each ratio to `history.csv`: the date, the commit, the machine, and what was measured.
+fn remember(ratios: &[Ratio]) {
+    let told = |program: &str, args: &[&str]| {
+        let output = Command::new(program).args(args).current_dir(env!("CARGO_MANIFEST_DIR")).output();
+        String::from_utf8_lossy(&output.expect("it runs").stdout).trim().to_owned()
+    };
+    let (date, commit) = (told("date", &["+%F"]), told("git", &["describe", "--always", "--dirty"]));
+    let (cores, model) = machine();
+    let lines: String = ratios
+        .iter()
+        .map(|Ratio { section, work, ours, limit }| {
+            format!(
+                "{date},{commit},{cores} cores {model},\"{section}: {work}\",{ours:.2},{limit:.2},{:.3}\n",
+                ours / limit
+            )
+        })
+        .collect();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("history.csv");
+    let mut file = File::options().append(true).open(path).expect("history.csv is there");
+    file.write_all(lines.as_bytes()).expect("the history is written");
+}
+
+/// How many cores there are, and of what make.
+fn machine() -> (usize, String) {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    (cores, model.trim_start_matches([' ', '\t', ':']).to_owned())
+}
+
+fn head() -> String {
+    let (cores, model) = machine();
     format!(
         "# Results\n\nWritten by `cargo bench -p nizhal-benches --bench limits`, which measures ours and the limit in turn and \
-         prints medians. {cores} cores ({}), the database, the server and the load on the same machine. Rates are per second.\n",
-        model.trim_start_matches([' ', '\t', ':']),
+         prints medians. {cores} cores ({model}), the database, the server and the load on the same machine. Rates are per second.\n"
     )
 }

@@ -6,6 +6,16 @@ use std::fmt::Write as _;
 #[derive(Default)]
 pub(crate) struct Report {
     text: String,
+    section: String,
+    ratios: Vec<Ratio>,
+}
+
+/// A row that has a limit.
+pub(crate) struct Ratio {
+    pub(crate) section: String,
+    pub(crate) work: String,
+    pub(crate) ours: f64,
+    pub(crate) limit: f64,
 }
 
 impl Report {
@@ -13,10 +23,14 @@ impl Report {
     pub(crate) fn section(&mut self, title: &str) {
         let head = format!("\n## {title}\n\n| work | Nizhal | limit | ratio | target |\n|---|---:|---:|---:|---|");
         self.line(&head);
+        title.split(':').next().unwrap_or(title).clone_into(&mut self.section);
     }
 
     /// A row of the table; the ratio is ours by theirs.
     pub(crate) fn row(&mut self, work: &str, ours: f64, limit: Option<f64>, target: &str) {
+        if let Some(limit) = limit {
+            self.ratios.push(Ratio { section: self.section.clone(), work: work.to_owned(), ours, limit });
+        }
         let ratio = limit.map(|limit| format!("{:.2}", ours / limit)).unwrap_or_default();
         let limit = limit.map(shown).unwrap_or_default();
         self.line(&format!("| {work} | {} | {limit} | {ratio} | {target} |", shown(ours)));
@@ -26,6 +40,11 @@ impl Report {
     pub(crate) fn line(&mut self, line: &str) {
         println!("{line}");
         let _ = writeln!(self.text, "{line}");
+    }
+
+    /// The rows that have a limit, so far.
+    pub(crate) fn ratios(&self) -> &[Ratio] {
+        &self.ratios
     }
 
     /// All of it.
