@@ -136,7 +136,6 @@ impl WriteTx<'_> {
         let RecordResults { principal, sequence, before, ended, seal } = record_results;
         let (client_id, last) = sequence.unzip();
         let mut values: Vec<Value> = vec![
-            seal.line().into(),
             principal.key().into(),
             client_id.map(str::to_owned).into(),
             (*before).into(),

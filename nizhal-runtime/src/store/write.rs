@@ -381,7 +381,7 @@ impl<'a> WriteTx<'a> {
         }
     }
 
-    /// Clears a push's write set, for the next one in the transaction.
+    /// Clears the write set of a push that records no result, for the next one in the transaction.
     ///
     /// # Errors
     /// When the database fails.

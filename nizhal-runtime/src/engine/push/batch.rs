@@ -344,7 +344,6 @@ impl Engine {
         if !write.strays(&write_set).await?.is_empty() {
             return Err(BatchRollback::OneByOne);
         }
-        write.end_push().await?;
         Ok(OpenBatch { tx, ended, jobs, written })
     }
 }

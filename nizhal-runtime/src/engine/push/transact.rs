@@ -131,7 +131,10 @@ impl Engine {
         let (before, is_expired) = match self.admit(&tx, slot, delivery, (&seal, stamp)).await? {
             Ok(admitted) => admitted,
             Err(barred @ Answer { verdict: Verdict::Barred(_), .. }) => return Ok(Done::rolled_back(tx, Ok(barred))),
-            Err(answer) => return self.keep(tx, News::default(), answer).await,
+            Err(answer) => {
+                self.store.on(&tx).end_push().await?;
+                return Ok(Done::kept(tx, News::default(), answer));
+            }
         };
         if !delivery.has_room {
             return Err(StoreError::TooManyAnswers { limit: self.answers.limit }.into());
@@ -145,7 +148,7 @@ impl Engine {
                 let ended = Ended { key: *key, record: refused(&refusal), taken: None };
                 self.record_results(&tx, delivery.principal, (before, &seal), &ended).await?;
                 let news = News { filed: 1, ..News::default() };
-                self.keep(tx, news, Answer::over(key, Verdict::Refused(refusal))).await
+                Ok(Done::kept(tx, news, Answer::over(key, Verdict::Refused(refusal))))
             }
         }
     }
@@ -209,7 +212,7 @@ impl Engine {
             return Err(AttemptEnd::Gained(unasked));
         }
         let news = News { filed: 1, written, jobs };
-        self.keep(tx, news, Answer::over(key, Verdict::Applied(ids))).await
+        Ok(Done::kept(tx, news, Answer::over(key, Verdict::Applied(ids))))
     }
 
     /// Writes the jobs that a mutation wants, each within the buckets that its actor holds; none where it gained memberships that are to
@@ -246,12 +249,6 @@ impl Engine {
         let write = self.store.on(tx);
         let unfounded = write.unfounded(gained).await?;
         Ok(Some(EarlierMemberships::new(write.members(principal).await?, unfounded, !gained.is_empty())))
-    }
-
-    /// Ends the push, so that the transaction may commit with this answer.
-    async fn keep(&self, tx: DatabaseTransaction, news: News, answer: Answer) -> Result<Done, AttemptEnd> {
-        self.store.on(&tx).end_push().await?;
-        Ok(Done { tx, commits: true, news, ended: Ok(answer) })
     }
 
     /// Publishes what a commit brought to workers, listeners and observers.
@@ -347,6 +344,11 @@ impl Engine {
 }
 
 impl Done {
+    /// The transaction may commit with this answer.
+    fn kept(tx: DatabaseTransaction, news: News, answer: Answer) -> Self {
+        Self { tx, commits: true, news, ended: Ok(answer) }
+    }
+
     /// What the transaction did is to be rolled back.
     fn rolled_back(tx: DatabaseTransaction, ended: Result<Answer, PushError>) -> Self {
         Self { tx, commits: false, news: News::default(), ended }

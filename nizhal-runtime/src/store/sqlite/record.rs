@@ -12,30 +12,30 @@ pub(in crate::store) mod kind {
     pub(super) const STATE: i64 = 2;
 }
 
-/// The placeholders before those of the results: seal, actor, client, version before, last number, number acknowledged.
-const FIRST: usize = 6;
+/// The placeholders before those of the results: actor, client, version before, last number, number acknowledged.
+const FIRST: usize = 5;
 /// The columns of a result.
 const RESULT: usize = 9;
 
-/// Reads the write set and begins it anew, reads what else is judged, stores so many results, and uses up the client's numbers.
+/// Reads the write set and ends it with the stamp, reads what else is judged, stores so many results, and uses up the client's numbers.
 pub(in crate::store) fn record_sql(results: usize) -> String {
-    let version = "coalesce((select txn from _nizhal_control where id = 1), $4)";
+    let version = "coalesce((select txn from _nizhal_control where id = 1), $3)";
     let rows: Vec<String> = (0..results)
         .map(|at| {
             let first = FIRST + at * RESULT;
             let places: Vec<String> = (1..=RESULT).map(|place| format!("${}", first + place)).collect();
-            format!("($2, $3, {version}, {})", places.join(", "))
+            format!("($1, $2, {version}, {})", places.join(", "))
         })
         .collect();
     format!(
         "delete from _nizhal_touched returning {} as kind, cast(note as blob) as note;
-         insert into _nizhal_touched (note) values ($1);
+         update _nizhal_control set hlc = null where id = 1 and hlc is not null;
          select {} as kind, ({SQLITE_FINGERPRINT}) as triggers, (select count(*) from sqlite_temp_schema) as temporary, txn as version, rules
            from _nizhal_control where id = 1;
          insert into _nizhal_mutations (actor, client_id, version, client_mutation_id, mutation_id, name, status, reason, result, client_ref,
            server_id, lost) values {} on conflict (actor, client_mutation_id) do nothing returning {} as kind;
-         update _nizhal_clients set last_mutation_id = $5, last_version = {version}, acknowledged = max(acknowledged, $6),
-           seen_at = current_timestamp where client_id = $3",
+         update _nizhal_clients set last_mutation_id = $4, last_version = {version}, acknowledged = max(acknowledged, $5),
+           seen_at = current_timestamp where client_id = $2",
         kind::WRITTEN,
         kind::STATE,
         rows.join(", "),
