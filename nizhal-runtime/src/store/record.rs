@@ -87,6 +87,8 @@ impl WriteTx<'_> {
             Audit::Off => (false, false),
             Audit::On { args } => (true, args),
         };
+        let claims = self.store().scope_args(principal).into_iter().map(|arg| arg.text);
+        let claims = serde_json::Value::from_iter(claims);
         let mut values: Vec<Value> = vec![
             principal.key().into(),
             client_id.map(str::to_owned).into(),
@@ -94,6 +96,7 @@ impl WriteTx<'_> {
             record_results.before.into(),
             record_results.acknowledged().into(),
             record_results.taken().into(),
+            claims.to_string().into(),
             audit.into(),
         ];
         match record_results.ended {
@@ -109,7 +112,6 @@ impl WriteTx<'_> {
                 values.push(Value::String(None));
             }
         }
-        values.extend(self.store().scope_args(principal).iter().map(|arg| self.store().scope_value(arg)));
         let row = match self.one(&sql.call, values).await {
             // Whoever provisioned the database for other rules dropped it.
             Err(StoreError::Statement(error)) if is_undefined_function(&error, &sql.function) => {

@@ -43,8 +43,8 @@ impl AppFunction {
     }
 }
 
-/// The arguments before the claims, each with its type.
-const ARGS: [(&str, &str); 18] = [
+/// The arguments, each with its type.
+const ARGS: [(&str, &str); 19] = [
     ("p_actor", "text"),
     ("p_client", "text"),
     // The number up to which all of the client's mutations are used up.
@@ -54,6 +54,8 @@ const ARGS: [(&str, &str); 18] = [
     ("p_acknowledged", "bigint"),
     // What was read of the write set before.
     ("p_taken", "text"),
+    // The claims that memberships are compared with, as a JSON array: a function has a hundred arguments at most.
+    ("p_claims", "text"),
     // Whether audit entries are written.
     ("p_audit", "boolean"),
     // Several mutations as JSON, in the place of what follows.
@@ -73,8 +75,7 @@ const ARGS: [(&str, &str); 18] = [
 impl RecordSql {
     pub(in crate::store) fn new(rules: &[Rule]) -> Self {
         let [.., end] = app_functions(rules);
-        let count = ARGS.len() + claims(rules).1;
-        let places: Vec<String> = (1..=count).map(|at| format!("${at}")).collect();
+        let places: Vec<String> = (1..=ARGS.len()).map(|at| format!("${at}")).collect();
         let TriggersSql { found: triggers, .. } = triggers_sql(&watched(rules));
         Self {
             call: format!("select ended.* from {}({}) as ended", end.name, places.join(", ")),
@@ -82,13 +83,6 @@ impl RecordSql {
             triggers,
         }
     }
-}
-
-/// The queries of the memberships, and the number of claims that they compare with. These are behind a `select`, since a plan is made for
-/// each actor where Postgres sees that one would profit.
-fn claims(rules: &[Rule]) -> (Vec<String>, usize) {
-    let (members, claims) = scope::members(Dialect::Postgres, rules, |at| format!("(select p_claim{at})"));
-    (members, claims.len())
 }
 
 /// The functions of an app's rules, each after those that it calls.
@@ -133,9 +127,9 @@ end $nizhal$"
 
 /// Relies on the membership tables' indexes on their claim columns, and on primary keys.
 fn end_rest(rules: &[Rule], triggers: &str) -> String {
-    let (members, claims) = claims(rules);
-    let claim_args = (1..=claims).map(|at| format!("p_claim{at} text"));
-    let args: Vec<String> = ARGS.iter().map(|(name, sql)| format!("{name} {sql}")).chain(claim_args).collect();
+    // Each claim is behind a `select`, since a plan is made for each actor where Postgres sees that one would profit.
+    let (members, _) = scope::members(Dialect::Postgres, rules, |at| format!("(select p_claims::json ->> {})", at - 1));
+    let args: Vec<String> = ARGS.iter().map(|(name, sql)| format!("{name} {sql}")).collect();
     let members = if members.is_empty() {
         String::new()
     } else {
