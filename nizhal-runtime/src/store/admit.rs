@@ -64,8 +64,8 @@ impl WriteTx<'_> {
                 let (seal_at, stamp_at) = (values.len() + 1, values.len() + 2);
                 values.extend([seal.line().into(), stamp.map(str::to_owned).into()]);
                 sql = format!(
-                    "insert into _nizhal_touched (note) values (${seal_at}); \
-                     update _nizhal_control set hlc = ${stamp_at} where id = 1 and ${stamp_at} is not null; {sql}"
+                    "insert into _nizhal_touched (note) values (${seal_at});\n\
+                     update _nizhal_control set hlc = ${stamp_at} where id = 1 and ${stamp_at} is not null;\n{sql}"
                 );
             }
             let row = self.one(&sql, values).await?;

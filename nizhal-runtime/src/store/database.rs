@@ -298,6 +298,15 @@ impl Store {
         }
     }
 
+    /// A text of statements as it is sent: whole, but each statement by itself where one is to fail, so that it can be any of them.
+    pub(super) fn parts<'a>(&self, sql: &'a str) -> Vec<&'a str> {
+        #[cfg(any(test, feature = "failpoints"))]
+        if self.failpoints().is_some_and(|failpoints| failpoints.is_armed()) {
+            return sql.split(";\n").collect();
+        }
+        vec![sql]
+    }
+
     /// The failpoints of the store on SQLite.
     #[cfg(any(test, feature = "failpoints"))]
     pub fn failpoints(&self) -> Option<&Arc<super::Failpoints>> {

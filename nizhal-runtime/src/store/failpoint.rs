@@ -145,6 +145,11 @@ mod on {
             self.armed.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
         }
 
+        /// Whether a statement is to fail that did not yet.
+        pub(crate) fn is_armed(&self) -> bool {
+            self.armed.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        }
+
         /// The number of statements that failed so far.
         pub fn reached(&self) -> u64 {
             self.reached.load(Relaxed)

@@ -179,24 +179,47 @@ impl<'a> WriteTx<'a> {
         Statement::from_sql_and_values(self.tx.get_database_backend(), sql, values)
     }
 
+    /// The first row of a text's last statement.
     pub(super) async fn one(
         &self,
         sql: &str,
         values: impl IntoIterator<Item = Value>,
     ) -> Result<Option<QueryResult>, StoreError> {
-        self.send(self.tx.query_one_raw(self.statement(sql, values))).await
+        let values: Vec<Value> = values.into_iter().collect();
+        let mut parts = self.store.parts(sql);
+        let last = parts.pop().unwrap_or(sql);
+        for part in parts {
+            self.send(self.tx.execute_raw(self.statement(part, values.clone()))).await?;
+        }
+        self.send(self.tx.query_one_raw(self.statement(last, values))).await
     }
 
+    /// The rows of all statements of a text.
     pub(super) async fn all(
         &self,
         sql: &str,
         values: impl IntoIterator<Item = Value>,
     ) -> Result<Vec<QueryResult>, StoreError> {
-        self.send(self.tx.query_all_raw(self.statement(sql, values))).await
+        let values: Vec<Value> = values.into_iter().collect();
+        let mut parts = self.store.parts(sql);
+        let last = parts.pop().unwrap_or(sql);
+        let mut rows = Vec::new();
+        for part in parts {
+            rows.extend(self.send(self.tx.query_all_raw(self.statement(part, values.clone()))).await?);
+        }
+        rows.extend(self.send(self.tx.query_all_raw(self.statement(last, values))).await?);
+        Ok(rows)
     }
 
+    /// How many rows the last statement of a text wrote.
     pub(super) async fn run(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Result<u64, StoreError> {
-        Ok(self.send(self.tx.execute_raw(self.statement(sql, values))).await?.rows_affected())
+        let values: Vec<Value> = values.into_iter().collect();
+        let mut parts = self.store.parts(sql);
+        let last = parts.pop().unwrap_or(sql);
+        for part in parts {
+            self.send(self.tx.execute_raw(self.statement(part, values.clone()))).await?;
+        }
+        Ok(self.send(self.tx.execute_raw(self.statement(last, values))).await?.rows_affected())
     }
 
     async fn send<T>(&self, statement: impl Future<Output = Result<T, DbErr>>) -> Result<T, StoreError> {
@@ -316,7 +339,7 @@ impl<'a> WriteTx<'a> {
                 let txn = "(select txn from _nizhal_control where id = 1) as version";
                 let sql = match reseal {
                     Some(_) => format!(
-                        "delete from _nizhal_touched returning cast(note as blob) as note, {txn}; \
+                        "delete from _nizhal_touched returning cast(note as blob) as note, {txn};\n\
                          insert into _nizhal_touched (note) values ($1)"
                     ),
                     None => format!("select cast(note as blob) as note, {txn} from _nizhal_touched"),
@@ -388,7 +411,7 @@ impl<'a> WriteTx<'a> {
     pub async fn end_push(&self) -> Result<(), StoreError> {
         if self.dialect() == Dialect::Sqlite {
             let sql =
-                "update _nizhal_control set hlc = null where id = 1 and hlc is not null; delete from _nizhal_touched";
+                "update _nizhal_control set hlc = null where id = 1 and hlc is not null;\ndelete from _nizhal_touched";
             self.run(sql, []).await?;
         }
         Ok(())
