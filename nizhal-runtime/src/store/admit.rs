@@ -61,12 +61,13 @@ impl WriteTx<'_> {
             let (mut sql, mut values) = self.admission(actor, client_id, ids, (seal, stamp));
             if self.dialect() == Dialect::Sqlite && !is_made {
                 // Before it, in one call: each is a way to SQLite's thread and back.
-                let (seal_at, stamp_at) = (values.len() + 1, values.len() + 2);
-                values.extend([seal.line().into(), stamp.map(str::to_owned).into()]);
-                sql = format!(
-                    "insert into _nizhal_touched (note) values (${seal_at});\n\
-                     update _nizhal_control set hlc = ${stamp_at} where id = 1 and ${stamp_at} is not null;\n{sql}"
-                );
+                values.push(seal.line().into());
+                let mut before = format!("insert into _nizhal_touched (note) values (${});\n", values.len());
+                if let Some(stamp) = stamp {
+                    values.push(stamp.into());
+                    before += &format!("update _nizhal_control set hlc = ${} where id = 1;\n", values.len());
+                }
+                sql.insert_str(0, &before);
             }
             let row = self.one(&sql, values).await?;
             let Some(client_id) = client_id else {

@@ -5,7 +5,11 @@
 //! ends a push (`postgres/record.rs`) writes the entries of its mutations with their write sets as they are, which `audit_log.rs` reads
 //! and `audit_index.rs` indexes by bucket; the statement that ends a job writes the job's. On SQLite a trigger indexes an entry.
 
-use super::{MutationKey, Store, StoreError, WriteSetEntry, WriteTx, settings::Audit, sql::Dialect};
+use super::{
+    MutationKey, Store, StoreError, WriteSetEntry, WriteTx,
+    settings::Audit,
+    sql::{Dialect, placeholders},
+};
 use sea_orm::Value;
 use std::{collections::BTreeSet, sync::atomic::Ordering::Relaxed};
 
@@ -30,7 +34,7 @@ impl<'a> NewEntry<'a> {
         Self { kind: "mutation", actor, id, sequence, name, status, write_set, args }
     }
 
-    /// In the order of [`insert`].
+    /// In the order of [`COLUMNS`], and on Postgres the buckets once more, as an array.
     fn values(&self, dialect: Dialect, with_args: bool) -> Vec<Value> {
         let (client_id, mutation_id) = self.sequence.unzip();
         let buckets = buckets(self.write_set);
@@ -71,36 +75,29 @@ pub(super) fn in_json(names: &impl serde::Serialize) -> String {
 /// The columns of an entry but for its place.
 const COLUMNS: &str = "kind, actor, id, client_id, mutation_id, name, status, buckets, tables, args";
 
-/// The insert of an entry whose first value is `$<after + 1>`; on Postgres what follows a `with` or an expression of one.
-///
-/// A transaction of Postgres logs once, so its first entry is number 1.
-fn insert(dialect: Dialect, after: usize) -> String {
-    let placeholders: Vec<String> = (1..=10).map(|at| format!("${}", after + at)).collect();
-    let placeholders = placeholders.join(", ");
-    match dialect {
-        Dialect::Postgres => format!(
-            "entry as (insert into _nizhal_audit (version, n, {COLUMNS}) values (_nizhal_version(), 1, {placeholders}) returning version, n) \
-             insert into _nizhal_audit_buckets (bucket, version, n) select name, version, n from entry, unnest(${}::text[]) as name",
-            after + 11
-        ),
-        Dialect::Sqlite => insert_on_sqlite(after, 1),
-    }
+/// How many they are.
+const COLUMN_COUNT: usize = 10;
+
+/// The insert of an entry on Postgres whose first value is `$<before + 1>`: what follows a `with` or an expression of one. A transaction
+/// of a job logs once, so its entry is number 1.
+fn insert_on_postgres(before: usize) -> String {
+    format!(
+        "entry as (insert into _nizhal_audit (version, n, {COLUMNS}) values (_nizhal_version(), 1, {}) returning version, n) \
+         insert into _nizhal_audit_buckets (bucket, version, n) select name, version, n from entry, unnest(${}::text[]) as name",
+        placeholders(before, COLUMN_COUNT),
+        before + COLUMN_COUNT + 1
+    )
 }
 
 /// The insert of so many entries on SQLite, where pushes share transactions, and so versions: their numbers go on.
-fn insert_on_sqlite(after: usize, count: usize) -> String {
-    let rows: Vec<String> = (0..count)
-        .map(|at| {
-            let placeholders: Vec<String> = (1..=10).map(|place| format!("${}", after + at * 10 + place)).collect();
-            format!("({}, {})", at + 1, placeholders.join(", "))
-        })
-        .collect();
-    let columns: Vec<String> = (2..=11).map(|column| format!("e.column{column}")).collect();
+fn insert_on_sqlite(before: usize, count: usize) -> String {
+    let row = |at: usize| format!("({}, {})", at + 1, placeholders(before + at * COLUMN_COUNT, COLUMN_COUNT));
+    let columns: Vec<String> = (0..COLUMN_COUNT).map(|at| format!("e.column{}", at + 2)).collect();
     format!(
         "insert into _nizhal_audit (version, n, {COLUMNS}) select v, (select coalesce(max(n), 0) from _nizhal_audit where version = v) \
          + e.column1, {} from (select (select txn from _nizhal_control where id = 1) as v) as now, (values {}) as e",
         columns.join(", "),
-        rows.join(", ")
+        (0..count).map(row).collect::<Vec<_>>().join(", ")
     )
 }
 
@@ -137,13 +134,13 @@ impl WriteTx<'_> {
         let entry = entry.values(self.dialect(), args);
         match self.dialect() {
             Dialect::Postgres => {
-                let sql = format!("with work as ({sql}), {}", insert(Dialect::Postgres, values.len()));
+                let sql = format!("with work as ({sql}), {}", insert_on_postgres(values.len()));
                 values.extend(entry);
                 self.run(&sql, values).await?;
             }
             Dialect::Sqlite => {
                 self.run(sql, values).await?;
-                self.run(&insert(Dialect::Sqlite, 0), entry).await?;
+                self.run(&insert_on_sqlite(0, 1), entry).await?;
             }
         }
         Ok(())

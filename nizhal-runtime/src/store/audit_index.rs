@@ -1,8 +1,8 @@
 //! The index of the audit log by bucket, and the end of entries that are old.
 //!
-//! On Postgres a push writes its entry alone: an entry of the index for each of its buckets would cost it a third as much again. The index is
-//! brought up to date before somebody looks for a bucket, and from time to time, so that little is left to do then. The control row says
-//! up to which version that was done; it is never beyond the horizon, so no entry comes below it later.
+//! On Postgres a push writes its entry alone, and not an entry of the index for each of its buckets. The index is brought up to date before
+//! somebody looks for a bucket, and from time to time, so that little is left to do then. The control row says up to which version that
+//! was done; it is never beyond the horizon, so no entry comes below it later.
 
 use super::{Store, StoreError, audit, database::Backend, ddl::BUCKET_KEY, progress::Steps, sql::Dialect, write_set};
 
@@ -33,29 +33,21 @@ impl Store {
         // Whoever does the same meanwhile waits here, and goes on where this one ended.
         let indexed = write.one("select audit_indexed from _nizhal_control where id = 1 for update", []).await?;
         let indexed: i64 = indexed.ok_or_else(StoreError::no_control)?.try_get("", "audit_indexed")?;
-        let sql = "select version, n, write_set from _nizhal_audit where version > $1 and version <= $2 and write_set <> '' \
-            order by version, n limit $3";
-        let most = BATCH as i64;
-        let mut rows = write.all(sql, [indexed.into(), horizon.into(), most.into()]).await?;
-        let has_more = rows.len() == BATCH;
-        let mut until = horizon;
-        if has_more {
-            // A version is indexed as a whole; one that fills more than a batch by itself is asked for once more, alone.
-            let last: i64 = rows[BATCH - 1].try_get("", "version")?;
-            if rows[0].try_get::<i64>("", "version")? == last {
-                rows = write.all(sql, [(last - 1).into(), last.into(), i64::MAX.into()]).await?;
-                until = last;
-            } else {
-                until = last - 1;
-            }
-        }
+        // A version is indexed as a whole, so a batch ends with the version that its last entry is of.
+        let sql = "select version, n, write_set from _nizhal_audit where version > $1 and write_set <> '' and version <= (select max(version) \
+            from (select version from _nizhal_audit where version > $1 and version <= $2 and write_set <> '' order by version, n limit $3) \
+            batch) order by version, n";
+        let rows = write.all(sql, [indexed.into(), horizon.into(), (BATCH as i64).into()]).await?;
+        let has_more = rows.len() >= BATCH;
+        let until = match rows.last() {
+            Some(last) if has_more => last.try_get("", "version")?,
+            _ => horizon,
+        };
         let mut places: Vec<Place> = Vec::with_capacity(rows.len());
         for row in rows {
             let (version, n): (i64, i64) = (row.try_get("", "version")?, row.try_get("", "n")?);
-            if version <= until {
-                let buckets = buckets(&row.try_get::<String>("", "write_set")?)?;
-                places.extend(buckets.into_iter().map(|bucket| (bucket, version, n)));
-            }
+            let buckets = buckets(&row.try_get::<String>("", "write_set")?)?;
+            places.extend(buckets.into_iter().map(|bucket| (bucket, version, n)));
         }
         if until > indexed {
             let (buckets, versions, numbers) = columns(places);
@@ -146,8 +138,7 @@ impl Store {
 
 /// The buckets of an entry's write set.
 fn buckets(write_set: &str) -> Result<Vec<String>, StoreError> {
-    let entries = write_set.lines().map(write_set::parse).collect::<Result<Vec<_>, _>>()?;
-    Ok(audit::buckets(&entries))
+    Ok(audit::buckets(&write_set::parse_lines(write_set)?))
 }
 
 /// As arrays of the database.

@@ -174,6 +174,6 @@ impl Store {
 
 /// The buckets and the tables of an entry's write set, each as a JSON array.
 fn named(write_set: &str) -> Result<(String, String), StoreError> {
-    let entries = write_set.lines().map(write_set::parse).collect::<Result<Vec<_>, _>>()?;
+    let entries = write_set::parse_lines(write_set)?;
     Ok((audit::in_json(&audit::buckets(&entries)), audit::in_json(&audit::tables(&entries))))
 }

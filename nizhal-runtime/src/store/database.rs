@@ -298,13 +298,12 @@ impl Store {
         }
     }
 
-    /// A text of statements as it is sent: whole, but each statement by itself where one is to fail, so that it can be any of them.
-    pub(super) fn parts<'a>(&self, sql: &'a str) -> Vec<&'a str> {
+    /// Whether a statement is to fail in a test.
+    pub(super) fn is_to_fail(&self) -> bool {
         #[cfg(any(test, feature = "failpoints"))]
-        if self.failpoints().is_some_and(|failpoints| failpoints.is_armed()) {
-            return sql.split(";\n").collect();
-        }
-        vec![sql]
+        return self.failpoints().is_some_and(|failpoints| failpoints.is_armed());
+        #[cfg(not(any(test, feature = "failpoints")))]
+        false
     }
 
     /// The failpoints of the store on SQLite.

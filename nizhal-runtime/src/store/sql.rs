@@ -28,6 +28,11 @@ pub(crate) fn stamped(prefix: &str, definition: &str) -> String {
     format!("{prefix}_{hex}")
 }
 
+/// So many placeholders of a statement, behind those before.
+pub(crate) fn placeholders(before: usize, count: usize) -> String {
+    (before + 1..=before + count).map(|at| format!("${at}")).collect::<Vec<_>>().join(", ")
+}
+
 impl Dialect {
     /// The column's type as the `create table` says it.
     pub(crate) fn type_name(self, sql: SqlType) -> &'static str {

@@ -10,7 +10,7 @@ use super::{
     row_size::{self, LargeRow},
     seal::{SEAL, SPILLED, WHOLE, WriteSetSeal},
     settings::Audit,
-    sql::Dialect,
+    sql::{Dialect, placeholders},
     sqlite,
     write_set::{self, WriteSetEntry},
 };
@@ -186,12 +186,8 @@ impl<'a> WriteTx<'a> {
         values: impl IntoIterator<Item = Value>,
     ) -> Result<Option<QueryResult>, StoreError> {
         let values: Vec<Value> = values.into_iter().collect();
-        let mut parts = self.store.parts(sql);
-        let last = parts.pop().unwrap_or(sql);
-        for part in parts {
-            self.send(self.tx.execute_raw(self.statement(part, values.clone()))).await?;
-        }
-        self.send(self.tx.query_one_raw(self.statement(last, values))).await
+        let (_, rest) = self.split(sql, &values).await?;
+        self.send(self.tx.query_one_raw(self.statement(rest, values))).await
     }
 
     /// The rows of all statements of a text.
@@ -201,25 +197,30 @@ impl<'a> WriteTx<'a> {
         values: impl IntoIterator<Item = Value>,
     ) -> Result<Vec<QueryResult>, StoreError> {
         let values: Vec<Value> = values.into_iter().collect();
-        let mut parts = self.store.parts(sql);
-        let last = parts.pop().unwrap_or(sql);
-        let mut rows = Vec::new();
-        for part in parts {
-            rows.extend(self.send(self.tx.query_all_raw(self.statement(part, values.clone()))).await?);
-        }
-        rows.extend(self.send(self.tx.query_all_raw(self.statement(last, values))).await?);
+        let (mut rows, rest) = self.split(sql, &values).await?;
+        rows.extend(self.send(self.tx.query_all_raw(self.statement(rest, values))).await?);
         Ok(rows)
     }
 
     /// How many rows the last statement of a text wrote.
     pub(super) async fn run(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Result<u64, StoreError> {
         let values: Vec<Value> = values.into_iter().collect();
-        let mut parts = self.store.parts(sql);
-        let last = parts.pop().unwrap_or(sql);
-        for part in parts {
-            self.send(self.tx.execute_raw(self.statement(part, values.clone()))).await?;
+        let (_, rest) = self.split(sql, &values).await?;
+        Ok(self.send(self.tx.execute_raw(self.statement(rest, values))).await?.rows_affected())
+    }
+
+    /// Runs all statements of a text but the last where one is to fail in a test, each by itself, so that it can be any of them. Gives
+    /// their rows, and what is left to be run: the whole text where none is to fail.
+    async fn split<'t>(&self, text: &'t str, values: &[Value]) -> Result<(Vec<QueryResult>, &'t str), StoreError> {
+        let (mut rows, mut rest) = (Vec::new(), text);
+        if self.store.is_to_fail() {
+            while let Some((statement, others)) = rest.split_once(";\n") {
+                let statement = self.statement(statement, values.iter().cloned());
+                rows.extend(self.send(self.tx.query_all_raw(statement)).await?);
+                rest = others;
+            }
         }
-        Ok(self.send(self.tx.execute_raw(self.statement(last, values))).await?.rows_affected())
+        Ok((rows, rest))
     }
 
     async fn send<T>(&self, statement: impl Future<Output = Result<T, DbErr>>) -> Result<T, StoreError> {
@@ -273,11 +274,10 @@ impl<'a> WriteTx<'a> {
         // What holds U+0000 names no mutation, and Postgres would not take it.
         let ids: Vec<&String> = ids.iter().filter(|id| !id.contains('\0')).collect();
         for some in ids.chunks(MAX_IDS) {
-            let placeholders: Vec<String> = (0..some.len()).map(|at| format!("${}", at + 2)).collect();
             let sql = format!(
                 "select client_mutation_id from _nizhal_mutations where actor in ($1, '') and client_mutation_id in ({}) \
                  and status <> 'applied' order by client_mutation_id limit 1",
-                placeholders.join(", ")
+                placeholders(1, some.len())
             );
             let values = std::iter::once(actor.into()).chain(some.iter().map(|id| id.as_str().into()));
             if let Some(row) = self.one(&sql, values).await? {

@@ -88,6 +88,14 @@ pub(crate) fn membership_line(
     format!("{} || {}", sql::literal(&format!("{MEMBERSHIP}{rule}+{}:", table.name)), dialect.json_texts(&key))
 }
 
+/// Reads the lines of a write set back.
+///
+/// # Errors
+/// As for [`parse`].
+pub(crate) fn parse_lines(lines: &str) -> Result<Vec<WriteSetEntry>, StoreError> {
+    lines.lines().map(parse).collect()
+}
+
 /// Reads a line back.
 ///
 /// # Errors

@@ -29,6 +29,29 @@ async fn audited(app: &mut App, more: &[(&str, &str)]) -> Connection {
     two_shops(app).await
 }
 
+/// What an entry's copy needs beside its buckets and tables.
+fn touched(app: &App) -> &'static str {
+    match app.database.kind() {
+        Kind::Postgres => ", write_set",
+        Kind::Sqlite => "",
+    }
+}
+
+/// The entries of all pages, and the version that the last one ends at.
+async fn pages(app: &App, query: &[(&str, &str)]) -> (Vec<Value>, String) {
+    let (mut since, mut seen, mut pages) = ("0".to_owned(), Vec::new(), 0);
+    loop {
+        let page = ask(app, &[&[("sinceVersion", since.as_str())], query].concat()).await.expect(200).json();
+        seen.extend(page["entries"].as_array().expect("entries").clone());
+        since = page["nextVersion"].to_string();
+        pages += 1;
+        assert!(pages < 20, "the pages do not end");
+        if page["hasMore"] == false {
+            return (seen, since);
+        }
+    }
+}
+
 async fn ask(app: &App, query: &[(&str, &str)]) -> Reply {
     let query: Vec<String> = query.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
     app.get(&format!("/nizhal/audit?{}", query.join("&")), token::ADMIN).await
@@ -165,10 +188,7 @@ async fn pages_skip_nothing_when_entries_share_a_version(mut app: App) {
         add(&mut phone, &format!("c{at}")).await;
     }
     // Three more in the second one's version, as a transaction of several would leave them.
-    let touched = match app.database.kind() {
-        Kind::Postgres => ", write_set",
-        Kind::Sqlite => "",
-    };
+    let touched = touched(&app);
     db.execute(&format!(
         "insert into _nizhal_audit (version, n, kind, actor, id, name, status, buckets, tables{touched}) \
          select version, n + i, kind, actor, id || '-' || i, name, status, buckets, tables{touched} from _nizhal_audit, \
@@ -180,20 +200,10 @@ async fn pages_skip_nothing_when_entries_share_a_version(mut app: App) {
     assert_eq!(wanted.len(), 6);
     for filter in [None, Some(("bucket", "myShops:s1")), Some(("actor", ANA))] {
         for limit in 1..=7 {
-            let (mut since, mut seen, mut pages) = ("0".to_owned(), Vec::new(), 0);
-            loop {
-                let limit = limit.to_string();
-                let mut query = vec![("sinceVersion", since.as_str()), ("limit", &limit)];
-                query.extend(filter);
-                let page = ask(&app, &query).await.expect(200).json();
-                seen.extend(page["entries"].as_array().expect("entries").clone());
-                since = page["nextVersion"].to_string();
-                pages += 1;
-                assert!(pages < 20, "the pages do not end");
-                if page["hasMore"] == false {
-                    break;
-                }
-            }
+            let limit = limit.to_string();
+            let mut query = vec![("limit", limit.as_str())];
+            query.extend(filter);
+            let (seen, _) = pages(&app, &query).await;
             assert_eq!(seen, wanted, "limit {limit}, {filter:?}");
         }
     }
@@ -209,10 +219,7 @@ async fn a_bucket_is_found_however_much_was_written_since_the_last_search(mut ap
         add(&mut phone, &format!("c{at}")).await;
     }
     // One version has more entries than are indexed at once, and so have those before and behind it together.
-    let touched = match app.database.kind() {
-        Kind::Postgres => ", write_set",
-        Kind::Sqlite => "",
-    };
+    let touched = touched(&app);
     for (nth, more) in [(2, 4_000), (3, 6_000), (4, 2_000)] {
         db.execute(&format!(
             "with recursive i(i) as (select 1 union all select i + 1 from i where i < {more}) \
@@ -223,16 +230,8 @@ async fn a_bucket_is_found_however_much_was_written_since_the_last_search(mut ap
         ))
         .await;
     }
-    let (mut since, mut found) = ("0".to_owned(), 0);
-    loop {
-        let page = ask(&app, &[&of_shop[..], &[("sinceVersion", &since)]].concat()).await.expect(200).json();
-        found += page["entries"].as_array().expect("entries").len();
-        since = page["nextVersion"].to_string();
-        if page["hasMore"] == false {
-            break;
-        }
-    }
-    assert_eq!(found, 12_004);
+    let (found, since) = pages(&app, &of_shop).await;
+    assert_eq!(found.len(), 12_004);
     assert_eq!(db.count("_nizhal_audit_buckets").await, 12_004, "each once");
     add(&mut phone, "c4").await;
     let later = entries(&app, &[&of_shop[..], &[("sinceVersion", &since)]].concat()).await;

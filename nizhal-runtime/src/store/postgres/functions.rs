@@ -84,9 +84,8 @@ impl Needed<'_> {
                 self.plan.push(definition);
                 self.plan.push(format!("create function {marker}() returns void language sql as ''"));
             }
-            let is_open = found.functions.contains(&marker) && found.open_functions.contains(base);
-            if OPEN.contains(&base) && !is_open {
-                self.plan.push(format!("grant execute on function {}.{base}() to public", found.schema));
+            if OPEN.contains(&base) {
+                self.open(base, found.functions.contains(&marker));
             }
             self.functions.extend([base.to_owned(), marker]);
         }
@@ -99,10 +98,15 @@ impl Needed<'_> {
             if !is_there {
                 self.plan.push(self.found.namespace.localize(&function.create()).into_owned());
             }
-            if !(is_there && self.found.open_functions.contains(&function.name)) {
-                self.plan.push(format!("grant execute on function {}.{} to public", self.found.schema, function.name));
-            }
+            self.open(&function.name, is_there);
             self.functions.insert(function.name);
+        }
+    }
+
+    /// Lets everybody call a function, unless it is there and everybody may.
+    fn open(&mut self, name: &str, is_there: bool) {
+        if !(is_there && self.found.open_functions.contains(name)) {
+            self.plan.push(format!("grant execute on function {}.{name} to public", self.found.schema));
         }
     }
 

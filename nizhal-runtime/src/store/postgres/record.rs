@@ -8,8 +8,9 @@
 use super::trigger::{TriggersSql, triggers_sql};
 use crate::store::{
     drift::watched,
-    scope,
-    sql::{Dialect, literal, quote, stamped},
+    field, row_size, scope,
+    seal::{SEAL, SPILLED, WHOLE},
+    sql::{Dialect, literal, placeholders, quote, stamped},
     write_set::{DRAWN, JUDGED, WRITTEN},
 };
 use nizhal_core::Rule;
@@ -72,13 +73,18 @@ const ARGS: [(&str, &str); 19] = [
     ("p_args", "text"),
 ];
 
+/// The columns of a stored result.
+const RESULT: &str = "actor, client_mutation_id, client_id, mutation_id, name, status, reason, result, client_ref, server_id, lost, version";
+/// The columns of an audit entry.
+const ENTRY: &str =
+    "version, n, kind, actor, id, client_id, mutation_id, name, status, buckets, tables, args, write_set";
+
 impl RecordSql {
     pub(in crate::store) fn new(rules: &[Rule]) -> Self {
         let [.., end] = app_functions(rules);
-        let places: Vec<String> = (1..=ARGS.len()).map(|at| format!("${at}")).collect();
         let TriggersSql { found: triggers, .. } = triggers_sql(&watched(rules));
         Self {
-            call: format!("select ended.* from {}({}) as ended", end.name, places.join(", ")),
+            call: format!("select ended.* from {}({}) as ended", end.name, placeholders(0, ARGS.len())),
             function: end.name,
             triggers,
         }
@@ -152,11 +158,11 @@ begin
   drawn := {DRAWN};
   version := coalesce(drawn, p_before);
   if p_several is null then
-    insert into _nizhal_mutations (actor, client_mutation_id, client_id, mutation_id, name, status, reason, result, client_ref, server_id, lost, version)
+    insert into _nizhal_mutations ({RESULT})
       values (p_actor, p_id, p_client, p_number, p_name, p_status, p_reason, p_result, p_ref, p_server, p_lost, version)
       on conflict (actor, client_mutation_id) do nothing;
   else
-    insert into _nizhal_mutations (actor, client_mutation_id, client_id, mutation_id, name, status, reason, result, client_ref, server_id, lost, version)
+    insert into _nizhal_mutations ({RESULT})
       select p_actor, r.id, p_client, r.number, r.name, r.status, r.reason, r.result, r.client_ref, r.server_id, r.lost, version
       from json_to_recordset(p_several::json) as r(id text, number int8, name text, status text, reason text, result text, client_ref text, \
         server_id text, lost text)
@@ -170,10 +176,10 @@ begin
   if p_audit then
     drawn := coalesce(drawn, _nizhal_version());
     if p_several is null then
-      insert into _nizhal_audit (version, n, kind, actor, id, client_id, mutation_id, name, status, buckets, tables, args, write_set)
+      insert into _nizhal_audit ({ENTRY})
         values (drawn, 1, 'mutation', p_actor, p_id, p_client, p_number, p_name, p_status, '', '', p_args, {touched});
     else
-      insert into _nizhal_audit (version, n, kind, actor, id, client_id, mutation_id, name, status, buckets, tables, args, write_set)
+      insert into _nizhal_audit ({ENTRY})
         select drawn, r.at, 'mutation', p_actor, r.id, p_client, r.number, r.name, r.status, '', '', r.args, r.write_set
         from rows from (json_to_recordset(p_several::json) as (id text, number int8, name text, status text, args text, write_set text)) \
           with ordinality as r(id, number, name, status, args, write_set, at);
@@ -192,10 +198,12 @@ end $nizhal$",
 }
 
 /// The lines of a write set that name what was touched, as SQL: not its seal, and not the reports of merged columns and of large rows, which
-/// tell of the rows themselves.
+/// tell of the rows themselves. `Written::touched` has the same of what was taken before.
 fn touched(write_set: &str) -> String {
+    let signs = format!("{}{}{SPILLED}{WHOLE}", field::SIGN, row_size::SIGN);
     format!(
-        "case when translate({write_set}, '!%~=', '') <> {write_set} then coalesce((select string_agg(l, E'\\n' order by at) from unnest(string_to_array({write_set}, E'\\n')) \
-         with ordinality as u(l, at) where l ~ '^[^$!%~=]'), '') else substr({write_set}, strpos({write_set}, E'\\n') + 1) end"
+        "case when translate({write_set}, '{signs}', '') <> {write_set} then coalesce((select string_agg(l, E'\\n' order by at) \
+         from unnest(string_to_array({write_set}, E'\\n')) with ordinality as u(l, at) where l ~ '^[^{SEAL}{signs}]'), '') \
+         else substr({write_set}, strpos({write_set}, E'\\n') + 1) end"
     )
 }
