@@ -38,11 +38,16 @@ impl Postgres {
         Self { url: url.to_owned() }
     }
 
-    /// Transactions per second of `pgbench` with prepared statements.
+    /// Transactions per second of `pgbench` with the bare statements.
     pub(crate) async fn pushes(&self, connections: usize, period: Duration) -> f64 {
+        self.replay(SCRIPT, "pgbench", connections, period).await
+    }
+
+    /// Transactions per second of `pgbench` with prepared statements, in sessions of this name.
+    pub(crate) async fn replay(&self, text: &str, application: &str, connections: usize, period: Duration) -> f64 {
         let script = std::env::temp_dir().join(format!("nizhal-bench-{}.sql", std::process::id()));
-        std::fs::write(&script, SCRIPT).expect("a script");
-        let (url, file) = (self.url.clone(), script.clone());
+        std::fs::write(&script, text).expect("a script");
+        let (url, file, application) = (self.url.clone(), script.clone(), application.to_owned());
         let rate = tokio::task::spawn_blocking(move || {
             let args = [
                 "-n",
@@ -58,8 +63,12 @@ impl Postgres {
             .map(str::to_owned);
             // On a busy machine a short run may end before its connections are open; then again.
             (0..5).find_map(|_| {
-                let run = Command::new("pgbench").args(&args).arg("-f").arg(&file).arg(&url).output();
-                let text = String::from_utf8_lossy(&run.expect("pgbench is installed").stdout).into_owned();
+                let mut pgbench = Command::new("pgbench");
+                let run = pgbench.args(&args).arg("-f").arg(&file).arg(&url).env("PGAPPNAME", &application).output();
+                let run = run.expect("pgbench is installed");
+                let failed = String::from_utf8_lossy(&run.stderr);
+                assert!(!failed.contains("aborted"), "pgbench could not replay it: {failed}");
+                let text = String::from_utf8_lossy(&run.stdout);
                 text.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok())
             })
         });

@@ -65,6 +65,11 @@ pub(crate) async fn pushes(server: &Running, how: Pushes) -> f64 {
     count(done) / start.elapsed().as_secs_f64()
 }
 
+/// One device pushes its mutation of this number.
+pub(crate) async fn push_once(server: &Running, device: &str, number: usize) {
+    connect(server).await.post("/sync/push", &batch(device, number, 1)).await;
+}
+
 /// One device that was away empties an outbox of this many mutations, 50 a request; seconds.
 pub(crate) async fn drain(server: &Running, device: &str, mutations: usize) -> f64 {
     let mut connection = connect(server).await;

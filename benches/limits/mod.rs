@@ -3,7 +3,7 @@
 //! Starts a private Postgres (fsync on), seeds it, and prints tables of medians and ratios; then the same on SQLite. What counts
 //! are the ratios: both sides of one were measured in turn, within seconds of each other. Writes `benches/RESULTS.md`, and adds the
 //! ratios to `benches/history.csv`. With `-- --quick` everything is small and short, nothing is written, and the numbers mean nothing: it
-//! shows that all of it runs. Words after that name the sections to run (`push`, `sync`, `growth`, `sqlite`, `sockets`); then nothing is
+//! shows that all of it runs. Words after that name the sections to run (`push`, `steps`, `sync`, `growth`, `sqlite`, `sockets`); then nothing is
 //! written either.
 
 mod app;
@@ -18,6 +18,7 @@ mod report;
 mod seed;
 mod sockets;
 mod sqlite;
+mod steps;
 mod sync;
 
 use nizhal_tests::{Cluster, Durability};
@@ -91,6 +92,11 @@ async fn measured(size: Size, wanted: impl Fn(&str) -> bool) -> Report {
     if wanted("push") {
         let cluster = Cluster::start_with(Durability::Synced, "-c shared_buffers=512MB -c max_wal_size=4GB");
         push::postgres(&mut report, &cluster.url("postgres"), size).await;
+    }
+    if wanted("steps") {
+        let options = format!("-c shared_buffers=512MB -c max_wal_size=4GB {}", steps::RECORDING);
+        let cluster = Cluster::start_with(Durability::Synced, &options);
+        steps::postgres(&mut report, &cluster.url("postgres"), size).await;
     }
     if wanted("sync") {
         let cluster = Cluster::start_with(Durability::Synced, "-c shared_buffers=512MB -c max_wal_size=4GB");
