@@ -17,25 +17,26 @@ declare
   judged text := pg_catalog.current_setting('nizhal.judged', true);
   on_disk text := pg_catalog.current_setting('nizhal.on_disk', true);
   whole text := pg_catalog.current_setting('nizhal.whole', true);
+  done text;
 begin
   reset all;
   reset role;
-  perform pg_catalog.pg_advisory_unlock_all();
-  if version <> '' then perform pg_catalog.set_config('nizhal.version', version, true); end if;
-  if judged <> '' then perform pg_catalog.set_config('nizhal.judged', judged, true); end if;
-  if home <> '' then perform pg_catalog.set_config('nizhal.home', home, false); end if;
-  if on_disk <> '' then perform pg_catalog.set_config('nizhal.on_disk', on_disk, false); end if;
-  if whole <> '' then perform pg_catalog.set_config('nizhal.whole', whole, false); end if;
+  done := pg_catalog.pg_advisory_unlock_all();
+  if version <> '' then done := pg_catalog.set_config('nizhal.version', version, true); end if;
+  if judged <> '' then done := pg_catalog.set_config('nizhal.judged', judged, true); end if;
+  if home <> '' then done := pg_catalog.set_config('nizhal.home', home, false); end if;
+  if on_disk <> '' then done := pg_catalog.set_config('nizhal.on_disk', on_disk, false); end if;
+  if whole <> '' then done := pg_catalog.set_config('nizhal.whole', whole, false); end if;
   if pg_catalog.current_setting('synchronous_commit') = 'off' then
-    perform pg_catalog.set_config('synchronous_commit', 'local', true);
+    done := pg_catalog.set_config('synchronous_commit', 'local', true);
   end if;
   if pg_catalog.current_setting('application_name') <> '{session}' then
-    perform pg_catalog.set_config('application_name', '{session}', false);
+    done := pg_catalog.set_config('application_name', '{session}', false);
   end if;
-  if pg_catalog.current_setting('TimeZone') <> 'UTC' then perform pg_catalog.set_config('TimeZone', 'UTC', false); end if;
-  if pg_catalog.current_setting('DateStyle') <> 'ISO, MDY' then perform pg_catalog.set_config('DateStyle', 'ISO, MDY', false); end if;
+  if pg_catalog.current_setting('TimeZone') <> 'UTC' then done := pg_catalog.set_config('TimeZone', 'UTC', false); end if;
+  if pg_catalog.current_setting('DateStyle') <> 'ISO, MDY' then done := pg_catalog.set_config('DateStyle', 'ISO, MDY', false); end if;
   if pg_catalog.current_setting('client_encoding') <> 'UTF8' then
-    perform pg_catalog.set_config('client_encoding', 'UTF8', false);
+    done := pg_catalog.set_config('client_encoding', 'UTF8', false);
   end if;
   return 0;
 end $nizhal$"

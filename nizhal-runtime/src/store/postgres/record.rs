@@ -151,6 +151,7 @@ fn end_rest(rules: &[Rule], triggers: &str) -> String {
 #variable_conflict use_column
 declare
   drawn bigint;
+  done text;
 begin
   -- What is deferred until the commit writes before the write set is read.
   set constraints all immediate;
@@ -188,9 +189,9 @@ begin
   select c.rules into rules from _nizhal_control c where c.id = 1;
   {members}triggers := {triggers};
   leaves_tables := pg_my_temp_schema() <> 0;
-  perform {JUDGED};
+  done := {JUDGED};
   -- Last, when the others have read the settings.
-  perform _nizhal_leave();
+  done := _nizhal_leave();
 end $nizhal$",
         args = args.join(", "),
         touched = touched("written"),
