@@ -6,9 +6,9 @@ pub use nizhal_macros::{args, claims, id, job, mutator, sync_rules, table, text_
 
 // What an app declares, and what its functions are given and give back.
 pub use nizhal_core::{
-    Actor, Applied, Args, Ctx, Date, DateTimeUtc, Decimal, Error, GuardedTransaction, Hlc, Job, JobCtx, Jobs, Json,
-    JsonValue, Mutator, NonEmpty, Positive, Principal, Random, Result, Rules, ServerSide, SyncedTable, Table, TextEnum,
-    Time, TimeDelta, UnknownText, Uuid,
+    Actor, Applied, Args, BlobHash, BlobRef, BlobRefError, Ctx, Date, DateTimeUtc, Decimal, Error, GuardedTransaction,
+    Hlc, Job, JobCtx, Jobs, Json, JsonValue, Mime, Mutator, NonEmpty, Positive, Principal, Random, Result, Rules,
+    ServerSide, SyncedTable, Table, TextEnum, Time, TimeDelta, UnknownText, Uuid,
 };
 #[cfg(feature = "crdt")]
 pub use nizhal_core::{CrdtColumn, CrdtDocument, CrdtError, CrdtMap, CrdtText, CrdtUpdate};
@@ -67,8 +67,8 @@ pub mod prelude {
     #[cfg(feature = "server")]
     pub use crate::Nizhal;
     pub use crate::{
-        Actor, Applied, Ctx, Date, DateTimeUtc, Decimal, JobCtx, Json, NonEmpty, Positive, Result, Table, TextEnum,
-        Time, TimeDelta, Uuid, jobs, mutator, mutators, reject, sync_rules, tables,
+        Actor, Applied, BlobRef, Ctx, Date, DateTimeUtc, Decimal, JobCtx, Json, NonEmpty, Positive, Result, Table,
+        TextEnum, Time, TimeDelta, Uuid, jobs, mutator, mutators, reject, sync_rules, tables,
     };
     #[cfg(feature = "crdt")]
     pub use crate::{CrdtMap, CrdtText, CrdtUpdate};

@@ -11,12 +11,12 @@ use std::{fmt, marker::PhantomData};
 /// A Rust type that a column can hold.
 ///
 /// Implemented for `bool`, `i16`, `i32`, `i64`, `f32`, `f64`, [`Decimal`], `String`, [`Uuid`], [`DateTimeUtc`],
-/// [`Date`], [`Time`], [`Json`](crate::Json), `Vec<u8>`, `CrdtText`, `CrdtMap`, for `Vec` of most on Postgres, for what
-/// `#[nizhal::id]` and `#[nizhal::text_enum]` make, and for `Option` of each.
+/// [`Date`], [`Time`], [`Json`](crate::Json), `Vec<u8>`, [`BlobRef`](crate::BlobRef), `CrdtText`, `CrdtMap`, for `Vec` of most on
+/// Postgres, for what `#[nizhal::id]` and `#[nizhal::text_enum]` make, and for `Option` of each.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a column",
     label = "not a column type",
-    note = "columns are bool, i16, i32, i64, f32, f64, nizhal::Decimal, String, Uuid, DateTimeUtc, Date, Time, Json<T>, Vec<u8>, CrdtText, CrdtMap, what #[nizhal::id] and #[nizhal::text_enum] make, or Option of one",
+    note = "columns are bool, i16, i32, i64, f32, f64, nizhal::Decimal, String, Uuid, DateTimeUtc, Date, Time, Json<T>, Vec<u8>, BlobRef, CrdtText, CrdtMap, what #[nizhal::id] and #[nizhal::text_enum] make, or Option of one",
     note = "for money use nizhal::Decimal, for moments DateTimeUtc, for structures Json<T>"
 )]
 pub trait ColumnType: Into<sea_orm::Value> + TryGetable + ValueType {
@@ -26,6 +26,8 @@ pub trait ColumnType: Into<sea_orm::Value> + TryGetable + ValueType {
     const NULLABLE: bool = false;
     /// What its values are when they merge as Yjs documents do.
     const CRDT: Option<Crdt> = None;
+    /// Whether its values are references to blobs.
+    const BLOB: bool = false;
     /// The only texts it can hold; empty when it is no enum.
     const TEXTS: &'static [&'static str] = &[];
     /// The JSON Schema of its values, where the SQL type does not say enough.
@@ -102,6 +104,7 @@ impl<T: ColumnType + Nullable> ColumnType for Option<T> {
     const SQL: SqlType = T::SQL;
     const NULLABLE: bool = true;
     const CRDT: Option<Crdt> = T::CRDT;
+    const BLOB: bool = T::BLOB;
     const TEXTS: &'static [&'static str] = T::TEXTS;
     const SCHEMA: Option<fn(&mut SchemaGenerator) -> Schema> = T::SCHEMA;
     const CHECK: Option<JsonCheck> = T::CHECK;

@@ -194,6 +194,8 @@ pub struct ColumnDesc {
     pub crdt: Option<Crdt>,
     /// The name of the shared type in its documents, when it is not the usual one.
     pub crdt_root: Option<&'static str>,
+    /// Whether its values are references to blobs.
+    pub blob: bool,
     /// The only texts it can hold; empty when it is no enum.
     pub texts: &'static [&'static str],
     /// The JSON Schema of its values, where the SQL type does not say enough.
@@ -221,6 +223,7 @@ impl ColumnDesc {
             nullable: T::NULLABLE,
             crdt: T::CRDT,
             crdt_root: None,
+            blob: T::BLOB,
             texts: T::TEXTS,
             schema: T::SCHEMA,
             check: T::CHECK,
@@ -286,6 +289,11 @@ impl TableDesc {
     pub fn key_columns(&self) -> impl ExactSizeIterator<Item = &'static ColumnDesc> + Clone {
         let columns = self.columns;
         self.key.iter().map(move |&at| &columns[at])
+    }
+
+    /// The columns whose values are references to blobs, in order.
+    pub fn blob_columns(&self) -> impl Iterator<Item = &'static ColumnDesc> + Clone + use<> {
+        self.columns.iter().filter(|column| column.blob)
     }
 
     /// The column of this name.

@@ -168,6 +168,12 @@ pub const fn check(columns: &[ColumnDesc], key: &[ColumnIndex]) {
             column.crdt.is_some() || column.crdt_root.is_none(),
             "`crdt_root` is for CRDT columns alone: take it away, or make the field a CrdtText or a CrdtMap"
         );
+        assert!(!column.blob || !column.unique, "a blob column cannot be unique: take `unique` away");
+        assert!(
+            !column.blob || column.generated.is_none(),
+            "a blob column cannot be generated: only a mutation that has the blob can name it"
+        );
+        assert!(!column.blob || column.default.is_none(), "a blob column has no default: take it away");
         if let Some(ColumnDefault::Text(text)) = column.default {
             assert!(
                 column.texts.is_empty() || contains(column.texts, text),

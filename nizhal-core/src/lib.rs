@@ -4,6 +4,7 @@
 //! [`MutatorDesc`], rules by [`Rule`]s. The runtime reads those descriptions; generated code holds no logic.
 
 mod actor;
+mod blob;
 #[doc(hidden)]
 pub mod bucket;
 mod column;
@@ -42,6 +43,7 @@ mod value;
 pub mod wire;
 
 pub use actor::{Actor, Principal};
+pub use blob::{BlobHash, BlobRef, BlobRefError, Mime};
 pub use bucket::Bucket;
 pub use column::{Col, ColumnType, ConstColumn, SameType, ScopeColumn};
 #[cfg(feature = "crdt")]
