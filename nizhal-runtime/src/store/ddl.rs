@@ -1,7 +1,7 @@
 //! `create table` and `create index`, for users' tables and the engine's, in both dialects.
 
 use super::{
-    StoreError, field,
+    StoreError, blob_ddl, field,
     owner::Owner,
     sql::{DELETED_AT, Dialect, UPDATED_AT, VERSION, literal, quote, stamped},
     text,
@@ -108,6 +108,7 @@ pub(crate) fn engine_tables(dialect: Dialect) -> Vec<(&'static str, String)> {
             ),
         ),
     ];
+    tables.extend(blob_ddl::tables(text, int));
     if dialect == Dialect::Postgres {
         // The partitions that were there when it was looked last.
         let create = format!(
@@ -376,6 +377,7 @@ pub(crate) fn indexes(dialect: Dialect, schema: &Schema) -> Vec<Index> {
     all.push(own("_nizhal_audit", &["actor", "version", "n"]));
     let filed = format!("\"_nizhal_audit_buckets\" ({}, version, n)", BUCKET_KEY);
     all.push(Index { unique: false, definition: filed });
+    all.extend(blob_ddl::INDEXES.map(|(unique, on)| Index { unique, definition: on.to_owned() }));
     // What waits, by when it is due; and one of a key among those that wait.
     let due = "\"_nizhal_jobs\" (run_at) where status <> 'dead'";
     let key = "\"_nizhal_jobs\" (name, unique_key) where status = 'pending' and unique_key is not null";

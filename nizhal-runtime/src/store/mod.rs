@@ -6,6 +6,7 @@ mod audit;
 mod audit_index;
 mod audit_log;
 mod backup;
+mod blob_ddl;
 mod bucket_set;
 mod canonical;
 mod check;

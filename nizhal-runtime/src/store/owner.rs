@@ -10,7 +10,7 @@ use crate::schema::Schema;
 use nizhal_core::Rule;
 
 /// The version of the engine's own tables, functions and triggers. It grows with every change that a binary of before would not survive.
-pub(crate) const PROVISIONING: i64 = 4;
+pub(crate) const PROVISIONING: i64 = 5;
 
 /// The app that provisions.
 #[derive(Clone, Debug, Default)]
