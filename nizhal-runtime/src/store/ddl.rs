@@ -1,7 +1,9 @@
 //! `create table` and `create index`, for users' tables and the engine's, in both dialects.
 
 use super::{
-    StoreError, blob_ddl, field,
+    StoreError, blob_ddl,
+    blob_reference::blob_columns,
+    field,
     owner::Owner,
     sql::{DELETED_AT, Dialect, UPDATED_AT, VERSION, literal, quote, stamped},
     text,
@@ -365,6 +367,10 @@ pub(crate) fn indexes(dialect: Dialect, schema: &Schema) -> Vec<Index> {
             false => quote(key.name),
         };
         all.push(on(table.name, &table.key_columns().map(by).collect::<Vec<_>>()));
+    }
+    for (table, column) in blob_columns(schema) {
+        let definition = format!("{} ({})", quote(table.name), dialect.blob_index(column));
+        all.push(Index { unique: false, definition });
     }
     let own = |table: &str, parts: &[&str]| on(table, &parts.iter().map(|&part| part.to_owned()).collect::<Vec<_>>());
     all.push(own("_nizhal_tombstones", &["rule", "bucket", "version", "tbl", "id"]));

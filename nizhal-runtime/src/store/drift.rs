@@ -1,8 +1,8 @@
 //! What declarations promise and a database does not hold: told at the start, all together, each with what to run.
 
-use super::StoreError;
+use super::{StoreError, blob_reference::blob_columns};
 use crate::schema::Schema;
-use nizhal_core::{ColumnDesc, MemberFilter, ParamSource, Rule, TableDesc};
+use nizhal_core::{ColumnDesc, MemberFilter, ParamSource, TableDesc};
 use std::collections::BTreeSet;
 
 /// The complaints about a database, sentence by sentence.
@@ -27,14 +27,17 @@ impl Complaints {
     }
 }
 
-/// The tables whose writes triggers of ours must see: those that rules sync, and those that rules read memberships from.
-pub(super) fn watched(rules: &[Rule]) -> BTreeSet<&'static str> {
+/// The tables whose writes triggers of ours must see: those that rules sync, those that rules read memberships from, and those that
+/// name blobs.
+pub(super) fn watched(schema: &Schema) -> BTreeSet<&'static str> {
+    let rules = schema.rules();
     let synced = rules.iter().flat_map(|rule| &rule.tables).map(|synced| synced.table.name);
     let members = rules.iter().flat_map(|rule| &rule.params).filter_map(|param| match &param.source {
         ParamSource::Member { table, .. } => Some(table.name),
         ParamSource::Claim(_) => None,
     });
-    synced.chain(members).collect()
+    let blobs = blob_columns(schema).map(|(table, _)| table.name);
+    synced.chain(members).chain(blobs).collect()
 }
 
 /// The columns of this table whose values are compared byte by byte: its key, what names buckets, and what memberships are found by.

@@ -7,6 +7,7 @@ mod audit_index;
 mod audit_log;
 mod backup;
 mod blob_ddl;
+mod blob_reference;
 mod bucket_set;
 mod canonical;
 mod check;

@@ -174,7 +174,7 @@ pub(super) async fn introspect_relations(db: &mut PgConnection) -> Result<Relati
 /// # Errors
 /// Every difference that would show as lost rows, as a refusal of each write, or as a device that stops.
 pub(super) fn check(schema: &Schema, relations: &Relations) -> Result<(), StoreError> {
-    let (mut complaints, watched) = (Complaints::default(), watched(schema.rules()));
+    let (mut complaints, watched) = (Complaints::default(), watched(schema));
     for table in schema.tables() {
         let Some(relation) = relations.all.get(table.name) else { continue };
         let is_watched = watched.contains(table.name);

@@ -1,6 +1,8 @@
 //! The engine's functions and triggers that Postgres lacks, as statements.
 
-use super::{capture, capture::Level, clock, field, found::Found, leave, purpose::Purpose, record, trigger::APPLIED};
+use super::{
+    blob, capture, capture::Level, clock, field, found::Found, leave, purpose::Purpose, record, trigger::APPLIED,
+};
 use crate::{
     schema::Schema,
     store::{
@@ -56,6 +58,9 @@ pub(super) fn missing(schema: &Schema, found: &Found, purpose: Purpose, plan: &m
     for table in schema.tables().iter().filter(|table| write_set::memberships(schema.rules(), table).next().is_some()) {
         needed.memberships(table);
     }
+    for table in schema.tables().iter().filter(|table| table.blob_columns().next().is_some()) {
+        needed.blobs(table);
+    }
     needed.finish();
 }
 
@@ -93,7 +98,7 @@ impl Needed<'_> {
 
     /// Those that a push calls, which belong to the rules.
     fn app_functions(&mut self) {
-        for function in record::app_functions(self.schema.rules()) {
+        for function in record::app_functions(self.schema) {
             let is_there = self.found.functions.contains(&function.name);
             if !is_there {
                 self.plan.push(self.found.namespace.localize(&function.create()).into_owned());
@@ -189,6 +194,15 @@ impl Needed<'_> {
         if level == Level::Statement {
             let function = self.function("_nizhal_member", &format!("{} applied", table.name), &body(Level::Applied));
             self.applied(table, function.trim_start_matches("_nizhal_"), &function);
+        }
+    }
+
+    /// What demands that the blobs are stored that rows name. Of a partitioned table, each partition gets these triggers too.
+    fn blobs(&mut self, table: &TableDesc) {
+        let body = blob::function_body(&self.found.schema, table);
+        let function = self.function(blob::PREFIX, table.name, &body);
+        for (verb, when) in blob::fires(table) {
+            self.trigger(table.name, format!("{function}_{verb}"), &when, &function);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Postgres: any server from 13 on, no superuser, no replication slot.
 
+mod blob;
 mod capture;
 mod channel;
 mod clock;

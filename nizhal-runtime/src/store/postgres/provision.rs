@@ -1,7 +1,7 @@
 //! What Postgres lacks: tables, engine columns and indexes, and with `functions.rs` the engine's functions and triggers, as statements.
 
 use super::{
-    clock, drift,
+    blob, clock, drift,
     found::{Found, introspect},
     functions,
     partition::START_AGAIN,
@@ -45,6 +45,7 @@ pub(super) async fn plan(
     }
     found.provisioned.check(&seed.owner, schema, &found.rules)?;
     drift::check(schema, &found.relations)?;
+    blob::check_rows(&mut *db, schema, &found).await?;
     let mut plan = typescript.as_ref().map(TypeScript::before).unwrap_or_default();
     if !found.sequences.contains("_nizhal_clock") {
         plan.push("create sequence _nizhal_clock".to_owned());

@@ -6,6 +6,7 @@
 //! Decision: book/src/decisions/pushing.md#a-push-ends-in-one-function
 
 use super::trigger::{TriggersSql, triggers_sql};
+use crate::schema::Schema;
 use crate::store::{
     drift::watched,
     field, row_size, scope,
@@ -80,9 +81,9 @@ const ENTRY: &str =
     "version, n, kind, actor, id, client_id, mutation_id, name, status, buckets, tables, args, write_set";
 
 impl RecordSql {
-    pub(in crate::store) fn new(rules: &[Rule]) -> Self {
-        let [.., end] = app_functions(rules);
-        let TriggersSql { found: triggers, .. } = triggers_sql(&watched(rules));
+    pub(in crate::store) fn new(schema: &Schema) -> Self {
+        let [.., end] = app_functions(schema);
+        let TriggersSql { found: triggers, .. } = triggers_sql(&watched(schema));
         Self {
             call: format!("select ended.* from {}({}) as ended", end.name, placeholders(0, ARGS.len())),
             function: end.name,
@@ -92,13 +93,13 @@ impl RecordSql {
 }
 
 /// The functions of an app's rules, each after those that it calls.
-pub(super) fn app_functions(rules: &[Rule]) -> [AppFunction; 3] {
-    let tables = watched(rules);
+pub(super) fn app_functions(schema: &Schema) -> [AppFunction; 3] {
+    let tables = watched(schema);
     let look = AppFunction::new("_nizhal_look", look_rest(&triggers_sql(&tables)));
     let kept = AppFunction::new("_nizhal_kept", kept_rest(&look.name));
     let tables: Vec<String> = tables.iter().map(|table| format!("{}::regclass", literal(&quote(table)))).collect();
     let triggers = format!("coalesce({}(array[{}]::regclass[]), {}(false))", kept.name, tables.join(", "), look.name);
-    let end = AppFunction::new("_nizhal_end", end_rest(rules, &triggers));
+    let end = AppFunction::new("_nizhal_end", end_rest(schema.rules(), &triggers));
     [look, kept, end]
 }
 

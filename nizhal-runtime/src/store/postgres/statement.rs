@@ -61,7 +61,7 @@ impl PullSql {
     pub(super) fn new(schema: &Schema) -> Self {
         let (rules, tables) = (schema.rules(), schema.synced());
         let writer = || Writer { tables: &tables, args: Args::default(), ctes: Vec::new() };
-        let (text, claims) = writer().statement(rules, &triggers_sql(&watched(rules)).whole);
+        let (text, claims) = writer().statement(rules, &triggers_sql(&watched(schema)).whole);
         let idle_probe = writer().idle_probe(rules);
         let before = tables.iter().map(|table| before(table)).collect();
         let rules = rules.iter().map(|rule| (rule.name, rule.params.len())).collect();

@@ -50,8 +50,7 @@ impl PostgresStore {
         let options = options.options([(namespace.setting("local"), "on")]).application_name(&namespace.session());
         let renewal = Renewal::default();
         let pools = Pools::connect(options, settings.pool, renewal.clone()).await?;
-        let (sql, record_results, full_scan) =
-            (PullSql::new(schema), RecordSql::new(schema.rules()), FullScanSql::new(schema));
+        let (sql, record_results, full_scan) = (PullSql::new(schema), RecordSql::new(schema), FullScanSql::new(schema));
         let (listen_url, channel) = (settings.url.clone(), OnceLock::new());
         Ok(Self {
             listen_url,

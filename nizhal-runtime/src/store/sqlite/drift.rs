@@ -169,7 +169,7 @@ async fn folds(db: &mut SqliteConnection, table: &str, column: &str) -> Result<b
 /// # Errors
 /// Every difference that would show as lost rows, as a refusal of each write, or as a device that stops.
 pub(super) fn check(schema: &Schema, relations: &Relations) -> Result<(), StoreError> {
-    let (mut complaints, watched) = (Complaints::default(), watched(schema.rules()));
+    let (mut complaints, watched) = (Complaints::default(), watched(schema));
     for table in schema.tables() {
         let synced = schema.synced().iter().any(|synced| synced.name == table.name);
         if synced && rowid(table).is_none() {

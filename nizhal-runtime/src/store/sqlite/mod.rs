@@ -1,5 +1,6 @@
 //! SQLite: one file, one writer, readers beside it.
 
+mod blob;
 mod capture;
 mod drift;
 mod encode;

@@ -1,9 +1,11 @@
 //! What the SQLite file lacks: tables, engine columns, triggers and indexes, as statements.
 
-use super::{capture, drift, drift::Relations, txn::TIME};
+use super::{blob, capture, drift, drift::Relations, txn::TIME};
 use crate::schema::Schema;
 use crate::store::{
-    StoreError, check,
+    StoreError,
+    blob_reference::blob_columns,
+    check,
     ddl::{self, Seed},
     drift::exact_columns,
     history,
@@ -12,7 +14,7 @@ use crate::store::{
     sql::{Dialect, UPDATED_AT, literal, quote, stamped},
     write_set,
 };
-use nizhal_core::{SqlType, TableDesc};
+use nizhal_core::{ColumnDesc, SqlType, TableDesc};
 use sqlx::{AssertSqlSafe, Row, SqliteConnection};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -55,6 +57,10 @@ pub(super) async fn plan(db: &mut SqliteConnection, schema: &Schema, seed: &Seed
     provisioned.check(&seed.owner, schema, &stored)?;
     let relations = drift::introspect(db, schema).await?;
     drift::check(schema, &relations)?;
+    let is_watched = |table: &TableDesc, column: &ColumnDesc| {
+        blob::triggers(table, column).iter().all(|(verb, body)| made.contains(&trigger_name(verb, table, body)))
+    };
+    blob::check_rows(db, schema, &exists, is_watched).await?;
 
     let mut plan = Vec::new();
     for (name, create) in ddl::engine_tables(DIALECT) {
@@ -148,6 +154,11 @@ fn date_rows(on: &str) -> String {
     format!("update {on} set {name} = {TIME} where {name} is null")
 }
 
+/// The name of a table's trigger of this body.
+fn trigger_name(verb: &str, table: &TableDesc, body: &str) -> String {
+    stamped(&format!("_nizhal_{verb}"), &format!("{}\n{body}", table.name))
+}
+
 fn triggers(schema: &Schema, relations: &Relations, found: &Made, plan: &mut Vec<String>) {
     let made = &found.triggers;
     let mut wanted = vec![(stamped("_nizhal_file", FILE_BUCKETS), FILE_BUCKETS.to_owned())];
@@ -155,7 +166,7 @@ fn triggers(schema: &Schema, relations: &Relations, found: &Made, plan: &mut Vec
         let replaced = capture::replaced(table, schema.rules(), &relations.replacing(table));
         let nulls = capture::refused_nulls(table);
         for (verb, body) in capture::triggers(table, schema.rules()).into_iter().chain(replaced).chain(nulls) {
-            let name = stamped(&format!("_nizhal_{verb}"), &format!("{}\n{body}", table.name));
+            let name = trigger_name(verb, table, &body);
             if verb == "insert" && found.dated.contains(table.name) && !made.contains(&name) {
                 plan.push(date_rows(&quote(table.name)));
             }
@@ -164,7 +175,7 @@ fn triggers(schema: &Schema, relations: &Relations, found: &Made, plan: &mut Vec
     }
     for table in schema.tables().iter().filter(|table| write_set::memberships(schema.rules(), table).next().is_some()) {
         for (verb, body) in capture::membership_triggers(table, schema.rules()) {
-            let name = stamped(&format!("_nizhal_{verb}"), &format!("{}\n{body}", table.name));
+            let name = trigger_name(verb, table, &body);
             wanted.push((name, body));
         }
     }
@@ -172,11 +183,16 @@ fn triggers(schema: &Schema, relations: &Relations, found: &Made, plan: &mut Vec
     for table in schema.tables() {
         let exact = exact_columns(schema, table);
         for (verb, body) in capture::refused_texts(table, &exact) {
-            let name = stamped(&format!("_nizhal_{verb}"), &format!("{}\n{body}", table.name));
+            let name = trigger_name(verb, table, &body);
             if !made.contains(&name) {
                 texts.push(table);
             }
             wanted.push((name, body));
+        }
+    }
+    for (table, column) in blob_columns(schema) {
+        for (verb, body) in blob::triggers(table, column) {
+            wanted.push((trigger_name(verb, table, &body), body));
         }
     }
     for check in check::checks(schema) {
