@@ -42,6 +42,8 @@ pub struct Engine {
     pub(in crate::engine) repeats: Vec<bool>,
     /// Whether the stamps of mutations matter to some table.
     pub(in crate::engine) merges_columns: bool,
+    /// Whether some table names blobs.
+    pub(in crate::engine) has_blobs: bool,
     /// Whether answers name the constraint that a mutation broke.
     pub(in crate::engine) names_violations: bool,
     /// How long a mutator may take.
@@ -75,6 +77,7 @@ impl Engine {
     pub fn new(schema: Arc<Schema>, store: Store, hub: Hub, environment: Arc<dyn Environment>, node: NodeId) -> Self {
         let (tables, fingerprint, rules) = (schema.synced(), store::fingerprint(&schema), schema.fingerprints());
         let (repeats, merges_columns) = (page::repeats(&tables, schema.rules()), schema.merges_columns());
+        let has_blobs = schema.tables().iter().any(|table| table.blob_columns().next().is_some());
         let (hlc, job_wake) = (Mutex::new(HlcClock::new(node)), Notify::new());
         let (observers, max_buckets) = (Observers::default(), MAX_BUCKETS);
         let StorageSettings { max_row_bytes, max_answers_per_actor, .. } = StorageSettings::default();
@@ -92,6 +95,7 @@ impl Engine {
             tables,
             repeats,
             merges_columns,
+            has_blobs,
             names_violations: false,
             mutator_timeout: MUTATOR_TIMEOUT,
             fingerprint,

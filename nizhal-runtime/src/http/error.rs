@@ -257,6 +257,7 @@ fn push_response(failure: &PushError) -> ErrorResponse {
             error_response(StatusCode::UNPROCESSABLE_ENTITY, "transaction_control", shown)
         }
         PushError::RowTooLarge(_) => error_response(StatusCode::UNPROCESSABLE_ENTITY, "row_too_large", shown),
+        PushError::BlobMissing(_) => error_response(StatusCode::CONFLICT, "blob_missing", shown),
         PushError::Store(error) => store_response(error),
         PushError::Schema { violation: Some(violation), .. } => {
             let text = format!(

@@ -7,13 +7,17 @@ use serde_json::{Map, Value, json};
 
 /// The body's fields, and the failure that gives the answer its status, if one does.
 pub(super) fn outcome(wire: Wire, reply: PushReply) -> (Map<String, Value>, Option<PushError>) {
-    match wire {
+    let (mut outcome, failure) = match wire {
         Wire::One => one(reply),
         Wire::Two => {
             let results: Vec<MutationResult> = reply.answers.into_iter().map(result).collect();
             (Map::from_iter([("results".to_owned(), json!(results))]), reply.fault)
         }
+    };
+    if let Some(PushError::BlobMissing(hashes)) = &failure {
+        outcome.insert("sha256".to_owned(), json!(hashes));
     }
+    (outcome, failure)
 }
 
 /// A push's answer in wire 2, where there is no HTTP: its body, and the status when a fault of the server ended it.
@@ -111,6 +115,7 @@ fn status(failure: &PushError) -> MutationStatus {
 mod tests {
     use super::*;
     use crate::engine::Ids;
+    use nizhal_core::BlobHash;
 
     fn answer(id: &str, client: &str, number: i64, verdict: Verdict) -> Answer {
         let sequence = Some((client.to_owned(), number));
@@ -158,6 +163,19 @@ mod tests {
         let (body, failure) = body_of(Wire::One, vec![answer("m1", "a", 1, cancelled)]);
         assert_eq!(body, json!({"applied": [], "lastMutationId": 1}));
         assert!(matches!(failure, Some(PushError::Rejected(text)) if text.contains("m0")));
+    }
+
+    #[test]
+    fn both_wires_name_the_blobs_that_are_missing() {
+        let hash: BlobHash = "ab".repeat(32).parse().unwrap();
+        let reply =
+            || PushReply { answers: vec![applied("m1", "a", 1)], fault: Some(PushError::BlobMissing(vec![hash])) };
+        let (body, failure) = outcome(Wire::One, reply());
+        assert_eq!(Value::Object(body), json!({"applied": ["m1"], "lastMutationId": 1, "sha256": ["ab".repeat(32)]}));
+        assert!(matches!(failure, Some(PushError::BlobMissing(_))));
+        let (body, failure) = outcome(Wire::Two, reply());
+        assert_eq!(body["sha256"], json!(["ab".repeat(32)]));
+        assert_eq!((body["results"].as_array().map(Vec::len), failure.is_some()), (Some(1), true));
     }
 
     #[test]

@@ -87,6 +87,6 @@ pub use record::{Ended, RecordResults};
 pub use row_size::LargeRow;
 pub use seal::WriteSetSeal;
 pub use settings::{Audit, StoreSettings};
-pub(crate) use violation::{Violation, refusal_text};
+pub(crate) use violation::{Violation, missing_blob, refusal_text};
 pub use write::{MutationKey, Record, StoredResult, WriteTx, Written};
 pub use write_set::WriteSetEntry;

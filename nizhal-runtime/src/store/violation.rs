@@ -1,8 +1,13 @@
 //! The constraint that a refused statement broke, by the names that the database gives it, and whether a device can have broken it.
 
+use super::blob_reference::STORED;
 use crate::schema::Schema;
+use nizhal_core::BlobHash;
 use sea_orm::{DbErr, RuntimeErr};
-use sqlx::{error::ErrorKind, postgres::PgDatabaseError};
+use sqlx::{
+    error::{DatabaseError, ErrorKind},
+    postgres::PgDatabaseError,
+};
 use std::fmt;
 
 /// The SQLSTATE of a broken check.
@@ -24,10 +29,7 @@ pub(crate) struct Violation {
 impl Violation {
     /// The violation that this error tells of; `None` for an error that names no table and no constraint.
     pub(crate) fn of(error: &DbErr) -> Option<Self> {
-        let (DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause))) = error else {
-            return None;
-        };
-        let sqlx::Error::Database(refusal) = cause.as_ref() else { return None };
+        let refusal = refusal(error)?;
         let is_not_null = matches!(refusal.kind(), ErrorKind::NotNullViolation);
         let found = match refusal.try_downcast_ref::<PgDatabaseError>() {
             Some(refusal) => {
@@ -63,11 +65,27 @@ impl Violation {
 
 /// What the database says in words: a trigger's own text, or what does not fit.
 pub(crate) fn refusal_text(error: &DbErr) -> Option<String> {
+    refusal(error).map(|refusal| refusal.message().to_owned())
+}
+
+/// Whether a trigger refused a reference to a blob that is not stored, and the blob's hash, where the database says it.
+pub(crate) fn missing_blob(error: &DbErr) -> Option<Option<BlobHash>> {
+    let refusal = refusal(error)?;
+    match refusal.try_downcast_ref::<PgDatabaseError>() {
+        Some(refusal) if refusal.constraint() == Some(STORED) => {
+            Some(refusal.detail().and_then(|detail| detail.parse().ok()))
+        }
+        Some(_) => None,
+        None => refusal.message().ends_with(&format!("({STORED})")).then_some(None),
+    }
+}
+
+fn refusal(error: &DbErr) -> Option<&dyn DatabaseError> {
     let (DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause))) = error else {
         return None;
     };
     let sqlx::Error::Database(refusal) = cause.as_ref() else { return None };
-    Some(refusal.message().to_owned())
+    Some(refusal.as_ref())
 }
 
 impl fmt::Display for Violation {

@@ -181,6 +181,10 @@ impl Engine {
         let begun = self.environment.now();
         let seal = WriteSetSeal::draw();
         let before = self.admit_all(&tx, slot, (principal, &seal), mutations).await?;
+        if let Some(refusal) = self.missing_blobs(&tx, principal, mutations).await? {
+            // Those before the one that names it are to apply.
+            return Err(refusal.into());
+        }
         let mut ended: Vec<EndedMutation<'_>> = Vec::with_capacity(mutations.len());
         let mut jobs = Vec::new();
         for mutation in mutations {

@@ -4,7 +4,7 @@
 use super::{reply::PushError, run::storable_reason};
 use crate::{
     engine::Engine,
-    store::{Fault, LargeRow, StoreError, Violation, Written, fault, refusal_text},
+    store::{Fault, LargeRow, StoreError, Violation, Written, fault, missing_blob, refusal_text},
 };
 
 /// The reason that a device gets for data that the database refuses.
@@ -18,6 +18,11 @@ impl Engine {
     /// constraint that only a programmer can have broken is no refusal: the mutation waits until it is mended.
     pub(super) fn judge(&self, mutator: &str, error: StoreError) -> PushError {
         let StoreError::Statement(cause) = error else { return error.into() };
+        if let Some(missing) = missing_blob(&cause) {
+            let error = &cause as &dyn std::error::Error;
+            tracing::warn!(mutator, error, "a mutator named a blob that is not stored");
+            return PushError::BlobMissing(missing.into_iter().collect());
+        }
         if fault(&cause) != Fault::Final {
             return StoreError::Statement(cause).into();
         }

@@ -4,6 +4,7 @@ mod acknowledged;
 mod actor;
 mod attempt;
 mod batch;
+mod blob;
 mod judge;
 mod key;
 mod order;

@@ -1,7 +1,10 @@
 //! The reply to a push: an answer for each mutation, from which both wires read theirs.
 
 use crate::store::{MutationKey, StoreError, StoredResult};
-use nizhal_core::wire::{LostColumn, Mutation, Wire};
+use nizhal_core::{
+    BlobHash,
+    wire::{LostColumn, Mutation, Wire},
+};
 
 /// The reply to a push.
 #[derive(Debug, Default)]
@@ -129,6 +132,10 @@ pub enum PushError {
     /// 422 `row_too_large`: it left a row that is larger than devices are sent. Names the table and the limit.
     #[error("{0}")]
     RowTooLarge(String),
+    /// 409 `blob_missing`: it names these blobs, which are not stored or not the actor's to name. None where only the database's trigger
+    /// saw it, and it did not say which.
+    #[error("it names blobs that are not stored, or that the actor does not have: upload them, then send it again")]
+    BlobMissing(Vec<BlobHash>),
     /// 503 when the database could not be reached or stayed busy, else 500.
     #[error("the store failed")]
     Store(#[from] StoreError),
@@ -163,6 +170,7 @@ impl PushError {
             | Self::Waits(_)
             | Self::NumberUsed(_)
             | Self::Expired
+            | Self::BlobMissing(_)
             | Self::Store(_)
             | Self::Schema { .. }
             | Self::Internal(_) => false,

@@ -167,6 +167,11 @@ impl Engine {
         {
             return Ok(Done::rolled_back(tx, Err(PushError::Cancelled(refused))));
         }
+        match self.missing_blobs(&tx, principal, std::slice::from_ref(mutation)).await? {
+            None => {}
+            Some(refusal) if refusal.is_final() => return Ok(Done::rolled_back(tx, Err(refusal))),
+            Some(missing) => return Err(AttemptEnd::Failed(missing)),
+        }
         let earlier = self.earlier(&tx, delivery, entry).await?;
         let MutatorRun { tx, jobs, result, gained } = self.run(Run { earlier: earlier.as_ref(), ..run }, tx).await?;
         if !gained.is_empty() {
