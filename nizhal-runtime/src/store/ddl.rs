@@ -369,7 +369,7 @@ pub(crate) fn indexes(dialect: Dialect, schema: &Schema) -> Vec<Index> {
         all.push(on(table.name, &table.key_columns().map(by).collect::<Vec<_>>()));
     }
     for (table, column) in blob_columns(schema) {
-        let definition = format!("{} ({})", quote(table.name), dialect.blob_index(column));
+        let definition = format!("{} {}", quote(table.name), dialect.blob_index(column));
         all.push(Index { unique: false, definition });
     }
     let own = |table: &str, parts: &[&str]| on(table, &parts.iter().map(|&part| part.to_owned()).collect::<Vec<_>>());

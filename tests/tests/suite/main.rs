@@ -1,6 +1,7 @@
 //! Suites that cut across crates: the engine against an oracle, the store against other writers, the routes in another's app.
 
 mod batch;
+mod blob;
 mod column;
 mod control;
 mod crdt;

@@ -82,7 +82,8 @@ pub(super) fn fires(table: &TableDesc) -> [(&'static str, String); 2] {
 /// When there are such rows, with what to do; or when the database fails.
 pub(super) async fn check_rows(db: &mut PgConnection, schema: &Schema, found: &Found) -> Result<(), StoreError> {
     for (table, column) in blob_columns(schema) {
-        let is_watched = found.triggers.iter().any(|(on, trigger)| on == table.name && trigger.starts_with(PREFIX));
+        let is_ours = |(on, trigger): &&(String, String)| on == table.name && trigger.starts_with(PREFIX);
+        let is_watched = found.triggers.iter().filter(is_ours).any(|trigger| !found.disabled.contains(trigger));
         if is_watched || !found.has(table.name, column.name) {
             continue;
         }

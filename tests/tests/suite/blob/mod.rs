@@ -1,0 +1,5 @@
+//! Invariants 35 and 36: rows name blobs that are stored, and nothing is told of blobs that no row names which the actor sees.
+
+mod name;
+mod see;
+mod world;
