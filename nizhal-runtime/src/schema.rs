@@ -1,8 +1,10 @@
 //! Everything an app declared, checked once at start and read by every part of the server.
 
 use nizhal_core::{
-    ColumnIndex, Condition, ConstValue, JobEntry, MemberFilter, Merge, MutatorEntry, ParamSource, Rule, TableDesc,
+    BlobRef, ColumnIndex, Condition, ConstValue, JobEntry, MemberFilter, Merge, MutatorEntry, ParamSource, Rule,
+    TableDesc,
 };
+use schemars::{JsonSchema, SchemaGenerator};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
 
@@ -58,6 +60,17 @@ pub enum SchemaError {
     /// Two rules give other columns of one table.
     #[error("two rules list other columns of table `{0}`: a device keeps one row, so write the same list in both")]
     OtherColumns(&'static str),
+    /// A column of JSON holds references to blobs, which the database does not find there.
+    #[error(
+        "column `{column}` of table `{table}` has a BlobRef inside: give each blob a column of its own, or where there are several a \
+         row each, in a table that has this row's id"
+    )]
+    BlobInside {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+    },
     /// A rule compares an enum with a text that it does not have.
     #[error("rule `{rule}` compares `{column}` with \"{text}\", which is none of its texts: write one of {texts:?}")]
     UnknownText {
@@ -104,6 +117,7 @@ impl Schema {
         if let Some(pair) = tables.windows(2).find(|pair| pair[0].name == pair[1].name) {
             return Err(SchemaError::DuplicateTable(pair[0].name));
         }
+        tables.iter().try_for_each(|table| check_blobs(table))?;
         for (at, rule) in rules.iter().enumerate() {
             if rules[..at].iter().any(|earlier| earlier.name == rule.name) {
                 return Err(SchemaError::DuplicateRule(rule.name));
@@ -254,6 +268,20 @@ fn column_list(tables: &mut [&'static TableDesc], rules: &[Rule]) -> Result<(), 
     Ok(())
 }
 
+/// Whether every reference to a blob is a column: nobody would find the rows that name it inside of another.
+fn check_blobs(table: &TableDesc) -> Result<(), SchemaError> {
+    let wanted = BlobRef::json_schema(&mut SchemaGenerator::default()).to_value();
+    for column in table.columns.iter().filter(|column| !column.blob) {
+        let Some(schema) = column.schema else { continue };
+        let mut generator = SchemaGenerator::default();
+        schema(&mut generator);
+        if generator.definitions().values().any(|definition| *definition == wanted) {
+            return Err(SchemaError::BlobInside { table: table.name, column: column.name });
+        }
+    }
+    Ok(())
+}
+
 /// Whether each constant that an enum is compared with is one of its texts: a typo would show all rows, or none.
 fn check_texts(rule: &Rule) -> Result<(), SchemaError> {
     let lines = rule.tables.iter().flat_map(|synced| synced.filters.iter().map(move |filter| (synced.table, filter)));
@@ -291,10 +319,27 @@ fn digest(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::testing::{NOTES, rules};
-    use nizhal_core::{ParamDesc, SqlType};
+    use nizhal_core::{ColumnDesc, Json, ParamDesc, SqlType};
 
     /// The place of the private column of [`NOTES`].
     const PRIVATE: ColumnIndex = ColumnIndex::new(4);
+
+    #[test]
+    fn inv35_no_blob_hides_inside_of_json() {
+        #[derive(serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+        struct Page {
+            text: String,
+            images: Vec<Option<BlobRef>>,
+        }
+        const fn of(columns: &'static [ColumnDesc]) -> TableDesc {
+            TableDesc { columns, ..NOTES }
+        }
+        static INSIDE: TableDesc = of(&[ColumnDesc::of::<String>("id"), ColumnDesc::of::<Json<Vec<Page>>>("pages")]);
+        static PLAIN: TableDesc = of(&[ColumnDesc::of::<String>("id"), ColumnDesc::of::<Option<BlobRef>>("image")]);
+        let new = |table| Schema::new(vec![table], Vec::new(), Vec::new()).map(drop);
+        assert_eq!(new(&INSIDE), Err(SchemaError::BlobInside { table: "notes", column: "pages" }));
+        assert_eq!(new(&PLAIN), Ok(()));
+    }
 
     #[test]
     fn inv02_a_private_column_names_no_bucket() {

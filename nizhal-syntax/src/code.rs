@@ -144,6 +144,12 @@ catalogue! {
         127 GeneratedDefault "a generated column with a default" "The database computes it at each write.",
         128 GeneratedEngineColumn "`updated_at` or `deleted_at` that is generated" "The engine writes them.",
     }
+    "Blobs" {
+        220 BlobKey "a blob as part of a key" "Rows and tombstones name a row by its key, in one spelling for both databases.",
+        221 BlobUnique "a unique blob" "The hash of the bytes names the blob, so the same bytes are one blob for all rows that name it.",
+        222 BlobGenerated "a generated blob" "Only a mutation whose actor has the blob may name it.",
+        223 BlobInside "a blob inside of another type" "The server finds the rows that name a blob by its column: who may download it, and whether it is still needed.",
+    }
     "Mutators" {
         130 FunctionKind "a mutator or a job that is no function" "Both are `async` functions.",
         131 MutatorName "an empty name" "The name goes over the wire.",

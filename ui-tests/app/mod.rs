@@ -21,6 +21,14 @@ pub struct Note {
     pub body: CrdtText,
 }
 
+#[nizhal::table]
+pub struct Photo {
+    #[nizhal(primary_key)]
+    pub id: String,
+    pub shop_id: String,
+    pub image: BlobRef,
+}
+
 #[nizhal::table(server_only)]
 pub struct ShopMember {
     #[nizhal(primary_key)]

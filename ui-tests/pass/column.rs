@@ -53,6 +53,9 @@ mod app {
         pub status: Status,
         pub(crate) place: Maybe<Place>,
         pub text: Text,
+        pub image: nizhal::BlobRef,
+        #[nizhal(private)]
+        pub original: Maybe<nizhal::BlobRef>,
         pub any: nizhal::Json,
         pub places: nizhal::Json<::std::vec::Vec<Place>>,
         pub tags: ::std::vec::Vec<::std::string::String>,
@@ -96,7 +99,9 @@ fn columns_hold_types_of_the_app() {
     assert_eq!(app::Status::of("done"), Ok(app::Status::r#Match));
     let record = nizhal::tables![app::Record][0];
     let names: Vec<_> = record.columns.iter().map(|column| column.name).collect();
-    assert_eq!(names, ["id", "status", "place", "text", "any", "places", "tags", "async"]);
-    assert_eq!((record.columns[7].generated, record.columns[1].texts[2]), (Some("lower(id)"), "done"));
+    assert_eq!(names, ["id", "status", "place", "text", "image", "original", "any", "places", "tags", "async"]);
+    assert_eq!((record.columns[9].generated, record.columns[1].texts[2]), (Some("lower(id)"), "done"));
+    let blobs: Vec<_> = record.blob_columns().map(|column| (column.name, column.nullable)).collect();
+    assert_eq!(blobs, [("image", false), ("original", true)]);
     assert_eq!(rule::rules().into_inner().len(), 1);
 }

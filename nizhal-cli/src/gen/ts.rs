@@ -86,7 +86,7 @@ fn schema(contract: &Value, tables: &Map<String, Value>, mutators: &Map<String, 
 }
 
 fn columns(columns: &Value) -> Vec<Value> {
-    let kept = ["name", "type", "nullable", "default"];
+    let kept = ["name", "type", "nullable", "default", "blob"];
     let column = |column: &Value| {
         let fields = column.as_object().into_iter().flatten().filter(|(name, _)| kept.contains(&name.as_str()));
         Value::Object(fields.map(|(name, value)| (name.clone(), value.clone())).collect())

@@ -156,6 +156,9 @@ fn column_part(column: &'static ColumnDesc) -> Value {
             part["crdtRoot"] = root.into();
         }
     }
+    if column.blob {
+        part["blob"] = true.into();
+    }
     if !column.texts.is_empty() {
         part["values"] = json!(column.texts);
     }

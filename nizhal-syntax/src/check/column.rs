@@ -1,5 +1,6 @@
 //! Judges a column: its type, and whether its default fits; types that are not known by name are left to rustc.
 
+use super::blob::is_inside;
 use crate::ast::Default;
 use crate::model::{TableColumn, ty};
 use crate::{Code, Errors};
@@ -30,7 +31,7 @@ const UNSUPPORTED: &[(&str, &str)] = &[
 ];
 
 /// Rust's own structures, which a JSON column holds as they are.
-const STRUCTURES: &[&str] = &["HashMap", "BTreeMap", "HashSet", "BTreeSet", "VecDeque", "IndexMap"];
+pub(super) const STRUCTURES: &[&str] = &["HashMap", "BTreeMap", "HashSet", "BTreeSet", "VecDeque", "IndexMap"];
 
 /// A type that cannot be a column, where its name says so and which to write; rustc judges all others by `ColumnType`.
 pub(super) fn check_type(column: &TableColumn, errors: &Errors) {
@@ -45,7 +46,7 @@ pub(super) fn check_type(column: &TableColumn, errors: &Errors) {
             "a column is empty or not: one `Option` is enough",
             format!("write `{field}: {written}`"),
         );
-    } else if let Some(instead) = instead_of(inner) {
+    } else if let Some(instead) = instead_of(inner).filter(|_| !is_inside(inner)) {
         let wanted = if optional { format!("Option<{instead}>") } else { instead };
         errors.push(
             Code::UnsupportedType,

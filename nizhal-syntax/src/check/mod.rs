@@ -1,6 +1,7 @@
 //! What is wrong with a model, one function a rule.
 
 mod args;
+mod blob;
 mod claims;
 mod column;
 mod condition;

@@ -1,5 +1,6 @@
 //! Judges a table: its shape, its key and its names.
 
+use super::blob::check_blob;
 use super::column::{check_crdt, check_default, check_engine_type, check_key_type, check_type};
 use super::generated::check_generated;
 use crate::model::{Table, TableColumn, ty};
@@ -21,6 +22,7 @@ pub fn check_table(table: &Table, errors: &Errors) {
         check_conditional(column, errors);
         check_type(column, errors);
         check_crdt(column, errors);
+        check_blob(column, errors);
         check_key_type(column, errors);
         check_generated(column, errors);
         check_engine_type(column, errors);

@@ -23,6 +23,7 @@ pub const COLUMN_TYPES: &[&str] = &[
     "NaiveTime",
     "CrdtText",
     "CrdtMap",
+    BLOB_TYPE,
     "Value",
 ];
 
@@ -32,6 +33,9 @@ pub const ARRAY_ITEMS: &[&str] =
 
 /// Those of them that merge as Yjs documents do, so that two rows' values are never simply equal.
 pub const CRDT_TYPES: &[&str] = &["CrdtText", "CrdtMap"];
+
+/// The one whose values are references to blobs.
+pub const BLOB_TYPE: &str = "BlobRef";
 
 /// The last segment of a path type.
 pub fn last_segment(ty: &Type) -> Option<&PathSegment> {

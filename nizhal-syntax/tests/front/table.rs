@@ -86,6 +86,16 @@ fn mistakes_are_named() {
         ("#[nizhal] x: i16", "this attribute says nothing"),
         ("#[nizhal(generated = \"(1\")] x: i64", "this is not one SQL expression"),
         ("#[nizhal(primary_key)] x: Json<i64>", "a `Json<i64>` cannot be part of the primary key"),
+        ("#[nizhal(primary_key)] x: BlobRef", "a `BlobRef` cannot be part of the primary key"),
+        ("#[nizhal(unique)] x: Option<nizhal::BlobRef>", "a `BlobRef` cannot be unique"),
+        ("#[nizhal(generated = \"y\")] x: BlobRef", "a `BlobRef` cannot be generated"),
+        ("#[nizhal(default = \"\")] x: BlobRef", "a text cannot be the default of a column of type `BlobRef`"),
+        ("x: Json<Vec<BlobRef>>", "a `BlobRef` inside of another type is hidden from the database"),
+        ("x: Option<Vec<nizhal::BlobRef>>", "a `BlobRef` inside of another type is hidden from the database"),
+        ("x: (BlobRef, i64)", "a `BlobRef` inside of another type is hidden from the database"),
+        ("x: HashMap<String, BlobRef>", "a `BlobRef` inside of another type is hidden from the database"),
+        ("x: Option<Option<BlobRef>>", "a column is empty or not: one `Option` is enough"),
+        ("x: Box<BlobRef>", "`Box<BlobRef>` cannot be a column"),
         ("x: Vec<Decimal>", "`Vec<Decimal>` cannot be a column"),
     ] {
         assert_eq!(read("", &format!("{KEY} {fields}")).1, [wanted], "{fields}");
@@ -98,6 +108,7 @@ fn engine_columns_of_the_right_type_and_fitting_defaults_pass() {
         "updated_at: DateTimeUtc, deleted_at: Option<nizhal::DateTimeUtc>",
         "#[nizhal(default = -32768)] x: i16, #[nizhal(default = 0)] y: Decimal, #[nizhal(default = true)] z: Option<bool>",
         "x: Money, y: Option<Money>",
+        "x: BlobRef, y: Option<nizhal::BlobRef>, #[nizhal(private)] z: Option<BlobRef>",
         "x: Vec<u8>, y: chrono::DateTime<Utc>, z: serde_json::Value",
         "x: Vec<String>, y: Option<Vec<i64>>, z: Json<HashMap<String, i64>>, #[nizhal(generated = \"1\")] w: i64",
     ] {

@@ -7,6 +7,8 @@ export interface ColumnSchema {
   type?: string
   nullable?: boolean
   default?: Json
+  /** Whether its values are references to blobs. */
+  blob?: boolean
 }
 
 /** One synced table. */
