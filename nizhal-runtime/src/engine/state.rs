@@ -10,7 +10,7 @@ use crate::{
     settings::{MAX_BUCKETS, StorageSettings},
     store::{self, Generations, PullHeader, Store, StoreError},
 };
-use nizhal_core::{Bucket, HlcClock, NodeId, Principal, TableDesc};
+use nizhal_core::{BlobHash, BlobRef, Bucket, HlcClock, NodeId, Principal, TableDesc};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
@@ -154,6 +154,18 @@ impl Engine {
     pub async fn scope(&self, principal: &Principal) -> Result<BTreeSet<Bucket>, ScopeError> {
         let header = self.store.header(principal).await?;
         Ok(Choices::new(&self.schema, principal, &header.members).buckets(self.max_buckets)?)
+    }
+
+    /// The reference by which a row names this blob that the actor sees now, where a pull would give it that row and column; `None`
+    /// where none does, whether the blob exists or not.
+    ///
+    /// # Errors
+    /// Where a pull has one: when the database fails or is of other rules, or there are too many buckets.
+    pub async fn visible_blob(&self, principal: &Principal, hash: BlobHash) -> Result<Option<BlobRef>, ScopeError> {
+        let header = self.store.header(principal).await?;
+        self.same_rules(&header.rules)?;
+        Choices::new(&self.schema, principal, &header.members).buckets(self.max_buckets)?;
+        Ok(self.store.visible_blob(principal, hash).await?)
     }
 
     /// Whether the database is still provisioned for the rules that this server knows. Another server may have changed them:

@@ -1,7 +1,9 @@
 //! Invariant 36: an actor has a blob where a row that it sees names it, and cannot tell any other from one that nobody stored.
 
-use super::world::{World, blob, hash, photo};
+use super::world::{World, actor, blob, hash, parsed, photo, told};
 use crate::fixture::both;
+use nizhal_core::wire::Wire;
+use nizhal_runtime::{engine::ScopeError, store::StoreError};
 use nizhal_tests::Kind;
 use serde_json::json;
 
@@ -11,6 +13,7 @@ both![
     inv36_a_known_hash_gives_nothing,
     inv36_what_an_actor_sees_it_may_name,
     inv36_no_argument_hides_a_blob,
+    inv36_what_no_pull_would_give_shows_no_blob,
 ];
 
 async fn inv36_a_blob_is_seen_where_its_row_is(kind: Kind) {
@@ -99,8 +102,8 @@ async fn inv36_a_known_hash_gives_nothing(kind: Kind) {
     assert_eq!(world.tried("ann", "addPhoto", &photo("a", "s1", '1')).await, "applied");
     // One that another tenant's row names, one that another actor uploaded, and one that nobody stored.
     for digit in "129".chars() {
-        let told = world.tried("ben", "addPhoto", &photo("b", "s2", digit)).await;
-        assert_eq!(told, format!("missing {digit}"));
+        let answer = world.tried("ben", "addPhoto", &photo("b", "s2", digit)).await;
+        assert_eq!(answer, format!("missing {digit}"));
         assert_eq!(world.seen("ben", digit).await, None);
     }
     // Neither does its size or its media type make a difference.
@@ -112,7 +115,7 @@ async fn inv36_a_known_hash_gives_nothing(kind: Kind) {
     assert_eq!(world.db.count("photos where shop_id = 's2'").await, 0);
     // Who has the bytes may say so.
     let upload = format!("insert into _nizhal_blob_holders (sha256, actor, at_ms) values ('{}', ", hash('1'));
-    let key = super::world::actor("ben");
+    let key = actor("ben");
     world.db.execute(&format!("{upload}'{}', 0)", key.key())).await;
     assert_eq!(world.seen("ben", '1').await, None, "it holds it, and no row of its names it");
     assert_eq!(world.tried("ben", "addPhoto", &photo("b", "s2", '1')).await, "applied");
@@ -151,20 +154,27 @@ async fn inv36_no_argument_hides_a_blob(kind: Kind) {
             r#"{{"mutations": [{{"name": "addPhoto", "clientMutationId": "{}", "args": {hidden}}}]}}"#,
             hidden.len()
         );
-        let reply = world
-            .engine
-            .push(
-                &super::world::actor("ben"),
-                nizhal_core::wire::Wire::Two,
-                serde_json::from_str(&sent).expect("a push"),
-            )
-            .await;
-        assert_eq!(super::world::told(&reply), ["missing 1"], "{hidden}");
+        let reply = world.engine.push(&actor("ben"), Wire::Two, serde_json::from_str(&sent).expect("a push")).await;
+        assert_eq!(told(&reply), ["missing 1"], "{hidden}");
     }
     let deep = args.replacen('{', &format!("{{\"deep\": {}{}, ", "[".repeat(200), "]".repeat(200)), 1);
     let sent = format!(r#"{{"mutations": [{{"name": "addPhoto", "clientMutationId": "deep", "args": {deep}}}]}}"#);
     let request = serde_json::from_str(&sent).expect("a push");
-    let reply = world.engine.push(&super::world::actor("ben"), nizhal_core::wire::Wire::Two, request).await;
-    assert_eq!(super::world::told(&reply), ["refused: recursion limit exceeded"]);
+    let reply = world.engine.push(&actor("ben"), Wire::Two, request).await;
+    assert_eq!(told(&reply), ["refused: recursion limit exceeded"]);
     assert_eq!(world.db.count("photos").await, 0);
+}
+
+async fn inv36_what_no_pull_would_give_shows_no_blob(kind: Kind) {
+    let mut world = World::new(kind).await;
+    world.stored('1', None).await;
+    world.db.execute(&format!("insert into photos (id, shop_id, image) values ('a', 's1', '{}')", blob('1'))).await;
+    world.engine = world.engine.with_max_buckets(2);
+    assert!(world.seen("ann", '1').await.is_some(), "a shop, and what is public");
+    let answer = world.engine.visible_blob(&actor("cem"), parsed('1')).await;
+    assert!(matches!(answer, Err(ScopeError::TooManyBuckets(_))), "{answer:?}");
+    // Another server has migrated the database to rules of which this one knows nothing.
+    world.db.execute("update _nizhal_control set rules = 'other'").await;
+    let answer = world.engine.visible_blob(&actor("ann"), parsed('1')).await;
+    assert!(matches!(answer, Err(ScopeError::Store(StoreError::OtherRules))), "{answer:?}");
 }

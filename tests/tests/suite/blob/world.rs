@@ -172,7 +172,7 @@ impl World {
 
     /// What this user sees of a blob: the media type by which a row names it.
     pub(super) async fn seen(&self, user: &str, digit: char) -> Option<String> {
-        let seen = self.engine.store().visible_blob(&actor(user), parsed(digit)).await.expect("an answer");
+        let seen = self.engine.visible_blob(&actor(user), parsed(digit)).await.expect("an answer");
         seen.map(|blob| {
             assert_eq!((blob.sha256(), blob.size()), (parsed(digit), SIZE));
             blob.mime().to_string()
