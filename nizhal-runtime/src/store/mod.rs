@@ -8,6 +8,7 @@ mod audit_log;
 mod backup;
 mod blob_ddl;
 mod blob_reference;
+mod blob_rows;
 mod bucket_set;
 mod canonical;
 mod check;

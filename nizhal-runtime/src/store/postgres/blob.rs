@@ -1,5 +1,7 @@
 //! The trigger of blob columns on Postgres: what a row names is a reference to a blob that is stored, and stays so until the
 //! transaction ends.
+//!
+//! Decision: book/src/decisions/blobs.md#a-trigger-demands-that-a-blob-is-stored
 
 use super::{clock::definer, found::Found};
 use crate::{

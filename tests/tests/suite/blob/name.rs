@@ -144,7 +144,13 @@ async fn inv35_a_batch_waits_where_its_blob_is_missing(kind: Kind) {
         assert_eq!(told(&world.push_as("ann", wire, &sent).await), [first, "missing 2"]);
         assert_eq!(world.db.count("photos").await, 1);
     }
-    world.stored('2', Some("ann")).await;
+    // Stored by another, for whom a batch must not go through either.
+    world.stored('2', Some("ben")).await;
+    assert_eq!(told(&world.push_as("ann", Wire::Two, &sent).await), ["duplicate", "missing 2"]);
+    let fresh = [numbered(2, photo("p2", "s1", '2')), numbered(3, photo("p3", "s1", '2'))];
+    assert_eq!(told(&world.push_as("ann", Wire::Two, &fresh).await), ["missing 2"]);
+    assert_eq!(world.db.count("photos").await, 1);
+    world.db.execute("update _nizhal_blob_holders set actor = replace(actor, 'ben', 'ann')").await;
     assert_eq!(told(&world.push_as("ann", Wire::Two, &sent).await), ["duplicate", "applied", "applied"]);
     // A whole batch whose blobs are there is one.
     let more = [numbered(4, photo("p4", "s1", '1')), numbered(5, photo("p5", "s1", '2'))];
