@@ -31,11 +31,12 @@ pub(super) fn tables(text: &str, int: &str) -> [(&'static str, String); 3] {
 }
 
 /// The indexes on these tables, and whether each is unique: objects by their path, blobs that collection marked, the blobs and the
-/// uploads of one actor, and uploads by age.
-pub(super) const INDEXES: [(bool, &str); 5] = [
+/// uploads of one actor, and uploads by bucket and by age.
+pub(super) const INDEXES: [(bool, &str); 6] = [
     (true, "\"_nizhal_blobs\" (path)"),
     (false, "\"_nizhal_blobs\" (unreferenced_ms) where unreferenced_ms is not null"),
     (false, "\"_nizhal_blob_holders\" (actor)"),
     (false, "\"_nizhal_blob_uploads\" (actor, at_ms)"),
+    (false, "\"_nizhal_blob_uploads\" (bucket, at_ms) where bucket is not null"),
     (false, "\"_nizhal_blob_uploads\" (at_ms)"),
 ];
