@@ -29,10 +29,11 @@ pub use nizhal_core::{
 pub use nizhal_macros::main;
 #[cfg(feature = "server")]
 pub use nizhal_runtime::{
-    AdmissionSettings, AuthError, Authenticator, ConflictEvent, ConnectionSettings, Cors, DevToken, ErrorEvent,
-    Expected, Jwks, JwksSource, JwtHs256, JwtJwks, LogFormat, Mode, NatsSettings, Nizhal, Observer, Observers,
-    PullEvent, PushEvent, PushedMutation, RateLimit, Realtime, RealtimeSettings, Server, Settings, SocketSettings,
-    StartError, SystemEnvironment, auth::BoxFuture, engine::Environment, service, settings::DatabaseUrl,
+    AdmissionSettings, AuthError, Authenticator, BlobSettings, BlobStoreError, BlobStoreFault, BlobStoreSetting,
+    BlobStoreUrl, ConflictEvent, ConnectionSettings, Cors, DevToken, ErrorEvent, Expected, Jwks, JwksSource, JwtHs256,
+    JwtJwks, LogFormat, MimePattern, Mode, NatsSettings, Nizhal, Observer, Observers, PullEvent, PushEvent,
+    PushedMutation, RateLimit, Realtime, RealtimeSettings, Server, Settings, SocketSettings, StartError,
+    SystemEnvironment, auth::BoxFuture, engine::Environment, service, settings::DatabaseUrl,
 };
 
 /// The device: a local SQLite database, the same mutators for instant effect, a durable outbox.
@@ -98,6 +99,8 @@ mod book {
     struct Server;
     #[doc = include_str!("../book/src/operate.md")]
     struct Operate;
+    #[doc = include_str!("../book/src/blobs.md")]
+    struct Blobs;
     #[cfg(feature = "client")]
     #[doc = include_str!("../book/src/device.md")]
     struct Device;

@@ -1,7 +1,7 @@
 //! Nizhal's sync server, in seven floors; imports run downwards only, and a test holds it.
 //!
 //! 0 `schema` `observe` `counts` `environment` `settings` `contract` `share` · 1 `scope` `hub` `auth` · 2 `store` · 3 `engine` ·
-//! 4 `job` `retention` `cluster` · 5 `http` · 6 `app`
+//! 4 `job` `retention` `cluster` `blob` · 5 `http` · 6 `app`
 
 pub mod auth;
 pub mod contract;
@@ -12,6 +12,7 @@ pub mod settings;
 pub mod store;
 
 mod app;
+mod blob;
 mod cluster;
 mod counts;
 mod environment;
@@ -26,6 +27,7 @@ mod testing;
 
 pub use app::{DevToken, Nizhal, StartError};
 pub use auth::{AuthError, Authenticator, Expected, Jwks, JwtHs256, JwtJwks};
+pub use blob::{BlobStoreError, BlobStoreFault};
 pub use environment::SystemEnvironment;
 pub use http::{Server, service};
 // What a simulator needs in the place of HTTP.
@@ -36,8 +38,8 @@ pub use http::{Lines, push_body};
 pub use job::{JobEnd, run_next_alone as run_next_job};
 pub use observe::{ConflictEvent, ErrorEvent, Observer, Observers, PullEvent, PushEvent, PushedMutation};
 pub use settings::{
-    AdmissionSettings, ConnectionSettings, Cors, JwksSource, LogFormat, Mode, NatsSettings, RateLimit, Realtime,
-    RealtimeSettings, Settings, SocketSettings,
+    AdmissionSettings, BlobSettings, BlobStoreSetting, BlobStoreUrl, ConnectionSettings, Cors, JwksSource, LogFormat,
+    MimePattern, Mode, NatsSettings, RateLimit, Realtime, RealtimeSettings, Settings, SocketSettings,
 };
 
 // What `#[nizhal::main]` calls.

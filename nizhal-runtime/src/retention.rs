@@ -1,25 +1,42 @@
-//! The task that forgets old tombstones, answers, dead jobs and audit entries, so that history does not cost for ever.
+//! The task that forgets old tombstones, answers, dead jobs, audit entries and blobs that no row names, so that history does not cost
+//! for ever.
 
 use crate::{
+    blob::{BlobError, Blobs, Collected},
     engine::Engine,
-    store::{Forgotten, StoreError},
+    store::Forgotten,
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::sync::watch;
 
 /// How often it looks; what it forgets is days old.
 const COLLECT_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// How often the audit log is indexed by bucket, so that who looks for one waits for few entries.
 const INDEX_INTERVAL: Duration = Duration::from_secs(60);
+/// How often the whole blob store is listed, for objects that no row knows.
+const LIST_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Forgets tombstones, acknowledged answers, dead jobs and audit entries older than these days, at once and then every hour, until told to stop.
+/// How many days each thing is kept; for ever where there is no number.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Retention {
+    pub(crate) tombstone_days: Option<u32>,
+    pub(crate) audit_days: Option<u32>,
+    pub(crate) blob_days: Option<u32>,
+}
+
+/// Forgets tombstones, acknowledged answers, dead jobs, audit entries and blobs older than these days, at once and then every hour, until
+/// told to stop.
 pub(crate) async fn collect(
     engine: Arc<Engine>,
-    tombstone_days: Option<u32>,
-    audit_days: Option<u32>,
+    blobs: Option<Blobs>,
+    Retention { tombstone_days, audit_days, blob_days }: Retention,
     mut stopping: watch::Receiver<bool>,
 ) {
     let collecting = async {
+        let mut listed = None;
         loop {
             if let Some(days) = tombstone_days {
                 match engine.store.collect_tombstones(days).await {
@@ -50,6 +67,9 @@ pub(crate) async fn collect(
                     Err(error) => not_now(&error, "audit entries"),
                 }
             }
+            if let Some(blobs) = &blobs {
+                collect_blobs(&engine, blobs, blob_days, &mut listed).await;
+            }
             if let Err(error) = engine.store.check_partitions().await {
                 not_now(&error, "partitions");
             }
@@ -72,7 +92,31 @@ pub(crate) async fn collect(
     }
 }
 
-fn not_now(error: &StoreError, what: &str) {
-    let error = error as &dyn std::error::Error;
+/// Removes what is over of blobs, and once a day the objects that no row knows. `listed` is when that was done last.
+async fn collect_blobs(engine: &Engine, blobs: &Blobs, days: Option<u32>, listed: &mut Option<Instant>) {
+    let now = engine.environment.now();
+    match blobs.collect(now, days).await {
+        Ok(Collected { parts: 0, blobs: 0 }) => {}
+        Ok(Collected { parts, blobs }) => tracing::info!(parts, blobs, days, "blobs that no row names are removed"),
+        Err(error) => blobs_not_now(&error),
+    }
+    let is_due = listed.is_none_or(|listed| listed.elapsed() >= LIST_INTERVAL);
+    let (Some(days), true) = (days, is_due) else { return };
+    match blobs.remove_strays(now, days).await {
+        Ok(objects) => {
+            *listed = Some(Instant::now());
+            if objects > 0 {
+                tracing::info!(objects, days, "objects that no row knows are removed from the blob store");
+            }
+        }
+        Err(error) => blobs_not_now(&error),
+    }
+}
+
+fn blobs_not_now(error: &BlobError) {
+    not_now(error, "blobs");
+}
+
+fn not_now(error: &(dyn std::error::Error + 'static), what: &str) {
     tracing::warn!(error, what, "this could not be done; trying again later");
 }

@@ -3,6 +3,7 @@
 use super::{DevToken, Nizhal, StartError, builder::Seed, contract::guard, token};
 use crate::{
     auth::{Expected, Jwks, READ_KEYS_EVERY},
+    blob::{Blobs, Objects},
     contract::Contract,
     engine::Engine,
     http::{Parts, Server, Version, VersionGate},
@@ -89,6 +90,8 @@ impl Nizhal {
             }
         };
         let tokens = self.sign_dev_tokens(&settings, signing.as_ref())?;
+        let blob_store = settings.blobs.store_of(settings.mode, &settings.database_url);
+        let objects = blob_store.as_ref().map(Objects::open).transpose()?;
         let store = connect(&self.name, &settings, schema.clone()).await?;
         let store = store.going_forward(settings.mode == Mode::Production);
         match settings.mode {
@@ -125,8 +128,10 @@ impl Nizhal {
             .with_storage(&settings.storage)
             .with_named_violations(settings.mode == Mode::Development)
             .with_observers(Observers::new(std::mem::take(&mut self.observers)));
+        let blobs = objects.map(|objects| Blobs::new(engine.store.clone(), objects, settings.blobs.clone()));
         let server = Server::new(Parts {
             name: self.name,
+            blobs,
             settings,
             engine,
             hub,

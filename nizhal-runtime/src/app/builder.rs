@@ -5,7 +5,10 @@ use crate::{
     auth::Authenticator,
     environment::{Environment, SystemEnvironment},
     observe::Observer,
-    settings::{Cors, DatabaseUrl, JwksSource, Mode, RateLimit, RealtimeSettings, Secret, Settings, SocketSettings},
+    settings::{
+        BlobSettings, Cors, DatabaseUrl, JwksSource, Mode, RateLimit, RealtimeSettings, Secret, Settings,
+        SocketSettings,
+    },
 };
 use nizhal_core::{Actor, JobEntry, MutatorEntry, Result, Rule, Rules, TableDesc};
 use sea_orm::DatabaseTransaction;
@@ -259,6 +262,11 @@ impl Nizhal {
     /// Overrides limits of WebSockets: `.sockets(|sockets| sockets.max_per_actor = 10)`.
     pub fn sockets(self, change: impl FnOnce(&mut SocketSettings) + 'static) -> Self {
         self.set(|settings| change(&mut settings.sockets))
+    }
+
+    /// Overrides where blobs are kept, and their limits: `.blobs(|blobs| blobs.max_bytes = 10 * 1024 * 1024)`.
+    pub fn blobs(self, change: impl FnOnce(&mut BlobSettings) + 'static) -> Self {
+        self.set(|settings| change(&mut settings.blobs))
     }
 
     /// Overrides `NIZHAL_JWKS`.

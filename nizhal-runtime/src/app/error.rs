@@ -2,6 +2,7 @@
 
 use crate::{
     auth::{IssueError, JwksError},
+    blob::BlobStoreError,
     http::{ListenError, VersionError},
     schema::SchemaError,
     settings::{DatabaseUrl, SettingsError},
@@ -131,6 +132,9 @@ pub enum StartError {
          text for both `serve` and `token`"
     )]
     TokenWithoutSecret,
+    /// `NIZHAL_BLOBS` names a store that cannot be used.
+    #[error(transparent)]
+    Blobs(#[from] BlobStoreError),
     /// Claims that are not the app's.
     #[error("the claims do not fit the app's claims type: {0}")]
     Claims(String),

@@ -6,9 +6,11 @@ use actix_web::middleware::Condition;
 
 pub(crate) fn middleware(setting: &Setting) -> Condition<Cors> {
     let cors = Cors::default()
-        .allowed_methods(["GET", "POST"])
+        .allowed_methods(["GET", "POST", "PUT"])
         .allowed_headers(["authorization", "content-type", "accept", "x-nizhal-contract-version", "x-nizhal-wire"])
-        .expose_headers(["retry-after"])
+        // Of blobs: a part of one, and one that a page has already.
+        .allowed_headers(["range", "if-range", "if-none-match"])
+        .expose_headers(["retry-after", "etag", "content-range", "accept-ranges"])
         .max_age(600);
     match setting {
         Setting::Off => Condition::new(false, cors),

@@ -4,6 +4,7 @@
 
 use crate::{
     auth::AuthError,
+    blob::BlobError,
     engine::{PullError, PushError, ScopeError},
     scope::TooManyBuckets,
     store::StoreError,
@@ -62,6 +63,10 @@ pub(crate) enum HttpError {
         /// What a push answers beside its failure.
         outcome: Map<String, Value>,
     },
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    #[error("the range is not in the blob, which has {size} bytes")]
+    RangeNotSatisfiable { size: u64 },
     #[error("the store failed")]
     Store(#[from] StoreError),
     #[error("the database is not ready; the cause is in the server's log")]
@@ -97,6 +102,9 @@ const RETRY_AFTER_S: u64 = 1;
 
 /// How long a client waits whose actor has stored all that it may, in seconds.
 const FULL_RETRY_AFTER_S: u64 = 60;
+
+/// How long a client waits whose actor declared all that it may within a day, in seconds.
+const BLOBS_RETRY_AFTER_S: u64 = 60 * 60;
 
 /// The status, code and safe text of an error.
 struct ErrorResponse {
@@ -135,6 +143,10 @@ impl HttpError {
             Self::UpgradeRequired { .. } => error_response(StatusCode::UPGRADE_REQUIRED, "upgrade_required", shown),
             Self::Pull(PullError::Store(error)) | Self::Store(error) => store_response(error),
             Self::Push { failure, .. } => push_response(failure),
+            Self::Blob(error) => blob_response(error),
+            Self::RangeNotSatisfiable { .. } => {
+                error_response(StatusCode::RANGE_NOT_SATISFIABLE, "range_not_satisfiable", shown)
+            }
             Self::Pull(_) => internal_response(),
             Self::Busy | Self::Crowded | Self::Stopping | Self::NotReady(_) => {
                 error_response(StatusCode::SERVICE_UNAVAILABLE, "unavailable", shown)
@@ -175,6 +187,15 @@ impl HttpError {
             Self::UpgradeRequired { contract_version, min_client_version } => {
                 body.insert("contractVersion".to_owned(), contract_version.into());
                 body.insert("minClientVersion".to_owned(), min_client_version.into());
+            }
+            Self::Blob(BlobError::PartsMissing(parts)) => {
+                body.insert("parts".to_owned(), parts.into());
+            }
+            Self::Blob(BlobError::ActorFull | BlobError::BucketFull) => {
+                response.insert_header((header::RETRY_AFTER, BLOBS_RETRY_AFTER_S.to_string()));
+            }
+            Self::RangeNotSatisfiable { size } => {
+                response.insert_header((header::CONTENT_RANGE, format!("bytes */{size}")));
             }
             // What is left of the body may never come.
             Self::BodyTooSlow => {
@@ -236,6 +257,26 @@ fn store_response(error: &StoreError) -> ErrorResponse {
             "this server is older than the database's sync rules; try again",
         ),
         _ => internal_response(),
+    }
+}
+
+fn blob_response(error: &BlobError) -> ErrorResponse {
+    let shown = error.to_string();
+    match error {
+        BlobError::NotFound => error_response(StatusCode::NOT_FOUND, "not_found", shown),
+        BlobError::HashMismatch { .. } => error_response(StatusCode::UNPROCESSABLE_ENTITY, "hash_mismatch", shown),
+        BlobError::TooLarge { .. } => error_response(StatusCode::PAYLOAD_TOO_LARGE, "too_large", shown),
+        BlobError::MimeRefused(_) => error_response(StatusCode::UNSUPPORTED_MEDIA_TYPE, "mime_refused", shown),
+        BlobError::PartsMissing(_) => error_response(StatusCode::CONFLICT, "parts_missing", shown),
+        BlobError::ActorFull | BlobError::BucketFull => {
+            error_response(StatusCode::TOO_MANY_REQUESTS, "too_many_blob_bytes", shown)
+        }
+        BlobError::PartLength { .. } | BlobError::BucketNeeded | BlobError::Declared(_) => {
+            error_response(StatusCode::BAD_REQUEST, "bad_request", shown)
+        }
+        BlobError::BadSignature => error_response(StatusCode::FORBIDDEN, "forbidden", shown),
+        BlobError::Store(error) => store_response(error),
+        BlobError::Objects(_) => error_response(StatusCode::SERVICE_UNAVAILABLE, "unavailable", shown),
     }
 }
 

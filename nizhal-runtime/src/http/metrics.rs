@@ -75,7 +75,15 @@ fn text(server: &Server, database: Option<&Database>) -> String {
     text.many("gauge", "nizhal_database_connections", "Open database connections.", "state", used);
     text.one("gauge", "nizhal_database_connections_max", "As many connections as there may be.", pool.most);
     text.one("gauge", "nizhal_database_up", "Whether the database answered just now.", u8::from(database.is_some()));
-    if let Some(Database { jobs, horizon, holder }) = database {
+    if let Some(Database { jobs, horizon, holder, blobs }) = database {
+        if let Some(counts) = blobs {
+            let count = [("referenced", counts.stored - counts.orphaned), ("orphaned", counts.orphaned)];
+            text.many("gauge", "nizhal_blobs", "Blobs whose bytes are stored.", "state", count);
+            let orphaned = counts.orphaned_bytes;
+            let bytes = [("referenced", counts.stored_bytes - orphaned), ("orphaned", orphaned)];
+            text.many("gauge", "nizhal_blob_bytes", "Bytes of stored blobs.", "state", bytes);
+            text.one("gauge", "nizhal_blob_uploads", "Uploads that are not complete.", counts.uploads);
+        }
         let jobs = [("pending", jobs.pending), ("running", jobs.running), ("dead", jobs.dead)];
         text.many("gauge", "nizhal_jobs", "Jobs in the database.", "status", jobs);
         let help = "Versions that wait for an open transaction.";

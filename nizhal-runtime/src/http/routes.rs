@@ -1,6 +1,9 @@
 //! The routes: every URL of a server, and the handler that answers it.
 
-use super::{audit, authorize, blob, contract, error, health, metrics, pull, push, server::Server, stats, stream};
+use super::{
+    audit, authorize, blob, blob_part, blob_read, contract, error, health, metrics, pull, push, server::Server, stats,
+    stream,
+};
 use actix_web::web::{self, Data, ServiceConfig};
 
 /// Mounts a server's routes into an actix-web app: `App::new().configure(nizhal::service(&server))`.
@@ -23,12 +26,13 @@ pub fn service(server: &Server) -> impl FnOnce(&mut ServiceConfig) + Clone + Sen
             .service(get("/contract").route(web::get().to(contract::contract)))
             .service(get("/stats").route(web::get().to(stats::stats)))
             .service(get("/audit").route(web::get().to(audit::audit)))
-            .service(post("/blob/presign-upload").route(web::post().to(blob::for_actors)))
-            .service(get("/blob/{id}/url").route(web::get().to(blob::for_actors)))
+            .service(post("/blob/presign-upload").route(web::post().to(blob::presign)))
+            .service(post("/blob/{key}/complete").route(web::post().to(blob::complete)))
+            .service(get("/blob/{sha256}/url").route(web::get().to(blob::url)))
             .service(
-                resource("/blob/{key}", "GET, PUT")
-                    .route(web::get().to(blob::signed))
-                    .route(web::put().to(blob::signed)),
+                resource("/blob/{path:.+}", "GET, PUT")
+                    .route(web::get().to(blob_read::read))
+                    .route(web::put().to(blob_part::write)),
             )
             .default_service(web::to(error::not_found));
         config

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     auth::Authenticator,
+    blob::Blobs,
     cluster::{Realtime, Scopes},
     contract::Contract,
     counts::Counts,
@@ -18,6 +19,7 @@ use crate::{
     environment::Environment,
     hub::{Hub, Presence},
     observe::{Observers, PullEvent},
+    retention::Retention,
     settings::{self, Settings},
 };
 use nizhal_core::DateTimeUtc;
@@ -53,6 +55,8 @@ pub(crate) struct Parts {
     pub(crate) name: String,
     pub(crate) settings: Settings,
     pub(crate) engine: Engine,
+    /// The blobs, where there is a store for them.
+    pub(crate) blobs: Option<Blobs>,
     pub(crate) hub: Hub,
     /// How servers hear of each other, and what tells this database from others.
     pub(crate) realtime: (settings::Realtime, String),
@@ -66,6 +70,7 @@ struct Inner {
     name: String,
     settings: Settings,
     engine: Arc<Engine>,
+    blobs: Option<Blobs>,
     hub: Hub,
     realtime: Realtime,
     sockets: Sockets,
@@ -114,6 +119,7 @@ impl Server {
                 name: parts.name,
                 settings: parts.settings,
                 engine,
+                blobs: parts.blobs,
                 hub: parts.hub,
                 environment,
                 authenticator: parts.authenticator,
@@ -138,8 +144,11 @@ impl Server {
         let settings = &self.inner.settings;
         // None are written, or all are kept.
         let audit_days = settings.audit_days.filter(|days| *days > 0);
-        if settings.tombstone_days.is_some() || audit_days.is_some() {
-            tokio::spawn(crate::retention::collect(engine, settings.tombstone_days, audit_days, self.stopping()));
+        let blobs = self.inner.blobs.clone();
+        if settings.tombstone_days.is_some() || audit_days.is_some() || blobs.is_some() {
+            let blob_days = settings.blobs.grace_days(settings.tombstone_days);
+            let days = Retention { tombstone_days: settings.tombstone_days, audit_days, blob_days };
+            tokio::spawn(crate::retention::collect(engine, blobs, days, self.stopping()));
         }
     }
 
@@ -184,6 +193,11 @@ impl Server {
         &self.inner.settings
     }
 
+    /// The pace of a part of a blob, and when it is not waited for any more since the server stops.
+    pub(crate) fn part_limits(&self) -> (Pace, impl Future<Output = ()> + use<'_>) {
+        (self.pace(), self.stopped_for(STOP_BODIES_TIME))
+    }
+
     /// The limits of a request's body, and when it is not waited for any more since the server stops.
     pub(crate) fn body_limits(&self) -> (Limits, impl Future<Output = ()> + use<'_>) {
         let settings = self.settings();
@@ -204,6 +218,11 @@ impl Server {
     /// The engine, for work beside HTTP.
     pub fn engine(&self) -> &Arc<Engine> {
         &self.inner.engine
+    }
+
+    /// The blobs, where there is a store for them.
+    pub(crate) fn blobs(&self) -> Option<&Blobs> {
+        self.inner.blobs.as_ref()
     }
 
     /// The hub, to ping buckets after writes outside a mutator.

@@ -4,7 +4,7 @@ use super::{error::HttpError, respond::respond};
 use crate::{
     cluster::{AdapterHandle, Direction},
     http::Server,
-    store::{Holder, Horizon, JobCounts, StoreError},
+    store::{BlobCounts, Holder, Horizon, JobCounts, StoreError},
 };
 use actix_web::{HttpRequest, HttpResponse, http::header::CACHE_CONTROL, web::Data};
 use serde_json::{Value, json};
@@ -12,6 +12,8 @@ use std::{error::Error, sync::atomic::Ordering::Relaxed, time::Duration};
 
 /// How long the database may take, before it counts as away: who asks wants to know what is wrong now.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// The most actors whose bytes are listed.
+const MAX_ACTORS: u32 = 100;
 
 pub(super) async fn stats(request: HttpRequest, server: Data<Server>) -> HttpResponse {
     respond(&server, &request, Box::pin(answer(&request, &server))).await
@@ -42,7 +44,10 @@ async fn answer(request: &HttpRequest, server: &Server) -> Result<HttpResponse, 
         "auditEntries": store.audit_count(),
         "counts": server.counts().read(),
     });
-    if let Some(Database { jobs, horizon, holder }) = database {
+    if let Some(Database { jobs, horizon, holder, blobs }) = database {
+        if let Some(counts) = blobs {
+            stats["blobs"] = blobs_shown(counts, &bytes_by_actor(server).await);
+        }
         stats["jobs"] = json!({"pending": jobs.pending, "running": jobs.running, "dead": jobs.dead});
         stats["horizon"] = json!({
             "version": horizon.version,
@@ -104,12 +109,31 @@ fn held_by(holder: &Holder) -> Value {
     })
 }
 
+fn blobs_shown(counts: BlobCounts, by_actor: &[(String, i64)]) -> Value {
+    json!({
+        "stored": counts.stored,
+        "storedBytes": counts.stored_bytes,
+        "orphaned": counts.orphaned,
+        "orphanedBytes": counts.orphaned_bytes,
+        "uploads": counts.uploads,
+        "bytesByActor": by_actor.iter().map(|(actor, bytes)| json!({"actor": actor, "bytes": bytes})).collect::<Vec<_>>(),
+    })
+}
+
+/// The actors that uploaded the most; nobody when the database does not answer in time.
+async fn bytes_by_actor(server: &Server) -> Vec<(String, i64)> {
+    let asking = server.engine().store.blob_bytes_by_actor(MAX_ACTORS);
+    tokio::time::timeout(ANSWER_TIMEOUT, asking).await.ok().and_then(Result::ok).unwrap_or_default()
+}
+
 /// The database's part of the stats.
 pub(super) struct Database {
     pub(super) jobs: JobCounts,
     pub(super) horizon: Horizon,
     /// Who holds the horizon back, when it lags.
     pub(super) holder: Option<Holder>,
+    /// The blobs, where there is a store for them.
+    pub(super) blobs: Option<BlobCounts>,
 }
 
 /// Asks the database; `None` when it does not answer in time.
@@ -118,7 +142,8 @@ pub(super) async fn database(server: &Server) -> Option<Database> {
     let asking = async {
         let horizon = store.horizon().await?;
         let holder = if horizon.lag() > 0 { store.holder().await? } else { None };
-        Ok::<_, StoreError>(Database { jobs: store.job_counts().await?, horizon, holder })
+        let blobs = if server.blobs().is_some() { Some(store.blob_counts().await?) } else { None };
+        Ok::<_, StoreError>(Database { jobs: store.job_counts().await?, horizon, holder, blobs })
     };
     match tokio::time::timeout(ANSWER_TIMEOUT, asking).await {
         Ok(Ok(database)) => Some(database),

@@ -1,6 +1,7 @@
 //! Settings: what the environment and the builder say, parsed once at the door.
 
 mod admission;
+mod blob;
 mod connection;
 mod error;
 mod parse;
@@ -12,6 +13,7 @@ mod url;
 mod value;
 
 pub use admission::AdmissionSettings;
+pub use blob::{BlobSettings, BlobStoreSetting, BlobStoreUrl, MimePattern};
 pub use connection::ConnectionSettings;
 pub use error::SettingsError;
 pub use realtime::{NatsSettings, Realtime, RealtimeSettings, SocketSettings};
@@ -81,6 +83,8 @@ pub struct Settings {
     pub admission: AdmissionSettings,
     /// What may be stored.
     pub storage: StorageSettings,
+    /// The place and the limits of blobs.
+    pub blobs: BlobSettings,
 }
 
 /// The shortest secret that signs tokens, in bytes: the length of an HS256 digest (RFC 7518, section 3.2).
@@ -119,6 +123,7 @@ impl Settings {
             connections: ConnectionSettings::default(),
             admission: AdmissionSettings::default(),
             storage: StorageSettings::default(),
+            blobs: BlobSettings::default(),
         }
     }
 
@@ -191,6 +196,7 @@ impl Settings {
         settings.connections = ConnectionSettings::read(variable)?;
         settings.admission = AdmissionSettings::read(variable)?;
         settings.storage = StorageSettings::read(variable)?;
+        settings.blobs = BlobSettings::read(variable)?;
         settings.jwt_issuer = variable("NIZHAL_JWT_ISSUER").map(|issuer| issuer.trim().to_owned());
         Ok(settings)
     }

@@ -21,7 +21,11 @@ pub(crate) struct Admission {
     streams: Streams,
     pushes: Turns,
     pulls: Turns,
+    uploads: Turns,
 }
+
+/// How many uploads of one actor are completed at a time: each reads all of its bytes.
+const MAX_COMPLETIONS: usize = 2;
 
 /// How many of an actor's requests run at a time, beside each other's.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +56,7 @@ impl Admission {
             streams: Streams::new(max_streams, StreamTimes::default()),
             pushes: Turns::new(max_turns.pushes),
             pulls: Turns::new(max_turns.pulls),
+            uploads: Turns::new(MAX_COMPLETIONS),
         }
     }
 
@@ -69,6 +74,11 @@ impl Admission {
     /// The pulls of a page that run.
     pub(in crate::http) fn pulls(&self) -> &Turns {
         &self.pulls
+    }
+
+    /// The uploads that are completed.
+    pub(in crate::http) fn uploads(&self) -> &Turns {
+        &self.uploads
     }
 
     /// The pulls that are streamed.
