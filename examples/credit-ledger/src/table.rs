@@ -57,6 +57,8 @@ pub struct LedgerEntry {
     /// The number on the paper receipt.
     #[nizhal(rename = "ref")]
     pub reference: Option<String>,
+    /// A photo of the paper receipt.
+    pub photo: Option<BlobRef>,
     /// When the money or the goods changed hands.
     pub at: DateTimeUtc,
     /// The member of staff who wrote it down.

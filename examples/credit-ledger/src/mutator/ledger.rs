@@ -25,7 +25,7 @@ pub struct RecordCredit {
 /// Writes down goods given on credit.
 #[mutator]
 pub async fn record_credit(ctx: &mut Ctx<Claims>, args: RecordCredit) -> Result<Applied> {
-    let fact = Fact { amount: args.amount.get(), reason: args.reason, reference: args.r#ref, at: args.at };
+    let fact = Fact { amount: args.amount.get(), reason: args.reason, reference: args.r#ref, photo: None, at: args.at };
     let entry = record(ctx, args.client_id, &args.customer_id, fact).await?;
     let day = TimeDelta::days(1);
     let times = match args.due_date {
@@ -48,6 +48,8 @@ pub struct RecordPayment {
     pub reason: Option<String>,
     /// The number on the paper receipt.
     pub r#ref: Option<String>,
+    /// A photo of the paper receipt, uploaded before.
+    pub photo: Option<BlobRef>,
     /// When it happened; now, when left out.
     pub at: Option<DateTimeUtc>,
 }
@@ -55,7 +57,8 @@ pub struct RecordPayment {
 /// Writes down money that a customer paid.
 #[mutator]
 pub async fn record_payment(ctx: &mut Ctx<Claims>, args: RecordPayment) -> Result<Applied> {
-    let fact = Fact { amount: -args.amount.get(), reason: args.reason, reference: args.r#ref, at: args.at };
+    let RecordPayment { reason, r#ref: reference, photo, at, .. } = args;
+    let fact = Fact { amount: -args.amount.get(), reason, reference, photo, at };
     let entry = record(ctx, args.client_id, &args.customer_id, fact).await?;
     Ok(Applied::id(entry.id))
 }
@@ -65,6 +68,7 @@ struct Fact {
     amount: Decimal,
     reason: Option<String>,
     reference: Option<String>,
+    photo: Option<BlobRef>,
     at: Option<DateTimeUtc>,
 }
 
@@ -81,6 +85,7 @@ async fn record(ctx: &Ctx<Claims>, id: NonEmpty, customer_id: &str, fact: Fact) 
         amount: Set(fact.amount),
         reason: Set(fact.reason),
         reference: Set(fact.reference),
+        photo: Set(fact.photo),
         at: Set(fact.at.unwrap_or(ctx.now())),
         created_by: Set(ctx.actor().user_id.clone()),
         client_id: Set(Some(id)),

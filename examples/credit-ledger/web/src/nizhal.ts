@@ -39,6 +39,12 @@ export interface LedgerEntriesRow {
   customer_id: string
   deleted_at: string | null
   id: string
+  /** A photo of the paper receipt. */
+  photo: {
+    mime: string
+    sha256: string
+    size: number
+  } | null
   reason: string | null
   /** The number on the paper receipt. */
   ref: string | null
@@ -112,6 +118,12 @@ export interface RecordPaymentArgs {
   /** The entry's id, made by the device. */
   clientId: string
   customerId: string
+  /** A photo of the paper receipt, uploaded before. */
+  photo?: {
+    mime: string
+    sha256: string
+    size: number
+  } | null
   reason?: string | null
   /** The number on the paper receipt. */
   ref?: string | null
@@ -142,7 +154,7 @@ export type MutatorArgs = {
 
 /** The tables as the server describes them. */
 export const schema: Schema = {
-  "hash": "ce6b96c7c9b42a7bc1e42ba5059cd7605619c4a9bf2f227f7f2e15e6d06b33e4",
+  "hash": "c861a2d5e57e2efc043c1d71e8dfd6d81244cc14a2bbcfc39e58688ca3971e42",
   "mutators": [
     "addCustomer",
     "deleteCustomer",
@@ -244,6 +256,12 @@ export const schema: Schema = {
           "name": "ref",
           "nullable": true,
           "type": "text"
+        },
+        {
+          "blob": true,
+          "name": "photo",
+          "nullable": true,
+          "type": "jsonb"
         },
         {
           "name": "at",
