@@ -10,6 +10,7 @@
 //! ```
 
 mod app;
+pub mod blob;
 mod database;
 mod device;
 mod forwarder;

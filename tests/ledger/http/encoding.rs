@@ -32,7 +32,7 @@ async fn a_row_is_encoded_exactly(app: App) {
          \"name\":\"\\\"Sunil\\\" \\\\ \\u0001\\né😀</script>\",\"phone\":null,\"note\":\"a\u{2028}b\",\"client_id\":\"c1\",\
          \"created_at\":\"<now>\",\"updated_at\":\"<now>\",\"deleted_at\":null}]}",
         "{\"table\":\"ledger_entries\",\"rows\":[{\"id\":\"e1\",\"shop_id\":\"s1\",\"customer_id\":\"c1\",\
-         \"amount\":\"-12.50\",\"reason\":\"rice\",\"ref\":null,\"at\":\"2026-01-02T03:04:05.120000Z\",\
+         \"amount\":\"-12.50\",\"reason\":\"rice\",\"ref\":null,\"photo\":null,\"at\":\"2026-01-02T03:04:05.120000Z\",\
          \"created_by\":\"ana\",\"client_id\":\"e1\",\"created_at\":\"<now>\",\"updated_at\":\"<now>\",\"deleted_at\":null}]}",
     ];
     for row in expected {
