@@ -136,6 +136,39 @@ export function readsStreams(): boolean {
   return prototype !== undefined && 'body' in prototype && decoder() !== undefined
 }
 
+/** The SHA-256 of bytes, where the page may compute it; plain http may not. */
+export async function digest(bytes: ArrayBuffer): Promise<ArrayBuffer | undefined> {
+  try {
+    return await global<Crypto>('crypto')?.subtle?.digest('SHA-256', bytes)
+  } catch {
+    return undefined
+  }
+}
+
+/** Makes addresses for bytes of this page, where it can. */
+export function objectUrls(): Pick<typeof URL, 'createObjectURL' | 'revokeObjectURL'> | undefined {
+  const made = global<typeof URL>('URL')
+  return typeof made?.createObjectURL === 'function' && typeof made.revokeObjectURL === 'function' ? made : undefined
+}
+
+/** The origin's private file system, where files in it can be written from a page. */
+export async function privateFiles(waitMs: number): Promise<FileSystemDirectoryHandle | undefined> {
+  try {
+    const { createWritable } = global<typeof FileSystemFileHandle>('FileSystemFileHandle')?.prototype ?? {}
+    const storage = global<Navigator>('navigator')?.storage
+    if (typeof createWritable !== 'function' || typeof storage?.getDirectory !== 'function') return undefined
+    return await within(waitMs, storage.getDirectory(), () => new Error('it does not answer'))
+  } catch {
+    return undefined
+  }
+}
+
+/** IndexedDB, where there is one. */
+export function indexedDatabases(): IDBFactory | undefined {
+  const found = global<IDBFactory>('indexedDB')
+  return typeof found?.open === 'function' ? found : undefined
+}
+
 /** How a language compares texts; by their code units where languages are not known. */
 export function collator(name?: string, options?: object): (a: string, b: string) => number {
   const intl = global<typeof Intl>('Intl')

@@ -5,6 +5,7 @@ import type { Batch, Opened, Store } from '../store/store'
 import { Emitter } from './change'
 import { FORMAT, keptSchema, readDevice, writeDevice, type Device } from './device'
 import { Fates, type Outcome } from './fate'
+import { NO_BLOBS, type BlobGate } from './held'
 import { isShown, type Effect, type Op } from './op'
 import type { Copy } from './page'
 import { Queue } from './queue'
@@ -23,6 +24,8 @@ export class LocalCopy implements Copy {
   readonly screen: Screen
   /** The ops are others. */
   readonly changed = new Emitter<void>()
+  /** What is known of the device's blobs. */
+  gate: BlobGate = NO_BLOBS
   #device: Device
   #ops: Op[]
   readonly #fates: Fates
@@ -90,7 +93,7 @@ export class LocalCopy implements Copy {
 
   /** The same in a new sequence for all that waits; see `rotated`. */
   async rotate(ops: readonly Op[] = this.#ops): Promise<void> {
-    const next = rotated(this.#device, ops, this.newId())
+    const next = rotated(this.#device, ops, this.newId(), this.gate)
     await this.settleOps(next.ops, next.device)
   }
 

@@ -34,7 +34,7 @@ export function isStuck({ doubt }: Op): boolean {
 export function aside(ops: readonly Op[]): readonly Op[] {
   const failing = ops.filter((op) => isPending(op) && op.doubt && !op.doubt.aside && op.doubt.tries >= MAX_TRIES)
   const held = dependants(ops, [...failing, ...ops.filter(isAside)])
-  if (failing.length === 0 || !ops.some((op) => isPending(op) && !held.has(op.id))) return ops
+  if (failing.length === 0 || !ops.some((op) => isPending(op) && op.number > 0 && !held.has(op.id))) return ops
   return ops.map((op) => (failing.includes(op) ? { ...op, doubt: { ...op.doubt!, aside: true, proven: false, tries: 0 } } : op))
 }
 
@@ -46,7 +46,7 @@ export function inOrder(ops: readonly Op[]): Op[] {
 
 /** Whether something that could be sent has a number behind what is aside. */
 export function isOutOfOrder(ops: readonly Op[]): boolean {
-  const numbers = inOrder(ops.filter(isPending)).map(({ number }) => number)
+  const numbers = inOrder(ops.filter((op) => isPending(op) && op.number > 0)).map(({ number }) => number)
   return numbers.some((number, at) => at > 0 && number < numbers[at - 1]!)
 }
 

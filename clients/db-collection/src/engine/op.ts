@@ -19,7 +19,7 @@ export interface Op {
   dependsOn: string[]
   effects: Effect[]
   clientID: string
-  /** `mutationID` in the sequence of `clientID`. */
+  /** `mutationID` in the sequence of `clientID`; 0 while it waits for an upload. */
   number: number
   /** `waiting` for an answer, `applied` by the server, or parked as `rejected`. */
   state: 'waiting' | 'applied' | 'rejected'

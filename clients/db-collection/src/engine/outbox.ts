@@ -1,4 +1,5 @@
 // The writes that wait for the server's word, or for the user's: made, answered, put in another order, parked, sent again.
+import { blobsIn } from '../protocol/blob'
 import { tick } from '../protocol/hlc'
 import type { Json, MutationResult } from '../protocol/wire'
 import { answered } from './answer'
@@ -6,6 +7,7 @@ import type { LocalCopy } from './copy'
 import { aside, doubted, isOutOfOrder, type Failure } from './doubt'
 import { parked } from './fallen'
 import type { Outcome } from './fate'
+import { Holding, isHeld } from './held'
 import { isPending, type Effect, type Op, type Refusal } from './op'
 
 /** A mutation as its caller wants it. */
@@ -53,7 +55,7 @@ export class Outbox {
       if (known) return known
       const { device, environment } = this.copy
       const hlc = tick(device.hlc, environment.nowMs(), device.node)
-      const op: Op = {
+      const made: Op = {
         seq: device.nextSeq,
         id: draft.id ?? environment.newId(),
         name: draft.name,
@@ -66,7 +68,8 @@ export class Outbox {
         state: 'waiting',
         covered: false,
       }
-      await this.copy.add(op, { ...device, hlc, nextSeq: op.seq + 1, nextNumber: op.number + 1 })
+      const op = this.#numbered(made)
+      await this.copy.add(op, { ...device, hlc, nextSeq: op.seq + 1, nextNumber: device.nextNumber + (op.number > 0 ? 1 : 0) })
       return op
     })
   }
@@ -116,6 +119,33 @@ export class Outbox {
     })
   }
 
+  /** Gives numbers to the ops whose uploads are over. */
+  async release(): Promise<void> {
+    if (!this.copy.ops.some(isHeld)) return
+    await this.copy.queue.run(async () => {
+      const { ids } = Holding.of(this.copy.ops, this.copy.gate)
+      let { clientID, nextNumber } = this.copy.device
+      const ops = this.copy.ops.map((op) => (isHeld(op) && !ids.has(op.id) ? { ...op, clientID, number: nextNumber++ } : op))
+      if (nextNumber > this.copy.device.nextNumber) await this.copy.settleOps(ops, { ...this.copy.device, nextNumber })
+    })
+  }
+
+  /**
+   * The server lacks blobs that one of these ops names: it waits while they are uploaded anew, or is parked where that cannot be.
+   * Returns false when none of the ops names one.
+   */
+  async lacks(ids: readonly string[], blobs: readonly string[], error: string): Promise<boolean> {
+    return this.copy.queue.run(async () => {
+      const isNamed = (op: Op) => isPending(op) && ids.includes(op.id) && blobs.some((sha256) => blobsIn(op.args).has(sha256))
+      const op = this.copy.ops.find(isNamed)
+      if (!op) return false
+      const named = blobsIn(op.args)
+      if (blobs.every((sha256) => !named.has(sha256) || this.copy.gate.resend(sha256))) await this.copy.rotate()
+      else await this.#park(op.id, { status: 'rejected', code: 'blob_missing', error })
+      return true
+    })
+  }
+
   /** Forgets a parked op for good. Returns false when there is none of this id. */
   async discard(id: string): Promise<boolean> {
     return this.copy.queue.run(async () => {
@@ -138,8 +168,9 @@ export class Outbox {
 
   async #park(id: string, refusal: Refusal): Promise<void> {
     const ops = parked(this.copy.ops, id, refusal)
+    const fallen = this.copy.ops.filter((op, at) => op !== ops[at])
     // Their numbers were never used: those behind them move up, in a sequence of their own.
-    if (ops !== this.copy.ops) await this.copy.rotate(ops)
+    if (fallen.length > 0) await (fallen.every(isHeld) ? this.copy.settleOps(ops) : this.copy.rotate(ops))
   }
 
   async #requeue(id: string): Promise<Op | undefined> {
@@ -147,12 +178,20 @@ export class Outbox {
       const { clientID, nextNumber } = this.copy.device
       const again = (op: Op): Op => {
         const { refusal: _, ...rest } = op
-        return { ...rest, state: 'waiting', covered: false, dependsOn: [], clientID, number: nextNumber }
+        return this.#numbered({ ...rest, state: 'waiting', covered: false, dependsOn: [], clientID, number: nextNumber })
       }
       const ops = this.copy.ops.map((op) => (op.id === id && op.state === 'rejected' ? again(op) : op))
-      await this.copy.settleOps(ops, { ...this.copy.device, nextNumber: nextNumber + 1 })
-      return this.copy.ops.find((op) => op.id === id)
+      const op = ops.find((one) => one.id === id)
+      await this.copy.settleOps(ops, { ...this.copy.device, nextNumber: nextNumber + (op?.number === nextNumber ? 1 : 0) })
+      return op
     })
+  }
+
+  /** An op that comes next, without its number where it waits for an upload. */
+  #numbered(op: Op): Op {
+    const holding = new Holding(this.copy.gate)
+    for (const before of this.copy.ops) if (isHeld(before)) holding.add(before)
+    return holding.holds(op) ? { ...op, number: 0 } : op
   }
 
   /** The earlier ops that made the rows this one writes to: when one is refused, this one has nothing to stand on. */

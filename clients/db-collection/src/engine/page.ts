@@ -4,6 +4,7 @@ import type { Schema } from '../protocol/schema'
 import type { Page } from '../protocol/wire'
 import type { Batch, Store } from '../store/store'
 import type { Device } from './device'
+import type { BlobGate } from './held'
 import { isKeyed } from './keyed'
 import type { Op } from './op'
 import { purged } from './purge'
@@ -15,6 +16,8 @@ export interface Copy {
   schema: Schema | undefined
   device: Device
   ops: readonly Op[]
+  /** What is known of the device's blobs. */
+  gate: BlobGate
   /** A row's key as the store has it. */
   key(table: string, id: string): string
   newId(): string
@@ -37,10 +40,10 @@ export async function turned(copy: Copy, page: Page, asked: { cursor: string; cl
     for (const row of rows) if (isKeyed(table, described, row)) batch.put!.push({ table, key: keyOf(described, row), row })
   }
   let device: Device = { ...copy.device, cursor, epoch: page.epoch, complete: !page.hasMore }
-  let ops: readonly Op[] = copy.ops.map((op) => (op.clientID === asked.clientID && op.number <= page.lastMutationId ? { ...op, covered: true } : op))
+  let ops: readonly Op[] = copy.ops.map((op) => (op.clientID === asked.clientID && op.number > 0 && op.number <= page.lastMutationId ? { ...op, covered: true } : op))
   if (copy.device.epoch !== undefined && copy.device.epoch !== page.epoch) {
     // The server lost what it knew of our sequence: the outbox is replayed under a new one.
-    ;({ device, ops } = rotated(device, copy.ops, copy.newId()))
+    ;({ device, ops } = rotated(device, copy.ops, copy.newId(), copy.gate))
   }
   if (cursor === '') device = { ...device, complete: false }
   return { batch, device, ops }

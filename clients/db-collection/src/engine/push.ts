@@ -33,8 +33,10 @@ export async function push(replica: Replica, transport: Transport, sizes: Sizes,
   let most = sizes.batchOps
   let rotations = 0
   for (;;) {
+    await replica.outbox.release()
     await replica.outbox.makeWay()
-    const waiting = inOrder(replica.outbox.ops.filter(isPending) as Op[])
+    // What has no number waits for an upload.
+    const waiting = inOrder(replica.outbox.ops.filter((op) => isPending(op) && op.number > 0) as Op[])
     if (waiting.length === 0) return
     // What is in doubt goes alone: its failure must not be another's.
     const batch = waiting[0]!.doubt ? waiting.slice(0, 1) : fitting(waiting, most, sizes.batchBytes)
@@ -74,6 +76,8 @@ async function partedAfter(replica: Replica, batch: readonly Op[], results: read
 async function afterFailure(replica: Replica, left: readonly Op[], error: SyncError, suspicion: Suspicion): Promise<'halve' | 'on' | 'wait'> {
   const [first] = left
   if (!first) return 'on'
+  // Not this op's failure: its blob goes first.
+  if (error.code === 'blob_missing' && (await replica.outbox.lacks(left.map(({ id }) => id), error.blobs, error.message))) return 'on'
   if (error.kind === 'too_large' || (error.kind === 'refused' && error.code === 'bad_request')) {
     // One of them is at fault: the rest must not wait for it.
     if (left.length > 1) return 'halve'

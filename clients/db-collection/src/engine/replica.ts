@@ -1,10 +1,12 @@
 // The device's copy of the server's rows: pages come in, and rows go to the screen, each step one transaction. No network in here.
+import { blobsIn, blobsOf } from '../protocol/blob'
 import type { Schema } from '../protocol/schema'
 import type { Page, Row } from '../protocol/wire'
-import type { Opened, Store } from '../store/store'
+import type { Batch, Opened, Store } from '../store/store'
 import { Emitter, type Changes } from './change'
 import { LocalCopy, type Environment } from './copy'
 import type { Device } from './device'
+import type { BlobGate } from './held'
 import { Intake } from './intake'
 import { Outbox } from './outbox'
 import { turned } from './page'
@@ -27,6 +29,9 @@ export class Replica {
   readonly isNew: boolean
   /** Why the store is gone when its page is, where it is. */
   readonly volatile: string | undefined
+  /** Rows left this device, and with them their blobs' names: these, or `all` that no row names now. Told when a snapshot is complete. */
+  readonly unnamed = new Emitter<ReadonlySet<string> | 'all'>()
+  #unnamed: Set<string> | 'all' = new Set()
   #intake: Intake | undefined
 
   private constructor(
@@ -53,6 +58,11 @@ export class Replica {
 
   get device(): Readonly<Device> {
     return this.copy.device
+  }
+
+  /** Says what is known of the device's blobs. */
+  setGate(gate: BlobGate): void {
+    this.copy.gate = gate
   }
 
   /** The tables, when the app or the server has said. */
@@ -107,9 +117,11 @@ export class Replica {
       this.#intake = undefined
       const { batch, device, ops } = await turned(this.copy, page, asked)
       if (intake?.begun) batch.staged = 'take'
+      if (this.unnamed.heard) await this.#noteUnnamed(batch)
       screen.note(batch, await this.copy.settle(batch, device, ops), intake)
       if (!device.complete) return 'more'
       await screen.showAll()
+      this.#tellUnnamed()
       return 'complete'
     })
   }
@@ -127,6 +139,37 @@ export class Replica {
   /** Hands over the rows that may belong to one of the subsets, and those under the keys, as `rows` does; a key without a row has none. */
   async find(table: string, wanted: Wanted, deliver: (rows: Map<string, Row>) => void): Promise<void> {
     await this.copy.queue.run(() => this.copy.screen.find(table, wanted, deliver))
+  }
+
+  /** The blobs that rows or writes name; `undefined` while the tables are not known. */
+  async namedBlobs(): Promise<Set<string> | undefined> {
+    const { store, schema, queue } = this.copy
+    if (!schema) return undefined
+    const named = new Set(this.outbox.ops.flatMap(({ args }) => [...blobsIn(args)]))
+    for (const [table, { columns }] of Object.entries(schema.tables)) {
+      // A column whose type is not said may be one of blobs.
+      if (!columns.some(({ type }) => type === undefined || /json|blob/i.test(type))) continue
+      await queue.run(async () => {
+        for (const [, row] of await store.scan(table)) for (const sha256 of blobsOf(row)) named.add(sha256)
+      })
+    }
+    return named
+  }
+
+  async #noteUnnamed({ reset, drop = [] }: Batch): Promise<void> {
+    if (reset) this.#unnamed = 'all'
+    const keys = new Map<string, string[]>()
+    for (const { table, key } of drop) (keys.get(table) ?? keys.set(table, []).get(table)!).push(key)
+    for (const [table, gone] of keys) {
+      if (this.#unnamed === 'all') return
+      for (const row of (await this.copy.store.get(table, gone)).values()) for (const sha256 of blobsOf(row)) this.#unnamed.add(sha256)
+    }
+  }
+
+  #tellUnnamed(): void {
+    const unnamed = this.#unnamed
+    this.#unnamed = new Set()
+    if (unnamed === 'all' || unnamed.size > 0) this.unnamed.emit(unnamed)
   }
 
   async close(): Promise<void> {

@@ -1,6 +1,7 @@
 // Requests to the server: authorised, timed, and every failure sorted into what may be done about it.
 import { canceller, later, readsStreams, request, within, type Timer } from '../platform'
 import { fromBase64, textOf } from '../protocol/base64'
+import { isSha256 } from '../protocol/blob'
 import { retryAfterMs } from '../protocol/number'
 import { addressOf } from '../protocol/url'
 import { MalformedAnswer, readLine, readPage, readPush, readRefusal, type Mutation, type MutationResult, type Page, type Row } from '../protocol/wire'
@@ -26,6 +27,8 @@ export class SyncError extends Error {
     readonly results: MutationResult[] = [],
     /** HTTP's, where there was an answer. */
     readonly status?: number,
+    /** Hashes of the blobs that the server lacks, where that is why. */
+    readonly blobs: readonly string[] = [],
   ) {
     super(message)
   }
@@ -189,7 +192,7 @@ export class HttpTransport implements Transport {
   }
 
   #refusal<Answer>({ status, text, retryAfter, date }: Refused, read?: ReadRefusal<Answer>): SyncError {
-    let said: { code?: unknown; error?: unknown } = {}
+    let said: { code?: unknown; error?: unknown; sha256?: unknown } = {}
     let results: MutationResult[] = []
     try {
       const body: unknown = JSON.parse(text)
@@ -200,7 +203,7 @@ export class HttpTransport implements Transport {
     }
     const code = typeof said.code === 'string' ? said.code : `http_${status}`
     const message = typeof said.error === 'string' ? said.error : `the server answered ${status}`
-    return new SyncError(kindOf(status), code, message, retryAfterMs(retryAfter, date, (this.options.nowMs ?? Date.now)()), results, status)
+    return new SyncError(kindOf(status), code, message, retryAfterMs(retryAfter, date, (this.options.nowMs ?? Date.now)()), results, status, Array.isArray(said.sha256) ? said.sha256.filter(isSha256) : [])
   }
 }
 

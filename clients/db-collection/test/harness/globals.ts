@@ -139,6 +139,7 @@ export const GLOBALS: Global[] = [
   { path: 'performance', works: () => REAL.performance, silent: () => ({}) },
   { path: 'reportError', works: () => nothing, silent: () => nothing },
   { path: 'indexedDB', works: () => undefined, silent: () => ({}) },
+  { path: 'FileSystemFileHandle', works: () => undefined, silent: () => class {} },
   { path: 'document', works: () => ({ visibilityState: 'visible' }), silent: () => ({}) },
   { path: 'AbortSignal.timeout', works: () => AbortSignal.timeout, silent: () => never },
 ]
