@@ -1,4 +1,5 @@
 // The client: one store, one leader among the tabs, the same calls in each of them.
+import type { BlobAnswer, BlobCalls, BlobNews, BlobStore } from './blob/store'
 import { Emitter } from './engine/change'
 import type { Op } from './engine/op'
 import type { PresenceEvent, PresenceState } from './engine/presence'
@@ -48,12 +49,15 @@ export class NizhalClient {
   #isOpening = false
   #probe: Timer | undefined
   #source: SubscribeSource | undefined
+  #blobs: BlobStore | undefined
+  #blobNews: BlobNews = { uploads: [], volatile: undefined }
   #presences: Record<string, PresenceState> = {}
   readonly #watches: Watches
   readonly #subscriptions: Subscriptions
   #statuses = new Emitter<NizhalStatus>()
   #writes = new Emitter<NizhalWrite[]>()
   #presenceEvents = new Emitter<PresenceEvent>()
+  #blobEvents = new Emitter<BlobNews>()
   #closes = new Emitter<void>()
   #election: { resign(): Promise<void> }
   #stops: (() => void)[] = []
@@ -105,7 +109,15 @@ export class NizhalClient {
   /** Holds the store from now on. */
   async #lead(name: string): Promise<() => Promise<void>> {
     this.#isOpening = true
-    const host = { options: this.options, environment: this.environment, wantedBuckets: () => this.wantedBuckets() }
+    const blobs = () => this.#blobs
+    const host = {
+      options: this.options,
+      environment: this.environment,
+      wantedBuckets: () => this.wantedBuckets(),
+      get blobs() {
+        return blobs()
+      },
+    }
     const holder = await Holder.open(host, name, (event) => {
       this.#hear(event)
       this.#channel.tell(event)
@@ -264,6 +276,30 @@ export class NizhalClient {
     return this.#presenceEvents.on(listener)
   }
 
+  /** Keeps blobs in this store; see `createNizhalBlobs`. */
+  keepBlobs(store: BlobStore): void {
+    if (this.#blobs) throw new Error('this client keeps blobs already: call createNizhalBlobs once a client')
+    this.#blobs = store
+    this.#holder?.keepBlobs()
+  }
+
+  /** Asks whoever keeps the blobs; see `createNizhalBlobs`. */
+  askBlobs(method: keyof BlobCalls, args: unknown[]): Promise<BlobAnswer> {
+    return this.#channel.blob(method, args)
+  }
+
+  get blobNews(): BlobNews {
+    return this.#blobNews
+  }
+
+  onBlobNews(listener: (news: BlobNews) => void): () => void {
+    return this.#blobEvents.on(listener)
+  }
+
+  onClose(listener: () => void): () => void {
+    return this.#closes.on(listener)
+  }
+
   /** Lets traffic flow or stops it, whatever the network is. */
   setOnline(online: boolean): void {
     this.#probe?.stop()
@@ -303,6 +339,9 @@ export class NizhalClient {
         }
         if (this.#writes.heard) this.#writes.emit(this.writes)
         return this.#say()
+      case 'blobs':
+        this.#blobNews = event.news
+        return this.#blobEvents.emit(event.news)
       case 'schema':
         this.#schema = event.schema
         return

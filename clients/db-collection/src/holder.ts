@@ -1,4 +1,5 @@
 // The tab that holds the store: replica and session, and what they tell put into events for all tabs.
+import type { BlobAnswer, BlobCalls, BlobKeeper, BlobStore } from './blob/store'
 import type { Sizes } from './engine/exchange'
 import type { Environment } from './engine/copy'
 import type { Draft } from './engine/outbox'
@@ -9,6 +10,7 @@ import type { SubscribeSource } from './engine/source'
 import { HttpTransport, SyncError, userOf, type Auth, type Transport } from './engine/transport'
 import { intervalOf, pageSizeOf, reconnectOf, timeoutOf, unseenOf, type NizhalClientOptions } from './options'
 import { harmless, localWitness, soon, within, type Witness } from './platform'
+import { blobsIn } from './protocol/blob'
 import { countOf } from './protocol/number'
 import { schemaOf } from './protocol/schema'
 import { socketAddressOf } from './protocol/url'
@@ -26,6 +28,8 @@ export interface Host {
   readonly environment: Environment
   /** The buckets to name to the stream; none means all. */
   wantedBuckets(): string[]
+  /** Where blobs are kept, if they are. */
+  readonly blobs: BlobStore | undefined
 }
 
 /** Holds the store and talks to the server, for every tab. */
@@ -34,6 +38,7 @@ export class Holder implements Backend {
   readonly #lost: { unsynced: number } | undefined
   readonly #witness: Witness | undefined
   #stops: (() => void)[] = []
+  #blobs: BlobKeeper | undefined
   #saying = false
 
   private constructor(
@@ -42,6 +47,7 @@ export class Holder implements Backend {
     private readonly host: Host,
     private readonly name: string,
     private readonly tell: (event: BackendEvent) => void,
+    private readonly check: (headers: Record<string, string>) => Promise<void>,
   ) {
     this.#witness = witnessOf(host.options)
     const before = replica.isNew ? this.#witness?.getItem(name) : null
@@ -53,6 +59,7 @@ export class Holder implements Backend {
       this.#stops.push(session.states.on((state) => tell({ type: 'state', state })))
       this.#stops.push(session.presence.events.on(({ bucket }) => this.#presence(bucket)))
     }
+    this.keepBlobs()
   }
 
   static async open(host: Host, name: string, tell: (event: BackendEvent) => void): Promise<Holder> {
@@ -74,7 +81,7 @@ export class Holder implements Backend {
       throw error
     }
     const session = options.mode === 'local' ? undefined : sessionOf(host, replica, auth, check)
-    return new Holder(replica, session, host, name, tell)
+    return new Holder(replica, session, host, name, tell, check)
   }
 
   mutate = async (draft: Draft & { id: string }) => {
@@ -86,6 +93,8 @@ export class Holder implements Backend {
   discard = (id: string) => this.replica.outbox.discard(id)
 
   retry = async (id: string) => {
+    const { args = null } = this.replica.outbox.rejected.find((op) => op.id === id) ?? {}
+    for (const sha256 of blobsIn(args)) await this.#blobs?.call('retry', [sha256])
     const op = await this.replica.outbox.retry(id)
     this.session?.want({ push: true })
     return op
@@ -107,7 +116,28 @@ export class Holder implements Backend {
   track = async (bucket: string, payload: Record<string, Json>) => this.session?.track(bucket, payload)
   untrack = async (bucket: string) => this.session?.untrack(bucket)
 
+  blob = async (method: keyof BlobCalls, args: unknown[]): Promise<BlobAnswer> =>
+    this.#blobs?.call(method, args) ?? { error: { status: 0, code: 'no_store', message: 'the tab that leads keeps no blobs: call createNizhalBlobs with a store in every tab' } }
+
+  /** Keeps blobs from now on, where the app has said where to. */
+  keepBlobs(): void {
+    const { blobs, options, environment } = this.host
+    if (!blobs || this.#blobs) return
+    const { server, fetch } = options
+    this.#blobs = blobs.open({
+      replica: this.replica,
+      endpoint: server && this.session ? { server, auth: options.auth ?? NOBODY, fetch, timeoutMs: timeoutOf(options), check: this.check } : undefined,
+      reconnect: reconnectOf(options),
+      nowMs: environment.nowMs,
+      tell: (news) => this.tell({ type: 'blobs', news }),
+      push: () => this.session?.want({ push: true }),
+    })
+    this.replica.setGate(this.#blobs)
+    this.#blobs.setOnline(this.session?.online ?? false)
+  }
+
   setOnline(online: boolean): void {
+    this.#blobs?.setOnline(online)
     this.session?.setOnline(online)
   }
 
@@ -124,6 +154,7 @@ export class Holder implements Backend {
   announce(): void {
     if (this.replica.described) this.tell({ type: 'schema', schema: this.replica.described })
     this.tell({ type: 'storage', storage: { lost: this.#lost, volatile: this.replica.volatile } })
+    if (this.#blobs) this.tell({ type: 'blobs', news: this.#blobs.news })
     this.#sayOps()
     if (!this.session) return
     this.tell({ type: 'state', state: this.session.state })
@@ -133,6 +164,7 @@ export class Holder implements Backend {
   async close(): Promise<void> {
     this.session?.close()
     for (const stop of this.#stops) stop()
+    await this.#blobs?.close()
     await this.replica.close()
   }
 

@@ -1,5 +1,6 @@
 // The client without TanStack and without SQLite.
-export { createNizhalBlobs, BlobError, type NizhalBlobs, type UploadedBlob } from './blobs'
+export { createNizhalBlobs, BlobError, type BlobServer, type NizhalBlobs, type NizhalClientBlobs, type UploadedBlob } from './blobs'
+export type { BlobStore, BlobUpload } from './blob/store'
 export { createNizhalClient, NizhalClient, WriteRejected, WriteUnknown, type WatchListener } from './client'
 export type { Effect, Refusal } from './engine/op'
 export type { PresenceEntry, PresenceEvent, PresenceState } from './engine/presence'
@@ -11,6 +12,7 @@ export { createNizhalMutators, type CallOptions, type MutatorBodies, type Mutato
 export type { NizhalClientOptions } from './options'
 export { newId } from './platform'
 export { createPartySocketSource, type PartySocketClass } from './partysocket'
+export { isBlobRef, type BlobRef } from './protocol/blob'
 export { schemaOf, type ColumnSchema, type Schema, type TableSchema } from './protocol/schema'
 export type { Json, Mutation, MutationResult, Page, Row } from './protocol/wire'
 export { createNizhalStatus, type NizhalStatus, type NizhalWrite, type StatusSource } from './status'

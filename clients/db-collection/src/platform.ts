@@ -145,10 +145,16 @@ export async function digest(bytes: ArrayBuffer): Promise<ArrayBuffer | undefine
   }
 }
 
-/** Makes addresses for bytes of this page, where it can. */
-export function objectUrls(): Pick<typeof URL, 'createObjectURL' | 'revokeObjectURL'> | undefined {
-  const made = global<typeof URL>('URL')
-  return typeof made?.createObjectURL === 'function' && typeof made.revokeObjectURL === 'function' ? made : undefined
+/** A file of these bytes; throws where the page has none. */
+export function fileOf(bytes: BlobPart[], type: string): Blob {
+  return new (global<typeof Blob>('Blob')!)(bytes, { type })
+}
+
+/** Makes addresses for files of this page, where it can. */
+export function objectUrls(): { make(file: Blob): string; revoke(url: string): void } | undefined {
+  const urls = global<typeof URL>('URL')
+  if (typeof urls?.createObjectURL !== 'function') return undefined
+  return { make: (file) => urls.createObjectURL(file), revoke: (url) => tried(() => urls.revokeObjectURL(url)) }
 }
 
 /** The origin's private file system, where files in it can be written from a page. */

@@ -1,4 +1,5 @@
 // What a screen may say about syncing, put together from session, outbox and storage.
+import { isHeld } from './engine/held'
 import type { Op, Refusal } from './engine/op'
 import type { SyncState } from './engine/session'
 
@@ -23,6 +24,8 @@ export interface NizhalWrite {
   name: string
   args: unknown
   state: 'pending' | 'applied' | 'rejected'
+  /** It waits for the upload of a blob, or for a write that does. */
+  awaitsBlob?: true
   /** When it was made, by the device's never-retreating clock. */
   madeAt: string
   dependsOn: readonly string[]
@@ -41,6 +44,7 @@ export function writeOf(op: Op): NizhalWrite {
     state: op.state === 'waiting' ? 'pending' : op.state,
     madeAt: op.hlc.slice(0, 24),
     dependsOn: op.dependsOn,
+    ...(isHeld(op) && { awaitsBlob: true }),
     ...(op.refusal && { refusal: op.refusal }),
     rows: op.effects.map(({ table, key, kind }) => ({ table, key, isNew: kind === 'insert' })),
   }

@@ -2,7 +2,7 @@
 import { digest } from '../platform'
 
 /** The largest file that is given to WebCrypto, which takes a whole one at once and cannot be fed. */
-const MAX_WHOLE_BYTES = 32 << 20
+const MAX_WHOLE_BYTES = 64 << 20
 /** What is read of a larger one at a time. */
 const PIECE_BYTES = 1 << 20
 

@@ -1,4 +1,5 @@
 // What a client can ask of the tab that holds the store, and what it is told; the same from inside and from another tab.
+import type { BlobAnswer, BlobCalls, BlobNews } from '../blob/store'
 import type { Changes } from '../engine/change'
 import type { Outcome } from '../engine/fate'
 import type { Op } from '../engine/op'
@@ -16,6 +17,7 @@ export type BackendEvent =
   | { type: 'schema'; schema: Schema }
   | { type: 'storage'; storage: { lost: { unsynced: number } | undefined; volatile: string | undefined } }
   | { type: 'state'; state: SyncState }
+  | { type: 'blobs'; news: BlobNews }
   | { type: 'presence'; states: Record<string, PresenceState> }
 
 /** What may be asked, with what, and what comes back. All of it may be asked twice without harm. */
@@ -30,6 +32,7 @@ export interface Calls {
   push(): Promise<void>
   track(bucket: string, payload: Record<string, Json>): Promise<void>
   untrack(bucket: string): Promise<void>
+  blob(method: keyof BlobCalls, args: unknown[]): Promise<BlobAnswer>
 }
 
 /** The tab that holds the store. */
@@ -39,4 +42,4 @@ export interface Backend extends Calls {
 }
 
 /** The names in `Calls`, for the door between tabs. */
-export const CALLS = ['mutate', 'discard', 'retry', 'outcome', 'get', 'pull', 'push', 'track', 'untrack'] as const
+export const CALLS = ['mutate', 'discard', 'retry', 'outcome', 'get', 'pull', 'push', 'track', 'untrack', 'blob'] as const

@@ -17,8 +17,8 @@ type Message =
   | { kind: 'hello'; from: string }
   | { kind: 'here' }
 
-/** These take as long as the network does; whoever leads answers everything else at once. */
-const SLOW: readonly Method[] = ['pull', 'push']
+/** These take as long as the network or a large file does; whoever leads answers everything else at once. */
+const SLOW: readonly Method[] = ['pull', 'push', 'blob']
 
 interface Waiting {
   method: Method
@@ -86,6 +86,7 @@ export class TabChannel implements Backend {
   push: Backend['push'] = () => this.#ask('push', [])
   track: Backend['track'] = (bucket, payload) => this.#ask('track', [bucket, payload])
   untrack: Backend['untrack'] = (bucket) => this.#ask('untrack', [bucket])
+  blob: Backend['blob'] = (method, args) => this.#ask('blob', [method, args])
 
   async rows(table: string, deliver: (rows: Map<string, Row>) => void): Promise<void> {
     await this.#ask('rows', [table, deliver])

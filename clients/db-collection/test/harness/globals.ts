@@ -105,7 +105,7 @@ const onmessage = null
 /** The globals as Node has them. */
 export const REAL = {
   TextDecoder, Response, AbortController, Intl, URL, URLSearchParams, Headers, atob, btoa, structuredClone, queueMicrotask,
-  setTimeout, clearTimeout, setInterval, clearInterval, performance, crypto, BroadcastChannel,
+  setTimeout, clearTimeout, setInterval, clearInterval, performance, crypto, BroadcastChannel, Blob,
 }
 
 /** Every global that a page may have and that the client uses, or is known to have used. */
@@ -139,6 +139,7 @@ export const GLOBALS: Global[] = [
   { path: 'performance', works: () => REAL.performance, silent: () => ({}) },
   { path: 'reportError', works: () => nothing, silent: () => nothing },
   { path: 'indexedDB', works: () => undefined, silent: () => ({}) },
+  { path: 'Blob', works: () => REAL.Blob, silent: () => class {} },
   { path: 'FileSystemFileHandle', works: () => undefined, silent: () => class {} },
   { path: 'document', works: () => ({ visibilityState: 'visible' }), silent: () => ({}) },
   { path: 'AbortSignal.timeout', works: () => AbortSignal.timeout, silent: () => never },
