@@ -119,6 +119,7 @@ export class Uploader {
     if (begun.key !== note.upload) await this.files.change(sha256, { upload: begun.key })
     const left = begun.parts.filter(({ done }) => !done)
     progress.sentBytes = size - left.reduce((bytes, part) => bytes + part.size, 0)
+    this.files.told()
     for (const part of left) {
       await this.endpoint.put(part, file, signal)
       progress.sentBytes += part.size

@@ -17,6 +17,8 @@ export type Script = (asked: Asked) => Reply | undefined
 export class Hostile {
   url = ''
   script: Script = () => undefined
+  /** Answers requests that are none of the sync protocol; false leaves one to it. */
+  beside: (request: IncomingMessage, body: Buffer, response: ServerResponse) => boolean = () => false
   readonly asked: Asked[] = []
   readonly rows = new Map<string, Row>()
   /** The names of what ran, in order. */
@@ -51,9 +53,17 @@ export class Hostile {
     this.#last.set(clientID, last)
   }
 
+  /** Rows, results and sequences are lost, as after a restore from an old backup. */
+  forget(): void {
+    this.rows.clear()
+    this.#results.clear()
+    this.#last.clear()
+  }
+
   async #receive(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const chunks: Buffer[] = []
     for await (const chunk of request) chunks.push(chunk as Buffer)
+    if (this.beside(request, Buffer.concat(chunks), response)) return
     const asked: Asked = { path: request.url ?? '', body: JSON.parse(Buffer.concat(chunks).toString() || '{}') }
     this.asked.push(asked)
     const reply = this.script(asked) ?? { body: this.#answer(asked) }
@@ -92,7 +102,7 @@ export class Hostile {
   }
 
   #run({ clientMutationId, args, dependsOn = [] }: Mutation, refused: Set<string>, answer: (status: string, more?: object) => object): object {
-    const { clientId, customerId, name, value } = args as Record<string, string>
+    const { clientId, customerId, name, value, photo } = args as Record<string, string>
     if (dependsOn.some((on) => refused.has(on))) return answer('cancelled')
     if (name === 'Refused') {
       refused.add(clientMutationId)
@@ -100,7 +110,7 @@ export class Hostile {
     }
     const id = clientId ?? customerId!
     this.ran.push(name ?? value!)
-    this.rows.set(id, { id, shop_id: 's1', client_id: id, name: name ?? value!, phone: null, note: null })
+    this.rows.set(id, { id, shop_id: 's1', client_id: id, phone: null, note: null, ...this.rows.get(id), name: name ?? value!, ...(photo !== undefined && { photo }) })
     this.#version += 1
     return answer('applied')
   }
