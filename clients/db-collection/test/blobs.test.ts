@@ -1,13 +1,19 @@
 // Blobs: kept without a network, uploaded whatever happens on the way, and named by no write before the server has them.
 import { createHash, randomBytes } from 'node:crypto'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import fs from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { MemoryFiles } from '../src/blob/files'
+import { FolderFiles } from '../src/blob/folder'
 import { sha256Of } from '../src/blob/hash'
-import { blobStoreOf, keyForBlob, memoryBlobStore } from '../src/blob'
+import { blobStoreOf, folderBlobStore, keyForBlob, memoryBlobStore } from '../src/blob'
 import { createNizhalBlobs, type NizhalClientBlobs } from '../src/blobs'
 import type { NizhalClient } from '../src/client'
 import { blobsIn, isBlobRef, mimeOf } from '../src/protocol/blob'
 import { MemoryStore } from '../src/store/memory'
+import { FILES_SEEN, filesScript } from './harness/blobfiles'
 import { blobDevice, BlobServer, renamed, until, withPhoto } from './harness/blobs'
 
 let server: BlobServer
@@ -308,6 +314,29 @@ describe('a blob that the server lacks', () => {
   })
 })
 
+describe('files', () => {
+  test('keep what they are given, in memory and in a folder', async () => {
+    const memory = new MemoryFiles()
+    expect(await filesScript(() => memory)).toEqual(FILES_SEEN)
+    const path = mkdtempSync(join(tmpdir(), 'nizhal-blobs-'))
+    expect(await filesScript(() => new FolderFiles(`${path}/one`, fs))).toEqual(FILES_SEEN)
+    rmSync(path, { recursive: true })
+  })
+
+  test('in a folder: what a crash left half is removed, what is not ours stays, and a full disk leaves nothing', async () => {
+    const path = mkdtempSync(join(tmpdir(), 'nizhal-blobs-'))
+    const [a, b, c, d] = ['a', 'b', 'c', 'd'].map((digit) => digit.repeat(64))
+    for (const [name, text] of [[a, 'no note'], [`${b}.json`, JSON.stringify({ sha256: b })], [`${c}.json`, '{"sha'], [`${d}.half`, 'ha'], ['notes.txt', 'mine']] as const) writeFileSync(join(path, name!), text!)
+    expect(await new FolderFiles(path, fs).open()).toEqual({ notes: [] })
+    expect(readdirSync(path)).toEqual(['notes.txt'])
+    const full = { ...fs, writeFile: async (name: string, data: never) => (name.includes('.json') ? Promise.reject(Object.assign(new Error('no space left on device'), { code: 'ENOSPC' })) : fs.writeFile(name, data)) }
+    const { blobs } = await device(folderBlobStore({ path, fs: full as never }))
+    await expect(blobs.add(file(10))).rejects.toMatchObject({ code: 'storage_full' })
+    expect(readdirSync(path)).toEqual(['notes.txt'])
+    rmSync(path, { recursive: true })
+  })
+})
+
 describe('what is kept', () => {
   const bytesKept = (files: MemoryFiles) => files.open().then(({ notes }) => notes.map(({ sha256, state }) => [sha256, state] as const).sort())
 
@@ -463,7 +492,9 @@ describe('what is kept', () => {
 
 test('without a client: sent in parts now, by key or reference found again', async () => {
   server.partBytes = 4
-  const blobs = createNizhalBlobs({ server: server.url, auth: { getHeaders: () => ({ authorization: 'Bearer x' }) } })
+  let tokens = 0
+  server.fault = ({ kind }) => (kind === 'begin' && tokens === 0 ? { status: 401, body: { code: 'unauthorized' } } : undefined)
+  const blobs = createNizhalBlobs({ server: server.url, auth: { getHeaders: () => ({ authorization: `Bearer ${tokens}` }), refresh: () => void tokens++ } })
   const sent: number[] = []
   const { key, blob } = await blobs.upload(new Blob(['hello world'], { type: 'text/plain' }), { bucket: 'myShops:s1', onProgress: (bytes) => sent.push(bytes) })
   expect([key, blob, sent]).toEqual([await keyForBlob(new Blob(['hello world'])), { sha256: key, size: 11, mime: 'text/plain' }, [4, 8, 11]])
@@ -471,4 +502,7 @@ test('without a client: sent in parts now, by key or reference found again', asy
   const url = await blobs.url(key)
   expect(url).toBe(await blobs.url(blob))
   expect(await (await fetch(url)).text()).toBe('hello world')
+  server.maxBytes = 10
+  await expect(blobs.upload(new Blob(['hello hello']))).rejects.toMatchObject({ status: 413, code: 'too_large' })
+  await expect(blobs.url('a'.repeat(64))).rejects.toMatchObject({ status: 404, code: 'not_found' })
 })

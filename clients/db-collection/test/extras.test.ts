@@ -1,10 +1,8 @@
-// CRDT columns, blobs, the bridge to offline-transactions.
-import { createServer } from 'node:http'
+// CRDT columns, the bridge to offline-transactions.
 import { NonRetriableError, startOfflineExecutor } from '@tanstack/offline-transactions'
 // The copy that it pins: another copy would not see its transactions.
 import * as tanstack from '../node_modules/@tanstack/offline-transactions/node_modules/@tanstack/db/dist/esm/index.js'
 import { expect, test } from 'vitest'
-import { createNizhalBlobs } from '../src/blobs'
 import { nizhalOffline } from '../src/offline'
 import { nizhalCollectionOptions } from '../src/tanstack/collection'
 import { applyCrdtUpdate, createCrdtMap, createCrdtText, encodeCrdtUpdate } from '../src/yjs'
@@ -47,42 +45,6 @@ test('a large document survives base64', () => {
   const text = createCrdtText()
   text.insert(0, 'ü'.repeat(200_000))
   expect(createCrdtText(text.encode()).toString().length).toBe(200_000)
-})
-
-test('blobs: signed by the server, sent to where it says without our token, read through a URL', async () => {
-  const kept = new Map<string, { type: string; body: Buffer; authorization: string | undefined }>()
-  let tokens = 0
-  const stub = createServer((request, response) => {
-    const chunks: Buffer[] = []
-    request.on('data', (chunk: Buffer) => chunks.push(chunk))
-    request.on('end', () => {
-      const body = Buffer.concat(chunks)
-      const answer = (status: number, value: object) => response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(value))
-      if (request.method === 'PUT') {
-        kept.set(request.url!, { type: request.headers['content-type']!, body, authorization: request.headers.authorization })
-        return answer(200, {})
-      }
-      if (request.headers.authorization !== 'Bearer 2') return answer(401, { error: 'who?', code: 'unauthorized' })
-      if (request.url === '/nizhal/blob/presign-upload') {
-        const { mime, maxBytes, bucket } = JSON.parse(body.toString())
-        if (maxBytes > 10) return answer(413, { error: 'at most 10 bytes', code: 'too_large' })
-        return answer(200, { url: `/nizhal/blob/k1?token=t&b=${bucket}`, method: 'PUT', headers: { 'content-type': mime }, key: 'k1' })
-      }
-      if (request.url === '/nizhal/blob/k1/url') return answer(200, { url: '/nizhal/blob/k1?token=r' })
-      return answer(404, { error: 'no row of yours names it', code: 'not_found' })
-    })
-  })
-  await new Promise<void>((resolve) => stub.listen(0, '127.0.0.1', resolve))
-  const server = `http://127.0.0.1:${(stub.address() as { port: number }).port}`
-  tokens = 1
-  const blobs = createNizhalBlobs({ server, auth: { getHeaders: () => ({ authorization: `Bearer ${tokens}` }), refresh: () => void tokens++ } })
-  const sent = await blobs.upload(new Blob(['hello'], { type: 'text/plain' }), { bucket: 'myShops:s1' })
-  expect(sent).toEqual({ key: 'k1' })
-  expect(kept.get('/nizhal/blob/k1?token=t&b=myShops:s1')).toEqual({ type: 'text/plain', body: Buffer.from('hello'), authorization: undefined })
-  expect(await blobs.url('k1')).toBe(`${server}/nizhal/blob/k1?token=r`)
-  await expect(blobs.url('k2')).rejects.toMatchObject({ status: 404, code: 'not_found' })
-  await expect(blobs.upload(new Blob(['hello hello hello']))).rejects.toMatchObject({ code: 'too_large' })
-  stub.close()
 })
 
 test('offline-transactions: its writes become ours, and a transaction that comes twice is one', async () => {

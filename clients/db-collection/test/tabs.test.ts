@@ -4,6 +4,7 @@ import type { NizhalClient } from '../src/client'
 import { MemoryStore } from '../src/store/memory'
 import type { Batch, Store } from '../src/store/store'
 import { addCustomer, device, drain, rename, shown } from './harness/device'
+import { Locks } from './harness/globals'
 import { Server } from './harness/server'
 import { Disk } from './harness/wasm'
 
@@ -13,23 +14,6 @@ beforeEach(async () => {
   await server.shop('s1', ['ana', 'ben'])
 })
 afterEach(() => server.stop())
-
-/** Web Locks as the standard has them, for one name at a time, with holders that can be killed. */
-class Locks {
-  #waiting: (() => void)[] = []
-  #held = false
-  request = async <Result>(_name: string, _options: object, held: () => Promise<Result>): Promise<Result> => {
-    if (this.#held) await new Promise<void>((resolve) => this.#waiting.push(resolve))
-    this.#held = true
-    const result = await held()
-    this.free()
-    return result
-  }
-  free = () => {
-    this.#held = false
-    this.#waiting.shift()?.()
-  }
-}
 
 /** Tabs of one origin over one disk. */
 class Browser {

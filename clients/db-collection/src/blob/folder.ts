@@ -23,7 +23,7 @@ export function folderBlobStore({ path, fs, ...options }: { path: string; fs: Fo
 }
 
 /** Files with a note beside each. A file without a note is half. */
-class FolderFiles implements BlobFiles {
+export class FolderFiles implements BlobFiles {
   constructor(
     private readonly path: string,
     private readonly fs: FolderFs,

@@ -194,7 +194,7 @@ export class Keeper implements BlobKeeper, BlobCalls {
     if (size <= this.cacheBytes && !this.#closed) {
       await this.#queue.run(async () => {
         if (!this.#notes.has(sha256)) await this.#store(note, file)
-      }).catch(report)
+      }).catch(() => undefined)
       await this.#evict(this.cacheBytes)
     }
     return file

@@ -29,7 +29,9 @@ interface Upload {
   parts: Map<number, Buffer>
 }
 
-const json = (response: ServerResponse, status: number, body: object, headers = {}) => void response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(body))
+function json(response: ServerResponse, status: number, body: object = {}, headers = {}): void {
+  response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(body))
+}
 
 /** Stores blobs for one actor. */
 export class BlobServer {
@@ -41,6 +43,8 @@ export class BlobServer {
   partBytes = 8 << 20
   maxBytes = 100 << 20
   refusedMime = ''
+  /** Files of a page, by path. */
+  files: ReadonlyMap<string, { type: string; body: Uint8Array | string }> = new Map()
   readonly #counts = new Map<string, number>()
 
   private constructor(readonly sync: Hostile) {
@@ -76,25 +80,34 @@ export class BlobServer {
   #receive(request: IncomingMessage, body: Buffer, response: ServerResponse): boolean {
     const url = new URL(request.url ?? '', 'http://x')
     const [, path] = /^\/nizhal\/blob\/(.*)$/.exec(url.pathname) ?? []
+    const page = this.files.get(url.pathname)
+    if (page) {
+      response.writeHead(200, { 'content-type': page.type }).end(page.body)
+      return true
+    }
     if (path === undefined) return false
+    this.#answer(path, url, request, body, response)
+    return true
+  }
+
+  #answer(path: string, url: URL, request: IncomingMessage, body: Buffer, response: ServerResponse): void {
     const [, id, part] = /^uploads\/(\w+)\/(\d+)$/.exec(path) ?? []
     const kind = request.method === 'PUT' ? 'part' : path === 'presign-upload' ? 'begin' : path.endsWith('/complete') ? 'complete' : path.endsWith('/url') ? 'url' : 'get'
     const count = (this.#counts.get(kind) ?? 0) + 1
     this.#counts.set(kind, count)
     this.asked.push(kind === 'part' ? `part ${part}` : kind)
     const fault = this.fault({ kind, count, ...(part !== undefined && { part: Number(part) }) })
-    if (fault === 'silence') return true
-    if (fault === 'break') return void request.socket.destroy() ?? true
-    if (typeof fault === 'object') return void json(response, fault.status, fault.body ?? {}, fault.headers) ?? true
+    if (fault === 'silence') return
+    if (fault === 'break') return void request.socket.destroy()
+    if (typeof fault === 'object') return json(response, fault.status, fault.body, fault.headers)
     const bytes = fault === 'otherBytes' ? Buffer.alloc(body.length, 7) : body
     if (fault === 'lostAnswer') response.writeHead = (() => (request.socket.destroy(), { end: () => response })) as never
-    if (part === undefined && kind !== 'get' && !request.headers.authorization?.startsWith('Bearer ')) return void json(response, 401, { code: 'unauthorized', error: 'who?' }) ?? true
+    if (part === undefined && kind !== 'get' && !request.headers.authorization?.startsWith('Bearer ')) return json(response, 401, { code: 'unauthorized', error: 'who?' })
     if (kind === 'part') this.#part(id!, Number(part), bytes, url, request, response)
     else if (kind === 'begin') this.#begin(JSON.parse(body.toString()), response)
     else if (kind === 'complete') this.#complete(decodeURIComponent(path.split('/')[0]!), response)
     else if (kind === 'url') this.#url(path.split('/')[0]!, response)
     else this.#get(path, url, response, fault === 'otherBytes')
-    return true
   }
 
   #begin(wanted: { mime: string; sha256?: string; size?: number; maxBytes?: number; bucket?: string; key?: string }, response: ServerResponse): void {

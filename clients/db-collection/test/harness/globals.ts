@@ -77,9 +77,13 @@ export class Locks {
     if (this.#held) await new Promise<void>((resolve) => this.#waiting.push(resolve))
     this.#held = true
     const result = await held()
+    this.free()
+    return result
+  }
+  /** The lock is free, as when its holder was killed. */
+  free = () => {
     this.#held = false
     this.#waiting.shift()?.()
-    return result
   }
 }
 
