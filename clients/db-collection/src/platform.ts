@@ -137,9 +137,10 @@ export function readsStreams(): boolean {
 }
 
 /** The SHA-256 of bytes, where the page may compute it; plain http may not. */
-export async function digest(bytes: ArrayBuffer): Promise<ArrayBuffer | undefined> {
+export async function digest(bytes: ArrayBuffer, waitMs: number): Promise<ArrayBuffer | undefined> {
   try {
-    return await global<Crypto>('crypto')?.subtle?.digest('SHA-256', bytes)
+    const digested = global<Crypto>('crypto')?.subtle?.digest('SHA-256', bytes)
+    return await within(waitMs, digested, () => new Error('it does not answer'))
   } catch {
     return undefined
   }

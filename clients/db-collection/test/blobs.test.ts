@@ -44,8 +44,8 @@ describe('references', () => {
     for (const wrong of [{ ...ref, sha256: 'A'.repeat(64) }, { ...ref, sha256: 'a'.repeat(63) }, { ...ref, size: 0 }, { ...ref, size: 1.5 }, { ...ref, size: 2 ** 53 }, { ...ref, mime: 'image' }, { ...ref, mime: 'a/b;c=d' }, { ...ref, mime: `a/${'b'.repeat(126)}` }, { ...ref, more: 1 }, { sha256: ref.sha256, size: 1 }, null, 'x', []]) {
       expect(isBlobRef(wrong), JSON.stringify(wrong)).toBe(false)
     }
-    const other = { ...ref, sha256: 'b'.repeat(64) }
-    expect([...blobsIn({ a: [{ b: ref }, ref], c: { d: other }, e: { ...ref, more: 1 } })].sort()).toEqual([ref.sha256, other.sha256])
+    const [other, more] = [{ ...ref, sha256: 'b'.repeat(64) }, { ...ref, sha256: 'c'.repeat(64), more: 1 }]
+    expect([...blobsIn({ a: [{ b: ref }, ref], c: { d: other }, e: more, f: { sha256: 'd'.repeat(64), size: 1 } })].sort()).toEqual([ref.sha256, other.sha256, more.sha256])
     expect([mimeOf('text/plain;charset=utf-8'), mimeOf(''), mimeOf('IMAGE/PNG'), mimeOf('x')]).toEqual(['text/plain', 'application/octet-stream', 'image/png', 'application/octet-stream'])
   })
 

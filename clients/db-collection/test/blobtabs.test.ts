@@ -42,7 +42,10 @@ async function browser() {
     const made = await blobDevice(server, blobStoreOf(alive), { store: disk.store(), fetch, name, locks, channel })
     const kill = () => {
       dead = true
-      for (const one of channels) one.close()
+      for (const one of channels) {
+        one.postMessage = () => undefined
+        one.close()
+      }
       locks.free()
     }
     ends.push(() => made.client.close())

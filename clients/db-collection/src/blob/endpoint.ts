@@ -1,6 +1,6 @@
 // The server's blob endpoints, and the places that they sign addresses of.
 import type { Auth } from '../engine/transport'
-import { canceller, later, request } from '../platform'
+import { canceller, later, request, within } from '../platform'
 import { isBlobRef, type BlobRef } from '../protocol/blob'
 import { retryAfterMs } from '../protocol/number'
 import { addressOf } from '../protocol/url'
@@ -55,6 +55,7 @@ export interface Part {
 /** An upload that was begun; or nothing to upload, since the blob is there. */
 export type Begun = { blob: BlobRef } | { blob?: undefined; key: string; parts: Part[] }
 
+const TIMEOUT_MS = 30_000
 /** The slowest network that an upload is waited for, in bytes for each ms. */
 const MIN_BYTES_PER_MS = 8
 
@@ -106,7 +107,7 @@ export class Endpoint {
     }
     const answer: unknown = await send().catch(async (error: unknown) => {
       if (!(error instanceof BlobError) || error.status !== 401 || !this.options.auth.refresh) throw error
-      await this.options.auth.refresh()
+      await this.#inTime(this.options.auth.refresh())
       return send()
     })
     if (typeof answer !== 'object' || answer === null) throw malformed
@@ -115,7 +116,7 @@ export class Endpoint {
 
   async #headers(): Promise<Record<string, string>> {
     try {
-      const given = await this.options.auth.getHeaders()
+      const given = await this.#inTime(this.options.auth.getHeaders())
       await this.options.check?.(given)
       return given
     } catch (error) {
@@ -125,8 +126,12 @@ export class Endpoint {
     }
   }
 
+  #inTime<Value>(given: Value | Promise<Value>): Promise<Value> {
+    return within(this.options.timeoutMs ?? TIMEOUT_MS, given, () => new BlobError(0, 'no_credentials', 'the app gave no credentials in time'))
+  }
+
   async #send<Answer>(url: string, init: RequestInit, signal: AbortSignal | undefined, bytes: number, read: (answer: Response) => Promise<Answer>): Promise<Answer> {
-    const { server, fetch = request, timeoutMs = 30_000 } = this.options
+    const { server, fetch = request, timeoutMs = TIMEOUT_MS } = this.options
     const stop = canceller()
     // Not left to `fetch`: one that heeds no signal must not keep us for ever.
     let end: (error: BlobError) => void = () => undefined

@@ -3,6 +3,8 @@ import { digest } from '../platform'
 
 /** The largest file that is given to WebCrypto, which takes a whole one at once and cannot be fed. */
 const MAX_WHOLE_BYTES = 64 << 20
+/** How long it may take. */
+const WAIT_MS = 30_000
 /** What is read of a larger one at a time. */
 const PIECE_BYTES = 1 << 20
 
@@ -11,7 +13,7 @@ const START = Int32Array.from([...primes(8)].map((prime) => fraction(Math.sqrt(p
 
 /** The SHA-256 of a file as 64 hexadecimal digits. */
 export async function sha256Of(file: Blob, maxWholeBytes = MAX_WHOLE_BYTES): Promise<string> {
-  const whole = file.size <= maxWholeBytes ? await digest(await file.arrayBuffer()) : undefined
+  const whole = file.size <= maxWholeBytes ? await digest(await file.arrayBuffer(), WAIT_MS) : undefined
   if (whole) return hexOf(new Uint8Array(whole))
   const hash = new Sha256()
   for (let at = 0; at < file.size; at += PIECE_BYTES) hash.add(new Uint8Array(await file.slice(at, at + PIECE_BYTES).arrayBuffer()))

@@ -1,7 +1,7 @@
 // The blobs of a device, in the tab that leads: kept, uploaded, fetched, and let go of when nothing needs them.
 import { isPending, type Op } from '../engine/op'
 import { Queue } from '../engine/queue'
-import { report, within } from '../platform'
+import { report, soon, within } from '../platform'
 import { blobsIn, mimeOf, type BlobRef } from '../protocol/blob'
 import { BlobError, Endpoint } from './endpoint'
 import type { BlobFiles, BlobNote } from './files'
@@ -31,6 +31,7 @@ export class Keeper implements BlobKeeper, BlobCalls {
   /** `undefined` until the files are open; an error where they cannot be. */
   #state: { volatile?: string; error?: BlobError } | undefined
   #closed = false
+  #telling = false
 
   constructor(
     private readonly files: BlobFiles,
@@ -62,7 +63,7 @@ export class Keeper implements BlobKeeper, BlobCalls {
     this.#uploader?.wake()
     this.host.push()
     // What rows ceased to name while nobody was there to see it.
-    await this.#sweep('all').catch(report)
+    if (this.host.replica.device.complete) void this.#sweep('all').catch(report)
   }
 
   isUnsent(sha256: string): boolean {
@@ -331,8 +332,14 @@ export class Keeper implements BlobKeeper, BlobCalls {
     await this.files.note(Object.assign(note, change))
   }
 
+  /** What changes in one step is told of together. */
   #tell(): void {
-    if (!this.#closed) this.host.tell(this.news)
+    if (this.#telling) return
+    this.#telling = true
+    soon(() => {
+      this.#telling = false
+      if (!this.#closed) this.host.tell(this.news)
+    })
   }
 }
 

@@ -32,15 +32,16 @@ export function mimeOf(type: string): string {
   return MIME.test(bare) ? bare : 'application/octet-stream'
 }
 
-/** The hashes of the blobs that the arguments of a mutation name, however deep. */
+/** The hashes of the blobs that the arguments of a mutation name, however deep: of each object with the three fields, as the server looks. */
 export function blobsIn(args: Json): Set<string> {
   const found = new Set<string>()
   const left = [args]
   while (left.length > 0) {
     const value = left.pop()
     if (typeof value !== 'object' || value === null) continue
-    if (isBlobRef(value)) found.add(value.sha256)
-    else for (const part of Object.values(value)) left.push(part)
+    const { sha256, size, mime } = value as { [name: string]: Json }
+    if (isSha256(sha256) && size !== undefined && mime !== undefined) found.add(sha256)
+    for (const part of Object.values(value)) left.push(part)
   }
   return found
 }
