@@ -107,6 +107,24 @@ describe('a file that is added', () => {
     expect(server.sync.rows.get('c1')).toMatchObject({ name: 'After the photo', photo: ref })
   })
 
+  test('inv35: later writes to a row that was there before wait behind the one that gives it a photo', async () => {
+    const { client, blobs } = await device()
+    server.sync.rows.set('c0', { id: 'c0', shop_id: 's1', name: 'Before' })
+    await client.pull()
+    server.fault = ({ kind }) => (kind === 'part' ? { status: 503 } : undefined)
+    const photo = await blobs.add(file(10))
+    const effects = [{ table: 'customers', key: 'c0', kind: 'update', patch: { name: 'With a photo', photo } }]
+    await client.mutate({ name: 'updateCustomerName', args: { customerId: 'c0', value: 'With a photo', photo }, effects } as never)
+    const after = await client.mutate(renamed('c0', 'After the photo'))
+    expect([after.awaitsBlob, after.dependsOn]).toEqual([true, []])
+    client.setOnline(true)
+    await client.mutate(withPhoto('c1', undefined))
+    await until('the other is there', () => ids().includes('c1'))
+    server.fault = () => undefined
+    await idle(client)
+    expect(server.sync.ran).toEqual(['c1', 'With a photo', 'After the photo'])
+  })
+
   test('of 0 bytes is refused clearly', async () => {
     const { blobs } = await device()
     await expect(blobs.add(file(0))).rejects.toMatchObject({ code: 'empty', message: expect.stringContaining('no bytes') })
