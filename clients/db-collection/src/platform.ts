@@ -152,10 +152,10 @@ export function fileOf(bytes: BlobPart[], type: string): Blob {
 }
 
 /** Makes addresses for files of this page, where it can. */
-export function objectUrls(): { make(file: Blob): string; revoke(url: string): void } | undefined {
+export function objectUrls(): { make(file: Blob): string | undefined; revoke(url: string): void } | undefined {
   const urls = global<typeof URL>('URL')
   if (typeof urls?.createObjectURL !== 'function') return undefined
-  return { make: (file) => urls.createObjectURL(file), revoke: (url) => tried(() => urls.revokeObjectURL(url)) }
+  return { make: (file) => tried(() => urls.createObjectURL(file)), revoke: (url) => tried(() => urls.revokeObjectURL(url)) }
 }
 
 /** The origin's private file system, where files in it can be written from a page. */

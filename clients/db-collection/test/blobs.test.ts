@@ -14,6 +14,7 @@ import type { NizhalClient } from '../src/client'
 import { blobsIn, isBlobRef, mimeOf } from '../src/protocol/blob'
 import { MemoryStore } from '../src/store/memory'
 import { FILES_SEEN, filesScript } from './harness/blobfiles'
+import { Globals } from './harness/globals'
 import { blobDevice, BlobServer, renamed, until, withPhoto } from './harness/blobs'
 
 let server: BlobServer
@@ -290,6 +291,8 @@ describe('a blob that the server lacks', () => {
     await Promise.all([client.confirmed(write.id), client.confirmed(other.id)])
     expect(server.asked.filter((asked) => asked === 'complete').length).toBe(2)
     expect(server.sync.rows.get('c1')).toMatchObject({ photo: ref })
+    // It waited for the upload, and was not sent again and again.
+    expect(server.sync.pushes().filter((batch) => batch.some(({ clientMutationId }) => clientMutationId === write.id)).length).toBe(2)
   })
 
   test('is why the write is parked where its bytes are not here, and others go on', async () => {
@@ -390,6 +393,28 @@ describe('what is kept', () => {
     expect(server.asked).toEqual([])
     // A write that names it need not wait.
     expect((await client.mutate(withPhoto('c2', ref))).awaitsBlob).toBeUndefined()
+  })
+
+  test.each(['absent', 'throws', 'silent'] as const)('inv04: where the page’s own SHA-256 or its object URLs are %s, blobs are added, read and shown', async (trouble) => {
+    const { blobs } = await device()
+    const photo = file(1000)
+    server.sync.rows.set('c1', { id: 'c1', photo: server.put(Buffer.from(await photo.arrayBuffer()), 'image/jpeg') })
+    const refuse = () => {
+      throw new DOMException('not for this page', 'SecurityError')
+    }
+    const is = trouble === 'absent' ? undefined : refuse
+    const globals = new Globals()
+    // One that answers with nothing.
+    globals.put('crypto.subtle', trouble === 'silent' ? { digest: async () => undefined } : { digest: is })
+    globals.put('URL.createObjectURL', is)
+    try {
+      const ref = await blobs.add(photo)
+      expect(ref.sha256).toBe(await sha256(photo))
+      expect((await blobs.read(ref)).size).toBe(1000)
+      expect(await blobs.url(ref)).toBe(`${server.url}/nizhal/blob/objects/${ref.sha256}?token=r`)
+    } finally {
+      globals.restore()
+    }
   })
 
   test('a blob that is too large to be fetched, or that a page may not read, is shown by the server’s URL', async () => {
