@@ -8,7 +8,7 @@ import type { BlobNote } from './files'
 /** Failures that no other try mends. */
 const FINAL = ['too_large', 'mime_refused', 'hash_mismatch', 'bytes_lost']
 /** Failures that other files would meet as well. */
-const OUTAGES = ['network', 'no_credentials', 'wrong_user', 'unauthorized']
+const OUTAGES = ['network', 'no_credentials', 'wrong_user', 'unauthorized', 'too_many_requests', 'unavailable']
 /** Uploads whose bytes may arrive as others, before the fault is the file's. */
 const MAX_MISMATCHES = 2
 
@@ -66,8 +66,12 @@ export class Uploader {
     if (!this.#online || this.#running) return
     this.#timer?.stop()
     const now = elapsedMs()
-    const waits = this.files.queued().map((note) => ({ note, ms: Math.max(this.#notBeforeMs, this.#progress.get(note.sha256)?.dueMs ?? 0) - now }))
-    const next = waits.reduce<(typeof waits)[number] | undefined>((first, one) => (first && first.ms <= Math.max(0, one.ms) ? first : one), undefined)
+    const waits = this.files.queued().map((note) => {
+      const { dueMs = 0, failures = 0 } = this.#progress.get(note.sha256) ?? {}
+      return { note, failures, ms: Math.max(0, this.#notBeforeMs - now, dueMs - now) }
+    })
+    // What has failed most goes last: it must not be in the way of the others whenever it is due.
+    const [next] = waits.sort((one, other) => one.ms - other.ms || one.failures - other.failures)
     if (!next) return
     if (next.ms > 0) this.#timer = later(next.ms, () => this.wake())
     else void this.#run(next.note)
@@ -140,7 +144,7 @@ export class Uploader {
     }
     const wait = waitAfter(this.reconnect, progress.failures, error.retryAfterMs, Math.random)
     progress.dueMs = elapsedMs() + wait
-    if (OUTAGES.includes(code) || error.retryAfterMs !== undefined) {
+    if (OUTAGES.includes(code)) {
       // Not this file's fault: the others would fail as well.
       this.#outages += 1
       this.#notBeforeMs = elapsedMs() + waitAfter(this.reconnect, this.#outages, error.retryAfterMs, Math.random)
