@@ -509,6 +509,21 @@ describe('what is kept', () => {
     expect(blobs.uploads).toMatchObject([{ blob: ref, state: 'queued' }])
   })
 
+  test('a disk that fails for another reason says so, and keeps what is cached', async () => {
+    class Failing extends MemoryFiles {
+      fails = false
+      override write = (...args: Parameters<MemoryFiles['write']>) => (this.fails ? Promise.reject(Object.assign(new Error('input/output error'), { code: 'EIO' })) : super.write(...args))
+    }
+    const files = new Failing()
+    const { blobs } = await device(blobStoreOf(files))
+    const cached = server.put(randomBytes(100), 'image/png')
+    server.sync.rows.set('c1', { id: 'c1', photo: cached })
+    await blobs.read(cached)
+    files.fails = true
+    await expect(blobs.add(file(10))).rejects.toMatchObject({ code: 'storage', message: 'input/output error' })
+    expect((await bytesKept(files)).map(([sha256]) => sha256)).toEqual([cached.sha256])
+  })
+
   test('storage that does not open is told of, and stops no write', async () => {
     class Broken extends MemoryFiles {
       override open = () => Promise.reject(new Error('no disk'))

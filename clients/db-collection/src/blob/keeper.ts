@@ -106,7 +106,7 @@ export class Keeper implements BlobKeeper, BlobCalls {
       await this.#expel()
       return { value: await (this[method] as (...args: unknown[]) => Promise<unknown>)(...args) }
     } catch (error) {
-      const { status = 0, code = 'storage' } = error as Partial<BlobError>
+      const { status, code } = error instanceof BlobError ? error : new BlobError(0, 'storage', '')
       return { error: { status, code, message: textOf(error) } }
     }
   }
@@ -209,6 +209,7 @@ export class Keeper implements BlobKeeper, BlobCalls {
         this.#notes.set(note.sha256, note)
         return
       } catch (error) {
+        if (!isFull(error)) throw error
         const bytes = bytesOf(this.#cached())
         if (bytes === 0) throw new BlobError(0, 'storage_full', `this device has no space for the file: ${textOf(error)}`)
         await this.#evicted(Math.floor(bytes / 2))
@@ -349,6 +350,12 @@ function refOf({ sha256, size, mime }: BlobRef): BlobRef {
 
 function bytesOf(notes: readonly BlobNote[]): number {
   return notes.reduce((sum, { size }) => sum + size, 0)
+}
+
+/** Whether a failure is for want of space, as browsers and Node say it. */
+function isFull(error: unknown): boolean {
+  const { name, code } = (error ?? {}) as { name?: unknown; code?: unknown }
+  return name === 'QuotaExceededError' || code === 'ENOSPC' || code === 'EDQUOT'
 }
 
 function textOf(error: unknown): string {
