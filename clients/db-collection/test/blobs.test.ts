@@ -306,6 +306,25 @@ describe('a blob that the server lacks', () => {
     expect(ids()).toEqual(['c2'])
   })
 
+  test('that it does not name is one that the first write names', async () => {
+    const { client, blobs } = await device()
+    const ref = await blobs.add(file(10))
+    const withRef = await client.mutate(withPhoto('c1', ref))
+    const made = await client.mutate(withPhoto('c2', undefined, 'Made of parts'))
+    await client.mutate(withPhoto('c3', undefined))
+    // As a trigger of the database says it, which looks at rows.
+    const refused = new Set([withRef.id])
+    server.sync.script = ({ path, body: { mutations = [] } }) => {
+      const at = mutations.findIndex(({ clientMutationId: id, args }) => refused.delete(id) || (args as { name?: string }).name === 'Made of parts')
+      return path === '/sync/push' && at >= 0 ? { status: 409, body: { code: 'blob_missing', error: 'a row names a blob that is not stored', sha256: [], results: server.sync.push(mutations.slice(0, at)) } } : undefined
+    }
+    client.setOnline(true)
+    await client.confirmed(withRef.id)
+    await expect(client.confirmed(made.id)).rejects.toMatchObject({ write: { refusal: { code: 'blob_missing' } } })
+    await idle(client)
+    expect(ids()).toEqual(['c1', 'c3'])
+  })
+
   test('again and again is not uploaded for ever', async () => {
     const { client, blobs } = await device()
     const write = await client.mutate(withPhoto('c1', await blobs.add(file(10))))

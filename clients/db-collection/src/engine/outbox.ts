@@ -131,18 +131,18 @@ export class Outbox {
   }
 
   /**
-   * The server lacks blobs that one of these ops names: it waits while they are uploaded anew, or is parked where that cannot be.
-   * Returns false when none of the ops names one.
+   * The server lacks blobs that the first of these ops names, or one behind it: these, or, where it does not say which, any that it names.
+   * The op waits while they are uploaded anew, or is parked where that cannot be.
    */
-  async lacks(ids: readonly string[], blobs: readonly string[], error: string): Promise<boolean> {
-    return this.copy.queue.run(async () => {
-      const isNamed = (op: Op) => isPending(op) && ids.includes(op.id) && blobs.some((sha256) => blobsIn(op.args).has(sha256))
-      const op = this.copy.ops.find(isNamed)
-      if (!op) return false
-      const named = blobsIn(op.args)
-      if (blobs.every((sha256) => !named.has(sha256) || this.copy.gate.resend(sha256))) await this.copy.rotate()
+  async lacks(ids: readonly string[], blobs: readonly string[], error: string): Promise<void> {
+    await this.copy.queue.run(async () => {
+      const left = this.copy.ops.filter((op) => isPending(op) && ids.includes(op.id))
+      const namesOf = ({ args }: Op) => [...blobsIn(args)].filter((sha256) => blobs.length === 0 || blobs.includes(sha256))
+      const op = left.find((one) => namesOf(one).length > 0) ?? left[0]
+      if (!op) return
+      const named = namesOf(op)
+      if (named.length > 0 && named.every((sha256) => this.copy.gate.resend(sha256))) await this.copy.rotate()
       else await this.#park(op.id, { status: 'rejected', code: 'blob_missing', error })
-      return true
     })
   }
 

@@ -76,8 +76,11 @@ async function partedAfter(replica: Replica, batch: readonly Op[], results: read
 async function afterFailure(replica: Replica, left: readonly Op[], error: SyncError, suspicion: Suspicion): Promise<'halve' | 'on' | 'wait'> {
   const [first] = left
   if (!first) return 'on'
-  // Not this op's failure: its blob goes first.
-  if (error.code === 'blob_missing' && (await replica.outbox.lacks(left.map(({ id }) => id), error.blobs, error.message))) return 'on'
+  if (error.code === 'blob_missing') {
+    // Not this op's failure: its blob goes first.
+    await replica.outbox.lacks(left.map(({ id }) => id), error.blobs, error.message)
+    return 'on'
+  }
   if (error.kind === 'too_large' || (error.kind === 'refused' && error.code === 'bad_request')) {
     // One of them is at fault: the rest must not wait for it.
     if (left.length > 1) return 'halve'

@@ -147,8 +147,7 @@ export class Replica {
     if (!schema) return undefined
     const named = new Set(this.outbox.ops.flatMap(({ args }) => [...blobsIn(args)]))
     for (const [table, { columns }] of Object.entries(schema.tables)) {
-      // A column whose type is not said may be one of blobs.
-      if (!columns.some(({ type }) => type === undefined || /json|blob/i.test(type))) continue
+      if (!columns.some(({ blob }) => blob)) continue
       await queue.run(async () => {
         for (const [, row] of await store.scan(table)) for (const sha256 of blobsOf(row)) named.add(sha256)
       })

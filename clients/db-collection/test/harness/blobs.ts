@@ -172,7 +172,7 @@ export const schema: Schema = {
   tables: {
     customers: {
       primaryKey: ['id'],
-      columns: [{ name: 'id', type: 'text' }, { name: 'shop_id', type: 'text' }, { name: 'name', type: 'text' }, { name: 'photo', type: 'jsonb', nullable: true }],
+      columns: [{ name: 'id', type: 'text' }, { name: 'shop_id', type: 'text' }, { name: 'name', type: 'text' }, { name: 'photo', type: 'jsonb', nullable: true, blob: true }],
       buckets: [{ rule: 'myShops', columns: ['shop_id'] }],
     },
   },
