@@ -1,9 +1,10 @@
 // One customer: the entries, their sum, and two ways to add one.
-import { newId } from '@nizhal/db-collection'
+import { newId, type BlobRef } from '@nizhal/db-collection'
 import { useState } from 'react'
 import type { Ledger } from './ledger'
 import { cents, money } from './money'
 import type { CustomersRow, LedgerEntriesRow } from './nizhal'
+import { Photo, TakePhoto } from './photo'
 
 interface Props {
   ledger: Ledger
@@ -34,6 +35,7 @@ export function CustomerPage({ ledger, customer, entries, unsent, onBack }: Prop
               <b>{cents(entry.amount) > 0 ? 'Credit' : 'Payment'}</b>
               <small>{entry.reason ?? new Date(entry.at).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' })} · {entry.created_by}</small>
             </span>
+            {entry.photo && <Photo ledger={ledger} photo={entry.photo} />}
             {unsent.has(entry.id) && <i className="waits" title="not sent yet" />}
             <span className={cents(entry.amount) > 0 ? 'owes' : 'ahead'}>{cents(entry.amount) > 0 ? '+' : '−'} {money(cents(entry.amount))}</span>
           </li>
@@ -46,16 +48,23 @@ export function CustomerPage({ ledger, customer, entries, unsent, onBack }: Prop
 
 function Record({ ledger, customerId }: { ledger: Ledger; customerId: string }) {
   const [amount, setAmount] = useState('')
+  const [photo, setPhoto] = useState<BlobRef>()
   const good = /^\d+(\.\d{1,2})?$/.test(amount) && Number(amount) > 0
   const record = async (name: 'recordCredit' | 'recordPayment') => {
     setAmount('')
-    await ledger.mutators[name]({ clientId: newId(), customerId, amount })
+    const entry = { clientId: newId(), customerId, amount }
+    if (name === 'recordCredit') return void (await ledger.mutators.recordCredit(entry))
+    setPhoto(undefined)
+    await ledger.mutators.recordPayment({ ...entry, ...(photo && { photo }) })
   }
   return (
-    <form className="row" onSubmit={(event) => event.preventDefault()}>
-      <input value={amount} onChange={(event) => setAmount(event.target.value.trim())} inputMode="decimal" placeholder="Amount" aria-label="Amount" />
-      <button disabled={!good} onClick={() => void record('recordCredit')}>Credit</button>
-      <button disabled={!good} className="pay" onClick={() => void record('recordPayment')}>Payment</button>
+    <form onSubmit={(event) => event.preventDefault()}>
+      <div className="row">
+        <input value={amount} onChange={(event) => setAmount(event.target.value.trim())} inputMode="decimal" placeholder="Amount" aria-label="Amount" />
+        <button disabled={!good || photo !== undefined} title={photo && 'A receipt goes with a payment'} onClick={() => void record('recordCredit')}>Credit</button>
+        <button disabled={!good} className="pay" onClick={() => void record('recordPayment')}>Payment</button>
+      </div>
+      <TakePhoto ledger={ledger} photo={photo} onPhoto={setPhoto} />
     </form>
   )
 }

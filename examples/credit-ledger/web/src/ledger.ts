@@ -1,5 +1,6 @@
 // One phone's ledger: its own store, its own client, the collections that the screens read.
-import type { NizhalClient } from '@nizhal/db-collection'
+import { createNizhalBlobs, type NizhalClient } from '@nizhal/db-collection'
+import { browserBlobStore } from '@nizhal/db-collection/blobs'
 import { waSqlitePersistence } from '@nizhal/db-collection/store'
 import { createCollection } from '@tanstack/react-db'
 import { createClient, createMutators, customersCollection, ledgerEntriesCollection, type CustomersRow, type LedgerEntriesRow } from './nizhal'
@@ -32,9 +33,13 @@ export async function open(who: string) {
   await client.ready
   const customers = createCollection(customersCollection(client, { syncRule: 'myShops' }))
   const entries = createCollection(ledgerEntriesCollection(client, { syncRule: 'myShops' }))
+  const blobs = createNizhalBlobs({ client, store: browserBlobStore({ name: `ledger-${who}` }) })
   return {
     who,
     client,
+    blobs,
+    /** The bucket to whose limit a photo counts. */
+    bucket: `myShops:${SHOP}`,
     customers,
     entries,
     mutators: mutatorsOf(client, who),
@@ -67,8 +72,8 @@ function remember(who: string, switches: Switches): void {
 
 /** What each write will probably do; the server's mutators say what it did. */
 function mutatorsOf(client: NizhalClient, who: string) {
-  const entry = (id: string, customer: CustomersRow | undefined, customer_id: string, amount: string, reason?: string | null): Partial<LedgerEntriesRow> => ({
-    id, client_id: id, customer_id, amount, shop_id: customer?.shop_id ?? SHOP, reason: reason ?? null, at: new Date().toISOString(), created_by: who,
+  const entry = (id: string, customer: CustomersRow | undefined, customer_id: string, amount: string, reason?: string | null, photo?: LedgerEntriesRow['photo']): Partial<LedgerEntriesRow> => ({
+    id, client_id: id, customer_id, amount, shop_id: customer?.shop_id ?? SHOP, reason: reason ?? null, photo: photo ?? null, at: new Date().toISOString(), created_by: who,
   })
   return createMutators(client, {
     addCustomer: (tx, { clientId, name, phone, note }) => tx.insert('customers', { id: clientId, client_id: clientId, shop_id: SHOP, name, phone: phone ?? null, note: note ?? null }),
@@ -78,8 +83,8 @@ function mutatorsOf(client: NizhalClient, who: string) {
     async recordCredit(tx, { clientId, customerId, amount, reason }) {
       tx.insert('ledger_entries', entry(clientId, await tx.get('customers', customerId), customerId, String(amount), reason))
     },
-    async recordPayment(tx, { clientId, customerId, amount, reason }) {
-      tx.insert('ledger_entries', entry(clientId, await tx.get('customers', customerId), customerId, `-${amount}`, reason))
+    async recordPayment(tx, { clientId, customerId, amount, reason, photo }) {
+      tx.insert('ledger_entries', entry(clientId, await tx.get('customers', customerId), customerId, `-${amount}`, reason, photo))
     },
   })
 }

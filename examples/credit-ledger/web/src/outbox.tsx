@@ -28,7 +28,7 @@ export function Outbox({ ledger, writes, nameOfCustomer }: Props) {
       {waiting.length > 0 && (
         <details open={waiting.length <= 3}>
           <summary data-testid="waiting">{waiting.length === 1 ? '1 write waits' : `${waiting.length} writes wait`} to be sent</summary>
-          {waiting.map((write) => <p key={write.id}><i className="waits" /> {told(write, nameOfCustomer)}</p>)}
+          {waiting.map((write) => <p key={write.id}><i className="waits" /> {told(write, nameOfCustomer)}{write.awaitsBlob && ', after its photo'}</p>)}
         </details>
       )}
     </section>

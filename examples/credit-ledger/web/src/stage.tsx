@@ -16,7 +16,7 @@ export function Stage() {
         <Phone who="kamala" />
         <ol className="steps">
           <li><b>Switch both phones off the network.</b> Nothing stops working.</li>
-          <li><b>Write on each:</b> a credit here, a payment there, a new customer.</li>
+          <li><b>Write on each:</b> a credit here, a payment with a photo of its receipt there, a new customer.</li>
           <li><b>Reload one</b> while it is offline. Everything is still there.</li>
           <li><b>Switch them on.</b> Both end up the same, to the cent: a balance is a sum of entries, so nobody overwrites anybody.</li>
           <li><b>Make them disagree:</b> offline, remove a customer on one phone and take a payment from her on the other. The server refuses it, and says why.</li>
