@@ -12,7 +12,7 @@ import type { NizhalClientOptions } from '../src/options'
 import type { BlobRef } from '../src/protocol/blob'
 import { MemoryStore } from '../src/store/memory'
 import { until } from './harness/blobs'
-import { addCustomer, device, pay, schema } from './harness/device'
+import { addCustomer, device, pay } from './harness/device'
 import { faulty, seeded } from './harness/faults'
 import { again, seeds } from './harness/seeds'
 import { KINDS, Server } from './harness/server'
@@ -27,7 +27,7 @@ function receipt(id: string, photo: BlobRef) {
   return { name, args: { ...args, photo: { ...photo } }, effects: [{ ...effect!, row: { ...(effect as { row: object }).row, photo } }] } as never
 }
 
-describe.skipIf(!schema.tables['ledger_entries']?.columns.some(({ name }) => name === 'photo')).each(KINDS)('on %s', (kind) => {
+describe.each(KINDS)('on %s', (kind) => {
   let server: Server
   let files: string
   const open: NizhalClient[] = []
