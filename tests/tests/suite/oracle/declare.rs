@@ -5,8 +5,8 @@ use super::{
     shape::{self, Actor, Claim, Shape, Source, Type, Value, Width},
 };
 use nizhal::{
-    Applied, ColumnDesc, ColumnIndex, Error, Merge, MutatorDesc, MutatorEntry, Rules, SqlType, TableDesc, Uuid,
-    prelude::ConnectionTrait,
+    Applied, BlobRef, ColumnDesc, ColumnIndex, Error, Merge, MutatorDesc, MutatorEntry, Rules, SqlType, TableDesc,
+    Uuid, prelude::ConnectionTrait,
 };
 use nizhal_core::{
     Called, ClaimOf, Condition, ConstFilter, ConstValue, CtxParts, MemberFilter, ParamDesc, ParamSource, Rule,
@@ -75,6 +75,7 @@ fn sql_type(ty: Type, width: Width) -> SqlType {
         (Type::Int, Width::Eight) | (Type::Long, _) => SqlType::Int8,
         (Type::Uuid, _) => SqlType::Uuid,
         (Type::Bool, _) => SqlType::Bool,
+        (Type::Blob, _) => SqlType::Json,
     }
 }
 
@@ -83,7 +84,10 @@ fn table_desc(shape: &Shape, table: &shape::Table) -> &'static TableDesc {
         sql: sql_type(column.ty, shape.width),
         nullable: column.nullable,
         private: column.private,
-        ..ColumnDesc::of::<String>(column.name)
+        ..match column.ty {
+            Type::Blob => ColumnDesc::of::<BlobRef>(column.name),
+            _ => ColumnDesc::of::<String>(column.name),
+        }
     };
     Box::leak(Box::new(TableDesc {
         name: table.name,
@@ -149,7 +153,7 @@ fn filter_of(filter: &shape::Filter) -> Condition {
         Value::Bool(value) => ConstValue::Bool(value),
         Value::Int(value) => ConstValue::Int(value),
         Value::Text(value) => ConstValue::Text(value),
-        Value::Null | Value::Uuid(_) => unreachable!("rules compare with no such constant"),
+        Value::Null | Value::Uuid(_) | Value::Blob(_) => unreachable!("rules compare with no such constant"),
     };
     Condition::Column(ConstFilter { column: ColumnIndex::new(filter.column), negated: filter.negated, value })
 }

@@ -1,7 +1,7 @@
 //! A device written from the protocol's text: a map of rows, and what each answer does to it.
 
 use super::plain::{Image, Key, Plain, Rows};
-use super::shape::TEXTS;
+use super::shape::{Column, TEXTS, Type};
 use nizhal_core::wire::Wire;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -110,7 +110,12 @@ fn image(plain: Plain<'_>, at: usize, row: &Value) -> Result<Image, String> {
     if fields.keys().map(String::as_str).collect::<BTreeSet<_>>() != wanted {
         return Err(format!("inv02: a row with other columns than {wanted:?}: {row}"));
     }
-    Ok(columns.iter().map(|column| if column.private { None } else { text(&row[column.name]) }).collect())
+    let shown = |column: &Column| match (&row[column.name], column.ty) {
+        _ if column.private => None,
+        (blob, Type::Blob) => text(&blob["sha256"]),
+        (value, _) => text(value),
+    };
+    Ok(columns.iter().map(shown).collect())
 }
 
 impl Device {

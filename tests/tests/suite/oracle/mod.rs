@@ -3,7 +3,8 @@
 //! A case is made from a seed alone, as data: tables, rules, actors, and a list of steps. After every answer each delivered row
 //! must satisfy the actor's rules in the database as it is, and no more may be told; when a device has the last page, its rows
 //! must be exactly those that plain SQL says the actor may see; every push must come to what its statements come to in plain
-//! SQL, judged by the rules. A case that fails is cut down to the least that fails, and printed.
+//! SQL, judged by the rules. A blob is shown to an actor exactly where a row names it that the actor may see. A case that fails is
+//! cut down to the least that fails, and printed.
 //!
 //! The message of a failure says how to run its case again; `NIZHAL_THOROUGH=10` runs ten times as many.
 
@@ -43,12 +44,12 @@ const CUTS: usize = 600;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 #[test]
-fn inv02_inv03_inv11_inv18_random_lives_on_sqlite() {
+fn inv02_inv03_inv11_inv18_inv36_random_lives_on_sqlite() {
     cases(Kind::Sqlite, 1_000, Script::random);
 }
 
 #[test]
-fn inv02_inv03_inv11_inv18_random_lives_on_postgres() {
+fn inv02_inv03_inv11_inv18_inv36_random_lives_on_postgres() {
     cases(Kind::Postgres, 100, Script::random);
 }
 

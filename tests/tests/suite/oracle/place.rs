@@ -1,6 +1,9 @@
 //! Where cases run, one after the other: a file in memory, or a Postgres database whose schema is made anew for each shape.
 
-use super::{declare::declare, shape::Shape};
+use super::{
+    declare::declare,
+    shape::{BLOBS, Shape, hash},
+};
 use nizhal::{DateTimeUtc, Uuid};
 use nizhal_core::NodeId;
 use nizhal_runtime::{
@@ -89,6 +92,14 @@ impl Ground {
         let settings = StoreSettings { url: place.fresh().await, pool: 1 };
         let store = Store::connect(&settings, schema.clone()).await.expect("a database");
         store.provision().await.expect("provisioned");
+        let mut db = place.connect().await;
+        for digit in BLOBS {
+            db.execute(&format!(
+                "insert into _nizhal_blobs (sha256, size, mime, path, stored_ms) values ('{}', 7, 'image/png', '{digit}', 0)",
+                hash(digit)
+            ))
+            .await;
+        }
         let engine = Engine::new(schema.clone(), store, Hub::default(), Arc::new(Clock), NodeId(1));
         // The engine's tables last: the triggers write there.
         let engines = ["_nizhal_tombstones", "_nizhal_clients", "_nizhal_mutations", "_nizhal_bucket_sets"];
@@ -96,7 +107,7 @@ impl Ground {
         let tables = shape.tables.iter().map(|table| table.name).chain(engines).chain(touched);
         let deletes: String = tables.map(|table| format!("delete from {table};")).collect();
         let clean = format!("begin; {deletes} update _nizhal_control set collected = 0; commit");
-        Self { engine, settings, schema, db: place.connect().await, clean }
+        Self { engine, settings, schema, db, clean }
     }
 
     pub(super) async fn clean(&mut self) {

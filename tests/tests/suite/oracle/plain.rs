@@ -1,6 +1,6 @@
 //! The other side: a shape's changes and what its actors may see, in SQL that knows nothing of the engine.
 
-use super::shape::{Actor, Bound, Claim, Column, Condition, Shape, Source, Table, Type, Value};
+use super::shape::{Actor, Bound, Claim, Column, Condition, Shape, Source, Table, Type, Value, hash};
 use nizhal_tests::{Connection, Kind};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -84,6 +84,7 @@ impl Plain<'_> {
             (Value::Bool(value), Kind::Sqlite) => u8::from(value).to_string(),
             (Value::Uuid(id), Kind::Postgres) => format!("'{}'::uuid", uuid::Uuid::from_u128(id)),
             (Value::Uuid(id), Kind::Sqlite) => format!("x'{id:032x}'"),
+            (Value::Blob(digit), _) => format!(r#"'{{"sha256":"{}","size":7,"mime":"image/png"}}'"#, hash(digit)),
         }
     }
 
@@ -173,6 +174,8 @@ impl Plain<'_> {
         let name = column.name;
         match (column.ty, self.kind) {
             (Type::Text, _) => name.to_owned(),
+            (Type::Blob, Kind::Postgres) => format!("{name} ->> 'sha256'"),
+            (Type::Blob, Kind::Sqlite) => format!("json_extract({name}, '$.sha256')"),
             (Type::Bool, Kind::Sqlite) => format!("case {name} when 1 then 'true' when 0 then 'false' end"),
             (Type::Uuid, Kind::Sqlite) => {
                 let hex = |from: u8, length: u8| format!("substr(lower(hex({name})), {from}, {length})");

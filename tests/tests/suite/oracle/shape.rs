@@ -12,6 +12,8 @@ pub(super) enum Type {
     Bool,
     /// Always 64 bits.
     Long,
+    /// A reference to a blob; as text, its hash.
+    Blob,
 }
 
 /// How wide [`Type::Int`] is.
@@ -29,6 +31,8 @@ pub(super) enum Value {
     Int(i64),
     Uuid(u128),
     Bool(bool),
+    /// The blob whose hash is this digit, over and over.
+    Blob(char),
 }
 
 #[derive(Clone, Debug)]
@@ -158,6 +162,8 @@ pub(super) const TEXTS: [&str; 4] = ["7", "a", "b/c'\"", "ü %2F"];
 pub(super) const USERS: [&str; 3] = ["ann", "bob", "7"];
 const STATES: [&str; 3] = ["open", "shut", "o'pen"];
 const UUIDS: [u128; 3] = [7, 0x0193_5a00_0000_7000_8000_0000_0000_0abc, u128::MAX];
+/// The blobs that are stored.
+pub(super) const BLOBS: [char; 3] = ['1', '2', '3'];
 /// The column that every write gives a new number, so that no two images of a row are equal.
 pub(super) const STAMP: &str = "v";
 /// Its place in every table.
@@ -294,6 +300,11 @@ impl Actor {
     }
 }
 
+/// The hash of a blob.
+pub(super) fn hash(digit: char) -> String {
+    digit.to_string().repeat(64)
+}
+
 impl Table {
     pub(super) fn column(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|column| column.name == name)
@@ -319,6 +330,7 @@ fn values(width: Width, name: &str, ty: Type) -> Vec<Value> {
         (_, Type::Text) => TEXTS.iter().map(|text| Value::Text(text)).collect(),
         (_, Type::Int | Type::Long) => ints(width).iter().map(|int| Value::Int(*int)).collect(),
         (_, Type::Uuid) => UUIDS.iter().map(|id| Value::Uuid(*id)).collect(),
+        (_, Type::Blob) => BLOBS.iter().map(|digit| Value::Blob(*digit)).collect(),
         (_, Type::Bool) => [Value::Bool(true), Value::Bool(false)].to_vec(),
     }
 }
@@ -345,8 +357,9 @@ fn data_table(random: &mut Random, width: Width, name: &'static str) -> Table {
         nullable(width, "state", Type::Text),
         nullable(width, "n", Type::Int),
         column(width, STAMP, Type::Long),
+        nullable(width, "photo", Type::Blob),
     ];
-    for at in [5, 6, 7] {
+    for at in [5, 6, 7, 9] {
         columns[at].private = random.one_in(4);
     }
     if random.one_in(2) {

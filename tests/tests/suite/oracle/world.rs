@@ -5,9 +5,9 @@ use super::{
     device::{Device, Page, Taken},
     ledger::Ledger,
     place::{Ground, Location},
-    plain::{Change, Key, Only, Plain},
+    plain::{Change, Dump, Key, Only, Plain, Rows},
     script::{Fate, Pull, Script, Step, client_id},
-    shape::{Actor, STAMP_AT},
+    shape::{Actor, BLOBS, STAMP_AT, hash},
 };
 use nizhal::Principal;
 use nizhal_core::wire::{CursorText, PullRequest, Wire};
@@ -219,6 +219,7 @@ impl<'a> World<'a> {
                 return Err(format!("inv07: {user} was told that {key:?} is gone, and may see it"));
             }
         }
+        self.sees_blob(at, BLOBS[self.now % BLOBS.len()], &visible).await?;
         let scope = self.plain.scope(self.db, actor).await;
         let names = self.plain.all_names(&scope, wire == Wire::Two);
         if let Some(held) = page.lost.iter().find(|lost| names.contains(*lost)) {
@@ -266,6 +267,34 @@ impl<'a> World<'a> {
             return Err(format!("inv03: {user} holds {:?}, and may see {visible:?}", device.rows));
         }
         Ok(page.has_more)
+    }
+
+    /// Whether the engine shows the actor this blob where one of these rows that it sees names it, and nowhere else.
+    async fn sees_blob(&self, actor: usize, digit: char, visible: &Rows) -> Check {
+        let hash = hash(digit);
+        let named = visible.values().flatten().flatten().any(|text| *text == hash);
+        let parsed = hash.parse().expect("a hash");
+        let seen = self.engine.visible_blob(&self.principal(actor), parsed).await;
+        let seen = seen.map_err(|error| format!("inv17: {error:?}"))?;
+        if seen.is_some() != named {
+            let user = self.actor(actor).user;
+            return Err(format!("inv36: of blob {digit}, {user} is shown {seen:?}, and sees {visible:?}"));
+        }
+        Ok(())
+    }
+
+    /// Whether the engine knows which blobs rows name, deleted ones too.
+    async fn knows_referenced(&self, dump: &Dump) -> Check {
+        let all = BLOBS.map(|digit| hash(digit).parse().expect("a hash"));
+        let known = self.engine.store().referenced_blobs(&all).await.map_err(|error| format!("inv17: {error:?}"))?;
+        let is_named = |hash: &str| dump.iter().flatten().flatten().flatten().any(|text| text == hash);
+        match BLOBS.iter().find(|digit| {
+            let hash = hash(**digit);
+            is_named(&hash) != known.iter().any(|known| known.to_string() == hash)
+        }) {
+            None => Ok(()),
+            Some(digit) => Err(format!("inv35: of blob {digit} it is not known whether a row names it: {dump:?}")),
+        }
     }
 
     async fn ask(&self, pull: &Pull, lines: bool) -> Check<Page> {
@@ -326,6 +355,7 @@ impl<'a> World<'a> {
         self.let_go(true).await;
         self.watch().await;
         let dump = self.plain.dump(self.db).await;
+        self.knows_referenced(&dump).await?;
         let rows: usize = dump.iter().map(BTreeSet::len).sum();
         let tombstones = self.db.count("_nizhal_tombstones").await;
         let most = rows * self.script.shape.rules.len() + usize::try_from(tombstones).unwrap_or(usize::MAX) + 8;
@@ -341,6 +371,10 @@ impl<'a> World<'a> {
             }
             let (actor, wire) = self.script.devices[device];
             let of = self.actor(actor);
+            let visible = self.plain.visible(self.db, of).await;
+            for digit in BLOBS {
+                self.sees_blob(actor, digit, &visible).await?;
+            }
             let scope = self.plain.scope(self.db, of).await;
             let held = self.engine.scope(&self.principal(actor)).await.map_err(|error| format!("inv17: {error:?}"))?;
             let held: BTreeSet<String> = held.iter().map(|bucket| bucket.name_in(wire)).collect();
