@@ -43,6 +43,8 @@ mod value;
 pub mod wire;
 
 pub use actor::{Actor, Principal};
+#[doc(hidden)]
+pub use blob::find_blobs;
 pub use blob::{BlobHash, BlobRef, BlobRefError, Mime};
 pub use bucket::Bucket;
 pub use column::{Col, ColumnType, ConstColumn, SameType, ScopeColumn};

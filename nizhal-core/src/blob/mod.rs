@@ -3,9 +3,11 @@
 mod column;
 mod hash;
 mod mime;
+mod search;
 
 pub use hash::BlobHash;
 pub use mime::Mime;
+pub use search::find_blobs;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
