@@ -1,10 +1,12 @@
 //! What an app holds: reads by sea-orm, writes by mutators, and the state of sync.
 
+use crate::blob::Blobs;
 use crate::driver::Message;
-use crate::environment::{Clock, Ids, Switch};
+use crate::environment::{Clock, Credentials, Ids, Switch};
 use crate::session::{Event, Status};
 use crate::setup::Setup;
 use crate::store::{DeadLetter, Draft, Effect, MutateError, Notice, SqliteStore, Store, StoreError, Unreadable};
+use crate::transport::Transport;
 use crate::watch::Changes;
 use futures_util::stream::BoxStream;
 use nizhal_core::{Actor, Mutator, Principal, sql::quote, wire::MutationResult, wire::MutationStatus};
@@ -41,6 +43,9 @@ pub(crate) struct Inner {
     pub(crate) to: mpsc::UnboundedSender<Message>,
     pub(crate) status: watch::Receiver<Status>,
     pub(crate) changes: Changes,
+    pub(crate) transport: Option<Arc<dyn Transport>>,
+    pub(crate) credentials: Arc<dyn Credentials>,
+    pub(crate) contract_version: String,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn Ids>,
     pub(crate) mode: Mode,
@@ -70,7 +75,7 @@ impl Drop for Inner {
 
 impl Inner {
     /// Tells sync that the outbox changed; the status says so when this returns.
-    async fn wrote(&self) {
+    pub(crate) async fn wrote(&self) {
         let (seen, waiting) = oneshot::channel();
         let _ = self.to.send(Message::Wrote(seen));
         // Dropped without a word when sync has ended.
@@ -88,6 +93,11 @@ impl Client {
     /// [`mutate`](Self::mutate).
     pub fn db(&self) -> &DatabaseConnection {
         self.inner.store.reads()
+    }
+
+    /// The images and files that rows name.
+    pub fn blobs(&self) -> Blobs {
+        Blobs::new(self.inner.clone())
     }
 
     /// Runs a mutator here and hands it to the server in due time.

@@ -1,5 +1,6 @@
 //! One request and its answer, from the store's words to the wire's and back. Nothing is stored here but what must be put aside.
 
+use crate::environment::{Credentials, CredentialsError};
 use crate::session::{Failure, FailureKind};
 use crate::store::{PullStart, Store, StoreError};
 use crate::transport::{Request, Response, Transport};
@@ -28,12 +29,40 @@ pub struct Pulled {
 }
 
 /// Who asks.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// The token.
     pub token: String,
     /// The contract that the app was built for.
     pub contract_version: String,
+}
+
+impl Caller {
+    /// The caller for this user, named as in [`Principal::key`](nizhal_core::Principal::key).
+    ///
+    /// # Errors
+    /// When no token can be had, or it is another user's, which would send the first one's outbox in the second one's name.
+    pub(crate) async fn of(
+        credentials: &dyn Credentials,
+        user: &str,
+        contract_version: String,
+    ) -> Result<Self, Failure> {
+        let token = credentials.token().await.map_err(|error| no_token(&error))?;
+        if user_of(&token).is_some_and(|speaks| speaks != user) {
+            let text = "the token is another user's: open that user's store";
+            return Err(Failure::new(FailureKind::Unauthorized, "wrong_user", text));
+        }
+        Ok(Self { token, contract_version })
+    }
+}
+
+/// The failure that says why there is no token to send.
+pub(crate) fn no_token(error: &CredentialsError) -> Failure {
+    let (kind, code) = match error {
+        CredentialsError::SignedOut => (FailureKind::Unauthorized, "signed_out"),
+        CredentialsError::Unreachable(_) => (FailureKind::Network, "no_credentials"),
+    };
+    Failure::new(kind, code, error.to_string())
 }
 
 impl From<StoreError> for Failure {
@@ -127,7 +156,7 @@ fn request(path: &'static str, caller: &Caller, lines: bool, body: &impl serde::
     Request { path, token, contract_version, lines, body: serde_json::to_vec(body).unwrap_or_default() }
 }
 
-async fn whole(response: &mut Response) -> Result<Vec<u8>, Failure> {
+pub(crate) async fn whole(response: &mut Response) -> Result<Vec<u8>, Failure> {
     let mut body = Vec::new();
     while let Some(mut chunk) = response.body.chunk().await? {
         body.append(&mut chunk);
@@ -138,21 +167,22 @@ async fn whole(response: &mut Response) -> Result<Vec<u8>, Failure> {
     Ok(body)
 }
 
-fn malformed(error: impl std::fmt::Display) -> Failure {
+pub(crate) fn malformed(error: impl std::fmt::Display) -> Failure {
     Failure::new(FailureKind::Malformed, "malformed", format!("the answer is not the protocol's: {error}"))
 }
 
 /// Sorts a refusal into what may be done about it.
-async fn refusal(mut response: Response) -> (Failure, Vec<MutationResult>) {
+pub(crate) async fn refusal(mut response: Response) -> (Failure, Vec<MutationResult>) {
     let status = response.status;
     let body = match whole(&mut response).await {
         Ok(body) => body,
         Err(failure) => return (failure, Vec::new()),
     };
     // A body that is not ours says no more than its status.
-    let Refusal { code, error, results } = serde_json::from_slice(&body).unwrap_or_default();
+    let Refusal { code, error, results, sha256 } = serde_json::from_slice(&body).unwrap_or_default();
     let kind = match (status, code.as_deref()) {
         (401, _) => FailureKind::Unauthorized,
+        (409, Some("blob_missing")) => FailureKind::BlobMissing,
         (413, _) => FailureKind::TooLarge,
         (426, _) => FailureKind::UpgradeRequired,
         (400, Some(_)) => FailureKind::BadRequest,
@@ -163,7 +193,8 @@ async fn refusal(mut response: Response) -> (Failure, Vec<MutationResult>) {
     };
     let code = code.unwrap_or_else(|| format!("http_{status}"));
     let message = error.unwrap_or_else(|| format!("the server answered {status}"));
-    (Failure { kind, code, message, retry_after_ms: response.retry_after_ms }, results)
+    let blobs = sha256.iter().filter_map(|text| text.parse().ok()).collect();
+    (Failure { kind, code, message, retry_after_ms: response.retry_after_ms, blobs }, results)
 }
 
 /// Whom a bearer token speaks for, if it is a JWT that says so, in the words of [`Principal::key`]. Not verified: the server does

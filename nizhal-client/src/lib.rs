@@ -4,6 +4,7 @@
 //! [`Client`] is what an app holds. Below it, and usable apart from it: [`session`] decides (a pure state machine), [`store`] keeps
 //! (a SQLite file), [`transport`] carries, [`exchange`] speaks the wire.
 
+mod blob;
 mod client;
 mod driver;
 pub mod environment;
@@ -16,6 +17,9 @@ pub mod transport;
 mod watch;
 mod wire;
 
+#[doc(hidden)]
+pub use blob::upload_next;
+pub use blob::{BlobError, BlobUpload, Blobs};
 pub use client::{Client, Mode, Receipt};
 // What a simulator drives in the driver's place.
 #[doc(hidden)]

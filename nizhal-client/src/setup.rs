@@ -58,6 +58,7 @@ pub struct Setup {
     credentials: Arc<dyn Credentials>,
     connectivity: Option<Arc<dyn Connectivity>>,
     online: bool,
+    blob_cache_bytes: Option<u64>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
 }
@@ -79,6 +80,7 @@ impl Setup {
             credentials: Arc::new(String::new()),
             connectivity: None,
             online: true,
+            blob_cache_bytes: None,
             clock: Arc::new(SystemClock::default()),
             ids: Arc::new(RandomIds),
         }
@@ -174,6 +176,14 @@ impl Setup {
         self
     }
 
+    /// How many bytes of blobs are kept that the server has too; 200 MB by default. What is not uploaded is kept beyond that, and so is
+    /// what is not yet in a row that was pulled.
+    #[must_use]
+    pub fn blob_cache_bytes(mut self, bytes: u64) -> Self {
+        self.blob_cache_bytes = Some(bytes);
+        self
+    }
+
     /// Another clock.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
@@ -203,6 +213,9 @@ impl Setup {
         let new_id = move || ids.new_id();
         let opening = SqliteStore::open(&self.location, self.other, schema.clone(), self.principal, &new_id);
         let (store, notices) = Box::pin(opening).await?;
+        if let Some(bytes) = self.blob_cache_bytes {
+            store.set_blob_cache_bytes(bytes);
+        }
         let store = Arc::new(store);
         let lock = Lock::of(store.path()).map_err(SetupError::Lock)?;
         let switch = Switch::new(self.online);
@@ -224,12 +237,12 @@ impl Setup {
         let parts = Parts {
             store: store.clone(),
             lock,
-            transport,
-            credentials: self.credentials,
+            transport: transport.clone(),
+            credentials: self.credentials.clone(),
             connectivity,
             clock: self.clock.clone(),
             ids: self.ids.clone(),
-            contract_version: self.contract_version,
+            contract_version: self.contract_version.clone(),
             changes: changes.clone(),
             status: status_sender,
             answered: Arc::new(answered),
@@ -242,6 +255,9 @@ impl Setup {
             to,
             status,
             changes,
+            transport,
+            credentials: self.credentials,
+            contract_version: self.contract_version,
             clock: self.clock,
             ids: self.ids,
             mode: self.mode,

@@ -72,4 +72,6 @@ pub(crate) struct Refusal {
     pub(crate) code: Option<String>,
     pub(crate) error: Option<String>,
     pub(crate) results: Vec<MutationResult>,
+    /// The blobs that the server lacks.
+    pub(crate) sha256: Vec<String>,
 }

@@ -87,9 +87,14 @@ impl Sim<'_> {
                 device.push(most);
                 self.go_on(at).await
             }
-            Action::StorePull | Action::StorePush | Action::Park(_) | Action::Rotate | Action::Repair => {
-                self.store(at, action).await?
-            }
+            Action::StorePull
+            | Action::StorePush
+            | Action::Park(_)
+            | Action::UploadAnew(_)
+            | Action::Rotate
+            | Action::Repair => self.store(at, action).await?,
+            // No step of a plan adds a blob.
+            Action::Upload | Action::AbortUpload => return Err(format!("device {at} has nothing for {action:?}")),
             Action::RefreshToken if device.signed_out => {
                 let failure = Failure::new(FailureKind::Unauthorized, "signed_out", "nobody is signed in");
                 Some(Event::TokenFailed(failure))

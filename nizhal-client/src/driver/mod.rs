@@ -2,9 +2,10 @@
 
 mod step;
 
+use crate::blob::upload_next;
 use crate::environment::{Clock, Connectivity, Credentials, Ids};
-use crate::exchange::{self, Caller, Pulled, user_of};
-use crate::session::{Action, Event, Failure, FailureKind, Memory, Session, Status};
+use crate::exchange::{self, Caller, Pulled, no_token};
+use crate::session::{Action, Event, Failure, FailureKind, Memory, Session, Status, UploadEnded};
 use crate::store::{Lock, SqliteStore, Store as _};
 use crate::transport::{Abortable, Frame, Frames, Given, Transport, unless};
 use crate::watch::Changes;
@@ -12,8 +13,8 @@ use futures_util::FutureExt as _;
 use nizhal_core::wire::MutationResult;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use step::panicked;
 pub use step::run_store_action;
-use step::{no_token, panicked};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -68,6 +69,8 @@ pub(crate) struct Driver {
     tasks: JoinSet<()>,
     /// Gives up the request that is under way.
     give_up: watch::Sender<bool>,
+    /// Gives up the upload that is under way.
+    give_up_upload: watch::Sender<bool>,
     answer: Option<ReceivedAnswer>,
     /// Which stream is current.
     stream_ticket: u64,
@@ -91,6 +94,7 @@ impl Driver {
             from,
             tasks: JoinSet::new(),
             give_up: watch::Sender::new(false),
+            give_up_upload: watch::Sender::new(false),
             answer: None,
             stream_ticket: 0,
             stream: None,
@@ -134,6 +138,7 @@ impl Driver {
         }
         // What the store is doing is done to its end.
         self.give_up.send_replace(true);
+        self.give_up_upload.send_replace(true);
         if let Some((stream, _)) = self.stream.take() {
             stream.abort();
         }
@@ -206,6 +211,8 @@ impl Driver {
                 });
             }
             Action::Abort => drop(self.give_up.send_replace(true)),
+            Action::Upload => self.upload(),
+            Action::AbortUpload => drop(self.give_up_upload.send_replace(true)),
             Action::OpenStream => self.open_stream(),
             Action::CloseStream => {
                 self.stream_ticket += 1;
@@ -218,9 +225,12 @@ impl Driver {
                     let _ = pings.send(());
                 }
             }
-            Action::StorePull | Action::StorePush | Action::Park(_) | Action::Rotate | Action::Repair => {
-                self.store(action);
-            }
+            Action::StorePull
+            | Action::StorePush
+            | Action::Park(_)
+            | Action::UploadAnew(_)
+            | Action::Rotate
+            | Action::Repair => self.store(action),
         }
     }
 
@@ -240,15 +250,7 @@ impl Driver {
     fn caller(&self) -> impl Future<Output = Result<Caller, Failure>> + Send + 'static {
         let (credentials, user) = (self.parts.credentials.clone(), self.parts.store.principal().key().to_owned());
         let contract_version = self.parts.contract_version.clone();
-        async move {
-            let token = credentials.token().await.map_err(|error| no_token(&error))?;
-            // Another user's token would send the first one's outbox in the second one's name.
-            if user_of(&token).is_some_and(|speaks| speaks != user) {
-                let text = "the token is another user's: open that user's store";
-                return Err(Failure::new(FailureKind::Unauthorized, "wrong_user", text));
-            }
-            Ok(Caller { token, contract_version })
-        }
+        async move { Caller::of(&*credentials, &user, contract_version).await }
     }
 
     fn pull(&mut self, streamed: bool) {
@@ -281,6 +283,25 @@ impl Driver {
                 Ok(results) => (Event::PushAnswered, Some(ReceivedAnswer::Pushed(results))),
                 Err(failure) => (Event::PushFailed(failure), None),
             }
+        });
+    }
+
+    /// Spawns the upload of one blob, beside the request that is under way.
+    fn upload(&mut self) {
+        let (store, ids, changes) = (self.parts.store.clone(), self.parts.ids.clone(), self.parts.changes.clone());
+        let (caller, to) = (self.caller(), self.to.clone());
+        let Some(inner) = self.parts.transport.clone() else { return };
+        self.give_up_upload = watch::Sender::new(false);
+        let given = self.give_up_upload.subscribe();
+        self.tasks.spawn(async move {
+            let transport = Abortable { inner, given: given.clone() };
+            let work = async {
+                let caller = unless(&given, caller).await?;
+                upload_next(&store, &transport, &caller, &*ids, &|changed_tables| changes.notify(changed_tables)).await
+            };
+            let failure = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| Err(panicked())).err();
+            let ended = UploadEnded { memory: Memory::default(), failure };
+            let _ = to.send(Message::Event(Event::UploadEnded(ended)));
         });
     }
 

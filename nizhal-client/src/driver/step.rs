@@ -1,7 +1,7 @@
 //! One step in the store, and the failures that are no answer of a server's.
 
 use super::{Answered, ReceivedAnswer};
-use crate::environment::{CredentialsError, Ids};
+use crate::environment::Ids;
 use crate::exchange::Pulled;
 use crate::session::{Action, Event, Failure, FailureKind};
 use crate::store::{ChangedTables, SqliteStore, Store as _, StoreError};
@@ -20,7 +20,7 @@ pub async fn run_store_action(
 ) -> Result<(Event, ChangedTables), StoreError> {
     let new_id: &(dyn Fn() -> Uuid + Send + Sync) = &|| ids.new_id();
     let none = |memory| (Event::Done(memory), ChangedTables::new());
-    Ok(match (action, answer) {
+    let done = match (action, answer) {
         (Action::StorePull, Some(ReceivedAnswer::Pulled(Pulled { start, lines, page }))) => {
             let (stored, changed_tables) = store.store_pull(&start, lines, page, new_id).await?;
             (Event::PullStored(stored), changed_tables)
@@ -34,19 +34,20 @@ pub async fn run_store_action(
             let (memory, changed_tables) = store.park(&failure.code, &failure.message, new_id).await?;
             (Event::Done(memory), changed_tables)
         }
+        (Action::UploadAnew(failure), _) => match store.blobs_missing(&failure, new_id).await? {
+            Some(changed_tables) => (Event::Done(store.memory().await?), changed_tables),
+            // The device cannot help it, so it is as any other failure that comes again and again.
+            None => {
+                let failure = Failure { kind: FailureKind::ServerError, ..failure };
+                (Event::PushFailed(failure), ChangedTables::new())
+            }
+        },
         (Action::Rotate, _) => none(store.rotate(new_id).await?),
         (Action::Repair, _) => none(store.repair(new_id).await?),
         (action, _) => return Err(StoreError::Malformed(format!("nothing is held for {action:?}"))),
-    })
-}
-
-/// The failure that says why there is no token to send.
-pub(super) fn no_token(error: &CredentialsError) -> Failure {
-    let (kind, code) = match error {
-        CredentialsError::SignedOut => (FailureKind::Unauthorized, "signed_out"),
-        CredentialsError::Unreachable(_) => (FailureKind::Network, "no_credentials"),
     };
-    Failure::new(kind, code, error.to_string())
+    store.sweep_blobs().await?;
+    Ok(done)
 }
 
 /// The failure that stands for a panic in the client.

@@ -17,9 +17,18 @@ pub(super) fn check(session: &Session, actions: &[Action]) {
         );
         debug_assert!(session.credentials != Credentials::Bad, "these credentials were refused: {actions:?}");
     }
+    if actions.contains(&Action::Upload) {
+        debug_assert!(
+            session.online && session.leads && session.settings.server,
+            "nobody asked for traffic: {actions:?}"
+        );
+        debug_assert!(session.uploading && session.memory.uploads > 0, "an upload carries what is queued: {session:?}");
+    }
+    debug_assert!(!session.is_upload_forgotten(), "a blob is to be uploaded, and nothing will begin that: {session:?}");
+    debug_assert!(session.memory.held <= session.memory.waiting, "what is held waits: {session:?}");
     for action in actions {
         if let Action::Push { most } = action {
-            debug_assert!((1..=session.memory.waiting).contains(most), "a push carries what waits: {action:?}");
+            debug_assert!((1..=session.memory.sendable()).contains(most), "a push carries what waits: {action:?}");
             debug_assert!(session.exchange == Some(Exchange::Pushing), "{session:?}");
             debug_assert!(!(session.away && session.memory.has_cursor), "a pull comes before a push after absence");
         }
@@ -29,6 +38,14 @@ pub(super) fn check(session: &Session, actions: &[Action]) {
 }
 
 impl Session {
+    /// Whether blobs are to be uploaded, none is under way, and no alarm is set for the next.
+    fn is_upload_forgotten(&self) -> bool {
+        let works = self.started && self.settings.server && self.leads && self.online;
+        let may = works && self.lost.is_none() && self.credentials != Credentials::Bad && self.upgrade.is_none();
+        let is_armed = self.uploads.at.is_some_and(|due_at| self.timer.is_some_and(|timer| timer <= due_at));
+        may && self.memory.uploads > 0 && !self.uploading && !is_armed
+    }
+
     /// Whether nothing will ever happen again by itself though it should: a queue that stands still unnoticed.
     fn is_asleep(&self) -> bool {
         if !self.started || !self.settings.server || self.exchange.is_some() {

@@ -10,10 +10,16 @@ pub type Millis = i64;
 pub struct Memory {
     /// Mutations that wait for the server's answer.
     pub waiting: usize,
+    /// Those of them that wait for an upload.
+    pub held: usize,
     /// Mutations that were refused and wait for a person.
     pub dead_letters: usize,
     /// Mutations that the server said it applied, and whose effects are not in the rows yet.
     pub unseen: usize,
+    /// Blobs that are to be uploaded.
+    pub uploads: usize,
+    /// Those of them whose upload has not failed yet.
+    pub untried_uploads: usize,
     /// Whether there is a cursor to go on from.
     pub has_cursor: bool,
     /// Whether a snapshot is coming in pages and not whole yet.
@@ -44,6 +50,22 @@ pub struct PushStored {
     pub answered: usize,
     /// Whether the server's sequence and ours have parted.
     pub parted: bool,
+}
+
+impl Memory {
+    /// How many mutations can be sent.
+    pub fn sendable(&self) -> usize {
+        self.waiting.saturating_sub(self.held)
+    }
+}
+
+/// What an upload came to. What it means for blobs and mutations is stored already.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct UploadEnded {
+    /// What the store holds now.
+    pub memory: Memory,
+    /// Why the blob is still to be uploaded, if it is.
+    pub failure: Option<Failure>,
 }
 
 /// What happened. Each network or store [`Action`] is answered by exactly one of its events.
@@ -78,7 +100,9 @@ pub enum Event {
     PushFailed(Failure),
     /// Answers [`Action::StorePush`].
     PushStored(PushStored),
-    /// Answers [`Action::Rotate`], [`Action::Park`] or [`Action::Repair`].
+    /// Answers [`Action::Upload`].
+    UploadEnded(UploadEnded),
+    /// Answers [`Action::Rotate`], [`Action::Park`], [`Action::UploadAnew`] or [`Action::Repair`].
     Done(Memory),
     /// The local store refused what it was to do; answers any action that stores.
     StoreFailed(Failure),
@@ -127,6 +151,12 @@ pub enum Action {
     StorePush,
     /// Park the first waiting mutation: it can never be sent.
     Park(Failure),
+    /// Upload one blob, beside the exchange that is under way.
+    Upload,
+    /// Give up the upload that is under way; its event still comes.
+    AbortUpload,
+    /// Queue blobs again that the server lacks, by which the mutation that names them waits.
+    UploadAnew(Failure),
     /// Put all that waits under a new sequence.
     Rotate,
     /// Forget the cursor and start a new sequence, so that all rows are asked for again. Rows and outbox stay.
@@ -154,6 +184,7 @@ impl Event {
             Self::Started(memory) | Self::Wrote(memory) | Self::Done(memory) => Some(memory),
             Self::PullStored(stored) => Some(&mut stored.memory),
             Self::PushStored(stored) => Some(&mut stored.memory),
+            Self::UploadEnded(ended) => Some(&mut ended.memory),
             _ => None,
         }
     }

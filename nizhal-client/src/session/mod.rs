@@ -11,7 +11,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-pub use event::{Action, Event, Memory, Millis, PullStored, PushStored};
+pub use event::{Action, Event, Memory, Millis, PullStored, PushStored, UploadEnded};
 pub use status::{Failure, FailureKind, Phase, Progress, Repair, Status};
 
 use direction::Direction;
@@ -121,6 +121,10 @@ pub struct Session {
     away: bool,
     pull: Direction,
     push: Direction,
+    /// Uploads go beside the exchange: a large blob must not hold up rows and mutations.
+    uploads: Direction,
+    /// An upload is under way.
+    uploading: bool,
     /// How many mutations the next push carries at most.
     most: usize,
     /// How often the server failed at the first waiting mutation when it was sent alone, and did answer a pull since.
@@ -172,6 +176,8 @@ impl Session {
             away: true,
             pull: Direction::default(),
             push: Direction::default(),
+            uploads: Direction::default(),
+            uploading: false,
             most,
             faults: 0,
             pulled_since_fault: true,

@@ -5,10 +5,13 @@ use super::{Credentials, Phase, Progress, Session, Status, Stream};
 impl Session {
     /// What an app shows.
     pub fn status(&self) -> Status {
-        let error = self.push.error.as_ref().or(self.pull.error.as_ref());
+        let errors = [&self.push.error, &self.pull.error, &self.uploads.error];
+        let error = errors.into_iter().flatten().next();
         Status {
             phase: self.phase(),
             pending: self.memory.waiting,
+            held: self.memory.held,
+            uploads: self.memory.uploads,
             dead_letters: self.memory.dead_letters,
             realtime: matches!(self.stream, Stream::Open { .. }),
             last_synced_ms: self.last_synced_ms,

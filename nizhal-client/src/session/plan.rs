@@ -28,7 +28,11 @@ impl Session {
             actions.push(Action::OpenStream);
         }
         let working = self.may_exchange() && self.upgrade.is_none();
-        self.push.watch(working && self.memory.waiting > 0, now);
+        if working && !self.uploading && self.may_upload(now) {
+            self.uploading = true;
+            actions.push(Action::Upload);
+        }
+        self.push.watch(working && self.memory.sendable() > 0, now);
         self.pull.watch(working && self.wants_pull, now);
         if self.exchange.is_some() || !working {
             return;
@@ -42,15 +46,22 @@ impl Session {
             return actions.push(Action::Rotate);
         }
         let pull_first = self.parting == Parting::Pull || (self.away && self.memory.has_cursor);
-        let push = self.memory.waiting > 0 && self.push.is_ready(now);
+        let push = self.memory.sendable() > 0 && self.push.is_ready(now);
         if push && !pull_first {
             self.exchange = Some(Exchange::Pushing);
-            actions.push(Action::Push { most: self.most.min(self.memory.waiting) });
+            actions.push(Action::Push { most: self.most.min(self.memory.sendable()) });
         } else if (self.wants_pull || push) && self.pull.is_ready(now) {
             (self.wants_pull, self.news) = (true, false);
             self.exchange = Some(Exchange::Pulling);
             actions.push(Action::Pull { streamed: self.lines && !self.memory.has_cursor && !self.memory.staging });
         }
+    }
+
+    /// Whether an upload is due. One that has not failed yet does not wait for those that have, unless it would fail as well.
+    fn may_upload(&self, now: Millis) -> bool {
+        let others_fail = !self.uploads.is_ready(now);
+        let is_fresh = self.memory.untried_uploads > 0 && !self.uploads.is_failed_by_server();
+        self.memory.uploads > 0 && (!others_fail || is_fresh)
     }
 
     /// Whether a push waits for a pull to come first, and that for the server.
@@ -97,9 +108,12 @@ impl Session {
             sooner((self.alive + self.settings.stall_ms).max(now + 1));
         }
         if self.may_exchange() && self.upgrade.is_none() {
+            if let (false, Some(at)) = (self.uploading || self.memory.uploads == 0, self.uploads.at) {
+                sooner(at.max(now + 1));
+            }
             if self.exchange.is_none() {
-                let wanted =
-                    [(&self.pull, self.wants_pull || self.memory.waiting > 0), (&self.push, self.memory.waiting > 0)];
+                let sends = self.memory.sendable() > 0;
+                let wanted = [(&self.pull, self.wants_pull || sends), (&self.push, sends)];
                 for (direction, wanted) in wanted {
                     if let (true, Some(at)) = (wanted, direction.at.filter(|&at| at > now)) {
                         sooner(at);

@@ -3,7 +3,7 @@
 use super::direction::backoff_ms;
 use super::{
     Action, Credentials, Event, Exchange, Failure, FailureKind, Millis, Parting, PullStored, PushStored, Session,
-    Stream,
+    Stream, UploadEnded,
 };
 
 /// How long a follower waits before it tries to lead.
@@ -33,6 +33,9 @@ impl Session {
                 if self.is_waiting() {
                     actions.push(Action::Abort);
                 }
+                if self.uploading {
+                    actions.push(Action::AbortUpload);
+                }
                 if self.stream != Stream::Closed {
                     self.stream = Stream::Closed;
                     actions.push(Action::CloseStream);
@@ -60,6 +63,7 @@ impl Session {
             }
             Event::PushFailed(failure) => self.push_failed(failure, now, actions),
             Event::PushStored(stored) => self.pushed(stored, now),
+            Event::UploadEnded(ended) => self.upload_ended(ended, now),
             Event::Done(memory) => {
                 self.exchange = None;
                 self.memory = memory;
@@ -69,7 +73,7 @@ impl Session {
             Event::StoreLost(failure) => self.lost = Some(failure),
             Event::TokenRefreshed => {
                 (self.exchange, self.credentials) = (None, Credentials::Renewed);
-                (self.pull.at, self.push.at, self.stream_at) = (None, None, None);
+                self.try_now();
             }
             Event::TokenFailed(failure) => {
                 self.exchange = None;
@@ -85,7 +89,7 @@ impl Session {
                 self.stream_failures = 0;
                 // Pings that came while nobody listened are made up for.
                 self.hear_news();
-                (self.pull.at, self.push.at) = (None, None);
+                (self.pull.at, self.push.at, self.uploads.at) = (None, None, None);
             }
             Event::StreamClosed { unauthorized } => self.stream_closed(unauthorized, now),
             Event::Frame { repull } => {
@@ -112,11 +116,16 @@ impl Session {
     /// Somebody says that it is worth trying.
     fn again(&mut self) {
         self.hear_news();
-        (self.pull.at, self.push.at, self.stream_at) = (None, None, None);
+        self.try_now();
         (self.upgrade, self.stream_failures) = (None, 0);
         if self.credentials == Credentials::Bad {
             self.credentials = Credentials::Good;
         }
+    }
+
+    /// No wait after a failure goes on.
+    fn try_now(&mut self) {
+        (self.pull.at, self.push.at, self.uploads.at, self.stream_at) = (None, None, None, None);
     }
 
     fn tick(&mut self, now: Millis, actions: &mut Vec<Action>) {
@@ -228,7 +237,27 @@ impl Session {
         self.push.failed(failure, now, &self.settings, &mut self.random);
     }
 
+    fn upload_ended(&mut self, ended: UploadEnded, now: Millis) {
+        (self.uploading, self.memory) = (false, ended.memory);
+        let Some(failure) = ended.failure else { return self.uploads.moved() };
+        match failure.kind {
+            FailureKind::Aborted => {}
+            FailureKind::StoreLost => self.lost = Some(failure),
+            kind => {
+                // The next request finds out whether the credentials can be renewed.
+                self.wants_pull |= kind == FailureKind::Unauthorized;
+                self.uploads.failed(failure, now, &self.settings, &mut self.random);
+            }
+        }
+    }
+
     fn push_failed(&mut self, failure: Failure, now: Millis, actions: &mut Vec<Action>) {
+        if failure.kind == FailureKind::BlobMissing {
+            self.contact();
+            self.push.moved();
+            self.exchange = Some(Exchange::Mending);
+            return actions.push(Action::UploadAnew(failure));
+        }
         if failure.kind == FailureKind::ServerError {
             return self.server_failed(failure, now, actions);
         }
@@ -237,7 +266,7 @@ impl Session {
             return self.failed(failure, now, actions);
         }
         self.contact();
-        let sent = self.most.min(self.memory.waiting);
+        let sent = self.most.min(self.memory.sendable());
         if sent > 1 {
             // One of them is at fault: the rest must not wait for it.
             (self.exchange, self.most) = (None, sent.div_ceil(2));
@@ -256,7 +285,7 @@ impl Session {
     /// The server failed at a push. When it does so each time, and is well otherwise, the first mutation is at fault: nothing
     /// waits behind it for ever.
     fn server_failed(&mut self, failure: Failure, now: Millis, actions: &mut Vec<Action>) {
-        let alone = self.most.min(self.memory.waiting) <= 1;
+        let alone = self.most.min(self.memory.sendable()) <= 1;
         self.most = 1;
         if alone && std::mem::take(&mut self.pulled_since_fault) {
             self.faults += 1;

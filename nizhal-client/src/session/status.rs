@@ -1,6 +1,7 @@
 //! What an app shows of its sync.
 
 use super::Millis;
+use nizhal_core::BlobHash;
 
 /// Why an exchange did not succeed, as the scheduler needs to know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,6 +27,8 @@ pub enum FailureKind {
     BadRequest,
     /// Refused otherwise.
     Refused,
+    /// The server lacks blobs that a mutation names.
+    BlobMissing,
     /// The server does not follow this device's sequence.
     OutOfOrder,
     /// The device's own store failed.
@@ -45,12 +48,14 @@ pub struct Failure {
     pub message: String,
     /// How long the server asks to wait.
     pub retry_after_ms: Option<Millis>,
+    /// The blobs that the server lacks.
+    pub blobs: Vec<BlobHash>,
 }
 
 impl Failure {
     /// A failure without a wish for when to try again.
     pub fn new(kind: FailureKind, code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { kind, code: code.into(), message: message.into(), retry_after_ms: None }
+        Self { kind, code: code.into(), message: message.into(), retry_after_ms: None, blobs: Vec::new() }
     }
 
     /// Whether the server, or somebody in its place, was reached.
@@ -125,6 +130,10 @@ pub struct Status {
     pub phase: Phase,
     /// Mutations that wait for the server's answer.
     pub pending: usize,
+    /// Those of them that wait for the upload of a blob.
+    pub held: usize,
+    /// Blobs that are to be uploaded.
+    pub uploads: usize,
     /// Dead letters: mutations that the server refused, which wait for a person.
     pub dead_letters: usize,
     /// Whether changes are pinged as they happen.
@@ -144,6 +153,8 @@ impl Default for Status {
         Self {
             phase: Phase::Offline,
             pending: 0,
+            held: 0,
+            uploads: 0,
             dead_letters: 0,
             realtime: false,
             last_synced_ms: None,

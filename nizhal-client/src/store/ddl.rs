@@ -4,7 +4,7 @@ use crate::schema::{LocalColumn, LocalTable};
 use nizhal_core::sql::{literal, quote};
 
 /// The layout of the engine's own tables; another one is made anew, its outbox kept.
-pub(super) const FORMAT: i64 = 1;
+pub(super) const FORMAT: i64 = 2;
 
 /// The engine's own tables.
 pub(super) const ENGINE: &[&str] = &[
@@ -19,7 +19,9 @@ pub(super) const ENGINE: &[&str] = &[
      name text not null, args text not null, hlc text not null, now text not null, client_id text not null, \
      number integer not null, depends_on text not null default '[]', state integer not null default 0, \
      covered integer not null default 0, shown integer not null default 0, server_id text)",
-    "create index if not exists _nizhal_outbox_state on _nizhal_outbox (state, seq)",
+    // number: the place in the sequence, in which they are sent; 0 while it waits for an upload.
+    "create index if not exists _nizhal_outbox_state on _nizhal_outbox (state, number)",
+    "create index if not exists _nizhal_outbox_held on _nizhal_outbox (seq) where number = 0",
     "create table if not exists _nizhal_dead (seq integer primary key, id text not null unique, name text not null, \
      args text not null, hlc text not null, now text not null, status text not null, code text not null, \
      error text not null, depends_on text not null)",
@@ -34,6 +36,23 @@ pub(super) const ENGINE: &[&str] = &[
      primary key (tbl, id)) without rowid",
     "create table if not exists _nizhal_needs (seq integer not null, needs integer not null, \
      primary key (seq, needs)) without rowid",
+    // Blobs whose bytes are here. state: 0 to be uploaded, 1 refused by the server, 2 uploaded, 3 cached, 4 to be removed. named: a mutation
+    // has named it. used: the order in which they were last used.
+    "create table if not exists _nizhal_blobs (sha256 text primary key, size integer not null, mime text not null, \
+     state integer not null, named integer not null default 0, used integer not null, bucket text, upload text, \
+     tries integer not null default 0, mismatches integer not null default 0, lacks integer not null default 0, code text, \
+     error text) without rowid",
+    "create index if not exists _nizhal_blobs_state on _nizhal_blobs (state, size)",
+    "create index if not exists _nizhal_blobs_used on _nizhal_blobs (used)",
+    // Which mutations, waiting or refused, name which blobs.
+    "create table if not exists _nizhal_named (id text not null, sha256 text not null, primary key (id, sha256)) without rowid",
+    "create index if not exists _nizhal_named_sha256 on _nizhal_named (sha256)",
+    // Which rows a pending mutation touched, noted while a mutation may have to wait for a blob.
+    "create table if not exists _nizhal_touched (seq integer not null, tbl text not null, id text not null, \
+     primary key (seq, tbl, id)) without rowid",
+    "create index if not exists _nizhal_touched_row on _nizhal_touched (tbl, id)",
+    "create trigger if not exists _nizhal_outbox_gone after delete on _nizhal_outbox begin \
+     delete from _nizhal_touched where seq = old.seq; end",
     // Counted as they change: a long outbox must not be gone through for each new write.
     "create trigger if not exists _nizhal_outbox_in after insert on _nizhal_outbox when new.state = 0 begin \
      update _nizhal_meta set waiting = waiting + 1; end",
@@ -108,6 +127,15 @@ pub(super) fn triggers(table: &LocalTable) -> [(String, String); 3] {
             id = id(row),
         )
     };
+    let touched = |row: &str| {
+        format!(
+            "insert into _nizhal_touched (seq, tbl, id) select m.seq, {tbl}, {id} from _nizhal_meta m \
+             where exists (select 1 from _nizhal_blobs where state < 3) and not exists \
+             (select 1 from _nizhal_touched t where t.seq = m.seq and t.tbl = {tbl} and t.id = {id});",
+            tbl = literal(table.desc.name),
+            id = id(row),
+        )
+    };
     let needs = format!(
         "insert into _nizhal_needs (seq, needs) select m.seq, d.seq from _nizhal_meta m join _nizhal_made d \
          where d.tbl = {} and d.id = {} and d.seq <> m.seq and not exists \
@@ -124,9 +152,12 @@ pub(super) fn triggers(table: &LocalTable) -> [(String, String); 3] {
         (trigger, create)
     };
     [
-        trigger("insert", made("new", "")),
-        trigger("update", format!("{} {} {needs}", kept("old"), made("new", &moved))),
-        trigger("delete", format!("{} {needs}", kept("old"))),
+        trigger("insert", format!("{} {}", made("new", ""), touched("new"))),
+        trigger(
+            "update",
+            format!("{} {} {needs} {} {}", kept("old"), made("new", &moved), touched("old"), touched("new")),
+        ),
+        trigger("delete", format!("{} {needs} {}", kept("old"), touched("old"))),
     ]
 }
 

@@ -20,10 +20,16 @@ pub(super) struct Meta {
     waiting: i64,
     dead_letters: i64,
     unseen: i64,
+    held: i64,
+    uploads: i64,
+    untried_uploads: i64,
 }
 
 const READ: &str = "select client_id, node, next_number, hlc, cursor, epoch, complete, staged, staged_reset, waiting, \
-    parked, (select count(*) from _nizhal_outbox where state = 1 and covered = 0) as unseen from _nizhal_meta";
+    parked, (select count(*) from _nizhal_outbox where state = 1 and covered = 0) as unseen, \
+    (select count(*) from _nizhal_outbox where number = 0) as held, \
+    (select count(*) from _nizhal_blobs where state = 0) as uploads, \
+    (select count(*) from _nizhal_blobs where state = 0 and tries = 0) as untried_uploads from _nizhal_meta";
 
 impl Tx<'_> {
     pub(super) async fn meta(&self) -> Result<Meta, StoreError> {
@@ -54,6 +60,9 @@ impl Meta {
             waiting: row.try_get("", "waiting")?,
             dead_letters: row.try_get("", "parked")?,
             unseen: row.try_get("", "unseen")?,
+            held: row.try_get("", "held")?,
+            uploads: row.try_get("", "uploads")?,
+            untried_uploads: row.try_get("", "untried_uploads")?,
         })
     }
 
@@ -63,10 +72,14 @@ impl Meta {
     }
 
     pub(super) fn memory(&self) -> Memory {
+        let count = |count: i64| usize::try_from(count).unwrap_or(0);
         Memory {
-            waiting: usize::try_from(self.waiting).unwrap_or(0),
-            dead_letters: usize::try_from(self.dead_letters).unwrap_or(0),
-            unseen: usize::try_from(self.unseen).unwrap_or(0),
+            waiting: count(self.waiting),
+            held: count(self.held),
+            dead_letters: count(self.dead_letters),
+            unseen: count(self.unseen),
+            uploads: count(self.uploads),
+            untried_uploads: count(self.untried_uploads),
             has_cursor: !self.cursor.is_empty(),
             staging: self.staged.is_some(),
             complete: self.complete,

@@ -1,5 +1,7 @@
 //! The device's own database: rows, cursor, acknowledgement and outbox, each step one transaction. No network in here.
 
+mod blob;
+mod blob_file;
 mod cell;
 mod ddl;
 mod dead;
@@ -7,6 +9,7 @@ mod error;
 mod failpoint;
 mod group;
 mod guard;
+mod hold;
 mod lock;
 mod meta;
 mod migrate;
@@ -22,6 +25,8 @@ mod tx;
 mod unreadable;
 mod write;
 
+pub(crate) use blob::{BlobNote, BlobState};
+pub(crate) use blob_file::{BlobFiles, Incoming, Whole, hash};
 pub use dead::DeadLetter;
 pub use error::StoreError;
 #[doc(hidden)]
@@ -48,7 +53,7 @@ use sea_orm::DatabaseConnection;
 use sqlx::SqlitePool;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Where a pull begins; an answer to an older question is not applied.
@@ -131,6 +136,8 @@ pub struct SqliteStore {
     /// Whether indexes of unique columns were dropped that rows of the server's were in the way of.
     uniques_dropped: AtomicBool,
     group: Group,
+    blob_files: Arc<BlobFiles>,
+    blob_cache_bytes: AtomicU64,
     /// Keeps a database in memory alive, whatever becomes of the other connections.
     _anchor: Option<sqlx::SqliteConnection>,
 }

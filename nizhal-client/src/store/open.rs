@@ -2,7 +2,7 @@
 
 use super::migrate::{Shape, shape};
 use super::salvage::{Salvaged, Saved};
-use super::{Guard, SqliteStore, StoreError, ddl, lock, rebuild, rebuild::Rebuild};
+use super::{BlobFiles, Guard, SqliteStore, StoreError, ddl, lock, rebuild, rebuild::Rebuild};
 use crate::schema::Schema;
 use nizhal_core::{Principal, Uuid};
 use sea_orm::SqlxSqliteConnector;
@@ -11,9 +11,12 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+/// How many bytes of blobs are kept that the server has too.
+const BLOB_CACHE_BYTES: u64 = 200_000_000;
 
 /// Where a store is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,7 +92,10 @@ impl SqliteStore {
         if !path.as_deref().is_some_and(rebuild::is_marked) {
             let tried = Self::try_open(path.as_deref(), other, &schema, &principal, new_id, &mut notices).await;
             match (tried, &path) {
-                (Ok(store), _) => return Ok((store, notices)),
+                (Ok(store), _) => {
+                    store.tidy_blobs().await?;
+                    return Ok((store, notices));
+                }
                 (Err(error), Some(path)) if error.is_lost() && path.exists() => {
                     rebuild::mark(path, &error.failure().message)?;
                 }
@@ -101,6 +107,7 @@ impl SqliteStore {
         let store = Self::try_open(Some(&path), other, &schema, &principal, new_id, &mut Vec::new()).await?;
         let ours = other == OtherUser::Apart;
         let Salvaged { outbox, dead_letters } = store.salvage(&rebuild.kept_as, ours, principal.key(), new_id).await?;
+        store.tidy_blobs().await?;
         let (cause, kept_as) = rebuild.end()?;
         tracing::error!(cause, ?outbox, ?dead_letters, ?kept_as, "the store was broken and made anew");
         notices.push(Notice::Rebuilt { cause, outbox, dead_letters, kept_as });
@@ -130,6 +137,8 @@ impl SqliteStore {
             failpoints: super::Failpoints::default(),
             uniques_dropped: AtomicBool::new(false),
             group: super::Group::default(),
+            blob_files: Arc::new(BlobFiles::of(path)),
+            blob_cache_bytes: AtomicU64::new(BLOB_CACHE_BYTES),
         };
         loop {
             let mut told = Vec::new();
@@ -193,6 +202,7 @@ impl SqliteStore {
         for table in self.schema.tables() {
             tx.index_uniques(table).await?;
         }
+        tx.index_blobs().await?;
         // An answer that was cut, or a mutation that was at work when the device died, left nothing but this.
         tx.run("delete from _nizhal_stage where loose = 1", []).await?;
         tx.commit().await?;

@@ -100,7 +100,8 @@ impl SqliteStore {
         let sql = "update _nizhal_meta set cursor = $1, epoch = $2, complete = 1, staged = null, staged_reset = 0";
         tx.run(sql, [page.cursor.as_str().into(), page.epoch.as_str().into()]).await?;
         tx.run("delete from _nizhal_stage", []).await?;
-        let sql = "update _nizhal_outbox set covered = 1 where client_id = $1 and number <= $2 and covered = 0";
+        let sql =
+            "update _nizhal_outbox set covered = 1 where client_id = $1 and number between 1 and $2 and covered = 0";
         tx.run(sql, [start.client_id.as_str().into(), last_number.into()]).await?;
         if rotated {
             // The server lost what it knew of our sequence, and maybe what it had acknowledged: all that the rows do not show for
@@ -109,6 +110,8 @@ impl SqliteStore {
         }
         tx.forget_done().await?;
         tx.redo().await?;
+        tx.settle_blobs().await?;
+        tx.drop_unnamed_blobs().await?;
         let memory = tx.meta().await?.memory();
         Ok((PullStored { memory, complete: true, moved, rotated }, tx.commit().await?))
     }
@@ -140,7 +143,8 @@ impl Tx<'_> {
 
     /// Whether some mutation's effects are in the rows now that were not before.
     async fn covers(&self, client_id: &str, last: i64) -> Result<bool, StoreError> {
-        let sql = "select 1 from _nizhal_outbox where client_id = $1 and number <= $2 and covered = 0 limit 1";
+        let sql =
+            "select 1 from _nizhal_outbox where client_id = $1 and number between 1 and $2 and covered = 0 limit 1";
         Ok(self.one(sql, [client_id.into(), last.into()]).await?.is_some())
     }
 

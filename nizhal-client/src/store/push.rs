@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 
 impl SqliteStore {
     pub(super) async fn batch(&self, most: usize, bytes: usize) -> Result<Vec<Mutation>, StoreError> {
-        let sql = "select name, args, id, client_id, number, hlc, depends_on from _nizhal_outbox where state = 0 \
-            order by seq limit $1";
+        let sql = "select name, args, id, client_id, number, hlc, depends_on from _nizhal_outbox where state = 0 and number > 0 \
+            order by number limit $1";
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         let rows =
             self.reads.query_all_raw(Statement::from_sql_and_values(DbBackend::Sqlite, sql, [most.into()])).await?;
@@ -41,7 +41,7 @@ impl SqliteStore {
         let tx = self.begin().await?;
         let (mut applied, mut refused, mut parted) = (Vec::new(), Vec::new(), false);
         let ids: Vec<&str> = results.iter().map(|result| result.client_mutation_id.as_str()).collect();
-        let sql = "select id, number from _nizhal_outbox where state = 0 and id in (select value from json_each($1)) order by seq";
+        let sql = "select id, number from _nizhal_outbox where state = 0 and id in (select value from json_each($1)) order by number";
         let waiting = tx.all(sql, [json(&ids).into()]).await?;
         for (at, row) in waiting.iter().enumerate() {
             let (id, number): (String, i64) = (row.try_get("", "id")?, row.try_get("", "number")?);
@@ -86,6 +86,7 @@ impl SqliteStore {
             }
             tx.redo().await?;
         }
+        tx.settle_blobs().await?;
         let memory = tx.meta().await?.memory();
         Ok((PushStored { memory, answered, parted }, tx.commit().await?))
     }
@@ -97,25 +98,9 @@ impl SqliteStore {
         new_id: NewId<'_>,
     ) -> Result<(Memory, ChangedTables), StoreError> {
         let tx = self.begin().await?;
-        let first = tx.one("select id from _nizhal_outbox where state = 0 order by seq limit 1", []).await?;
-        if let Some(row) = first {
-            tx.undo().await?;
-            let mut gone: Vec<String> = vec![row.try_get("", "id")?];
-            tx.add_dead_letter(&gone[0], "rejected", code, error).await?;
-            // The server never hears of it, so it cannot cancel what depends on it.
-            while let Some(cause) = gone.pop() {
-                let sql = "select id from _nizhal_outbox where state = 0 and exists \
-                    (select 1 from json_each(depends_on) where value = $1) order by seq";
-                for row in tx.all(sql, [cause.clone().into()]).await? {
-                    let id: String = row.try_get("", "id")?;
-                    let text = format!("it depends on `{cause}`, which was refused");
-                    tx.add_dead_letter(&id, "cancelled", "cancelled", &text).await?;
-                    gone.push(id);
-                }
-            }
-            // Its number was never used: those behind it move up, in a sequence of their own.
-            tx.rotate(new_id, false).await?;
-            tx.redo().await?;
+        let sql = "select id from _nizhal_outbox where state = 0 and number > 0 order by number limit 1";
+        if let Some(row) = tx.one(sql, []).await? {
+            tx.set_aside(vec![row.try_get("", "id")?], code, error, new_id).await?;
         }
         let memory = tx.meta().await?.memory();
         Ok((memory, tx.commit().await?))
@@ -123,6 +108,43 @@ impl SqliteStore {
 }
 
 impl Tx<'_> {
+    /// Makes dead letters of waiting mutations without the server's word, and of those that depend on them.
+    pub(super) async fn set_aside(
+        &self,
+        ids: Vec<String>,
+        code: &str,
+        error: &str,
+        new_id: NewId<'_>,
+    ) -> Result<(), StoreError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        self.undo().await?;
+        let mut had_number = false;
+        for id in &ids {
+            had_number |= self.add_dead_letter(id, "rejected", code, error).await?;
+        }
+        let mut gone = ids;
+        // The server never hears of them, so it cannot cancel what depends on them.
+        while let Some(cause) = gone.pop() {
+            let sql = "select id from _nizhal_outbox where state = 0 and exists \
+                (select 1 from json_each(depends_on) where value = $1) order by seq";
+            for row in self.all(sql, [cause.clone().into()]).await? {
+                let id: String = row.try_get("", "id")?;
+                let text = format!("it depends on `{cause}`, which was refused");
+                had_number |= self.add_dead_letter(&id, "cancelled", "cancelled", &text).await?;
+                gone.push(id);
+            }
+        }
+        if had_number {
+            // Their numbers were never used: those behind them move up, in a sequence of their own.
+            self.rotate(new_id, false).await?;
+        } else {
+            self.release_held().await?;
+        }
+        self.redo().await
+    }
+
     /// Lets go of what is answered and shown by the rows.
     pub(super) async fn forget_done(&self) -> Result<(), StoreError> {
         self.run("delete from _nizhal_outbox where state = 1 and covered = 1", []).await?;
@@ -136,21 +158,24 @@ impl Tx<'_> {
     /// may not.
     pub(super) async fn rotate(&self, new_id: NewId<'_>, lost: bool) -> Result<(), StoreError> {
         let client_id = new_id().to_string();
+        let held = self.held("true").await?;
         let sql = "update _nizhal_outbox set client_id = $1, number = r.n, state = 0, covered = case when $2 then 0 else covered end \
-            from (select seq, row_number() over (order by seq) as n from _nizhal_outbox) r where r.seq = _nizhal_outbox.seq";
-        self.run(sql, [client_id.clone().into(), lost.into()]).await?;
-        let sql = "update _nizhal_meta set client_id = $1, next_number = 1 + (select count(*) from _nizhal_outbox)";
+            from (select seq, case when waits then 0 else row_number() over (partition by waits order by seq) end as n from \
+            (select seq, seq in (select value from json_each($3)) as waits from _nizhal_outbox)) r where r.seq = _nizhal_outbox.seq";
+        self.run(sql, [client_id.clone().into(), lost.into(), held.into()]).await?;
+        let sql = "update _nizhal_meta set client_id = $1, \
+            next_number = 1 + (select count(*) from _nizhal_outbox where number > 0)";
         self.run(sql, [client_id.into()]).await?;
         Ok(())
     }
 
-    /// Puts a mutation among the refused ones; its effects must be off the rows.
-    async fn add_dead_letter(&self, id: &str, status: &str, code: &str, error: &str) -> Result<(), StoreError> {
+    /// Puts a mutation among the refused ones; its effects must be off the rows. Returns whether it had a number.
+    async fn add_dead_letter(&self, id: &str, status: &str, code: &str, error: &str) -> Result<bool, StoreError> {
         let sql = "insert into _nizhal_dead (seq, id, name, args, hlc, now, status, code, error, depends_on) \
             select seq, id, name, args, hlc, now, $2, $3, $4, depends_on from _nizhal_outbox where id = $1";
         self.run(sql, [id.into(), status.into(), code.into(), error.into()]).await?;
-        self.run("delete from _nizhal_outbox where id = $1", [id.into()]).await?;
-        Ok(())
+        let gone = self.one("delete from _nizhal_outbox where id = $1 returning number", [id.into()]).await?;
+        Ok(gone.map(|row| row.try_get::<i64>("", "number")).transpose()?.is_some_and(|number| number > 0))
     }
 }
 

@@ -72,6 +72,7 @@ impl SqliteStore {
             let values = values.iter().map(|value| value.as_str().into());
             tx.run(sql, std::iter::once(seq.into()).chain(values)).await?;
         }
+        tx.adopt_blobs().await?;
         tx.rotate(new_id, true).await?;
         // What is written from now on comes after what was saved, whatever the device's clock says.
         tx.run("update _nizhal_meta set hlc = (select max(hlc) from _nizhal_outbox)", []).await?;

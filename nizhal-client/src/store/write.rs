@@ -107,6 +107,7 @@ impl Tx<'_> {
         let seq: i64 = row.try_get("", "seq").map_err(StoreError::from)?;
         let sql = "update _nizhal_meta set next_number = next_number + 1, hlc = $1";
         self.run(sql, [hlc.to_string().into()]).await?;
+        self.note_names(&draft.id, &draft.args).await?;
         let mut effect = Effect::Later;
         if draft.local {
             let pending = Entry { seq, id: draft.id, call, args: draft.args, hlc };
@@ -135,8 +136,10 @@ impl Tx<'_> {
             self.run("update _nizhal_meta set capture = 0", []).await?;
         }
         self.depend(seq, &draft.depends_on).await?;
+        self.hold_new(seq).await?;
         if let Some(dead_letter) = draft.replaces {
             self.run("delete from _nizhal_dead where id = $1", [dead_letter.into()]).await?;
+            self.settle_blobs().await?;
         }
         Ok(effect)
     }

@@ -1,6 +1,6 @@
 //! Requests that can be given up, at their waits for the network and nowhere else: what the store is doing is done to its end.
 
-use super::{Body, Frames, Request, Response, Transport};
+use super::{BlobRequest, Body, Frames, Request, Response, Transport};
 use crate::session::{Failure, FailureKind};
 use nizhal_core::__private::BoxFuture;
 use std::sync::Arc;
@@ -24,13 +24,21 @@ pub(crate) async fn unless<T>(given: &Given, work: impl Future<Output = Result<T
     }
 }
 
+impl Abortable {
+    async fn whole(&self, sending: impl Future<Output = Result<Response, Failure>>) -> Result<Response, Failure> {
+        let response = unless(&self.given, sending).await?;
+        let body = Box::new(AbortableBody { inner: response.body, given: self.given.clone() });
+        Ok(Response { body, ..response })
+    }
+}
+
 impl Transport for Abortable {
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, Failure>> {
-        Box::pin(async move {
-            let response = unless(&self.given, self.inner.send(request)).await?;
-            let body = Box::new(AbortableBody { inner: response.body, given: self.given.clone() });
-            Ok(Response { body, ..response })
-        })
+        Box::pin(self.whole(self.inner.send(request)))
+    }
+
+    fn send_blob(&self, request: BlobRequest) -> BoxFuture<'_, Result<Response, Failure>> {
+        Box::pin(self.whole(self.inner.send_blob(request)))
     }
 
     fn open<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Box<dyn Frames>, Failure>> {

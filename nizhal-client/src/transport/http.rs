@@ -1,6 +1,6 @@
 //! HTTP by reqwest, the stream by tokio-tungstenite, TLS by rustls with ring.
 
-use super::{Body, Frame, Frames, Request, Response, Transport};
+use super::{BlobMethod, BlobRequest, Body, Frame, Frames, Request, Response, Transport};
 use crate::session::{Failure, FailureKind};
 use futures_util::{SinkExt as _, StreamExt as _};
 use nizhal_core::__private::BoxFuture;
@@ -18,6 +18,8 @@ use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream};
 /// How long the server may be silent, before its answer and within it.
 const SILENCE: Duration = Duration::from_secs(30);
 const CONNECT: Duration = Duration::from_secs(15);
+/// The slowest network that a piece of a blob is waited for.
+const MIN_BYTES_PER_MS: u64 = 8;
 
 /// Why there is no way to a server.
 #[derive(Debug, thiserror::Error)]
@@ -141,14 +143,29 @@ impl Transport for HttpTransport {
                 .body(request.body)
                 .send();
             let response = timeout(SILENCE, sending).await.map_err(silent)?.map_err(network)?;
-            let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
-            let seconds = header("retry-after").and_then(|value| value.parse::<i64>().ok());
-            Ok(Response {
-                status: response.status().as_u16(),
-                retry_after_ms: seconds.map(|seconds| seconds.saturating_mul(1000)),
-                lines: header("content-type").is_some_and(|kind| kind.starts_with("application/x-ndjson")),
-                body: Box::new(HttpBody(response)),
-            })
+            Ok(answer(response))
+        })
+    }
+
+    fn send_blob(&self, request: BlobRequest) -> BoxFuture<'_, Result<Response, Failure>> {
+        Box::pin(async move {
+            let url = if request.url.starts_with('/') { format!("{}{}", self.base, request.url) } else { request.url };
+            let mut sending = match request.method {
+                BlobMethod::Get => self.http.get(url),
+                BlobMethod::Post => self.http.post(url).header("content-type", "application/json").body(request.body),
+                BlobMethod::Put => self.http.put(url).body(request.body),
+            };
+            for (name, value) in &request.headers {
+                sending = sending.header(name, value);
+            }
+            if let Some(caller) = &request.caller {
+                sending = sending
+                    .bearer_auth(&caller.token)
+                    .header("x-nizhal-wire", "2")
+                    .header("x-nizhal-contract-version", &caller.contract_version);
+            }
+            let patience = SILENCE + Duration::from_millis(request.bytes / MIN_BYTES_PER_MS);
+            Ok(answer(timeout(patience, sending.send()).await.map_err(silent)?.map_err(network)?))
         })
     }
 
@@ -170,6 +187,17 @@ impl Transport for HttpTransport {
                 Err(error) => Err(network(error)),
             }
         })
+    }
+}
+
+fn answer(response: reqwest::Response) -> Response {
+    let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let seconds = header("retry-after").and_then(|value| value.parse::<i64>().ok());
+    Response {
+        status: response.status().as_u16(),
+        retry_after_ms: seconds.map(|seconds| seconds.saturating_mul(1000)),
+        lines: header("content-type").is_some_and(|kind| kind.starts_with("application/x-ndjson")),
+        body: Box::new(HttpBody(response)),
     }
 }
 

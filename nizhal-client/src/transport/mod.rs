@@ -8,7 +8,8 @@ pub use http::{HttpTransport, TransportError};
 /// The TLS that [`HttpTransport::with_tls`] is configured in.
 pub use rustls;
 
-use crate::session::Failure;
+use crate::exchange::Caller;
+use crate::session::{Failure, FailureKind};
 use nizhal_core::__private::BoxFuture;
 
 /// A `POST`.
@@ -24,6 +25,34 @@ pub struct Request {
     pub lines: bool,
     /// JSON.
     pub body: Vec<u8>,
+}
+
+/// How a request about a blob is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlobMethod {
+    /// Asks for something.
+    Get,
+    /// Begins or ends an upload.
+    Post,
+    /// Sends bytes.
+    Put,
+}
+
+/// A request about a blob: to the server, or to where it said that bytes are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlobRequest {
+    /// How.
+    pub method: BlobMethod,
+    /// A path of the server's, which begins with `/`; else a URL.
+    pub url: String,
+    /// The caller, where the server is asked; what a signed URL names takes no token.
+    pub caller: Option<Caller>,
+    /// Headers that the signed URL demands.
+    pub headers: Vec<(String, String)>,
+    /// JSON, or a piece of a blob.
+    pub body: Vec<u8>,
+    /// How many bytes go or come beside the rest, for the time that this may take.
+    pub bytes: u64,
 }
 
 /// An answer whose body is still to be read.
@@ -73,6 +102,11 @@ pub trait Frames: Send {
 pub trait Transport: Send + Sync + 'static {
     /// Sends a request in wire 2.
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, Failure>>;
+    /// Sends a request about a blob. A transport without it has no blobs: they wait.
+    fn send_blob(&self, request: BlobRequest) -> BoxFuture<'_, Result<Response, Failure>> {
+        let text = format!("this transport carries no blobs: implement `send_blob` for {}", request.url);
+        Box::pin(async { Err(Failure::new(FailureKind::Refused, "no_blobs", text)) })
+    }
     /// Opens the stream of pings in wire 2.
     fn open<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Box<dyn Frames>, Failure>>;
 }

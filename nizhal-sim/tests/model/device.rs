@@ -100,6 +100,7 @@ impl Device {
             has_cursor: self.disk.cursor.is_some(),
             staging: false,
             complete: self.disk.cursor.is_some(),
+            ..Memory::default()
         }
     }
 

@@ -303,3 +303,52 @@ fn local_mode_asks_nobody_for_anything() {
     }
     assert_eq!((session.status().phase, session.status().pending), (Phase::Local, 2));
 }
+
+#[test]
+fn mutations_that_wait_for_no_upload_pass_those_that_do() {
+    let mut world = working(memory(0, true));
+    run_until_live(&mut world);
+    world.add_blob();
+    assert_eq!(world.due, [Due::Upload], "what is held is not sent");
+    world.memory.waiting += 1;
+    world.handle_event(Event::Wrote(world.memory));
+    assert_eq!(world.due, [Due::Upload, Due::Push(1)], "beside the upload, and without what is held");
+    world.well(&Due::Push(1));
+    world.well(&Due::StorePush(1));
+    assert_eq!((world.status.pending, world.status.held, world.status.uploads), (1, 1, 1));
+    world.well(&Due::Upload);
+    run_until_live(&mut world);
+}
+
+#[test]
+fn an_upload_that_fails_waits_and_others_go() {
+    let mut world = working(memory(0, true));
+    run_until_live(&mut world);
+    world.add_blob();
+    world.fail_upload(FailureKind::Refused);
+    assert!(world.due.is_empty(), "it waits");
+    assert!(world.status.error.is_some());
+    (world.memory.uploads, world.memory.untried_uploads) = (2, 1);
+    world.handle_event(Event::Wrote(world.memory));
+    assert_eq!(world.due, [Due::Upload], "a blob that has not failed goes at once");
+    world.fail_upload(FailureKind::Network);
+    (world.memory.uploads, world.memory.untried_uploads) = (3, 1);
+    world.handle_event(Event::Wrote(world.memory));
+    assert!(world.due.is_empty(), "it would meet the same network");
+    world.handle_event(Event::Nudge);
+    assert!(world.due.contains(&Due::Upload), "somebody says that it is worth trying");
+}
+
+#[test]
+fn a_blob_that_the_server_lacks_is_uploaded_anew() {
+    let mut world = working(memory(1, true));
+    world.lacks = true;
+    for _ in 0..10 {
+        if world.due.contains(&Due::Upload) {
+            break;
+        }
+        world.heal();
+    }
+    assert_eq!(world.memory.held, 1);
+    run_until_live(&mut world);
+}

@@ -2,7 +2,7 @@
 //! happen next.
 
 use crate::session::{
-    Action, Event, Failure, FailureKind, Memory, Millis, PullStored, PushStored, Session, Settings, Status,
+    Action, Event, Failure, FailureKind, Memory, Millis, PullStored, PushStored, Session, Settings, Status, UploadEnded,
 };
 
 #[derive(Clone, Debug, PartialEq)]
@@ -15,6 +15,7 @@ pub(super) enum Due {
     StorePush(usize),
     Mend(Action),
     Refresh,
+    Upload,
 }
 
 /// What the server would answer if it were well.
@@ -28,6 +29,10 @@ pub(super) struct World {
     pub(super) timer: Option<Millis>,
     pub(super) status: Status,
     pub(super) aborted: bool,
+    /// The upload under way was given up, and has not said so yet.
+    pub(super) upload_aborted: bool,
+    /// The server lacks the blob that the first waiting mutation names.
+    pub(super) lacks: bool,
     /// The server does not know our sequence until we take a new one.
     pub(super) parted: bool,
     /// The first waiting mutation is larger than any request.
@@ -54,6 +59,8 @@ impl World {
             timer: None,
             status: Status::default(),
             aborted: false,
+            upload_aborted: false,
+            lacks: false,
             parted: false,
             huge: false,
             poison: None,
@@ -78,7 +85,11 @@ impl World {
                 Action::StorePull => self.due.push(Due::StorePull),
                 Action::Push { most } => self.due.push(Due::Push(most)),
                 Action::StorePush => {}
-                action @ (Action::Park(_) | Action::Rotate | Action::Repair) => self.due.push(Due::Mend(action)),
+                action @ (Action::Park(_) | Action::UploadAnew(_) | Action::Rotate | Action::Repair) => {
+                    self.due.push(Due::Mend(action));
+                }
+                Action::Upload => self.due.push(Due::Upload),
+                Action::AbortUpload => self.upload_aborted = true,
                 Action::RefreshToken => self.due.push(Due::Refresh),
                 Action::OpenStream => self.stream = Some(false),
                 Action::CloseStream => self.stream = None,
@@ -128,6 +139,16 @@ impl World {
             }
             return all;
         }
+        if self.upload_aborted {
+            for kind in [FailureKind::Aborted, FailureKind::Network] {
+                then(&|world| world.fail_upload(kind));
+            }
+            then(&|world| {
+                world.upload_aborted = false;
+                world.well(&Due::Upload);
+            });
+            return all;
+        }
         use FailureKind::{
             Busy, Network, OutOfOrder, Refused, ServerError, Store, TooLarge, Unauthorized, UpgradeRequired,
         };
@@ -139,9 +160,13 @@ impl World {
                 Due::StorePull | Due::StorePush(_) | Due::Mend(_) => &[Store],
                 Due::Refresh => &[Network, Unauthorized],
                 Due::Lead => &[OutOfOrder],
+                Due::Upload => &[Network, Unauthorized, ServerError, Refused],
             };
             for &kind in failures {
                 then(&|world| {
+                    if *due == Due::Upload {
+                        return world.fail_upload(kind);
+                    }
                     let event = match due {
                         Due::Pull => Event::PullFailed(failure(kind)),
                         Due::Push(_) => Event::PushFailed(failure(kind)),
@@ -182,6 +207,9 @@ impl World {
                 world.handle_event(Event::Wrote(world.memory));
             });
         }
+        if self.memory.uploads == 0 && self.memory.waiting < 2 {
+            then(&World::add_blob);
+        }
         if self.timer.is_some() {
             then(&World::wake);
         }
@@ -197,6 +225,23 @@ impl World {
             None => {}
         }
         all
+    }
+
+    /// A blob is added, and a mutation that names it.
+    pub(super) fn add_blob(&mut self) {
+        let memory = &mut self.memory;
+        (memory.uploads, memory.untried_uploads) = (memory.uploads + 1, memory.untried_uploads + 1);
+        (memory.waiting, memory.held) = (memory.waiting + 1, memory.held + 1);
+        self.handle_event(Event::Wrote(self.memory));
+    }
+
+    pub(super) fn fail_upload(&mut self, kind: FailureKind) {
+        self.upload_aborted = false;
+        if kind == FailureKind::Refused {
+            self.memory.untried_uploads = 0;
+        }
+        let ended = UploadEnded { memory: self.memory, failure: Some(failure(kind)) };
+        self.answer(&Due::Upload, Event::UploadEnded(ended));
     }
 
     fn open(&mut self) {
@@ -228,12 +273,13 @@ impl World {
             Due::Push(_) if self.poison.is_some() => {
                 Event::PushFailed(Failure { retry_after_ms: Some(1), ..failure(self.poison.expect("there is one")) })
             }
+            Due::Push(_) if self.lacks => Event::PushFailed(failure(FailureKind::BlobMissing)),
             Due::Push(_) => Event::PushAnswered,
             Due::StorePush(_) if self.parted => {
                 Event::PushStored(PushStored { memory: self.memory, answered: 0, parted: true })
             }
             Due::StorePush(most) => {
-                let answered = (*most).min(self.memory.waiting);
+                let answered = (*most).min(self.memory.sendable());
                 self.memory.waiting -= answered;
                 Event::PushStored(PushStored { memory: self.memory, answered, parted: false })
             }
@@ -244,6 +290,10 @@ impl World {
                         self.memory.dead_letters += 1;
                         (self.huge, self.poison) = (false, None);
                     }
+                    Action::UploadAnew(_) => {
+                        self.lacks = false;
+                        (self.memory.uploads, self.memory.held) = (self.memory.uploads + 1, self.memory.held + 1);
+                    }
                     Action::Repair => {
                         (self.memory.has_cursor, self.memory.staging, self.parted) = (false, false, false);
                     }
@@ -252,13 +302,17 @@ impl World {
                 Event::Done(self.memory)
             }
             Due::Refresh => Event::TokenRefreshed,
+            Due::Upload => {
+                (self.memory.uploads, self.memory.untried_uploads, self.memory.held) = (0, 0, 0);
+                Event::UploadEnded(UploadEnded { memory: self.memory, failure: None })
+            }
         };
         self.answer(due, event);
     }
 
     /// One step in which all goes well; time passes only where nothing else is left to do.
     pub(super) fn heal(&mut self) {
-        if self.aborted {
+        if self.aborted || self.upload_aborted {
             *self = self.nexts().swap_remove(0);
         } else if !self.online {
             self.handle_event(Event::Online);
