@@ -1,6 +1,7 @@
 //! A device's store by itself: what the server says is written by the test.
 
 mod app;
+mod blob;
 mod broken;
 mod cells;
 mod client;

@@ -4,6 +4,7 @@
 #![warn(missing_docs, unreachable_pub)]
 #![warn(clippy::dbg_macro, clippy::todo, clippy::unimplemented, clippy::large_futures, clippy::needless_pass_by_value)]
 
+mod blob;
 mod converge;
 mod fixture;
 mod kill;

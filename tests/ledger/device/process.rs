@@ -1,7 +1,8 @@
 //! The app as a process of its own, to be killed.
 
+use crate::blob::payment;
 use crate::fixture::{bearer, credit, setup};
-use credit_ledger::mutator::record_credit;
+use credit_ledger::mutator::{record_credit, record_payment};
 use nizhal::client::{Client, Phase};
 use nizhal_tests::DEADLINE;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -12,6 +13,15 @@ use std::sync::mpsc::{Receiver, channel};
 const FILE: &str = "NIZHAL_TEST_FILE";
 const URL: &str = "NIZHAL_TEST_URL";
 const ROUND: &str = "NIZHAL_TEST_ROUND";
+const PHOTOS: &str = "NIZHAL_TEST_PHOTOS";
+
+/// What the process writes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    Credits,
+    /// Payments, each with a photo whose bytes are its id.
+    Photos,
+}
 
 /// Not a test: the process. It writes without end, and says what `mutate` returned from and whether it leads.
 #[test]
@@ -26,7 +36,12 @@ fn app_process() {
         tokio::spawn(tell(client.clone()));
         for number in 0.. {
             let id = format!("r{round}-{number}");
-            client.mutate::<record_credit>(credit(&id, "c1", 1 + number % 9)).await.unwrap();
+            if std::env::var(PHOTOS).is_ok() {
+                let photo = client.blobs().add(id.as_bytes(), "image/png").await.unwrap();
+                client.mutate::<record_payment>(payment(&id, Some(photo))).await.unwrap();
+            } else {
+                client.mutate::<record_credit>(credit(&id, "c1", 1 + number % 9)).await.unwrap();
+            }
             say(&format!("written {id}"));
         }
     });
@@ -64,7 +79,13 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(file: &Path, url: &str, round: u64) -> Self {
+        Self::begin(file, url, round, Work::Credits)
+    }
+
+    pub(crate) fn begin(file: &Path, url: &str, round: u64, work: Work) -> Self {
+        let photos = (work == Work::Photos).then_some((PHOTOS, "yes"));
         let mut child = Command::new("setpriv")
+            .envs(photos)
             .args(["--pdeathsig", "KILL", "--"])
             .arg(std::env::current_exe().unwrap())
             .args(["process::app_process", "--exact", "--ignored", "--nocapture"])
