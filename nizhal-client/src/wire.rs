@@ -1,18 +1,7 @@
 //! Wire 2 as a device reads it: the shapes of the wire protocol, and a door that lets nothing else in.
 
-use nizhal_core::wire::{Gone, Mutation, MutationResult};
+use nizhal_core::wire::{Batch, Gone, Mutation, MutationResult};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-use std::borrow::Cow;
-
-/// The rows of one table, unread.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Batch<'a> {
-    #[serde(borrow)]
-    pub(crate) table: Cow<'a, str>,
-    #[serde(borrow)]
-    pub(crate) rows: &'a RawValue,
-}
 
 /// One answer of a pull, or the last line of one that came in lines. What lacks a field is refused whole.
 #[derive(Debug, Deserialize)]

@@ -21,11 +21,15 @@ pub mod fallback;
 mod hlc;
 mod id;
 mod ids;
+#[doc(hidden)]
+pub mod image;
 mod job;
 mod json;
 pub mod key;
 pub mod limits;
 mod list;
+#[doc(hidden)]
+pub mod local;
 mod mutator;
 mod open_file;
 mod private_file;

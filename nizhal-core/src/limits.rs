@@ -22,3 +22,6 @@ pub const MAX_NAMED_BUCKETS: usize = 1_000;
 
 /// The longest name of a bucket in a query or a frame, in bytes.
 pub const MAX_BUCKET_NAME_BYTES: usize = 2 * 1024;
+
+/// The most images that a client offers as seeds in one pull.
+pub const MAX_SEEDS: usize = 16;

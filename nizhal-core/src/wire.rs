@@ -2,11 +2,11 @@
 
 use crate::{
     Hlc,
-    limits::{MAX_CURSOR_BYTES, MAX_DEPENDS_ON, MAX_IDENTIFIER_BYTES, MAX_NAME_BYTES},
+    limits::{MAX_CURSOR_BYTES, MAX_DEPENDS_ON, MAX_IDENTIFIER_BYTES, MAX_NAME_BYTES, MAX_SEEDS},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use std::ops::Deref;
+use std::{borrow::Cow, ops::Deref};
 
 /// Which form of the protocol a client speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,6 +97,39 @@ pub struct PullRequest {
     pub device_id: Option<String>,
     /// The most rows wanted in a page.
     pub limit: Option<i64>,
+    /// Whether the client takes images, in wire 2.
+    pub images: bool,
+    /// The seals of the images that the client has already.
+    #[serde(deserialize_with = "seals")]
+    pub seeds: Vec<String>,
+}
+
+/// An image that takes the place of a bucket's rows up to a version, in wire 2.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageRef {
+    /// The bucket, as `rule:value`.
+    pub bucket: String,
+    /// The version up to which it has the bucket's rows.
+    pub version: i64,
+    /// Where it is; none where the client has it.
+    #[serde(flatten)]
+    pub file: Option<ImageFile>,
+}
+
+/// The file of an image, a SQLite database that is compressed by gzip.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageFile {
+    /// Where it can be had for a while: a path of this server, or an address.
+    pub url: String,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Its SHA-256 in hexadecimal digits.
+    pub sha256: String,
+    /// How many rows are in it.
+    pub rows: i64,
+    /// The shape of its tables: a client lays it only in tables of the same shape.
+    pub shape: String,
 }
 
 /// A cursor as sent: a text, a number, null or nothing.
@@ -233,6 +266,18 @@ fn empty_object() -> Box<RawValue> {
     RawValue::from_string("{}".to_owned()).unwrap_or_else(|_| unreachable!("{{}} is JSON"))
 }
 
+/// The seals of images: not endlessly many, nor long.
+fn seals<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    use serde::de::Error;
+    let seals = Vec::<String>::deserialize(deserializer)?;
+    if seals.len() > MAX_SEEDS || seals.iter().any(|seal| seal.len() > MAX_CURSOR_BYTES) {
+        return Err(D::Error::custom(format!(
+            "there are at most {MAX_SEEDS} seeds, of at most {MAX_CURSOR_BYTES} bytes each"
+        )));
+    }
+    Ok(seals)
+}
+
 /// A mutator's name: any text that is no longer than names are, without U+0000, which Postgres cannot keep.
 fn name<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     use serde::de::Error;
@@ -257,6 +302,17 @@ fn optional_identifier<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Res
     #[derive(Deserialize)]
     struct Identifier(#[serde(deserialize_with = "identifier")] String);
     Ok(Option::<Identifier>::deserialize(deserializer)?.map(|identifier| identifier.0))
+}
+
+/// The rows of one table, unread.
+#[derive(Debug, Deserialize)]
+pub struct Batch<'a> {
+    /// The table.
+    #[serde(borrow)]
+    pub table: Cow<'a, str>,
+    /// Its rows, a JSON array.
+    #[serde(borrow)]
+    pub rows: &'a RawValue,
 }
 
 /// A tombstone: a row that was deleted, or left the actor's scope.
@@ -344,6 +400,28 @@ mod tests {
         assert_eq!(short.to_string(), "2026-11-21T02:00:00.000Z-0000-00000000000000000123456789abcdef");
         for other in [r#""""#, r#""now""#, "7", r#""2026-11-21T02:00:00.000Z-0000-0123456789abcde""#] {
             assert!(sent(other).is_err(), "{other}");
+        }
+    }
+
+    #[test]
+    fn inv32_seeds_have_an_end() {
+        let sent = |count: usize, length: usize| {
+            let text = serde_json::json!({"images": true, "seeds": vec!["x".repeat(length); count]}).to_string();
+            serde_json::from_str::<PullRequest>(&text)
+        };
+        assert_eq!(sent(MAX_SEEDS, MAX_CURSOR_BYTES).unwrap().seeds.len(), MAX_SEEDS);
+        assert!(sent(MAX_SEEDS + 1, 1).is_err() && sent(1, MAX_CURSOR_BYTES + 1).is_err());
+    }
+
+    #[test]
+    fn an_image_that_the_client_has_names_no_file() {
+        let (url, sha256, shape) = ("/x".to_owned(), "ab".to_owned(), "s".to_owned());
+        let file = ImageFile { url, size: 3, sha256, rows: 2, shape };
+        let image = |file| ImageRef { bucket: "r:a".to_owned(), version: 7, file };
+        let text = |image: &ImageRef| serde_json::to_string(image).unwrap();
+        assert_eq!(text(&image(None)), r#"{"bucket":"r:a","version":7}"#);
+        for image in [image(None), image(Some(file))] {
+            assert_eq!(serde_json::from_str::<ImageRef>(&text(&image)).unwrap(), image);
         }
     }
 

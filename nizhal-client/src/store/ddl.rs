@@ -1,6 +1,7 @@
 //! The tables and triggers of a device's file.
 
-use crate::schema::{LocalColumn, LocalTable};
+pub(super) use nizhal_core::local::names;
+use nizhal_core::local::{LocalColumn, LocalTable};
 use nizhal_core::sql::{literal, quote};
 
 /// The layout of the engine's own tables; another one is made anew, its outbox kept.
@@ -65,13 +66,6 @@ pub(super) const ENGINE: &[&str] = &[
     "create trigger if not exists _nizhal_dead_out after delete on _nizhal_dead begin \
      update _nizhal_meta set parked = parked - 1; end",
 ];
-
-/// `create table` for a synced table.
-pub(super) fn create(table: &LocalTable) -> String {
-    let mut parts: Vec<String> = table.columns.iter().map(|column| column.definition.clone()).collect();
-    parts.push(format!("primary key ({})", names(table.keys())));
-    format!("create table {} (\n  {}\n)", table.name(), parts.join(",\n  "))
-}
 
 /// The indexes of its unique columns.
 pub(super) fn unique_indexes(table: &LocalTable) -> impl Iterator<Item = (String, &LocalColumn)> {
@@ -169,8 +163,4 @@ pub(super) fn undo(table: &LocalTable) -> [String; 3] {
         format!("insert into {name} ({all}) select {all} from {base} where _nizhal_present = 1"),
         format!("delete from {base}"),
     ]
-}
-
-pub(super) fn names<'a>(columns: impl Iterator<Item = &'a LocalColumn>) -> String {
-    columns.map(|column| quote(column.name)).collect::<Vec<_>>().join(", ")
 }

@@ -19,6 +19,9 @@ pub enum StoreError {
     /// The server's answer is not the protocol's.
     #[error("the answer is not the protocol's: {0}")]
     Malformed(String),
+    /// A row of the server's answer is not the protocol's.
+    #[error("the answer is not the protocol's")]
+    Row(#[from] nizhal_core::local::cell::MalformedRow),
     /// The store belongs to somebody else.
     #[error("this store belongs to another user: open another file, or let it be wiped with OtherUser::Wipe")]
     OtherUser,
@@ -102,7 +105,7 @@ impl StoreError {
     /// The failure as the schedule takes it.
     pub fn failure(&self) -> Failure {
         let (kind, code) = match self {
-            Self::Malformed(_) => (FailureKind::Malformed, "malformed"),
+            Self::Malformed(_) | Self::Row(_) => (FailureKind::Malformed, "malformed"),
             Self::Displaced(_) => (FailureKind::StoreLost, "store_vanished"),
             _ if self.is_lost() => (FailureKind::StoreLost, "store_lost"),
             _ => (FailureKind::Store, "store"),

@@ -1,7 +1,8 @@
 //! Fitting the file's tables to the app's.
 
 use super::{StoreError, ddl, tx::Tx};
-use crate::schema::{LocalColumn, LocalTable, Schema};
+use crate::schema::Schema;
+use nizhal_core::local::{LocalColumn, LocalTable};
 use nizhal_core::sql::quote;
 use std::collections::BTreeMap;
 
@@ -40,7 +41,7 @@ impl Tx<'_> {
                 }
                 None => {
                     self.run(&format!("drop table if exists {}", table.name()), []).await?;
-                    self.run(&ddl::create(table), []).await?;
+                    self.run(&table.create_as(&table.name()), []).await?;
                     emptied = true;
                 }
             }

@@ -2,7 +2,6 @@
 
 mod blob;
 mod blob_file;
-mod cell;
 mod ddl;
 mod dead;
 mod error;

@@ -1,9 +1,10 @@
 //! A pull's answer: put aside until its snapshot is whole, then laid under the pending mutations in one transaction.
 
-use super::{ChangedTables, NewId, PullStart, SqliteStore, StoreError, cell, purge::Purged, tx::Tx};
-use crate::schema::LocalTable;
+use super::{ChangedTables, NewId, PullStart, SqliteStore, StoreError, purge::Purged, tx::Tx};
 use crate::session::{Memory, PullStored};
-use crate::wire::{Batch, Page};
+use crate::wire::Page;
+use nizhal_core::local::{LocalTable, cell};
+use nizhal_core::wire::Batch;
 use sea_orm::Value;
 use std::sync::atomic::Ordering::Relaxed;
 

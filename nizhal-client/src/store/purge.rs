@@ -1,6 +1,7 @@
 //! Rows of buckets that are lost.
 
-use super::{StoreError, cell, tx::Tx};
+use super::{StoreError, tx::Tx};
+use nizhal_core::local::cell;
 use nizhal_core::{RuleTable, bucket::percent_decode, sql::quote};
 use sea_orm::Value;
 

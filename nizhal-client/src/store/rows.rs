@@ -1,8 +1,8 @@
 //! Many rows at once.
 
-use super::cell::{Rows, UnreadableRow};
-use super::{StoreError, cell, ddl, ddl::names, error::is_duplicate, tx::Tx};
-use crate::schema::LocalTable;
+use super::{StoreError, ddl, ddl::names, error::is_duplicate, tx::Tx};
+use nizhal_core::local::LocalTable;
+use nizhal_core::local::cell::{self, Rows, UnreadableRow};
 use nizhal_core::{key, sql::quote, wire::Gone};
 use sea_orm::Value;
 use std::sync::atomic::Ordering::Relaxed;

@@ -1,10 +1,9 @@
 //! A row's JSON as the values that SQLite keeps: the other direction of the server's row encoding.
 
-use super::StoreError;
-use crate::schema::{LocalColumn, LocalTable};
+use super::{LocalColumn, LocalTable};
+use crate::{Decimal, SqlType, Uuid, key};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::{NaiveDate, NaiveTime};
-use nizhal_core::{Decimal, SqlType, Uuid, key};
 use sea_orm::Value;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -12,37 +11,42 @@ use std::fmt;
 
 /// The rows of one table: the columns that they carry, and their values row by row.
 #[derive(Debug, Default)]
-pub(super) struct Rows {
+pub struct Rows {
     /// Indexes into the table's columns.
-    pub(super) columns: Vec<usize>,
-    pub(super) values: Vec<Value>,
+    pub columns: Vec<usize>,
+    pub values: Vec<Value>,
 }
 
 /// A row of which the app's types could not read a cell. It is left out, and the rest is laid.
 #[derive(Debug)]
-pub(super) struct UnreadableRow {
+pub struct UnreadableRow {
     /// The values of its key; `None` where it is the key that cannot be read.
-    pub(super) key: Option<Vec<Value>>,
-    pub(super) column: &'static str,
-    pub(super) reason: String,
+    pub key: Option<Vec<Value>>,
+    pub column: &'static str,
+    pub reason: String,
 }
 
 /// What an array of rows holds.
 #[derive(Debug, Default)]
-pub(super) struct ReadRows {
+pub struct ReadRows {
     /// One group as long as the rows look alike, which those of one server do.
-    pub(super) groups: Vec<Rows>,
-    pub(super) unreadable: Vec<UnreadableRow>,
+    pub groups: Vec<Rows>,
+    pub unreadable: Vec<UnreadableRow>,
 }
+
+/// A row is not what the protocol says.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct MalformedRow(String);
 
 /// Reads an array of rows. What the table does not know is passed over.
 ///
 /// # Errors
 /// When it is not what the protocol says.
-pub(super) fn rows(table: &LocalTable, json: &RawValue) -> Result<ReadRows, StoreError> {
+pub fn rows(table: &LocalTable, json: &RawValue) -> Result<ReadRows, MalformedRow> {
     let mut reader = serde_json::Deserializer::from_str(json.get());
     let rows = reader.deserialize_seq(RowsVisitor { table });
-    rows.map_err(|error| StoreError::Malformed(format!("a row of `{}`: {error}", table.desc.name)))
+    rows.map_err(|error| MalformedRow(format!("a row of `{}`: {error}", table.desc.name)))
 }
 
 struct RowsVisitor<'a> {
@@ -270,7 +274,7 @@ impl<'de> Visitor<'de> for Cell<'_> {
 /// A value from its text: as rows carry it, or as keys and buckets are named by it.
 ///
 /// In the driver's own spelling, so that it compares with those that mutators wrote here.
-pub(super) fn of_text(sql: SqlType, text: &str) -> Read {
+pub fn of_text(sql: SqlType, text: &str) -> Read {
     let wrong = |what: &str| format!("{text:?} is no {what}");
     let kept = || Value::String(Some(text.to_owned()));
     Ok(match sql {
@@ -299,7 +303,7 @@ pub(super) fn of_text(sql: SqlType, text: &str) -> Read {
 }
 
 /// The text by which the server names a row of this key; see [`nizhal_core::key`].
-pub(super) fn key_text(values: &[Value]) -> String {
+pub fn key_text(values: &[Value]) -> String {
     let part = |value: &Value| match value {
         Value::String(Some(text)) => text.clone(),
         Value::Bool(Some(flag)) => flag.to_string(),
