@@ -8,7 +8,7 @@ use super::{
 };
 use crate::store::{LaneRead, Position, StoreError};
 use nizhal_core::{
-    Principal, TableDesc,
+    Principal,
     wire::{PullRequest, Wire},
 };
 
@@ -78,12 +78,7 @@ impl Engine {
         rows: &mut usize,
     ) -> Result<bool, PullError> {
         let horizon = begun.reader.clock().horizon;
-        let head = |table: &&'static TableDesc| {
-            let mut head = Vec::new();
-            page::head(&mut head, table.name);
-            head
-        };
-        let heads: Vec<Vec<u8>> = self.tables.iter().map(head).collect();
+        let heads = page::heads(&self.tables);
         for lane in begun.lanes.iter_mut().filter(|lane| lane.floor >= horizon && !lane.is_done(horizon)) {
             let read = LaneRead { from: &lane.position, floor: lane.floor, buckets: &lane.buckets, limit: 0 };
             let sent = begun.reader.full_scan(&read, &heads, async |mut line: Vec<u8>, count: usize| {
@@ -137,7 +132,7 @@ impl Engine {
             page = self.page();
             has_more = self.go_on(&mut begun, STREAM_BUDGET, &mut page).await?;
         }
-        let trailer = self.end(begun, has_more).await?;
+        let trailer = self.end(begun, has_more, rows).await?;
         let reset = trailer.reset;
         lines.send(Ok(Line::Last { line: all.last_line(trailer), reset, rows })).await
     }
@@ -150,7 +145,6 @@ mod tests {
         Lines,
         testing::{self, Claims},
     };
-    use nizhal_core::wire::CursorText;
     use sea_orm::ConnectionTrait as _;
     use std::time::Duration;
     use tokio::sync::mpsc;
@@ -164,7 +158,7 @@ mod tests {
         engine.store.connection().execute_unprepared(notes).await.unwrap();
         let claims = Claims { user_id: "u".to_owned(), owner_id: "o".to_owned(), shop_id: "s1".to_owned() };
         let principal = Principal::new(claims, None);
-        let request = PullRequest { cursor: CursorText::default(), device_id: None, limit: None };
+        let request = PullRequest::default();
 
         let (to, mut from) = mpsc::channel(1);
         // It ends although nobody reads.

@@ -2,6 +2,7 @@
 
 mod cursor;
 mod error;
+mod image;
 pub(crate) mod job;
 mod lane;
 mod lines;
@@ -15,6 +16,7 @@ mod state;
 
 pub use crate::environment::Environment;
 pub use error::{PullError, ScopeError};
+pub use image::{Demand, ImageError, ImageStore, ImageStoreError, Making};
 pub use job::EnqueueError;
 pub use lines::{Line, LineReader};
 pub use pull::PullPage;

@@ -1,7 +1,10 @@
 //! A page of a pull while it grows: rows by table, what is gone, and the JSON of it all.
 
 use crate::store::{Change, RowState, Unreadable};
-use nizhal_core::{Rule, TableDesc, key, wire::Gone};
+use nizhal_core::{
+    Rule, TableDesc, key,
+    wire::{Gone, ImageRef},
+};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -33,6 +36,8 @@ pub(super) struct Trailer {
     pub(super) complete: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) last_mutation_id: Option<i64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) images: Vec<ImageRef>,
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub(super) unreadable: BTreeSet<Unreadable>,
     /// Whether the client knows of rows that cannot be read.
@@ -213,8 +218,18 @@ fn batch(body: &mut Vec<u8>, table: &str, rows: &[u8]) {
     body.extend_from_slice(TAIL);
 }
 
+/// The beginnings of lines, by slot.
+pub(super) fn heads(tables: &[&'static TableDesc]) -> Vec<Vec<u8>> {
+    let head = |table: &&'static TableDesc| {
+        let mut text = Vec::new();
+        head(&mut text, table.name);
+        text
+    };
+    tables.iter().map(head).collect()
+}
+
 /// Writes the beginning of a table's rows.
-pub(super) fn head(body: &mut Vec<u8>, table: &str) {
+fn head(body: &mut Vec<u8>, table: &str) {
     body.extend_from_slice(b"{\"table\":");
     write(body, table);
     body.extend_from_slice(b",\"rows\":[");

@@ -5,6 +5,7 @@
 use super::{
     Engine, Keys, PullError,
     cursor::{Cursor, Decoded, Lane},
+    image::{Offers, Placed, fresh_buckets},
     lane::{PageBudget, PullPlan, cover, keep_rows_still_shown, merge, pull_query, read},
     page::{Page, Trailer},
     start::{PullContext, Sent, Start, decide},
@@ -66,7 +67,7 @@ impl Engine {
         let budget = PageBudget { rows: limit, bytes: MAX_PAGE_BYTES, whole_versions: wire == Wire::Two };
         let plan = PullPlan { principal, max_buckets: self.max_buckets, wire, request, hold_s: None };
         let (begun, has_more) = self.begin(plan, budget, &mut page).await?;
-        let trailer = self.end(begun, has_more).await?;
+        let trailer = self.end(begun, has_more, page.row_count()).await?;
         let reset = trailer.reset;
         let rows = page.row_count();
         Ok(PullPage { body: page.finish(trailer), reset, rows })
@@ -89,6 +90,7 @@ impl Engine {
         let mut decoded = Cursor::decode(text, &keys.secret, principal.key());
         let mut reader = self.open(plan, decoded.as_ref().map_or(&[], Decoded::lanes)).await?;
         let mut other: Option<Vec<Lane>> = None;
+        let (takes_images, mut offers) = (self.takes_images(wire, request), None::<Offers>);
         loop {
             // Another time the keys may be others.
             let decoded = decoded.take().or_else(|| Cursor::decode(text, &keys.secret, principal.key()));
@@ -101,7 +103,10 @@ impl Engine {
                 reader.hold(seconds).await?;
             }
             let is_of_lost_incarnation = is_of_lost_incarnation(&mut reader, cursor.as_ref(), &clock).await?;
-            let pull_query = pull_query(plan, &lanes, clock.horizon, budget, if is_idle { 0 } else { budget.rows });
+            // Of what an image has, nothing need be read; which one there is depends on the header.
+            let is_for_images = takes_images && text.is_empty() && offers.is_none();
+            let gained = if is_idle || is_for_images { 0 } else { budget.rows };
+            let pull_query = pull_query(plan, &lanes, clock.horizon, budget, gained);
             let mut pull_rows = reader.query(&pull_query).await?;
             let header = pull_rows.header.clone();
             self.same_rules(&header.rules)?;
@@ -120,15 +125,28 @@ impl Engine {
                     self.record_incarnation(&header, &clock, start == Start::Rewound).await?;
                     reader = self.store.reader().await?;
                 }
-                Start::From { lanes: begin, lost, reset } => {
+                Start::From { lanes: mut begin, lost, reset } => {
                     let scope = scope?;
+                    let fresh = if takes_images { fresh_buckets(&begin) } else { BTreeSet::new() };
+                    if !fresh.is_empty() && !offers.as_ref().is_some_and(|offers| offers.are_for(&fresh)) {
+                        drop(pull_rows);
+                        let context = (&header, &*generations, &clock);
+                        let found = self.offers(&mut reader, request, context, fresh).await?;
+                        found.place(&mut begin);
+                        offers = Some(found);
+                        hold_s = hold_s.or(Some(SECOND_QUERY_HOLD_S));
+                        other = Some(begin);
+                        continue;
+                    }
+                    let placed = offers.as_ref().map(|offers| offers.place(&mut begin)).unwrap_or_default();
                     let covered = pull_query.covered(scope.clone());
                     cover(&mut lanes, covered, clock.horizon);
                     if lanes == begin {
                         let has_more = read(&mut pull_rows, &mut lanes, clock.horizon, budget, page).await?;
                         keep_rows_still_shown(&mut pull_rows, &scope, page).await?;
                         drop(pull_rows);
-                        return Ok((Begun { plan, reader, header, scope, lanes: merge(lanes), lost, reset }, has_more));
+                        let lanes = merge(lanes);
+                        return Ok((Begun { plan, reader, header, scope, lanes, lost, reset, placed }, has_more));
                     }
                     drop(pull_rows);
                     // In one moment with what comes next, so that the second time it must fit.
@@ -193,9 +211,10 @@ impl Engine {
     }
 
     /// The trailer of a page; closes the snapshot.
-    pub(super) async fn end(&self, begun: Begun<'_>, has_more: bool) -> Result<Trailer, PullError> {
-        let Begun { plan: PullPlan { wire, request, principal, .. }, mut reader, header, lanes, lost, reset, .. } =
-            begun;
+    pub(super) async fn end(&self, begun: Begun<'_>, has_more: bool, rows: usize) -> Result<Trailer, PullError> {
+        let Begun { plan, mut reader, header, lanes, lost, reset, placed, .. } = begun;
+        let PullPlan { wire, request, principal, .. } = plan;
+        self.demand_images(&placed, rows, has_more);
         let done = lanes.iter().map(|lane| lane.position.done()).min().unwrap_or_default();
         // While more waits nothing is acknowledged: a row of the mutation's that others wrote again comes on a later page, and the
         // client may hold what it was before.
@@ -228,6 +247,7 @@ impl Engine {
             has_more,
             complete,
             last_mutation_id,
+            images: placed.images,
             unreadable,
             lists_unreadable,
         })
@@ -283,7 +303,7 @@ fn text_of(wire: Wire, request: &PullRequest) -> &str {
 
 /// Whether the cursor was made in an incarnation of the database that was lost. To be asked before anything else is read, for the answer
 /// keeps the snapshot; it is asked once a device and incarnation.
-async fn is_of_lost_incarnation(
+pub(super) async fn is_of_lost_incarnation(
     reader: &mut PullReader<'_>,
     cursor: Option<&Cursor>,
     clock: &Clock,
@@ -321,4 +341,5 @@ pub(super) struct Begun<'a> {
     pub(super) lanes: Vec<Lane>,
     lost: Vec<Bucket>,
     reset: bool,
+    placed: Placed,
 }

@@ -9,7 +9,7 @@ use nizhal_core::{Bucket, Rule, RuleTable, wire::Wire};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// More lanes than this and a gained bucket joins the last one, which then starts again.
-const MAX_LANES: usize = 8;
+pub(super) const MAX_LANES: usize = 8;
 
 /// The cursor that the client sent, as far as it could be read.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! The engine's state: one app over one store, and what it has learnt of it.
 
-use super::{ScopeError, page, predictor::IdlePredictor, quota::AnswerQuota};
+use super::{ScopeError, image::Images, page, predictor::IdlePredictor, quota::AnswerQuota};
 use crate::{
     environment::Environment,
     hub::Hub,
@@ -58,6 +58,8 @@ pub struct Engine {
     pub(in crate::engine) keys: Mutex<Keys>,
     /// Whether the next pull will find something new.
     pub(in crate::engine) predictor: Mutex<IdlePredictor>,
+    /// Images, where there is a store for them.
+    pub(in crate::engine) images: Option<Images>,
 }
 
 /// The keys that cursors are read by.
@@ -103,6 +105,7 @@ impl Engine {
             generations: Mutex::default(),
             keys: Mutex::default(),
             predictor: Mutex::default(),
+            images: None,
         }
     }
 
@@ -176,10 +179,15 @@ impl Engine {
 
     /// The generations that the rules are of.
     pub(in crate::engine) fn generations(&self, header: &PullHeader) -> Arc<Generations> {
+        self.generations_of(&header.generations)
+    }
+
+    /// The same, as the control row has them.
+    pub(in crate::engine) fn generations_of(&self, text: &str) -> Arc<Generations> {
         let mut cached = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
-        if cached.0 != header.generations || cached.0.is_empty() {
-            let read = Generations::read(&header.generations, &self.rules);
-            *cached = (header.generations.clone(), Arc::new(read));
+        if cached.0 != text || cached.0.is_empty() {
+            let read = Generations::read(text, &self.rules);
+            *cached = (text.to_owned(), Arc::new(read));
         }
         cached.1.clone()
     }

@@ -95,6 +95,14 @@ pub(crate) fn engine_tables(dialect: Dialect) -> Vec<(&'static str, String)> {
             format!("create table _nizhal_lives (life {text} primary key, reached {int} not null, at {time})"),
         ),
         (
+            "_nizhal_images",
+            format!(
+                "create table _nizhal_images (path {text} primary key, rule {text} not null, bucket {text} not null, \
+                 version {int} not null, epoch {text} not null, tag {text} not null, shape {text} not null, \
+                 size {int} not null, sha256 {text} not null, rows {int} not null, made_ms {int} not null)"
+            ),
+        ),
+        (
             "_nizhal_audit",
             format!(
                 "create table _nizhal_audit (version {int} not null, n {int} not null, at {time}, kind {text} not null, \
@@ -374,6 +382,7 @@ pub(crate) fn indexes(dialect: Dialect, schema: &Schema) -> Vec<Index> {
     }
     let own = |table: &str, parts: &[&str]| on(table, &parts.iter().map(|&part| part.to_owned()).collect::<Vec<_>>());
     all.push(own("_nizhal_tombstones", &["rule", "bucket", "version", "tbl", "id"]));
+    all.push(own("_nizhal_images", &["rule", "bucket", "version"]));
     all.push(own("_nizhal_mutations", &["client_id", "mutation_id"]));
     // Not by when they were heard: a push changes that, and its row would need a new entry in each index.
     // And by an expression that nobody else uses: a pull finds its client by the primary key, however few clients Postgres expects.

@@ -1,12 +1,14 @@
 //! Where a pull reads: one moment of the database, whichever it is.
 
 use super::{
-    Clock, IdleProbe, LaneRead, PullQuery, StoreError, Unreadable,
+    Clock, IdleProbe, LaneRead, Position, PullQuery, StoreError, Unreadable,
     database::{Backend, Store},
     postgres,
     pull_rows::PullRows,
+    sql::Dialect,
     sqlite,
 };
+use nizhal_core::Bucket;
 use std::sync::Arc;
 
 impl Store {
@@ -38,10 +40,10 @@ impl Store {
 /// Where a pull reads.
 pub struct PullReader<'a> {
     store: &'a Store,
-    on: ReaderOn<'a>,
+    pub(super) on: ReaderOn<'a>,
 }
 
-enum ReaderOn<'a> {
+pub(super) enum ReaderOn<'a> {
     Postgres(postgres::PullReader<'a>),
     Sqlite(sqlite::PullReader<'a>),
 }
@@ -55,6 +57,7 @@ macro_rules! on_both {
         }
     };
 }
+pub(super) use on_both;
 
 impl PullReader<'_> {
     /// What was known of the clock before anything was read.
@@ -100,6 +103,31 @@ impl PullReader<'_> {
             ReaderOn::Postgres(reader) => reader.full_scan(lane, heads, give).await,
             ReaderOn::Sqlite(_) => Ok(false),
         }
+    }
+
+    /// The same of one bucket, whose rows come once whatever the rules are; a snapshot must be held. Returns the rows that cannot be
+    /// told.
+    ///
+    /// # Errors
+    /// When the database fails, or the reader.
+    pub async fn scan_bucket<E: From<StoreError>>(
+        &mut self,
+        bucket: &Bucket,
+        after: i64,
+        heads: &[Vec<u8>],
+        give: impl AsyncFnMut(Vec<u8>, usize) -> Result<(), E>,
+    ) -> Result<Vec<Unreadable>, E> {
+        let (from, buckets) = (Position::after(after), std::slice::from_ref(bucket));
+        let lane = LaneRead { from: &from, floor: 0, buckets, limit: 0 };
+        match &mut self.on {
+            ReaderOn::Postgres(reader) => reader.scan_lane(&lane, heads, give).await,
+            ReaderOn::Sqlite(reader) => reader.scan_lane(&lane, heads, give).await,
+        }
+    }
+
+    /// How the SQL of its database is written.
+    pub(super) fn dialect(&self) -> Dialect {
+        self.store.dialect()
     }
 
     /// The rows that [`full_scan`](Self::full_scan) could not tell since the last call.

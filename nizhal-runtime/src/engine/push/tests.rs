@@ -9,7 +9,7 @@ use crate::{
 };
 use nizhal_core::{
     NodeId, Principal,
-    wire::{CursorText, PullRequest, Wire},
+    wire::{PullRequest, Wire},
 };
 use sea_orm::ConnectionTrait as _;
 use serde_json::json;
@@ -137,7 +137,7 @@ async fn inv39_after_any_error_of_a_pull_the_next_one_is_whole() {
     let ids: Vec<String> = (0..5).map(|number| format!("n{number}")).collect();
     world.push(&ids).await;
     let pull = async || {
-        let request = PullRequest { cursor: CursorText::default(), device_id: None, limit: None };
+        let request = PullRequest::default();
         world.engine.pull(&World::actor(), Wire::Two, request).await
     };
     for error in Injected::ALL {

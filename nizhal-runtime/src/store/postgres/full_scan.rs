@@ -34,7 +34,11 @@ const FIRST: usize = 2 + KEY_PARTS;
 
 /// The statements, one for each table of each rule.
 #[derive(Debug)]
-pub(super) struct FullScanSql(Vec<Table>);
+pub(super) struct FullScanSql {
+    tables: Vec<Table>,
+    /// Whether a table is in several rules, so that a row may be in several buckets.
+    repeats: bool,
+}
 
 #[derive(Debug)]
 struct Table {
@@ -49,12 +53,12 @@ struct Table {
 }
 
 impl FullScanSql {
-    /// Nothing where a table is in several rules, for its rows might then come twice.
+    /// The statements of these rules.
     pub(super) fn new(schema: &Schema) -> Self {
         let (rules, slots) = (schema.rules(), schema.synced());
         let all = || rules.iter().flat_map(|rule| rule.tables.iter().map(move |synced| (rule, synced)));
-        let twice = slots.iter().any(|slot| all().filter(|(_, synced)| synced.table.name == slot.name).count() > 1);
-        let tables = all().filter(|_| !twice).enumerate().map(|(at, (rule, synced))| {
+        let repeats = slots.iter().any(|slot| all().filter(|(_, synced)| synced.table.name == slot.name).count() > 1);
+        let tables = all().enumerate().map(|(at, (rule, synced))| {
             let slot = slots.iter().position(|table| table.name == synced.table.name).unwrap_or_default();
             let name = format!("nizhal_rest_{at}");
             Table {
@@ -67,7 +71,7 @@ impl FullScanSql {
                 before: before(synced.table),
             }
         });
-        Self(tables.collect())
+        Self { tables: tables.collect(), repeats }
     }
 }
 
@@ -108,9 +112,9 @@ fn declare(name: &str, rule: &Rule, synced: &RuleTable) -> String {
 }
 
 impl FullScanSql {
-    /// Whether there are no statements, because rows could come twice.
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// Whether rows could come twice where several buckets are read.
+    pub(super) fn may_repeat(&self) -> bool {
+        self.repeats
     }
 
     /// Gives every row that is left in a lane that needs no tombstones: a line's worth of JSON objects with commas between,
@@ -128,7 +132,7 @@ impl FullScanSql {
         let unlimited = sqlx::raw_sql("set local statement_timeout = 0").execute(&mut *db);
         pools.wait(ANSWER_TIMEOUT, unlimited).await?;
         let mut unreadable = Vec::new();
-        for table in &self.0 {
+        for table in &self.tables {
             unreadable.extend(table.full_scan(pools, db, horizon, lane, &heads[table.slot], &mut give).await?);
         }
         Ok(unreadable)

@@ -117,14 +117,23 @@ impl<'a> PullReader<'a> {
         heads: &[Vec<u8>],
         give: impl AsyncFnMut(Vec<u8>, usize) -> Result<(), E>,
     ) -> Result<bool, E> {
-        let (horizon, sql) = (self.clock.horizon, &self.store.full_scan);
-        if sql.is_empty() {
+        if self.store.full_scan.may_repeat() {
             return Ok(false);
         }
-        let pools = &self.store.pools;
-        let unreadable = sql.stream(pools, self.connection().await?, horizon, lane, heads, give).await?;
+        let unreadable = self.scan_lane(lane, heads, give).await?;
         self.unreadable.extend(unreadable);
         Ok(true)
+    }
+
+    /// The same in buckets that share no row; returns what could not be told.
+    pub(crate) async fn scan_lane<E: From<StoreError>>(
+        &mut self,
+        lane: &LaneRead<'_>,
+        heads: &[Vec<u8>],
+        give: impl AsyncFnMut(Vec<u8>, usize) -> Result<(), E>,
+    ) -> Result<Vec<Unreadable>, E> {
+        let (horizon, sql, pools) = (self.clock.horizon, &self.store.full_scan, &self.store.pools);
+        sql.stream(pools, self.connection().await?, horizon, lane, heads, give).await
     }
 
     /// All that an answer says; nothing behind the header where an idle probe gave it.

@@ -6,12 +6,17 @@ use crate::{
     store::{
         StoreError,
         failpoint::Failpoints,
-        read::{Change, Client, Clock, Image, LaneRead, Position, PullHeader, PullQuery, RowState, START},
+        read::{
+            Change, Client, Clock, Image, LaneRead, Position, PullHeader, PullQuery, RowState, START, Tie, Unreadable,
+        },
     },
 };
-use nizhal_core::Bucket;
+use nizhal_core::{Bucket, key};
 use sqlx::{AssertSqlSafe, Row, Sqlite, SqliteConnection, SqlitePool, Transaction};
 use std::collections::{BTreeSet, VecDeque};
+
+/// How many rows of a scan are read at once.
+const SCAN_ROWS: usize = 1_000;
 
 /// One snapshot of the file.
 pub(crate) struct PullReader<'a> {
@@ -102,6 +107,55 @@ impl<'a> PullReader<'a> {
             images: None,
         };
         Ok((header, lanes))
+    }
+
+    /// Gives every row that is left in a lane whose buckets share none: a line's worth of JSON objects with commas between, behind the
+    /// head of their slot, and how many. Returns the rows that cannot be told.
+    pub(crate) async fn scan_lane<E: From<StoreError>>(
+        &mut self,
+        lane: &LaneRead<'_>,
+        heads: &[Vec<u8>],
+        mut give: impl AsyncFnMut(Vec<u8>, usize) -> Result<(), E>,
+    ) -> Result<Vec<Unreadable>, E> {
+        let (sql, horizon) = (self.sql, self.clock.horizon);
+        let mut unreadable = Vec::new();
+        for bucket in lane.buckets {
+            for scan in sql.scans.iter().filter(|scan| scan.rule == bucket.rule) {
+                let mut from = lane.from.clone();
+                loop {
+                    self.failpoints.before(None).await.map_err(StoreError::from)?;
+                    let read = LaneRead { from: &from, limit: SCAN_ROWS, ..*lane };
+                    let changes = scan::rows(&mut self.tx, scan, bucket, &read, horizon).await?;
+                    let has_more = changes.len() > SCAN_ROWS;
+                    let (mut line, mut count) = (heads[scan.slot].clone(), 0);
+                    for Change { version, slot, key, state } in changes.into_iter().take(SCAN_ROWS) {
+                        match state {
+                            RowState::Row(row) => {
+                                if count > 0 {
+                                    line.push(b',');
+                                }
+                                line.extend_from_slice(&row);
+                                count += 1;
+                            }
+                            RowState::Unreadable(column) => unreadable.push(Unreadable {
+                                table: sql.tables[slot].name.to_owned(),
+                                id: key::join(&key),
+                                column: column.to_owned(),
+                            }),
+                            RowState::Gone { .. } => {}
+                        }
+                        from = Position { version, tie: Some(Tie { slot, key }) };
+                    }
+                    if count > 0 {
+                        give(line, count).await?;
+                    }
+                    if !has_more {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(unreadable)
     }
 
     /// The connection, for statements that both databases share.

@@ -304,6 +304,7 @@ impl<'a> World<'a> {
             cursor: CursorText(self.devices[pull.device].cursor.clone()),
             device_id: Some(client_id(pull.says)),
             limit: Some(pull.limit),
+            ..PullRequest::default()
         };
         let body = if lines {
             self.lines(&principal, &request).await?

@@ -1,0 +1,23 @@
+//! Where the files of images are kept, as the engine knows it.
+
+use nizhal_core::{__private::BoxFuture, DateTimeUtc};
+use std::path::Path;
+
+/// The store of images failed.
+#[derive(Debug, thiserror::Error)]
+#[error("the store of images failed")]
+pub struct ImageStoreError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+
+/// Where the files of images are kept, each under a path.
+pub trait ImageStore: Send + Sync + 'static {
+    /// Keeps a file.
+    fn put<'a>(&'a self, path: &'a str, file: &'a Path) -> BoxFuture<'a, Result<(), ImageStoreError>>;
+    /// Deletes a file; one that is not there counts as deleted.
+    fn delete<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<(), ImageStoreError>>;
+    /// Where whoever holds the URL can read the file for a while, from now on.
+    fn url<'a>(&'a self, path: &'a str, now: DateTimeUtc) -> BoxFuture<'a, Result<String, ImageStoreError>>;
+    /// The files that were written before this moment, in milliseconds since the Unix epoch.
+    fn list(&self, before_ms: i64) -> BoxFuture<'_, Result<Vec<String>, ImageStoreError>>;
+    /// Whether a file is there.
+    fn is_there<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<bool, ImageStoreError>>;
+}

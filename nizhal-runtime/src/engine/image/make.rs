@@ -1,0 +1,261 @@
+//! Making images, one at a time and beside the requests; and forgetting those that are of no use.
+
+use super::{Demand, ImageStoreError, Images, SEAL_ACTOR, STALE_PART};
+use crate::{
+    engine::{
+        Engine,
+        cursor::{Cursor, Lane},
+        page,
+    },
+    store::{
+        Clock, Generations, ImageHeader, ImageMeta, ImageWriter, KeptImage, PackedImage, Position, PullReader,
+        StoreError, WantedImage, incarnation,
+    },
+};
+use nizhal_core::{Bucket, Rule};
+use std::{collections::BTreeSet, sync::PoisonError, time::Duration};
+
+/// How long the snapshot may stay open between two statements, while lines are written.
+const HOLD_S: u64 = 60;
+/// How long a file stays after a newer one: longer than a URL is good, and a download that began with it takes.
+const LINGER: Duration = Duration::from_secs(60 * 60);
+
+/// Why an image was not made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImageError {
+    /// The database failed, or a temporary file.
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+    /// The object store failed.
+    #[error(transparent)]
+    Files(#[from] ImageStoreError),
+}
+
+/// What came of making an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Making {
+    /// It is made.
+    Made,
+    /// Another server made one meanwhile.
+    Overtaken,
+    /// The one that is there is new enough.
+    NewEnough,
+    /// There are too few rows for one.
+    TooFewRows,
+    /// There cannot be one: no such rule, a table that devices cannot keep, a row that cannot be told.
+    Impossible,
+}
+
+/// Enough was read.
+enum Stop {
+    Enough,
+    Failed(StoreError),
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Engine {
+    /// Waits for a bucket that is to get an image.
+    pub(crate) async fn next_demand(&self) -> (Bucket, Demand) {
+        let Some(own) = &self.images else { return std::future::pending().await };
+        loop {
+            let woken = own.wake.notified();
+            if let Some(demand) = own.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_first() {
+                return demand;
+            }
+            woken.await;
+        }
+    }
+
+    /// Makes an image of this bucket, if one is wanted.
+    ///
+    /// # Errors
+    /// When the database fails, or the store of the files.
+    pub async fn make_image(&self, bucket: &Bucket, demand: Demand) -> Result<Making, ImageError> {
+        let rule = self.schema.rules().iter().find(|rule| rule.name == bucket.rule);
+        let (Some(own), Some(rule)) = (&self.images, rule.filter(|rule| rule.params.len() == bucket.params.len()))
+        else {
+            return Ok(Making::Impossible);
+        };
+        self.store.check_triggers().await?;
+        let mut reader = self.store.reader().await?;
+        reader.hold(HOLD_S).await?;
+        let header = reader.image_header().await?;
+        self.same_rules(&header.rules)?;
+        let (clock, generations) = (reader.clock().clone(), self.generations_of(&header.generations));
+        let Some(wanted) = own.wanted(bucket, &generations) else { return Ok(Making::Impossible) };
+        let kept =
+            reader.images(std::slice::from_ref(&wanted), &header.epoch, header.collected..=clock.horizon).await?;
+        let before = kept.first();
+        if let Some(image) = before
+            && (demand == Demand::File || !self.is_stale(&mut reader, image).await?)
+        {
+            reader.close().await?;
+            return Ok(Making::NewEnough);
+        }
+        let than = before.map_or(0, |image| image.version);
+        let least = if demand == Demand::File { 0 } else { own.min_rows };
+        let meta = meta(bucket, &wanted, &header, &clock, &generations);
+        let packed = self.write_image(&mut reader, rule, bucket, (&meta, least)).await?;
+        reader.close().await?;
+        match packed {
+            Ok(packed) => self.keep_image(own, (wanted, meta), &packed, than).await,
+            Err(making) => Ok(making),
+        }
+    }
+
+    /// Whether more came after an image than it is worth.
+    async fn is_stale(&self, reader: &mut PullReader<'_>, image: &KeptImage) -> Result<bool, StoreError> {
+        let (mut rows, heads) = (0, page::heads(&self.tables));
+        let counting = reader.scan_bucket(&image.bucket, image.version, &heads, async |_, count| {
+            rows += i64::try_from(count).unwrap_or(i64::MAX);
+            if rows > image.rows / STALE_PART { Err(Stop::Enough) } else { Ok(()) }
+        });
+        match counting.await {
+            Ok(_) => Ok(false),
+            Err(Stop::Enough) => Ok(true),
+            Err(Stop::Failed(error)) => Err(error),
+        }
+    }
+
+    /// Writes the rows that are in the bucket up to the horizon into a file.
+    async fn write_image(
+        &self,
+        reader: &mut PullReader<'_>,
+        rule: &Rule,
+        bucket: &Bucket,
+        (meta, least): (&ImageMeta, i64),
+    ) -> Result<Result<PackedImage, Making>, StoreError> {
+        let name = format!("nizhal-image-{}", self.environment.new_id().simple());
+        let mut writer = ImageWriter::create(rule, &std::env::temp_dir().join(name)).await?;
+        let heads = page::heads(&self.tables);
+        let unreadable = reader.scan_bucket(bucket, 0, &heads, async |mut line: Vec<u8>, _| {
+            page::end_line(&mut line);
+            writer.add(&line).await
+        });
+        let unreadable: Vec<_> = unreadable.await?;
+        if let Some(row) = unreadable.first() {
+            tracing::warn!(bucket = bucket.qualified(), ?row, "a row cannot be told, so its bucket gets no image");
+            return Ok(Err(Making::Impossible));
+        }
+        if writer.row_count() < least {
+            return Ok(Err(Making::TooFewRows));
+        }
+        writer.finish(meta).await.map(Ok)
+    }
+
+    async fn keep_image(
+        &self,
+        own: &Images,
+        (wanted, meta): (WantedImage, ImageMeta),
+        packed: &PackedImage,
+        than: i64,
+    ) -> Result<Making, ImageError> {
+        let id = self.environment.new_id().simple().to_string();
+        let image = KeptImage {
+            path: format!("images/{}/{id}", &id[id.len() - 2..]),
+            bucket: wanted.bucket,
+            version: meta.version,
+            epoch: meta.epoch,
+            tag: wanted.tag,
+            shape: wanted.shape,
+            size: packed.size,
+            sha256: packed.sha256.clone(),
+            rows: packed.rows,
+            made_ms: self.environment.now().timestamp_millis(),
+        };
+        // The file first: no row may name one that is not there.
+        own.store.put(&image.path, packed.path()).await?;
+        if self.store.keep_image(&image, than).await? {
+            tracing::info!(
+                bucket = image.bucket.qualified(),
+                rows = image.rows,
+                bytes = image.size,
+                "an image is made"
+            );
+            return Ok(Making::Made);
+        }
+        own.store.delete(&image.path).await?;
+        Ok(Making::Overtaken)
+    }
+
+    /// Forgets images that no pull goes on from any more, and files that no image has: how many.
+    ///
+    /// # Errors
+    /// When the database fails, or the store of the files.
+    pub async fn forget_images(&self) -> Result<u64, ImageError> {
+        let Some(own) = &self.images else { return Ok(0) };
+        let mut reader = self.store.reader().await?;
+        let header = reader.image_header().await?;
+        reader.close().await?;
+        let generations = self.generations_of(&header.generations);
+        let before_ms =
+            self.environment.now().timestamp_millis() - i64::try_from(LINGER.as_millis()).unwrap_or_default();
+        let (mut newest, mut named, mut forgotten) = (None::<Bucket>, BTreeSet::new(), 0);
+        let mut newer_ms = i64::MAX;
+        for image in self.store.kept_images().await? {
+            let wanted = own.wanted(&image.bucket, &generations);
+            let is_of_now = image.epoch == header.epoch
+                && image.version >= header.collected
+                && wanted.is_some_and(|wanted| wanted.tag == image.tag && wanted.shape == image.shape);
+            let is_newest = newest.as_ref() != Some(&image.bucket);
+            // One that was replaced may still be on its way to a device.
+            let is_of_use = match (is_of_now, is_newest) {
+                (true, true) => own.store.is_there(&image.path).await?,
+                (true, false) => newer_ms >= before_ms,
+                (false, _) => image.made_ms >= before_ms,
+            };
+            if is_of_use {
+                if is_of_now {
+                    (newest, newer_ms) = (Some(image.bucket), image.made_ms);
+                }
+                named.insert(image.path);
+                continue;
+            }
+            self.store.forget_image(&image.path).await?;
+            own.store.delete(&image.path).await?;
+            forgotten += 1;
+        }
+        for path in own.store.list(before_ms).await? {
+            if !named.contains(&path) {
+                own.store.delete(&path).await?;
+            }
+        }
+        Ok(forgotten)
+    }
+}
+
+fn meta(
+    bucket: &Bucket,
+    wanted: &WantedImage,
+    header: &ImageHeader,
+    clock: &Clock,
+    generations: &Generations,
+) -> ImageMeta {
+    let lane = Lane { position: Position::after(clock.horizon), floor: clock.horizon, buckets: vec![bucket.clone()] };
+    let seal = Cursor {
+        epoch: header.epoch.clone(),
+        rules: generations
+            .tags
+            .iter()
+            .filter(|(rule, _)| **rule == bucket.rule)
+            .map(|(a, b)| (a.clone(), b.clone()))
+            .collect(),
+        incarnation: incarnation::name(&clock.incarnation),
+        wal_lsn: clock.wal_lsn,
+        lanes: vec![lane],
+    };
+    ImageMeta {
+        bucket: bucket.clone(),
+        version: clock.horizon,
+        epoch: header.epoch.clone(),
+        tag: wanted.tag.clone(),
+        shape: wanted.shape.clone(),
+        seal: seal.encode(&header.secret, SEAL_ACTOR).0,
+    }
+}
