@@ -1,10 +1,11 @@
 //! One request and its answer, from the store's words to the wire's and back. Nothing is stored here but what must be put aside.
 
 use crate::environment::{Credentials, CredentialsError};
+use crate::image::{self, Fetched};
 use crate::session::{Failure, FailureKind};
-use crate::store::{PullStart, Store, StoreError};
+use crate::store::{PullAnswer, PullStart, Store, StoreError};
 use crate::transport::{Request, Response, Transport};
-use crate::wire::{Pull, Push, Pushed, Refusal};
+use crate::wire::{Named, Pull, Push, Pushed, Refusal};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use nizhal_core::wire::MutationResult;
 
@@ -22,10 +23,8 @@ const SMALL_BYTES: usize = 64 << 20;
 pub struct Pulled {
     /// What was asked.
     pub start: PullStart,
-    /// Lines of rows that were not put aside.
-    pub lines: Vec<Vec<u8>>,
-    /// The page that ends it.
-    pub page: Vec<u8>,
+    /// What came.
+    pub answer: PullAnswer,
 }
 
 /// Who asks.
@@ -71,7 +70,7 @@ impl From<StoreError> for Failure {
     }
 }
 
-/// Asks for what is new; `progress` hears how many rows have come.
+/// Asks for what is new, and fetches the images that the answer names; `progress` hears how many rows have come.
 ///
 /// # Errors
 /// When no whole answer comes, or it is a refusal.
@@ -82,15 +81,33 @@ pub async fn pull(
     streamed: bool,
     progress: &(dyn Fn(u64) + Send + Sync),
 ) -> Result<Pulled, Failure> {
+    let to = (store, transport, caller);
+    let mut pulled = ask(to, streamed, true, progress).await?;
+    let Named { images } = serde_json::from_slice(&pulled.answer.page).map_err(malformed)?;
+    match image::fetch(store, transport, &pulled.start, images, progress).await? {
+        Fetched::All(images) => pulled.answer.images = images,
+        // From the same cursor, so that nothing of this answer counts.
+        Fetched::Unusable => pulled = ask(to, streamed, false, progress).await?,
+    }
+    Ok(pulled)
+}
+
+async fn ask(
+    (store, transport, caller): (&dyn Store, &dyn Transport, &Caller),
+    streamed: bool,
+    images: bool,
+    progress: &(dyn Fn(u64) + Send + Sync),
+) -> Result<Pulled, Failure> {
     let start = store.begin_pull().await?;
-    let body = Pull { cursor: &start.cursor, device_id: &start.client_id, limit: PAGE_ROWS };
+    let seeds = start.seeds.iter().filter(|_| images).map(|seed| seed.seal.as_str()).collect();
+    let body = Pull { cursor: &start.cursor, device_id: &start.client_id, limit: PAGE_ROWS, images, seeds };
     let mut response = transport.send(request("/sync/pull", caller, streamed, &body)).await?;
     if response.status != 200 {
         return Err(refusal(response).await.0);
     }
     if !response.lines {
         let page = whole(&mut response).await?;
-        return Ok(Pulled { start, lines: Vec::new(), page });
+        return Ok(Pulled { start, answer: PullAnswer { page, ..PullAnswer::default() } });
     }
     let (mut lines, mut buffered_bytes, mut rows) = (Vec::new(), 0, 0);
     let mut last: Option<Vec<u8>> = None;
@@ -116,7 +133,7 @@ pub async fn pull(
     }
     // The last line carries the cursor: without it nothing of what came before is taken.
     match last {
-        Some(page) if part.is_empty() => Ok(Pulled { start, lines, page }),
+        Some(page) if part.is_empty() => Ok(Pulled { start, answer: PullAnswer { images: Vec::new(), lines, page } }),
         _ => Err(Failure::new(FailureKind::Network, "cut", "the answer was cut")),
     }
 }

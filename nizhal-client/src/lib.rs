@@ -9,6 +9,7 @@ mod client;
 mod driver;
 pub mod environment;
 pub mod exchange;
+mod image;
 pub mod schema;
 pub mod session;
 mod setup;

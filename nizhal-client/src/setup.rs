@@ -9,7 +9,7 @@ use crate::store::{Location, Lock, OtherUser, SqliteStore, StoreError};
 use crate::transport::{HttpTransport, Transport, TransportError};
 use crate::watch::Changes;
 use nizhal_core::{Actor, MutatorEntry, Principal, Rule, Rules, TableDesc, wire::MutationResult};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, watch};
 
@@ -61,6 +61,7 @@ pub struct Setup {
     blob_cache_bytes: Option<u64>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
+    seeds: Vec<PathBuf>,
 }
 
 impl Setup {
@@ -83,6 +84,7 @@ impl Setup {
             blob_cache_bytes: None,
             clock: Arc::new(SystemClock::default()),
             ids: Arc::new(RandomIds),
+            seeds: Vec::new(),
         }
     }
 
@@ -111,6 +113,14 @@ impl Setup {
     #[must_use]
     pub fn file(mut self, path: impl AsRef<Path>) -> Self {
         self.location = Location::File(path.as_ref().to_owned());
+        self
+    }
+
+    /// A file that came with the app, as `GET /sync/image` gave it out: the rows of a bucket, so that the first sync brings only what
+    /// changed since. The server checks that it may be gone on from; of no use, it is passed over.
+    #[must_use]
+    pub fn seed(mut self, path: impl AsRef<Path>) -> Self {
+        self.seeds.push(path.as_ref().to_owned());
         self
     }
 
@@ -216,7 +226,7 @@ impl Setup {
         if let Some(bytes) = self.blob_cache_bytes {
             store.set_blob_cache_bytes(bytes);
         }
-        let store = Arc::new(store);
+        let store = Arc::new(store.with_seeds(self.seeds));
         let lock = Lock::of(store.path()).map_err(SetupError::Lock)?;
         let switch = Switch::new(self.online);
         let own = self.connectivity.is_none();

@@ -1,6 +1,6 @@
 //! Wire 2 as a device reads it: the shapes of the wire protocol, and a door that lets nothing else in.
 
-use nizhal_core::wire::{Batch, Gone, Mutation, MutationResult};
+use nizhal_core::wire::{Batch, Gone, ImageRef, Mutation, MutationResult};
 use serde::{Deserialize, Serialize};
 
 /// One answer of a pull, or the last line of one that came in lines. What lacks a field is refused whole.
@@ -20,6 +20,8 @@ pub(crate) struct Page<'a> {
     pub(crate) has_more: bool,
     #[serde(default)]
     pub(crate) last_mutation_id: Option<i64>,
+    #[serde(default)]
+    pub(crate) images: Vec<ImageRef>,
 }
 
 impl Page<'_> {
@@ -29,6 +31,7 @@ impl Page<'_> {
             && self.tombstoned.is_empty()
             && self.removed.is_empty()
             && self.removed_buckets.is_empty()
+            && self.images.is_empty()
             && !self.cursor_reset
     }
 }
@@ -40,6 +43,17 @@ pub(crate) struct Pull<'a> {
     pub(crate) cursor: &'a str,
     pub(crate) device_id: &'a str,
     pub(crate) limit: u32,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) images: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) seeds: Vec<&'a str>,
+}
+
+/// The images that an answer names, unread but for those.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Named {
+    #[serde(default)]
+    pub(crate) images: Vec<ImageRef>,
 }
 
 /// The body of a push.

@@ -11,6 +11,9 @@ use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::{Notify, oneshot};
 
+/// The path of a request for the file of an image.
+pub(crate) const IMAGE: &str = "/image";
+
 /// A response of a server.
 #[derive(Clone, Debug)]
 pub(crate) struct ServerResponse {
@@ -84,6 +87,12 @@ impl Transport for Port {
         })
     }
 
+    fn fetch<'a>(&'a self, url: &'a str, from: u64) -> BoxFuture<'a, Result<Response, Failure>> {
+        let body = serde_json::json!({"url": url, "from": from}).to_string().into_bytes();
+        let none = String::new();
+        self.send(Request { path: IMAGE, token: none.clone(), contract_version: none, lines: false, body })
+    }
+
     fn open<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Box<dyn Frames>, Failure>> {
         // The simulator itself is the stream.
         Box::pin(async { Err(network("stream")) })
@@ -142,5 +151,5 @@ pub(crate) struct Pushed {
 pub(crate) fn pull_start(request: &Request) -> Option<PullStart> {
     let body: serde_json::Value = serde_json::from_slice(&request.body).ok()?;
     let text = |name: &str| body.get(name).and_then(|value| value.as_str()).map(str::to_owned);
-    Some(PullStart { cursor: text("cursor")?, client_id: text("deviceId")? })
+    Some(PullStart { cursor: text("cursor")?, client_id: text("deviceId")?, seeds: Vec::new() })
 }

@@ -1,12 +1,12 @@
 //! What happens to messages.
 
 use crate::act::SimIds;
-use crate::net::{Load, Message, Pushed, ServerResponse, network, pull_start};
+use crate::net::{IMAGE, Load, Message, Pushed, ServerResponse, network, pull_start};
 use crate::sim::{Check, Sim};
 use crate::verify;
 use nizhal_client::exchange::Pulled;
 use nizhal_client::session::{Action, Event};
-use nizhal_client::store::{Store as _, StoreError};
+use nizhal_client::store::{PullAnswer, Store as _, StoreError};
 use nizhal_client::{ReceivedAnswer, run_store_action};
 
 /// A request that nobody waits for.
@@ -182,7 +182,10 @@ impl Sim<'_> {
             let mut lines: Vec<Vec<u8>> = answer.body.split(|&byte| byte == b'\n').map(<[u8]>::to_vec).collect();
             lines.retain(|line| !line.is_empty());
             let page = lines.pop().unwrap_or_default();
-            (ReceivedAnswer::Pulled(Pulled { start, lines, page }), Action::StorePull)
+            let answer = PullAnswer { images: Vec::new(), lines, page };
+            (ReceivedAnswer::Pulled(Pulled { start, answer }), Action::StorePull)
+        } else if request.path == IMAGE {
+            return Ok(false);
         } else {
             let Ok(pushed) = serde_json::from_slice::<Pushed>(&answer.body) else { return Ok(false) };
             (ReceivedAnswer::Pushed(pushed.results), Action::StorePush)
@@ -200,6 +203,10 @@ impl Sim<'_> {
             return Ok(true);
         }
         let failed = |error: StoreError| format!("inv22: a late answer: {error:?}");
+        if let Err(StoreError::ImagesMissing) = done {
+            // Another tab has its images.
+            return Ok(true);
+        }
         if let (Event::PullStored(stored), Some(truth)) = (done.map_err(failed)?.0, answer.truth)
             && stored.complete
         {

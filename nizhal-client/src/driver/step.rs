@@ -21,8 +21,8 @@ pub async fn run_store_action(
     let new_id: &(dyn Fn() -> Uuid + Send + Sync) = &|| ids.new_id();
     let none = |memory| (Event::Done(memory), ChangedTables::new());
     let done = match (action, answer) {
-        (Action::StorePull, Some(ReceivedAnswer::Pulled(Pulled { start, lines, page }))) => {
-            let (stored, changed_tables) = store.store_pull(&start, lines, page, new_id).await?;
+        (Action::StorePull, Some(ReceivedAnswer::Pulled(Pulled { start, answer }))) => {
+            let (stored, changed_tables) = store.store_pull(&start, answer, new_id).await?;
             (Event::PullStored(stored), changed_tables)
         }
         (Action::StorePush, Some(ReceivedAnswer::Pushed(results))) => {

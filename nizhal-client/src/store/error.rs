@@ -22,6 +22,9 @@ pub enum StoreError {
     /// A row of the server's answer is not the protocol's.
     #[error("the answer is not the protocol's")]
     Row(#[from] nizhal_core::local::cell::MalformedRow),
+    /// The server's answer names images that were not fetched with it.
+    #[error("the answer names images that did not come with it")]
+    ImagesMissing,
     /// The store belongs to somebody else.
     #[error("this store belongs to another user: open another file, or let it be wiped with OtherUser::Wipe")]
     OtherUser,
@@ -105,7 +108,7 @@ impl StoreError {
     /// The failure as the schedule takes it.
     pub fn failure(&self) -> Failure {
         let (kind, code) = match self {
-            Self::Malformed(_) | Self::Row(_) => (FailureKind::Malformed, "malformed"),
+            Self::Malformed(_) | Self::Row(_) | Self::ImagesMissing => (FailureKind::Malformed, "malformed"),
             Self::Displaced(_) => (FailureKind::StoreLost, "store_vanished"),
             _ if self.is_lost() => (FailureKind::StoreLost, "store_lost"),
             _ => (FailureKind::Store, "store"),

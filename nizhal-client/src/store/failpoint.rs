@@ -120,6 +120,17 @@ impl Default for Failpoints {
 }
 
 impl Failpoints {
+    /// Before a statement outside of a transaction.
+    ///
+    /// # Errors
+    /// When it is to fail.
+    pub(super) fn fail(&self) -> Result<(), StoreError> {
+        match self.pass()? {
+            Some(Failpoint { fault, .. }) => Err(sqlx::Error::from(fault).into()),
+            None => Ok(()),
+        }
+    }
+
     /// Before a statement: what it is to fail with.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ mod failpoint;
 mod group;
 mod guard;
 mod hold;
+mod image;
 mod lock;
 mod meta;
 mod migrate;
@@ -30,6 +31,7 @@ pub use dead::DeadLetter;
 pub use error::StoreError;
 #[doc(hidden)]
 pub use failpoint::SqliteFault;
+pub use image::{LocalImage, Seed};
 pub use lock::Lock;
 pub use open::{Location, Notice, OtherUser};
 pub use salvage::Saved;
@@ -43,10 +45,11 @@ use crate::{
 use failpoint::Failpoints;
 use group::Group;
 use guard::Guard;
+use image::ImageFiles;
 use nizhal_core::{
     __private::BoxFuture,
     Displaced, Principal, Uuid,
-    wire::{Mutation, MutationResult},
+    wire::{ImageRef, Mutation, MutationResult},
 };
 use sea_orm::DatabaseConnection;
 use sqlx::SqlitePool;
@@ -62,6 +65,19 @@ pub struct PullStart {
     pub cursor: String,
     /// Who this device is in the server's sequences.
     pub client_id: String,
+    /// The images that came with the app, where nothing else is here yet.
+    pub seeds: Vec<Seed>,
+}
+
+/// The answer of a pull.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PullAnswer {
+    /// The images that it names.
+    pub images: Vec<LocalImage>,
+    /// Lines of rows that were not put aside.
+    pub lines: Vec<Vec<u8>>,
+    /// The page that ends it.
+    pub page: Vec<u8>,
 }
 
 /// Names of tables whose rows changed.
@@ -87,12 +103,17 @@ pub trait Store: Send + Sync + 'static {
     fn begin_pull(&self) -> BoxFuture<'_, Result<PullStart, StoreError>>;
     /// Puts aside lines of an answer that is still coming.
     fn spill<'a>(&'a self, lines: &'a [Vec<u8>]) -> BoxFuture<'a, Result<(), StoreError>>;
-    /// Stores an answer: lines that were not put aside, and the page that ends it.
+    /// Where the file of an image goes that has this hash, and where it is while it comes.
+    fn image_paths(&self, sha256: &str) -> (PathBuf, PathBuf);
+    /// Whether the tables of a bucket's rule are here as an image of this shape has them.
+    fn has_shape(&self, bucket: &str, shape: &str) -> bool;
+    /// Whether a file is the image that a server named.
+    fn is_image<'a>(&'a self, path: &'a Path, named: &'a ImageRef) -> BoxFuture<'a, bool>;
+    /// Stores an answer.
     fn store_pull<'a>(
         &'a self,
         start: &'a PullStart,
-        lines: Vec<Vec<u8>>,
-        page: Vec<u8>,
+        answer: PullAnswer,
         new_id: NewId<'a>,
     ) -> BoxFuture<'a, Result<(PullStored, ChangedTables), StoreError>>;
     /// The mutations to send next, in order.
@@ -137,6 +158,7 @@ pub struct SqliteStore {
     group: Group,
     blob_files: Arc<BlobFiles>,
     blob_cache_bytes: AtomicU64,
+    image_files: ImageFiles,
     /// Keeps a database in memory alive, whatever becomes of the other connections.
     _anchor: Option<sqlx::SqliteConnection>,
 }
@@ -252,6 +274,9 @@ impl SqliteStore {
 
     /// Closes the file.
     pub async fn close(&self) {
+        if self.is_in_memory() {
+            self.clean_images().await;
+        }
         self.readers.close().await;
         self.writer.close().await;
     }
@@ -276,14 +301,22 @@ impl Store for SqliteStore {
     fn spill<'a>(&'a self, lines: &'a [Vec<u8>]) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(self.noting(self.spill(lines)))
     }
+    fn image_paths(&self, sha256: &str) -> (PathBuf, PathBuf) {
+        self.image_paths(sha256)
+    }
+    fn has_shape(&self, bucket: &str, shape: &str) -> bool {
+        self.has_shape(bucket, shape)
+    }
+    fn is_image<'a>(&'a self, path: &'a Path, named: &'a ImageRef) -> BoxFuture<'a, bool> {
+        Box::pin(self.is_image(path, named))
+    }
     fn store_pull<'a>(
         &'a self,
         start: &'a PullStart,
-        lines: Vec<Vec<u8>>,
-        page: Vec<u8>,
+        answer: PullAnswer,
         new_id: NewId<'a>,
     ) -> BoxFuture<'a, Result<(PullStored, ChangedTables), StoreError>> {
-        Box::pin(self.noting(self.store_pull(start, lines, page, new_id)))
+        Box::pin(self.noting(self.store_pull(start, answer, new_id)))
     }
     fn batch(&self, most: usize, bytes: usize) -> BoxFuture<'_, Result<Vec<Mutation>, StoreError>> {
         Box::pin(self.noting(self.batch(most, bytes)))

@@ -1,5 +1,6 @@
 //! Opening a device's file: made when it is new, fitted to the app's tables, rebuilt when it is broken.
 
+use super::image::ImageFiles;
 use super::migrate::{Shape, shape};
 use super::salvage::{Salvaged, Saved};
 use super::{BlobFiles, Guard, SqliteStore, StoreError, ddl, lock, rebuild, rebuild::Rebuild};
@@ -139,11 +140,13 @@ impl SqliteStore {
             group: super::Group::default(),
             blob_files: Arc::new(BlobFiles::of(path)),
             blob_cache_bytes: AtomicU64::new(BLOB_CACHE_BYTES),
+            image_files: ImageFiles::beside(path),
         };
         loop {
             let mut told = Vec::new();
             match store.noting(store.fit(other, new_id, &mut told)).await {
                 Ok(()) => {
+                    store.clean_images().await;
                     notices.append(&mut told);
                     return Ok(store);
                 }

@@ -1,6 +1,8 @@
 //! A pull's answer: put aside until its snapshot is whole, then laid under the pending mutations in one transaction.
 
-use super::{ChangedTables, NewId, PullStart, SqliteStore, StoreError, purge::Purged, tx::Tx};
+use super::image::{Attached, have};
+use super::meta::Meta;
+use super::{ChangedTables, NewId, PullAnswer, PullStart, SqliteStore, StoreError, purge::Purged, tx::Tx};
 use crate::session::{Memory, PullStored};
 use crate::wire::Page;
 use nizhal_core::local::{LocalTable, cell};
@@ -11,15 +13,17 @@ use std::sync::atomic::Ordering::Relaxed;
 /// What `kind` says in `_nizhal_stage`.
 const ROWS: i64 = 0;
 const PAGE: i64 = 1;
+pub(super) const IMAGE: i64 = 2;
 
 impl SqliteStore {
     pub(super) async fn begin_pull(&self) -> Result<PullStart, StoreError> {
         let tx = self.begin().await?;
         let meta = tx.meta().await?;
-        let start = PullStart { cursor: meta.position().to_owned(), client_id: meta.client_id };
         tx.run("delete from _nizhal_stage where loose = 1", []).await?;
         tx.commit().await?;
-        Ok(start)
+        let (cursor, client_id) = (meta.position().to_owned(), meta.client_id);
+        let seeds = if cursor.is_empty() { self.seeds().await } else { Vec::new() };
+        Ok(PullStart { cursor, client_id, seeds })
     }
 
     pub(super) async fn spill(&self, lines: &[Vec<u8>]) -> Result<(), StoreError> {
@@ -34,39 +38,84 @@ impl SqliteStore {
     pub(super) async fn store_pull(
         &self,
         start: &PullStart,
-        lines: Vec<Vec<u8>>,
-        last: Vec<u8>,
+        mut answer: PullAnswer,
         new_id: NewId<'_>,
     ) -> Result<(PullStored, ChangedTables), StoreError> {
+        let last = std::mem::take(&mut answer.page);
         let page: Page<'_> = parse(&last)?;
+        if page.has_more {
+            return self.store_page(start, answer, &page, &last).await;
+        }
+        let Some(attached) = self.attach(answer.images).await? else { return self.start_over().await };
+        let stored = self.lay_pull(start, (&attached, answer.lines, &page), new_id).await;
+        self.detach(&attached).await;
+        if let Ok((PullStored { complete: true, .. }, _)) = &stored
+            && !attached.is_empty()
+        {
+            self.clean_images().await;
+        }
+        stored
+    }
+
+    /// Puts a page aside whose snapshot goes on.
+    async fn store_page(
+        &self,
+        start: &PullStart,
+        answer: PullAnswer,
+        page: &Page<'_>,
+        last: &[u8],
+    ) -> Result<(PullStored, ChangedTables), StoreError> {
         let tx = self.begin().await?;
         let meta = tx.meta().await?;
         if start.cursor != meta.position() || start.client_id != meta.client_id {
-            // It answers an older question: its acknowledgement would drop another write.
-            let stored = PullStored { memory: meta.memory(), moved: true, ..PullStored::default() };
-            tx.rollback().await;
-            return Ok((stored, ChangedTables::new()));
+            return Ok(tx.pass_over(&meta).await);
         }
         let reset = page.cursor_reset || start.cursor.is_empty();
         if reset {
             tx.run("delete from _nizhal_stage where loose = 0", []).await?;
         }
         let moved = page.cursor != start.cursor;
-        if page.has_more {
-            if moved {
-                for line in lines {
-                    tx.stage(ROWS, 1, line).await?;
-                }
-                tx.run("update _nizhal_stage set loose = 0", []).await?;
-                let sql = "update _nizhal_meta set staged = $1, staged_reset = case when $2 then 1 when staged is null then 0 \
-                    else staged_reset end";
-                tx.run(sql, [page.cursor.clone().into(), reset.into()]).await?;
-                tx.stage(PAGE, 0, last).await?;
+        if moved {
+            if !have(&answer.images, &page.images) {
+                return Err(StoreError::ImagesMissing);
             }
-            let memory = tx.meta().await?.memory();
-            tx.commit().await?;
-            return Ok((PullStored { memory, moved, ..PullStored::default() }, ChangedTables::new()));
+            for line in answer.lines {
+                tx.stage(ROWS, 1, line).await?;
+            }
+            for image in &answer.images {
+                tx.stage(IMAGE, 1, serde_json::to_vec(image).unwrap_or_default()).await?;
+            }
+            tx.run("update _nizhal_stage set loose = 0", []).await?;
+            let sql = "update _nizhal_meta set staged = $1, staged_reset = case when $2 then 1 when staged is null then 0 \
+                else staged_reset end";
+            tx.run(sql, [page.cursor.clone().into(), reset.into()]).await?;
+            tx.stage(PAGE, 0, last.to_vec()).await?;
         }
+        let memory = tx.meta().await?.memory();
+        tx.commit().await?;
+        Ok((PullStored { memory, moved, ..PullStored::default() }, ChangedTables::new()))
+    }
+
+    /// Lays the page that ends a snapshot, and all that was put aside of it.
+    async fn lay_pull(
+        &self,
+        start: &PullStart,
+        (attached, lines, page): (&Attached, Vec<Vec<u8>>, &Page<'_>),
+        new_id: NewId<'_>,
+    ) -> Result<(PullStored, ChangedTables), StoreError> {
+        let tx = self.begin().await?;
+        let meta = tx.meta().await?;
+        if start.cursor != meta.position() || start.client_id != meta.client_id {
+            return Ok(tx.pass_over(&meta).await);
+        }
+        if !attached.have(&page.images) {
+            return Err(StoreError::ImagesMissing);
+        }
+        let reset = page.cursor_reset || start.cursor.is_empty();
+        if reset {
+            tx.run("delete from _nizhal_stage where loose = 0", []).await?;
+        }
+        let moved = page.cursor != start.cursor;
         let rotated = meta.epoch.as_ref().is_some_and(|epoch| *epoch != page.epoch);
         let reset = reset || (meta.staged.is_some() && meta.staged_reset);
         let staged = meta.staged.is_some() || tx.one("select 1 from _nizhal_stage limit 1", []).await?.is_some();
@@ -86,11 +135,13 @@ impl SqliteStore {
             }
             tx.run("delete from _nizhal_unreadable", []).await?;
         }
+        tx.lay_images(attached).await?;
         let mut unclear = tx.lay_staged().await?;
         tx.lay_lines(lines).await?;
-        unclear |= tx.lay_page(&page).await?;
+        unclear |= tx.lay_page(page).await?;
         if unclear {
-            return tx.start_over().await;
+            tx.rollback().await;
+            return self.start_over().await;
         }
         tx.forget_readable().await?;
         if self.uniques_dropped.swap(false, Relaxed) || reset {
@@ -115,6 +166,15 @@ impl SqliteStore {
         tx.drop_unnamed_blobs().await?;
         let memory = tx.meta().await?.memory();
         Ok((PullStored { memory, complete: true, moved, rotated }, tx.commit().await?))
+    }
+
+    /// Nothing of the answer is of use: the rows stay as they were, and all of them are asked for again.
+    async fn start_over(&self) -> Result<(PullStored, ChangedTables), StoreError> {
+        let tx = self.begin().await?;
+        tx.forget_position().await?;
+        let memory = tx.meta().await?.memory();
+        tx.commit().await?;
+        Ok((PullStored { memory, moved: true, ..PullStored::default() }, ChangedTables::new()))
     }
 
     pub(super) async fn rotate(&self, new_id: NewId<'_>) -> Result<Memory, StoreError> {
@@ -156,10 +216,11 @@ impl Tx<'_> {
         while let Some(row) = self.one(sql, [n.into()]).await? {
             n = row.try_get("", "n")?;
             let (kind, body): (i64, Vec<u8>) = (row.try_get("", "kind")?, row.try_get("", "body")?);
-            if kind == ROWS {
-                self.lay_batch(&parse(&body)?).await?;
-            } else {
-                unclear |= self.lay_page(&parse(&body)?).await?;
+            match kind {
+                ROWS => self.lay_batch(&parse(&body)?).await?,
+                PAGE => unclear |= self.lay_page(&parse(&body)?).await?,
+                // Laid before all others.
+                _ => {}
             }
         }
         Ok(unclear)
@@ -182,7 +243,7 @@ impl Tx<'_> {
         self.lay_rows(table, cell::rows(table, batch.rows)?).await
     }
 
-    async fn lay_rows(&self, table: &LocalTable, read: cell::ReadRows) -> Result<(), StoreError> {
+    pub(super) async fn lay_rows(&self, table: &LocalTable, read: cell::ReadRows) -> Result<(), StoreError> {
         for rows in read.groups {
             self.put(table, rows).await?;
         }
@@ -211,15 +272,11 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Nothing of the answer is of use: the rows stay as they were, and all of them are asked for again.
-    async fn start_over(self) -> Result<(PullStored, ChangedTables), StoreError> {
-        let store = self.store;
+    /// The answer is to an older question: its acknowledgement would drop another write.
+    async fn pass_over(self, meta: &Meta) -> (PullStored, ChangedTables) {
+        let stored = PullStored { memory: meta.memory(), moved: true, ..PullStored::default() };
         self.rollback().await;
-        let tx = store.begin().await?;
-        tx.forget_position().await?;
-        let memory = tx.meta().await?.memory();
-        tx.commit().await?;
-        Ok((PullStored { memory, moved: true, ..PullStored::default() }, ChangedTables::new()))
+        (stored, ChangedTables::new())
     }
 
     pub(super) async fn forget_position(&self) -> Result<(), StoreError> {

@@ -47,15 +47,21 @@ impl Tx<'_> {
         match self.run(sql, values.clone()).await {
             Err(StoreError::Db(error)) if is_duplicate(&error) => {
                 // Values that change hands in this snapshot, or that the server's database does not keep unique.
-                self.store.uniques_dropped.store(true, Relaxed);
-                for (_, index) in table.uniques() {
-                    self.run(&format!("drop index if exists {index}"), []).await?;
-                }
+                self.drop_uniques(table).await?;
                 self.run(sql, values).await?;
                 Ok(())
             }
             done => done.map(drop),
         }
+    }
+
+    /// Lets values repeat until all of the answer is laid, and the indexes are made again.
+    pub(super) async fn drop_uniques(&self, table: &LocalTable) -> Result<(), StoreError> {
+        self.store.uniques_dropped.store(true, Relaxed);
+        for (_, index) in table.uniques() {
+            self.run(&format!("drop index if exists {index}"), []).await?;
+        }
+        Ok(())
     }
 
     /// Has the table keep its unique columns so, for mutators; where rows of the server's are in the way, it does not.

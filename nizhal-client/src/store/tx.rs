@@ -22,9 +22,7 @@ impl SqliteStore {
             ..TransactionOptions::default()
         };
         self.guard.check_file()?;
-        if let Some(Failpoint { fault, .. }) = self.failpoints.pass()? {
-            return Err(sqlx::Error::from(fault).into());
-        }
+        self.failpoints.fail()?;
         // The pool gives no connection that the driver believes to be inside of a transaction, and BEGIN fails inside of one.
         let tx = self.db.begin_with_options(options).await.inspect_err(|_| self.guard.suspect())?;
         Ok(Tx { tx, store: self, standing: self.guard.watch_transaction() })

@@ -41,6 +41,14 @@ impl Transport for Abortable {
         Box::pin(self.whole(self.inner.send_blob(request)))
     }
 
+    fn fetch<'a>(&'a self, url: &'a str, from: u64) -> BoxFuture<'a, Result<Response, Failure>> {
+        Box::pin(async move {
+            let response = unless(&self.given, self.inner.fetch(url, from)).await?;
+            let body = Box::new(AbortableBody { inner: response.body, given: self.given.clone() });
+            Ok(Response { body, ..response })
+        })
+    }
+
     fn open<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Box<dyn Frames>, Failure>> {
         Box::pin(unless(&self.given, self.inner.open(token)))
     }

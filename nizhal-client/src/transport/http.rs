@@ -143,7 +143,7 @@ impl Transport for HttpTransport {
                 .body(request.body)
                 .send();
             let response = timeout(SILENCE, sending).await.map_err(silent)?.map_err(network)?;
-            Ok(answer(response))
+            Ok(answered(response))
         })
     }
 
@@ -165,7 +165,17 @@ impl Transport for HttpTransport {
                     .header("x-nizhal-contract-version", &caller.contract_version);
             }
             let patience = SILENCE + Duration::from_millis(request.bytes / MIN_BYTES_PER_MS);
-            Ok(answer(timeout(patience, sending.send()).await.map_err(silent)?.map_err(network)?))
+            Ok(answered(timeout(patience, sending.send()).await.map_err(silent)?.map_err(network)?))
+        })
+    }
+
+    fn fetch<'a>(&'a self, url: &'a str, from: u64) -> BoxFuture<'a, Result<Response, Failure>> {
+        Box::pin(async move {
+            let url = if url.starts_with('/') { format!("{}{url}", self.base) } else { url.to_owned() };
+            let request = self.http.get(url);
+            let request = if from > 0 { request.header("range", format!("bytes={from}-")) } else { request };
+            let response = timeout(SILENCE, request.send()).await.map_err(silent)?.map_err(network)?;
+            Ok(answered(response))
         })
     }
 
@@ -190,7 +200,8 @@ impl Transport for HttpTransport {
     }
 }
 
-fn answer(response: reqwest::Response) -> Response {
+/// An answer whose body is still to be read.
+fn answered(response: reqwest::Response) -> Response {
     let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
     let seconds = header("retry-after").and_then(|value| value.parse::<i64>().ok());
     Response {

@@ -107,6 +107,9 @@ pub trait Transport: Send + Sync + 'static {
         let text = format!("this transport carries no blobs: implement `send_blob` for {}", request.url);
         Box::pin(async { Err(Failure::new(FailureKind::Refused, "no_blobs", text)) })
     }
+    /// Reads a file from this byte on: one of this server where the URL begins with `/`, and one of another place otherwise. Without
+    /// the token: the URL itself is the permission.
+    fn fetch<'a>(&'a self, url: &'a str, from: u64) -> BoxFuture<'a, Result<Response, Failure>>;
     /// Opens the stream of pings in wire 2.
     fn open<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Box<dyn Frames>, Failure>>;
 }
