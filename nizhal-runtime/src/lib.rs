@@ -1,7 +1,7 @@
 //! Nizhal's sync server, in seven floors; imports run downwards only, and a test holds it.
 //!
 //! 0 `schema` `observe` `counts` `environment` `settings` `contract` `share` · 1 `scope` `hub` `auth` · 2 `store` · 3 `engine` ·
-//! 4 `job` `retention` `cluster` `blob` · 5 `http` · 6 `app`
+//! 4 `job` `retention` `cluster` `blob` `image` · 5 `http` · 6 `app`
 
 pub mod auth;
 pub mod contract;
@@ -17,6 +17,7 @@ mod cluster;
 mod counts;
 mod environment;
 mod http;
+mod image;
 mod job;
 mod observe;
 mod retention;
@@ -38,8 +39,9 @@ pub use http::{Lines, push_body};
 pub use job::{JobEnd, run_next_alone as run_next_job};
 pub use observe::{ConflictEvent, ErrorEvent, Observer, Observers, PullEvent, PushEvent, PushedMutation};
 pub use settings::{
-    AdmissionSettings, BlobSettings, BlobStoreSetting, BlobStoreUrl, ConnectionSettings, Cors, JwksSource, LogFormat,
-    MimePattern, Mode, NatsSettings, RateLimit, Realtime, RealtimeSettings, Settings, SocketSettings,
+    AdmissionSettings, BlobSettings, BlobStoreSetting, BlobStoreUrl, ConnectionSettings, Cors, ImageSettings,
+    JwksSource, LogFormat, MimePattern, Mode, NatsSettings, RateLimit, Realtime, RealtimeSettings, Settings,
+    SocketSettings,
 };
 
 // What `#[nizhal::main]` calls.

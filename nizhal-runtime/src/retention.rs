@@ -69,6 +69,11 @@ pub(crate) async fn collect(
             }
             if let Some(blobs) = &blobs {
                 collect_blobs(&engine, blobs, blob_days, &mut listed).await;
+                match engine.forget_images().await {
+                    Ok(0) => {}
+                    Ok(count) => tracing::info!(count, "images that no first sync takes any more are removed"),
+                    Err(error) => not_now(&error, "images"),
+                }
             }
             if let Err(error) = engine.store.check_partitions().await {
                 not_now(&error, "partitions");

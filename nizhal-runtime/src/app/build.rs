@@ -129,6 +129,10 @@ impl Nizhal {
             .with_named_violations(settings.mode == Mode::Development)
             .with_observers(Observers::new(std::mem::take(&mut self.observers)));
         let blobs = objects.map(|objects| Blobs::new(engine.store.clone(), objects, settings.blobs.clone()));
+        let engine = match (&blobs, settings.images.min_rows) {
+            (Some(blobs), Some(min_rows)) => engine.with_images(Arc::new(blobs.clone()), min_rows),
+            _ => engine,
+        };
         let server = Server::new(Parts {
             name: self.name,
             blobs,

@@ -8,6 +8,8 @@ use uuid::Uuid;
 pub(super) const UPLOADS: &str = "uploads";
 /// The folder of blobs.
 pub(super) const BLOBS: &str = "blobs";
+/// The folder of images.
+pub(super) const IMAGES: &str = "images";
 /// The size of a part; of a larger upload they are larger, so that there are not more than so many.
 pub(super) const PART_BYTES: u64 = 8 * 1024 * 1024;
 const MAX_PARTS: u64 = 1_000;
@@ -35,6 +37,11 @@ pub(super) fn blob_folder(secret: &str) -> String {
     let digest = mac.finalize().into_bytes();
     let name: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     format!("{BLOBS}/{name}")
+}
+
+/// The folder of one database's images.
+pub(super) fn image_folder(secret: &str) -> String {
+    blob_folder(secret).replacen(BLOBS, IMAGES, 1)
 }
 
 /// A path that was never used before.

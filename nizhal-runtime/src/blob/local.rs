@@ -1,7 +1,7 @@
 //! Files of a blob store that is a folder of this machine.
 
 use super::{
-    layout::{BLOBS, UPLOADS},
+    layout::{BLOBS, IMAGES, UPLOADS},
     object::Piece,
 };
 use bytes::Bytes;
@@ -47,7 +47,7 @@ pub(super) fn read(file: File, range: Range<u64>) -> Piece {
 pub(super) fn remove_unfinished(root: &Path, older_than: Duration) -> io::Result<u64> {
     let Some(before) = SystemTime::now().checked_sub(older_than) else { return Ok(0) };
     let mut removed = 0;
-    for folder in [UPLOADS, BLOBS] {
+    for folder in [UPLOADS, BLOBS, IMAGES] {
         removed += remove_in(&root.join(folder), before)?;
     }
     Ok(removed)

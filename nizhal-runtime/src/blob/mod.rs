@@ -14,6 +14,7 @@ mod cloud;
 mod collect;
 mod complete;
 mod error;
+mod image;
 mod layout;
 mod local;
 mod object;

@@ -6,7 +6,7 @@ use super::{
     page,
     pull::Begun,
 };
-use crate::store::{LaneRead, Position, StoreError};
+use crate::store::{LaneRead, LineTaker, Position, StoreError};
 use nizhal_core::{
     Principal,
     wire::{PullRequest, Wire},
@@ -47,6 +47,22 @@ pub trait LineReader: Sync {
     fn send(&self, line: Result<Line, PullError>) -> impl Future<Output = Result<(), PullError>> + Send;
 }
 
+/// Sends the lines of a scan on.
+struct Sender<'a, L> {
+    lines: &'a L,
+    rows: &'a mut usize,
+}
+
+impl<L: LineReader> LineTaker for Sender<'_, L> {
+    type Error = PullError;
+
+    async fn take(&mut self, mut line: Vec<u8>, rows: usize) -> Result<(), PullError> {
+        *self.rows += rows;
+        page::end_line(&mut line);
+        self.lines.send(Ok(Line::Rows(line))).await
+    }
+}
+
 impl Engine {
     /// Answers a wire-2 pull with lines; a failure is the last of them, unless the reader is the cause.
     pub async fn pull_lines(&self, principal: &Principal, request: &PullRequest, lines: &impl LineReader) {
@@ -81,12 +97,8 @@ impl Engine {
         let heads = page::heads(&self.tables);
         for lane in begun.lanes.iter_mut().filter(|lane| lane.floor >= horizon && !lane.is_done(horizon)) {
             let read = LaneRead { from: &lane.position, floor: lane.floor, buckets: &lane.buckets, limit: 0 };
-            let sent = begun.reader.full_scan(&read, &heads, async |mut line: Vec<u8>, count: usize| {
-                *rows += count;
-                page::end_line(&mut line);
-                lines.send(Ok(Line::Rows(line))).await
-            });
-            if sent.await? {
+            let mut sender = Sender { lines, rows };
+            if begun.reader.full_scan(&read, &heads, &mut sender).await? {
                 lane.position = Position::after(horizon);
             }
         }

@@ -16,7 +16,7 @@ mod state;
 
 pub use crate::environment::Environment;
 pub use error::{PullError, ScopeError};
-pub use image::{Demand, ImageError, ImageStore, ImageStoreError, Making};
+pub use image::{Demand, ImageError, ImageFileAnswer, ImageReader, ImageStore, ImageStoreError, Making};
 pub use job::EnqueueError;
 pub use lines::{Line, LineReader};
 pub use pull::PullPage;

@@ -131,7 +131,7 @@ impl Engine {
                     if !fresh.is_empty() && !offers.as_ref().is_some_and(|offers| offers.are_for(&fresh)) {
                         drop(pull_rows);
                         let context = (&header, &*generations, &clock);
-                        let found = self.offers(&mut reader, request, context, fresh).await?;
+                        let found = self.offers(&mut reader, (principal, request), context, fresh).await?;
                         found.place(&mut begin);
                         offers = Some(found);
                         hold_s = hold_s.or(Some(SECOND_QUERY_HOLD_S));

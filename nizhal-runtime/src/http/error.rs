@@ -5,7 +5,7 @@
 use crate::{
     auth::AuthError,
     blob::BlobError,
-    engine::{PullError, PushError, ScopeError},
+    engine::{ImageError, PullError, PushError, ScopeError},
     scope::TooManyBuckets,
     store::StoreError,
 };
@@ -65,6 +65,8 @@ pub(crate) enum HttpError {
     },
     #[error(transparent)]
     Blob(#[from] BlobError),
+    #[error("images are unavailable; try again")]
+    Image(#[from] ImageError),
     #[error("the range is not in the blob, which has {size} bytes")]
     RangeNotSatisfiable { size: u64 },
     #[error("the store failed")]
@@ -141,14 +143,16 @@ impl HttpError {
             Self::TooManySockets { .. } => error_response(StatusCode::TOO_MANY_REQUESTS, "too_many_sockets", shown),
             Self::TooManyRequests { .. } => error_response(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", shown),
             Self::UpgradeRequired { .. } => error_response(StatusCode::UPGRADE_REQUIRED, "upgrade_required", shown),
-            Self::Pull(PullError::Store(error)) | Self::Store(error) => store_response(error),
+            Self::Pull(PullError::Store(error)) | Self::Image(ImageError::Store(error)) | Self::Store(error) => {
+                store_response(error)
+            }
             Self::Push { failure, .. } => push_response(failure),
             Self::Blob(error) => blob_response(error),
             Self::RangeNotSatisfiable { .. } => {
                 error_response(StatusCode::RANGE_NOT_SATISFIABLE, "range_not_satisfiable", shown)
             }
             Self::Pull(_) => internal_response(),
-            Self::Busy | Self::Crowded | Self::Stopping | Self::NotReady(_) => {
+            Self::Image(ImageError::Files(_)) | Self::Busy | Self::Crowded | Self::Stopping | Self::NotReady(_) => {
                 error_response(StatusCode::SERVICE_UNAVAILABLE, "unavailable", shown)
             }
             Self::Panicked => internal_response(),

@@ -17,6 +17,7 @@ mod error;
 mod gate;
 mod gzip;
 mod health;
+mod image;
 mod limit;
 mod lines;
 mod listen;

@@ -1,8 +1,8 @@
 //! The routes: every URL of a server, and the handler that answers it.
 
 use super::{
-    audit, authorize, blob, blob_part, blob_read, contract, error, health, metrics, pull, push, server::Server, stats,
-    stream,
+    audit, authorize, blob, blob_part, blob_read, contract, error, health, image, metrics, pull, push, server::Server,
+    stats, stream,
 };
 use actix_web::web::{self, Data, ServiceConfig};
 
@@ -19,6 +19,7 @@ pub fn service(server: &Server) -> impl FnOnce(&mut ServiceConfig) + Clone + Sen
             .service(post("/pull").route(web::post().to(pull::pull)))
             .service(post("/push").route(web::post().to(push::push)))
             .service(get("/stream").route(web::get().to(stream::stream)))
+            .service(get("/image").route(web::get().to(image::image)))
             .service(get("/realtime/authorize").route(web::get().to(authorize::authorize)))
             .default_service(web::to(error::not_found));
         let nizhal = web::scope("/nizhal")

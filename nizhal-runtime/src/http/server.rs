@@ -145,6 +145,7 @@ impl Server {
         // None are written, or all are kept.
         let audit_days = settings.audit_days.filter(|days| *days > 0);
         let blobs = self.inner.blobs.clone();
+        tokio::spawn(crate::image::make(engine.clone(), self.stopping()));
         if settings.tombstone_days.is_some() || audit_days.is_some() || blobs.is_some() {
             let blob_days = settings.blobs.grace_days(settings.tombstone_days);
             let days = Retention { tombstone_days: settings.tombstone_days, audit_days, blob_days };

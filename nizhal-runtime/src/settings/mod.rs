@@ -4,6 +4,7 @@ mod admission;
 mod blob;
 mod connection;
 mod error;
+mod image;
 mod parse;
 mod realtime;
 mod secret;
@@ -16,6 +17,7 @@ pub use admission::AdmissionSettings;
 pub use blob::{BlobSettings, BlobStoreSetting, BlobStoreUrl, MimePattern};
 pub use connection::ConnectionSettings;
 pub use error::SettingsError;
+pub use image::ImageSettings;
 pub use realtime::{NatsSettings, Realtime, RealtimeSettings, SocketSettings};
 pub use secret::Secret;
 pub(crate) use storage::MIN_ROW_LIMIT_BYTES;
@@ -85,6 +87,8 @@ pub struct Settings {
     pub storage: StorageSettings,
     /// The place and the limits of blobs.
     pub blobs: BlobSettings,
+    /// The limits of images.
+    pub images: ImageSettings,
 }
 
 /// The shortest secret that signs tokens, in bytes: the length of an HS256 digest (RFC 7518, section 3.2).
@@ -124,6 +128,7 @@ impl Settings {
             admission: AdmissionSettings::default(),
             storage: StorageSettings::default(),
             blobs: BlobSettings::default(),
+            images: ImageSettings::default(),
         }
     }
 
@@ -197,6 +202,7 @@ impl Settings {
         settings.admission = AdmissionSettings::read(variable)?;
         settings.storage = StorageSettings::read(variable)?;
         settings.blobs = BlobSettings::read(variable)?;
+        settings.images = ImageSettings::read(variable)?;
         settings.jwt_issuer = variable("NIZHAL_JWT_ISSUER").map(|issuer| issuer.trim().to_owned());
         Ok(settings)
     }

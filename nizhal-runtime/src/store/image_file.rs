@@ -98,11 +98,12 @@ pub struct ImageWriter {
 }
 
 impl ImageWriter {
-    /// Begins a file of this rule's rows; its temporary files have names that begin with this path.
+    /// Begins a file of this rule's rows, among the system's temporary files.
     ///
     /// # Errors
     /// When files cannot be made there.
-    pub async fn create(rule: &Rule, path: &Path) -> Result<Self, StoreError> {
+    pub async fn create(rule: &Rule) -> Result<Self, StoreError> {
+        let path = std::env::temp_dir().join(format!("nizhal-image-{}", uuid::Uuid::new_v4().simple()));
         let scratch = ScratchFile::create(path.with_extension("rows")).map_err(unwritable)?;
         let options = SqliteConnectOptions::new()
             .filename(&scratch.0)
@@ -117,7 +118,7 @@ impl ImageWriter {
             tx.execute_unprepared(&format!("create table {} ({})", table.name(), names(table.written()))).await?;
         }
         tx.execute_unprepared(CREATE_UNREAD).await?;
-        Ok(Self { tables, pool, tx, rows: 0, path: path.to_owned(), _scratch: scratch })
+        Ok(Self { tables, pool, tx, rows: 0, path, _scratch: scratch })
     }
 
     /// Adds a line of rows.

@@ -89,8 +89,8 @@ pub(crate) use number::next_number;
 pub(crate) use owner::fingerprint;
 pub use pull_rows::PullRows;
 pub use read::{
-    Change, Client, Clock, IdleProbe, Image, LaneRead, Membership, Position, PullHeader, PullQuery, RowState, ScopeArg,
-    Tie, Unreadable,
+    Change, Client, Clock, IdleProbe, Image, LaneRead, LineTaker, Membership, Position, PullHeader, PullQuery,
+    RowState, ScopeArg, Tie, Unreadable,
 };
 pub use reader::PullReader;
 pub use record::{Ended, RecordResults};

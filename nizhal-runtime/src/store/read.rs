@@ -1,5 +1,6 @@
 //! The queries of the engine to a snapshot, and their answers.
 
+use super::error::StoreError;
 use nizhal_core::{Bucket, Principal, SqlType, TableDesc};
 use std::collections::BTreeSet;
 
@@ -181,6 +182,15 @@ impl LaneRead<'_> {
             None => (self.from.version, LAST, LAST),
         }
     }
+}
+
+/// Whoever takes the rows of a scan, as they come.
+pub trait LineTaker: Send {
+    /// Why it takes no more.
+    type Error: From<StoreError>;
+
+    /// Takes a line's worth of JSON objects with commas between, behind the head of their slot, and how many they are.
+    fn take(&mut self, line: Vec<u8>, rows: usize) -> impl Future<Output = Result<(), Self::Error>> + Send;
 }
 
 /// One row or tombstone.

@@ -1,7 +1,7 @@
 //! Where a pull reads: one moment of the database, whichever it is.
 
 use super::{
-    Clock, IdleProbe, LaneRead, Position, PullQuery, StoreError, Unreadable,
+    Clock, IdleProbe, LaneRead, LineTaker, Position, PullQuery, StoreError, Unreadable,
     database::{Backend, Store},
     postgres,
     pull_rows::PullRows,
@@ -93,14 +93,14 @@ impl PullReader<'_> {
     ///
     /// # Errors
     /// When the database fails, or the reader.
-    pub async fn full_scan<E: From<StoreError>>(
+    pub async fn full_scan<T: LineTaker>(
         &mut self,
         lane: &LaneRead<'_>,
         heads: &[Vec<u8>],
-        give: impl AsyncFnMut(Vec<u8>, usize) -> Result<(), E>,
-    ) -> Result<bool, E> {
+        taker: &mut T,
+    ) -> Result<bool, T::Error> {
         match &mut self.on {
-            ReaderOn::Postgres(reader) => reader.full_scan(lane, heads, give).await,
+            ReaderOn::Postgres(reader) => reader.full_scan(lane, heads, taker).await,
             ReaderOn::Sqlite(_) => Ok(false),
         }
     }
@@ -110,18 +110,18 @@ impl PullReader<'_> {
     ///
     /// # Errors
     /// When the database fails, or the reader.
-    pub async fn scan_bucket<E: From<StoreError>>(
+    pub async fn scan_bucket<T: LineTaker>(
         &mut self,
         bucket: &Bucket,
         after: i64,
         heads: &[Vec<u8>],
-        give: impl AsyncFnMut(Vec<u8>, usize) -> Result<(), E>,
-    ) -> Result<Vec<Unreadable>, E> {
+        taker: &mut T,
+    ) -> Result<Vec<Unreadable>, T::Error> {
         let (from, buckets) = (Position::after(after), std::slice::from_ref(bucket));
         let lane = LaneRead { from: &from, floor: 0, buckets, limit: 0 };
         match &mut self.on {
-            ReaderOn::Postgres(reader) => reader.scan_lane(&lane, heads, give).await,
-            ReaderOn::Sqlite(reader) => reader.scan_lane(&lane, heads, give).await,
+            ReaderOn::Postgres(reader) => reader.scan_lane(&lane, heads, taker).await,
+            ReaderOn::Sqlite(reader) => reader.scan_lane(&lane, heads, taker).await,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Making images, one at a time and beside the requests; and forgetting those that are of no use.
 
-use super::{Demand, ImageStoreError, Images, SEAL_ACTOR, STALE_PART};
+use super::{Demand, ImageReader, ImageStoreError, Images, SEAL_ACTOR, STALE_PART};
 use crate::{
     engine::{
         Engine,
@@ -8,11 +8,11 @@ use crate::{
         page,
     },
     store::{
-        Clock, Generations, ImageHeader, ImageMeta, ImageWriter, KeptImage, PackedImage, Position, PullReader,
-        StoreError, WantedImage, incarnation,
+        Clock, Generations, ImageHeader, ImageMeta, ImageWriter, KeptImage, LineTaker, PackedImage, Position,
+        PullReader, StoreError, WantedImage, incarnation,
     },
 };
-use nizhal_core::{Bucket, Rule};
+use nizhal_core::{Bucket, Principal, Rule};
 use std::{collections::BTreeSet, sync::PoisonError, time::Duration};
 
 /// How long the snapshot may stay open between two statements, while lines are written.
@@ -47,10 +47,51 @@ pub enum Making {
     Impossible,
 }
 
+/// The answer to whoever asks for the file of an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImageFileAnswer {
+    /// It is there.
+    Url(String),
+    /// It is being made; to be asked again.
+    InTheMaking,
+    /// There cannot be one.
+    Impossible,
+    /// This server makes none.
+    Off,
+}
+
 /// Enough was read.
 enum Stop {
     Enough,
     Failed(StoreError),
+}
+
+/// Counts rows until there are enough.
+struct Counter {
+    left: i64,
+}
+
+impl LineTaker for Counter {
+    type Error = Stop;
+
+    async fn take(&mut self, _: Vec<u8>, rows: usize) -> Result<(), Stop> {
+        self.left -= i64::try_from(rows).unwrap_or(i64::MAX);
+        if self.left < 0 { Err(Stop::Enough) } else { Ok(()) }
+    }
+}
+
+/// Writes rows into a file.
+struct Filler<'a> {
+    writer: &'a mut ImageWriter,
+}
+
+impl LineTaker for Filler<'_> {
+    type Error = StoreError;
+
+    async fn take(&mut self, mut line: Vec<u8>, _: usize) -> Result<(), StoreError> {
+        page::end_line(&mut line);
+        self.writer.add(&line).await
+    }
 }
 
 impl From<StoreError> for Stop {
@@ -111,12 +152,8 @@ impl Engine {
 
     /// Whether more came after an image than it is worth.
     async fn is_stale(&self, reader: &mut PullReader<'_>, image: &KeptImage) -> Result<bool, StoreError> {
-        let (mut rows, heads) = (0, page::heads(&self.tables));
-        let counting = reader.scan_bucket(&image.bucket, image.version, &heads, async |_, count| {
-            rows += i64::try_from(count).unwrap_or(i64::MAX);
-            if rows > image.rows / STALE_PART { Err(Stop::Enough) } else { Ok(()) }
-        });
-        match counting.await {
+        let mut counter = Counter { left: image.rows / STALE_PART };
+        match reader.scan_bucket(&image.bucket, image.version, &page::heads(&self.tables), &mut counter).await {
             Ok(_) => Ok(false),
             Err(Stop::Enough) => Ok(true),
             Err(Stop::Failed(error)) => Err(error),
@@ -131,14 +168,9 @@ impl Engine {
         bucket: &Bucket,
         (meta, least): (&ImageMeta, i64),
     ) -> Result<Result<PackedImage, Making>, StoreError> {
-        let name = format!("nizhal-image-{}", self.environment.new_id().simple());
-        let mut writer = ImageWriter::create(rule, &std::env::temp_dir().join(name)).await?;
-        let heads = page::heads(&self.tables);
-        let unreadable = reader.scan_bucket(bucket, 0, &heads, async |mut line: Vec<u8>, _| {
-            page::end_line(&mut line);
-            writer.add(&line).await
-        });
-        let unreadable: Vec<_> = unreadable.await?;
+        let mut writer = ImageWriter::create(rule).await?;
+        let mut filler = Filler { writer: &mut writer };
+        let unreadable = reader.scan_bucket(bucket, 0, &page::heads(&self.tables), &mut filler).await?;
         if let Some(row) = unreadable.first() {
             tracing::warn!(bucket = bucket.qualified(), ?row, "a row cannot be told, so its bucket gets no image");
             return Ok(Err(Making::Impossible));
@@ -157,8 +189,9 @@ impl Engine {
         than: i64,
     ) -> Result<Making, ImageError> {
         let id = self.environment.new_id().simple().to_string();
+        // The file first: no row may name one that is not there.
         let image = KeptImage {
-            path: format!("images/{}/{id}", &id[id.len() - 2..]),
+            path: own.store.put(&id, packed.path()).await?,
             bucket: wanted.bucket,
             version: meta.version,
             epoch: meta.epoch,
@@ -169,8 +202,6 @@ impl Engine {
             rows: packed.rows,
             made_ms: self.environment.now().timestamp_millis(),
         };
-        // The file first: no row may name one that is not there.
-        own.store.put(&image.path, packed.path()).await?;
         if self.store.keep_image(&image, than).await? {
             tracing::info!(
                 bucket = image.bucket.qualified(),
@@ -182,6 +213,28 @@ impl Engine {
         }
         own.store.delete(&image.path).await?;
         Ok(Making::Overtaken)
+    }
+
+    /// Where the file of a bucket's image is, for an actor who holds the bucket; one is made where there is none.
+    ///
+    /// # Errors
+    /// When the database fails, or the store of the files.
+    pub async fn image_file(&self, principal: &Principal, bucket: &Bucket) -> Result<ImageFileAnswer, ImageError> {
+        let Some(own) = &self.images else { return Ok(ImageFileAnswer::Off) };
+        let mut reader = self.store.reader().await?;
+        let header = reader.image_header().await?;
+        let Some(wanted) = own.wanted(bucket, &self.generations_of(&header.generations)) else {
+            return Ok(ImageFileAnswer::Impossible);
+        };
+        let versions = header.collected..=reader.clock().horizon;
+        let kept = reader.images(std::slice::from_ref(&wanted), &header.epoch, versions).await?;
+        reader.close().await?;
+        let Some(KeptImage { path, sha256, .. }) = kept.into_iter().next() else {
+            own.demand([bucket], Demand::File);
+            return Ok(ImageFileAnswer::InTheMaking);
+        };
+        let reader = ImageReader { path: &path, sha256: &sha256, actor: principal.key() };
+        Ok(ImageFileAnswer::Url(own.store.url(reader, self.environment.now()).await?))
     }
 
     /// Forgets images that no pull goes on from any more, and files that no image has: how many.

@@ -9,8 +9,8 @@
 mod keep;
 mod make;
 
-pub use keep::{ImageStore, ImageStoreError};
-pub use make::{ImageError, Making};
+pub use keep::{ImageReader, ImageStore, ImageStoreError};
+pub use make::{ImageError, ImageFileAnswer, Making};
 
 use super::{
     Engine,
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::store::{Clock, Generations, KeptImage, Position, PullHeader, PullReader, StoreError, WantedImage};
 use nizhal_core::{
-    Bucket, image,
+    Bucket, Principal, image,
     wire::{ImageFile, ImageRef, PullRequest, Wire},
 };
 use std::{
@@ -103,7 +103,7 @@ impl Engine {
     pub(super) async fn offers(
         &self,
         reader: &mut PullReader<'_>,
-        request: &PullRequest,
+        (principal, request): (&Principal, &PullRequest),
         (header, generations, clock): (&PullHeader, &Generations, &Clock),
         buckets: BTreeSet<Bucket>,
     ) -> Result<Offers, StoreError> {
@@ -128,7 +128,7 @@ impl Engine {
             let versions = header.collected..=clock.horizon;
             let kept = reader.images(&wanted, &header.epoch, versions).await?;
             for image in kept {
-                images.extend(self.offer(own, image).await);
+                images.extend(self.offer(own, principal, image).await);
             }
         }
         images.sort_by_key(|image| std::cmp::Reverse(image.rows));
@@ -136,9 +136,10 @@ impl Engine {
     }
 
     /// What is said of a kept image; nothing where its URL cannot be made now.
-    async fn offer(&self, own: &Images, image: KeptImage) -> Option<Offer> {
+    async fn offer(&self, own: &Images, principal: &Principal, image: KeptImage) -> Option<Offer> {
         let KeptImage { path, bucket, version, size, sha256, rows, .. } = image;
-        match own.store.url(&path, self.environment.now()).await {
+        let reader = ImageReader { path: &path, sha256: &sha256, actor: principal.key() };
+        match own.store.url(reader, self.environment.now()).await {
             Ok(url) => {
                 let size = u64::try_from(size).ok()?;
                 let shape = own.shapes.get(&bucket.rule)?.clone();

@@ -16,7 +16,7 @@ use crate::schema::Schema;
 use crate::store::{
     StoreError,
     limit::{ANSWER_TIMEOUT, STATEMENT_TIMEOUT},
-    read::{LAST, LaneRead, Unreadable},
+    read::{LAST, LaneRead, LineTaker, Unreadable},
     sql::{self, DELETED_AT, Dialect, VERSION, col, quote},
 };
 use futures_util::TryStreamExt;
@@ -119,21 +119,21 @@ impl FullScanSql {
 
     /// Gives every row that is left in a lane that needs no tombstones: a line's worth of JSON objects with commas between,
     /// after what their slot's lines begin with, and how many. Returns the rows that cannot be told.
-    pub(super) async fn stream<E: From<StoreError>>(
+    pub(super) async fn stream<T: LineTaker>(
         &self,
         pools: &Pools,
         db: &mut PgConnection,
         horizon: i64,
         lane: &LaneRead<'_>,
         heads: &[Vec<u8>],
-        mut give: impl AsyncFnMut(Vec<u8>, usize) -> Result<(), E>,
-    ) -> Result<Vec<Unreadable>, E> {
+        taker: &mut T,
+    ) -> Result<Vec<Unreadable>, T::Error> {
         // While it waits for the reader the statement waits too; the reader's patience bounds that.
         let unlimited = sqlx::raw_sql("set local statement_timeout = 0").execute(&mut *db);
         pools.wait(ANSWER_TIMEOUT, unlimited).await?;
         let mut unreadable = Vec::new();
         for table in &self.tables {
-            unreadable.extend(table.full_scan(pools, db, horizon, lane, &heads[table.slot], &mut give).await?);
+            unreadable.extend(table.full_scan(pools, db, horizon, lane, &heads[table.slot], taker).await?);
         }
         Ok(unreadable)
     }
@@ -157,15 +157,15 @@ impl Table {
         Ok(Unreadable { table: self.desc.name.to_owned(), id: key::join(&parts), column: columns[at].0.to_owned() })
     }
 
-    async fn full_scan<E: From<StoreError>>(
+    async fn full_scan<T: LineTaker>(
         &self,
         pools: &Pools,
         db: &mut PgConnection,
         horizon: i64,
         lane: &LaneRead<'_>,
         head: &[u8],
-        give: &mut impl AsyncFnMut(Vec<u8>, usize) -> Result<(), E>,
-    ) -> Result<Vec<Unreadable>, E> {
+        taker: &mut T,
+    ) -> Result<Vec<Unreadable>, T::Error> {
         let buckets: Vec<_> = lane.buckets.iter().filter(|bucket| bucket.rule == self.rule).collect();
         let mut unreadable = Vec::new();
         let Some(first) = buckets.first() else { return Ok(unreadable) };
@@ -206,12 +206,12 @@ impl Table {
                 }
                 count += 1;
                 if line.len() >= LINE {
-                    give(std::mem::replace(&mut line, begin()), std::mem::take(&mut count)).await?;
+                    taker.take(std::mem::replace(&mut line, begin()), std::mem::take(&mut count)).await?;
                 }
             }
             drop(rows);
             if count > 0 {
-                give(line, count).await?;
+                taker.take(line, count).await?;
             }
             if fetched < FETCH {
                 break;

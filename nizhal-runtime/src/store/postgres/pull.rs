@@ -11,7 +11,7 @@ use super::{
 use crate::store::{
     StoreError,
     limit::ANSWER_TIMEOUT,
-    read::{Clock, IdleProbe, LAST, LaneRead, PullHeader, PullQuery, START, Unreadable},
+    read::{Clock, IdleProbe, LAST, LaneRead, LineTaker, PullHeader, PullQuery, START, Unreadable},
 };
 use futures_util::FutureExt;
 use sqlx::{
@@ -111,29 +111,29 @@ impl<'a> PullReader<'a> {
     }
 
     /// Gives every row that is left in a lane that needs no tombstones, as [`FullScanSql::stream`] says.
-    pub(crate) async fn full_scan<E: From<StoreError>>(
+    pub(crate) async fn full_scan<T: LineTaker>(
         &mut self,
         lane: &LaneRead<'_>,
         heads: &[Vec<u8>],
-        give: impl AsyncFnMut(Vec<u8>, usize) -> Result<(), E>,
-    ) -> Result<bool, E> {
+        taker: &mut T,
+    ) -> Result<bool, T::Error> {
         if self.store.full_scan.may_repeat() {
             return Ok(false);
         }
-        let unreadable = self.scan_lane(lane, heads, give).await?;
+        let unreadable = self.scan_lane(lane, heads, taker).await?;
         self.unreadable.extend(unreadable);
         Ok(true)
     }
 
     /// The same in buckets that share no row; returns what could not be told.
-    pub(crate) async fn scan_lane<E: From<StoreError>>(
+    pub(crate) async fn scan_lane<T: LineTaker>(
         &mut self,
         lane: &LaneRead<'_>,
         heads: &[Vec<u8>],
-        give: impl AsyncFnMut(Vec<u8>, usize) -> Result<(), E>,
-    ) -> Result<Vec<Unreadable>, E> {
+        taker: &mut T,
+    ) -> Result<Vec<Unreadable>, T::Error> {
         let (horizon, sql, pools) = (self.clock.horizon, &self.store.full_scan, &self.store.pools);
-        sql.stream(pools, self.connection().await?, horizon, lane, heads, give).await
+        sql.stream(pools, self.connection().await?, horizon, lane, heads, taker).await
     }
 
     /// All that an answer says; nothing behind the header where an idle probe gave it.

@@ -7,7 +7,8 @@ use crate::{
         StoreError,
         failpoint::Failpoints,
         read::{
-            Change, Client, Clock, Image, LaneRead, Position, PullHeader, PullQuery, RowState, START, Tie, Unreadable,
+            Change, Client, Clock, Image, LaneRead, LineTaker, Position, PullHeader, PullQuery, RowState, START, Tie,
+            Unreadable,
         },
     },
 };
@@ -111,12 +112,12 @@ impl<'a> PullReader<'a> {
 
     /// Gives every row that is left in a lane whose buckets share none: a line's worth of JSON objects with commas between, behind the
     /// head of their slot, and how many. Returns the rows that cannot be told.
-    pub(crate) async fn scan_lane<E: From<StoreError>>(
+    pub(crate) async fn scan_lane<T: LineTaker>(
         &mut self,
         lane: &LaneRead<'_>,
         heads: &[Vec<u8>],
-        mut give: impl AsyncFnMut(Vec<u8>, usize) -> Result<(), E>,
-    ) -> Result<Vec<Unreadable>, E> {
+        taker: &mut T,
+    ) -> Result<Vec<Unreadable>, T::Error> {
         let (sql, horizon) = (self.sql, self.clock.horizon);
         let mut unreadable = Vec::new();
         for bucket in lane.buckets {
@@ -147,7 +148,7 @@ impl<'a> PullReader<'a> {
                         from = Position { version, tie: Some(Tie { slot, key }) };
                     }
                     if count > 0 {
-                        give(line, count).await?;
+                        taker.take(line, count).await?;
                     }
                     if !has_more {
                         break;
