@@ -236,6 +236,17 @@ impl Sim<'_> {
         }
     }
 
+    /// The server makes an image of one of a user's buckets; false when it had no reason to, or died of it.
+    pub(crate) async fn image(&mut self, draw: u32) -> Result<bool, String> {
+        let user = usize::try_from(draw).unwrap_or_default() % self.fixture.honest;
+        let made = self.server.make_image(self.fixture, user, draw).await?;
+        if made.is_none() {
+            self.trace.record(format_args!("  the server dies"));
+            self.streams_close().await?;
+        }
+        Ok(made == Some(true))
+    }
+
     pub(crate) async fn discard(&mut self, at: usize) -> Result<bool, String> {
         let failed = |error| format!("inv22: {error:?}");
         let Some(dead_letter) = self.devices[at].store.dead_letters().await.map_err(failed)?.into_iter().next() else {

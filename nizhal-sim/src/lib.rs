@@ -22,6 +22,7 @@ mod external;
 mod fixture;
 mod forge;
 mod hostile;
+mod images;
 mod net;
 mod network;
 mod oracle;

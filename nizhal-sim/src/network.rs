@@ -73,7 +73,9 @@ impl Sim<'_> {
                     return Err(format!("the server cannot read what device {at} sent to {}", request.path));
                 }
                 verify::answer(self, &format!("device {at}"), &request, &answer)?;
-                self.overhear(user, &request, Some(&answer));
+                if request.path != IMAGE {
+                    self.overhear(user, &request, Some(&answer));
+                }
                 if let Some(took) = answer.took {
                     self.trace.record(format_args!("  {took}"));
                     self.trace.count(took);
@@ -88,8 +90,10 @@ impl Sim<'_> {
                 }
                 self.network.push(Message { load: Load::Response(request, answer), ..message });
             }
-            Load::Response(_, answer) if waited_for => {
-                self.devices[at].truth = answer.truth.clone();
+            Load::Response(request, answer) if waited_for => {
+                if request.path != IMAGE {
+                    self.devices[at].truth = answer.truth.clone();
+                }
                 self.respond(at, Ok(answer.response(None))).await?;
             }
             Load::Response(..) => {}

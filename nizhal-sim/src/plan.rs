@@ -40,7 +40,7 @@ const ORDINARY: [(u64, Kind); 6] = [
 ];
 
 /// What goes wrong. Each life has some of these kinds, since a life with all of them has little of each.
-const FAULTS: [(u64, Kind); 44] = [
+const FAULTS: [(u64, Kind); 47] = [
     (3, |random| Step::Lose(byte(random))),
     (4, |random| Step::Repeat(byte(random))),
     (4, |random| Step::GiveUp(byte(random))),
@@ -81,6 +81,9 @@ const FAULTS: [(u64, Kind); 44] = [
     (2, |_| Step::Backup),
     (2, |random| Step::Restore { told: random.below(3) == 0 }),
     (2, |_| Step::Collect),
+    (6, |random| Step::Image(word(random))),
+    (1, |_| Step::ForgetImages),
+    (1, |random| Step::LoseImage(word(random))),
     (2, |random| Step::PageRows(1 + u8::try_from(random.below(4)).unwrap_or(0))),
     (6, |random| Step::Discard(byte(random))),
     (4, |random| Step::Retry(byte(random))),

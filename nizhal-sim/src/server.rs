@@ -2,13 +2,14 @@
 
 use crate::device::some_sql;
 use crate::fixture::{Fixture, connect};
-use crate::net::{ServerResponse, Truth};
+use crate::images::ImageFiles;
+use crate::net::{IMAGE, ServerResponse, Truth};
 use futures_util::FutureExt as _;
 use nizhal_client::transport::Request;
 use nizhal_core::wire::{PullRequest, PushRequest, Wire};
 use nizhal_core::{DateTimeUtc, NodeId, Random, Uuid};
 use nizhal_runtime::Lines;
-use nizhal_runtime::engine::{Engine, Environment, Line, PullError};
+use nizhal_runtime::engine::{Demand, Engine, Environment, Line, Making, PullError};
 use nizhal_runtime::hub::Hub;
 use nizhal_runtime::store::{Failpoints, StatementFault, Store, StoreError};
 use serde_json::Value;
@@ -86,6 +87,8 @@ pub(crate) struct Server {
     starts: u32,
     /// The latest that its clock ever was.
     pub(crate) latest_ms: i64,
+    /// The files of images.
+    pub(crate) images: Arc<ImageFiles>,
 }
 
 impl Server {
@@ -109,6 +112,7 @@ impl Server {
             refused: BTreeSet::new(),
             starts: 0,
             latest_ms: 0,
+            images: Arc::default(),
         };
         server.start(fixture).await;
         server
@@ -123,7 +127,8 @@ impl Server {
         self.world.fuse.store(u64::MAX, Relaxed);
         (self.failpoints, self.armed) = (store.failpoints().cloned().unwrap_or_default(), None);
         let node = NodeId(u128::from(self.starts));
-        self.engine = Some(Engine::new(version.server.clone(), store, Hub::default(), self.world.clone(), node));
+        let engine = Engine::new(version.server.clone(), store, Hub::default(), self.world.clone(), node);
+        self.engine = Some(engine.with_images(self.images.clone(), 1));
     }
 
     /// Its power goes and comes back.
@@ -259,6 +264,58 @@ impl Server {
         found.map_err(|error| format!("`{sql}` fails: {error}"))
     }
 
+    /// Makes an image of one of the user's buckets; whether it did, and `None` when the server died of it.
+    pub(crate) async fn make_image(
+        &mut self,
+        fixture: &Fixture<'_>,
+        user: usize,
+        draw: u32,
+    ) -> Result<Option<bool>, String> {
+        let Some(engine) = &self.engine else { return Ok(Some(false)) };
+        let making = async {
+            let scope = engine.scope(&fixture.users[user]).await.map_err(|error| format!("{error:?}"))?;
+            let count = scope.len().max(1);
+            let bucket = scope.iter().nth(usize::try_from(draw >> 8).unwrap_or_default() % count);
+            let Some(bucket) = bucket else { return Ok(Making::Impossible) };
+            engine.make_image(bucket, Demand::Sync).await.map_err(|error| format!("{error:?}"))
+        };
+        let making = async {
+            tokio::select! {
+                biased;
+                made = making => made,
+                () = self.failpoints.silence() => Ok(Making::Impossible),
+            }
+        };
+        let made = AssertUnwindSafe(Box::pin(making)).catch_unwind().await;
+        if self.world.fuse.load(Relaxed) == 0 {
+            self.kill(fixture).await;
+            return Ok(None);
+        }
+        match made {
+            Ok(Ok(made)) => Ok(Some(made == Making::Made)),
+            // A fault of its database, or one that is newer than it.
+            Ok(Err(error)) if self.took_fault().is_some() || error.contains("OtherRules") => Ok(Some(false)),
+            Ok(Err(error)) => Err(format!("no image is made: {error}")),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+
+    /// Forgets images; whether there was one to forget.
+    pub(crate) async fn forget_images(&mut self, fixture: &Fixture<'_>) -> Result<bool, String> {
+        let Some(engine) = &self.engine else { return Ok(false) };
+        let forgotten = AssertUnwindSafe(Box::pin(engine.forget_images())).catch_unwind().await;
+        if self.world.fuse.load(Relaxed) == 0 {
+            self.kill(fixture).await;
+            return Ok(false);
+        }
+        match forgotten {
+            Ok(Ok(count)) => Ok(count > 0),
+            Ok(Err(_)) if self.took_fault().is_some() => Ok(false),
+            Ok(Err(error)) => Err(format!("images are not forgotten: {error:?}")),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+
     /// Answers a request; `None` when the server died of it.
     pub(crate) async fn answer(
         &mut self,
@@ -266,6 +323,9 @@ impl Server {
         user: usize,
         request: &Request,
     ) -> Result<Option<ServerResponse>, String> {
+        if request.path == IMAGE {
+            return Ok(Some(self.images.answer(&request.body)));
+        }
         if self.refused.contains(&request.token) {
             return Ok(Some(ServerResponse::refusal(401, "unauthorized", None)));
         }

@@ -138,6 +138,12 @@ pub enum Step {
     },
     /// Old tombstones are forgotten.
     Collect,
+    /// The server makes an image of a bucket.
+    Image(u32),
+    /// The server forgets images that are of no use any more.
+    ForgetImages,
+    /// The object store loses the file of an image.
+    LoseImage(u32),
     /// How many rows the server puts into a page.
     PageRows(u8),
     /// A person lets a refused mutation go.
@@ -204,6 +210,9 @@ impl Step {
             Self::Restore { told: true } => "restore, told",
             Self::Restore { told: false } => "restore, untold",
             Self::Collect => "tombstones collected",
+            Self::Image(_) => "image",
+            Self::ForgetImages => "images forgotten",
+            Self::LoseImage(_) => "image lost",
             Self::PageRows(_) => "page size",
             Self::Discard(_) => "discarded",
             Self::Retry(_) => "retried",

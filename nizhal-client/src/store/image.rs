@@ -215,6 +215,8 @@ impl SqliteStore {
         for name in attached.names() {
             let sql = format!("detach database {name}");
             if let Err(error) = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&self.writer).await {
+                // The next connection has none attached.
+                self.guard.suspect();
                 tracing::debug!(%error, "an image is not attached any more");
             }
         }

@@ -5,7 +5,8 @@ use nizhal::{MutatorEntry, Principal, TableDesc};
 use nizhal_client::schema::Schema;
 use nizhal_client::session::PullStored;
 use nizhal_client::store::{
-    ChangedTables, Draft, Location, MutateError, Notice, OtherUser, SqliteStore, Store as _, StoreError, Written,
+    ChangedTables, Draft, Location, MutateError, Notice, OtherUser, PullAnswer, SqliteStore, Store as _, StoreError,
+    Written,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -357,7 +358,8 @@ impl Device {
 
     pub(crate) async fn try_pull(&self, page: Value) -> Result<(PullStored, ChangedTables), StoreError> {
         let asked = self.store.begin_pull().await.expect("a cursor");
-        self.store.store_pull(&asked, Vec::new(), page.to_string().into_bytes(), &new_id).await
+        let answer = PullAnswer { page: page.to_string().into_bytes(), ..PullAnswer::default() };
+        self.store.store_pull(&asked, answer, &new_id).await
     }
 
     pub(crate) async fn items(&self) -> Vec<(String, String, i64)> {

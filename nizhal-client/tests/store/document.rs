@@ -3,7 +3,7 @@
 use crate::app::{Claims, Device, Member, new_id};
 use crate::run;
 use nizhal::prelude::*;
-use nizhal_client::store::{Location, OtherUser, Store as _};
+use nizhal_client::store::{Location, OtherUser, PullAnswer, Store as _};
 use serde_json::json;
 
 #[nizhal::args]
@@ -65,7 +65,8 @@ fn inv40_a_document_that_cannot_be_read_is_its_rows_trouble_alone() {
             "cursor": "c1", "epoch": "e1", "complete": true});
         let page = page.to_string().replace(r#""ROWS""#, &format!("[{}]", rows.join(",")));
         let asked = device.store.begin_pull().await.expect("a pull begins");
-        device.store.store_pull(&asked, Vec::new(), page.into_bytes(), &new_id).await.expect("an answer is stored");
+        let answer = PullAnswer { page: page.into_bytes(), ..PullAnswer::default() };
+        device.store.store_pull(&asked, answer, &new_id).await.expect("an answer is stored");
         let read =
             Paper::find().order_by_asc(PaperColumn::Id).all(device.store.reads()).await.expect("the others are read");
         assert_eq!(read.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["a", "z"]);

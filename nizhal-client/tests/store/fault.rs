@@ -2,12 +2,13 @@
 
 use crate::app::{Device, item, page};
 use crate::disk::{dump, works_on};
+use crate::image::{named, write_image};
 use crate::run;
 use nizhal::prelude::*;
-use nizhal_client::store::{Draft, Location, OtherUser, PullStart, SqliteFault, Store as _};
+use nizhal_client::store::{Draft, LocalImage, Location, OtherUser, PullAnswer, PullStart, SqliteFault, Store as _};
 use nizhal_tests::TempDir;
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A step of the store.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +22,8 @@ enum Operation {
     Pull,
     PullPage,
     PullReset,
+    PullImage,
+    PullImageReset,
     Push,
     Park,
     Rotate,
@@ -28,7 +31,7 @@ enum Operation {
     Discard,
 }
 
-const ALL: [Operation; 13] = [
+const ALL: [Operation; 15] = [
     Operation::Mutate,
     Operation::MutateTogether,
     Operation::Refuse,
@@ -37,6 +40,8 @@ const ALL: [Operation; 13] = [
     Operation::Pull,
     Operation::PullPage,
     Operation::PullReset,
+    Operation::PullImage,
+    Operation::PullImageReset,
     Operation::Push,
     Operation::Park,
     Operation::Rotate,
@@ -52,10 +57,18 @@ impl Operation {
     /// Does it; whether it is acknowledged. `None`: a part of it is, and that part is in the outbox.
     async fn run(self, device: &Device) -> Option<bool> {
         let store = &device.store;
-        let asked = PullStart { cursor: "c1".to_owned(), client_id: client_id(device).await };
+        let asked = PullStart { cursor: "c1".to_owned(), client_id: client_id(device).await, seeds: Vec::new() };
         let pull = |page: Value, lines: Vec<Value>| {
             let lines = lines.iter().map(|line| line.to_string().into_bytes()).collect();
-            store.store_pull(&asked, lines, page.to_string().into_bytes(), &always_seven)
+            let answer = PullAnswer { images: Vec::new(), lines, page: page.to_string().into_bytes() };
+            store.store_pull(&asked, answer, &always_seven)
+        };
+        let pull_image = |more: Value| {
+            let image = LocalImage { bucket: "shops:s1".to_owned(), version: 7, path: beside(device) };
+            let mut page = page("c2", rows(), more);
+            page["images"] = json!([named(&image)]);
+            let answer = PullAnswer { images: vec![image], lines: Vec::new(), page: page.to_string().into_bytes() };
+            store.store_pull(&asked, answer, &always_seven)
         };
         let rows = || json!({"items": [item("a", "AA"), item("z", "Z")]});
         let done = match self {
@@ -85,6 +98,8 @@ impl Operation {
             Self::PullReset => {
                 pull(page("c2", rows(), json!({"cursorReset": true, "epoch": "e2"})), Vec::new()).await.is_ok()
             }
+            Self::PullImage => pull_image(json!({"lastMutationId": 1})).await.is_ok(),
+            Self::PullImageReset => pull_image(json!({"cursorReset": true})).await.is_ok(),
             Self::Push => {
                 let results = json!([
                     {"clientMutationId": "first", "status": "applied", "serverId": "s"},
@@ -128,6 +143,13 @@ async fn prepare(path: &Path) {
     device.try_mutate_as("second", "rename", json!({"id": "b", "name": "BB"})).await.unwrap();
     device.try_mutate_as("third", "bump", json!({"id": "a"})).await.unwrap();
     device.store.close().await;
+    let rows = [item("a", "of the image"), item("b", "B"), item("image", "I")];
+    write_image(&path.with_file_name("s1.image"), 7, &rows, &[item("unread", "U")]).await;
+}
+
+/// The image beside a device.
+fn beside(device: &Device) -> PathBuf {
+    device.store.path().map(|path| path.with_file_name("s1.image")).unwrap_or_default()
 }
 
 async fn open(path: &Path) -> Device {
@@ -233,6 +255,15 @@ fn inv22_inv39_a_pull_whose_statements_fail() {
         for operation in
             [Operation::BeginPull, Operation::Spill, Operation::PullPage, Operation::Pull, Operation::PullReset]
         {
+            every_statement(operation).await;
+        }
+    });
+}
+
+#[test]
+fn inv22_inv39_a_pull_with_an_image_whose_statements_fail() {
+    run(async {
+        for operation in [Operation::PullImage, Operation::PullImageReset] {
             every_statement(operation).await;
         }
     });

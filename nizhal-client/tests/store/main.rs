@@ -9,6 +9,7 @@ mod disk;
 mod displaced;
 mod document;
 mod fault;
+mod image;
 mod intruder;
 mod open;
 mod outbox;

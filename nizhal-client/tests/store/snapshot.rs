@@ -3,7 +3,7 @@
 use crate::app::{Device, Item, ItemColumn, Stock, Transfer, item, page};
 use crate::run;
 use nizhal::prelude::*;
-use nizhal_client::store::Store as _;
+use nizhal_client::store::{PullAnswer, Store as _};
 use serde_json::json;
 
 #[test]
@@ -13,13 +13,21 @@ fn inv05_the_answer_to_an_older_question_changes_nothing() {
         let older = device.store.begin_pull().await.unwrap();
         device.pull(page("c1", json!({"items": [item("a", "New")]}), json!({}))).await;
         let stale = page("c0", json!({"items": [item("a", "Old")]}), json!({})).to_string().into_bytes();
-        device.store.store_pull(&older, Vec::new(), stale, &crate::app::new_id).await.unwrap();
+        device
+            .store
+            .store_pull(&older, PullAnswer { page: stale, ..PullAnswer::default() }, &crate::app::new_id)
+            .await
+            .unwrap();
         // It speaks of a sequence that is no more: its acknowledgement would drop another write.
         let before = device.store.begin_pull().await.unwrap();
         device.mutate("put", json!({"id": "b", "name": "Waits"})).await;
         device.store.rotate(&crate::app::new_id).await.unwrap();
         let covering = page("c2", json!({}), json!({"lastMutationId": 1})).to_string().into_bytes();
-        device.store.store_pull(&before, Vec::new(), covering, &crate::app::new_id).await.unwrap();
+        device
+            .store
+            .store_pull(&before, PullAnswer { page: covering, ..PullAnswer::default() }, &crate::app::new_id)
+            .await
+            .unwrap();
         assert_eq!(device.names().await, "a=New b=Waits");
         assert_eq!(device.store.begin_pull().await.unwrap().cursor, "c1");
     });
@@ -73,7 +81,12 @@ fn inv05_lines_that_were_cut_are_forgotten() {
         let lines = |id: &str| vec![json!({"table": "items", "rows": [item(id, "whole")]}).to_string().into_bytes()];
         device.store.spill(&lines("b")).await.unwrap();
         let last = page("c1", json!({}), json!({})).to_string().into_bytes();
-        let stored = device.store.store_pull(&asked, lines("c"), last, &crate::app::new_id).await.unwrap().0;
+        let stored = device
+            .store
+            .store_pull(&asked, PullAnswer { images: Vec::new(), lines: lines("c"), page: last }, &crate::app::new_id)
+            .await
+            .unwrap()
+            .0;
         assert!(stored.complete);
         assert_eq!(device.names().await, "b=whole c=whole");
     });

@@ -56,6 +56,7 @@ const KINDS: [&str; 52] = [
     "sync",
     "token expired",
     "tombstones collected",
+    "image",
     "wait",
 ];
 

@@ -7,6 +7,7 @@
 mod blob;
 mod converge;
 mod fixture;
+mod image;
 mod kill;
 mod network;
 mod process;
