@@ -18,10 +18,8 @@ use serde_json::{Value, json};
 use std::future::{pending, ready};
 use std::path::Path;
 use std::pin::Pin;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-/// Rows for a first sync.
-const ROWS: u32 = 100_000;
 /// Mutations written offline.
 const MUTATIONS: u32 = 10_000;
 /// Writes whose way to a watched query is timed.
@@ -35,18 +33,27 @@ async fn main() {
     }
     let dir = TempDir::new("bench");
     let server = Running::start(&format!("sqlite://{}", dir.path().join("server.db").display())).await;
-    server.fill(ROWS).await;
+    // Rows for a first sync.
+    let count: u32 = app::set("NIZHAL_BENCH_ROWS", 100_000);
+    server.fill(count).await;
     println!("| work | figure |\n|---|---|");
 
     let begun = Instant::now();
     let device = open(&server, &dir.path().join("a.db")).await;
     live(&device).await;
+    let seconds = begun.elapsed().as_secs_f64();
     let rows = Entry::find().count(device.db()).await.expect("rows");
-    assert_eq!(rows, u64::from(ROWS));
-    row("first sync of 100,000 rows into a file, rows per second", f64::from(ROWS) / begun.elapsed().as_secs_f64());
-
+    assert_eq!(rows, u64::from(count));
+    row(&format!("first sync of {count} rows into a file, rows per second"), f64::from(count) / seconds);
+    imaged(&server).await;
+    let begun = Instant::now();
     let other = open(&server, &dir.path().join("b.db")).await;
     live(&other).await;
+    let seconds = begun.elapsed().as_secs_f64();
+    let rows = Entry::find().count(other.db()).await.expect("rows");
+    assert_eq!(rows, u64::from(count));
+    row("… by image, rows per second", f64::from(count) / seconds);
+    row("… by image, seconds", seconds);
     device.set_online(false);
     let begun = Instant::now();
     for number in 0..MUTATIONS / 2 {
@@ -67,7 +74,7 @@ async fn main() {
     row("10,000 offline mutations drained, per second", f64::from(MUTATIONS) / begun.elapsed().as_secs_f64());
     let begun = Instant::now();
     live(&other).await;
-    while Entry::find().count(other.db()).await.expect("rows") < u64::from(ROWS + MUTATIONS) {
+    while Entry::find().count(other.db()).await.expect("rows") < u64::from(count + MUTATIONS) {
         tokio::task::yield_now().await;
     }
     row("… and until the other device has them, further ms", begun.elapsed().as_secs_f64() * 1000.0);
@@ -107,6 +114,19 @@ async fn open(server: &Running, file: &Path) -> Client {
     Box::pin(setup.open()).await.expect("the device opens")
 }
 
+/// Waits until an image of the shop is made.
+async fn imaged(server: &Running) {
+    let url = format!("{}/sync/image?bucket=myShops:s1", server.url);
+    let http = nizhal_tests::http();
+    loop {
+        let request = http.get(&url).bearer_auth(&server.token);
+        match request.send().await.expect("an answer").status().as_u16() {
+            202 => tokio::time::sleep(Duration::from_millis(100)).await,
+            status => return assert_eq!(status, 200),
+        }
+    }
+}
+
 async fn write(device: &Client, id: &str) {
     let amount = serde_json::from_value("1.50".into()).expect("an amount");
     let args = AddEntry { client_id: id.to_owned(), amount };
@@ -136,6 +156,9 @@ impl Transport for Yes {
         };
         let body = Box::new(Some(answer.to_string().into_bytes()));
         Box::pin(ready(Ok(Response { status: 200, retry_after_ms: None, lines: false, body })))
+    }
+    fn fetch<'a>(&'a self, _: &'a str, _: u64) -> Waited<'a, Response> {
+        Box::pin(pending())
     }
     fn open<'a>(&'a self, _: &'a str) -> Waited<'a, Box<dyn Frames>> {
         Box::pin(pending())

@@ -76,7 +76,7 @@ async fn seed(db: &sea_orm::DatabaseTransaction) -> Result<()> {
 }
 
 /// A number from the environment, to try another.
-fn set<T: std::str::FromStr>(name: &str, usual: T) -> T {
+pub(crate) fn set<T: std::str::FromStr>(name: &str, usual: T) -> T {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 

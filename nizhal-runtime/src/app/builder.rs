@@ -229,6 +229,11 @@ impl Nizhal {
         self.set(move |settings| settings.tombstone_days = days)
     }
 
+    /// Overrides `NIZHAL_IMAGE_MIN_ROWS`; `None` makes no images.
+    pub fn image_min_rows(self, rows: Option<u32>) -> Self {
+        self.set(move |settings| settings.images.min_rows = rows)
+    }
+
     /// Overrides `NIZHAL_JOB_WORKERS`.
     pub fn job_workers(self, workers: u32) -> Self {
         self.set(move |settings| settings.job_workers = workers)
