@@ -73,6 +73,9 @@ impl Sim<'_> {
                     return Err(format!("the server cannot read what device {at} sent to {}", request.path));
                 }
                 verify::answer(self, &format!("device {at}"), &request, &answer)?;
+                if request.path == IMAGE && answer.status < 300 {
+                    self.trace.count("image fetched");
+                }
                 if request.path != IMAGE {
                     self.overhear(user, &request, Some(&answer));
                 }

@@ -205,7 +205,7 @@ impl SqliteStore {
 
     async fn attach_one(&self, image: &LocalImage, name: &str) -> Result<(), StoreError> {
         self.failpoints.fail()?;
-        let sql = format!("attach database {} as {name}", literal(&image.path.to_string_lossy()));
+        let sql = format!("attach database {} as {name}", literal(&uri(&image.path)));
         sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&self.writer).await?;
         Ok(())
     }
@@ -330,6 +330,14 @@ impl Tx<'_> {
         }
         Ok(())
     }
+}
+
+/// A file to be read alone. A bare path would be opened as the store itself is, and one in memory would find no file.
+fn uri(path: &Path) -> String {
+    let path = path.to_string_lossy();
+    let path = if cfg!(windows) { format!("/{}", path.replace('\\', "/")) } else { path.into_owned() };
+    let path = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    format!("file:{path}?mode=ro&cache=private&immutable=1")
 }
 
 /// The value of a key's column, as it is bound.

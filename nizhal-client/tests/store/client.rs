@@ -26,6 +26,9 @@ impl Transport for Told {
         let body = Box::new(Some(answer.to_string().into_bytes()));
         Box::pin(ready(Ok(Response { status, retry_after_ms: None, lines: false, body })))
     }
+    fn fetch<'a>(&'a self, _: &'a str, _: u64) -> Waited<'a, Response> {
+        Box::pin(pending())
+    }
     fn open<'a>(&'a self, _: &'a str) -> Waited<'a, Box<dyn Frames>> {
         Box::pin(pending())
     }

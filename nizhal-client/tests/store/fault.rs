@@ -63,6 +63,7 @@ impl Operation {
             let answer = PullAnswer { images: Vec::new(), lines, page: page.to_string().into_bytes() };
             store.store_pull(&asked, answer, &always_seven)
         };
+        let rows = || json!({"items": [item("a", "AA"), item("z", "Z")]});
         let pull_image = |more: Value| {
             let image = LocalImage { bucket: "shops:s1".to_owned(), version: 7, path: beside(device) };
             let mut page = page("c2", rows(), more);
@@ -70,7 +71,6 @@ impl Operation {
             let answer = PullAnswer { images: vec![image], lines: Vec::new(), page: page.to_string().into_bytes() };
             store.store_pull(&asked, answer, &always_seven)
         };
-        let rows = || json!({"items": [item("a", "AA"), item("z", "Z")]});
         let done = match self {
             Self::Mutate => write(device, "new", "new").await,
             Self::MutateTogether => {

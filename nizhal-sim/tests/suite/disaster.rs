@@ -57,6 +57,7 @@ const KINDS: [&str; 52] = [
     "token expired",
     "tombstones collected",
     "image",
+    "image fetched",
     "wait",
 ];
 
