@@ -1,7 +1,11 @@
-//! What a push asks of Postgres: every statement is a round trip, and they are what a push costs. With the audit log on.
+//! What a push asks of Postgres, and a pull of SQLite: every statement is a round trip, and they are what a request costs. With the
+//! audit log on.
 
-use crate::plan::{World, run, statistics};
-use nizhal_tests::until;
+use crate::{
+    fixture::BINARY,
+    plan::{World, run, statistics},
+};
+use nizhal_tests::{App, Kind, play, until};
 use serde_json::{Value, json};
 
 /// The statements that were run at least so often, by their first words, with the number of their calls and plannings. That other
@@ -84,4 +88,57 @@ async fn a_batch_adds_one_statement_to_each_mutator() {
 #[test]
 fn inv29_a_batch_adds_one_statement_to_each_mutator() {
     run(a_batch_adds_one_statement_to_each_mutator());
+}
+
+/// The statements that read changes in the order of versions, of which the server's log tells, until now.
+async fn reads_of_changes(app: &App, fence: usize) -> usize {
+    // The log is a pipe: what this warns of comes behind all that was logged before.
+    let mut late = app.device(&format!("fence{fence}"), "ana", "s1");
+    let mut mutation = late.mutation("addCustomer", &json!({"clientId": format!("fence{fence}"), "name": "Sunil"}));
+    mutation["hlc"] = "2200-01-01T00:00:00.000Z-0000-000000000000000000000000000000aa".into();
+    late.push(&[mutation]).await.expect(200);
+    let clamped = || app.server.output().matches("its stamp was clamped").count();
+    until("the fence", async || clamped() == fence).await;
+    let output = app.server.output();
+    output
+        .lines()
+        .filter(|line| line.contains("sqlx::query") && line.contains("order by") && line.contains("version"))
+        .count()
+}
+
+#[test]
+fn inv29_a_pull_on_sqlite_reads_many_buckets_by_as_many_statements_as_few() {
+    play(async || {
+        let mut app = App::start(Kind::Sqlite, BINARY).await;
+        app.set_up = app.set_up.clone().env("RUST_LOG", "info,sqlx::query=debug");
+        app.restart();
+        let mut db = app.sql().await;
+        db.execute("insert into shop_members (shop_id, user_id, role) values ('s1', 'ana', 'staff')").await;
+        let (mut fences, mut counts) = (0, Vec::new());
+        for buckets in [2, 5_000] {
+            let (user, shop) = (format!("u{buckets}"), format!("s{buckets}-"));
+            let number = format!("with recursive n(i) as (select 1 union all select i + 1 from n where i < {buckets})");
+            let members = "insert into shop_members (shop_id, user_id, role)";
+            db.execute(&format!("{number} {members} select '{shop}' || i, '{user}', 'staff' from n")).await;
+            let customers = "insert into customers (id, shop_id, name)";
+            db.execute(&format!("{number} {customers} select '{shop}c' || i, '{shop}' || i, 'Name' from n")).await;
+            let mut device = app.device(&user, &user, "s1");
+            device.pull().await;
+            assert_eq!(device.ids("customers").len(), buckets);
+
+            db.execute(&format!("update customers set name = 'New' where id = '{shop}c2'")).await;
+            db.execute(&format!("delete from customers where id = '{shop}c1'")).await;
+            let before = reads_of_changes(&app, fences + 1).await;
+            let pages = device.pull().await;
+            counts.push(reads_of_changes(&app, fences + 2).await - before);
+            fences += 2;
+            assert_eq!((pages.len(), device.ids("customers").len()), (1, buckets - 1));
+            assert_eq!(
+                device.row("customers", &format!("{shop}c2")).map(|row| row["name"].clone()),
+                Some("New".into())
+            );
+        }
+        // A table each, and the tombstones.
+        assert_eq!(counts, [4, 4]);
+    });
 }

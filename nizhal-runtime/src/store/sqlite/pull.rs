@@ -1,6 +1,6 @@
 //! Pulls on SQLite: one read transaction is the snapshot; the clock's value in it is the horizon.
 
-use super::scan::{self, PullSql};
+use super::scan::{self, First, PullSql};
 use crate::{
     scope::Choices,
     store::{
@@ -218,10 +218,10 @@ impl Lanes<'_> {
     pub(crate) async fn image(&mut self) -> Result<Option<Image>, StoreError> {
         if self.images.is_none() {
             let mut images = VecDeque::new();
-            for (slot, id) in &self.gone {
-                for scan in self.sql.scans.iter().filter(|scan| scan.slot + self.sql.tables.len() == *slot) {
-                    images.extend(scan::image(self.db, scan, id).await?);
-                }
+            for scan in &self.sql.scans {
+                let gone = self.gone.iter().filter(|(slot, _)| *slot == scan.slot + self.sql.tables.len());
+                let ids: Vec<&str> = gone.map(|(_, id)| id.as_str()).collect();
+                images.extend(scan::images(self.db, scan, &ids).await?);
             }
             self.images = Some(images);
         }
@@ -231,8 +231,7 @@ impl Lanes<'_> {
 
 /// The lane's changes in order, and the version of the first that was left out.
 ///
-/// SQLite has no lateral joins, so each bucket is a statement of its own; what is over the limit is dropped as it comes, so
-/// memory stays at two pages.
+/// Each statement gives its first ones; what is over the limit is dropped as it comes, so memory stays at a few pages.
 async fn read(
     db: &mut SqliteConnection,
     sql: &PullSql,
@@ -243,15 +242,13 @@ async fn read(
     let read = LaneRead { from: &lane.from, floor: lane.floor, buckets: &lane.buckets, limit: lane.limit };
     let limits = (lane.limit, max_bytes);
     let (mut changes, mut left) = (Vec::new(), Left::default());
-    for bucket in &lane.buckets {
-        for scan in sql.scans.iter().filter(|scan| scan.rule == bucket.rule) {
-            changes.extend(scan::rows(db, scan, bucket, &read, to).await?);
-            left.lower_to(keep_first(&mut changes, limits, lane.limit * 2));
+    for scan in &sql.scans {
+        let buckets: Vec<_> = lane.buckets.iter().filter(|bucket| bucket.rule == scan.rule).collect();
+        if !buckets.is_empty() {
+            left.add(&mut changes, scan::rows(db, scan, &buckets, &read, (to, max_bytes)).await?, limits);
         }
-        changes.extend(scan::tombstones(db, &sql.tables, bucket, &read, to).await?);
-        left.lower_to(keep_first(&mut changes, limits, lane.limit * 2));
     }
-    left.lower_to(keep_first(&mut changes, limits, lane.limit));
+    left.add(&mut changes, scan::tombstones(db, sql, &lane.buckets, &read, to).await?, limits);
     Ok((changes, left.0))
 }
 
@@ -260,21 +257,18 @@ async fn read(
 struct Left(Option<i64>);
 
 impl Left {
+    /// Adds a statement's changes, and keeps the first of all in order.
+    fn add(&mut self, changes: &mut Vec<Change>, (more, next): First, (limit, max_bytes): (usize, usize)) {
+        self.lower_to(next);
+        changes.extend(more);
+        changes.sort_by(order);
+        self.lower_to(cut(changes, limit));
+        self.lower_to(bytes_end(changes, max_bytes).and_then(|index| cut(changes, index)));
+    }
+
     fn lower_to(&mut self, version: Option<i64>) {
         self.0 = self.0.into_iter().chain(version).min();
     }
-}
-
-/// Keeps the first changes in order once there are more than `over`; the version of the first that was dropped.
-fn keep_first(changes: &mut Vec<Change>, (limit, max_bytes): (usize, usize), over: usize) -> Option<i64> {
-    if changes.len() <= over && over > limit {
-        return None;
-    }
-    changes.sort_by(order);
-    let mut dropped = Left::default();
-    dropped.lower_to(cut(changes, limit));
-    dropped.lower_to(bytes_end(changes, max_bytes).and_then(|index| cut(changes, index)));
-    dropped.0
 }
 
 fn cut(changes: &mut Vec<Change>, index: usize) -> Option<i64> {
