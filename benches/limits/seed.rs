@@ -6,6 +6,9 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 /// How many buckets the users `b1`, `b10` … are in.
 pub(crate) const BUCKETS: [u32; 4] = [1, 10, 100, 500];
 
+/// How many buckets the user `wide` is in, on SQLite.
+pub(crate) const MANY_BUCKETS: u32 = 5_000;
+
 /// Users in many shops, each of which has a few rows.
 pub(crate) async fn bucket_members(server: &Running) {
     for buckets in BUCKETS {
@@ -17,6 +20,16 @@ pub(crate) async fn bucket_members(server: &Running) {
     let rows = "insert into entries (id, shop_id, customer_id, amount, at) select 't' || i, 't' || (i % 500 + 1), 'c', 1.5, now() \
         from generate_series(0, 999) i";
     server.execute(rows).await;
+}
+
+/// On SQLite, the user `wide` in so many shops, each of which has a row.
+pub(crate) async fn many_buckets(server: &Running) {
+    let number =
+        format!("with recursive n(i) as (select 0 union all select i + 1 from n where i < {MANY_BUCKETS} - 1)");
+    server.execute(&format!("{number} insert into members (shop_id, user_id) select 't' || i, 'wide' from n")).await;
+    let rows = "insert into entries (id, shop_id, customer_id, amount, at)";
+    let at = "2026-01-01T00:00:00+00:00";
+    server.execute(&format!("{number} {rows} select 't' || i, 't' || i, 'c', '1.5', '{at}' from n")).await;
 }
 
 /// On a connection of its own, which has no time-outs.

@@ -7,6 +7,7 @@ use super::{
     limit, load,
     rates::Rates,
     report::{Report, rss_mb},
+    seed,
 };
 use nizhal_tests::TempDir;
 
@@ -35,6 +36,21 @@ pub(crate) async fn all(report: &mut Report, size: Size) {
         server.fill(rows).await;
         pulls(report, &server, &url, rows, size).await;
     }
+    seed::many_buckets(&server).await;
+    let cursor = load::caught_up(&server, "wide").await;
+    let change = load::one_change(&server, "wide", cursor, size.changes).await;
+    report.row(
+        &format!("pull of one change among {} buckets, ms (p50)", seed::MANY_BUCKETS),
+        change.ms(0.5),
+        None,
+        "≤ 50",
+    );
+    report.row(
+        &format!("pull of one change among {} buckets, ms (p99)", seed::MANY_BUCKETS),
+        change.ms(0.99),
+        None,
+        "",
+    );
     report.row("memory of server and load together after all that, MB", rss_mb(), None, "");
     server.stop().await;
 }

@@ -106,6 +106,18 @@ impl Page {
         }
     }
 
+    /// Adds rows that are not here yet and come no second time: their objects with commas between.
+    pub(super) fn push_rows(&mut self, slot: usize, json: Vec<u8>, count: usize) {
+        let table = &mut self.tables[slot];
+        if table.json.is_empty() {
+            table.json = json;
+        } else {
+            table.json.push(b',');
+            table.json.extend_from_slice(&json);
+        }
+        self.rows += count;
+    }
+
     /// Adds a row that cannot be read.
     pub(super) fn push_unreadable(&mut self, row: Unreadable) {
         let Unreadable { table, id, column } = &row;

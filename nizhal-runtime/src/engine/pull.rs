@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     scope::Choices,
-    store::{Clock, IdleProbe, PullHeader, PullReader, StoreError, incarnation},
+    store::{Clock, IdleProbe, LaneRead, PullHeader, PullReader, StoreError, incarnation},
 };
 use nizhal_core::{
     Bucket, Principal,
@@ -99,14 +99,21 @@ impl Engine {
             let mut lanes = other.take().or_else(of_cursor).unwrap_or_default();
             let clock = reader.clock().clone();
             let is_idle = reader.has_header() && are_done(&lanes, clock.horizon);
+            // Of such a page the header comes first, and in the same moment the rows.
+            let is_row_page = plan.hold_s.is_none()
+                && !takes_images
+                && reader.gives_row_pages()
+                && needs_rows_alone(&lanes, clock.horizon);
+            hold_s = hold_s.or(is_row_page.then_some(SECOND_QUERY_HOLD_S));
             if let Some(seconds) = hold_s.filter(|_| !is_idle) {
                 reader.hold(seconds).await?;
             }
             let is_of_lost_incarnation = is_of_lost_incarnation(&mut reader, cursor.as_ref(), &clock).await?;
             // Of what an image has, nothing need be read; which one there is depends on the header.
             let is_for_images = takes_images && text.is_empty() && offers.is_none();
-            let gained = if is_idle || is_for_images { 0 } else { budget.rows };
-            let pull_query = pull_query(plan, &lanes, clock.horizon, budget, gained);
+            let rows = if is_row_page { 0 } else { budget.rows };
+            let gained = if is_idle || is_for_images { 0 } else { rows };
+            let pull_query = pull_query(plan, &lanes, clock.horizon, PageBudget { rows, ..budget }, gained);
             let mut pull_rows = reader.query(&pull_query).await?;
             let header = pull_rows.header.clone();
             self.same_rules(&header.rules)?;
@@ -139,6 +146,12 @@ impl Engine {
                         continue;
                     }
                     let placed = offers.as_ref().map(|offers| offers.place(&mut begin)).unwrap_or_default();
+                    if is_row_page && !begin.is_empty() && needs_rows_alone(&begin, clock.horizon) {
+                        drop(pull_rows);
+                        let mut begun = Begun { plan, reader, header, scope, lanes: begin, lost, reset, placed };
+                        let has_more = self.read_rows_alone(&mut begun, budget, page).await?;
+                        return Ok((begun, has_more));
+                    }
                     let covered = pull_query.covered(scope.clone());
                     cover(&mut lanes, covered, clock.horizon);
                     if lanes == begin {
@@ -190,6 +203,36 @@ impl Engine {
         }
         predictor.learn(write_count, horizon);
         Ok(reader)
+    }
+
+    /// Reads the first rows of the one lane, and the changes behind them where all rows below its floor came; true when more wait.
+    async fn read_rows_alone(
+        &self,
+        begun: &mut Begun<'_>,
+        budget: PageBudget,
+        page: &mut Page,
+    ) -> Result<bool, PullError> {
+        let horizon = begun.reader.clock().horizon;
+        let Begun { reader, lanes, .. } = begun;
+        let mut bytes = budget.bytes;
+        if let [lane] = lanes.as_mut_slice() {
+            let to = lane.floor.min(horizon);
+            let read = LaneRead { from: &lane.position, floor: lane.floor, buckets: &lane.buckets, limit: budget.rows };
+            if let Some(rows) = reader.row_page(&read, to, budget.bytes).await? {
+                lane.position = rows.position;
+                rows.unreadable.into_iter().for_each(|change| page.push(change));
+                for (slot, json, count) in rows.rows {
+                    bytes = bytes.saturating_sub(json.len());
+                    page.push_rows(slot, json, count);
+                }
+                let left = budget.rows.saturating_sub(page.row_count());
+                if lane.is_done(horizon) || !lane.is_done(to) || left == 0 || bytes == 0 {
+                    return Ok(!lane.is_done(horizon));
+                }
+            }
+        }
+        let rows = budget.rows.saturating_sub(page.row_count());
+        self.go_on(begun, PageBudget { rows, bytes, ..budget }, page).await
     }
 
     /// Adds the next changes of a snapshot that is held to the page; true when more wait.
@@ -284,6 +327,15 @@ impl Engine {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&keys);
         self.store.forget_buckets();
         keys
+    }
+}
+
+/// Whether the first rows of these lanes need no tombstones: those of one lane below its floor, or of one that is yet to be made.
+fn needs_rows_alone(lanes: &[Lane], horizon: i64) -> bool {
+    match lanes {
+        [] => true,
+        [lane] => lane.position.done() < lane.floor.min(horizon),
+        _ => false,
     }
 }
 

@@ -89,7 +89,7 @@ pub(crate) use number::next_number;
 pub(crate) use owner::fingerprint;
 pub use pull_rows::PullRows;
 pub use read::{
-    Change, Client, Clock, IdleProbe, Image, LaneRead, LineTaker, Membership, Position, PullHeader, PullQuery,
+    Change, Client, Clock, IdleProbe, Image, LaneRead, LineTaker, Membership, Position, PullHeader, PullQuery, RowPage,
     RowState, ScopeArg, Tie, Unreadable,
 };
 pub use reader::PullReader;

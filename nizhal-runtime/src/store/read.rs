@@ -216,6 +216,17 @@ impl Change {
     }
 }
 
+/// A page of rows alone, which needs no tombstones.
+#[derive(Debug)]
+pub struct RowPage {
+    /// By slot: the rows' JSON objects with commas between, and how many.
+    pub rows: Vec<(usize, Vec<u8>, usize)>,
+    /// The rows among them that cannot be told.
+    pub unreadable: Vec<Change>,
+    /// Where the lane stands after them.
+    pub position: Position,
+}
+
 /// A row that devices do not get, because a value in it is none that its column's type can say.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 pub struct Unreadable {

@@ -1,7 +1,7 @@
 //! Where a pull reads: one moment of the database, whichever it is.
 
 use super::{
-    Clock, IdleProbe, LaneRead, LineTaker, Position, PullQuery, StoreError, Unreadable,
+    Clock, IdleProbe, LaneRead, LineTaker, Position, PullQuery, RowPage, StoreError, Unreadable,
     database::{Backend, Store},
     postgres,
     pull_rows::PullRows,
@@ -128,6 +128,31 @@ impl PullReader<'_> {
     /// How the SQL of its database is written.
     pub(super) fn dialect(&self) -> Dialect {
         self.store.dialect()
+    }
+
+    /// Whether [`row_page`](Self::row_page) gives pages.
+    pub fn gives_row_pages(&self) -> bool {
+        match &self.on {
+            ReaderOn::Postgres(reader) => reader.gives_row_pages(),
+            ReaderOn::Sqlite(_) => false,
+        }
+    }
+
+    /// The first rows of a lane of a snapshot that is held, up to a version below which it needs no tombstones, and up to so many
+    /// bytes; `None` where the database gives no such pages.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn row_page(
+        &mut self,
+        lane: &LaneRead<'_>,
+        to: i64,
+        max_bytes: usize,
+    ) -> Result<Option<RowPage>, StoreError> {
+        match &mut self.on {
+            ReaderOn::Postgres(reader) => reader.row_page(lane, to, max_bytes).await.map(Some),
+            ReaderOn::Sqlite(_) => Ok(None),
+        }
     }
 
     /// The rows that [`full_scan`](Self::full_scan) could not tell since the last call.

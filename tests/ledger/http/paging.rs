@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 both![
     inv01_ties_of_one_transaction_are_paged_whole,
     inv01_deletes_of_one_transaction_are_paged_whole,
+    inv09_a_first_sync_tells_what_happened_between_its_pages,
+    inv04_a_first_sync_ends_with_its_last_row,
     a_limit_is_clamped,
     inv28_a_page_ends_at_4_mib,
     inv04_a_row_larger_than_a_page_still_arrives,
@@ -75,6 +77,54 @@ async fn inv01_deletes_of_one_transaction_are_paged_whole(app: App) {
         assert_eq!(device.ids("customers").len(), 8);
         assert_converged(&app, &device, "ana").await;
     }
+}
+
+/// Of rows that the device has, and of rows that it is yet to get: deletes, moves away and back, new names, and rows of other tables.
+async fn inv09_a_first_sync_tells_what_happened_between_its_pages(app: App) {
+    let mut db = two_shops(&app).await;
+    for number in 0..12 {
+        customers(&mut db, "s1", &format!("a{number}-"), 2).await;
+    }
+    let moves = |id: &str, shop: &str| format!("update customers set shop_id = '{shop}' where id = '{id}'");
+    for limit in [3, 4, 9] {
+        let mut device = app.device(&format!("d{limit}"), "ana", "s1");
+        assert!(device.page(Some(limit)).await.has_more);
+        let key = |number: i64| format!("a{}-{}", number % 12, 1 + number / 12);
+        for number in [0, 8] {
+            let (gone, moved, back) = (key(number + limit % 3), key(number + 12), key(number + 3));
+            db.execute(&format!("delete from customers where id = '{gone}'")).await;
+            db.execute(&moves(&moved, "s2")).await;
+            db.execute(&moves(&back, "s2")).await;
+            db.execute(&moves(&back, "s1")).await;
+            db.execute(&format!("update customers set name = 'New {limit}' where id = '{}'", key(number + 2))).await;
+            db.execute(&format!(
+                "insert into ledger_entries (id, shop_id, customer_id, amount, at, created_by) values \
+                 ('e{limit}-{number}', 's1', '{back}', '1', '2026-01-01T00:00:00.000000Z', 'ana')"
+            ))
+            .await;
+            device.page(Some(limit)).await;
+        }
+        device.pull_by(limit).await;
+        assert_converged(&app, &device, "ana").await;
+        db.execute(&moves(&key(12), "s1")).await;
+        db.execute(&moves(&key(20), "s1")).await;
+    }
+}
+
+/// No page comes for nothing, and none is left out: also where somebody wrote since the first one.
+async fn inv04_a_first_sync_ends_with_its_last_row(app: App) {
+    let mut db = two_shops(&app).await;
+    for number in 0..6 {
+        customers(&mut db, "s1", &format!("a{number}-"), 1).await;
+    }
+    let mut device = app.device("d", "ana", "s1");
+    assert_eq!(device.pull_by(6).await.len(), 1);
+    let mut device = app.device("e", "ana", "s1");
+    assert!(device.page(Some(3)).await.has_more);
+    customers(&mut db, "s1", "late", 1).await;
+    let page = device.page(Some(4)).await;
+    assert_eq!((page.changed.len(), page.has_more), (4, false), "what was there, and what came since");
+    assert_converged(&app, &device, "ana").await;
 }
 
 async fn a_limit_is_clamped(app: App) {

@@ -28,6 +28,7 @@ mod record;
 mod renewal;
 mod reset;
 mod rewrite;
+mod row_page;
 mod rows;
 mod statement;
 mod store;

@@ -11,7 +11,7 @@ use super::{
 use crate::store::{
     StoreError,
     limit::ANSWER_TIMEOUT,
-    read::{Clock, IdleProbe, LAST, LaneRead, LineTaker, PullHeader, PullQuery, START, Unreadable},
+    read::{Clock, IdleProbe, LAST, LaneRead, LineTaker, PullHeader, PullQuery, RowPage, START, Unreadable},
 };
 use futures_util::FutureExt;
 use sqlx::{
@@ -134,6 +134,22 @@ impl<'a> PullReader<'a> {
     ) -> Result<Vec<Unreadable>, T::Error> {
         let (horizon, sql, pools) = (self.clock.horizon, &self.store.full_scan, &self.store.pools);
         sql.stream(pools, self.connection().await?, horizon, lane, heads, taker).await
+    }
+
+    /// Whether pages of rows alone can be read.
+    pub(crate) fn gives_row_pages(&self) -> bool {
+        !self.store.row_page.is_empty()
+    }
+
+    /// The first rows of a lane, as [`RowPageSql::read`] says.
+    pub(crate) async fn row_page(
+        &mut self,
+        lane: &LaneRead<'_>,
+        to: i64,
+        max_bytes: usize,
+    ) -> Result<RowPage, StoreError> {
+        let store = self.store;
+        store.row_page.read(&store.pools, self.connection().await?, lane, (to, max_bytes)).await
     }
 
     /// All that an answer says; nothing behind the header where an idle probe gave it.

@@ -313,19 +313,11 @@ impl Writer<'_> {
     fn rows(&self, at: usize, synced: &RuleTable, to: &str) -> String {
         let table = synced.table;
         let slot = slot_of(self.tables, table);
-        let keys: Vec<String> =
-            table.key_columns().map(|column| DIALECT.sort_text(&col("c", column), column.sql)).collect();
-        let version = format!("c.{}", quote(VERSION));
+        let (version, keys) = (format!("c.{}", quote(VERSION)), sort_keys(table).join(", "));
         let after: Vec<String> =
-            (0..keys.len()).map(|part| format!("l.after_k[{}]", slot * KEY_PARTS + part + 1)).collect();
+            (0..table.key.len()).map(|part| format!("l.after_k[{}]", slot * KEY_PARTS + part + 1)).collect();
         let mut conditions = in_bucket(synced);
-        let keys = keys.join(", ");
-        conditions.push(format!("({version}, {keys}) > (l.after_v[{}], {})", slot + 1, after.join(", ")));
-        conditions.push(format!("{version} <= {to}"));
-        // Not plainly `is null`: of a table without statistics Postgres would take it to leave one row in two hundred, so next to
-        // none, and then it might read a bucket to its end and sort it, at every page.
-        conditions.push(format!("(c.{} is null)::int4 <> 0", quote(DELETED_AT)));
-        conditions.extend(synced.filters.iter().map(|filter| DIALECT.filter(table, filter, "c")));
+        conditions.extend(due(synced, &format!("l.after_v[{}]", slot + 1), &after, to));
         format!(
             "select {slot}, x.v, x.k, x.r, null::bool, null::text from b{at} p cross join lateral (select {version} as v, \
              array[{keys}] as k, {} as r from {} c where {} order by {version}, {keys} limit l.n) x where p.lane = l.lane",
@@ -398,6 +390,25 @@ pub(super) fn before(table: &TableDesc) -> Vec<Vec<u8>> {
 
 fn slot_of(tables: &[&'static TableDesc], table: &TableDesc) -> usize {
     tables.iter().position(|candidate| candidate.name == table.name).unwrap_or_default()
+}
+
+/// The parts of a row's key, as the table's index `(scope, version, key)` has them.
+pub(super) fn sort_keys(table: &TableDesc) -> Vec<String> {
+    table.key_columns().map(|column| DIALECT.sort_text(&col("c", column), column.sql)).collect()
+}
+
+/// That a row `c` is shown, comes after this version and these parts of a key, and not after `to`.
+pub(super) fn due(synced: &RuleTable, version_after: &str, key_after: &[String], to: &str) -> Vec<String> {
+    let (version, keys) = (format!("c.{}", quote(VERSION)), sort_keys(synced.table).join(", "));
+    let mut conditions = vec![
+        format!("({version}, {keys}) > ({version_after}, {})", key_after.join(", ")),
+        format!("{version} <= {to}"),
+        // Not plainly `is null`: of a table without statistics Postgres would take it to leave one row in two hundred, so next to
+        // none, and then it might read a bucket to its end and sort it, at every page.
+        format!("(c.{} is null)::int4 <> 0", quote(DELETED_AT)),
+    ];
+    conditions.extend(synced.filters.iter().map(|filter| DIALECT.filter(synced.table, filter, "c")));
+    conditions
 }
 
 /// That a row `c` is in the bucket `p`.

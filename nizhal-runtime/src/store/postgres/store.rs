@@ -2,7 +2,7 @@
 
 use super::{
     full_scan::FullScanSql, horizon::Flights, namespace::Namespace, pooler, pools::Pools, record::RecordSql,
-    renewal::Renewal, statement::PullSql,
+    renewal::Renewal, row_page::RowPageSql, statement::PullSql,
 };
 use crate::{
     schema::Schema,
@@ -23,6 +23,7 @@ pub(in crate::store) struct PostgresStore {
     pub(super) sql: PullSql,
     record_results: RecordSql,
     pub(super) full_scan: FullScanSql,
+    pub(super) row_page: RowPageSql,
     pub(super) flights: Flights,
     renewal: Renewal,
 }
@@ -50,7 +51,8 @@ impl PostgresStore {
         let options = options.options([(namespace.setting("local"), "on")]).application_name(&namespace.session());
         let renewal = Renewal::default();
         let pools = Pools::connect(options, settings.pool, renewal.clone()).await?;
-        let (sql, record_results, full_scan) = (PullSql::new(schema), RecordSql::new(schema), FullScanSql::new(schema));
+        let (sql, record_results) = (PullSql::new(schema), RecordSql::new(schema));
+        let (full_scan, row_page) = (FullScanSql::new(schema), RowPageSql::new(schema));
         let (listen_url, channel) = (settings.url.clone(), OnceLock::new());
         Ok(Self {
             listen_url,
@@ -61,6 +63,7 @@ impl PostgresStore {
             sql,
             record_results,
             full_scan,
+            row_page,
             flights: Flights::default(),
             renewal,
         })
