@@ -1,7 +1,7 @@
 //! Blob stores of providers: S3 and what speaks it, Google's and Azure's. Their credentials come from the variables that their own tools
 //! read.
 
-use super::{error::BlobStoreFault, object::SignedPut};
+use super::{error::BlobStoreFault, sign::SignedPut};
 use crate::settings::BlobStoreUrl;
 use nizhal_core::Mime;
 use object_store::{

@@ -1,10 +1,10 @@
 //! Collection: uploads that nobody completed, blobs that no row names, and objects that no row knows.
 
 use super::{
-    Blobs, UPLOAD_TIME,
     error::BlobError,
     layout::{self, UPLOADS},
-    local, seconds,
+    local,
+    state::{Blobs, UPLOAD_TIME, seconds},
 };
 use futures_util::TryStreamExt;
 use nizhal_core::DateTimeUtc;

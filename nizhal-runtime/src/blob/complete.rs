@@ -3,9 +3,9 @@
 //! Decision: book/src/decisions/blobs.md#what-is-checked-is-what-is-served
 
 use super::{
-    Blobs,
     error::BlobError,
     layout,
+    state::Blobs,
     upload::{PartLength, reference},
 };
 use crate::store::{BlobUpload, StoredBlob};

@@ -1,11 +1,11 @@
 //! Files of a blob store that is a folder of this machine.
 
-use super::{
-    layout::{BLOBS, IMAGES, UPLOADS},
-    object::Piece,
-};
+use super::layout::{BLOBS, IMAGES, UPLOADS};
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use futures_util::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
 use std::{
     fs::{self, File},
     io::{self, Read, Seek, SeekFrom},
@@ -13,6 +13,9 @@ use std::{
     path::Path,
     time::{Duration, SystemTime},
 };
+
+/// Bytes of an object, as they come.
+pub(crate) type Piece = BoxStream<'static, object_store::Result<Bytes>>;
 
 /// How much of a file is read at a time.
 const READ_BYTES: u64 = 256 * 1024;

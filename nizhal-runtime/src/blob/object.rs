@@ -4,10 +4,10 @@
 use super::cloud::{self, Cloud};
 use super::{
     error::{BlobStoreError, BlobStoreFault},
-    local,
+    local::{self, Piece},
+    sign::SignedPut,
 };
 use crate::settings::BlobStoreUrl;
-use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
 use nizhal_core::{BlobHash, Mime};
 use object_store::{
@@ -44,9 +44,6 @@ pub(super) struct Listed {
     /// When it was written, in milliseconds since the Unix epoch.
     pub(super) written_ms: i64,
 }
-
-/// Bytes of an object, as they come.
-pub(crate) type Piece = BoxStream<'static, object_store::Result<Bytes>>;
 
 /// As much as is held of what is written to a provider, which takes parts of 5 MiB and more …
 const SEND_BYTES: usize = 8 * 1024 * 1024;
@@ -246,13 +243,6 @@ impl fmt::Debug for Objects {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.store, self.prefix)
     }
-}
-
-/// A provider's URL to write an object, and the headers that go with it.
-#[derive(Debug)]
-pub(super) struct SignedPut {
-    pub(super) url: String,
-    pub(super) headers: BTreeMap<String, String>,
 }
 
 #[cfg(not(any(feature = "s3", feature = "gcs", feature = "azure")))]

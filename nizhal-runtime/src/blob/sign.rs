@@ -7,7 +7,7 @@ use super::layout::mac;
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use hmac::Mac;
 use nizhal_core::{BlobHash, Mime, bucket::percent_decode};
-use std::fmt::Write;
+use std::{collections::BTreeMap, fmt::Write};
 
 const KEY_LABEL: &[u8] = b"nizhal blob url 1: key";
 const READER_LABEL: &[u8] = b"nizhal blob url 1: reader";
@@ -46,6 +46,13 @@ pub(crate) struct SignedPath {
     pub(crate) mime: Option<Mime>,
     /// The name of the reader, which says nothing to others; empty for a part.
     pub(crate) by: String,
+}
+
+/// A provider's URL to write an object, and the headers that go with it.
+#[derive(Debug)]
+pub(super) struct SignedPut {
+    pub(super) url: String,
+    pub(super) headers: BTreeMap<String, String>,
 }
 
 /// A name for an actor that only this database can tell.

@@ -3,10 +3,10 @@
 //! Decision: book/src/decisions/blobs.md#parts-are-objects-of-their-own
 
 use super::{
-    Blobs, UPLOAD_TIME, UPLOAD_URL_TIME,
     error::BlobError,
-    layout, seconds,
+    layout,
     sign::{Method, SignedPath},
+    state::{Blobs, UPLOAD_TIME, UPLOAD_URL_TIME, seconds},
 };
 use crate::store::{BlobUpload, UploadBegun, UploadQuota};
 use nizhal_core::{BlobHash, BlobRef, DateTimeUtc, Mime};

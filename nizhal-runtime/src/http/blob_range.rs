@@ -9,30 +9,30 @@ pub(super) fn wanted(header: Option<&str>, size: u64) -> Result<Option<Range<u64
         return Ok(None);
     };
     let range = match range {
-        Asked::FromTo(first, last) => first..last.saturating_add(1).min(size),
-        Asked::From(first) => first..size,
-        Asked::Last(count) => size.saturating_sub(count)..size,
+        RangeSpec::FromTo(first, last) => first..last.saturating_add(1).min(size),
+        RangeSpec::From(first) => first..size,
+        RangeSpec::Last(count) => size.saturating_sub(count)..size,
     };
     if range.is_empty() { Err(HttpError::RangeNotSatisfiable { size }) } else { Ok(Some(range)) }
 }
 
-enum Asked {
+enum RangeSpec {
     FromTo(u64, u64),
     From(u64),
     Last(u64),
 }
 
 /// One range; nothing that is none, or several, which a server may ignore.
-fn parse(text: &str) -> Option<Asked> {
+fn parse(text: &str) -> Option<RangeSpec> {
     let (first, last) = text.split_once('-')?;
     // No sign and no space, which `parse` would let through or not by its own rules.
     let number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u64>().ok())?;
     match (first, last) {
-        ("", last) => number(last).map(Asked::Last),
-        (first, "") => number(first).map(Asked::From),
+        ("", last) => number(last).map(RangeSpec::Last),
+        (first, "") => number(first).map(RangeSpec::From),
         (first, last) => {
             let (first, last) = (number(first)?, number(last)?);
-            (first <= last).then_some(Asked::FromTo(first, last))
+            (first <= last).then_some(RangeSpec::FromTo(first, last))
         }
     }
 }
