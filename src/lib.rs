@@ -40,16 +40,18 @@ pub use nizhal_runtime::{
 #[cfg(feature = "client")]
 pub mod client {
     pub use nizhal_client::{
-        Client, Credentials, CredentialsError, DeadLetter, Effect, Mode, MutateError, Notice, OtherUser, Phase,
-        Receipt, Saved, Setup, SetupError, Status, StoreError, Unreadable,
+        BlobError, BlobUpload, Blobs, Client, Credentials, CredentialsError, DeadLetter, Effect, Mode, MutateError,
+        Notice, OtherUser, Phase, Receipt, Saved, Setup, SetupError, Status, StoreError, Unreadable,
         environment::{Clock, Connectivity, Ids, RandomIds, Switch, SystemClock},
         session::{Failure, FailureKind, Progress, Repair, Settings},
     };
 
     /// The way to a server, for those who bring one of their own.
     pub mod transport {
+        pub use nizhal_client::exchange::Caller;
         pub use nizhal_client::transport::{
-            Body, Frame, Frames, HttpTransport, Request, Response, Transport, TransportError, rustls,
+            BlobMethod, BlobRequest, Body, Frame, Frames, HttpTransport, Request, Response, Transport, TransportError,
+            rustls,
         };
     }
 }

@@ -1,6 +1,7 @@
 //! The device's own database: rows, cursor, acknowledgement and outbox, each step one transaction. No network in here.
 
 mod blob;
+mod blob_cache;
 mod blob_file;
 mod ddl;
 mod dead;

@@ -290,10 +290,8 @@ fn a_blob_that_the_server_lacks_is_uploaded_anew_while_its_bytes_are_here() {
         server.served().blobs.clear();
         snap(&client, "a", Some(&first)).await;
         settled(&client).await;
-        assert_eq!(
-            (server.served().applied.clone(), server.asked("Post /nizhal/blob/u0/complete")),
-            (vec!["a".to_owned()], 2)
-        );
+        assert_eq!(server.served().applied, ["a"]);
+        assert_eq!(server.asked("Post /nizhal/blob/u0/complete"), 2);
         // Of another device, whose bytes are not here.
         let foreign = serde_json::from_value(nizhal_tests::blob::reference(b"foreign", "image/png")).unwrap();
         snap(&client, "b", Some(&foreign)).await;
