@@ -71,7 +71,7 @@ impl Sim<'_> {
         let device = &mut self.devices[at];
         Ok(match action {
             Action::PublishStatus(status) => {
-                device.status = status;
+                device.status = *status;
                 None
             }
             Action::SetTimer(timer) => {

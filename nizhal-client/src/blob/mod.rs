@@ -20,6 +20,9 @@ use std::sync::Arc;
 /// What is read of a file at a time.
 const PIECE_BYTES: usize = 1 << 18;
 
+/// Writes the bytes of a blob, again where the disk was full the first time.
+type Copied = Arc<dyn Fn(&mut Incoming) -> std::io::Result<()> + Send + Sync>;
+
 /// Why something could not be done with a blob.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -183,12 +186,7 @@ impl Blobs {
         Ok(gone)
     }
 
-    async fn take_in(
-        &self,
-        copy: Arc<dyn Fn(&mut Incoming) -> std::io::Result<()> + Send + Sync>,
-        mime: &str,
-        bucket: Option<String>,
-    ) -> Result<BlobRef, BlobError> {
+    async fn take_in(&self, copy: Copied, mime: &str, bucket: Option<String>) -> Result<BlobRef, BlobError> {
         let mime: Mime = mime.parse()?;
         let this = self.clone();
         // A task of its own: a caller that is dropped half way must not keep sync from hearing of what was queued.
@@ -206,10 +204,7 @@ impl Blobs {
         adding.await.map_err(|_| BlobError::Closed)?
     }
 
-    async fn written(
-        &self,
-        copy: Arc<dyn Fn(&mut Incoming) -> std::io::Result<()> + Send + Sync>,
-    ) -> Result<Whole, BlobError> {
+    async fn written(&self, copy: Copied) -> Result<Whole, BlobError> {
         let mut incoming = self.incoming()?;
         let writing = move || {
             copy(&mut incoming)?;

@@ -188,7 +188,7 @@ impl Driver {
         match action {
             Action::PublishStatus(status) => {
                 tracing::debug!(phase = ?status.phase, pending = status.pending, "sync");
-                self.parts.status.send_replace(status);
+                self.parts.status.send_replace(*status);
             }
             Action::SetTimer(at) => self.timer = at,
             Action::Lead => {

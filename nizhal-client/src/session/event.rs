@@ -174,7 +174,7 @@ pub enum Action {
     /// Wake the session then; replaces the time before.
     SetTimer(Option<Millis>),
     /// Publish the status to those who listen.
-    PublishStatus(Status),
+    PublishStatus(Box<Status>),
 }
 
 impl Event {

@@ -212,7 +212,7 @@ impl Session {
         let status = self.status();
         if self.published.as_ref() != Some(&status) {
             self.published = Some(status.clone());
-            actions.push(Action::PublishStatus(status));
+            actions.push(Action::PublishStatus(Box::new(status)));
         }
         check::check(self, &actions);
         actions

@@ -1,10 +1,11 @@
 //! The files of images among the objects of the blob store.
 
 use super::{
-    Blobs, DOWNLOAD_URL_TIME,
+    Blobs,
     error::BlobError,
-    layout, local, seconds,
+    layout, local,
     sign::{self, Method, SignedPath},
+    state::{DOWNLOAD_URL_TIME, seconds},
 };
 use crate::engine::{ImageReader, ImageStore, ImageStoreError};
 use futures_util::TryStreamExt;

@@ -15,7 +15,7 @@ use std::{fmt, sync::Arc, time::Duration};
 /// How long the URL of a part is good.
 pub(super) const UPLOAD_URL_TIME: Duration = Duration::from_secs(60 * 60);
 /// How long the URL of a blob is good.
-const DOWNLOAD_URL_TIME: Duration = Duration::from_secs(15 * 60);
+pub(super) const DOWNLOAD_URL_TIME: Duration = Duration::from_secs(15 * 60);
 /// How long an upload may take, and how long what was declared counts for its actor.
 pub(super) const UPLOAD_TIME: Duration = Duration::from_secs(24 * 60 * 60);
 

@@ -95,7 +95,7 @@ impl World {
                 Action::CloseStream => self.stream = None,
                 Action::Abort => self.aborted = true,
                 Action::SetTimer(at) => self.timer = at,
-                Action::PublishStatus(status) => self.status = status,
+                Action::PublishStatus(status) => self.status = *status,
                 Action::Ping => {}
             }
         }

@@ -126,10 +126,10 @@ impl<'a> PullReader<'a> {
                 loop {
                     self.failpoints.before(None).await.map_err(StoreError::from)?;
                     let read = LaneRead { from: &from, limit: SCAN_ROWS, ..*lane };
-                    let changes = scan::rows(&mut self.tx, scan, bucket, &read, horizon).await?;
-                    let has_more = changes.len() > SCAN_ROWS;
+                    let bounds = (horizon, usize::MAX);
+                    let (changes, behind) = scan::rows(&mut self.tx, scan, &[bucket], &read, bounds).await?;
                     let (mut line, mut count) = (heads[scan.slot].clone(), 0);
-                    for Change { version, slot, key, state } in changes.into_iter().take(SCAN_ROWS) {
+                    for Change { version, slot, key, state } in changes {
                         match state {
                             RowState::Row(row) => {
                                 if count > 0 {
@@ -150,7 +150,7 @@ impl<'a> PullReader<'a> {
                     if count > 0 {
                         taker.take(line, count).await?;
                     }
-                    if !has_more {
+                    if behind.is_none() {
                         break;
                     }
                 }
