@@ -3,6 +3,7 @@
 mod cursor;
 mod error;
 mod image;
+mod incarnation;
 pub(crate) mod job;
 mod lane;
 mod lines;

@@ -6,6 +6,7 @@ use super::{
     Engine, Keys, PullError,
     cursor::{Cursor, Decoded, Lane},
     image::{Offers, Placed, fresh_buckets},
+    incarnation::is_of_lost_incarnation,
     lane::{PageBudget, PullPlan, cover, keep_rows_still_shown, merge, pull_query, read},
     page::{Page, Trailer},
     start::{PullContext, Sent, Start, decide},
@@ -350,21 +351,6 @@ fn text_of(wire: Wire, request: &PullRequest) -> &str {
     match request.cursor.0.as_str() {
         foreign if wire == Wire::One && Cursor::is_foreign(foreign) => "",
         text => text,
-    }
-}
-
-/// Whether the cursor was made in an incarnation of the database that was lost. To be asked before anything else is read, for the answer
-/// keeps the snapshot; it is asked once a device and incarnation.
-pub(super) async fn is_of_lost_incarnation(
-    reader: &mut PullReader<'_>,
-    cursor: Option<&Cursor>,
-    clock: &Clock,
-) -> Result<bool, StoreError> {
-    match cursor {
-        Some(cursor) if cursor.incarnation != incarnation::name(&clock.incarnation) => {
-            Ok(!reader.has_reached(&cursor.incarnation, cursor.wal_lsn).await?)
-        }
-        _ => Ok(false),
     }
 }
 

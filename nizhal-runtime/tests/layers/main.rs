@@ -10,7 +10,7 @@ const FLOORS: [&str; 7] = [
     "scope hub auth",
     "store",
     "engine",
-    "job retention cluster blob",
+    "job retention cluster blob image",
     "http console",
     "app",
 ];

@@ -4,12 +4,12 @@ use crate::app::Shops;
 use nizhal_sim::Step;
 
 /// Every kind of step, each of which must have had something to act upon.
-const KINDS: [&str; 52] = [
+const KINDS: [&str; 54] = [
     "backup",
     "changed row",
     "corrupted",
-    "crash",
     "crash within",
+    "crash",
     "cut",
     "database connection ended",
     "database connection silent",
@@ -28,6 +28,8 @@ const KINDS: [&str; 52] = [
     "hostile, hung up",
     "hostile, reused",
     "hostile, swapped cursors",
+    "image fetched",
+    "image",
     "inserted row",
     "late",
     "lost",
@@ -47,8 +49,8 @@ const KINDS: [&str; 52] = [
     "revived row",
     "revoke",
     "server clock",
-    "server killed",
     "server killed within",
+    "server killed",
     "server upgraded",
     "signed out",
     "stream ended",
@@ -56,8 +58,6 @@ const KINDS: [&str; 52] = [
     "sync",
     "token expired",
     "tombstones collected",
-    "image",
-    "image fetched",
     "wait",
 ];
 

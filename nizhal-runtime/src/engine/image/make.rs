@@ -1,11 +1,15 @@
 //! Making images, one at a time and beside the requests; and forgetting those that are of no use.
 
-use super::{Demand, ImageReader, ImageStoreError, Images, SEAL_ACTOR, STALE_PART};
+use super::{
+    demand::{Demand, Images},
+    keep::{ImageReader, ImageStoreError},
+    offer::{SEAL_ACTOR, STALE_PART},
+};
 use crate::{
     engine::{
-        Engine,
         cursor::{Cursor, Lane},
         page,
+        state::Engine,
     },
     store::{
         Clock, Generations, ImageHeader, ImageMeta, ImageWriter, KeptImage, LineTaker, PackedImage, Position,
@@ -13,7 +17,7 @@ use crate::{
     },
 };
 use nizhal_core::{Bucket, Principal, Rule};
-use std::{collections::BTreeSet, sync::PoisonError, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 /// How long the snapshot may stay open between two statements, while lines are written.
 const HOLD_S: u64 = 60;
@@ -101,18 +105,6 @@ impl From<StoreError> for Stop {
 }
 
 impl Engine {
-    /// Waits for a bucket that is to get an image.
-    pub(crate) async fn next_demand(&self) -> (Bucket, Demand) {
-        let Some(own) = &self.images else { return std::future::pending().await };
-        loop {
-            let woken = own.wake.notified();
-            if let Some(demand) = own.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_first() {
-                return demand;
-            }
-            woken.await;
-        }
-    }
-
     /// Makes an image of this bucket, if one is wanted.
     ///
     /// # Errors

@@ -1,0 +1,81 @@
+//! An engine's images: where they are kept, and the buckets that are to get one.
+
+use super::keep::ImageStore;
+use crate::{
+    engine::state::Engine,
+    store::{Generations, WantedImage},
+};
+use nizhal_core::{Bucket, image};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+use tokio::sync::Notify;
+
+/// The most buckets that wait for an image; those beyond wait for the next first sync.
+const MAX_WAITING: usize = 1_000;
+/// An engine's images.
+pub(crate) struct Images {
+    pub(super) store: Arc<dyn ImageStore>,
+    /// The least rows of a bucket for which one is made.
+    pub(super) min_rows: i64,
+    /// The shapes of the rules' tables, by name; without those that no device can keep.
+    pub(super) shapes: BTreeMap<String, String>,
+    waiting: Mutex<BTreeMap<Bucket, Demand>>,
+    /// Wakes the task that makes images.
+    wake: Notify,
+}
+
+/// Why a bucket is to get an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Demand {
+    /// A first sync could have used one, if there are rows enough.
+    Sync,
+    /// Somebody asked for its file.
+    File,
+}
+
+impl Engine {
+    /// The same, with images.
+    #[must_use]
+    pub fn with_images(mut self, store: Arc<dyn ImageStore>, min_rows: u32) -> Self {
+        let shapes =
+            self.schema.rules().iter().filter_map(|rule| Some((rule.name.to_owned(), image::shape(&rule.tables)?)));
+        let (waiting, wake) = (Mutex::default(), Notify::new());
+        self.images = Some(Images { store, min_rows: min_rows.into(), shapes: shapes.collect(), waiting, wake });
+        self
+    }
+
+    /// Waits for a bucket that is to get an image.
+    pub(crate) async fn next_demand(&self) -> (Bucket, Demand) {
+        let Some(own) = &self.images else { return std::future::pending().await };
+        loop {
+            let woken = own.wake.notified();
+            if let Some(demand) = own.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_first() {
+                return demand;
+            }
+            woken.await;
+        }
+    }
+}
+
+impl Images {
+    pub(super) fn wanted(&self, bucket: &Bucket, generations: &Generations) -> Option<WantedImage> {
+        let (tag, shape) = (generations.tags.get(&bucket.rule)?, self.shapes.get(&bucket.rule)?);
+        Some(WantedImage { bucket: bucket.clone(), tag: tag.clone(), shape: shape.clone() })
+    }
+
+    pub(super) fn demand<'a>(&self, buckets: impl IntoIterator<Item = &'a Bucket>, demand: Demand) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        for bucket in buckets {
+            if waiting.len() >= MAX_WAITING {
+                break;
+            }
+            let now = waiting.entry(bucket.clone()).or_insert(demand);
+            *now = demand.max(*now);
+        }
+        if !waiting.is_empty() {
+            self.wake.notify_one();
+        }
+    }
+}
