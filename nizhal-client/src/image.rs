@@ -74,7 +74,11 @@ async fn download(transport: &dyn Transport, file: &ImageFile, part: &Path) -> R
         return Ok(true);
     }
     let from = if there < file.size { there } else { 0 };
-    let mut response: Response = transport.fetch(&file.url, from).await?;
+    let mut response: Response = match transport.fetch(&file.url, from).await {
+        // Such as a transport that fetches no files.
+        Err(failure) if failure.kind == FailureKind::Refused => return Ok(false),
+        answered => answered?,
+    };
     let mut out = match response.status {
         200 => File::create(part),
         206 if from > 0 => OpenOptions::new().append(true).open(part),

@@ -108,8 +108,11 @@ pub trait Transport: Send + Sync + 'static {
         Box::pin(async { Err(Failure::new(FailureKind::Refused, "no_blobs", text)) })
     }
     /// Reads a file from this byte on: one of this server where the URL begins with `/`, and one of another place otherwise. Without
-    /// the token: the URL itself is the permission.
-    fn fetch<'a>(&'a self, url: &'a str, from: u64) -> BoxFuture<'a, Result<Response, Failure>>;
+    /// the token: the URL itself is the permission. A transport without it has no images: their rows come as lines.
+    fn fetch<'a>(&'a self, url: &'a str, from: u64) -> BoxFuture<'a, Result<Response, Failure>> {
+        let text = format!("this transport fetches no files: implement `fetch` for {url} from byte {from} on");
+        Box::pin(async { Err(Failure::new(FailureKind::Refused, "no_files", text)) })
+    }
     /// Opens the stream of pings in wire 2.
     fn open<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Box<dyn Frames>, Failure>>;
 }

@@ -470,7 +470,8 @@ fn inv27_a_store_that_is_made_anew_keeps_the_blobs_of_what_it_saved() {
         let client = open(as_ana()).await;
         assert_eq!(client.notices().len(), 1, "{:?}", client.notices());
         settled(&client).await;
-        assert_eq!((server.served().applied.clone(), codes(&client).await), (vec!["a".to_owned()], vec![]));
+        let applied = server.served().applied.clone();
+        assert_eq!((applied, codes(&client).await), (vec!["a".to_owned()], vec![]));
         assert_eq!(client.blobs().open(&blob).await.unwrap(), b"bytes");
     });
 }

@@ -139,7 +139,7 @@ impl Engine {
                     if !fresh.is_empty() && !offers.as_ref().is_some_and(|offers| offers.are_for(&fresh)) {
                         drop(pull_rows);
                         let context = (&header, &*generations, &clock);
-                        let found = self.offers(&mut reader, (principal, request), context, fresh).await?;
+                        let found = Box::pin(self.offers(&mut reader, (principal, request), context, fresh)).await?;
                         found.place(&mut begin);
                         offers = Some(found);
                         hold_s = hold_s.or(Some(SECOND_QUERY_HOLD_S));
@@ -150,7 +150,7 @@ impl Engine {
                     if is_row_page && !begin.is_empty() && needs_rows_alone(&begin, clock.horizon) {
                         drop(pull_rows);
                         let mut begun = Begun { plan, reader, header, scope, lanes: begin, lost, reset, placed };
-                        let has_more = self.read_rows_alone(&mut begun, budget, page).await?;
+                        let has_more = Box::pin(self.read_rows_alone(&mut begun, budget, page)).await?;
                         return Ok((begun, has_more));
                     }
                     let covered = pull_query.covered(scope.clone());

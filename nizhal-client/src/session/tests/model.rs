@@ -6,7 +6,6 @@ use crate::session::{
 };
 
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "a handful of them, in a test")]
 pub(super) enum Due {
     Lead,
     Pull,

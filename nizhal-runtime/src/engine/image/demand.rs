@@ -2,7 +2,7 @@
 
 use super::keep::ImageStore;
 use crate::{
-    engine::state::Engine,
+    schema::Schema,
     store::{Generations, WantedImage},
 };
 use nizhal_core::{Bucket, image};
@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 /// The most buckets that wait for an image; those beyond wait for the next first sync.
 const MAX_WAITING: usize = 1_000;
+
 /// An engine's images.
 pub(crate) struct Images {
     pub(super) store: Arc<dyn ImageStore>,
@@ -35,31 +36,24 @@ pub enum Demand {
     File,
 }
 
-impl Engine {
-    /// The same, with images.
-    #[must_use]
-    pub fn with_images(mut self, store: Arc<dyn ImageStore>, min_rows: u32) -> Self {
-        let shapes =
-            self.schema.rules().iter().filter_map(|rule| Some((rule.name.to_owned(), image::shape(&rule.tables)?)));
+impl Images {
+    pub(super) fn new(schema: &Schema, store: Arc<dyn ImageStore>, min_rows: u32) -> Self {
+        let shapes = schema.rules().iter().filter_map(|rule| Some((rule.name.to_owned(), image::shape(&rule.tables)?)));
         let (waiting, wake) = (Mutex::default(), Notify::new());
-        self.images = Some(Images { store, min_rows: min_rows.into(), shapes: shapes.collect(), waiting, wake });
-        self
+        Self { store, min_rows: min_rows.into(), shapes: shapes.collect(), waiting, wake }
     }
 
     /// Waits for a bucket that is to get an image.
-    pub(crate) async fn next_demand(&self) -> (Bucket, Demand) {
-        let Some(own) = &self.images else { return std::future::pending().await };
+    pub(super) async fn next(&self) -> (Bucket, Demand) {
         loop {
-            let woken = own.wake.notified();
-            if let Some(demand) = own.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_first() {
+            let woken = self.wake.notified();
+            if let Some(demand) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_first() {
                 return demand;
             }
             woken.await;
         }
     }
-}
 
-impl Images {
     pub(super) fn wanted(&self, bucket: &Bucket, generations: &Generations) -> Option<WantedImage> {
         let (tag, shape) = (generations.tags.get(&bucket.rule)?, self.shapes.get(&bucket.rule)?);
         Some(WantedImage { bucket: bucket.clone(), tag: tag.clone(), shape: shape.clone() })

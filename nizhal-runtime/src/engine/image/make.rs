@@ -2,7 +2,7 @@
 
 use super::{
     demand::{Demand, Images},
-    keep::{ImageReader, ImageStoreError},
+    keep::{ImageReader, ImageStore, ImageStoreError},
     offer::{SEAL_ACTOR, STALE_PART},
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     },
 };
 use nizhal_core::{Bucket, Principal, Rule};
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 /// How long the snapshot may stay open between two statements, while lines are written.
 const HOLD_S: u64 = 60;
@@ -105,6 +105,21 @@ impl From<StoreError> for Stop {
 }
 
 impl Engine {
+    /// The same, with images of buckets that have so many rows at least.
+    #[must_use]
+    pub fn with_images(mut self, store: Arc<dyn ImageStore>, min_rows: u32) -> Self {
+        self.images = Some(Images::new(&self.schema, store, min_rows));
+        self
+    }
+
+    /// Waits for a bucket that is to get an image.
+    pub(crate) async fn next_demand(&self) -> (Bucket, Demand) {
+        match &self.images {
+            Some(own) => own.next().await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Makes an image of this bucket, if one is wanted.
     ///
     /// # Errors
