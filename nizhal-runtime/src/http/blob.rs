@@ -69,7 +69,7 @@ async fn begin(
         }
     }
     let visible = match wanted.sha256 {
-        Some(sha256) => server.engine().store.visible_blob(principal, sha256).await?,
+        Some(sha256) => server.engine().visible_blob(principal, sha256).await?,
         None => None,
     };
     let PresignRequest { sha256, size, max_bytes, bucket, .. } = wanted;
@@ -156,7 +156,7 @@ pub(super) async fn url(
         let _admitted = server.admission().request(principal.key())?;
         // A name that is none is answered as one of nothing.
         let sha256: BlobHash = sha256.parse().map_err(|_| HttpError::NotFound)?;
-        let visible = server.engine().store.visible_blob(&principal, sha256).await?;
+        let visible = server.engine().visible_blob(&principal, sha256).await?;
         let blob = visible.ok_or(HttpError::NotFound)?;
         let signed = blobs.download_url(&blob, principal.key(), server.now().timestamp()).await?;
         let shown = json!({"url": signed.url, "expires": moment(signed.expires_s)});
