@@ -24,8 +24,19 @@ pub(super) struct PullPlan<'a> {
 pub(super) struct PageBudget {
     pub(super) rows: usize,
     pub(super) bytes: usize,
-    /// Whether it ends between transactions where it can.
-    pub(super) whole_versions: bool,
+    /// Where it may end.
+    pub(super) end: PageEnd,
+}
+
+/// Where a page may end before all is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PageEnd {
+    /// Behind any row.
+    Anywhere,
+    /// Between transactions, unless one alone is larger than the page.
+    BetweenVersions,
+    /// Between transactions: the page holds others already.
+    NeverInside,
 }
 
 /// What to ask the database for, so that these lanes can be read within the room; `gained` changes of the buckets that are in none
@@ -91,7 +102,7 @@ pub(super) async fn read(
         }
         let (mut changes, next) = read_lane(rows, index, share, bytes).await?;
         truncated |= next.is_some();
-        lane.position = position_after(&mut changes, next, horizon, budget.whole_versions);
+        lane.position = position_after(&mut changes, next, horizon, budget.end);
         left -= changes.len().min(left);
         for change in changes {
             bytes = bytes.saturating_sub(change.bytes());
@@ -143,11 +154,11 @@ pub(super) async fn keep_rows_still_shown(
 ///
 /// A page that would end inside a version gives it back whole, so that a client never shows half a transaction; unless it
 /// holds nothing else, for then the version may be larger than any page.
-fn position_after(changes: &mut Vec<Change>, next: Option<i64>, horizon: i64, whole_versions: bool) -> Position {
+fn position_after(changes: &mut Vec<Change>, next: Option<i64>, horizon: i64, end: PageEnd) -> Position {
     let (Some(next), Some(first), Some(last)) = (next, changes.first(), changes.last()) else {
         return Position::after(horizon);
     };
-    if whole_versions && first.version < next {
+    if end == PageEnd::NeverInside || end == PageEnd::BetweenVersions && first.version < next {
         changes.retain(|change| change.version < next);
         return Position::after(next - 1);
     }

@@ -2,7 +2,7 @@
 
 use super::{
     Engine, PullError,
-    lane::{PageBudget, PullPlan, merge},
+    lane::{PageBudget, PageEnd, PullPlan, merge},
     page,
     pull::Begun,
 };
@@ -13,7 +13,7 @@ use nizhal_core::{
 };
 
 /// The budget of one read from the database.
-const STREAM_BUDGET: PageBudget = PageBudget { rows: 1_000, bytes: 1024 * 1024, whole_versions: true };
+const STREAM_BUDGET: PageBudget = PageBudget { rows: 1_000, bytes: 1024 * 1024, end: PageEnd::BetweenVersions };
 /// Once this many rows are gone the pull ends where it is, and the client asks again: their ids wait for the last line.
 const MAX_GONE: usize = 10_000;
 /// How long a statement may wait for the one before it, beyond the reader's time.

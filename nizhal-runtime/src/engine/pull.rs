@@ -7,7 +7,7 @@ use super::{
     cursor::{Cursor, Decoded, Lane},
     image::{Offers, Placed, fresh_buckets},
     incarnation::is_of_lost_incarnation,
-    lane::{PageBudget, PullPlan, cover, keep_rows_still_shown, merge, pull_query, read},
+    lane::{PageBudget, PageEnd, PullPlan, cover, keep_rows_still_shown, merge, pull_query, read},
     page::{Page, Trailer},
     start::{PullContext, Sent, Start, decide},
 };
@@ -65,7 +65,8 @@ impl Engine {
         let limit = request.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
         let limit = usize::try_from(limit).unwrap_or(1);
         let mut page = self.page();
-        let budget = PageBudget { rows: limit, bytes: MAX_PAGE_BYTES, whole_versions: wire == Wire::Two };
+        let end = if wire == Wire::Two { PageEnd::BetweenVersions } else { PageEnd::Anywhere };
+        let budget = PageBudget { rows: limit, bytes: MAX_PAGE_BYTES, end };
         let plan = PullPlan { principal, max_buckets: self.max_buckets, wire, request, hold_s: None };
         let (begun, has_more) = self.begin(plan, budget, &mut page).await?;
         let trailer = self.end(begun, has_more, page.row_count()).await?;
@@ -233,7 +234,9 @@ impl Engine {
             }
         }
         let rows = budget.rows.saturating_sub(page.row_count());
-        self.go_on(begun, PageBudget { rows, bytes, ..budget }, page).await
+        let end =
+            if page.row_count() > 0 && budget.end != PageEnd::Anywhere { PageEnd::NeverInside } else { budget.end };
+        self.go_on(begun, PageBudget { rows, bytes, end }, page).await
     }
 
     /// Adds the next changes of a snapshot that is held to the page; true when more wait.

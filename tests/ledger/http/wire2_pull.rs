@@ -67,6 +67,12 @@ async fn inv11_a_transaction_larger_than_a_page_is_split(app: App) {
     let sizes: Vec<usize> = device.pull_by(4).await.iter().map(|page| page.changed.len()).collect();
     // One; ten as four, four and the rest; then what did not fit whole beside the rest.
     assert_eq!(sizes, [1, 4, 4, 4]);
+    // Beside rows that were there before, one that came since fits no more than beside any.
+    let mut device = ana(&app);
+    assert_eq!(device.page(Some(11)).await.changed.len(), 11);
+    customers(&mut db, "s1", "d", 3).await;
+    let sizes: Vec<usize> = device.pull_by(4).await.iter().map(|page| page.changed.len()).collect();
+    assert_eq!(sizes, [2, 3]);
     for limit in 1..=3 {
         let mut device = ana(&app);
         device.pull_by(limit).await;
