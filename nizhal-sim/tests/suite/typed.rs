@@ -108,7 +108,7 @@ impl App for Tasks {
 
 #[test]
 fn arguments_are_drawn_from_their_schemas() {
-    let report = nizhal_sim::check_range(Tasks { mutators: || mutators![add_task, rename_task], never: &[] }, 0..25);
+    let report = nizhal_sim::check_range(Tasks { mutators: || mutators![add_task, rename_task], never: &[] }, 0..75);
     for (name, calls) in &report.calls {
         assert!(calls.applied * 5 > calls.tried, "{name}: {calls:?}");
     }
