@@ -240,11 +240,22 @@ impl Sim<'_> {
     pub(crate) async fn image(&mut self, draw: u32) -> Result<bool, String> {
         let user = usize::try_from(draw).unwrap_or_default() % self.fixture.honest;
         let made = self.server.make_image(self.fixture, user, draw).await?;
-        if made.is_none() {
+        self.outlived(made).await
+    }
+
+    /// The server forgets images; false when there were none, or it died of it.
+    pub(crate) async fn forget_images(&mut self) -> Result<bool, String> {
+        let forgotten = self.server.forget_images(self.fixture).await?;
+        self.outlived(forgotten).await
+    }
+
+    /// What the server did, or false where it died, and its streams with it.
+    async fn outlived(&mut self, done: Option<bool>) -> Result<bool, String> {
+        if done.is_none() {
             self.trace.record(format_args!("  the server dies"));
             self.streams_close().await?;
         }
-        Ok(made == Some(true))
+        Ok(done == Some(true))
     }
 
     pub(crate) async fn discard(&mut self, at: usize) -> Result<bool, String> {

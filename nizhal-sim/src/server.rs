@@ -276,43 +276,57 @@ impl Server {
             let scope = engine.scope(&fixture.users[user]).await.map_err(|error| format!("{error:?}"))?;
             let count = scope.len().max(1);
             let bucket = scope.iter().nth(usize::try_from(draw >> 8).unwrap_or_default() % count);
-            let Some(bucket) = bucket else { return Ok(Making::Impossible) };
-            engine.make_image(bucket, Demand::Sync).await.map_err(|error| format!("{error:?}"))
+            let Some(bucket) = bucket else { return Ok(false) };
+            let made = engine.make_image(bucket, Demand::Sync).await;
+            made.map(|made| made == Making::Made).map_err(|error| format!("no image is made: {error:?}"))
         };
-        let making = async {
+        // The database may be newer than the server.
+        let making =
+            making.map(|made| made.or_else(|error| if error.contains("OtherRules") { Ok(false) } else { Err(error) }));
+        let made = self.under_faults(making, || Ok(false)).await;
+        self.done(fixture, made).await
+    }
+
+    /// Forgets images; whether there was one to forget, and `None` when the server died of it.
+    pub(crate) async fn forget_images(&mut self, fixture: &Fixture<'_>) -> Result<Option<bool>, String> {
+        let Some(engine) = &self.engine else { return Ok(Some(false)) };
+        let forgetting = engine.forget_images().map(|forgotten| {
+            forgotten.map(|count| count > 0).map_err(|error| format!("images are not forgotten: {error:?}"))
+        });
+        let forgotten = self.under_faults(forgetting, || Ok(false)).await;
+        self.done(fixture, forgotten).await
+    }
+
+    /// Work of the server's that may meet the faults which wait for it: given up where a statement falls silent, wherever that is, and
+    /// `None` where the server died of it.
+    async fn under_faults<T>(&self, work: impl Future<Output = T>, given_up: impl FnOnce() -> T) -> Option<T> {
+        let work = async {
             tokio::select! {
                 biased;
-                made = making => made,
-                () = self.failpoints.silence() => Ok(Making::Impossible),
+                done = work => done,
+                () = self.failpoints.silence() => given_up(),
             }
         };
-        let made = AssertUnwindSafe(Box::pin(making)).catch_unwind().await;
-        if self.world.fuse.load(Relaxed) == 0 {
-            self.kill(fixture).await;
-            return Ok(None);
-        }
-        match made {
-            Ok(Ok(made)) => Ok(Some(made == Making::Made)),
-            // A fault of its database, or one that is newer than it.
-            Ok(Err(error)) if self.took_fault().is_some() || error.contains("OtherRules") => Ok(Some(false)),
-            Ok(Err(error)) => Err(format!("no image is made: {error}")),
+        match AssertUnwindSafe(Box::pin(work)).catch_unwind().await {
+            _ if self.world.fuse.load(Relaxed) == 0 => None,
+            Ok(done) => Some(done),
             Err(panic) => std::panic::resume_unwind(panic),
         }
     }
 
-    /// Forgets images; whether there was one to forget.
-    pub(crate) async fn forget_images(&mut self, fixture: &Fixture<'_>) -> Result<bool, String> {
-        let Some(engine) = &self.engine else { return Ok(false) };
-        let forgotten = AssertUnwindSafe(Box::pin(engine.forget_images())).catch_unwind().await;
-        if self.world.fuse.load(Relaxed) == 0 {
-            self.kill(fixture).await;
-            return Ok(false);
-        }
-        match forgotten {
-            Ok(Ok(count)) => Ok(count > 0),
-            Ok(Err(_)) if self.took_fault().is_some() => Ok(false),
-            Ok(Err(error)) => Err(format!("images are not forgotten: {error:?}")),
-            Err(panic) => std::panic::resume_unwind(panic),
+    /// What came of work that no device waits for: a fault of its database is no reason to fail.
+    async fn done(
+        &mut self,
+        fixture: &Fixture<'_>,
+        done: Option<Result<bool, String>>,
+    ) -> Result<Option<bool>, String> {
+        match done {
+            None => {
+                self.kill(fixture).await;
+                Ok(None)
+            }
+            Some(Err(_)) if self.took_fault().is_some() => Ok(Some(false)),
+            Some(done) => done.map(Some),
         }
     }
 
@@ -337,24 +351,12 @@ impl Server {
                 _ => pull(engine, principal, request, self.page_rows).await,
             }
         };
-        // A statement that falls silent has its request given up, wherever that is.
-        let answering = async {
-            tokio::select! {
-                biased;
-                answer = answering => answer,
-                () = self.failpoints.silence() => Ok(ServerResponse::refusal(503, "unavailable", Some(1_000))),
-            }
+        let given_up = || Ok(ServerResponse::refusal(503, "unavailable", Some(1_000)));
+        let Some(answered) = self.under_faults(answering, given_up).await else {
+            self.kill(fixture).await;
+            return Ok(None);
         };
-        let answered = AssertUnwindSafe(Box::pin(answering)).catch_unwind().await;
-        let died = self.world.fuse.load(Relaxed) == 0;
-        let mut answer = match answered {
-            _ if died => {
-                self.kill(fixture).await;
-                return Ok(None);
-            }
-            Ok(answer) => answer?,
-            Err(panic) => std::panic::resume_unwind(panic),
-        };
+        let mut answer = answered?;
         answer.era = self.era;
         answer.took = self.took_fault().or_else(|| fails(fixture, request).then_some(POISON));
         if let (Some(cause), None) = (&answer.cause, answer.took) {

@@ -208,7 +208,7 @@ impl<'a> Sim<'a> {
             Step::NewEpoch => self.server.new_epoch(self.fixture).await.map(|()| true),
             Step::Collect => self.server.collect(self.fixture).await.map(|()| true),
             Step::Image(draw) => self.image(draw).await,
-            Step::ForgetImages => self.server.forget_images(self.fixture).await,
+            Step::ForgetImages => self.forget_images().await,
             Step::LoseImage(draw) => Ok(self.server.images.lose(draw)),
             Step::Backup => self.server.back_up(self.fixture).await.map(|()| true),
             Step::Restore { told } => self.restore(told).await,

@@ -107,3 +107,9 @@ fn inv12_inv16_one_that_was_refused_for_another_is_tried_again() {
         ],
     );
 }
+
+/// What no device waits for gives up a connection that fell silent too.
+#[test]
+fn inv04_a_silent_database_holds_up_nobody_who_forgets_images() {
+    nizhal_sim::replay(Shops, &[Step::SilenceConnection(0), Step::ForgetImages]);
+}
