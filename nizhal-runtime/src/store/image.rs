@@ -11,6 +11,7 @@ use super::{
 use nizhal_core::Bucket;
 use sea_orm::{QueryResult, Statement};
 use serde_json::json;
+use std::collections::BTreeSet;
 
 /// An image: the rows of a bucket up to a version.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,14 +70,34 @@ const COLUMNS: &str =
 type Columns = (String, String, String, i64, String, String, String, i64, String, i64, i64);
 
 /// A bucket whose parameters are none is nobody's.
+fn named(rule: String, params: &str) -> Option<Bucket> {
+    Some(Bucket::new(rule, serde_json::from_str(params).ok()?))
+}
+
 fn image((path, rule, bucket, version, epoch, tag, shape, size, sha256, rows, made_ms): Columns) -> Option<KeptImage> {
-    let bucket = Bucket::new(rule, serde_json::from_str(&bucket).ok()?);
+    let bucket = named(rule, &bucket)?;
     Some(KeptImage { path, bucket, version, epoch, tag, shape, size, sha256, rows, made_ms })
 }
 
 impl PullReader<'_> {
-    /// The newest image of each of these buckets that a pull may go on from: of this epoch, and of a version in these bounds. By
-    /// `_nizhal_images (rule, bucket, version)`.
+    /// The newest image of each of these buckets that a pull may go on from: of this epoch, of a version in these bounds, and of a bucket
+    /// that lost no row since.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn usable_images(
+        &mut self,
+        wanted: &[WantedImage],
+        epoch: &str,
+        versions: std::ops::RangeInclusive<i64>,
+    ) -> Result<Vec<KeptImage>, StoreError> {
+        let mut images = self.images(wanted, epoch, versions).await?;
+        let lost = self.buckets_that_lost_rows(images.iter().map(|image| (&image.bucket, image.version))).await?;
+        images.retain(|image| !lost.contains(&image.bucket));
+        Ok(images)
+    }
+
+    /// The same, whether rows were lost or not. By `_nizhal_images (rule, bucket, version)`.
     ///
     /// # Errors
     /// When the database fails.
@@ -113,6 +134,34 @@ impl PullReader<'_> {
             }
         }
         Ok(images)
+    }
+
+    /// Those of these buckets that a row left, or was deleted in, after this version. By `_nizhal_tombstones (rule, bucket, version)`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn buckets_that_lost_rows(
+        &mut self,
+        since: impl IntoIterator<Item = (&Bucket, i64)>,
+    ) -> Result<BTreeSet<Bucket>, StoreError> {
+        let entry = |(bucket, version): (&Bucket, i64)| json!({"rule": bucket.rule, "bucket": bucket.key(), "version": version});
+        let list: Vec<serde_json::Value> = since.into_iter().map(entry).collect();
+        if list.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let entries = match self.dialect() {
+            Dialect::Postgres => "json_to_recordset($1::json) as w(rule text, bucket text, version bigint)",
+            Dialect::Sqlite => {
+                "(select value ->> 'rule' as rule, value ->> 'bucket' as bucket, value ->> 'version' as version from json_each($1)) w"
+            }
+        };
+        let sql = format!(
+            "select w.rule, w.bucket from {entries} where exists (select 1 from _nizhal_tombstones t where t.rule = w.rule \
+             and t.bucket = w.bucket and t.version > w.version)"
+        );
+        let (sql, list) = (sqlx::AssertSqlSafe(sql), serde_json::Value::from(list).to_string());
+        let found: Vec<(String, String)> = on_both!(self, sqlx::query_as(sql).bind(list), fetch_all);
+        Ok(found.into_iter().filter_map(|(rule, bucket)| named(rule, &bucket)).collect())
     }
 
     /// What an image is made under.

@@ -4,7 +4,9 @@ use crate::fixture::{add, bearer, device, lend, names, settled, setup, shop, tex
 use credit_ledger::mutator::{UpdateCustomerName, update_customer_name};
 use nizhal::client::transport::{Body, Frames, HttpTransport, Request, Response, Transport};
 use nizhal::client::{Client, Failure, FailureKind};
-use nizhal_tests::{App, Connection, Server, TempDir, both, until};
+use nizhal_tests::{App, Connection, Reply, Server, TempDir, both, until};
+use reqwest::Method;
+use serde_json::json;
 use std::collections::VecDeque;
 use std::path::Path;
 use std::pin::Pin;
@@ -13,6 +15,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
 
 both![
+    inv02_an_image_tells_nobody_of_rows_that_are_gone,
     inv03_a_first_sync_by_image_has_the_same_rows,
     inv05_a_file_that_is_no_good_costs_nothing_but_time,
     inv05_a_file_that_is_cut_goes_on_where_it_was,
@@ -173,8 +176,9 @@ async fn inv03_a_first_sync_by_image_has_the_same_rows(mut app: App) {
     settled(&ana).await;
     assert_eq!((first.fetches(), names(&ana).await.len()), (0, 60));
     until("an image is made", async || db.count("_nizhal_images").await == 1).await;
-    db.execute("update customers set name = 'Changed' where id = 's1-7'").await;
     db.execute("delete from customers where id = 's1-8'").await;
+    image(&app, "ana", "myShops:s1").await;
+    db.execute("update customers set name = 'Changed' where id = 's1-7'").await;
     add(&ana, "new").await;
     lend(&ana, "e1", "s1-9", 5).await;
     settled(&ana).await;
@@ -276,7 +280,7 @@ async fn inv08_a_row_that_moved_between_two_images_is_there_once(mut app: App) {
     let watched = Watched::new(&app);
     let ana = open(&watched, "ana").await;
     settled(&ana).await;
-    assert_eq!(watched.fetches(), 2);
+    assert_eq!(watched.fetches(), 0, "rows left both buckets since");
     assert_same(&ana, &mut db, "'s1', 's2'").await;
     assert_eq!(names(&ana).await.len(), 60);
     // One shop alone is revoked, and takes the rows along that are in it now.
@@ -284,6 +288,30 @@ async fn inv08_a_row_that_moved_between_two_images_is_there_once(mut app: App) {
     until("the rows of s2 are gone", async || names(&ana).await.len() < 60).await;
     settled(&ana).await;
     assert_same(&ana, &mut db, "'s1'").await;
+}
+
+/// Whoever holds the bucket only since a row was deleted learns of it neither from the file nor by its tombstone.
+async fn inv02_an_image_tells_nobody_of_rows_that_are_gone(mut app: App) {
+    let _dir = with_images(&mut app);
+    let mut db = shop(&app).await;
+    customers(&mut db, "s1", 60).await;
+    image(&app, "ana", "myShops:s1").await;
+    db.execute("delete from customers where id = 's1-8'").await;
+    let request = app.request(Method::POST, "/sync/pull").bearer_auth(bearer("ben")).header("x-nizhal-wire", "2");
+    let pulled = Reply::of(request.body(r#"{"cursor":"","images":true}"#)).await.expect(200).json();
+    assert_eq!((&pulled["images"], &pulled["tombstoned"]), (&json!(null), &json!([])));
+    let watched = Watched::new(&app);
+    let ben = open(&watched, "ben").await;
+    settled(&ben).await;
+    assert_eq!(watched.fetches(), 0);
+    assert_same(&ben, &mut db, "'s1'").await;
+    // The next one is without it.
+    assert_eq!(app.get("/sync/image?bucket=myShops:s1", &bearer("ben")).await.status, 202);
+    image(&app, "ben", "myShops:s1").await;
+    let later = Watched::new(&app);
+    let ana = open(&later, "ana").await;
+    settled(&ana).await;
+    assert_eq!((later.fetches(), names(&ana).await.len()), (1, 59));
 }
 
 async fn inv09_an_image_older_than_the_oldest_tombstone_is_not_gone_on_from(mut app: App) {
@@ -355,8 +383,9 @@ async fn inv10_a_seed_is_checked_as_a_cursor_is(mut app: App) {
     let _dir = with_images(&mut app);
     let mut db = shop(&app).await;
     customers(&mut db, "s1", 60).await;
+    db.execute("delete from customers where id = 's1-8'").await;
     image(&app, "ana", "myShops:s1").await;
-    let request = app.request(reqwest::Method::GET, "/sync/image?bucket=myShops:s1").bearer_auth(bearer("ana"));
+    let request = app.request(Method::GET, "/sync/image?bucket=myShops:s1").bearer_auth(bearer("ana"));
     let bytes = request.send().await.unwrap().bytes().await.unwrap();
     let dir = TempDir::in_memory("seed");
     let (seed, other) = (dir.path().join("s1.image"), dir.path().join("other.image"));
@@ -365,7 +394,6 @@ async fn inv10_a_seed_is_checked_as_a_cursor_is(mut app: App) {
     // Nothing is left on the server: what the app came with is enough.
     db.execute("delete from _nizhal_images").await;
     db.execute("update customers set name = 'Changed' where id = 's1-7'").await;
-    db.execute("delete from customers where id = 's1-8'").await;
     let seeded = async |user: &str| {
         let watched = Watched::new(&app);
         let setup = setup(user).seed(&other).seed(&seed).transport(watched.clone(), bearer(user));

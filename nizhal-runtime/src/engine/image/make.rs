@@ -140,7 +140,8 @@ impl Engine {
         let kept =
             reader.images(std::slice::from_ref(&wanted), &header.epoch, header.collected..=clock.horizon).await?;
         let before = kept.first();
-        if let Some(image) = before
+        let lost = reader.buckets_that_lost_rows(before.map(|image| (&image.bucket, image.version))).await?;
+        if let Some(image) = before.filter(|image| !lost.contains(&image.bucket))
             && (demand == Demand::File || !self.is_stale(&mut reader, image).await?)
         {
             reader.close().await?;
@@ -234,7 +235,7 @@ impl Engine {
             return Ok(ImageFileAnswer::Impossible);
         };
         let versions = header.collected..=reader.clock().horizon;
-        let kept = reader.images(std::slice::from_ref(&wanted), &header.epoch, versions).await?;
+        let kept = reader.usable_images(std::slice::from_ref(&wanted), &header.epoch, versions).await?;
         reader.close().await?;
         let Some(KeptImage { path, sha256, .. }) = kept.into_iter().next() else {
             own.demand([bucket], Demand::File);

@@ -1,8 +1,10 @@
 //! The images that a pull goes on from, and the lanes that begin behind them.
 //!
 //! A device that has laid an image of version `v` is where a device is that read the bucket up to `v`. So the pull gives the bucket a lane
-//! that begins behind `v`, and the lane brings what came since. The image may be of any version below: a row that is newer than the image
-//! is either still in the bucket, and then the lane has it, or it left the bucket, and then the lane has its tombstone.
+//! that begins behind `v`, and the lane brings what came since.
+//!
+//! No pull goes on from an image after a row left its bucket or was deleted there: the file has that row and the lane its tombstone, and an
+//! actor who holds the bucket only since then may know of neither.
 //!
 //! Decision: book/src/decisions/pulling.md#an-image-takes-the-place-of-a-buckets-rows
 
@@ -84,13 +86,14 @@ impl Engine {
                 images.push(Offer { bucket: bucket.clone(), version, rows: i64::MAX, file: None });
             }
         }
+        let lost = reader.buckets_that_lost_rows(images.iter().map(|seed| (&seed.bucket, seed.version))).await?;
+        images.retain(|seed| !lost.contains(&seed.bucket));
         let wanted = |bucket: &Bucket| own.wanted(bucket, generations);
         let seeded = |bucket: &&Bucket| images.iter().all(|seed| seed.bucket != **bucket);
         let wanted: Vec<WantedImage> = buckets.iter().filter(seeded).filter_map(wanted).collect();
         if !wanted.is_empty() {
             let versions = header.collected..=clock.horizon;
-            let kept = reader.images(&wanted, &header.epoch, versions).await?;
-            for image in kept {
+            for image in reader.usable_images(&wanted, &header.epoch, versions).await? {
                 images.extend(self.offer(own, principal, image).await);
             }
         }
