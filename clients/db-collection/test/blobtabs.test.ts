@@ -5,7 +5,7 @@ import { blobStoreOf } from '../src/blob'
 import { MemoryFiles } from '../src/blob/files'
 import type { NizhalClient } from '../src/client'
 import { blobDevice, BlobServer, until, withPhoto } from './harness/blobs'
-import { Locks } from './harness/globals'
+import { Channels, Locks } from './harness/globals'
 import { Disk } from './harness/wasm'
 
 let server: BlobServer
@@ -23,7 +23,7 @@ async function browser() {
   const [disk, locks, files, name] = [await Disk.make(), new Locks(), new MemoryFiles(), `blobtabs-${Math.random()}`]
   const asked: string[] = []
   const tab = async (as: string) => {
-    const channels: BroadcastChannel[] = []
+    const channels = new Channels()
     let dead = false
     const never = new Promise<never>(() => undefined)
     const fetch = (async (url: string, init: RequestInit) => {
@@ -31,21 +31,12 @@ async function browser() {
       if (url.includes('/nizhal/blob/')) asked.push(as)
       return globalThis.fetch(url, init)
     }) as typeof globalThis.fetch
-    const channel = (name: string) => {
-      const made = new BroadcastChannel(name)
-      ;(made as unknown as { unref(): void }).unref()
-      channels.push(made)
-      return made
-    }
     // What a killed tab has under way reaches the disk no more.
     const alive = { open: () => files.open(), read: (sha256: string) => (dead ? never : files.read(sha256)), write: (...args: Parameters<MemoryFiles['write']>) => (dead ? never : files.write(...args)), note: (...args: Parameters<MemoryFiles['note']>) => (dead ? never : files.note(...args)), remove: (sha256: string) => (dead ? never : files.remove(sha256)), clear: () => files.clear(), close: async () => undefined }
-    const made = await blobDevice(server, blobStoreOf(alive), { store: disk.store(), fetch, name, locks, channel })
+    const made = await blobDevice(server, blobStoreOf(alive), { store: disk.store(), fetch, name, locks, channel: channels.open })
     const kill = () => {
       dead = true
-      for (const one of channels) {
-        one.postMessage = () => undefined
-        one.close()
-      }
+      channels.cut()
       locks.free()
     }
     ends.push(() => made.client.close())

@@ -4,7 +4,7 @@ import type { NizhalClient } from '../src/client'
 import { MemoryStore } from '../src/store/memory'
 import type { Batch, Store } from '../src/store/store'
 import { addCustomer, device, drain, rename, shown } from './harness/device'
-import { Locks } from './harness/globals'
+import { Channels, Locks } from './harness/globals'
 import { Server } from './harness/server'
 import { Disk } from './harness/wasm'
 
@@ -27,7 +27,7 @@ class Browser {
   }
 
   async tab(options: { beforeAnswer?: () => Promise<void> } = {}) {
-    const channels: BroadcastChannel[] = []
+    const channels = new Channels()
     let dead = false
     const never = new Promise<never>(() => undefined)
     const inner = this.disk.store()
@@ -51,16 +51,10 @@ class Browser {
       if (url.endsWith('/sync/push')) for (const { clientMutationId } of JSON.parse(String(init.body)).mutations) this.pushed.push(clientMutationId)
       return globalThis.fetch(url, init)
     }) as typeof globalThis.fetch
-    const channel = (name: string) => {
-      const made = new BroadcastChannel(name)
-      ;(made as unknown as { unref(): void }).unref()
-      channels.push(made)
-      return made
-    }
-    const client = await device(server, 'ana', 's1', { store, fetch, name: this.name, locks: this.locks, channel })
+    const client = await device(server, 'ana', 's1', { store, fetch, name: this.name, locks: this.locks, channel: channels.open })
     const kill = () => {
       dead = true
-      for (const one of channels) one.close()
+      channels.cut()
       this.locks.free()
     }
     return { client, kill }

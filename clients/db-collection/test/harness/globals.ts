@@ -87,6 +87,25 @@ export class Locks {
   }
 }
 
+/** The broadcast channels of one tab, which may be killed. */
+export class Channels {
+  readonly #made: BroadcastChannel[] = []
+  open = (name: string): BroadcastChannel => {
+    const made = new BroadcastChannel(name)
+    // It keeps no process alive.
+    ;(made as unknown as { unref(): void }).unref()
+    this.#made.push(made)
+    return made
+  }
+  /** The tab is killed: it hears nothing, and what it still sends reaches nobody. */
+  cut = () => {
+    for (const one of this.#made) {
+      one.postMessage = () => undefined
+      one.close()
+    }
+  }
+}
+
 /** `localStorage`, as far as it is used. */
 export class Local {
   readonly kept = new Map<string, string>()
