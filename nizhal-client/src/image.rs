@@ -4,6 +4,7 @@ use crate::session::{Failure, FailureKind};
 use crate::store::{LocalImage, PullStart, Store, StoreError};
 use crate::transport::{Response, Transport};
 use flate2::read::GzDecoder;
+use nizhal_core::BlobHash;
 use nizhal_core::wire::{ImageFile, ImageRef};
 use sha2::{Digest, Sha256};
 use std::fs::{File, OpenOptions};
@@ -128,8 +129,18 @@ pub(crate) fn unpack(packed: &Path, plain: &Path, sha256: Option<&str>) -> io::R
     let mut name = plain.as_os_str().to_owned();
     name.push(".tmp");
     let unfinished = Path::new(&name);
-    nizhal_core::make_private(unfinished)?;
-    let mut out = OpenOptions::new().write(true).truncate(true).open(unfinished)?;
+    let unpacked = unpack_to(packed, unfinished, sha256);
+    match unpacked {
+        Ok(true) => std::fs::rename(unfinished, plain)?,
+        // What came of it is of no use, and why is what counts.
+        _ => _ = remove(unfinished),
+    }
+    unpacked
+}
+
+fn unpack_to(packed: &Path, plain: &Path, sha256: Option<&str>) -> io::Result<bool> {
+    nizhal_core::make_private(plain)?;
+    let mut out = OpenOptions::new().write(true).truncate(true).open(plain)?;
     let hashed = Hashed { inner: File::open(packed)?, sha256: Sha256::new() };
     let mut decoder = GzDecoder::new(BufReader::with_capacity(64 * 1024, hashed));
     let mut piece = vec![0; 256 * 1024];
@@ -141,12 +152,8 @@ pub(crate) fn unpack(packed: &Path, plain: &Path, sha256: Option<&str>) -> io::R
     }
     let mut rest = decoder.into_inner().into_inner();
     io::copy(&mut rest, &mut io::sink())?;
-    let found: String = rest.sha256.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    if sha256.is_some_and(|named| !named.eq_ignore_ascii_case(&found)) {
-        return Ok(false);
-    }
-    std::fs::rename(unfinished, plain)?;
-    Ok(true)
+    let found = BlobHash::new(rest.sha256.finalize().into()).to_string();
+    Ok(sha256.is_none_or(|named| named.eq_ignore_ascii_case(&found)))
 }
 
 /// A reader that hashes what passes.

@@ -6,7 +6,7 @@
 use super::error::StoreError;
 use flate2::{Compression, write::GzEncoder};
 use nizhal_core::{
-    Bucket, Rule, create_private,
+    BlobHash, Bucket, Rule, create_private,
     image::{CREATE_META, CREATE_UNREAD, FORMAT},
     local::{
         LocalTable,
@@ -241,7 +241,7 @@ fn pack(plain: &Path, packed: &Path) -> io::Result<(i64, String)> {
     }
     let mut out = encoder.finish()?;
     out.flush()?;
-    let sha256 = out.sha256.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = BlobHash::new(out.sha256.finalize().into()).to_string();
     Ok((out.size, sha256))
 }
 

@@ -157,6 +157,19 @@ async fn open(watched: &Watched, user: &str) -> Client {
     Box::pin(setup.open()).await.expect("the device opens")
 }
 
+/// The same, with its file in a folder.
+async fn open_in(dir: &TempDir, watched: &Watched, user: &str) -> Client {
+    let setup = setup(user).file(dir.path().join("device.db")).transport(watched.clone(), bearer(user));
+    Box::pin(setup.open()).await.expect("the device opens")
+}
+
+/// No file of an image stays beside the device's own.
+fn assert_nothing_left(dir: &TempDir) {
+    let files = std::fs::read_dir(dir.path()).unwrap().filter_map(Result::ok);
+    let left: Vec<_> = files.filter(|file| file.file_name().to_string_lossy().contains(".image-")).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
 async fn assert_same(device: &Client, db: &mut Connection, shops: &str) {
     let sql = format!("select name from customers where shop_id in ({shops}) and deleted_at is null order by id");
     let mut there: Vec<String> = db.rows(&sql).await.into_iter().filter_map(|row| row[0].clone()).collect();
@@ -184,9 +197,7 @@ async fn inv03_a_first_sync_by_image_has_the_same_rows(mut app: App) {
     settled(&ana).await;
     let watched = Watched::new(&app);
     let dir = TempDir::in_memory("device");
-    let file = dir.path().join("ben.db");
-    let setup = setup("ben").file(&file).transport(watched.clone(), bearer("ben"));
-    let ben = Box::pin(setup.open()).await.expect("the device opens");
+    let ben = open_in(&dir, &watched, "ben").await;
     settled(&ben).await;
     assert_eq!(watched.fetches(), 1, "it took the image");
     assert_same(&ben, &mut db, "'s1'").await;
@@ -196,9 +207,7 @@ async fn inv03_a_first_sync_by_image_has_the_same_rows(mut app: App) {
     add(&ben, "more").await;
     settled(&ben).await;
     until("ana has it", async || names(&ana).await.len() == 61).await;
-    let left = std::fs::read_dir(dir.path()).unwrap().filter_map(Result::ok);
-    let left: Vec<_> = left.filter(|file| file.file_name().to_string_lossy().contains(".image-")).collect();
-    assert!(left.is_empty(), "{left:?}");
+    assert_nothing_left(&dir);
 }
 
 async fn inv05_a_file_that_is_no_good_costs_nothing_but_time(mut app: App) {
@@ -209,10 +218,12 @@ async fn inv05_a_file_that_is_no_good_costs_nothing_but_time(mut app: App) {
     for spoilt in [Spoilt::Gone, Spoilt::Corrupt] {
         let watched = Watched::new(&app);
         watched.trace.spoilt.lock().unwrap().push_back(spoilt);
-        let ben = open(&watched, "ben").await;
+        let dir = TempDir::in_memory("device");
+        let ben = open_in(&dir, &watched, "ben").await;
         settled(&ben).await;
         assert_eq!(watched.fetches(), 1, "{spoilt:?}: it is not asked for twice");
         assert_same(&ben, &mut db, "'s1'").await;
+        assert_nothing_left(&dir);
     }
     // The object store itself lost it.
     remove_files(&dir.path().join("images"));
