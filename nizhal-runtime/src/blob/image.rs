@@ -1,17 +1,10 @@
 //! The files of images among the objects of the blob store.
 
-use super::{
-    Blobs,
-    error::BlobError,
-    layout, local,
-    sign::{self, Method, SignedPath},
-    state::{DOWNLOAD_URL_TIME, seconds},
-};
+use super::{Blobs, error::BlobError, layout, local, object::Objects};
 use crate::engine::{ImageReader, ImageStore, ImageStoreError};
 use futures_util::TryStreamExt;
 use nizhal_core::{__private::BoxFuture, DateTimeUtc, Mime};
 use std::path::Path;
-use tokio::io::AsyncWriteExt;
 
 /// The media type of a file.
 const MIME: &str = "application/gzip";
@@ -49,7 +42,7 @@ impl Blobs {
             while let Some(bytes) = bytes.try_next().await? {
                 writer.put(bytes).await?;
             }
-            writer.shutdown().await.map_err(unreadable)
+            Objects::finish(&mut writer).await
         };
         if let Err(error) = copied.await {
             // What was sent of it is of no use, and the error is what counts.
@@ -62,13 +55,7 @@ impl Blobs {
     async fn image_url(&self, reader: ImageReader<'_>, now: DateTimeUtc) -> Result<String, BlobError> {
         let ImageReader { path, sha256, actor } = reader;
         let mime: Mime = MIME.parse().map_err(|_| BlobError::NotFound)?;
-        if let Some(url) = self.objects.signed_get(path, &mime, DOWNLOAD_URL_TIME).await? {
-            return Ok(url);
-        }
-        let secret = self.store.signing_secret().await?;
-        let (expires_s, sha256) = (now.timestamp() + seconds(DOWNLOAD_URL_TIME), sha256.parse().ok());
-        let by = sign::reader(&secret, actor);
-        Ok(SignedPath { path: path.to_owned(), expires_s, sha256, mime: Some(mime), by }.url(&secret, Method::Get))
+        Ok(self.read_url(path, (sha256.parse().ok(), &mime), actor, now.timestamp()).await?.url)
     }
 
     async fn image_paths(&self, before_ms: i64) -> Result<Vec<String>, BlobError> {

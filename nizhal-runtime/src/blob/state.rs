@@ -9,13 +9,13 @@ use crate::{
     settings::BlobSettings,
     store::{Store, StoredBlob},
 };
-use nizhal_core::{BlobHash, BlobRef};
+use nizhal_core::{BlobHash, BlobRef, Mime};
 use std::{fmt, sync::Arc, time::Duration};
 
 /// How long the URL of a part is good.
 pub(super) const UPLOAD_URL_TIME: Duration = Duration::from_secs(60 * 60);
 /// How long the URL of a blob is good.
-pub(super) const DOWNLOAD_URL_TIME: Duration = Duration::from_secs(15 * 60);
+const DOWNLOAD_URL_TIME: Duration = Duration::from_secs(15 * 60);
 /// How long an upload may take, and how long what was declared counts for its actor.
 pub(super) const UPLOAD_TIME: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -49,14 +49,25 @@ impl Blobs {
     /// A URL to read the blob from that a row names, for the actor who sees this row.
     pub(crate) async fn download_url(&self, blob: &BlobRef, actor: &str, now_s: i64) -> Result<DownloadUrl, BlobError> {
         let stored = self.held(blob.sha256()).await?.ok_or(BlobError::NotFound)?;
+        self.read_url(&stored.path, (Some(blob.sha256()), blob.mime()), actor, now_s).await
+    }
+
+    /// A URL by which this actor reads an object for a while: the provider's, or one of our own.
+    pub(super) async fn read_url(
+        &self,
+        path: &str,
+        (sha256, mime): (Option<BlobHash>, &Mime),
+        actor: &str,
+        now_s: i64,
+    ) -> Result<DownloadUrl, BlobError> {
         let expires_s = now_s + seconds(DOWNLOAD_URL_TIME);
-        let url = match self.objects.signed_get(&stored.path, blob.mime(), DOWNLOAD_URL_TIME).await? {
+        let url = match self.objects.signed_get(path, mime, DOWNLOAD_URL_TIME).await? {
             Some(url) => url,
             None => {
                 let secret = self.store.signing_secret().await?;
                 let by = sign::reader(&secret, actor);
-                let (sha256, mime) = (Some(blob.sha256()), Some(blob.mime().clone()));
-                SignedPath { path: stored.path, expires_s, sha256, mime, by }.url(&secret, Method::Get)
+                let signed = SignedPath { path: path.to_owned(), expires_s, sha256, mime: Some(mime.clone()), by };
+                signed.url(&secret, Method::Get)
             }
         };
         Ok(DownloadUrl { url, expires_s })
