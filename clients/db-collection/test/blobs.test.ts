@@ -528,6 +528,19 @@ describe('what is kept', () => {
     expect(blobs.uploads).toMatchObject([{ blob: ref, state: 'queued' }])
   })
 
+  test('a write that fails for a reason that passes is made once more', async () => {
+    class Nervous extends MemoryFiles {
+      failures = 1
+      override write = (...args: Parameters<MemoryFiles['write']>) => (this.failures-- > 0 ? Promise.reject(new DOMException('it was aborted', 'AbortError')) : super.write(...args))
+    }
+    const files = new Nervous()
+    const { blobs } = await device(blobStoreOf(files))
+    const ref = await blobs.add(file(100))
+    expect(await bytesKept(files)).toEqual([[ref.sha256, 'queued']])
+    files.failures = 2
+    await expect(blobs.add(file(200))).rejects.toMatchObject({ code: 'storage', message: 'it was aborted' })
+  })
+
   test('a disk that fails for another reason says so, and keeps what is cached', async () => {
     class Failing extends MemoryFiles {
       fails = false

@@ -79,6 +79,7 @@ describe.skipIf(!executablePath)('in Chromium', () => {
     const page = await tab()
     expect(await page.evaluate(() => nizhal.privateFiles())).toEqual(FILES_SEEN)
     expect(await page.evaluate(() => nizhal.databaseFiles())).toEqual(FILES_SEEN)
+    expect(await page.evaluate(() => nizhal.refusedByDatabase())).toBe('ConstraintError')
     expect(await page.evaluate(() => nizhal.halfFiles())).toEqual({ notes: [], names: [] })
   })
 
@@ -153,8 +154,8 @@ describe.skipIf(!executablePath)('in Chromium', () => {
     const session = await context.newCDPSession(page)
     const { usage } = await session.send('Storage.getUsageAndQuota', { origin: server.url })
     await session.send('Storage.overrideQuotaForOrigin', { origin: server.url, quotaSize: usage + 1_000_000 })
-    const refused = await page.evaluate(() => device.blobs.add(nizhal.file(5_000_000)).then(() => 'kept', ({ code }: { code: string }) => code))
-    expect(refused).toBe('storage_full')
+    const refused = await page.evaluate(() => device.blobs.add(nizhal.file(5_000_000)).then(() => 'kept', ({ code, message }: { code: string; message: string }) => ({ code, message })))
+    expect(refused).toMatchObject({ code: 'storage_full' })
     await session.send('Storage.overrideQuotaForOrigin', { origin: server.url })
     const names = await page.evaluate(async () => {
       const folder = await (await (await navigator.storage.getDirectory()).getDirectoryHandle('nizhal-blobs')).getDirectoryHandle('ana')

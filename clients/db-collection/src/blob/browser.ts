@@ -186,7 +186,8 @@ export class DatabaseFiles implements BlobFiles {
     return new Promise((resolve, reject) => {
       const { transaction, ...stores } = this.#stores('readwrite')
       transaction.oncomplete = () => resolve()
-      transaction.onabort = transaction.onerror = () => reject(transaction.error ?? new Error('IndexedDB gave it up'))
+      // A request that fails aborts its transaction, which has the reason only then.
+      transaction.onabort = () => reject(transaction.error ?? new Error('IndexedDB gave it up'))
       run(stores)
     })
   }

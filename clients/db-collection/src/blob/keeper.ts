@@ -201,15 +201,23 @@ export class Keeper implements BlobKeeper, BlobCalls {
     return file
   }
 
-  /** Stores a file; where there is no space for it, in place of cached ones. */
+  /**
+   * Stores a file; where there is no space for it, in place of cached ones. A failure that does not say that the disk is full may pass, and a
+   * browser does not name a full disk each time: the file is written once more before the failure counts.
+   */
   async #store(note: BlobNote, file: Blob): Promise<void> {
+    let isRetried = false
     for (;;) {
       try {
         await this.files.write(note, file)
         this.#notes.set(note.sha256, note)
         return
       } catch (error) {
-        if (!isFull(error)) throw error
+        if (!isFull(error)) {
+          if (isRetried) throw error
+          isRetried = true
+          continue
+        }
         const bytes = bytesOf(this.#cached())
         if (bytes === 0) throw new BlobError(0, 'storage_full', `this device has no space for the file: ${textOf(error)}`)
         await this.#evicted(Math.floor(bytes / 2))

@@ -31,6 +31,18 @@ Object.assign(globalThis, {
       return filesScript(() => new PrivateFiles(root, 'files/of a name'))
     },
     databaseFiles: () => filesScript(() => new DatabaseFiles(indexedDB, 'files')),
+    /** Why IndexedDB refuses a file that it may not put in place of another. */
+    refusedByDatabase: async () => {
+      const files = new DatabaseFiles(indexedDB, 'refused')
+      await files.open()
+      const note = { sha256: 'a'.repeat(64), size: 1, mime: 'text/plain', state: 'queued', named: false, usedAt: 1 } as const
+      await files.write(note, file(1))
+      const { put } = IDBObjectStore.prototype
+      IDBObjectStore.prototype.put = IDBObjectStore.prototype.add
+      const refused = await files.write(note, file(1)).then(() => 'kept', ({ name }: DOMException) => name)
+      IDBObjectStore.prototype.put = put
+      return refused
+    },
     /** What a crash leaves: a file whose note was not written, and a note whose file is not there. */
     halfFiles: async () => {
       const root = await navigator.storage.getDirectory()
