@@ -16,7 +16,7 @@ pub use nizhal_core::{jobs, mutators, reject, tables};
 // What a declaration becomes: the types that the lists of tables, mutators and jobs hold, and that rules are checked by.
 pub use nizhal_core::{
     Bucket, Col, ColumnDefault, ColumnDesc, ColumnIndex, ColumnType, ConstColumn, JobDesc, JobEntry, Merge,
-    MutatorDesc, MutatorEntry, SameType, ScopeColumn, SqlType, TableDesc,
+    MutatorDesc, MutatorEntry, ReplayEntry, SameType, ScopeColumn, SqlType, TableDesc,
 };
 // What rules are built of.
 pub use nizhal_core::{

@@ -147,6 +147,8 @@ pub enum Merge {
     Lww,
     /// Each column by its hybrid logical clock.
     Field,
+    /// Mutations take effect in the order they were made: one that arrives late takes its place, and what came after it runs again.
+    Replay,
 }
 
 impl Merge {
@@ -155,6 +157,7 @@ impl Merge {
         match self {
             Self::Lww => "lww",
             Self::Field => "field",
+            Self::Replay => "replay",
         }
     }
 }

@@ -62,7 +62,7 @@ pub use hlc::{Hlc, HlcClock, HlcParseError, NodeId};
 pub use ids::MutationIds;
 pub use job::{Job, JobCtx, JobDesc, JobEntry, JobParts, JobRun, Jobs, NewJob};
 pub use json::{Json, JsonValue};
-pub use mutator::{Applied, Args, Called, Mutator, MutatorDesc, MutatorEntry};
+pub use mutator::{Applied, Args, Called, Mutator, MutatorDesc, MutatorEntry, ReplayEntry};
 #[doc(hidden)]
 pub use open_file::{Displaced, OpenFile};
 pub use private_file::{create_private, make_private};

@@ -1,6 +1,6 @@
 //! The trait behind `#[mutator]`, and the erased entry that the runtime keeps.
 
-use crate::{__private::BoxFuture, Actor, Ctx, CtxParts, Error, Result};
+use crate::{__private::BoxFuture, Actor, Ctx, CtxParts, Error, Principal, Result, ScopeValue};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
@@ -48,6 +48,8 @@ pub struct MutatorDesc {
     pub privileged: &'static [&'static str],
     /// Whether it runs on the server alone, and devices leave it to the server.
     pub server: bool,
+    /// The rule of the bucket in which its mutations take effect in the order they were made, where they do.
+    pub replay: Option<&'static str>,
     /// The doc comment.
     pub doc: &'static str,
 }
@@ -55,7 +57,7 @@ pub struct MutatorDesc {
 impl MutatorDesc {
     /// One of which nothing is said.
     #[doc(hidden)]
-    pub const NONE: Self = Self { name: "", privileged: &[], server: false, doc: "" };
+    pub const NONE: Self = Self { name: "", privileged: &[], server: false, replay: None, doc: "" };
 }
 
 /// A function annotated with `#[mutator]`.
@@ -72,6 +74,12 @@ pub trait Mutator: 'static {
     /// Its description.
     const DESC: MutatorDesc;
 
+    /// The value that names the bucket in which its mutations take effect in the order they were made; `None` where it is not replayed.
+    fn bucket(args: &Self::Args) -> Option<ScopeValue> {
+        let _ = args;
+        None
+    }
+
     /// Runs it.
     fn run(ctx: &mut Ctx<Self::Actor>, args: Self::Args) -> BoxFuture<'_, Result<Applied>>;
 }
@@ -86,6 +94,7 @@ macro_rules! __mutator {
         actor: $Actor:ty,
         args: $Args:ty,
         desc: { $($desc:tt)* },
+        $(bucket: |$bucket_args:ident| $bucket:expr,)?
         call: |$ctx:ident, $args:ident| $call:expr,
     ) => {
         #[doc(hidden)]
@@ -95,6 +104,9 @@ macro_rules! __mutator {
             type Actor = $Actor;
             type Args = $Args;
             const DESC: $crate::MutatorDesc = $crate::MutatorDesc { $($desc)* ..$crate::MutatorDesc::NONE };
+            $(fn bucket($bucket_args: &$Args) -> ::core::option::Option<$crate::ScopeValue> {
+                ::core::option::Option::Some($bucket)
+            })?
             fn run($ctx: &mut $crate::Ctx<$Actor>, $args: $Args) -> $crate::__private::Running<'_> {
                 $call
             }
@@ -114,6 +126,26 @@ pub struct MutatorEntry {
     pub schema: fn(&mut SchemaGenerator) -> Schema,
     /// Reads the arguments and runs it; arguments that do not fit touch nothing.
     pub call: for<'a> fn(CtxParts, &'a RawValue) -> BoxFuture<'a, Called>,
+    /// What it takes to run it again later, where its mutations are replayed.
+    pub replay: ReplayEntry,
+}
+
+/// How a mutation is kept so that it can run again.
+#[derive(Clone, Copy)]
+pub struct ReplayEntry {
+    /// The value that names its bucket; arguments that do not fit name none.
+    pub bucket: fn(&RawValue) -> Result<Option<ScopeValue>>,
+    /// The claims of who sent it, as JSON; `None` where they are of another type.
+    pub claims: fn(&Principal) -> Option<String>,
+    /// Who sent it, from those claims.
+    pub principal: fn(&str) -> Result<Principal>,
+}
+
+impl ReplayEntry {
+    /// That of a mutator which is not replayed.
+    #[doc(hidden)]
+    pub const NONE: Self =
+        Self { bucket: |_| Ok(None), claims: |_| None, principal: |_| Err(Error::internal("it is not replayed")) };
 }
 
 impl MutatorEntry {
@@ -123,6 +155,17 @@ impl MutatorEntry {
             desc: M::DESC,
             schema: |generator| generator.subschema_for::<M::Args>(),
             call: |parts, args| Box::pin(call::<M>(parts, args)),
+            replay: ReplayEntry {
+                bucket: |args| {
+                    let args: M::Args = parse(args.get()).map_err(Error::InvalidArgs)?;
+                    Ok(M::bucket(&args))
+                },
+                claims: |principal| serde_json::to_string(principal.claims::<M::Actor>()?).ok(),
+                principal: |claims| {
+                    let claims: M::Actor = serde_json::from_str(claims).map_err(Error::internal)?;
+                    Ok(Principal::new(claims, None))
+                },
+            },
         }
     }
 }

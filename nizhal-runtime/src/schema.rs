@@ -2,7 +2,7 @@
 
 use nizhal_core::{
     BlobRef, ColumnIndex, Condition, ConstValue, JobEntry, MemberFilter, Merge, MutatorEntry, ParamSource, Rule,
-    TableDesc,
+    RuleTable, TableDesc,
 };
 use schemars::{JsonSchema, SchemaGenerator};
 use sha2::{Digest, Sha256};
@@ -15,6 +15,14 @@ pub struct Schema {
     rules: Vec<Rule>,
     mutators: HashMap<&'static str, MutatorEntry>,
     jobs: HashMap<&'static str, JobEntry>,
+}
+
+/// A table whose mutations take effect in the order they were made.
+#[derive(Debug)]
+pub(crate) struct Replayed<'a> {
+    pub(crate) table: &'static TableDesc,
+    /// The rules in whose buckets that is, and the line of each that syncs the table.
+    pub(crate) buckets: Vec<(&'static str, &'a RuleTable)>,
 }
 
 /// Why the parts of an app do not fit together.
@@ -66,6 +74,44 @@ pub enum SchemaError {
          row each, in a table that has this row's id"
     )]
     BlobInside {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+    },
+    /// A mutator is replayed in a bucket of no rule.
+    #[error(
+        "mutator `{mutator}` is replayed in a bucket of rule `{rule}`, which the app does not declare or which has not one parameter: \
+         name a rule with one, as in #[mutator(replay(my_shops = args.shop_id))]"
+    )]
+    ReplayRule {
+        /// The mutator.
+        mutator: &'static str,
+        /// The rule.
+        rule: &'static str,
+    },
+    /// A replayed mutator writes who sees what.
+    #[error(
+        "mutator `{mutator}` is replayed and privileged for `{table}`, which gives a rule its buckets: memberships are judged when a \
+         mutation arrives, so write that table in a mutator that is not replayed"
+    )]
+    ReplayedMembership {
+        /// The mutator.
+        mutator: &'static str,
+        /// The membership table.
+        table: &'static str,
+    },
+    /// A replayed table is in no bucket in which mutators are replayed.
+    #[error(
+        "table `{0}` has merge = \"replay\", and no mutator is replayed in a bucket of a rule that syncs it: write \
+         #[mutator(replay(my_shops = args.shop_id))] with that rule, or another merge policy"
+    )]
+    NeverReplayed(&'static str),
+    /// A column of a replayed table merges by itself.
+    #[error(
+        "column `{column}` of table `{table}` is a document that merges by itself, and the table is replayed: take one of both away"
+    )]
+    ReplayedDocument {
         /// The table.
         table: &'static str,
         /// The column.
@@ -145,7 +191,45 @@ impl Schema {
                 return Err(SchemaError::DuplicateMutator(entry.desc.name));
             }
         }
-        Ok(Self { tables, rules, mutators: by_name, jobs: HashMap::new() })
+        let schema = Self { tables, rules, mutators: by_name, jobs: HashMap::new() };
+        schema.check_replay()?;
+        Ok(schema)
+    }
+
+    /// Whether what is replayed can be: each mutator in buckets of a rule with one parameter, each table by some mutator.
+    fn check_replay(&self) -> Result<(), SchemaError> {
+        for entry in self.mutators() {
+            let mutator = entry.desc.name;
+            let Some(rule) = entry.desc.replay else { continue };
+            if !self.rules.iter().any(|declared| declared.name == rule && declared.params.len() == 1) {
+                return Err(SchemaError::ReplayRule { mutator, rule });
+            }
+            if let Some(table) = entry.desc.privileged.iter().copied().find(|table| self.gives_buckets(table)) {
+                return Err(SchemaError::ReplayedMembership { mutator, table });
+            }
+        }
+        for table in self.tables.iter().filter(|table| table.merge == Merge::Replay) {
+            if let Some(column) = table.columns.iter().find(|column| column.crdt.is_some()) {
+                return Err(SchemaError::ReplayedDocument { table: table.name, column: column.name });
+            }
+            if !self.replayed().iter().any(|replayed| replayed.table.name == table.name) {
+                return Err(SchemaError::NeverReplayed(table.name));
+            }
+        }
+        Ok(())
+    }
+
+    /// The tables whose mutations take effect in the order they were made, by name.
+    pub(crate) fn replayed(&self) -> Vec<Replayed<'_>> {
+        let is_replayed = |rule: &Rule| self.mutators.values().any(|entry| entry.desc.replay == Some(rule.name));
+        let buckets = |table: &'static TableDesc| -> Vec<(&'static str, &RuleTable)> {
+            let rules = self.rules.iter().filter(|rule| is_replayed(rule));
+            let lines = rules.flat_map(|rule| rule.tables.iter().map(move |synced| (rule.name, synced)));
+            lines.filter(|(_, synced)| synced.table.name == table.name).collect()
+        };
+        let tables = self.tables.iter().filter(|table| table.merge == Merge::Replay);
+        let replayed = tables.map(|&table| Replayed { table, buckets: buckets(table) });
+        replayed.filter(|replayed| !replayed.buckets.is_empty()).collect()
     }
 
     /// The same with these jobs.

@@ -2,8 +2,8 @@
 
 use crate::{Nizhal, Server, auth::issue_token, environment::Environment, settings::Settings};
 use nizhal_core::{
-    Actor, Applied, ColumnDefault, ColumnDesc, ColumnIndex, DateTimeUtc, Error, Merge, MutatorDesc, MutatorEntry, Rule,
-    RuleTable, Rules, SqlType, TableDesc, Uuid,
+    Actor, Applied, ColumnDefault, ColumnDesc, ColumnIndex, DateTimeUtc, Error, Merge, MutatorDesc, MutatorEntry,
+    ReplayEntry, Rule, RuleTable, Rules, SqlType, TableDesc, Uuid,
 };
 use sea_orm::{ConnectionTrait, Statement};
 use serde::{Deserialize, Serialize};
@@ -71,8 +71,9 @@ pub(crate) struct AddNote {
 
 fn add_note() -> MutatorEntry {
     MutatorEntry {
-        desc: MutatorDesc { name: "addNote", privileged: &[], server: false, doc: " Notes something." },
+        desc: MutatorDesc { name: "addNote", privileged: &[], server: false, replay: None, doc: " Notes something." },
         schema: |generator| generator.subschema_for::<AddNote>(),
+        replay: ReplayEntry::NONE,
         call: |parts, args| {
             Box::pin(async move {
                 let args: AddNote = match serde_json::from_str(args.get()) {

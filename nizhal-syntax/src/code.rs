@@ -135,7 +135,7 @@ catalogue! {
         118 DefaultUnreadable "a default that is no constant" "It becomes part of `create table` on both databases.",
         119 DefaultOfOtherType "a default of another type" "The database would refuse it.",
         120 DefaultOutOfRange "a number that does not fit" "The database would refuse it.",
-        121 UnknownMerge "a merge policy that does not exist" "There are `lww` and `field`.",
+        121 UnknownMerge "a merge policy that does not exist" "There are `lww`, `field` and `replay`.",
         122 KeyMerges "a key that merges" "A key names a row, so it must stay what it is.",
         123 UniqueMerges "a unique column that merges" "Merging two documents could break it, and neither writer would be wrong.",
         124 KeyType "a key of a type that has no one text" "Rows and tombstones name a row by its key, in one spelling for both databases.",
@@ -170,6 +170,10 @@ catalogue! {
         146 MutatorNoResult "a mutator without a result" "It must be able to refuse.",
         147 MutatorAnswers "a mutator with another answer" "What it applied is answered to the device.",
         148 MemberWrite "a membership table that an unprivileged mutator writes" "Its rows say who sees what, so whoever may write them may get in. `nizhal check` sees it, and the server refuses the write.",
+    }
+    "Replay" {
+        240 ReplayNeedsBucket "a replay without a bucket" "Mutations are in one order among those of one bucket.",
+        241 ReplayBucketUnreadable "a replay whose bucket cannot be read" "The rule and the value of its parameter name the bucket.",
     }
     "Jobs" {
         150 JobName "an empty name" "Jobs are kept under their names.",

@@ -35,8 +35,10 @@ pub const VARIANT_WORDS: &[&str] = &[RENAME];
 pub const PRIVILEGED: &str = "privileged";
 /// A mutator that runs on the server alone.
 pub const SERVER: &str = "server";
+/// A mutator that takes effect in the order it was made, among those of one bucket.
+pub const REPLAY: &str = "replay";
 /// What may stand in `#[mutator(…)]`.
-pub const MUTATOR_WORDS: &[&str] = &[NAME, PRIVILEGED, SERVER];
+pub const MUTATOR_WORDS: &[&str] = &[NAME, PRIVILEGED, SERVER, REPLAY];
 
 /// How often a job is tried.
 pub const ATTEMPTS: &str = "attempts";

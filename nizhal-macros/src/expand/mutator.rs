@@ -1,12 +1,13 @@
 //! A mutator: the function as it is, and a type of the same name that describes and calls it.
 
 use crate::stages::{expand_with, strip};
-use nizhal_syntax::ast::parse_mutator;
+use nizhal_syntax::ast::{Replay, parse_mutator};
 use nizhal_syntax::check::check_mutator;
 use nizhal_syntax::model::{Function, Mutator, lower_mutator};
+use nizhal_syntax::name;
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
-use syn::{ReturnType, spanned::Spanned};
+use syn::{LitStr, ReturnType, spanned::Spanned};
 
 pub(crate) fn expand_mutator(attr: TokenStream, item: TokenStream) -> TokenStream {
     let parse = |errors: &_| parse_mutator(attr, item.clone(), errors).ok_or_else(|| strip(item));
@@ -14,13 +15,20 @@ pub(crate) fn expand_mutator(attr: TokenStream, item: TokenStream) -> TokenStrea
 }
 
 fn expand(mutator: &Mutator) -> TokenStream {
-    let Mutator { function, actor, privileged, .. } = mutator;
+    let Mutator { function, actor, privileged, replay, .. } = mutator;
     let (ident, vis, cfgs) = (function.ident(), function.vis(), function.cfgs());
     let Function { item, name, doc, args } = function;
     let privileged =
         (!privileged.is_empty()).then(|| quote!(privileged: &[#(<#privileged as ::nizhal::Table>::DESC.name),*],));
     let server = mutator.server.then(|| quote!(server: true,));
     let doc = (!doc.is_empty()).then(|| quote!(doc: #doc,));
+    let rule = replay.as_ref().map(|replay| LitStr::new(&name::camel(&name::plain(&replay.rule)), replay.rule.span()));
+    let replay_desc = rule.map(|rule| quote!(replay: ::core::option::Option::Some(#rule),));
+    let bucket = replay.as_ref().map(|Replay { value, .. }| {
+        // At the value, where rustc says what cannot name a bucket.
+        let named = quote_spanned!(value.span()=> ::nizhal::ScopeColumn::to_scope(&(#value)));
+        quote!(bucket: |args| #named,)
+    });
     let span = match &item.sig.output {
         ReturnType::Type(_, ty) => ty.span(),
         ReturnType::Default => ident.span(),
@@ -34,7 +42,8 @@ fn expand(mutator: &Mutator) -> TokenStream {
             mutator: #vis #ident,
             actor: #actor,
             args: #args,
-            desc: { name: #name, #privileged #server #doc },
+            desc: { name: #name, #privileged #server #replay_desc #doc },
+            #bucket
             call: |ctx, args| #call,
         }
     }

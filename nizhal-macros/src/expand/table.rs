@@ -51,6 +51,7 @@ fn expand_entity(table: &Table) -> TokenStream {
     let merge = match table.merge {
         Merge::Lww => quote!(::nizhal::Merge::Lww),
         Merge::Field => quote!(::nizhal::Merge::Field),
+        Merge::Replay => quote!(::nizhal::Merge::Replay),
     };
     quote! {
         ::nizhal::__entity! {

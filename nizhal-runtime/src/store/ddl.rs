@@ -5,6 +5,7 @@ use super::{
     blob_reference::blob_columns,
     field,
     owner::Owner,
+    replay,
     sql::{DELETED_AT, Dialect, UPDATED_AT, VERSION, literal, quote, stamped},
     text,
 };
@@ -119,6 +120,7 @@ pub(crate) fn engine_tables(dialect: Dialect) -> Vec<(&'static str, String)> {
         ),
     ];
     tables.extend(blob_ddl::tables(text, int));
+    tables.extend(replay::engine_tables(text, int));
     if dialect == Dialect::Postgres {
         // The partitions that were there when it was looked last.
         let create = format!(
@@ -134,6 +136,13 @@ pub(crate) fn engine_tables(dialect: Dialect) -> Vec<(&'static str, String)> {
     if dialect == Dialect::Sqlite {
         tables
             .push(("_nizhal_touched", "create table _nizhal_touched (note text primary key) without rowid".to_owned()));
+        // Where the mutation under way takes effect, and whether rows may be written past that.
+        tables.push((
+            "_nizhal_replay",
+            "create table _nizhal_replay (id integer primary key check (id = 1), space text, pos text, \
+             checkpoint boolean not null default 0)"
+                .to_owned(),
+        ));
     }
     tables
 }
@@ -384,6 +393,7 @@ pub(crate) fn indexes(dialect: Dialect, schema: &Schema) -> Vec<Index> {
     all.push(own("_nizhal_tombstones", &["rule", "bucket", "version", "tbl", "id"]));
     all.push(own("_nizhal_images", &["rule", "bucket", "version"]));
     all.push(own("_nizhal_mutations", &["client_id", "mutation_id"]));
+    all.push(own("_nizhal_actions", &["space", "client_id", "pos"]));
     // Not by when they were heard: a push changes that, and its row would need a new entry in each index.
     // And by an expression that nobody else uses: a pull finds its client by the primary key, however few clients Postgres expects.
     all.push(own("_nizhal_clients", &["(actor || '')"]));

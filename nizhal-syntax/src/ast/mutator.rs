@@ -1,11 +1,12 @@
 //! `#[mutator]` as written.
 
 use super::attr::parse_function;
-use super::word::{Said, UnknownWords, parse_words};
-use crate::{Errors, symbol};
+use super::word::{Said, UnknownWords, Value, parse_words};
+use crate::{Code, Errors, symbol};
 use darling::FromMeta;
 use proc_macro2::TokenStream;
-use syn::{Ident, ItemFn, LitStr, Path};
+use syn::parse::{ParseStream, Parser};
+use syn::{Expr, Ident, ItemFn, LitStr, Meta, Path, Token};
 
 /// A mutator.
 #[derive(Debug)]
@@ -18,6 +19,17 @@ pub struct Mutator {
     pub privileged: Vec<Path>,
     /// `server`
     pub server: Option<Ident>,
+    /// `replay(my_shops = args.shop_id)`
+    pub replay: Option<Replay>,
+}
+
+/// The bucket whose mutations a mutator is in one order with.
+#[derive(Clone, Debug)]
+pub struct Replay {
+    /// The rule, as it is declared.
+    pub rule: Ident,
+    /// The value of the rule's parameter.
+    pub value: Expr,
 }
 
 #[derive(FromMeta)]
@@ -28,6 +40,8 @@ struct MutatorWords {
     privileged: Said<Vec<Path>>,
     #[darling(multiple)]
     server: Said<()>,
+    #[darling(multiple)]
+    replay: Said<Replay>,
     #[darling(flatten)]
     unknown: UnknownWords,
 }
@@ -43,5 +57,31 @@ pub fn parse_mutator(attr: TokenStream, item: TokenStream, errors: &Errors) -> O
         errors,
     )?;
     let privileged = errors.value(words.privileged).unwrap_or_default();
-    Some(Mutator { item, name: errors.value(words.name), privileged, server: errors.flag(words.server) })
+    Some(Mutator {
+        item,
+        name: errors.value(words.name),
+        privileged,
+        server: errors.flag(words.server),
+        replay: errors.value(words.replay),
+    })
+}
+
+/// `(my_shops = args.shop_id)`
+impl Value for Replay {
+    fn read(word: &Ident, meta: &Meta) -> syn::Result<Self> {
+        const HELP: &str = "write the rule and the value of its parameter: `replay(my_shops = args.shop_id)`";
+        let Meta::List(list) = meta else {
+            return Err(Code::ReplayNeedsBucket.error_at(word, "`replay` needs a bucket", HELP));
+        };
+        let bucket = |input: ParseStream| {
+            let rule = input.parse()?;
+            input.parse::<Token![=]>()?;
+            let value = input.parse()?;
+            input.parse::<Option<Token![,]>>()?;
+            Ok(Self { rule, value })
+        };
+        bucket
+            .parse2(list.tokens.clone())
+            .map_err(|error| Code::ReplayBucketUnreadable.error(error.span(), "this names no bucket", HELP))
+    }
 }

@@ -54,6 +54,8 @@ pub enum Merge {
     Lww,
     /// Each column by its stamp.
     Field,
+    /// Late mutations take their place in time, and what came after them runs again.
+    Replay,
 }
 
 /// A default.
@@ -163,8 +165,10 @@ impl Value for Merge {
         match text.value().as_str() {
             "lww" => Ok(Self::Lww),
             "field" => Ok(Self::Field),
+            "replay" => Ok(Self::Replay),
             other => {
-                let help = "write \"lww\" (the last commit wins) or \"field\" (each column by its own clock)";
+                let help = "write \"lww\" (the last commit wins), \"field\" (each column by its own clock) or \"replay\" (mutations \
+                    take effect in the order they were made)";
                 Err(Code::UnknownMerge.error_at(text, format!("there is no merge policy \"{other}\""), help))
             }
         }

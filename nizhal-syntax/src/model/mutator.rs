@@ -38,6 +38,8 @@ pub struct Mutator {
     pub privileged: Vec<Path>,
     /// Whether it runs on the server alone.
     pub server: bool,
+    /// The bucket whose mutations it is in one order with.
+    pub replay: Option<ast::Replay>,
 }
 
 /// Names the mutator and finds its types.
@@ -51,7 +53,8 @@ pub fn lower_mutator(mutator: ast::Mutator, errors: &Errors) -> Mutator {
         }
     };
     let function = lower_function(&MUTATOR, mutator.item, mutator.name, judge, errors);
-    Mutator { function, actor, privileged: mutator.privileged, server: mutator.server.is_some() }
+    let ast::Mutator { privileged, server, replay, .. } = mutator;
+    Mutator { function, actor, privileged, server: server.is_some(), replay }
 }
 
 /// `Claims` of `&mut Ctx<Claims>`.

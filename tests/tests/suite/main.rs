@@ -16,6 +16,7 @@ mod number;
 mod observe;
 mod oracle;
 mod own_database;
+mod replay;
 mod rules;
 mod security;
 mod shapes;

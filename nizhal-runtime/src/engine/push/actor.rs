@@ -109,6 +109,7 @@ pub(super) struct RunningActor {
     principal: Principal,
     mutator: &'static str,
     privileged: &'static [&'static str],
+    is_replayed: bool,
     earlier: Option<EarlierMemberships>,
     /// What it gained, where it wanted a number by that.
     gained: Mutex<BTreeSet<Membership>>,
@@ -128,6 +129,7 @@ impl RunningActor {
             principal: principal.clone(),
             mutator: entry.desc.name,
             privileged: entry.desc.privileged,
+            is_replayed: entry.desc.replay.is_some(),
             earlier: earlier.cloned(),
             gained: Mutex::default(),
             is_refused: AtomicBool::new(false),
@@ -222,6 +224,13 @@ pub(in crate::engine) fn is_privileged(tables: &[&str], rule: &Rule) -> bool {
 impl ActorScope for RunningActor {
     fn next<'a>(&'a self, tx: &'a DatabaseTransaction, series: &'a str, bucket: &'a str) -> BoxFuture<'a, Result<i64>> {
         Box::pin(async move {
+            if self.is_replayed {
+                return Err(Error::internal(format!(
+                    "`{}` is replayed, and a number that somebody printed must not become another when it runs again: draw that of \
+                     `{series}` in a mutator that is not replayed",
+                    self.mutator
+                )));
+            }
             match self.bucket_named(tx, bucket).await {
                 Ok(Meant::Bucket(meant)) => next_number(tx, series, &meant).await,
                 Ok(Meant::Several(names)) => Err(Error::internal(format!(

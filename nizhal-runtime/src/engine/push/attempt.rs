@@ -48,10 +48,20 @@ impl Engine {
         let (hlc, stamp) = self.stamp(mutation);
         let key = key_of(principal, mutation, acknowledged);
         let (mut tries, mut alone, mut gained, mut strays) = (Tries::default(), false, BTreeSet::new(), Vec::new());
+        let mut broken = BTreeSet::new();
         loop {
             tries.count += 1;
             let unknown = || PushError::UnknownMutator(mutation.name.clone());
-            let delivery = Delivery { principal, wire, key: &key, alone, gained: &gained, strays: &strays, has_room };
+            let delivery = Delivery {
+                principal,
+                wire,
+                key: &key,
+                alone,
+                gained: &gained,
+                strays: &strays,
+                has_room,
+                broken: &broken,
+            };
             let answered = match (self.schema.mutator(&mutation.name), wire) {
                 (Some(entry), _) => {
                     let run = Run { principal, entry, mutation, hlc, savepoints: tries.savepoints, earlier: None };
@@ -80,6 +90,10 @@ impl Engine {
                     self.look_into_triggers(&mut tries).await?;
                     continue;
                 }
+                Err(AttemptEnd::Broken(id)) => {
+                    broken.insert(id);
+                    continue;
+                }
                 Err(AttemptEnd::Again(failure)) if self.may_try_again(&mut tries, &failure) => {
                     tokio::task::yield_now().await;
                     continue;
@@ -102,6 +116,9 @@ impl Engine {
                 Err(AttemptEnd::Gained(_)) => return Err(PushError::Forbidden),
                 Err(AttemptEnd::Strays(found)) => return Err(self.strayed(&mutation.name, found)),
                 Err(AttemptEnd::Unchecked) => self.look_into_triggers(&mut tries).await?,
+                Err(AttemptEnd::Broken(id)) => {
+                    broken.insert(id);
+                }
                 Err(AttemptEnd::Again(failure) | AttemptEnd::Failed(failure)) => return Err(failure),
             }
         }

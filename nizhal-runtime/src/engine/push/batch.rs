@@ -108,8 +108,9 @@ impl Engine {
                 _ => !sequenced(mutation),
             };
             let entry = self.schema.mutator(&mutation.name);
-            // Memberships are read once, for all: who may change them is judged alone.
-            let may_join = entry.is_some_and(|entry| !self.may_change_memberships(entry));
+            // Memberships are read once, for all: who may change them is judged alone. And so is what takes its place among others.
+            let may_join =
+                entry.is_some_and(|entry| !self.may_change_memberships(entry) && entry.desc.replay.is_none());
             if !next || !may_join || !ids.insert(&mutation.client_mutation_id) {
                 break;
             }

@@ -8,6 +8,7 @@ mod blob;
 mod judge;
 mod key;
 mod order;
+mod replay;
 mod reply;
 mod run;
 #[cfg(test)]

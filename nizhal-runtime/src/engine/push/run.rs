@@ -54,6 +54,8 @@ impl Engine {
         let made = mutation.hlc.and_then(|_| DateTimeUtc::from_timestamp_millis(hlc.millis)).unwrap_or(now);
         let sent = mutation.hlc.map_or(now.timestamp_millis(), |stamp| stamp.millis);
         let mut ids = MutationIds::of(principal.key(), &mutation.client_mutation_id, sent);
+        // What runs again later has the same time then.
+        let now = if entry.desc.replay.is_some() { made } else { now };
         let actor = Arc::new(RunningActor::new((&self.schema, &self.store), principal, entry, earlier));
         let parts = CtxParts {
             tx,

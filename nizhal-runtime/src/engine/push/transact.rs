@@ -31,6 +31,8 @@ pub(super) struct Delivery<'a> {
     pub(super) strays: &'a [StrayDocument],
     /// Whether an answer may be filed.
     pub(super) has_room: bool,
+    /// Mutations that ran before and fail when they run again.
+    pub(super) broken: &'a BTreeSet<String>,
 }
 
 /// The work of a transaction.
@@ -42,7 +44,7 @@ pub(super) enum Work<'a> {
 }
 
 /// A transaction in which the work is done, to be committed or rolled back.
-struct Done {
+pub(super) struct Done {
     tx: DatabaseTransaction,
     commits: bool,
     news: News,
@@ -62,6 +64,8 @@ pub(super) enum AttemptEnd {
     Gained(BTreeSet<Membership>),
     /// Rows that it wrote have stray documents, and whether it wrote those too must be asked before it runs.
     Strays(Vec<StrayDocument>),
+    /// It may have one when this mutation, which ran before and failed when it ran again, counts as refused.
+    Broken(String),
     /// It has none.
     Failed(PushError),
 }
@@ -171,6 +175,9 @@ impl Engine {
             None => {}
             Some(refusal) if refusal.is_final() => return Ok(Done::rolled_back(tx, Err(refusal))),
             Some(missing) => return Err(AttemptEnd::Failed(missing)),
+        }
+        if entry.desc.replay.is_some() {
+            return self.replay_on(tx, delivery, run, begun).await;
         }
         let earlier = self.earlier(&tx, delivery, entry).await?;
         let MutatorRun { tx, jobs, result, gained } = self.run(Run { earlier: earlier.as_ref(), ..run }, tx).await?;
@@ -332,7 +339,7 @@ impl Engine {
     }
 
     /// Files the answer, for now: what it wrote is yet to be judged.
-    async fn record_results(
+    pub(super) async fn record_results(
         &self,
         tx: &DatabaseTransaction,
         principal: &Principal,
@@ -350,12 +357,12 @@ impl Engine {
 
 impl Done {
     /// The transaction may commit with this answer.
-    fn kept(tx: DatabaseTransaction, news: News, answer: Answer) -> Self {
+    pub(super) fn kept(tx: DatabaseTransaction, news: News, answer: Answer) -> Self {
         Self { tx, commits: true, news, ended: Ok(answer) }
     }
 
     /// What the transaction did is to be rolled back.
-    fn rolled_back(tx: DatabaseTransaction, ended: Result<Answer, PushError>) -> Self {
+    pub(super) fn rolled_back(tx: DatabaseTransaction, ended: Result<Answer, PushError>) -> Self {
         Self { tx, commits: false, news: News::default(), ended }
     }
 }

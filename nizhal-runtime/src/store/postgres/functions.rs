@@ -1,14 +1,16 @@
 //! The engine's functions and triggers that Postgres lacks, as statements.
 
 use super::{
-    blob, capture, capture::Level, clock, field, found::Found, leave, purpose::Purpose, record, trigger::APPLIED,
+    blob, capture, capture::Level, clock, field, found::Found, leave, purpose::Purpose, record, replay as pg_replay,
+    trigger::APPLIED,
 };
 use crate::{
     schema::Schema,
     store::{
         field::merges,
         published_columns::published_columns,
-        sql::{quote, stamped},
+        replay::{self, Images},
+        sql::{Dialect, quote, stamped},
         write_set,
     },
 };
@@ -60,6 +62,9 @@ pub(super) fn missing(schema: &Schema, found: &Found, purpose: Purpose, plan: &m
     }
     for table in schema.tables().iter().filter(|table| table.blob_columns().next().is_some()) {
         needed.blobs(table);
+    }
+    for images in replay::images(Dialect::Postgres, schema) {
+        needed.replayed(&images);
     }
     needed.finish();
 }
@@ -204,6 +209,18 @@ impl Needed<'_> {
         for (verb, when) in blob::fires(table) {
             self.trigger(table.name, format!("{function}_{verb}"), &when, &function);
         }
+    }
+
+    /// What keeps the rows of before of a replayed table, and refuses writes past its order.
+    fn replayed(&mut self, images: &Images<'_>) {
+        let (found, on) = (self.found, quote(images.table().name));
+        let body = pg_replay::function_body(&found.schema, images);
+        let body = found.namespace.localize(&body).into_owned();
+        let function = self.function(pg_replay::PREFIX, images.table().name, &body);
+        let written = format!("after insert or update or delete on {on} for each row");
+        self.trigger(images.table().name, format!("{function}_written"), &written, &function);
+        let truncated = format!("before truncate on {on} for each statement");
+        self.trigger(images.table().name, format!("{function}_truncate"), &truncated, &function);
     }
 
     /// The trigger of the rows that logical replication applies.

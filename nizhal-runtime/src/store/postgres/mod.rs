@@ -26,6 +26,7 @@ mod pull;
 mod purpose;
 mod record;
 mod renewal;
+mod replay;
 mod reset;
 mod rewrite;
 mod row_page;

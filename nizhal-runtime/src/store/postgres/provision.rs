@@ -13,7 +13,7 @@ use crate::schema::Schema;
 use crate::store::{
     StoreError, check,
     ddl::{self, Seed},
-    history, rules,
+    history, replay, rules,
     sql::{Dialect, quote},
 };
 use nizhal_core::TableDesc;
@@ -77,6 +77,11 @@ pub(super) async fn plan(
         match found.columns.get(table.name) {
             None => plan.push(ddl::create_table(DIALECT, table, is_synced)),
             Some(columns) => plan.extend(missing_columns(table, columns, is_synced)?),
+        }
+    }
+    for images in replay::images(DIALECT, schema) {
+        if !found.columns.contains_key(&images.name) {
+            plan.extend(images.create());
         }
     }
     warn_of_namesakes(db, schema, &found).await?;

@@ -11,6 +11,7 @@ mod guard;
 mod provision;
 mod pull;
 mod record;
+mod replay;
 mod reset;
 mod scan;
 mod store;

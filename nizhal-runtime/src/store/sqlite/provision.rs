@@ -1,6 +1,6 @@
 //! What the SQLite file lacks: tables, engine columns, triggers and indexes, as statements.
 
-use super::{blob, capture, drift, drift::Relations, txn::TIME};
+use super::{blob, capture, drift, drift::Relations, replay as sqlite_replay, txn::TIME};
 use crate::schema::Schema;
 use crate::store::{
     StoreError,
@@ -10,7 +10,7 @@ use crate::store::{
     drift::exact_columns,
     history,
     owner::{self, Provisioned},
-    rules,
+    replay, rules,
     sql::{Dialect, UPDATED_AT, literal, quote, stamped},
     write_set,
 };
@@ -89,6 +89,14 @@ pub(super) async fn plan(db: &mut SqliteConnection, schema: &Schema, seed: &Seed
             None => plan.push(ddl::create_table(DIALECT, table, is_synced)),
             Some(found) => missing_columns(table, found, is_synced, &mut plan, &mut backfill)?,
         }
+    }
+    for images in replay::images(DIALECT, schema) {
+        if !columns.contains_key(&images.name) {
+            plan.extend(images.create());
+        }
+    }
+    if !columns.contains_key("_nizhal_replay") {
+        plan.push("insert into _nizhal_replay (id) values (1)".to_owned());
     }
     for index in ddl::indexes(DIALECT, schema) {
         if !made.contains(&index.name()) {
@@ -193,6 +201,11 @@ fn triggers(schema: &Schema, relations: &Relations, found: &Made, plan: &mut Vec
     for (table, column) in blob_columns(schema) {
         for (verb, body) in blob::triggers(table, column) {
             wanted.push((trigger_name(verb, table, &body), body));
+        }
+    }
+    for images in replay::images(DIALECT, schema) {
+        for (verb, body) in sqlite_replay::triggers(&images) {
+            wanted.push((trigger_name(verb, images.table(), &body), body));
         }
     }
     for check in check::checks(schema) {

@@ -5,8 +5,8 @@ use super::{
     shape::{self, Actor, Claim, Shape, Source, Type, Value, Width},
 };
 use nizhal::{
-    Applied, BlobRef, ColumnDesc, ColumnIndex, Error, Merge, MutatorDesc, MutatorEntry, Rules, SqlType, TableDesc,
-    Uuid, prelude::ConnectionTrait,
+    Applied, BlobRef, ColumnDesc, ColumnIndex, Error, Merge, MutatorDesc, MutatorEntry, ReplayEntry, Rules, SqlType,
+    TableDesc, Uuid, prelude::ConnectionTrait,
 };
 use nizhal_core::{
     Called, ClaimOf, Condition, ConstFilter, ConstValue, CtxParts, MemberFilter, ParamDesc, ParamSource, Rule,
@@ -60,8 +60,9 @@ pub(super) fn declare(shape: &Shape) -> Declared {
     };
     let all: &'static [&'static str] = Vec::leak(tables.iter().map(|table| table.name).collect());
     let entry = |name, privileged| MutatorEntry {
-        desc: MutatorDesc { name, privileged, server: false, doc: "" },
+        desc: MutatorDesc { name, privileged, server: false, replay: None, doc: "" },
         schema: |_| unreachable!("nobody asks for the contract"),
+        replay: ReplayEntry::NONE,
         call: |parts, args| Box::pin(run(parts, args)),
     };
     Declared { tables, rules, mutators: vec![entry(WRITE, &[]), entry(ADMIN, all)] }
