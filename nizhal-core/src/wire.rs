@@ -75,6 +75,36 @@ pub struct MutationResult {
     pub lost: Vec<LostColumn>,
 }
 
+/// A mutation that got another result than it was answered with, in a pull of wire 2: one that was made before it arrived after it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RevisedMutation {
+    /// The mutation.
+    pub client_mutation_id: String,
+    /// What became of it.
+    pub status: MutationStatus,
+    /// Why it does not apply any more, for machines …
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub code: Option<String>,
+    /// … and for people.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub error: Option<String>,
+}
+
+impl RevisedMutation {
+    /// From its status and reason as they are stored.
+    pub fn of(client_mutation_id: String, stored: &str, reason: Option<String>) -> Self {
+        let (status, code) = match stored {
+            "applied" => (MutationStatus::Applied, None),
+            "forbidden" => (MutationStatus::Forbidden, Some(stored)),
+            "cancelled" => (MutationStatus::Cancelled, Some(stored)),
+            _ => (MutationStatus::Rejected, Some(stored)),
+        };
+        let code = code.map(str::to_owned);
+        Self { client_mutation_id, status, error: reason.filter(|_| code.is_some()), code }
+    }
+}
+
 /// A column that kept the value of a later write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LostColumn {

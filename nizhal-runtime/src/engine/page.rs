@@ -3,7 +3,7 @@
 use crate::store::{Change, RowState, Unreadable};
 use nizhal_core::{
     Rule, TableDesc, key,
-    wire::{Gone, ImageRef},
+    wire::{Gone, ImageRef, RevisedMutation},
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -38,6 +38,8 @@ pub(super) struct Trailer {
     pub(super) last_mutation_id: Option<i64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) images: Vec<ImageRef>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) revised: Vec<RevisedMutation>,
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub(super) unreadable: BTreeSet<Unreadable>,
     /// Whether the client knows of rows that cannot be read.

@@ -17,7 +17,7 @@ use crate::{
 };
 use nizhal_core::{
     Bucket, Principal,
-    wire::{PullRequest, Wire},
+    wire::{PullRequest, RevisedMutation, Wire},
 };
 use std::{collections::BTreeSet, sync::PoisonError};
 
@@ -98,6 +98,8 @@ impl Engine {
             let decoded = decoded.take().or_else(|| Cursor::decode(text, &keys.secret, principal.key()));
             let cursor = cursor_of_epoch(&mut reader, decoded, &keys).await?;
             let of_cursor = || cursor.as_ref().map(|cursor| cursor.lanes.clone());
+            let since =
+                of_cursor().and_then(|lanes| lanes.iter().map(|lane| lane.position.done()).min()).unwrap_or_default();
             let mut lanes = other.take().or_else(of_cursor).unwrap_or_default();
             let clock = reader.clock().clone();
             let is_idle = reader.has_header() && are_done(&lanes, clock.horizon);
@@ -150,7 +152,7 @@ impl Engine {
                     let placed = offers.as_ref().map(|offers| offers.place(&mut begin)).unwrap_or_default();
                     if is_row_page && !begin.is_empty() && needs_rows_alone(&begin, clock.horizon) {
                         drop(pull_rows);
-                        let mut begun = Begun { plan, reader, header, scope, lanes: begin, lost, reset, placed };
+                        let mut begun = Begun { plan, reader, header, scope, lanes: begin, lost, reset, placed, since };
                         let has_more = Box::pin(self.read_rows_alone(&mut begun, budget, page)).await?;
                         return Ok((begun, has_more));
                     }
@@ -161,7 +163,10 @@ impl Engine {
                         keep_rows_still_shown(&mut pull_rows, &scope, page).await?;
                         drop(pull_rows);
                         let lanes = merge(lanes);
-                        return Ok((Begun { plan, reader, header, scope, lanes, lost, reset, placed }, has_more));
+                        return Ok((
+                            Begun { plan, reader, header, scope, lanes, lost, reset, placed, since },
+                            has_more,
+                        ));
                     }
                     drop(pull_rows);
                     // In one moment with what comes next, so that the second time it must fit.
@@ -259,7 +264,7 @@ impl Engine {
 
     /// The trailer of a page; closes the snapshot.
     pub(super) async fn end(&self, begun: Begun<'_>, has_more: bool, rows: usize) -> Result<Trailer, PullError> {
-        let Begun { plan, mut reader, header, lanes, lost, reset, placed, .. } = begun;
+        let Begun { plan, mut reader, header, lanes, lost, reset, placed, since, .. } = begun;
         let PullPlan { wire, request, principal, .. } = plan;
         self.demand_images(&placed, rows, has_more);
         let done = lanes.iter().map(|lane| lane.position.done()).min().unwrap_or_default();
@@ -271,6 +276,13 @@ impl Engine {
             (Some(_), Some(client)) if client.last_version <= done => Some(client.last),
             (Some(device), Some(client)) => reader.last_mutation(device, client.last, done).await?,
             _ => None,
+        };
+        let revised = match &request.device_id {
+            Some(device) if wire == Wire::Two && !has_more && self.replays && since < done => {
+                let revised = reader.revised((device, principal.key()), since, done).await?;
+                revised.into_iter().map(|(id, status, reason)| RevisedMutation::of(id, &status, reason)).collect()
+            }
+            _ => Vec::new(),
         };
         let Clock { incarnation, wal_lsn, .. } = reader.clock();
         let (incarnation, wal_lsn) = (incarnation::name(incarnation), *wal_lsn);
@@ -295,6 +307,7 @@ impl Engine {
             complete,
             last_mutation_id,
             images: placed.images,
+            revised,
             unreadable,
             lists_unreadable,
         })
@@ -383,4 +396,6 @@ pub(super) struct Begun<'a> {
     lost: Vec<Bucket>,
     reset: bool,
     placed: Placed,
+    /// The version up to which the device had everything; 0 of one that begins.
+    since: i64,
 }

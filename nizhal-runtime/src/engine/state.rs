@@ -42,6 +42,8 @@ pub struct Engine {
     pub(in crate::engine) repeats: Vec<bool>,
     /// Whether the stamps of mutations matter to some table.
     pub(in crate::engine) merges_columns: bool,
+    /// Whether some mutations run again, so that results change.
+    pub(in crate::engine) replays: bool,
     /// Whether some table names blobs.
     pub(in crate::engine) has_blobs: bool,
     /// Whether answers name the constraint that a mutation broke.
@@ -79,6 +81,7 @@ impl Engine {
     pub fn new(schema: Arc<Schema>, store: Store, hub: Hub, environment: Arc<dyn Environment>, node: NodeId) -> Self {
         let (tables, fingerprint, rules) = (schema.synced(), store::fingerprint(&schema), schema.fingerprints());
         let (repeats, merges_columns) = (page::repeats(&tables, schema.rules()), schema.merges_columns());
+        let replays = !schema.replayed().is_empty();
         let has_blobs = schema.tables().iter().any(|table| table.blob_columns().next().is_some());
         let (hlc, job_wake) = (Mutex::new(HlcClock::new(node)), Notify::new());
         let (observers, max_buckets) = (Observers::default(), MAX_BUCKETS);
@@ -97,6 +100,7 @@ impl Engine {
             tables,
             repeats,
             merges_columns,
+            replays,
             has_blobs,
             names_violations: false,
             mutator_timeout: MUTATOR_TIMEOUT,

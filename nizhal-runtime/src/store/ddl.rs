@@ -394,6 +394,8 @@ pub(crate) fn indexes(dialect: Dialect, schema: &Schema) -> Vec<Index> {
     all.push(own("_nizhal_images", &["rule", "bucket", "version"]));
     all.push(own("_nizhal_mutations", &["client_id", "mutation_id"]));
     all.push(own("_nizhal_actions", &["space", "client_id", "pos"]));
+    let revised = "\"_nizhal_actions\" (client_id, revised) where revised > 0";
+    all.push(Index { unique: false, definition: revised.to_owned() });
     // Not by when they were heard: a push changes that, and its row would need a new entry in each index.
     // And by an expression that nobody else uses: a pull finds its client by the primary key, however few clients Postgres expects.
     all.push(own("_nizhal_clients", &["(actor || '')"]));

@@ -189,6 +189,24 @@ impl PullReader<'_> {
         Ok(found)
     }
 
+    /// The mutations of the client that got another result when they ran again, in versions above `since` and up to `until`: each with its
+    /// status and reason as stored. By `_nizhal_actions (client_id, revised)` and the primary key of the results.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn revised(
+        &mut self,
+        (client_id, actor): (&str, &str),
+        since: i64,
+        until: i64,
+    ) -> Result<Vec<(String, String, Option<String>)>, StoreError> {
+        let sql = "select a.id, a.status, m.reason from _nizhal_actions a join _nizhal_mutations m on m.actor = a.actor \
+            and m.client_mutation_id = a.id where a.client_id = $1 and a.actor = $2 and a.revised > 0 and a.revised > $3 \
+            and a.revised <= $4 order by a.revised, a.pos";
+        let found = on_both!(self, sqlx::query_as(sql).bind(client_id).bind(actor).bind(since).bind(until), fetch_all);
+        Ok(found)
+    }
+
     /// Whether this incarnation ended, and not before it had reached this WAL position.
     ///
     /// # Errors

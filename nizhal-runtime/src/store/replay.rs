@@ -61,7 +61,7 @@ pub(super) fn engine_tables(text: &str, int: &str) -> [(&'static str, String); 2
             format!(
                 "create table _nizhal_actions (space {text} not null, pos {text} not null, actor {text} not null, id {text} not null, \
                  claims {text} not null, name {text} not null, args {text} not null, client_id {text}, sent {text}, \
-                 status {text} not null, version {int} not null, primary key (space, pos), unique (actor, id))"
+                 status {text} not null, version {int} not null, revised {int} not null default 0, primary key (space, pos), unique (actor, id))"
             ),
         ),
     ]

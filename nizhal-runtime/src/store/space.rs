@@ -158,7 +158,7 @@ impl WriteTx<'_> {
     /// When the database fails.
     pub async fn revise(&self, space: &str, action: &Action, record: &Record) -> Result<(), StoreError> {
         let sql = format!(
-            "update _nizhal_actions set status = $3, version = {} where space = $1 and pos = $2",
+            "update _nizhal_actions set status = $3, revised = {} where space = $1 and pos = $2",
             self.version_drawn()
         );
         self.run(&sql, [space.into(), action.position.to_string().into(), record.status.into()]).await?;

@@ -56,7 +56,11 @@ fn arrivals(left: &[usize]) -> Vec<Vec<usize>> {
     all
 }
 
-both![inv37_every_order_of_arrival_ends_alike, inv37_random_lives_equal_the_plain_loop];
+both![
+    inv37_every_order_of_arrival_ends_alike,
+    inv37_random_lives_equal_the_plain_loop,
+    inv37_devices_that_arrive_at_once_equal_the_plain_loop,
+];
 
 async fn inv37_every_order_of_arrival_ends_alike(kind: Kind) {
     let mut world = World::new(kind).await;
@@ -104,6 +108,31 @@ async fn inv37_random_lives_equal_the_plain_loop(kind: Kind) {
             world.arrive(&shop, &batch).await;
             arrived.extend(batch);
             assert_eq!(world.outcome(&shop).await, outcome(&arrived), "seed {seed}: {arrived:?}");
+        }
+    }
+}
+
+/// Sixteen connections, over one space and over eight: each device sends what it did in its own order, while all others do.
+async fn inv37_devices_that_arrive_at_once_equal_the_plain_loop(kind: Kind) {
+    let mut world = World::new(kind).await;
+    for (name, shops) in [("one", 1), ("eight", 8)] {
+        let devices = 16 / shops;
+        let all: Vec<(String, Vec<Vec<Act>>)> =
+            (0..shops).map(|at| (format!("{name}{at}"), draw(&format!("{name} {at}"), 6 * devices, devices))).collect();
+        for (shop, _) in &all {
+            world.open(shop, &["ann"]).await;
+        }
+        let sending = all.iter().flat_map(|(shop, devices)| {
+            let world = &world;
+            devices.iter().map(move |acts| async move {
+                for some in acts.chunks(2) {
+                    world.arrive(shop, some).await;
+                }
+            })
+        });
+        futures_util::future::join_all(sending).await;
+        for (shop, devices) in &all {
+            assert_eq!(world.outcome(shop).await, outcome(&devices.concat()), "{shop}");
         }
     }
 }

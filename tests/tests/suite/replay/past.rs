@@ -2,9 +2,10 @@
 
 use super::{
     plain::{Act, Deed, outcome},
-    world::{World, told},
+    world::{self, World, told},
 };
 use crate::fixture::both;
+use nizhal_core::wire::Wire;
 use nizhal_tests::Kind;
 use serde_json::{Value, json};
 
@@ -14,6 +15,27 @@ fn made(shop: &str, number: i64, after: i64, name: &str, args: Value) -> Value {
     let mut sent = act.sent(shop);
     (sent["name"], sent["args"]) = (name.into(), args);
     sent
+}
+
+/// A device that pulls.
+struct Reader {
+    cursor: String,
+    device: &'static str,
+}
+
+impl Reader {
+    fn of(device: &'static str) -> Self {
+        Self { cursor: String::new(), device }
+    }
+
+    async fn pull(&mut self, world: &World) -> Value {
+        let request = json!({"cursor": self.cursor, "deviceId": self.device});
+        let request = serde_json::from_value(request).expect("a request");
+        let page = world.engine.pull(&world::ann(), Wire::Two, request).await.expect("a page");
+        let body: Value = serde_json::from_slice(&page.body).expect("JSON");
+        body["cursor"].as_str().expect("a cursor").clone_into(&mut self.cursor);
+        body
+    }
 }
 
 both![
@@ -97,6 +119,13 @@ async fn inv37_a_result_that_is_asked_for_again_is_the_last_one(kind: Kind) {
     assert_eq!(world.outcome("s").await, outcome(&[first.clone(), second.clone()]));
     assert_eq!(world.outcome("s").await.rows, ["slot p b"], "who claimed it earlier, offline, has it");
     assert_eq!(told(&world.push("ann", &[second.sent("s")]).await), ["rejected"]);
+    let mut reader = Reader::of("s:0");
+    let told_to_second = [
+        json!({"clientMutationId": "s:m0.001", "status": "rejected", "code": "rejected", "error": "the slot is taken"}),
+    ];
+    assert_eq!(reader.pull(&world).await["revised"], json!(told_to_second), "its device hears of it");
+    assert_eq!(reader.pull(&world).await["revised"], Value::Null, "once");
+    assert_eq!(Reader::of("s:1").pull(&world).await["revised"], Value::Null, "and nobody else");
     assert_eq!(told(&world.push("ann", &[first.sent("s")]).await), ["duplicate"]);
 }
 

@@ -25,7 +25,7 @@ impl World {
     pub(super) async fn new(kind: Kind) -> Self {
         let database = Database::new(kind).await;
         let schema = Arc::new(app::schema());
-        let store = fixture::store(&database, &schema, 4).await;
+        let store = fixture::store(&database, &schema, 16).await;
         let now: DateTimeUtc = NOW.parse().expect("a time");
         let engine = fixture::engine_over(schema, store, StoppedClock(now)).await;
         let db = database.connect().await;
@@ -84,6 +84,11 @@ impl World {
         );
         self.db.rows(&sql).await
     }
+}
+
+/// Who works in the shops.
+pub(super) fn ann() -> Principal {
+    Principal::new(app::claims("ann"), None)
 }
 
 /// What became of each mutation.
