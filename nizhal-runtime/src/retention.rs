@@ -75,6 +75,13 @@ pub(crate) async fn collect(
                     Err(error) => not_now(&error, "images"),
                 }
             }
+            match engine.forget_settled().await {
+                Ok(0) => {}
+                Ok(count) => {
+                    tracing::info!(count, "replayed mutations that nothing comes before any more are forgotten")
+                }
+                Err(error) => not_now(&error, "replayed mutations"),
+            }
             if let Err(error) = engine.store.check_partitions().await {
                 not_now(&error, "partitions");
             }

@@ -200,7 +200,7 @@ impl PullReader<'_> {
         since: i64,
         until: i64,
     ) -> Result<Vec<(String, String, Option<String>)>, StoreError> {
-        let sql = "select a.id, a.status, m.reason from _nizhal_actions a join _nizhal_mutations m on m.actor = a.actor \
+        let sql = "select a.id, a.status, m.reason from _nizhal_actions a left join _nizhal_mutations m on m.actor = a.actor \
             and m.client_mutation_id = a.id where a.client_id = $1 and a.actor = $2 and a.revised > 0 and a.revised > $3 \
             and a.revised <= $4 order by a.revised, a.pos";
         let found = on_both!(self, sqlx::query_as(sql).bind(client_id).bind(actor).bind(since).bind(until), fetch_all);

@@ -201,6 +201,14 @@ impl<'a> Images<'a> {
         format!("delete from {} where space = $1 and pos >= $2", self.name)
     }
 
+    /// Forgets the images of places that are settled.
+    pub(super) fn forget_settled(&self) -> String {
+        let name = &self.name;
+        format!(
+            "delete from {name} where exists (select 1 from _nizhal_spaces s where s.space = {name}.space and {name}.pos <= s.settled)"
+        )
+    }
+
     /// The error of a write past the order.
     pub(super) fn refusal(&self) -> String {
         format!(

@@ -2,12 +2,17 @@
 
 use super::{
     StoreError, WriteTx,
+    database::Store,
     replay::{self, Place},
+    settings::Audit,
     sql::Dialect,
     write::Record,
 };
 use nizhal_core::Hlc;
 use sea_orm::{QueryResult, Value};
+
+/// The number in its transaction of the first audit entry of a mutation that ran again.
+const FIRST_REVISED: usize = 1_000_000;
 
 /// A space that is locked until the transaction ends.
 #[derive(Debug)]
@@ -156,7 +161,7 @@ impl WriteTx<'_> {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn revise(&self, space: &str, action: &Action, record: &Record) -> Result<(), StoreError> {
+    pub async fn revise(&self, space: &str, (at, action): (usize, &Action), record: &Record) -> Result<(), StoreError> {
         let sql = format!(
             "update _nizhal_actions set status = $3, revised = {} where space = $1 and pos = $2",
             self.version_drawn()
@@ -175,6 +180,30 @@ impl WriteTx<'_> {
             record.result.clone().into(),
             record.server_id.clone().into(),
         ];
+        self.run(&sql, values).await?;
+        if let Audit::Off = self.audit() {
+            return Ok(());
+        }
+        let number = match self.dialect() {
+            // Behind all entries that the transaction's own mutations have.
+            Dialect::Postgres => (FIRST_REVISED + at).to_string(),
+            // Pushes share transactions, and so versions.
+            Dialect::Sqlite => {
+                format!("(select coalesce(max(n), 0) + 1 from _nizhal_audit where version = {})", self.version_drawn())
+            }
+        };
+        let sql = format!(
+            "insert into _nizhal_audit (version, n, kind, actor, id, client_id, name, status, buckets, tables) \
+             values ({}, {number}, 'revised', $1, $2, $3, $4, $5, '[]', '[]')",
+            self.version_drawn()
+        );
+        let values: [Value; 5] = [
+            action.actor.as_str().into(),
+            action.position.id.as_str().into(),
+            action.client_id.clone().into(),
+            action.name.as_str().into(),
+            record.status.into(),
+        ];
         self.run(&sql, values).await.map(drop)
     }
 
@@ -184,6 +213,25 @@ impl WriteTx<'_> {
             Dialect::Postgres => "_nizhal_version()",
             Dialect::Sqlite => "(select coalesce(txn, clock) from _nizhal_control where id = 1)",
         }
+    }
+}
+
+impl Store {
+    /// Settles spaces up to a place, and forgets the mutations before it, and the images that nothing is taken back to any more; how many
+    /// mutations. By the primary keys.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn forget_settled(&self, before: &Place) -> Result<u64, StoreError> {
+        let before = before.to_string();
+        let settle = "update _nizhal_spaces set settled = $1 where settled < $1 and exists (select 1 from _nizhal_actions a \
+            where a.space = _nizhal_spaces.space and a.pos < $1)";
+        self.run(settle, [before.as_str().into()]).await?;
+        for images in replay::images(self.dialect(), &self.schema) {
+            self.run(&images.forget_settled(), []).await?;
+        }
+        let gone = "delete from _nizhal_actions where space in (select space from _nizhal_spaces) and pos < $1";
+        self.run(gone, [before.as_str().into()]).await
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
     scope,
     sql::{Dialect, col, quote},
 };
-use nizhal_core::{ParamSource, Principal, RuleTable, SqlType};
+use nizhal_core::{Bucket, ParamSource, Principal, RuleTable, SqlType};
 use sea_orm::{Condition, Value, sea_query::Expr};
 
 impl Store {
@@ -26,6 +26,25 @@ impl Store {
             }
         }
         any
+    }
+
+    /// The same of a replayed mutation: the rows of its own bucket, whoever is a member of what now. A revocation changes nothing that was
+    /// done before it.
+    pub(crate) fn visible_in(&self, table: &str, bucket: &Bucket) -> Option<Condition> {
+        let rule = self.schema.rules().iter().find(|rule| rule.name == bucket.rule)?;
+        let synced = rule.tables.iter().find(|synced| synced.table.name == table)?;
+        let mut condition = Condition::all().add(Expr::cust(self.dialect().visible(synced, &quote(table))));
+        for (&at, value) in synced.scope.iter().zip(&bucket.params) {
+            let column = &synced.table.columns[at];
+            let own = col(&quote(table), column);
+            let value = self.scope_value(&ScopeArg { text: Some(value.clone()), sql: column.sql });
+            let sql = match self.dialect() {
+                Dialect::Postgres => format!("{own} = $1::text::{}", column.sql.postgres()),
+                Dialect::Sqlite => format!("{own} = ?"),
+            };
+            condition = condition.add(Expr::cust_with_values(sql, [value]));
+        }
+        Some(condition)
     }
 
     /// Whether the row's column for a parameter holds one of the values that its source gives the actor.

@@ -109,7 +109,8 @@ pub(super) struct RunningActor {
     principal: Principal,
     mutator: &'static str,
     privileged: &'static [&'static str],
-    is_replayed: bool,
+    /// The bucket that it is replayed in.
+    replayed_in: Option<Bucket>,
     earlier: Option<EarlierMemberships>,
     /// What it gained, where it wanted a number by that.
     gained: Mutex<BTreeSet<Membership>>,
@@ -120,7 +121,7 @@ impl RunningActor {
     pub(super) fn new(
         (schema, store): (&Arc<Schema>, &Arc<Store>),
         principal: &Principal,
-        entry: &MutatorEntry,
+        (entry, replayed_in): (&MutatorEntry, Option<&Bucket>),
         earlier: Option<&EarlierMemberships>,
     ) -> Self {
         Self {
@@ -129,7 +130,7 @@ impl RunningActor {
             principal: principal.clone(),
             mutator: entry.desc.name,
             privileged: entry.desc.privileged,
-            is_replayed: entry.desc.replay.is_some(),
+            replayed_in: replayed_in.cloned(),
             earlier: earlier.cloned(),
             gained: Mutex::default(),
             is_refused: AtomicBool::new(false),
@@ -224,7 +225,7 @@ pub(in crate::engine) fn is_privileged(tables: &[&str], rule: &Rule) -> bool {
 impl ActorScope for RunningActor {
     fn next<'a>(&'a self, tx: &'a DatabaseTransaction, series: &'a str, bucket: &'a str) -> BoxFuture<'a, Result<i64>> {
         Box::pin(async move {
-            if self.is_replayed {
+            if self.replayed_in.is_some() {
                 return Err(Error::internal(format!(
                     "`{}` is replayed, and a number that somebody printed must not become another when it runs again: draw that of \
                      `{series}` in a mutator that is not replayed",
@@ -253,6 +254,7 @@ impl ActorScope for RunningActor {
     }
 
     fn visible(&self, table: &str) -> Condition {
-        self.store.visible(table, &self.principal)
+        let own = self.replayed_in.as_ref().and_then(|bucket| self.store.visible_in(table, bucket));
+        own.unwrap_or_else(|| self.store.visible(table, &self.principal))
     }
 }

@@ -64,7 +64,15 @@ impl Engine {
             };
             let answered = match (self.schema.mutator(&mutation.name), wire) {
                 (Some(entry), _) => {
-                    let run = Run { principal, entry, mutation, hlc, savepoints: tries.savepoints, earlier: None };
+                    let run = Run {
+                        principal,
+                        entry,
+                        mutation,
+                        hlc,
+                        savepoints: tries.savepoints,
+                        earlier: None,
+                        replayed_in: None,
+                    };
                     self.attempt(delivery, run, stamp.as_deref()).await
                 }
                 (None, Wire::One) => Ok(Answer::to(&key, Verdict::Barred(unknown()), None)),

@@ -285,7 +285,7 @@ impl Engine {
         if mode.stamps {
             self.store.on(&inner).stamp(stamp.as_deref()).await?;
         }
-        let run = Run { principal, entry, mutation, hlc, savepoints: false, earlier: None };
+        let run = Run { principal, entry, mutation, hlc, savepoints: false, earlier: None, replayed_in: None };
         let MutatorRun { tx: inner, jobs: wanted, result, .. } = self.run(run, inner).await?;
         if result.is_err() {
             let Some(outer) = outer else { return Err(BatchRollback::NeedsSavepoints) };

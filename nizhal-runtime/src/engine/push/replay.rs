@@ -19,7 +19,7 @@ use crate::{
     store::{Action, Ended, Place, PullHeader, Record, Space, StoreError, WriteSetSeal, Written},
 };
 use nizhal_core::{
-    Bucket, Error, Hlc, MutatorEntry,
+    Bucket, DateTimeUtc, Error, Hlc, MutatorEntry, NodeId,
     wire::{DependsOn, Mutation},
 };
 use sea_orm::{DatabaseTransaction, TransactionTrait};
@@ -29,14 +29,16 @@ use std::{collections::BTreeSet, time::Duration};
 /// The most mutations that run again for one that comes late. One that is later than that takes its place behind all of them.
 const MAX_REWOUND: u32 = 2_000;
 
+/// How long mutations may come late, in days: what was done before is settled.
+const MAX_LATE_DAYS: i64 = 14;
+
 /// How long the database may take to make, keep or roll back a savepoint.
 const SAVEPOINT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The space of a mutation: one bucket of one rule.
 struct ReplaySpace<'a> {
     rule: &'static str,
-    /// The value of the rule's parameter.
-    value: String,
+    bucket: Bucket,
     /// Its name in the database.
     space: String,
     /// What every write of it is sealed with.
@@ -68,8 +70,7 @@ impl Engine {
         };
         let write = self.store.on(&tx);
         let members = write.members(principal).await?;
-        let bucket = Bucket::new(within.rule, vec![within.value.clone()]);
-        if Holdings::new(&self.schema, principal, None, &members).all([&bucket]) != Holding::Own {
+        if Holdings::new(&self.schema, principal, None, &members).all([&within.bucket]) != Holding::Own {
             return refuse(tx, PushError::Forbidden);
         }
         let space = write.lock_space(&within.space, mutation.client_id.as_deref()).await?;
@@ -83,7 +84,7 @@ impl Engine {
         }
         let (mut tx, result) = {
             let replayed = replayed(mutation, &position);
-            let run = Run { mutation: &replayed, hlc: position.stamp, ..run };
+            let run = Run { mutation: &replayed, hlc: position.stamp, replayed_in: Some(&within.bucket), ..run };
             let PlacedRun { tx, result, written: own } = self.run_in_place(tx, &within, run, &position).await?;
             let header = PullHeader { members, ..PullHeader::default() };
             let holding = self.judge_writes((principal, entry), None, &own.write_set, &header)?;
@@ -96,8 +97,8 @@ impl Engine {
             add(&mut written, own);
             (tx, result)
         };
-        for action in &later {
-            let (back, again) = self.run_again(tx, &within, action, delivery.broken).await?;
+        for (at, action) in later.iter().enumerate() {
+            let (back, again) = self.run_again(tx, &within, (at, action), delivery.broken).await?;
             tx = back;
             add(&mut written, again);
         }
@@ -143,7 +144,9 @@ impl Engine {
             Some(other) if position <= *other => at(Place::behind(other.stamp)),
             _ => position,
         };
+        let horizon = horizon(self.environment.now());
         let position = behind(behind(at(stamp), space.last.as_ref()), space.settled.as_ref());
+        let position = behind(position, Some(&horizon));
         if space.head.as_ref().is_none_or(|head| position > *head) {
             return Ok((position, Vec::new()));
         }
@@ -194,7 +197,7 @@ impl Engine {
         &self,
         tx: DatabaseTransaction,
         within: &ReplaySpace<'_>,
-        action: &Action,
+        (at, action): (usize, &Action),
         broken: &BTreeSet<String>,
     ) -> Result<(DatabaseTransaction, Written), AttemptEnd> {
         let id = &action.position.id;
@@ -212,6 +215,7 @@ impl Engine {
                     hlc: action.position.stamp,
                     savepoints: false,
                     earlier: None,
+                    replayed_in: Some(&within.bucket),
                 };
                 match self.run_in_place(tx, within, run, &action.position).await {
                     Ok(PlacedRun { tx, result, written }) => (tx, result, written),
@@ -232,7 +236,7 @@ impl Engine {
         };
         let record = result.as_ref().map_or_else(refused, Clone::clone);
         if record.status != action.status {
-            self.store.on(&tx).revise(&within.space, action, &record).await?;
+            self.store.on(&tx).revise(&within.space, (at, action), &record).await?;
         }
         Ok((tx, written))
     }
@@ -246,13 +250,18 @@ impl Engine {
             })
         };
         let foreign = written.write_set.iter().find(|entry| {
-            !is_replayed(&entry.table)
-                || (entry.bucket.rule == within.rule && entry.bucket.params != [within.value.as_str()])
+            !is_replayed(&entry.table) || (entry.bucket.rule == within.rule && entry.bucket != within.bucket)
         })?;
         let (table, space) = (&foreign.table, &within.space);
         tracing::error!(table, space, "a replayed mutator writes replayed tables alone, and rows of its own bucket");
         Some(PushError::Forbidden)
     }
+}
+
+/// Nothing takes its place before this one any more.
+pub(in crate::engine) fn horizon(now: DateTimeUtc) -> Place {
+    let millis = now.timestamp_millis().saturating_sub(MAX_LATE_DAYS * 24 * 60 * 60 * 1_000);
+    Place { stamp: Hlc { millis, counter: 0, node: NodeId(0) }, id: String::new() }
 }
 
 fn place_of<'a>(
@@ -267,8 +276,9 @@ fn place_of<'a>(
         Err(Error::InvalidArgs(reason)) => return Err(PushError::InvalidArgs(storable_reason(&reason))),
         Err(error) => return Err(PushError::Internal(error.into())),
     };
-    let space = format!("{rule}:{}", Bucket::new(rule, vec![value.clone()]).key());
-    Ok(ReplaySpace { rule, value, space, seal })
+    let bucket = Bucket::new(rule, vec![value]);
+    let space = format!("{rule}:{}", bucket.key());
+    Ok(ReplaySpace { rule, bucket, space, seal })
 }
 
 /// The mutation as it runs in its place: one without a stamp has the place's, each time.
@@ -315,4 +325,17 @@ fn wants_jobs(entry: &MutatorEntry) -> PushError {
     let mutator = entry.desc.name;
     tracing::error!(mutator, "a replayed mutator wants a job, which would be done for a past that may become another");
     PushError::Internal("a replayed mutator wants a job".into())
+}
+
+impl Engine {
+    /// Forgets what it took to take spaces back to before what is settled; how many mutations.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn forget_settled(&self) -> Result<u64, StoreError> {
+        if !self.replays {
+            return Ok(0);
+        }
+        self.store.forget_settled(&horizon(self.environment.now())).await
+    }
 }

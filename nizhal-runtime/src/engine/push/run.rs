@@ -11,8 +11,8 @@ use crate::{
 };
 use futures_util::FutureExt;
 use nizhal_core::{
-    Applied, CtxParts, DateTimeUtc, Error, Hlc, MutationIds, MutatorEntry, NewJob, Principal, Random, ServerParts,
-    TableDesc,
+    Applied, Bucket, CtxParts, DateTimeUtc, Error, Hlc, MutationIds, MutatorEntry, NewJob, Principal, Random,
+    ServerParts, TableDesc,
     limits::MAX_IDENTIFIER_BYTES,
     wire::{LostColumn, Mutation},
 };
@@ -30,6 +30,8 @@ pub(super) struct Run<'a> {
     pub(super) savepoints: bool,
     /// The memberships that its actor had before, where it may change them.
     pub(super) earlier: Option<&'a EarlierMemberships>,
+    /// The bucket that it is replayed in.
+    pub(super) replayed_in: Option<&'a Bucket>,
 }
 
 /// The end of a mutator's run.
@@ -47,7 +49,7 @@ pub(super) struct MutatorRun {
 impl Engine {
     /// Calls the mutator. Where it fails without an answer, the transaction is gone.
     pub(super) async fn run(&self, run: Run<'_>, tx: DatabaseTransaction) -> Result<MutatorRun, PushError> {
-        let Run { principal, entry, mutation, hlc, savepoints, earlier } = run;
+        let Run { principal, entry, mutation, hlc, savepoints, earlier, replayed_in } = run;
         let now = self.environment.now();
         // A device runs the same mutator with the same time and the same ids. It does not know where we clamp its stamp, so ids
         // follow from the stamp as it was sent.
@@ -55,8 +57,8 @@ impl Engine {
         let sent = mutation.hlc.map_or(now.timestamp_millis(), |stamp| stamp.millis);
         let mut ids = MutationIds::of(principal.key(), &mutation.client_mutation_id, sent);
         // What runs again later has the same time then.
-        let now = if entry.desc.replay.is_some() { made } else { now };
-        let actor = Arc::new(RunningActor::new((&self.schema, &self.store), principal, entry, earlier));
+        let now = if replayed_in.is_some() { made } else { now };
+        let actor = Arc::new(RunningActor::new((&self.schema, &self.store), principal, (entry, replayed_in), earlier));
         let parts = CtxParts {
             tx,
             principal: principal.clone(),

@@ -110,7 +110,7 @@ pub(super) async fn restock(ctx: &mut Ctx<Claims>, args: Goods) -> Result<Applie
 #[mutator(replay(shops = args.shop))]
 pub(super) async fn buy(ctx: &mut Ctx<Claims>, args: Goods) -> Result<Applied> {
     let Goods { shop, id, item, quantity } = args;
-    let stock = Stock::find_by_id((shop.clone(), item.clone())).one(ctx.db()).await?;
+    let stock = ctx.visible(Stock::find_by_id((shop.clone(), item.clone()))).one(ctx.db()).await?;
     let stock = stock.filter(|stock| stock.quantity >= quantity).ok_or_else(|| reject!("sold out"))?;
     let left = Set(stock.quantity - quantity);
     StockActive { quantity: left, ..stock.into() }.update(ctx.db()).await?;

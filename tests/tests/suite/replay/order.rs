@@ -12,7 +12,7 @@ use nizhal_tests::Kind;
 pub(super) fn draw(seed: &str, count: usize, devices: usize) -> Vec<Vec<Act>> {
     let mut random = Random::of(seed);
     let mut pick = |limit: usize| usize::try_from(random.below(limit as u64)).expect("small");
-    let base = 1_780_000_000_000;
+    let base = 1_796_000_000_000;
     let mut clocks: Vec<i64> = (0..devices).map(|_| base + pick(5) as i64).collect();
     let mut acts = vec![Vec::new(); devices];
     for _ in 0..count {

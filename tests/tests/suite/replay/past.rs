@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 /// A mutation that a device made so many milliseconds after the first.
 fn made(shop: &str, number: i64, after: i64, name: &str, args: Value) -> Value {
-    let act = Act { millis: 1_780_000_000_000 + after, device: 7, number, deed: Deed::Cancel { item: "x" } };
+    let act = Act { millis: 1_796_000_000_000 + after, device: 7, number, deed: Deed::Cancel { item: "x" } };
     let mut sent = act.sent(shop);
     (sent["name"], sent["args"]) = (name.into(), args);
     sent
@@ -45,6 +45,9 @@ both![
     inv37_a_result_that_is_asked_for_again_is_the_last_one,
     inv03_a_replayed_mutator_writes_its_own_bucket_alone,
     inv38_whoever_is_no_member_has_no_past,
+    inv38_a_revocation_changes_nothing_that_was_done_before,
+    inv38_what_is_older_than_the_horizon_counts_behind_it,
+    inv14_a_result_that_changed_is_in_the_audit_log,
 ];
 
 async fn inv38_writers_past_the_order_are_refused(kind: Kind) {
@@ -110,7 +113,7 @@ async fn inv37_a_mutation_that_fails_when_it_runs_again_holds_up_nobody(kind: Ki
 async fn inv37_a_result_that_is_asked_for_again_is_the_last_one(kind: Kind) {
     let mut world = World::new(kind).await;
     world.open("s", &["ann"]).await;
-    let at = |millis: i64, device, deed| Act { millis: 1_780_000_000_000 + millis, device, number: 1, deed };
+    let at = |millis: i64, device, deed| Act { millis: 1_796_000_000_000 + millis, device, number: 1, deed };
     let second = at(5, 0, Deed::Take { slot: "p", holder: "a" });
     let first = at(1, 1, Deed::Take { slot: "p", holder: "b" });
     world.arrive("s", std::slice::from_ref(&second)).await;
@@ -146,4 +149,63 @@ async fn inv38_whoever_is_no_member_has_no_past(kind: Kind) {
     let restock = made("s", 1, 1, "restock", json!({"shop": "s", "id": "r", "item": "x", "quantity": 1}));
     assert_eq!(told(&world.push("eve", &[restock]).await), ["forbidden"]);
     assert_eq!(world.db.count("stock").await, 0);
+}
+
+async fn inv38_a_revocation_changes_nothing_that_was_done_before(kind: Kind) {
+    let mut world = World::new(kind).await;
+    world.open("s", &["ann", "ben"]).await;
+    let act = |millis: i64, device, quantity| Act {
+        millis: 1_796_000_000_000 + millis,
+        device,
+        number: 1,
+        deed: if device == 1 { Deed::Buy { item: "x", quantity } } else { Deed::Restock { item: "x", quantity } },
+    };
+    let (first, bought, late) = (act(1, 0, 1), act(5, 1, 1), act(3, 2, 1));
+    world.arrive("s", std::slice::from_ref(&first)).await;
+    assert_eq!(told(&world.push("ben", &[bought.sent("s")]).await), ["applied"]);
+    world.db.execute("delete from members where user_id = 'ben'").await;
+    world.arrive("s", std::slice::from_ref(&late)).await;
+    assert_eq!(world.outcome("s").await, outcome(&[first, bought, late]), "what Ben bought, he bought");
+}
+
+async fn inv38_what_is_older_than_the_horizon_counts_behind_it(kind: Kind) {
+    let mut world = World::new(kind).await;
+    world.open("s", &["ann"]).await;
+    let pay = |millis: i64, device, amount| Act { millis, device, number: 1, deed: Deed::Pay { amount } };
+    world.arrive("s", &[pay(1_796_000_000_000, 0, 5)]).await;
+    let mut world = world.at("2026-12-20T00:00:00Z").await;
+    assert_eq!(world.engine.forget_settled().await.expect("forgotten"), 1);
+    let images = match kind {
+        Kind::Postgres => "select relname from pg_class where relkind = 'r' and relname like '\\_nizhal\\_undo%'",
+        Kind::Sqlite => {
+            "select name from sqlite_schema where type = 'table' and name like '\\_nizhal\\_undo%' escape '\\'"
+        }
+    };
+    let tables = world.db.rows(images).await;
+    assert_eq!(tables.len(), 4);
+    for table in tables {
+        assert_eq!(world.db.count(table[0].as_deref().expect("a name")).await, 0, "{table:?}");
+    }
+    // Made before the first one, which is settled: it counts behind it, and reads its amount.
+    world.arrive("s", &[pay(1_795_000_000_000, 1, 10)]).await;
+    assert_eq!(world.outcome("s").await.rows, ["entry m0.001 5 5", "entry m1.001 10 15"]);
+}
+
+async fn inv14_a_result_that_changed_is_in_the_audit_log(kind: Kind) {
+    let mut world = World::new(kind).await;
+    world.open("s", &["ann"]).await;
+    let at = |millis: i64, device, holder| Act {
+        millis: 1_796_000_000_000 + millis,
+        device,
+        number: 1,
+        deed: Deed::Take { slot: "p", holder },
+    };
+    world.arrive("s", &[at(5, 0, "a")]).await;
+    world.arrive("s", &[at(1, 1, "b")]).await;
+    let log = world.db.rows("select kind, id, status from _nizhal_audit order by version, kind, id").await;
+    let log: Vec<Vec<&str>> =
+        log.iter().map(|row| row.iter().map(|text| text.as_deref().unwrap_or("")).collect()).collect();
+    let wanted =
+        [["mutation", "s:m0.001", "applied"], ["mutation", "s:m1.001", "applied"], ["revised", "s:m0.001", "rejected"]];
+    assert_eq!(log, wanted);
 }

@@ -8,6 +8,7 @@ use crate::fixture::{self, StoppedClock, push_of};
 use nizhal::{DateTimeUtc, Principal};
 use nizhal_core::wire::Wire;
 use nizhal_runtime::engine::{Engine, PushError, PushReply, Verdict};
+use nizhal_runtime::store::Audit;
 use nizhal_tests::{Connection, Database, Kind};
 use serde_json::Value;
 use std::{collections::BTreeMap, sync::Arc};
@@ -24,12 +25,15 @@ pub(super) struct World {
 impl World {
     pub(super) async fn new(kind: Kind) -> Self {
         let database = Database::new(kind).await;
-        let schema = Arc::new(app::schema());
-        let store = fixture::store(&database, &schema, 16).await;
-        let now: DateTimeUtc = NOW.parse().expect("a time");
-        let engine = fixture::engine_over(schema, store, StoppedClock(now)).await;
+        let engine = engine(&database, NOW).await;
         let db = database.connect().await;
         Self { engine, db, database }
+    }
+
+    /// The same database, of a server whose clock stands elsewhere.
+    pub(super) async fn at(self, now: &str) -> Self {
+        let engine = engine(&self.database, now).await;
+        Self { engine, ..self }
     }
 
     /// Lets the users work in a shop.
@@ -84,6 +88,13 @@ impl World {
         );
         self.db.rows(&sql).await
     }
+}
+
+async fn engine(database: &Database, now: &str) -> Engine {
+    let schema = Arc::new(app::schema());
+    let store = fixture::store(database, &schema, 16).await.with_audit(Audit::On { args: false });
+    let now: DateTimeUtc = now.parse().expect("a time");
+    fixture::engine_over(schema, store, StoppedClock(now)).await
 }
 
 /// Who works in the shops.
