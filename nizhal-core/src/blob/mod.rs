@@ -10,8 +10,11 @@ pub use mime::Mime;
 pub use search::find_blobs;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
-use std::borrow::Cow;
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error as _, MapAccess, Visitor, value::MapAccessDeserializer},
+};
+use std::{borrow::Cow, fmt};
 
 /// The most bytes that a blob can have: the largest whole number that JavaScript reads exactly.
 const MAX_BLOB_BYTES: u64 = (1 << 53) - 1;
@@ -84,6 +87,21 @@ impl BlobRef {
 
 impl<'de> Deserialize<'de> for BlobRef {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_struct("BlobRef", &["sha256", "size", "mime"], RefVisitor)
+    }
+}
+
+/// Reads no list of the three, as a derived visitor would: [`find_blobs`] knows objects alone, and must miss none that this reads.
+struct RefVisitor;
+
+impl<'de> Visitor<'de> for RefVisitor {
+    type Value = BlobRef;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with the `sha256`, `size` and `mime` of a blob")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<BlobRef, A::Error> {
         #[derive(Deserialize)]
         #[serde(rename = "BlobRef", deny_unknown_fields)]
         struct Fields {
@@ -91,8 +109,8 @@ impl<'de> Deserialize<'de> for BlobRef {
             size: u64,
             mime: Mime,
         }
-        let Fields { sha256, size, mime } = Fields::deserialize(deserializer)?;
-        Self::new(sha256, size, mime).map_err(D::Error::custom)
+        let Fields { sha256, size, mime } = Fields::deserialize(MapAccessDeserializer::new(map))?;
+        BlobRef::new(sha256, size, mime).map_err(A::Error::custom)
     }
 }
 
@@ -154,7 +172,9 @@ mod tests {
             let error = read(&with(field, wrong)).unwrap_err().to_string();
             assert!(error.contains(reason), "{error}");
         }
-        for other in [json!(SHA256), json!({"sha256": SHA256, "size": 1}), json!(null), json!({})] {
+        for other in
+            [json!(SHA256), json!([SHA256, 1, "a/b"]), json!({"sha256": SHA256, "size": 1}), json!(null), json!({})]
+        {
             assert!(read(&other).is_err(), "{other}");
         }
         let twice = format!(r#"{{"sha256":"{SHA256}","size":1,"size":2,"mime":"a/b"}}"#);

@@ -1,6 +1,6 @@
 //! Invariant 36: an actor has a blob where a row that it sees names it, and cannot tell any other from one that nobody stored.
 
-use super::world::{World, actor, blob, hash, parsed, photo, told};
+use super::world::{SIZE, World, actor, blob, hash, parsed, photo, told};
 use crate::fixture::both;
 use nizhal_core::wire::Wire;
 use nizhal_runtime::{engine::ScopeError, store::StoreError};
@@ -157,6 +157,11 @@ async fn inv36_no_argument_hides_a_blob(kind: Kind) {
         let reply = world.engine.push(&actor("ben"), Wire::Two, serde_json::from_str(&sent).expect("a push")).await;
         assert_eq!(told(&reply), ["missing 1"], "{hidden}");
     }
+    // A list in the place of the object, which serde reads as the fields in order.
+    let listed = json!({"id": "b", "shopId": "s2", "image": [hash('1'), SIZE, "image/png"]});
+    let answer = world.tried("ben", "addPhoto", &listed).await;
+    assert!(answer.starts_with("refused: image: "), "{answer}");
+    assert_eq!(world.seen("ben", '1').await, None);
     let deep = args.replacen('{', &format!("{{\"deep\": {}{}, ", "[".repeat(200), "]".repeat(200)), 1);
     let sent = format!(r#"{{"mutations": [{{"name": "addPhoto", "clientMutationId": "deep", "args": {deep}}}]}}"#);
     let request = serde_json::from_str(&sent).expect("a push");
