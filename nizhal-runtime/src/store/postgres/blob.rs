@@ -21,7 +21,8 @@ const DIALECT: Dialect = Dialect::Postgres;
 pub(super) const PREFIX: &str = "_nizhal_blob";
 
 /// The body of a table's function. It locks each blob that a row names as a foreign key would, so that collection waits for the end
-/// of the transaction, by the primary key of the blobs.
+/// of the transaction, by the primary key of the blobs; and takes the mark of collection off, so that the grace begins anew however soon
+/// the row names it no more.
 pub(super) fn function_body(schema: &str, table: &TableDesc) -> String {
     let checks: String = table.blob_columns().map(|column| check(schema, table, column)).collect();
     format!(
@@ -50,6 +51,7 @@ fn check(schema: &str, table: &TableDesc, column: &ColumnDesc) -> String {
     if not {is_reference} then {malformed} end if;
     select b.size into stored from {schema}._nizhal_blobs b where b.sha256 = {hash} for key share;
     if not found then {missing} end if;
+    update {schema}._nizhal_blobs b set unreferenced_ms = null where b.sha256 = {hash} and b.unreferenced_ms is not null;
     if stored <> ({value} ->> 'size')::bigint then {other_size} end if;
   end if;
 ",

@@ -13,8 +13,8 @@ use sqlx::{AssertSqlSafe, SqliteConnection};
 
 const DIALECT: Dialect = Dialect::Sqlite;
 
-/// The bodies of a column's triggers, which look up the blob by its primary key. A file has one writer, so a blob that is found stays
-/// until the transaction ends.
+/// The bodies of a column's triggers, which look up the blob by its primary key, and take the mark of collection off: the grace begins
+/// anew however soon the row names it no more. A file has one writer, so a blob that is found stays until the transaction ends.
 pub(super) fn triggers(table: &TableDesc, column: &ColumnDesc) -> [(&'static str, String); 2] {
     let (on, name) = (quote(table.name), quote(column.name));
     let value = format!("new.{name}");
@@ -28,6 +28,10 @@ pub(super) fn triggers(table: &TableDesc, column: &ColumnDesc) -> [(&'static str
         refuse(
             Dialect::blob_of_other_size(table, column),
             format!("exists ({stored} and b.size = json_extract({value}, '$.size'))"),
+        ),
+        format!(
+            "  update _nizhal_blobs set unreferenced_ms = null where sha256 = {} and unreferenced_ms is not null;\n",
+            DIALECT.blob_hash(&value)
         ),
     ]
     .concat();

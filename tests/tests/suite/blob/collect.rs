@@ -4,7 +4,7 @@ use super::world::{World, blob};
 use crate::fixture::both;
 use nizhal_tests::Kind;
 
-both![inv35_what_a_row_names_is_not_collected];
+both![inv35_the_grace_begins_when_no_row_names_a_blob_any_more, inv35_what_a_row_names_is_not_collected];
 
 async fn inv35_what_a_row_names_is_not_collected(kind: Kind) {
     let mut world = World::new(kind).await;
@@ -41,4 +41,24 @@ async fn inv35_what_a_row_names_is_not_collected(kind: Kind) {
     store.mark_some_blobs("", 10).await.expect("marked");
     let still = "select cast(sum(unreferenced_ms) as text) from _nizhal_blobs";
     assert_eq!(world.db.text(still).await, "19", "8 since 9, and 4 since 10");
+}
+
+/// Whoever puts back a backup of a moment within the grace has rows that name the blobs of that moment.
+async fn inv35_the_grace_begins_when_no_row_names_a_blob_any_more(kind: Kind) {
+    let mut world = World::new(kind).await;
+    for digit in "12".chars() {
+        world.stored(digit, Some("ann")).await;
+    }
+    assert_eq!(world.engine.store().mark_some_blobs("", 5).await.expect("marked"), None);
+    // Both are named and left alone again before the marks are looked at the next time.
+    let (insert, one) = ("insert into photos (id, shop_id, image) values ", blob('1'));
+    world.db.execute(&format!("{insert}('a', 's1', '{one}'); delete from photos")).await;
+    world.db.execute(&format!("{insert}('b', 's1', null); update photos set image = '{}'", blob('2'))).await;
+    world.db.execute("update photos set image = null").await;
+    let store = world.engine.store();
+    assert_eq!(store.delete_some_blobs(6).await.expect("a look"), None);
+    assert_eq!(store.mark_some_blobs("", 7).await.expect("marked"), None);
+    let mut gone = store.delete_some_blobs(8).await.expect("a look").expect("some");
+    gone.sort();
+    assert_eq!(gone, ["p1", "p2"]);
 }
