@@ -46,8 +46,9 @@ impl Dialect {
             Self::Sqlite => {
                 let part = |name: &str| format!("json_extract({value}, '$.{name}')");
                 let (hash, size, mime) = (part("sha256"), part("size"), part("mime"));
+                // A reference needs no escapes; SQLite reads no text behind an escaped NUL.
                 format!(
-                    "case when json_valid({value}) then coalesce(json_type({value}) = 'object' \
+                    "case when typeof({value}) = 'text' and instr({value}, '\\') = 0 and json_valid({value}) then coalesce(json_type({value}) = 'object' \
                      and (select count(*) from json_each({value})) = 3 and json_type({value}, '$.sha256') = 'text' \
                      and length({hash}) = 64 and {hash} not glob '*[^0-9a-f]*' and json_type({value}, '$.size') = 'integer' \
                      and {size} between 1 and 9007199254740991 and json_type({value}, '$.mime') = 'text' and length({mime}) <= 127 \
