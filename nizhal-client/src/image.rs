@@ -11,6 +11,9 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
 
+/// How often in a row no more of a file comes than came before, until its rows are asked for: they come from the server, which answers.
+const MAX_MISSES: u32 = 3;
+
 /// The images that an answer names; one of them cannot be had here.
 pub(crate) enum Fetched {
     /// All are here.
@@ -19,7 +22,7 @@ pub(crate) enum Fetched {
     Unusable,
 }
 
-/// Fetches images that are not here yet; `progress` hears how many rows are in those that are.
+/// Fetches images that are not here yet; `progress` hears how many rows are in those that are, again with every piece of the next one.
 ///
 /// # Errors
 /// When it may succeed another time.
@@ -47,8 +50,9 @@ pub(crate) async fn fetch(
             return Ok(Fetched::Unusable);
         }
         let (path, part) = store.image_paths(&file.sha256);
-        let is_here =
-            path.exists() || (download(transport, file, &part).await? && unpack_whole(file, &part, &path).await?);
+        let is_here = path.exists()
+            || (bring(store, transport, (file, &part), &|| progress(rows)).await?
+                && unpack_whole(file, &part, &path).await);
         if !is_here {
             tracing::warn!(bucket = image.bucket, "an image cannot be had: its rows are asked for");
             return Ok(Fetched::Unusable);
@@ -68,9 +72,35 @@ fn is_sha256(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Brings a file, or what is left of it; false when it cannot be had.
-async fn download(transport: &dyn Transport, file: &ImageFile, part: &Path) -> Result<bool, Failure> {
-    let there = std::fs::metadata(part).map_or(0, |meta| meta.len());
+/// Brings a file, or what is left of it; false when it cannot be had, or did not come any further for some time.
+async fn bring(
+    store: &dyn Store,
+    transport: &dyn Transport,
+    (file, part): (&ImageFile, &Path),
+    alive: &(dyn Fn() + Send + Sync),
+) -> Result<bool, Failure> {
+    let failure = match download(transport, file, part, alive).await {
+        Err(failure) if failure.kind != FailureKind::Aborted => failure,
+        done => return done,
+    };
+    if store.note_image_part(&file.sha256, size(part)) < MAX_MISSES {
+        return Err(failure);
+    }
+    tracing::warn!(?failure, "the store of images gives a file out no further");
+    remove(part).map(|()| false).map_err(unwritable)
+}
+
+fn size(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |meta| meta.len())
+}
+
+async fn download(
+    transport: &dyn Transport,
+    file: &ImageFile,
+    part: &Path,
+    alive: &(dyn Fn() + Send + Sync),
+) -> Result<bool, Failure> {
+    let there = size(part);
     if there == file.size {
         return Ok(true);
     }
@@ -98,6 +128,7 @@ async fn download(transport: &dyn Transport, file: &ImageFile, part: &Path) -> R
             return remove(part).map(|()| false).map_err(unwritable);
         }
         out.write_all(&chunk).map_err(unwritable)?;
+        alive();
     }
     if length < file.size {
         return Err(Failure::new(FailureKind::Network, "cut", "the image was cut"));
@@ -105,8 +136,8 @@ async fn download(transport: &dyn Transport, file: &ImageFile, part: &Path) -> R
     Ok(true)
 }
 
-/// Unpacks a file that came whole; false when it is not what was named.
-async fn unpack_whole(file: &ImageFile, part: &Path, path: &Path) -> Result<bool, Failure> {
+/// Unpacks a file that came whole; false when it is not what was named, or finds no room: rows need less.
+async fn unpack_whole(file: &ImageFile, part: &Path, path: &Path) -> bool {
     let (from, to, sha256) = (part.to_owned(), path.to_owned(), file.sha256.clone());
     let unpacking = tokio::task::spawn_blocking(move || {
         let unpacked = unpack(&from, &to, Some(&sha256));
@@ -114,14 +145,11 @@ async fn unpack_whole(file: &ImageFile, part: &Path, path: &Path) -> Result<bool
         remove(&from)?;
         unpacked
     });
-    match unpacking.await.map_err(io::Error::other).and_then(|unpacked| unpacked) {
-        Err(error) if is_packed_wrong(&error) => Ok(false),
-        unpacked => unpacked.map_err(unwritable),
-    }
-}
-
-fn is_packed_wrong(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+    let unpacked = unpacking.await.map_err(io::Error::other).and_then(|unpacked| unpacked);
+    unpacked.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the file of an image cannot be unpacked");
+        false
+    })
 }
 
 /// Unpacks a file, which appears under its name once it is whole; false when its SHA-256 is another one.

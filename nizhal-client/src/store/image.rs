@@ -17,6 +17,7 @@ use serde_json::value::RawValue;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// The file of an image, unpacked and checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +53,18 @@ pub(super) struct ImageFiles {
     /// What the names of files begin with.
     prefix: PathBuf,
     seeds: Vec<PathBuf>,
+    /// How far the downloads of one file came.
+    reached: Mutex<Reached>,
+}
+
+/// How far the downloads of a file came.
+#[derive(Debug, Default)]
+struct Reached {
+    sha256: String,
+    /// The most bytes of it that were here.
+    bytes: u64,
+    /// How many downloads in a row brought no more.
+    misses: u32,
 }
 
 impl ImageFiles {
@@ -61,7 +74,7 @@ impl ImageFiles {
             Some(path) => beside(path, ".image-"),
             None => std::env::temp_dir().join(format!("nizhal-{}.image-", Uuid::now_v7().simple())),
         };
-        Self { prefix, seeds: Vec::new() }
+        Self { prefix, ..Self::default() }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -121,6 +134,18 @@ impl SqliteStore {
     /// Where the file of an image goes, and where it is while it comes.
     pub(crate) fn image_paths(&self, sha256: &str) -> (PathBuf, PathBuf) {
         (self.image_files.path(sha256), self.image_files.path(&format!("{sha256}.part")))
+    }
+
+    /// Notes how many bytes of a file are here after a download that failed; how many such downloads in a row brought no more.
+    pub(crate) fn note_image_part(&self, sha256: &str, bytes: u64) -> u32 {
+        let mut reached = self.image_files.reached.lock().unwrap_or_else(PoisonError::into_inner);
+        if reached.sha256 != sha256 {
+            *reached = Reached { sha256: sha256.to_owned(), ..Reached::default() };
+        }
+        let is_further = bytes > reached.bytes;
+        reached.bytes = reached.bytes.max(bytes);
+        reached.misses = if is_further { 0 } else { reached.misses + 1 };
+        reached.misses
     }
 
     /// Whether a file is the image that a server named, in tables like this store's.
@@ -283,8 +308,7 @@ impl Tx<'_> {
 
     /// Copies rows over those that are there.
     async fn merge(&self, table: &LocalTable, from: &str) -> Result<(), StoreError> {
-        let is_shown = |column: &&LocalColumn| table.desc.column(column.name).is_none_or(|desc| !desc.private);
-        let shown: Vec<&LocalColumn> = table.written().filter(is_shown).collect();
+        let shown: Vec<&LocalColumn> = table.carried().collect();
         let all = names(shown.iter().copied());
         let is_key = |column: &&&LocalColumn| table.keys().any(|key| key.name == column.name);
         let others = shown.iter().filter(|column| !is_key(column)).map(|column| quote(column.name));

@@ -106,6 +106,8 @@ pub trait Store: Send + Sync + 'static {
     fn spill<'a>(&'a self, lines: &'a [Vec<u8>]) -> BoxFuture<'a, Result<(), StoreError>>;
     /// Where the file of an image goes that has this hash, and where it is while it comes.
     fn image_paths(&self, sha256: &str) -> (PathBuf, PathBuf);
+    /// Notes how many bytes of an image's file are here after a download that failed; how many such downloads in a row brought no more.
+    fn note_image_part(&self, sha256: &str, bytes: u64) -> u32;
     /// Whether the tables of a bucket's rule are here as an image of this shape has them.
     fn has_shape(&self, bucket: &str, shape: &str) -> bool;
     /// Whether a file is the image that a server named.
@@ -304,6 +306,9 @@ impl Store for SqliteStore {
     }
     fn image_paths(&self, sha256: &str) -> (PathBuf, PathBuf) {
         self.image_paths(sha256)
+    }
+    fn note_image_part(&self, sha256: &str, bytes: u64) -> u32 {
+        self.note_image_part(sha256, bytes)
     }
     fn has_shape(&self, bucket: &str, shape: &str) -> bool {
         self.has_shape(bucket, shape)

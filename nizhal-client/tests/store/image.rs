@@ -4,15 +4,22 @@ use crate::app::{Device, Item, Slot, Stock, Tag, item, new_id, page};
 use crate::disk::dump;
 use crate::run;
 use nizhal::prelude::*;
+use nizhal_client::exchange::{self, Caller};
+use nizhal_client::session::Failure;
 use nizhal_client::store::{LocalImage, Location, OtherUser, PullAnswer, Store as _, StoreError};
-use nizhal_core::image::{CREATE_META, CREATE_UNREAD};
+use nizhal_client::transport::{Body, Frames, Request, Response, Transport};
+use nizhal_core::__private::BoxFuture;
+use nizhal_core::image::{CREATE_META, CREATE_UNREAD, shape};
 use nizhal_core::local::{LocalTable, cell, names};
 use nizhal_tests::TempDir;
 use sea_orm::{DbBackend, SqlxSqliteConnector, Statement};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
+use std::future::{pending, ready};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 
 /// Writes an image of the bucket `shops:s1` as a server does; `unread` are rows that its tables cannot hold.
 pub(crate) async fn write_image(path: &Path, version: i64, items: &[Value], unread: &[Value]) -> LocalImage {
@@ -163,5 +170,65 @@ fn inv22_an_image_that_is_gone_has_all_asked_for_again() {
         std::fs::remove_file(&path).unwrap();
         assert!(!pull(&device, &[&image], answer()).await.unwrap());
         assert_eq!(device.store.begin_pull().await.unwrap().cursor, "");
+    });
+}
+
+/// Answers a pull that takes images with one, whose file comes in pieces and is none, and any other with the end.
+#[derive(Clone, Default)]
+struct Pieces {
+    heard: Arc<AtomicUsize>,
+    /// What was heard whenever a piece was asked for.
+    between: Arc<Mutex<Vec<usize>>>,
+}
+
+/// The pieces that are left.
+struct Left(Pieces, u32);
+
+impl Transport for Pieces {
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, Failure>> {
+        let asked: Value = serde_json::from_slice(&request.body).expect("JSON");
+        let rules = crate::app::rules().into_inner();
+        let rule = rules.iter().find(|rule| rule.name == "shops").expect("a rule");
+        let file = json!({"bucket": "shops:s1", "version": 7, "url": "/f", "size": 5, "sha256": "ab".repeat(32), "rows": 1,
+            "shape": shape(&rule.tables)});
+        let images = if asked["images"] == true { vec![file] } else { Vec::new() };
+        let page = page("c1", json!({}), json!({"images": images}));
+        let body = Box::new(Some(page.to_string().into_bytes()));
+        Box::pin(ready(Ok(Response { status: 200, retry_after_ms: None, lines: false, body })))
+    }
+
+    fn fetch<'a>(&'a self, _: &'a str, _: u64) -> BoxFuture<'a, Result<Response, Failure>> {
+        let body = Box::new(Left(self.clone(), 5));
+        Box::pin(ready(Ok(Response { status: 200, retry_after_ms: None, lines: false, body })))
+    }
+
+    fn open<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Box<dyn Frames>, Failure>> {
+        Box::pin(pending())
+    }
+}
+
+impl Body for Left {
+    fn chunk(&mut self) -> BoxFuture<'_, Result<Option<Vec<u8>>, Failure>> {
+        self.0.between.lock().unwrap().push(self.0.heard.load(SeqCst));
+        let piece = self.1.checked_sub(1).map(|left| {
+            self.1 = left;
+            vec![0]
+        });
+        Box::pin(ready(Ok(piece)))
+    }
+}
+
+/// Else the session takes a server for silent that sends a large file.
+#[test]
+fn inv04_a_file_that_comes_is_a_sign_of_life() {
+    run(async {
+        let device = Device::new().await;
+        let pieces = Pieces::default();
+        let caller = Caller { token: "t".to_owned(), contract_version: "1.0.0".to_owned() };
+        let progress = |_| {
+            pieces.heard.fetch_add(1, SeqCst);
+        };
+        exchange::pull(&device.store, &pieces, &caller, false, &progress).await.expect("rows in its place");
+        assert_eq!(*pieces.between.lock().unwrap(), [0, 1, 2, 3, 4, 5]);
     });
 }

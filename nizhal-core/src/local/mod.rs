@@ -79,6 +79,11 @@ impl LocalTable {
         self.columns.iter().filter(|column| !column.generated)
     }
 
+    /// The columns that rows of a server carry: no device gets a private one, and here it has its default.
+    pub fn carried(&self) -> impl Iterator<Item = &LocalColumn> {
+        self.written().filter(|column| self.desc.column(column.name).is_none_or(|desc| !desc.private))
+    }
+
     /// The columns that are unique beside the key, with the names of their indexes.
     pub fn uniques(&self) -> impl Iterator<Item = (&LocalColumn, String)> {
         let index = |column: &LocalColumn| sql::quote(&format!("_nizhal_unique_{}_{}", self.desc.name, column.name));

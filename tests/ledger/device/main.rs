@@ -8,6 +8,7 @@ mod blob;
 mod converge;
 mod fixture;
 mod image;
+mod image_fault;
 mod kill;
 mod network;
 mod process;
