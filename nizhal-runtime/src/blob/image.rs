@@ -53,9 +53,9 @@ impl Blobs {
     }
 
     async fn image_url(&self, reader: ImageReader<'_>, now: DateTimeUtc) -> Result<String, BlobError> {
-        let ImageReader { path, sha256, actor } = reader;
+        let ImageReader { path, sha256, actor, secret } = reader;
         let mime: Mime = MIME.parse().map_err(|_| BlobError::NotFound)?;
-        Ok(self.read_url(path, (sha256.parse().ok(), &mime), actor, now.timestamp()).await?.url)
+        Ok(self.read_url(path, (sha256.parse().ok(), &mime), (actor, Some(secret)), now.timestamp()).await?.url)
     }
 
     async fn image_paths(&self, before_ms: i64) -> Result<Vec<String>, BlobError> {

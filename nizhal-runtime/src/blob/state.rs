@@ -49,22 +49,25 @@ impl Blobs {
     /// A URL to read the blob from that a row names, for the actor who sees this row.
     pub(crate) async fn download_url(&self, blob: &BlobRef, actor: &str, now_s: i64) -> Result<DownloadUrl, BlobError> {
         let stored = self.held(blob.sha256()).await?.ok_or(BlobError::NotFound)?;
-        self.read_url(&stored.path, (Some(blob.sha256()), blob.mime()), actor, now_s).await
+        self.read_url(&stored.path, (Some(blob.sha256()), blob.mime()), (actor, None), now_s).await
     }
 
-    /// A URL by which this actor reads an object for a while: the provider's, or one of our own.
+    /// A URL by which this actor reads an object for a while: the provider's, or one of our own, by the secret where the caller knows it.
     pub(super) async fn read_url(
         &self,
         path: &str,
         (sha256, mime): (Option<BlobHash>, &Mime),
-        actor: &str,
+        (actor, secret): (&str, Option<&str>),
         now_s: i64,
     ) -> Result<DownloadUrl, BlobError> {
         let expires_s = now_s + seconds(DOWNLOAD_URL_TIME);
         let url = match self.objects.signed_get(path, mime, DOWNLOAD_URL_TIME).await? {
             Some(url) => url,
             None => {
-                let secret = self.store.signing_secret().await?;
+                let secret = match secret {
+                    Some(secret) => secret.to_owned(),
+                    None => self.store.signing_secret().await?,
+                };
                 let by = sign::reader(&secret, actor);
                 let signed = SignedPath { path: path.to_owned(), expires_s, sha256, mime: Some(mime.clone()), by };
                 signed.url(&secret, Method::Get)

@@ -12,6 +12,9 @@ pub struct ImageReader<'a> {
     pub sha256: &'a str,
     /// The key of the actor.
     pub actor: &'a str,
+    /// The database's secret, for a store that signs URLs by itself. Whoever asks for a URL holds a connection, so a store must not ask
+    /// for another one.
+    pub secret: &'a str,
 }
 
 /// The store of images failed.

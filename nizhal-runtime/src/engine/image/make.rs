@@ -241,7 +241,7 @@ impl Engine {
             own.demand([bucket], Demand::File);
             return Ok(ImageFileAnswer::InTheMaking);
         };
-        let reader = ImageReader { path: &path, sha256: &sha256, actor: principal.key() };
+        let reader = ImageReader { path: &path, sha256: &sha256, actor: principal.key(), secret: &header.secret };
         Ok(ImageFileAnswer::Url(own.store.url(reader, self.environment.now()).await?))
     }
 

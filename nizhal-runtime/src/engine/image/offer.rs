@@ -94,7 +94,7 @@ impl Engine {
         if !wanted.is_empty() {
             let versions = header.collected..=clock.horizon;
             for image in reader.usable_images(&wanted, &header.epoch, versions).await? {
-                images.extend(self.offer(own, principal, image).await);
+                images.extend(self.offer(own, (principal, &header.secret), image).await);
             }
         }
         images.sort_by_key(|image| std::cmp::Reverse(image.rows));
@@ -102,9 +102,9 @@ impl Engine {
     }
 
     /// What is said of a kept image; nothing where its URL cannot be made now.
-    async fn offer(&self, own: &Images, principal: &Principal, image: KeptImage) -> Option<Offer> {
+    async fn offer(&self, own: &Images, (principal, secret): (&Principal, &str), image: KeptImage) -> Option<Offer> {
         let KeptImage { path, bucket, version, size, sha256, rows, .. } = image;
-        let reader = ImageReader { path: &path, sha256: &sha256, actor: principal.key() };
+        let reader = ImageReader { path: &path, sha256: &sha256, actor: principal.key(), secret };
         match own.store.url(reader, self.environment.now()).await {
             Ok(url) => {
                 let size = u64::try_from(size).ok()?;
