@@ -5,7 +5,8 @@ use crate::{
     schema::Schema,
     store::{Generations, WantedImage},
 };
-use nizhal_core::{Bucket, image};
+use chrono::TimeDelta;
+use nizhal_core::{Bucket, DateTimeUtc, image};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
@@ -14,6 +15,8 @@ use tokio::sync::Notify;
 
 /// The most buckets that wait for an image; those beyond wait for the next first sync.
 const MAX_WAITING: usize = 1_000;
+/// How long a bucket that could have no image is not tried again for whoever asks for its file.
+const IMPOSSIBLE_TIME: TimeDelta = TimeDelta::minutes(1);
 
 /// An engine's images.
 pub(crate) struct Images {
@@ -23,6 +26,8 @@ pub(crate) struct Images {
     /// The shapes of the rules' tables, by name; without those that no device can keep.
     pub(super) shapes: BTreeMap<String, String>,
     waiting: Mutex<BTreeMap<Bucket, Demand>>,
+    /// When it was found that a bucket can have no image.
+    impossible: Mutex<BTreeMap<Bucket, DateTimeUtc>>,
     /// Wakes the task that makes images.
     wake: Notify,
 }
@@ -39,8 +44,21 @@ pub enum Demand {
 impl Images {
     pub(super) fn new(schema: &Schema, store: Arc<dyn ImageStore>, min_rows: u32) -> Self {
         let shapes = schema.rules().iter().filter_map(|rule| Some((rule.name.to_owned(), image::shape(&rule.tables)?)));
-        let (waiting, wake) = (Mutex::default(), Notify::new());
-        Self { store, min_rows: min_rows.into(), shapes: shapes.collect(), waiting, wake }
+        let (waiting, impossible, wake) = (Mutex::default(), Mutex::default(), Notify::new());
+        Self { store, min_rows: min_rows.into(), shapes: shapes.collect(), waiting, impossible, wake }
+    }
+
+    /// Notes that a bucket can have no image now.
+    pub(super) fn note_impossible(&self, bucket: &Bucket, now: DateTimeUtc) {
+        let mut impossible = self.impossible.lock().unwrap_or_else(PoisonError::into_inner);
+        impossible.retain(|_, at| is_recent(*at, now));
+        impossible.insert(bucket.clone(), now);
+    }
+
+    /// Whether that was found a moment ago.
+    pub(super) fn was_impossible(&self, bucket: &Bucket, now: DateTimeUtc) -> bool {
+        let impossible = self.impossible.lock().unwrap_or_else(PoisonError::into_inner);
+        impossible.get(bucket).is_some_and(|at| is_recent(*at, now))
     }
 
     /// Waits for a bucket that is to get an image.
@@ -72,4 +90,9 @@ impl Images {
             self.wake.notify_one();
         }
     }
+}
+
+/// Less than a minute away, in either direction: a clock that jumps back must not hold a bucket back.
+fn is_recent(at: DateTimeUtc, now: DateTimeUtc) -> bool {
+    (now - at).abs() < IMPOSSIBLE_TIME
 }

@@ -181,6 +181,9 @@ impl Engine {
         let unreadable = reader.scan_bucket(bucket, 0, &page::heads(&self.tables), &mut filler).await?;
         if let Some(row) = unreadable.first() {
             tracing::warn!(bucket = bucket.qualified(), ?row, "a row cannot be told, so its bucket gets no image");
+            if let Some(own) = &self.images {
+                own.note_impossible(bucket, self.environment.now());
+            }
             return Ok(Err(Making::Impossible));
         }
         if writer.row_count() < least {
@@ -231,7 +234,9 @@ impl Engine {
         let Some(own) = &self.images else { return Ok(ImageFileAnswer::Off) };
         let mut reader = self.store.reader().await?;
         let header = reader.image_header().await?;
-        let Some(wanted) = own.wanted(bucket, &self.generations_of(&header.generations)) else {
+        self.same_rules(&header.rules)?;
+        let wanted = own.wanted(bucket, &self.generations_of(&header.generations));
+        let Some(wanted) = wanted.filter(|_| !own.was_impossible(bucket, self.environment.now())) else {
             return Ok(ImageFileAnswer::Impossible);
         };
         let versions = header.collected..=reader.clock().horizon;
