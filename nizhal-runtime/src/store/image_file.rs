@@ -26,6 +26,7 @@ use std::{
     fs::File,
     io::{self, BufWriter, Read, Write},
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
 /// How many values one statement carries, so that SQLite's limit of parameters is far.
@@ -67,6 +68,29 @@ impl PackedImage {
     }
 }
 
+/// How the names of these files begin.
+const SCRATCH: &str = "nizhal-image-";
+
+/// How old a file is that nobody works on: no image takes so long to make.
+const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Removes files that a server was making when it was killed, by the time that the system gave them. What cannot be removed, such as
+/// another user's, is left.
+///
+/// # Errors
+/// When the folder of the system's temporary files cannot be read.
+pub(crate) fn remove_abandoned() -> io::Result<()> {
+    let Some(before) = SystemTime::now().checked_sub(ABANDONED) else { return Ok(()) };
+    for entry in std::fs::read_dir(std::env::temp_dir())?.flatten() {
+        let is_ours = entry.file_name().as_encoded_bytes().starts_with(SCRATCH.as_bytes());
+        let written = entry.metadata().and_then(|meta| meta.modified());
+        if is_ours && written.is_ok_and(|at| at < before) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+    Ok(())
+}
+
 /// A file that goes when it is done with.
 #[derive(Debug)]
 struct ScratchFile(PathBuf);
@@ -103,7 +127,7 @@ impl ImageWriter {
     /// # Errors
     /// When files cannot be made there.
     pub async fn create(rule: &Rule) -> Result<Self, StoreError> {
-        let path = std::env::temp_dir().join(format!("nizhal-image-{}", uuid::Uuid::new_v4().simple()));
+        let path = std::env::temp_dir().join(format!("{SCRATCH}{}", uuid::Uuid::new_v4().simple()));
         let scratch = ScratchFile::create(path.with_extension("rows")).map_err(unwritable)?;
         let options = SqliteConnectOptions::new()
             .filename(&scratch.0)
@@ -115,7 +139,7 @@ impl ImageWriter {
         let tables: Vec<_> = rule.tables.iter().map(|synced| LocalTable::new(synced.table)).collect();
         for table in &tables {
             // Without a key, so that rows are only appended; without types, so that values stay as they are bound.
-            tx.execute_unprepared(&format!("create table {} ({})", table.name(), names(table.written()))).await?;
+            tx.execute_unprepared(&format!("create table {} ({})", table.name(), names(table.carried()))).await?;
         }
         tx.execute_unprepared(CREATE_UNREAD).await?;
         Ok(Self { tables, pool, tx, rows: 0, path, _scratch: scratch })
@@ -170,7 +194,7 @@ impl ImageWriter {
         for table in &tables {
             let to = format!("image.{}", table.name());
             db.execute_unprepared(&table.create_as(&to)).await?;
-            let (all, keys) = (names(table.written()), names(table.keys()));
+            let (all, keys) = (names(table.carried()), names(table.keys()));
             let fill = format!("insert into {to} ({all}) select {all} from main.{} order by {keys}", table.name());
             db.execute_unprepared(&fill).await?;
         }

@@ -85,6 +85,7 @@ pub use forget::Forgotten;
 pub use generation::Generations;
 pub use health::{Holder, Horizon, PoolUse};
 pub use image::{ImageHeader, KeptImage, WantedImage};
+pub(crate) use image_file::remove_abandoned;
 pub use image_file::{ImageMeta, ImageWriter, PackedImage};
 pub use job::{BusyActors, FailedJob, JobCounts, LeasedJob};
 pub(crate) use number::next_number;

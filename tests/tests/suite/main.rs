@@ -10,6 +10,7 @@ mod embed;
 mod encoding;
 mod finality;
 mod fixture;
+mod image;
 mod isomorphic;
 mod keys;
 mod number;

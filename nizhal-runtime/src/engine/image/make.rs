@@ -13,7 +13,7 @@ use crate::{
     },
     store::{
         Clock, Generations, ImageHeader, ImageMeta, ImageWriter, KeptImage, LineTaker, PackedImage, Position,
-        PullReader, StoreError, WantedImage, incarnation,
+        PullReader, StoreError, WantedImage, incarnation, remove_abandoned,
     },
 };
 use nizhal_core::{Bucket, Principal, Rule};
@@ -250,7 +250,8 @@ impl Engine {
         Ok(ImageFileAnswer::Url(own.store.url(reader, self.environment.now()).await?))
     }
 
-    /// Forgets images that no pull goes on from any more, and files that no image has: how many.
+    /// Forgets images that no pull goes on from any more, and files that no image has: how many. Removes what servers that were killed
+    /// left on this machine.
     ///
     /// # Errors
     /// When the database fails, or the store of the files.
@@ -259,6 +260,10 @@ impl Engine {
         let mut reader = self.store.reader().await?;
         let header = reader.image_header().await?;
         reader.close().await?;
+        let removing = tokio::task::spawn_blocking(remove_abandoned);
+        if let Ok(Err(error)) = removing.await {
+            tracing::warn!(%error, "the system's temporary files cannot be listed");
+        }
         let generations = self.generations_of(&header.generations);
         let before_ms =
             self.environment.now().timestamp_millis() - i64::try_from(LINGER.as_millis()).unwrap_or_default();
