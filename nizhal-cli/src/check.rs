@@ -1,11 +1,11 @@
 //! `nizhal check`: the macros' own front end over source files, in milliseconds and with every mistake at once.
 //!
-//! It sees what one item says, and of all files together who writes the tables that give rules their buckets. What takes the types of other
-//! items (an unknown column, a mismatch) is rustc's to say.
+//! It sees what one item says, and of all files together who writes the tables that give rules their buckets, and what is replayed where.
+//! What takes the types of other items (an unknown column, a mismatch) is rustc's to say.
 
 use nizhal_syntax::{
     Errors, ast, check,
-    model::{self, Mutator, RuleSet},
+    model::{self, Mutator, RuleSet, Table},
 };
 use proc_macro2::TokenStream;
 use quote::ToTokens;
@@ -37,9 +37,10 @@ pub(crate) fn run(paths: &[PathBuf], out: &mut impl io::Write) -> io::Result<boo
         judged.push((file, found));
     }
     let rules: Vec<RuleSet> = judged.iter_mut().flat_map(|(_, found)| found.rules.drain(..)).collect();
+    let tables: Vec<Table> = judged.iter_mut().flat_map(|(_, found)| found.tables.drain(..)).collect();
     let (mut items, mut mistakes) = (0, 0);
     for (file, mut found) in judged {
-        found.judge_members(&rules);
+        found.judge_together(&rules, &tables);
         items += found.items;
         for error in found.mistakes.iter().flatten() {
             mistakes += 1;
@@ -74,6 +75,7 @@ struct Found {
     items: usize,
     mistakes: Vec<syn::Error>,
     rules: Vec<RuleSet>,
+    tables: Vec<Table>,
     mutators: Vec<Mutator>,
 }
 
@@ -105,10 +107,11 @@ impl Found {
         model
     }
 
-    /// The mutators, by the rules of all files.
-    fn judge_members(&mut self, rules: &[RuleSet]) {
+    /// The mutators, by the rules and the tables of all files.
+    fn judge_together(&mut self, rules: &[RuleSet], tables: &[Table]) {
         let errors = Errors::new();
         check::check_member_writes(rules, &self.mutators, &errors);
+        check::check_replays(rules, tables, &self.mutators, &errors);
         self.mistakes.extend(errors.finish().err());
     }
 
@@ -118,11 +121,14 @@ impl Found {
             _ => TokenStream::new(),
         };
         match noun(attribute).as_deref() {
-            Some("table") => self.judge(
-                |errors| ast::parse_table(words, item, errors),
-                |ast, _| model::lower_table(ast),
-                check::check_table,
-            ),
+            Some("table") => {
+                let table = self.judged(
+                    |errors| ast::parse_table(words, item, errors),
+                    |ast, _| model::lower_table(ast),
+                    check::check_table,
+                );
+                self.tables.extend(table);
+            }
             Some("mutator") => {
                 let mutator = self.judged(
                     |errors| ast::parse_mutator(words, item, errors),
@@ -235,6 +241,42 @@ mod tests {
         assert!(clean, "{text}");
     }
 
+    #[test]
+    fn what_is_replayed_where_is_judged_over_all_items() {
+        let rules = "nizhal::sync_rules! { pub rules for Claims; \
+            rule my_shops(shop) { shop in Member.shop where Member.user == actor.user_id; Stock where Stock.shop == shop; } \
+            #[name = \"stores\"] rule all_stores(shop) { shop in Member.shop where Member.user == actor.user_id; Stock where Stock.shop == shop; } \
+            rule both(shop, owner) { shop in Member.shop where Member.user == actor.user_id; owner = actor.owner_id; \
+            Stock where Stock.shop == shop && Stock.owner == owner; } }\n\
+            #[nizhal::table] struct Remark { #[nizhal(primary_key)] id: String }\n";
+        let said = |bucket: &str, body: &str| {
+            let mutator = format!("async fn act(ctx: &mut Ctx<Claims>, args: Act) -> Result<Applied> {{ {body} }}");
+            output(&format!("{rules}#[mutator(replay({bucket} = args.shop))] {mutator}")).1
+        };
+        for bucket in ["my_shops", "r#my_shops", "\"stores\"", "\"myShops\""] {
+            assert!(said(bucket, "").contains(" 0 mistakes"), "{bucket}: {}", said(bucket, ""));
+        }
+        for (bucket, body, wanted) in [
+            ("my_shop", "", "[NZ245] there is no rule `my_shop`\n    help: write `my_shops`"),
+            (
+                "all_stores",
+                "",
+                "[NZ245] rule `all_stores` is called \"stores\" on the wire\n    help: write `replay(\"stores\" = …)`",
+            ),
+            ("both", "", "[NZ245] rule `both` has 2 parameters"),
+            (
+                "my_shops",
+                "RemarkActive {}.insert(ctx.db())",
+                "[NZ246] `act` is replayed and writes `Remark`, which is not",
+            ),
+        ] {
+            let text = said(bucket, body);
+            let text = text.lines().map(str::trim).collect::<Vec<_>>().join("\n");
+            let wanted = wanted.lines().map(str::trim).collect::<Vec<_>>().join("\n");
+            assert!(text.contains(&wanted) && text.contains(" 1 mistakes"), "{wanted}: {text}");
+        }
+    }
+
     /// Where an example of the catalogue stands: it is an item, a rule, or lines of one.
     fn placed(example: &str) -> String {
         let starts = |words: &[&str]| words.iter().any(|word| example.starts_with(word));
@@ -254,7 +296,8 @@ mod tests {
         let mut found = Found::default();
         found.visit_file(&file);
         let rules: Vec<RuleSet> = found.rules.drain(..).collect();
-        found.judge_members(&rules);
+        let tables: Vec<Table> = found.tables.drain(..).collect();
+        found.judge_together(&rules, &tables);
         assert_eq!(found.items, file.items.len(), "not all of it is judged:\n{example}");
         let said = |error: syn::Error| error.to_string();
         let code = |text: String| text.split_once(']').map_or(text.clone(), |(code, _)| code.replace('[', ""));

@@ -111,6 +111,24 @@ pub mod __private {
         );
     }
 
+    /// The value that names the bucket of a replayed mutation, with its type in Rust.
+    #[derive(Debug)]
+    pub struct BucketValue<C> {
+        /// The value.
+        pub value: crate::ScopeValue,
+        of: std::marker::PhantomData<fn() -> C>,
+    }
+
+    /// Names a bucket by this value.
+    pub fn bucket_value<C: crate::ScopeColumn>(value: &C) -> BucketValue<C> {
+        BucketValue { value: value.to_scope(), of: std::marker::PhantomData }
+    }
+
+    /// The SQL type of the values that a function names buckets by.
+    pub const fn bucket_type<A, C: crate::ScopeColumn>(_: fn(&A) -> BucketValue<C>) -> crate::SqlType {
+        C::SQL
+    }
+
     /// A boxed future that may cross threads.
     pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 

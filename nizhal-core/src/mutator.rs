@@ -1,6 +1,6 @@
 //! The trait behind `#[mutator]`, and the erased entry that the runtime keeps.
 
-use crate::{__private::BoxFuture, Actor, Ctx, CtxParts, Error, Principal, Result, ScopeValue};
+use crate::{__private::BoxFuture, Actor, Ctx, CtxParts, Error, Principal, Result, ScopeValue, SqlType};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
@@ -74,6 +74,9 @@ pub trait Mutator: 'static {
     /// Its description.
     const DESC: MutatorDesc;
 
+    /// The type of the value that names its bucket, where it is replayed.
+    const BUCKET: Option<SqlType> = None;
+
     /// The value that names the bucket in which its mutations take effect in the order they were made; `None` where it is not replayed.
     fn bucket(args: &Self::Args) -> Option<ScopeValue> {
         let _ = args;
@@ -104,9 +107,13 @@ macro_rules! __mutator {
             type Actor = $Actor;
             type Args = $Args;
             const DESC: $crate::MutatorDesc = $crate::MutatorDesc { $($desc)* ..$crate::MutatorDesc::NONE };
-            $(fn bucket($bucket_args: &$Args) -> ::core::option::Option<$crate::ScopeValue> {
-                ::core::option::Option::Some($bucket)
-            })?
+            $(
+                const BUCKET: ::core::option::Option<$crate::SqlType> =
+                    ::core::option::Option::Some($crate::__private::bucket_type(|$bucket_args: &$Args| $bucket));
+                fn bucket($bucket_args: &$Args) -> ::core::option::Option<$crate::ScopeValue> {
+                    ::core::option::Option::Some($bucket.value)
+                }
+            )?
             fn run($ctx: &mut $crate::Ctx<$Actor>, $args: $Args) -> $crate::__private::Running<'_> {
                 $call
             }
@@ -133,6 +140,8 @@ pub struct MutatorEntry {
 /// How a mutation is kept so that it can run again.
 #[derive(Clone, Copy)]
 pub struct ReplayEntry {
+    /// The type of the value that names its bucket, where it is replayed.
+    pub sql: Option<SqlType>,
     /// The value that names its bucket; arguments that do not fit name none.
     pub bucket: fn(&RawValue) -> Result<Option<ScopeValue>>,
     /// The claims of who sent it, as JSON; `None` where they are of another type.
@@ -144,8 +153,12 @@ pub struct ReplayEntry {
 impl ReplayEntry {
     /// That of a mutator which is not replayed.
     #[doc(hidden)]
-    pub const NONE: Self =
-        Self { bucket: |_| Ok(None), claims: |_| None, principal: |_| Err(Error::internal("it is not replayed")) };
+    pub const NONE: Self = Self {
+        sql: None,
+        bucket: |_| Ok(None),
+        claims: |_| None,
+        principal: |_| Err(Error::internal("it is not replayed")),
+    };
 }
 
 impl MutatorEntry {
@@ -156,6 +169,7 @@ impl MutatorEntry {
             schema: |generator| generator.subschema_for::<M::Args>(),
             call: |parts, args| Box::pin(call::<M>(parts, args)),
             replay: ReplayEntry {
+                sql: M::BUCKET,
                 bucket: |args| {
                     let args: M::Args = parse(args.get()).map_err(Error::InvalidArgs)?;
                     Ok(M::bucket(&args))

@@ -174,6 +174,11 @@ catalogue! {
     "Replay" {
         240 ReplayNeedsBucket "a replay without a bucket" "Mutations are in one order among those of one bucket.",
         241 ReplayBucketUnreadable "a replay whose bucket cannot be read" "The rule and the value of its parameter name the bucket.",
+        242 ReplayServer "a replayed mutator of the server alone" "What it asks of others it would ask again, each time that it runs again.",
+        243 ReplayDocument "a document in a replayed table" "It merges by itself, whatever the order.",
+        244 ReplayNow "a replayed column that defaults to the present moment" "It would be another each time that a mutation runs again.",
+        245 ReplayRule "a replay in the bucket of no rule" "Mutations are in one order within a bucket of a rule with one parameter. `nizhal check` sees it, and the server does so when it starts.",
+        246 ReplayWrite "a write past the order of replayed mutations" "Replayed mutators write replayed tables, and nobody else does. `nizhal check` sees it, and the server refuses the write.",
     }
     "Jobs" {
         150 JobName "an empty name" "Jobs are kept under their names.",

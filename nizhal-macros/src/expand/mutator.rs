@@ -1,13 +1,12 @@
 //! A mutator: the function as it is, and a type of the same name that describes and calls it.
 
 use crate::stages::{expand_with, strip};
-use nizhal_syntax::ast::{Replay, parse_mutator};
+use nizhal_syntax::ast::parse_mutator;
 use nizhal_syntax::check::check_mutator;
 use nizhal_syntax::model::{Function, Mutator, lower_mutator};
-use nizhal_syntax::name;
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
-use syn::{LitStr, ReturnType, spanned::Spanned};
+use syn::{ReturnType, spanned::Spanned};
 
 pub(crate) fn expand_mutator(attr: TokenStream, item: TokenStream) -> TokenStream {
     let parse = |errors: &_| parse_mutator(attr, item.clone(), errors).ok_or_else(|| strip(item));
@@ -22,12 +21,15 @@ fn expand(mutator: &Mutator) -> TokenStream {
         (!privileged.is_empty()).then(|| quote!(privileged: &[#(<#privileged as ::nizhal::Table>::DESC.name),*],));
     let server = mutator.server.then(|| quote!(server: true,));
     let doc = (!doc.is_empty()).then(|| quote!(doc: #doc,));
-    let rule = replay.as_ref().map(|replay| LitStr::new(&name::camel(&name::plain(&replay.rule)), replay.rule.span()));
-    let replay_desc = rule.map(|rule| quote!(replay: ::core::option::Option::Some(#rule),));
-    let bucket = replay.as_ref().map(|Replay { value, .. }| {
+    let replay_desc = replay.as_ref().map(|replay| {
+        let rule = replay.rule.wire();
+        quote!(replay: ::core::option::Option::Some(#rule),)
+    });
+    let bucket = replay.as_ref().map(|replay| {
+        let (value, named_args) = (&replay.value, function.args_ident());
         // At the value, where rustc says what cannot name a bucket.
-        let named = quote_spanned!(value.span()=> ::nizhal::ScopeColumn::to_scope(&(#value)));
-        quote!(bucket: |args| #named,)
+        let value = quote_spanned!(value.span()=> ::nizhal::__private::bucket_value(&(#value)));
+        quote!(bucket: |#named_args| #value,)
     });
     let span = match &item.sig.output {
         ReturnType::Type(_, ty) => ty.span(),

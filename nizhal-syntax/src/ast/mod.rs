@@ -17,7 +17,7 @@ pub use claims::{Claims, Users, parse_claims};
 pub use id::{Id, parse_id};
 pub use job::{Job, parse_job};
 pub use main::{Main, parse_main};
-pub use mutator::{Mutator, Replay, parse_mutator};
+pub use mutator::{Mutator, Replay, RuleName, parse_mutator};
 pub use rules::{Rule, RuleSet, Stmt, parse_rules};
 pub use table::{Default, Field, Merge, Table, parse_table};
 pub use text_enum::{TextEnum, parse_text_enum};

@@ -2,10 +2,11 @@
 
 use super::attr::parse_function;
 use super::word::{Said, UnknownWords, Value, parse_words};
-use crate::{Code, Errors, symbol};
+use crate::{Code, Errors, name, symbol};
 use darling::FromMeta;
 use proc_macro2::TokenStream;
-use syn::parse::{ParseStream, Parser};
+use syn::ext::IdentExt;
+use syn::parse::{Parse, ParseStream, Parser};
 use syn::{Expr, Ident, ItemFn, LitStr, Meta, Path, Token};
 
 /// A mutator.
@@ -26,10 +27,40 @@ pub struct Mutator {
 /// The bucket whose mutations a mutator is in one order with.
 #[derive(Clone, Debug)]
 pub struct Replay {
-    /// The rule, as it is declared.
-    pub rule: Ident,
+    /// The word itself.
+    pub word: Ident,
+    /// The rule.
+    pub rule: RuleName,
     /// The value of the rule's parameter.
     pub value: Expr,
+}
+
+/// How a rule is named outside of its rule set.
+#[derive(Clone, Debug)]
+pub enum RuleName {
+    /// `my_shops`, as it is declared.
+    Declared(Ident),
+    /// `"shops"`, by its name on the wire, where `#[name = "shops"]` gives it one.
+    Wire(LitStr),
+}
+
+impl RuleName {
+    /// The name on the wire, spanned at what the user wrote.
+    pub fn wire(&self) -> LitStr {
+        match self {
+            Self::Declared(ident) => LitStr::new(&name::camel(&name::plain(ident)), ident.span()),
+            Self::Wire(text) => text.clone(),
+        }
+    }
+}
+
+impl Parse for RuleName {
+    fn parse(input: ParseStream) -> syn::Result<Self> {
+        match input.peek(LitStr) {
+            true => input.parse().map(Self::Wire),
+            false => input.call(Ident::parse_any).map(Self::Declared),
+        }
+    }
 }
 
 #[derive(FromMeta)]
@@ -78,7 +109,7 @@ impl Value for Replay {
             input.parse::<Token![=]>()?;
             let value = input.parse()?;
             input.parse::<Option<Token![,]>>()?;
-            Ok(Self { rule, value })
+            Ok(Self { word: word.clone(), rule, value })
         };
         bucket
             .parse2(list.tokens.clone())

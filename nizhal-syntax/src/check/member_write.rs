@@ -54,7 +54,7 @@ fn last(path: &Path) -> Option<&Ident> {
 }
 
 /// The first name by which rows of the table are written.
-fn write_in(table: &str, tokens: TokenStream) -> Option<Ident> {
+pub(super) fn write_in(table: &str, tokens: TokenStream) -> Option<Ident> {
     let tokens: Vec<TokenTree> = tokens.into_iter().collect();
     tokens.iter().enumerate().find_map(|(at, token)| match token {
         TokenTree::Group(group) => write_in(table, group.stream()),

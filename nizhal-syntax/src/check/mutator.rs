@@ -1,6 +1,6 @@
 //! Judges a mutator's signature.
 
-use super::function::check_function;
+use super::{function::check_function, replay::check_replay};
 use crate::model::{Mutator, mutator::MUTATOR, ty};
 use crate::{Code, Errors};
 use syn::{ReturnType, Type};
@@ -10,6 +10,7 @@ pub fn check_mutator(mutator: &Mutator, errors: &Errors) {
     let name = &mutator.function.name;
     check_function(&MUTATOR, &mutator.function, errors);
     check_output(mutator, errors);
+    check_replay(mutator, errors);
     if name.value().trim().is_empty() {
         errors.push(
             Code::MutatorName,

@@ -3,6 +3,7 @@
 use super::blob::check_blob;
 use super::column::{check_crdt, check_default, check_engine_type, check_key_type, check_type};
 use super::generated::check_generated;
+use super::replay::check_replayed;
 use crate::model::{Table, TableColumn, ty};
 use crate::{Code, Errors, name};
 use quote::ToTokens;
@@ -17,6 +18,7 @@ pub fn check_table(table: &Table, errors: &Errors) {
     check_key(table, errors);
     check_name(&table.name, &table.name.value(), "table", errors);
     check_duplicates(table, errors);
+    check_replayed(table, errors);
     for column in &table.columns {
         check_name(column.name_at(), &column.name.value(), "column", errors);
         check_conditional(column, errors);

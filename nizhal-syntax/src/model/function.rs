@@ -2,7 +2,7 @@
 
 use crate::ast::attr;
 use crate::{Code, Errors, name};
-use syn::{Attribute, FnArg, Ident, ItemFn, LitStr, Type, Visibility};
+use syn::{Attribute, FnArg, Ident, ItemFn, LitStr, Pat, Type, Visibility};
 
 /// A function that Nizhal calls.
 #[derive(Debug)]
@@ -26,6 +26,18 @@ impl Function {
     /// The function's visibility.
     pub fn vis(&self) -> &Visibility {
         &self.item.vis
+    }
+
+    /// The name that the function gives its arguments; `args` where it takes them apart.
+    pub fn args_ident(&self) -> Ident {
+        let name = self.item.sig.inputs.iter().nth(1).and_then(|input| match input {
+            FnArg::Typed(input) => match &*input.pat {
+                Pat::Ident(pat) => Some(pat.ident.clone()),
+                _ => None,
+            },
+            FnArg::Receiver(_) => None,
+        });
+        name.unwrap_or_else(|| Ident::new("args", self.item.sig.ident.span()))
     }
 
     /// The conditions under which the function exists.
