@@ -18,6 +18,10 @@ pub(super) fn breaks(old: &Value, new: &Value) -> Vec<String> {
         if was["primaryKey"] != now["primaryKey"] {
             found.push(format!("table `{name}`: the primary key was {}, is {}", was["primaryKey"], now["primaryKey"]));
         }
+        // Who wins, and when, is another then, and what a device made offline is judged otherwise.
+        if was["merge"] != now["merge"] && [was, now].iter().any(|table| table["merge"] == "replay") {
+            found.push(format!("table `{name}`: merge was {}, is {}", was["merge"], now["merge"]));
+        }
         let mut comparison = Comparison {
             reader: old,
             writer: new,
@@ -32,6 +36,18 @@ pub(super) fn breaks(old: &Value, new: &Value) -> Vec<String> {
             found.push(format!("mutator `{name}` is gone"));
             continue;
         };
+        match (&was["replay"]["rule"], &now["replay"]["rule"]) {
+            (was, now) if was == now => {}
+            (Value::Null, now) => {
+                found.push(format!("mutator `{name}` is replayed in buckets of rule {now}, and was not"))
+            }
+            (was, Value::Null) => {
+                found.push(format!("mutator `{name}` is replayed no more, and was in buckets of rule {was}"))
+            }
+            (was, now) => {
+                found.push(format!("mutator `{name}` is replayed in buckets of rule {now}, and was in those of {was}"))
+            }
+        }
         let path = format!("arguments of `{name}`");
         let mut comparison = Comparison { reader: new, writer: old, path, seen: BTreeSet::new(), found: &mut found };
         comparison.accepts(&now["input"], &was["input"]);
@@ -234,7 +250,7 @@ mod tests {
         json!({
             "components": {"schemas": {"Note": row, "AddNote": input, "Money": {"type": "string", "pattern": "^[0-9]+$"}}},
             "x-nizhal": {
-                "tables": {"notes": {"primaryKey": ["id"], "row": {"$ref": "#/components/schemas/Note"}}},
+                "tables": {"notes": {"primaryKey": ["id"], "merge": "field", "row": {"$ref": "#/components/schemas/Note"}}},
                 "mutators": {"addNote": {"input": {"$ref": "#/components/schemas/AddNote"}}},
                 "rules": {"mine": {"params": [{"name": "owner", "type": "text"}], "tables": ["notes"]}},
             },
@@ -258,6 +274,13 @@ mod tests {
         changed
     }
 
+    /// The old contract, with a mutator that is replayed in buckets of this rule.
+    fn replayed(rule: &str) -> Value {
+        let mut changed = old();
+        changed["x-nizhal"]["mutators"]["addNote"]["replay"] = json!({"rule": rule});
+        changed
+    }
+
     fn row(name: &str) -> String {
         format!("/components/schemas/Note/{name}")
     }
@@ -276,6 +299,7 @@ mod tests {
             with(&input("properties/n"), json!({"type": ["number", "null"]})),
             with(&input("required"), json!([])),
             with(&input("properties/id"), json!({"anyOf": [{"type": "string"}, {"type": "integer"}]})),
+            with("/x-nizhal/tables/notes/merge", "lww".into()),
             with(
                 "/x-nizhal/mutators",
                 json!({"addNote": {"input": {"$ref": "#/components/schemas/AddNote"}}, "new": {}}),
@@ -312,10 +336,22 @@ mod tests {
             ),
             (with("/x-nizhal/rules", json!({})), "rule `mine` is gone"),
             (with("/x-nizhal/rules/mine/params", json!([])), "rule `mine` has other parameters"),
+            (with("/x-nizhal/tables/notes/merge", "replay".into()), "`notes`: merge was \"field\", is \"replay\""),
+            (replayed("mine"), "`addNote` is replayed in buckets of rule \"mine\", and was not"),
         ];
         for (new, wanted) in breaking {
             let found = breaks(&old(), &new);
             assert!(found.len() == 1 && found[0].contains(wanted), "{wanted}: {found:?}");
+        }
+        for (was, now, wanted) in [
+            (replayed("mine"), old(), "mutator `addNote` is replayed no more, and was in buckets of rule \"mine\""),
+            (
+                replayed("mine"),
+                replayed("all"),
+                "mutator `addNote` is replayed in buckets of rule \"all\", and was in those of \"mine\"",
+            ),
+        ] {
+            assert_eq!(breaks(&was, &now), [wanted]);
         }
         let mut gone = with(&row("required"), json!(["id"]));
         gone["components"]["schemas"]["Note"]["properties"].as_object_mut().unwrap().remove("n");

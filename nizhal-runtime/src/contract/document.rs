@@ -29,7 +29,10 @@ pub(super) fn document(app: &str, version: &str, schema: &Schema) -> Value {
     for (entry, (_, input)) in schema.mutators().into_iter().zip(inputs) {
         let name = insert(&mut schemas, entry.desc.name, "Input", input);
         // What is not the server's alone is deterministic by construction: time, ids and data come from its context.
-        let part = json!({"input": reference(&name), "replayable": !entry.desc.server, "privileged": entry.desc.privileged, "description": entry.desc.doc.trim()});
+        let mut part = json!({"input": reference(&name), "replayable": !entry.desc.server, "privileged": entry.desc.privileged, "description": entry.desc.doc.trim()});
+        if let Some(rule) = entry.desc.replay {
+            part["replay"] = json!({"rule": rule});
+        }
         mutators.insert(entry.desc.name.to_owned(), part);
     }
     let rules: Map<String, Value> = schema.rules().iter().map(|rule| (rule.name.to_owned(), rule_part(rule))).collect();
