@@ -1,12 +1,16 @@
 //! Everything an app declared, checked once at start and read by every part of the server.
 
+mod replay;
+
 use nizhal_core::{
     BlobRef, ColumnIndex, Condition, ConstValue, JobEntry, MemberFilter, Merge, MutatorEntry, ParamSource, Rule,
-    RuleTable, TableDesc,
+    TableDesc,
 };
 use schemars::{JsonSchema, SchemaGenerator};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
+
+pub(crate) use replay::Replayed;
 
 /// The app's tables, rules, mutators and jobs.
 #[derive(Debug)]
@@ -15,14 +19,6 @@ pub struct Schema {
     rules: Vec<Rule>,
     mutators: HashMap<&'static str, MutatorEntry>,
     jobs: HashMap<&'static str, JobEntry>,
-}
-
-/// A table whose mutations take effect in the order they were made.
-#[derive(Debug)]
-pub(crate) struct Replayed<'a> {
-    pub(crate) table: &'static TableDesc,
-    /// The rules in whose buckets that is, and the line of each that syncs the table.
-    pub(crate) buckets: Vec<(&'static str, &'a RuleTable)>,
 }
 
 /// Why the parts of an app do not fit together.
@@ -100,6 +96,50 @@ pub enum SchemaError {
         mutator: &'static str,
         /// The membership table.
         table: &'static str,
+    },
+    /// A replayed mutator names its bucket by a value of another type than the rule's parameter.
+    #[error(
+        "mutator `{mutator}` is replayed in a bucket of rule `{rule}` and names it by a value of type {value}, and the parameter is of type \
+         {param}: name the column's value"
+    )]
+    ReplayValue {
+        /// The mutator.
+        mutator: &'static str,
+        /// The rule.
+        rule: &'static str,
+        /// The type of the value.
+        value: &'static str,
+        /// The type of the rule's parameter.
+        param: &'static str,
+    },
+    /// A replayed mutator may write a table that it cannot write.
+    #[error(
+        "mutator `{mutator}` is replayed and privileged for `{table}`, which is not: a replayed mutator writes tables with \
+         merge = \"replay\" alone"
+    )]
+    ReplayedPrivilege {
+        /// The mutator.
+        mutator: &'static str,
+        /// The table.
+        table: &'static str,
+    },
+    /// A replayed table says who sees what.
+    #[error(
+        "table `{0}` is replayed and gives a rule its buckets: memberships are judged when a mutation arrives, so write another merge policy"
+    )]
+    ReplayedMembers(&'static str),
+    /// A table is in two orders.
+    #[error(
+        "table `{table}` is replayed in buckets of rule `{one}` and of rule `{other}`, and its rows can be in one order only: replay all of \
+         its mutators in one rule"
+    )]
+    ReplayedTwice {
+        /// The table.
+        table: &'static str,
+        /// A rule.
+        one: &'static str,
+        /// Another rule.
+        other: &'static str,
     },
     /// A replayed table is in no bucket in which mutators are replayed.
     #[error(
@@ -194,42 +234,6 @@ impl Schema {
         let schema = Self { tables, rules, mutators: by_name, jobs: HashMap::new() };
         schema.check_replay()?;
         Ok(schema)
-    }
-
-    /// Whether what is replayed can be: each mutator in buckets of a rule with one parameter, each table by some mutator.
-    fn check_replay(&self) -> Result<(), SchemaError> {
-        for entry in self.mutators() {
-            let mutator = entry.desc.name;
-            let Some(rule) = entry.desc.replay else { continue };
-            if !self.rules.iter().any(|declared| declared.name == rule && declared.params.len() == 1) {
-                return Err(SchemaError::ReplayRule { mutator, rule });
-            }
-            if let Some(table) = entry.desc.privileged.iter().copied().find(|table| self.gives_buckets(table)) {
-                return Err(SchemaError::ReplayedMembership { mutator, table });
-            }
-        }
-        for table in self.tables.iter().filter(|table| table.merge == Merge::Replay) {
-            if let Some(column) = table.columns.iter().find(|column| column.crdt.is_some()) {
-                return Err(SchemaError::ReplayedDocument { table: table.name, column: column.name });
-            }
-            if !self.replayed().iter().any(|replayed| replayed.table.name == table.name) {
-                return Err(SchemaError::NeverReplayed(table.name));
-            }
-        }
-        Ok(())
-    }
-
-    /// The tables whose mutations take effect in the order they were made, by name.
-    pub(crate) fn replayed(&self) -> Vec<Replayed<'_>> {
-        let is_replayed = |rule: &Rule| self.mutators.values().any(|entry| entry.desc.replay == Some(rule.name));
-        let buckets = |table: &'static TableDesc| -> Vec<(&'static str, &RuleTable)> {
-            let rules = self.rules.iter().filter(|rule| is_replayed(rule));
-            let lines = rules.flat_map(|rule| rule.tables.iter().map(move |synced| (rule.name, synced)));
-            lines.filter(|(_, synced)| synced.table.name == table.name).collect()
-        };
-        let tables = self.tables.iter().filter(|table| table.merge == Merge::Replay);
-        let replayed = tables.map(|&table| Replayed { table, buckets: buckets(table) });
-        replayed.filter(|replayed| !replayed.buckets.is_empty()).collect()
     }
 
     /// The same with these jobs.

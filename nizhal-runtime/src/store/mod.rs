@@ -27,6 +27,7 @@ mod failpoint;
 mod fault;
 mod field;
 mod foreign;
+mod foreign_key;
 mod forget;
 mod founding;
 mod generation;

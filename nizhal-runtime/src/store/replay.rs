@@ -47,6 +47,9 @@ impl fmt::Display for Place {
     }
 }
 
+/// How the names of the tables of images begin.
+const PREFIX: &str = "_nizhal_undo";
+
 /// The engine's tables for it, each with its `create` statement.
 pub(super) fn engine_tables(text: &str, int: &str) -> [(&'static str, String); 2] {
     [
@@ -81,6 +84,16 @@ pub(super) fn images(dialect: Dialect, schema: &Schema) -> Vec<Images<'_>> {
     schema.replayed().into_iter().map(|replayed| Images::new(dialect, replayed)).collect()
 }
 
+/// Lets nothing be taken back to before now: where a trigger is made or switched on, nobody kept images of what was written before.
+pub(super) const SETTLE: &str = "update _nizhal_spaces set settled = head";
+
+/// The statements that drop images of other tables, or of columns that the tables had once: a table that gets its columns of then again
+/// must not be taken back to what it was then.
+pub(super) fn stale<'a>(images: &[Images<'_>], tables: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let stale = tables.filter(|name| name.starts_with(PREFIX) && images.iter().all(|images| images.name != **name));
+    stale.map(|name| format!("drop table {name}")).collect()
+}
+
 /// The columns that an image has, beside the place of the row: whatever the database does not compute. (The engine writes the time of a
 /// change anew.)
 fn kept_columns(table: &TableDesc) -> Vec<(&'static str, SqlType)> {
@@ -108,7 +121,7 @@ impl<'a> Images<'a> {
             columns.join(", "),
             keys.join(", ")
         );
-        let name = stamped("_nizhal_undo", &format!("{}\n{definition}", replayed.table.name));
+        let name = stamped(PREFIX, &format!("{}\n{definition}", replayed.table.name));
         Self { replayed, dialect, name, definition }
     }
 
@@ -116,12 +129,11 @@ impl<'a> Images<'a> {
         self.replayed.table
     }
 
-    /// The statements that make it. What came before it has no images, so nothing is taken back to before then.
-    pub(super) fn create(&self) -> [String; 3] {
+    /// The statements that make it.
+    pub(super) fn create(&self) -> [String; 2] {
         [
             format!("create table {} {}", self.name, self.definition),
             format!("create index {} on {} (space, pos)", stamped("_nizhal_ix", &self.name), self.name),
-            "update _nizhal_spaces set settled = head".to_owned(),
         ]
     }
 
@@ -169,6 +181,28 @@ impl<'a> Images<'a> {
             format!("{} || {}", literal(&format!("{rule}:")), self.dialect.bucket_key(line, row))
         };
         self.replayed.buckets.iter().map(space).collect()
+    }
+
+    /// Finds rows that the mutation of the place `$2` wrote, and that are not in its space `$1`, or were not; none where the rule gives all
+    /// rows to a bucket, since the write set names it then.
+    pub(super) fn strays(&self) -> Option<String> {
+        let [(_, line)] = self.replayed.buckets[..] else { return None };
+        if line.filters.is_empty() {
+            return None;
+        }
+        let space = |row: &str| self.spaces_of(row).concat();
+        let is_kept = line.scope.iter().all(|&at| line.table.columns[at].generated.is_none());
+        let was =
+            if is_kept { format!("u.present and {} is distinct from u.space or ", space("u")) } else { String::new() };
+        Some(format!(
+            "select 1 as found from {} u left join {} t on {} where u.space = $1 and u.pos = $2 and ({was}t.{} is not null and {} \
+             is distinct from u.space) limit 1",
+            self.name,
+            quote(self.table().name),
+            self.same_key("u", "t"),
+            self.table().key_columns().map(|key| quote(key.name)).next().unwrap_or_default(),
+            space("t"),
+        ))
     }
 
     /// Takes all rows of the space `$1` away that were written at the place `$2` or later.

@@ -4,6 +4,7 @@ use super::{
     database::{Backend, Store},
     ddl,
     error::StoreError,
+    replay,
     sql::{self, VERSION},
 };
 
@@ -58,8 +59,10 @@ impl Store {
     pub async fn drop_tables(&self) -> Result<(), StoreError> {
         self.check_owner().await?;
         let engine = ddl::engine_tables(self.dialect()).into_iter().map(|(name, _)| name);
+        let images = replay::images(self.dialect(), &self.schema);
+        let images = images.iter().map(|images| images.name.as_str());
         let tables: Vec<String> =
-            engine.chain(self.schema.tables().iter().map(|table| table.name)).map(sql::quote).collect();
+            engine.chain(images).chain(self.schema.tables().iter().map(|table| table.name)).map(sql::quote).collect();
         match &self.backend {
             Backend::Postgres(store) => store.drop_all(&tables).await,
             Backend::Sqlite(store) => store.drop_all(&tables).await,

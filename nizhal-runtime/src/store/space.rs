@@ -4,8 +4,12 @@ use super::{
     StoreError, WriteTx,
     database::Store,
     replay::{self, Place},
+<<<<<<< HEAD
     settings::Audit,
     sql::Dialect,
+=======
+    sql::{Dialect, literal},
+>>>>>>> a16109c (store: take back no row that cannot be put back)
     write::Record,
 };
 use nizhal_core::Hlc;
@@ -114,6 +118,16 @@ impl WriteTx<'_> {
     /// When the database fails.
     pub async fn take_back(&self, space: &str, at: &Place) -> Result<(), StoreError> {
         self.set_place(Some(space), None).await?;
+        let deferred = self.defer_foreign_keys().await?;
+        let exchanged = self.exchange(space, at).await;
+        if let Some(judged) = deferred.filter(|_| exchanged.is_ok() || self.dialect() == Dialect::Sqlite) {
+            self.run(&judged, []).await?;
+        }
+        exchanged
+    }
+
+    /// Exchanges the rows of a space for those of before this place.
+    async fn exchange(&self, space: &str, at: &Place) -> Result<(), StoreError> {
         let schema = self.store().schema.clone();
         let images = replay::images(self.dialect(), &schema);
         let values = || -> [Value; 2] { [space.into(), at.to_string().into()] };
@@ -127,6 +141,43 @@ impl WriteTx<'_> {
             self.run(&images.forget(), values()).await?;
         }
         Ok(())
+    }
+
+    /// Has the foreign keys between replayed tables be judged when all rows are in their place; the statement that judges them then, as each
+    /// statement of a mutator is judged.
+    async fn defer_foreign_keys(&self) -> Result<Option<String>, StoreError> {
+        if self.dialect() == Dialect::Sqlite {
+            self.run("pragma defer_foreign_keys = on", []).await?;
+            return Ok(Some("pragma defer_foreign_keys = off".to_owned()));
+        }
+        let schema = self.store().schema.clone();
+        let tables = schema.replayed().iter().map(|replayed| literal(replayed.table.name)).collect::<Vec<_>>();
+        let sql = format!(
+            "select string_agg(distinct quote_ident(f.conname), ', ') as names from pg_constraint f join pg_class c on c.oid = f.confrelid \
+             where f.contype = 'f' and f.condeferrable and not f.condeferred and c.relname in ({}) \
+             and c.relnamespace = quote_ident(current_schema())::regnamespace and f.connamespace = c.relnamespace",
+            tables.join(", ")
+        );
+        let names = self.one(&sql, []).await?.map(|row| row.try_get::<Option<String>>("", "names")).transpose()?;
+        let Some(names) = names.flatten() else { return Ok(None) };
+        self.run(&format!("set constraints {names} deferred"), []).await?;
+        Ok(Some(format!("set constraints {names} immediate")))
+    }
+
+    /// A table of which this mutation wrote a row that is in another space, or in none; of those whose write set would not tell, since their
+    /// rows need not be in a bucket.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn stray(&self, space: &str, at: &Place) -> Result<Option<&'static str>, StoreError> {
+        let schema = self.store().schema.clone();
+        for images in replay::images(self.dialect(), &schema) {
+            let Some(sql) = images.strays() else { continue };
+            if self.one(&sql, [space.into(), at.to_string().into()]).await?.is_some() {
+                return Ok(Some(images.table().name));
+            }
+        }
+        Ok(None)
     }
 
     /// Stores a mutation that ran, and moves the head of its space where it is the last one.

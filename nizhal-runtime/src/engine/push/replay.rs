@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     engine::Engine,
-    store::{Action, Ended, Place, PullHeader, Record, Space, StoreError, WriteSetSeal, Written},
+    store::{Action, Ended, Fault, Place, PullHeader, Record, Space, StoreError, WriteSetSeal, Written, fault},
 };
 use nizhal_core::{
     Bucket, DateTimeUtc, Error, Hlc, MutatorEntry, NodeId,
@@ -74,11 +74,13 @@ impl Engine {
             return refuse(tx, PushError::Forbidden);
         }
         let space = write.lock_space(&within.space, mutation.client_id.as_deref()).await?;
-        let (position, later) = self.position(&tx, &within, &space, (run.hlc, mutation)).await?;
+        let (mut position, mut later) = self.position(&tx, &within, &space, (run.hlc, mutation)).await?;
         let mut written = Written::default();
+        if !later.is_empty() && !self.take_back(&tx, &within, &position).await? {
+            (position, later) = (last_place(position, space.head.as_ref()), Vec::new());
+        }
         if !later.is_empty() {
             let write = self.store.on(&tx);
-            write.take_back(&within.space, &position).await?;
             // Of whichever mutations wrote it, and so not for this actor to answer for.
             written = write.take_write_set(seal).await?;
         }
@@ -139,14 +141,9 @@ impl Engine {
         space: &Space,
         (stamp, mutation): (Hlc, &Mutation),
     ) -> Result<(Place, Vec<Action>), StoreError> {
-        let at = |stamp| Place { stamp, id: mutation.client_mutation_id.clone() };
-        let behind = |position: Place, other: Option<&Place>| match other {
-            Some(other) if position <= *other => at(Place::behind(other.stamp)),
-            _ => position,
-        };
-        let horizon = horizon(self.environment.now());
-        let position = behind(behind(at(stamp), space.last.as_ref()), space.settled.as_ref());
-        let position = behind(position, Some(&horizon));
+        let position = Place { stamp, id: mutation.client_mutation_id.clone() };
+        let position = last_place(last_place(position, space.last.as_ref()), space.settled.as_ref());
+        let position = last_place(position, Some(&horizon(self.environment.now())));
         if space.head.as_ref().is_none_or(|head| position > *head) {
             return Ok((position, Vec::new()));
         }
@@ -154,9 +151,38 @@ impl Engine {
         if later.len() > MAX_REWOUND as usize {
             let (name, mutation) = (&within.space, &mutation.client_mutation_id);
             tracing::warn!(space = name, mutation, "a mutation is too late to take its place, and takes effect last");
-            return Ok((behind(position, space.head.as_ref()), Vec::new()));
+            return Ok((last_place(position, space.head.as_ref()), Vec::new()));
         }
         Ok((position, later))
+    }
+
+    /// Takes a space back to before this place. False, and nothing is done, where the database refuses rows of then: another space has taken
+    /// a value that is unique, or a row is gone that they refer to.
+    async fn take_back(
+        &self,
+        tx: &DatabaseTransaction,
+        within: &ReplaySpace<'_>,
+        position: &Place,
+    ) -> Result<bool, StoreError> {
+        let savepoint = self.store.wait(SAVEPOINT_TIMEOUT, tx.begin()).await?;
+        match self.store.on(&savepoint).take_back(&within.space, position).await {
+            Ok(()) => {
+                self.store.wait(SAVEPOINT_TIMEOUT, savepoint.commit()).await?;
+                Ok(true)
+            }
+            Err(StoreError::Statement(cause)) if fault(&cause) == Fault::Final => {
+                self.store.wait(SAVEPOINT_TIMEOUT, savepoint.rollback()).await?;
+                let (space, mutation, error) = (&within.space, &position.id, &cause as &dyn std::error::Error);
+                tracing::warn!(
+                    space,
+                    mutation,
+                    error,
+                    "rows cannot be taken back, and a late mutation takes effect last"
+                );
+                Ok(false)
+            }
+            Err(failure) => Err(failure),
+        }
     }
 
     /// Runs a mutation in its place, with a savepoint: a refusal stays there as one, since it may apply when what is before it is another.
@@ -173,7 +199,8 @@ impl Engine {
         let mut ran = match result {
             Ok(record) => {
                 let written = self.store.on(&inner).take_write_set(within.seal).await?;
-                let result = match self.foreign_to(within, &written) {
+                let stray = self.store.on(&inner).stray(&within.space, position).await?;
+                let result = match self.foreign_to(within, &written, stray) {
                     Some(refusal) => Err(refusal),
                     None if !jobs.is_empty() => return Err(AttemptEnd::Failed(wants_jobs(run.entry))),
                     None => self.oversized(&written).map_or(Ok(record), Err),
@@ -242,7 +269,7 @@ impl Engine {
     }
 
     /// The refusal of a mutation that wrote beyond its space: rows of another bucket of the rule, or of a table that is not replayed.
-    fn foreign_to(&self, within: &ReplaySpace<'_>, written: &Written) -> Option<PushError> {
+    fn foreign_to(&self, within: &ReplaySpace<'_>, written: &Written, stray: Option<&str>) -> Option<PushError> {
         let is_replayed = |table: &str| {
             let replayed = self.schema.replayed();
             replayed.iter().any(|replayed| {
@@ -251,8 +278,8 @@ impl Engine {
         };
         let foreign = written.write_set.iter().find(|entry| {
             !is_replayed(&entry.table) || (entry.bucket.rule == within.rule && entry.bucket != within.bucket)
-        })?;
-        let (table, space) = (&foreign.table, &within.space);
+        });
+        let (table, space) = (foreign.map(|entry| entry.table.as_str()).or(stray)?, &within.space);
         tracing::error!(table, space, "a replayed mutator writes replayed tables alone, and rows of its own bucket");
         Some(PushError::Forbidden)
     }
@@ -262,6 +289,14 @@ impl Engine {
 pub(in crate::engine) fn horizon(now: DateTimeUtc) -> Place {
     let millis = now.timestamp_millis().saturating_sub(MAX_LATE_DAYS * 24 * 60 * 60 * 1_000);
     Place { stamp: Hlc { millis, counter: 0, node: NodeId(0) }, id: String::new() }
+}
+
+/// The place, or the next one behind the other.
+fn last_place(position: Place, other: Option<&Place>) -> Place {
+    match other {
+        Some(other) if position <= *other => Place { stamp: Place::behind(other.stamp), ..position },
+        _ => position,
+    }
 }
 
 fn place_of<'a>(

@@ -5,6 +5,7 @@ use crate::schema::Schema;
 use crate::store::{
     StoreError, ddl,
     drift::{Complaints, exact_columns, unique_lists, watched},
+    foreign_key::{self, ForeignKey},
     sql::{Dialect, quote},
 };
 use nizhal_core::{ColumnDesc, SqlType, TableDesc};
@@ -21,6 +22,7 @@ pub(super) struct Relations {
     /// Whether it may draw from the clock, where there is one.
     may_draw: Option<bool>,
     pub(super) partitions: Partitions,
+    foreign_keys: Vec<ForeignKey>,
 }
 
 #[derive(Debug, Default)]
@@ -118,6 +120,11 @@ const UNIQUE: &str = "select c.relname::text, array(select a.attname::text from 
     and a.attnum = any(i.indkey[0 : i.indnkeyatts - 1])) from pg_index i join pg_class c on c.oid = i.indrelid \
     where c.relnamespace = quote_ident(current_schema())::regnamespace and i.indisunique and i.indisvalid and i.indpred is null \
     and i.indexprs is null";
+/// Those of partitions come from their parent's.
+const FOREIGN_KEYS: &str = "select f.conname::text, f.conrelid::regclass::text, c.relname::text, \
+    f.confdeltype in ('c', 'n', 'd'), f.condeferrable and f.confdeltype <> 'r' from pg_constraint f \
+    join pg_class c on c.oid = f.confrelid where c.relnamespace = quote_ident(current_schema())::regnamespace and f.contype = 'f' \
+    and f.conparentid = 0 order by 1, 2";
 
 /// Reads what is there, with the partitions.
 pub(super) async fn introspect(db: &mut PgConnection) -> Result<Relations, StoreError> {
@@ -165,8 +172,18 @@ pub(super) async fn introspect_relations(db: &mut PgConnection) -> Result<Relati
     }
     let names = "select coalesce(quote_ident(current_schema()), ''), quote_ident(current_user)";
     let (schema, role) = sqlx::query_as(names).fetch_one(&mut *db).await?;
-    let may_draw = sqlx::query_scalar(MAY_DRAW).fetch_optional(db).await?;
-    Ok(Relations { all: relations, schema, role, may_draw, partitions: Partitions::default() })
+    let may_draw = sqlx::query_scalar(MAY_DRAW).fetch_optional(&mut *db).await?;
+    let mut foreign_keys = Vec::new();
+    for row in sqlx::query(FOREIGN_KEYS).fetch_all(db).await? {
+        foreign_keys.push(ForeignKey {
+            name: row.try_get(0)?,
+            of: row.try_get(1)?,
+            to: row.try_get(2)?,
+            cascades: row.try_get(3)?,
+            is_deferrable: row.try_get(4)?,
+        });
+    }
+    Ok(Relations { all: relations, schema, role, may_draw, partitions: Partitions::default(), foreign_keys })
 }
 
 /// Compares what is there with what is declared; what is absent is made later.
@@ -203,9 +220,10 @@ pub(super) fn check(schema: &Schema, relations: &Relations) -> Result<(), StoreE
             check_unique(table, relation, &mut complaints);
         }
         if synced {
-            check_left_over(table, relation, &mut complaints);
+            check_left_over(table, relation, schema.replayed_in(table.name).is_some(), &mut complaints);
         }
     }
+    foreign_key::check(Dialect::Postgres, schema, &relations.foreign_keys, &mut complaints);
     check_engine(relations, &mut complaints);
     complaints.into_result()
 }
@@ -351,11 +369,19 @@ fn check_unique(table: &TableDesc, relation: &Relation, complaints: &mut Complai
 }
 
 /// What no field stands for, and every insert must give.
-fn check_left_over(table: &TableDesc, relation: &Relation, complaints: &mut Complaints) {
+fn check_left_over(table: &TableDesc, relation: &Relation, is_replayed: bool, complaints: &mut Complaints) {
     let engine: BTreeSet<&str> =
         ddl::engine_columns(Dialect::Postgres, table).into_iter().map(|(name, _)| name).collect();
     for (name, column) in &relation.columns {
         let is_declared = table.column(name).is_some() || engine.contains(name.as_str());
+        if is_replayed && !is_declared && !column.generated {
+            let what = format!(
+                "column `{name}` has no field, and the table is replayed: rows that are taken back and put in their place would lose it"
+            );
+            let run = format!("alter table {} drop column {}; or declare the field", quote(table.name), quote(name));
+            complaints.push(table.name, &what, &run);
+            continue;
+        }
         if !is_declared && !column.nullable && !column.has_default && !column.generated {
             let what = format!(
                 "column `{name}` is not null and has no default, and no field stands for it, so that every insert would be refused"

@@ -218,7 +218,12 @@ impl Needed<'_> {
         let body = found.namespace.localize(&body).into_owned();
         let function = self.function(pg_replay::PREFIX, images.table().name, &body);
         let written = format!("after insert or update or delete on {on} for each row");
-        self.trigger(images.table().name, format!("{function}_written"), &written, &function);
+        let trigger = (images.table().name.to_owned(), format!("{function}_written"));
+        let is_kept = found.triggers.contains(&trigger) && !found.disabled.contains(&trigger);
+        self.trigger(&trigger.0, trigger.1.clone(), &written, &function);
+        if !is_kept {
+            self.creates.push(replay::SETTLE.to_owned());
+        }
         let truncated = format!("before truncate on {on} for each statement");
         self.trigger(images.table().name, format!("{function}_truncate"), &truncated, &function);
     }

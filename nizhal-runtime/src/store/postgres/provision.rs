@@ -79,10 +79,9 @@ pub(super) async fn plan(
             Some(columns) => plan.extend(missing_columns(table, columns, is_synced)?),
         }
     }
-    for images in replay::images(DIALECT, schema) {
-        if !found.columns.contains_key(&images.name) {
-            plan.extend(images.create());
-        }
+    let images = replay::images(DIALECT, schema);
+    for images in images.iter().filter(|images| !found.columns.contains_key(&images.name)) {
+        plan.extend(images.create());
     }
     warn_of_namesakes(db, schema, &found).await?;
     let checks = check::checks(schema);
@@ -109,6 +108,7 @@ pub(super) async fn plan(
         plan.push(if is_filled { index.create_concurrently() } else { index.create() });
     }
     functions::missing(schema, &found, purpose, &mut plan);
+    plan.extend(replay::stale(&images, found.columns.keys()));
     if purpose == Purpose::Migrate {
         plan.extend(found.relations.partitions.remember(schema));
     }

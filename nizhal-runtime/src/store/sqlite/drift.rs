@@ -4,6 +4,7 @@ use crate::schema::Schema;
 use crate::store::{
     StoreError, ddl,
     drift::{Complaints, exact_columns, unique_lists, watched},
+    foreign_key::{self, ForeignKey},
     sql::{Dialect, quote, rowid},
 };
 use nizhal_core::{ColumnDesc, SqlType, TableDesc};
@@ -12,7 +13,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The declared tables that exist, by name.
 #[derive(Debug, Default)]
-pub(super) struct Relations(BTreeMap<&'static str, Relation>);
+pub(super) struct Relations {
+    all: BTreeMap<&'static str, Relation>,
+    foreign_keys: Vec<ForeignKey>,
+}
 
 #[derive(Debug, Default)]
 struct Relation {
@@ -53,7 +57,7 @@ struct Column {
 impl Relations {
     /// The lists of columns whose equality makes one row replace another: what is there, or what will be made.
     pub(super) fn replacing(&self, table: &TableDesc) -> BTreeSet<Replacing> {
-        match self.0.get(table.name) {
+        match self.all.get(table.name) {
             Some(relation) => {
                 let compared = |unique: &Unique| {
                     unique.columns.iter().map(|name| (name.clone(), unique.collations.get(name).cloned())).collect()
@@ -71,6 +75,11 @@ impl Relations {
 const COLUMNS: &str = "select name, type, \"notnull\", dflt_value is not null, pk, hidden from pragma_table_xinfo($1)";
 const UNIQUE: &str = "select i.name, i.partial, x.name, x.coll from pragma_index_list($1) i, pragma_index_xinfo(i.name) x \
     where i.\"unique\" = 1 and x.key = 1 order by i.name";
+/// A table is found whatever the case of its name. All can be deferred but those that restrict.
+const FOREIGN_KEYS: &str = "select m.name, coalesce((select t.name from sqlite_schema t where t.type = 'table' \
+    and lower(t.name) = lower(f.\"table\")), f.\"table\"), \
+    max(f.on_delete not in ('NO ACTION', 'RESTRICT')), max(f.on_delete <> 'RESTRICT') \
+    from sqlite_schema m, pragma_foreign_key_list(m.name) f where m.type = 'table' group by m.name, f.id order by 1, 2";
 
 /// Reads what is there.
 pub(super) async fn introspect(db: &mut SqliteConnection, schema: &Schema) -> Result<Relations, StoreError> {
@@ -89,7 +98,12 @@ pub(super) async fn introspect(db: &mut SqliteConnection, schema: &Schema) -> Re
                 relation.folding.insert(name);
             }
         }
-        relations.0.insert(table.name, relation);
+        relations.all.insert(table.name, relation);
+    }
+    for row in sqlx::query(FOREIGN_KEYS).fetch_all(&mut *db).await? {
+        let is = |at: usize| row.try_get_unchecked::<i64, _>(at).map(|value| value != 0);
+        let (of, to) = (row.try_get(0)?, row.try_get(1)?);
+        relations.foreign_keys.push(ForeignKey { name: None, of, to, cascades: is(2)?, is_deferrable: is(3)? });
     }
     Ok(relations)
 }
@@ -179,7 +193,7 @@ pub(super) fn check(schema: &Schema, relations: &Relations) -> Result<(), StoreE
                 "rename `rowid`, `_rowid_` or `oid`",
             );
         }
-        let Some(relation) = relations.0.get(table.name) else { continue };
+        let Some(relation) = relations.all.get(table.name) else { continue };
         if watched.contains(table.name) {
             check_relation(table, relation, synced, &mut complaints);
         }
@@ -192,9 +206,10 @@ pub(super) fn check(schema: &Schema, relations: &Relations) -> Result<(), StoreE
             check_unique(table, relation, &mut complaints);
         }
         if synced {
-            check_left_over(table, relation, &mut complaints);
+            check_left_over(table, relation, schema.replayed_in(table.name).is_some(), &mut complaints);
         }
     }
+    foreign_key::check(Dialect::Sqlite, schema, &relations.foreign_keys, &mut complaints);
     complaints.into_result()
 }
 
@@ -329,11 +344,19 @@ fn check_unique(table: &TableDesc, relation: &Relation, complaints: &mut Complai
 }
 
 /// What no field stands for, and every insert must give.
-fn check_left_over(table: &TableDesc, relation: &Relation, complaints: &mut Complaints) {
+fn check_left_over(table: &TableDesc, relation: &Relation, is_replayed: bool, complaints: &mut Complaints) {
     let engine: BTreeSet<&str> =
         ddl::engine_columns(Dialect::Sqlite, table).into_iter().map(|(name, _)| name).collect();
     for (name, column) in &relation.columns {
         let is_declared = table.column(name).is_some() || engine.contains(name.as_str());
+        if is_replayed && !is_declared && !column.generated {
+            let what = format!(
+                "column `{name}` has no field, and the table is replayed: rows that are taken back and put in their place would lose it"
+            );
+            let run = format!("alter table {} drop column {}; or declare the field", quote(table.name), quote(name));
+            complaints.push(table.name, &what, &run);
+            continue;
+        }
         if !is_declared && !column.nullable && !column.has_default && !column.generated {
             let what = format!(
                 "column `{name}` is not null and has no default, and no field stands for it, so that every insert would be refused"

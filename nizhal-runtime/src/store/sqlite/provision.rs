@@ -90,10 +90,9 @@ pub(super) async fn plan(db: &mut SqliteConnection, schema: &Schema, seed: &Seed
             Some(found) => missing_columns(table, found, is_synced, &mut plan, &mut backfill)?,
         }
     }
-    for images in replay::images(DIALECT, schema) {
-        if !columns.contains_key(&images.name) {
-            plan.extend(images.create());
-        }
+    let images = replay::images(DIALECT, schema);
+    for images in images.iter().filter(|images| !columns.contains_key(&images.name)) {
+        plan.extend(images.create());
     }
     if !columns.contains_key("_nizhal_replay") {
         plan.push("insert into _nizhal_replay (id) values (1)".to_owned());
@@ -106,6 +105,7 @@ pub(super) async fn plan(db: &mut SqliteConnection, schema: &Schema, seed: &Seed
     plan.extend(backfill);
     let dated = columns.iter().filter(|(_, columns)| columns.contains(UPDATED_AT)).map(|(table, _)| table.clone());
     triggers(schema, &relations, &Made { dated: dated.collect(), triggers: made }, &mut plan);
+    plan.extend(replay::stale(&images, columns.keys()));
     plan.extend(rules::changes(DIALECT, schema, &stored, &exists));
     plan.extend(provisioned.changes(&seed.owner, schema, &stored));
     Ok(plan)
@@ -203,9 +203,12 @@ fn triggers(schema: &Schema, relations: &Relations, found: &Made, plan: &mut Vec
             wanted.push((trigger_name(verb, table, &body), body));
         }
     }
+    let mut unkept = false;
     for images in replay::images(DIALECT, schema) {
         for (verb, body) in sqlite_replay::triggers(&images) {
-            wanted.push((trigger_name(verb, images.table(), &body), body));
+            let name = trigger_name(verb, images.table(), &body);
+            unkept |= !made.contains(&name);
+            wanted.push((name, body));
         }
     }
     for check in check::checks(schema) {
@@ -222,6 +225,9 @@ fn triggers(schema: &Schema, relations: &Relations, found: &Made, plan: &mut Vec
         if !made.contains(&name) {
             plan.push(format!("create trigger {name} {body}"));
         }
+    }
+    if unkept {
+        plan.push(replay::SETTLE.to_owned());
     }
     texts.dedup_by_key(|table| table.name);
     for table in texts {

@@ -5,17 +5,17 @@ use nizhal_runtime::schema::Schema;
 
 #[nizhal::claims]
 pub(super) struct Claims {
-    user_id: String,
-    owner_id: String,
+    pub(super) user_id: String,
+    pub(super) owner_id: String,
 }
 
 /// Who may work in a shop.
 #[nizhal::table(name = "members", server_only)]
 pub(super) struct Member {
     #[nizhal(primary_key)]
-    shop: String,
+    pub(super) shop: String,
     #[nizhal(primary_key)]
-    user_id: String,
+    pub(super) user_id: String,
 }
 
 #[nizhal::table(name = "stock", merge = "replay")]

@@ -4,4 +4,6 @@ mod app;
 mod order;
 mod past;
 mod plain;
+mod start;
+mod unusual;
 mod world;

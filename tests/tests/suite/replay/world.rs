@@ -8,13 +8,24 @@ use crate::fixture::{self, StoppedClock, push_of};
 use nizhal::{DateTimeUtc, Principal};
 use nizhal_core::wire::Wire;
 use nizhal_runtime::engine::{Engine, PushError, PushReply, Verdict};
+<<<<<<< HEAD
 use nizhal_runtime::store::Audit;
+=======
+use nizhal_runtime::schema::Schema;
+>>>>>>> a16109c (store: take back no row that cannot be put back)
 use nizhal_tests::{Connection, Database, Kind};
 use serde_json::Value;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// When the server's clock stands.
 pub(super) const NOW: &str = "2026-12-01T00:00:00Z";
+
+async fn engine(database: &Database, schema: Schema) -> Engine {
+    let schema = Arc::new(schema);
+    let store = fixture::store(database, &schema, 4).await;
+    let now: DateTimeUtc = NOW.parse().expect("a time");
+    fixture::engine_over(schema, store, StoppedClock(now)).await
+}
 
 pub(super) struct World {
     pub(super) engine: Engine,
@@ -24,16 +35,31 @@ pub(super) struct World {
 
 impl World {
     pub(super) async fn new(kind: Kind) -> Self {
+<<<<<<< HEAD
         let database = Database::new(kind).await;
         let engine = engine(&database, NOW).await;
+=======
+        Self::of(Database::new(kind).await, app::schema()).await
+    }
+
+    /// That of an app over this database.
+    pub(super) async fn of(database: Database, schema: Schema) -> Self {
+        let engine = engine(&database, schema).await;
+>>>>>>> a16109c (store: take back no row that cannot be put back)
         let db = database.connect().await;
         Self { engine, db, database }
     }
 
+<<<<<<< HEAD
     /// The same database, of a server whose clock stands elsewhere.
     pub(super) async fn at(self, now: &str) -> Self {
         let engine = engine(&self.database, now).await;
         Self { engine, ..self }
+=======
+    /// Has another release of the app serve from now on.
+    pub(super) async fn deploy(&mut self, schema: Schema) {
+        self.engine = engine(&self.database, schema).await;
+>>>>>>> a16109c (store: take back no row that cannot be put back)
     }
 
     /// Lets the users work in a shop.
