@@ -95,6 +95,8 @@ mod book {
     #[cfg(feature = "crdt")]
     #[doc = include_str!("../book/src/crdt.md")]
     struct Crdt;
+    #[doc = include_str!("../book/src/replay.md")]
+    struct Replay;
     #[doc = include_str!("../book/src/rules.md")]
     struct Rules;
     #[doc = include_str!("../book/src/server.md")]

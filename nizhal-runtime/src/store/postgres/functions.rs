@@ -224,8 +224,16 @@ impl Needed<'_> {
         if !is_kept {
             self.creates.push(replay::SETTLE.to_owned());
         }
-        let truncated = format!("before truncate on {on} for each statement");
-        self.trigger(images.table().name, format!("{function}_truncate"), &truncated, &function);
+        let truncated = format!("{function}_truncate");
+        self.trigger(images.table().name, truncated.clone(), &fires("truncate", &on, Level::Row), &function);
+        // As for capture: a partition hands up no truncate, and a server that starts leaves those that were made in the meantime.
+        for partition in found.relations.partitions.names(images.table().name) {
+            let is_there = found.triggers.contains(&(partition.to_owned(), truncated.clone()));
+            if is_there || self.purpose != Purpose::Serve {
+                let when = fires("truncate", &quote(partition), Level::Row);
+                self.trigger(partition, truncated.clone(), &when, &function);
+            }
+        }
     }
 
     /// The trigger of the rows that logical replication applies.
@@ -239,7 +247,8 @@ impl Needed<'_> {
         let Self { schema, found, purpose, plan, functions, triggers, creates } = self;
         for (table, stale) in found.triggers.difference(&triggers) {
             let is_declared = || schema.tables().iter().any(|declared| declared.name == table);
-            if purpose == Purpose::Serve && stale.starts_with("_nizhal_truncate") && !is_declared() {
+            let empties = stale.starts_with("_nizhal_truncate") || stale.ends_with("_truncate");
+            if purpose == Purpose::Serve && empties && !is_declared() {
                 // What is left on a partition that was detached.
                 continue;
             }

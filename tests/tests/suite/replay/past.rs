@@ -70,8 +70,8 @@ async fn inv38_writers_past_the_order_are_refused(kind: Kind) {
 async fn inv38_nothing_is_taken_back_to_before_a_checkpoint(kind: Kind) {
     let mut world = World::new(kind).await;
     world.open("s", &["ann"]).await;
-    let late = Act { millis: 1_780_000_000_001, device: 1, number: 1, deed: Deed::Pay { amount: 10 } };
-    let early = Act { millis: 1_780_000_000_005, device: 0, number: 1, deed: Deed::Pay { amount: 5 } };
+    let late = Act { millis: 1_796_000_000_001, device: 1, number: 1, deed: Deed::Pay { amount: 10 } };
+    let early = Act { millis: 1_796_000_000_005, device: 0, number: 1, deed: Deed::Pay { amount: 5 } };
     world.arrive("s", std::slice::from_ref(&early)).await;
     let import = "insert into entries (shop, id, amount, balance) values ('s', 'import', 100, 105)";
     match kind {
@@ -100,7 +100,7 @@ async fn inv37_a_mutation_that_fails_when_it_runs_again_holds_up_nobody(kind: Ki
     assert_eq!(told(&world.push("ann", std::slice::from_ref(&count)).await), ["applied"]);
     // Before it, there is more than it can count.
     let early =
-        Act { millis: 1_780_000_000_001, device: 1, number: 1, deed: Deed::Restock { item: "x", quantity: 100 } };
+        Act { millis: 1_796_000_000_001, device: 1, number: 1, deed: Deed::Restock { item: "x", quantity: 100 } };
     world.arrive("s", std::slice::from_ref(&early)).await;
     let found = world.outcome("s").await;
     assert_eq!(

@@ -166,7 +166,7 @@ async fn inv37_rows_that_refer_to_others_are_taken_back(kind: Kind) {
     let restock = |quantity| Deed::Restock { item: "x", quantity };
     let deeds = [(1, restock(5)), (2, Deed::Buy { item: "x", quantity: 1 }), (9, restock(10)), (4, restock(100))];
     for (device, (after, deed)) in deeds.into_iter().enumerate() {
-        world.arrive("s", &[Act { millis: 1_780_000_000_000 + after, device, number: 1, deed }]).await;
+        world.arrive("s", &[Act { millis: 1_796_000_000_000 + after, device, number: 1, deed }]).await;
     }
     let found = world.outcome("s").await;
     assert_eq!(found.rows, ["order m1.001 x 1", "stock x 114"]);
@@ -175,7 +175,7 @@ async fn inv37_rows_that_refer_to_others_are_taken_back(kind: Kind) {
     let last = world.db.rows("select id from _nizhal_actions order by pos desc limit 1").await;
     assert_eq!(last, [[Some("s:m2.001".to_owned())]]);
     // What a mutation breaks, it is refused for, and nobody else is.
-    let buy = Act { millis: 1_780_000_000_003, device: 5, number: 1, deed: Deed::Cancel { item: "x" } };
+    let buy = Act { millis: 1_796_000_000_003, device: 5, number: 1, deed: Deed::Cancel { item: "x" } };
     world.arrive("s", &[buy]).await;
     assert_eq!(world.outcome("s").await.rows, ["stock x 115"]);
 }
