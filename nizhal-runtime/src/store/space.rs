@@ -4,12 +4,8 @@ use super::{
     StoreError, WriteTx,
     database::Store,
     replay::{self, Place},
-<<<<<<< HEAD
     settings::Audit,
-    sql::Dialect,
-=======
     sql::{Dialect, literal},
->>>>>>> a16109c (store: take back no row that cannot be put back)
     write::Record,
 };
 use nizhal_core::Hlc;

@@ -8,24 +8,14 @@ use crate::fixture::{self, StoppedClock, push_of};
 use nizhal::{DateTimeUtc, Principal};
 use nizhal_core::wire::Wire;
 use nizhal_runtime::engine::{Engine, PushError, PushReply, Verdict};
-<<<<<<< HEAD
-use nizhal_runtime::store::Audit;
-=======
 use nizhal_runtime::schema::Schema;
->>>>>>> a16109c (store: take back no row that cannot be put back)
+use nizhal_runtime::store::Audit;
 use nizhal_tests::{Connection, Database, Kind};
 use serde_json::Value;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// When the server's clock stands.
 pub(super) const NOW: &str = "2026-12-01T00:00:00Z";
-
-async fn engine(database: &Database, schema: Schema) -> Engine {
-    let schema = Arc::new(schema);
-    let store = fixture::store(database, &schema, 4).await;
-    let now: DateTimeUtc = NOW.parse().expect("a time");
-    fixture::engine_over(schema, store, StoppedClock(now)).await
-}
 
 pub(super) struct World {
     pub(super) engine: Engine,
@@ -35,31 +25,25 @@ pub(super) struct World {
 
 impl World {
     pub(super) async fn new(kind: Kind) -> Self {
-<<<<<<< HEAD
-        let database = Database::new(kind).await;
-        let engine = engine(&database, NOW).await;
-=======
         Self::of(Database::new(kind).await, app::schema()).await
     }
 
     /// That of an app over this database.
     pub(super) async fn of(database: Database, schema: Schema) -> Self {
-        let engine = engine(&database, schema).await;
->>>>>>> a16109c (store: take back no row that cannot be put back)
+        let engine = engine(&database, schema, NOW).await;
         let db = database.connect().await;
         Self { engine, db, database }
     }
 
-<<<<<<< HEAD
     /// The same database, of a server whose clock stands elsewhere.
     pub(super) async fn at(self, now: &str) -> Self {
-        let engine = engine(&self.database, now).await;
+        let engine = engine(&self.database, app::schema(), now).await;
         Self { engine, ..self }
-=======
+    }
+
     /// Has another release of the app serve from now on.
     pub(super) async fn deploy(&mut self, schema: Schema) {
-        self.engine = engine(&self.database, schema).await;
->>>>>>> a16109c (store: take back no row that cannot be put back)
+        self.engine = engine(&self.database, schema, NOW).await;
     }
 
     /// Lets the users work in a shop.
@@ -116,8 +100,8 @@ impl World {
     }
 }
 
-async fn engine(database: &Database, now: &str) -> Engine {
-    let schema = Arc::new(app::schema());
+async fn engine(database: &Database, schema: Schema, now: &str) -> Engine {
+    let schema = Arc::new(schema);
     let store = fixture::store(database, &schema, 16).await.with_audit(Audit::On { args: false });
     let now: DateTimeUtc = now.parse().expect("a time");
     fixture::engine_over(schema, store, StoppedClock(now)).await
