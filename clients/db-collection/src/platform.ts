@@ -151,6 +151,37 @@ export function fileOf(bytes: BlobPart[], type: string): Blob {
   return new (global<typeof Blob>('Blob')!)(bytes, { type })
 }
 
+/** Whether files can be unpacked here. */
+export function unpacks(): boolean {
+  return callable('DecompressionStream') !== undefined
+}
+
+/** The bytes that a file of gzip stands for. */
+export function gunzipped(file: Blob): ReadableStream<Uint8Array> {
+  return file.stream().pipeThrough(new (global<typeof DecompressionStream>('DecompressionStream')!)('gzip'))
+}
+
+/** The part of `node:fs/promises` that is used. */
+export interface NodeFiles {
+  stat(path: string): Promise<{ size: number }>
+  mkdir(path: string, options: { recursive: true }): Promise<unknown>
+  readdir(path: string): Promise<string[]>
+  readFile(path: string): Promise<Uint8Array>
+  writeFile(path: string, data: Uint8Array): Promise<void>
+  appendFile(path: string, data: Uint8Array): Promise<void>
+  rm(path: string, options: { recursive?: boolean; force: true }): Promise<void>
+}
+
+/** The part of Node's `process` that is used. */
+interface NodeProcess {
+  getBuiltinModule(name: 'node:fs/promises'): NodeFiles
+}
+
+/** Node's files, in Node 20.16, 22.3 and later. */
+export function nodeFiles(): NodeFiles | undefined {
+  return tried(() => global<NodeProcess>('process')?.getBuiltinModule('node:fs/promises'))
+}
+
 /** Makes addresses for files of this page, where it can. */
 export function objectUrls(): { make(file: Blob): string | undefined; revoke(url: string): void } | undefined {
   const urls = global<typeof URL>('URL')
@@ -231,6 +262,12 @@ export function onNetwork(hear: (online: boolean) => void): () => void {
 export function workerPort<Request, Reply>(): { listen(hear: (request: Request) => void): void; send(reply: Reply): void } {
   const scope = globalThis as unknown as { onmessage: (event: { data: Request }) => void; postMessage(reply: Reply): void }
   return { listen: (hear) => void (scope.onmessage = ({ data }) => hear(data)), send: (reply) => scope.postMessage(reply) }
+}
+
+/** The origin's private file system, where this worker can write files in place. */
+export async function workerFiles(): Promise<FileSystemDirectoryHandle | undefined> {
+  const { createSyncAccessHandle } = (global<typeof FileSystemFileHandle>('FileSystemFileHandle')?.prototype ?? {}) as { createSyncAccessHandle?: unknown }
+  return typeof createSyncAccessHandle === 'function' ? global<Navigator>('navigator')?.storage.getDirectory() : undefined
 }
 
 /** Why this worker has no private file system, or `undefined` where it has one. */

@@ -1,8 +1,11 @@
 // The two exchanges with a server: pull until the snapshot's end; and push, from its own file.
+import type { Page } from '../protocol/wire'
+import type { StageImages } from '../store/store'
+import type { Intake } from './intake'
 import { Progress } from './progress'
 import type { Sizes } from './push'
-import type { Asked, Replica } from './replica'
-import { SyncError, type Transport } from './transport'
+import type { Replica } from './replica'
+import { SyncError, type PullAsked, type Transport } from './transport'
 
 export { push, Suspicion, type Sizes } from './push'
 
@@ -20,46 +23,60 @@ const BEFORE = ['network', 'no_credentials', 'unauthorized', 'wrong_user']
  * Pulls until a snapshot is complete: a first sync and what is more than one page as a stream, the rest as a page.
  *
  * A stream that is cut leaves nothing behind, so the pull after it asks for pages, which do: a network that cuts every stream
- * must not keep a device waiting for ever.
+ * must not keep a device waiting for ever. Where an image cannot be had, the same is asked for as rows.
  */
 export async function pull(replica: Replica, transport: Transport, sizes: Sizes, streams: Streams = { wanted: true, cut: false }): Promise<void> {
   let tries = streams.wanted && !streams.cut
+  let takesImages = true
   const progress = new Progress(sizes.pageRows)
   for (let much = replica.device.cursor === ''; ; ) {
-    const { cursor, clientID } = replica.device
-    if (tries && much && transport.lines) {
-      const taken = await streamed(replica, transport, { cursor, clientID }, progress).catch((error: unknown) => {
-        // Who is offline has learnt nothing about streams.
-        streams.cut = !(error instanceof SyncError && BEFORE.includes(error.code))
-        throw error
-      })
-      if (taken === 'complete') return
-      // The server has no stream to spare: pages then, until the end.
-      if (taken === 'none') tries = false
-      continue
+    const { cursor, clientID, complete } = replica.device
+    // Of a snapshot's first page alone: an image under the rows of an earlier one would take the place of newer rows.
+    const images = takesImages && (complete || cursor === '') ? transport.source && replica.images : undefined
+    const asked: PullAsked = { cursor, deviceId: clientID, ...(images && { images: true }) }
+    try {
+      let intake = tries && much && transport.lines && replica.receive({ cursor, clientID })
+      const page = intake ? await streamed(transport, asked, intake, progress, streams) : await transport.pull({ ...asked, limit: sizes.pageRows })
+      if (!page) {
+        // The server has no stream to spare: pages then, until the end.
+        tries = false
+        continue
+      }
+      progress.note(page, cursor)
+      if (page.images?.length) {
+        intake ||= replica.receive({ cursor, clientID })
+        takesImages = await staged(transport, page, intake, images)
+        if (!takesImages) continue
+      }
+      const applied = await replica.applyPage(page, { cursor, clientID }, intake || undefined)
+      if (applied === 'complete') {
+        if (!intake) streams.cut = false
+        return
+      }
+      much ||= applied === 'more'
+    } catch (error) {
+      if (!(error instanceof SyncError && error.code === 'stale')) throw error
     }
-    const page = await transport.pull({ cursor, deviceId: clientID, limit: sizes.pageRows })
-    progress.note(page, cursor)
-    const applied = await replica.applyPage(page, { cursor, clientID })
-    if (applied === 'complete') break
-    much ||= applied === 'more'
   }
-  streams.cut = false
 }
 
-async function streamed(replica: Replica, transport: Transport, asked: Asked, progress: Progress): Promise<'none' | 'stale' | 'more' | 'complete'> {
-  const intake = replica.receive(asked)
+/** Stages the images of an answer; false where rows have to be asked for. */
+async function staged(transport: Transport, { images, epoch }: Page, intake: Intake, take: StageImages | undefined): Promise<boolean> {
+  if (!take) throw new SyncError('refused', 'malformed', 'the server names images, and nobody asked for any')
+  return intake.images(images!, epoch, transport.source!, take)
+}
+
+async function streamed(transport: Transport, asked: PullAsked, intake: Intake, progress: Progress, streams: Streams): Promise<Page | undefined> {
   try {
-    const end = await transport.lines!({ cursor: asked.cursor, deviceId: asked.clientID }, (table, rows) => {
+    const end = await transport.lines!(asked, (table, rows) => {
       progress.see(rows.length)
       return intake.take(table, rows)
     })
-    if (!end) return 'none'
-    progress.note(end, asked.cursor)
     await intake.flush()
-    return await replica.applyPage(end, asked, intake)
+    return end
   } catch (error) {
-    if (error instanceof SyncError && error.code === 'stale') return 'stale'
+    // Who is offline has learnt nothing about streams.
+    streams.cut = !(error instanceof SyncError && [...BEFORE, 'stale'].includes(error.code))
     throw error
   }
 }

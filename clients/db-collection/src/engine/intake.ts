@@ -1,24 +1,27 @@
-// A pull that comes as a stream: its rows are staged as they arrive, and count when its last line does.
+// A pull that comes as a stream, or by images: its rows are staged as they arrive, and count when its end does.
 import { keyOf } from '../protocol/key'
 import type { Schema } from '../protocol/schema'
 import type { Row } from '../protocol/wire'
-import type { RowKey } from '../store/store'
+import type { FileSource, RowKey, StageImages, Staging, Store } from '../store/store'
 import { isKeyed } from './keyed'
 import { Unshown } from './unshown'
 
 /** Rows that are staged in one transaction. */
 const ROWS = 2000
 
-/** Takes the lines of one stream. */
+/** Takes the lines of one stream, and the images of one pull. */
 export class Intake {
   readonly unshown: Unshown
   /** Whether something of it is in the store. */
   begun = false
+  /** Whether rows came whose names are not known. */
+  imaged = false
   #rows: (RowKey & { row: Row })[] = []
 
   constructor(
-    /** Stages rows, the first time in place of whatever an earlier stream left; throws when the stream is no longer awaited. */
-    private readonly stage: (rows: (RowKey & { row: Row })[], first: boolean) => Promise<void>,
+    private readonly store: Store,
+    /** Runs one step alone; throws when the pull is no longer awaited. */
+    private readonly step: Staging['step'],
     private readonly schema: Schema | undefined,
     whole: ReadonlySet<string>,
     /** A first sync replaces everything: which rows changed is not asked. */
@@ -37,8 +40,20 @@ export class Intake {
     if (this.#rows.length === 0) return
     const rows = this.#rows
     this.#rows = []
-    await this.stage(rows, !this.begun)
-    this.begun = true
+    await this.#stage(rows)
     if (!this.first) this.unshown.note({ put: rows })
+  }
+
+  /** Stages what images stand for, under the rows that came; false where one cannot be had. */
+  async images(images: readonly unknown[], epoch: string, source: FileSource, take: StageImages): Promise<boolean> {
+    await this.#stage([])
+    this.imaged = true
+    return !this.schema ? false : take(images, { schema: this.schema, epoch, source, step: this.step })
+  }
+
+  /** The first time in place of whatever an earlier pull left. */
+  async #stage(stage: (RowKey & { row: Row })[]): Promise<void> {
+    await this.step(() => this.store.commit({ stage, ...(!this.begun && { staged: 'forget' }) }))
+    this.begun = true
   }
 }

@@ -2,7 +2,7 @@
 import { blobsIn, blobsOf } from '../protocol/blob'
 import type { Schema } from '../protocol/schema'
 import type { Page, Row } from '../protocol/wire'
-import type { Batch, Opened, Store } from '../store/store'
+import type { Batch, Opened, StageImages, Store } from '../store/store'
 import { Emitter, type Changes } from './change'
 import { LocalCopy, type Environment } from './copy'
 import type { Device } from './device'
@@ -33,6 +33,7 @@ export class Replica {
   readonly unnamed = new Emitter<ReadonlySet<string> | 'all'>()
   #unnamed: Set<string> | 'all' = new Set()
   #intake: Intake | undefined
+  #closed = false
 
   private constructor(
     private readonly copy: LocalCopy,
@@ -92,14 +93,20 @@ export class Replica {
     })
   }
 
-  /** Readies for a pull that comes as a stream. Nothing of it counts before `applyPage` has its last line; the next one takes its place. */
+  /** How images are staged, where the store can take them. */
+  get images(): StageImages | undefined {
+    return this.copy.store.images?.()
+  }
+
+  /** Readies for a pull that comes as a stream, or by images. Nothing of it counts before `applyPage` has its end; the next one takes its place. */
   receive(asked: Asked): Intake {
     const { queue, store, schema, screen } = this.copy
     const intake: Intake = new Intake(
-      (stage, first) =>
+      store,
+      (run) =>
         queue.run(async () => {
           if (this.#intake !== intake || this.#isStale(asked)) throw new SyncError('busy', 'stale', 'another pull has begun meanwhile')
-          await store.commit({ stage, ...(first && { staged: 'forget' }) })
+          return run()
         }),
       schema,
       screen.whole,
@@ -118,7 +125,9 @@ export class Replica {
       const { batch, device, ops } = await turned(this.copy, page, asked)
       if (intake?.begun) batch.staged = 'take'
       if (this.unnamed.heard) await this.#noteUnnamed(batch)
-      screen.note(batch, await this.copy.settle(batch, device, ops), intake)
+      const effects = await this.copy.settle(batch, device, ops)
+      // Which rows images brought nobody told: all are looked at anew.
+      screen.note(intake?.imaged ? { reset: true } : batch, effects, intake)
       if (!device.complete) return 'more'
       await screen.showAll()
       this.#tellUnnamed()
@@ -172,10 +181,15 @@ export class Replica {
   }
 
   async close(): Promise<void> {
-    await this.copy.queue.run(() => this.copy.store.close())
+    await this.copy.queue.run(async () => {
+      this.#closed = true
+      await this.copy.store.close()
+    })
   }
 
   #isStale({ cursor, clientID }: Asked): boolean {
+    // A store that is asked again opens again.
+    if (this.#closed) throw new SyncError('refused', 'closed', 'this client is closed')
     return cursor !== this.device.cursor || clientID !== this.device.clientID
   }
 }

@@ -5,6 +5,7 @@ import { isSha256 } from '../protocol/blob'
 import { retryAfterMs } from '../protocol/number'
 import { addressOf } from '../protocol/url'
 import { MalformedAnswer, readLine, readPage, readPush, readRefusal, type Mutation, type MutationResult, type Page, type Row } from '../protocol/wire'
+import type { FileSource } from '../store/store'
 import { linesOf, type Patience } from './lines'
 
 /** How the app signs its requests. */
@@ -34,14 +35,24 @@ export class SyncError extends Error {
   }
 }
 
+/** A pull's question. */
+export interface PullAsked {
+  cursor: string
+  deviceId: string
+  /** Whether files may stand for rows. */
+  images?: boolean
+}
+
 /** A connection to one server. */
 export interface Transport {
-  pull(asked: { cursor: string; deviceId: string; limit: number }): Promise<Page>
+  /** Where files are fetched that a pull names; without it none is asked for. */
+  readonly source?: FileSource
+  pull(asked: PullAsked & { limit: number }): Promise<Page>
   /**
    * A whole pull as a stream from one snapshot, where it can be had: rows go to `take` one batch after the other, and the rest is the
    * answer. `undefined`: ask for pages; nothing was taken.
    */
-  lines?(asked: { cursor: string; deviceId: string }, take: (table: string, rows: Row[]) => Promise<void>): Promise<Page | undefined>
+  lines?(asked: PullAsked, take: (table: string, rows: Row[]) => Promise<void>): Promise<Page | undefined>
   push(mutations: Mutation[]): Promise<MutationResult[]>
   contract(): Promise<unknown>
 }
@@ -67,11 +78,15 @@ export class HttpTransport implements Transport {
 
   constructor(private readonly options: HttpOptions) {}
 
-  async pull(asked: { cursor: string; deviceId: string; limit: number }): Promise<Page> {
+  get source(): FileSource {
+    return this.options
+  }
+
+  async pull(asked: PullAsked & { limit: number }): Promise<Page> {
     return this.#request('POST', '/sync/pull', asked, readPage)
   }
 
-  async lines(asked: { cursor: string; deviceId: string }, take: (table: string, rows: Row[]) => Promise<void>): Promise<Page | undefined> {
+  async lines(asked: PullAsked, take: (table: string, rows: Row[]) => Promise<void>): Promise<Page | undefined> {
     // React Native's answers have no body to read from; all of one in memory is what pages are for.
     if (!this.#canStream || !readsStreams()) return undefined
     const read = async (response: Response, patience: Patience): Promise<Page | undefined> => {

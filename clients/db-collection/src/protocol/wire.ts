@@ -24,6 +24,8 @@ export interface Page {
   cursorReset: boolean
   hasMore: boolean
   lastMutationId: number
+  /** What stands for rows in files; the store that fetches them looks at what it is. */
+  images?: unknown[]
 }
 
 /** One mutation of `POST /sync/push`. */
@@ -83,6 +85,7 @@ function rest(page: Record<string, unknown>): Page {
     cursorReset: page['cursorReset'] === true,
     hasMore: page['hasMore'] === true,
     lastMutationId: countOf(page['lastMutationId']),
+    ...(page['images'] !== undefined && { images: list(page['images'], 'images') }),
   }
 }
 

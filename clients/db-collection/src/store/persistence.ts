@@ -1,5 +1,8 @@
 // Stores by the platform they run on. Each opens its database when the engine opens the store, which only a leader does.
-import type { SqlDriver, SqlValue, Statement } from './driver'
+import { nodeFiles, unpacks } from '../platform'
+import type { ImageFiles, SqlDriver, SqlValue, Statement } from './driver'
+import { FolderImages, NodeFolder } from './image-files'
+import { textOfCell } from './image-sql'
 import { SqlStore } from './sql'
 import type { Store } from './store'
 import { WaDatabase, WorkerDriver, type WaApi } from './wa-sqlite'
@@ -11,6 +14,7 @@ export function lazyStore(open: () => Promise<SqlDriver>): Store {
   const driver = async () => (opened = await (opening ??= open()))
   const sql = new SqlStore({
     volatile: () => opened?.volatile?.(),
+    files: () => opened?.files?.(),
     all: async (text, params) => (await driver()).all(text, params),
     transaction: async (statements) => (await driver()).transaction(statements),
     close: async () => {
@@ -41,21 +45,35 @@ export interface SyncDatabase {
   exec(sql: string): unknown
   // Their types disagree on what may be bound, so that nothing narrower takes both.
   prepare(sql: string): { all(...params: any[]): unknown[]; run(...params: any[]): unknown }
+  function?(name: string, options: { deterministic: boolean }, of: (...values: any[]) => any): unknown
   close(): unknown
 }
 
-/** Node: a `DatabaseSync` of `node:sqlite` or a `Database` of `better-sqlite3`. */
+/**
+ * Node: a `DatabaseSync` of `node:sqlite` or a `Database` of `better-sqlite3`.
+ *
+ * First syncs come by images, which are kept in a folder beside the database's file while they are fetched, in a Node that unpacks them.
+ */
 export function nodeSqlitePersistence(open: () => SyncDatabase | Promise<SyncDatabase>): Store {
   return lazyStore(async () => {
     const db = await open()
     // Held from the first write to the end: a second process is told at once, not after it pushed the same outbox.
     db.exec('pragma locking_mode = exclusive')
     db.exec('pragma journal_mode = wal')
-    return syncDriver(db)
+    return syncDriver(db, imagesBeside(db))
   })
 }
 
-function syncDriver(db: SyncDatabase): SqlDriver {
+/** Where images go, for a database in a file, in a Node that has all that they need. */
+function imagesBeside(db: SyncDatabase): ImageFiles | undefined {
+  const [main] = db.prepare('pragma database_list').all() as { file: string }[]
+  const fs = nodeFiles()
+  if (!main?.file || !fs || !unpacks() || !db.function) return undefined
+  db.function('nizhal_text', { deterministic: true }, textOfCell)
+  return new FolderImages(new NodeFolder(fs, `${main.file}-images`))
+}
+
+function syncDriver(db: SyncDatabase, files: ImageFiles | undefined): SqlDriver {
   const bound = (params: readonly SqlValue[] = []) => [...params]
   return {
     all: async (sql, params) => db.prepare(sql).all(...bound(params)) as Record<string, SqlValue>[],
@@ -73,6 +91,7 @@ function syncDriver(db: SyncDatabase): SqlDriver {
         throw error
       }
     },
+    files: () => files,
     close: async () => void db.close(),
   }
 }

@@ -3,8 +3,9 @@ import type { Op } from '../engine/op'
 import { report } from '../platform'
 import type { Json, Row } from '../protocol/wire'
 import type { SqlDriver, SqlValue, Statement } from './driver'
+import { imagesOf } from './image'
 import { judged, matches } from './predicate'
-import type { Batch, Opened, RowKey, Store } from './store'
+import type { Batch, Opened, RowKey, StageImages, Store } from './store'
 import { First, type Subset } from './subset'
 import { extractOf, whereOf, type Piece } from './where'
 
@@ -38,6 +39,8 @@ export class SqlStore implements Store {
     const meta: Record<string, string> = {}
     for (const { name, value } of await this.driver.all('select name, value from nizhal_meta')) meta[String(name)] = String(value)
     const ops = await this.driver.all('select seq, op from nizhal_ops order by seq')
+    // A first sync that was cut goes on with the files that it has; whoever has rows needs none.
+    if (meta['cursor']) await this.driver.files?.()?.clean([])
     const volatile = this.driver.volatile?.()
     return { meta, ops: ops.flatMap(({ seq, op }) => parsed<Op>(op, `write ${seq}`) ?? []), ...(volatile !== undefined && { volatile }) }
   }
@@ -133,6 +136,11 @@ export class SqlStore implements Store {
     if (statements.length > 0) await this.driver.transaction(statements)
   }
 
+  images(): StageImages | undefined {
+    const files = this.driver.files?.()
+    return files && imagesOf(this.driver, files)
+  }
+
   async close(): Promise<void> {
     await this.driver.close()
   }
@@ -140,6 +148,7 @@ export class SqlStore implements Store {
   async destroy(): Promise<void> {
     const all = ['nizhal_rows', 'nizhal_staged', 'nizhal_meta', 'nizhal_ops'].map((table) => ({ sql: `delete from ${table}` }))
     await this.driver.transaction(all)
+    await this.driver.files?.()?.clean([])
     await this.driver.close()
     await this.driver.destroy?.()
   }

@@ -1,5 +1,6 @@
 // The device's memory, as the engine sees it: a few reads, and one write that happens whole or not at all.
 import type { Op } from '../engine/op'
+import type { Schema } from '../protocol/schema'
 import type { Row } from '../protocol/wire'
 import type { Subset } from './subset'
 
@@ -35,6 +36,30 @@ export interface Opened {
   volatile?: string
 }
 
+/** Where files are fetched that a pull names. */
+export interface FileSource {
+  server: string
+  /** The page's own when left out. */
+  fetch?: typeof fetch | undefined
+  timeoutMs: number
+}
+
+/** What images are staged by. */
+export interface Staging {
+  schema: Schema
+  /** The epoch of the answer that names them. */
+  epoch: string
+  source: FileSource
+  /** Runs one step of it alone; throws when the answer is no longer awaited. */
+  step<Value>(run: () => Promise<Value>): Promise<Value>
+}
+
+/**
+ * Fetches images and stages their rows, under those that are staged already. False: one of them cannot be had or read here, and the rows
+ * are to be asked for. Rejects when it may go well another time; what came of the files by then is gone on with.
+ */
+export type StageImages = (images: readonly unknown[], staging: Staging) => Promise<boolean>
+
 /** A place that keeps rows, cursor and outbox together. */
 export interface Store {
   open(): Promise<Opened>
@@ -47,6 +72,8 @@ export interface Store {
   commit(batch: Batch): Promise<void>
   /** How many rows a table has. */
   count(table: string): Promise<number>
+  /** How images are staged, where the store can take them; asked when it is open. */
+  images?(): StageImages | undefined
   close(): Promise<void>
   /** Removes everything, for good. */
   destroy(): Promise<void>

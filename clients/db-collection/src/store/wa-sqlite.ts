@@ -1,6 +1,6 @@
 // wa-sqlite as a driver: in this thread for memory, in a worker on OPFS for browsers.
 import { within } from '../platform'
-import type { SqlDriver, SqlValue, Statement } from './driver'
+import type { ImageFiles, SqlDriver, SqlValue, Statement } from './driver'
 
 /** The part of wa-sqlite's API that is used. */
 export interface WaApi {
@@ -10,10 +10,15 @@ export interface WaApi {
   step(statement: number): Promise<number>
   column_names(statement: number): string[]
   row(statement: number): unknown[]
+  create_function(db: number, name: string, args: number, flags: number, app: number, of: (context: number, values: Uint32Array) => void): number
+  value(value: number): unknown
+  result(context: number, value: string | null): void
   close(db: number): Promise<number>
 }
 
 const ROW = 100
+/** UTF-8, and the same answer for the same values. */
+const PURE = 0x801
 /** How long a worker may take to open its database. */
 const OPEN_MS = 60_000
 
@@ -53,6 +58,11 @@ export class WaDatabase implements SqlDriver {
     }
   }
 
+  /** Gives SQL a function of two values. */
+  define(name: string, of: (one: unknown, other: unknown) => string | null): void {
+    this.api.create_function(this.db, name, 2, PURE, 0, (context, [one, other]) => this.api.result(context, of(this.api.value(one!), this.api.value(other!))))
+  }
+
   async close(): Promise<void> {
     await this.api.close(this.db)
   }
@@ -60,15 +70,24 @@ export class WaDatabase implements SqlDriver {
 
 /** What goes to the worker. */
 export type WorkerRequest = { id: number } & (
-  /** Answers with one row where it does not last: `volatile` says why. */
+  /** Answers with an `OpenReply`. */
   | { kind: 'open'; name: string }
   | { kind: 'all'; sql: string; params: readonly SqlValue[] }
   | { kind: 'transaction'; statements: readonly Statement[] }
+  | { kind: 'files'; method: keyof ImageFiles; args: unknown[] }
   | { kind: 'close' }
 )
 
+/** What is known of a database that was opened. */
+export interface OpenReply {
+  /** Why it does not last, where it does not. */
+  volatile?: string
+  /** Whether it keeps files of images. */
+  images?: boolean
+}
+
 /** What comes back. */
-export type WorkerReply = { id: number; value?: Record<string, SqlValue>[]; error?: string }
+export type WorkerReply = { id: number; value?: unknown; error?: string }
 
 type Body = WorkerRequest extends infer Request ? (Request extends { id: number } ? Omit<Request, 'id'> : never) : never
 
@@ -76,16 +95,17 @@ type Body = WorkerRequest extends infer Request ? (Request extends { id: number 
 export class WorkerDriver implements SqlDriver {
   #next = 1
   #volatile: string | undefined
+  #files: ImageFiles | undefined
   /** It answers nothing any more: who asks is told at once. */
   #broken: Error | undefined
-  #waiting = new Map<number, { resolve(value: Record<string, SqlValue>[]): void; reject(error: Error): void }>()
+  #waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>()
 
   private constructor(private readonly worker: Worker) {
     worker.onmessage = ({ data }: MessageEvent<WorkerReply>) => {
       const waiting = this.#waiting.get(data.id)
       this.#waiting.delete(data.id)
       if (data.error !== undefined) waiting?.reject(new Error(data.error))
-      else waiting?.resolve(data.value ?? [])
+      else waiting?.resolve(data.value)
     }
     worker.onerror = (event) => {
       this.#broken = new Error(`the SQLite worker failed: ${event.message ?? 'it did not load'}`)
@@ -97,8 +117,9 @@ export class WorkerDriver implements SqlDriver {
   static async open(worker: Worker, name: string): Promise<WorkerDriver> {
     const driver = new WorkerDriver(worker)
     try {
-      const [opened] = await within(OPEN_MS, driver.#ask({ kind: 'open', name }), () => new Error('the SQLite worker does not answer'))
-      driver.#volatile = opened?.['volatile'] === undefined ? undefined : String(opened['volatile'])
+      const opened = await within(OPEN_MS, driver.#ask<OpenReply>({ kind: 'open', name }), () => new Error('the SQLite worker does not answer'))
+      driver.#volatile = opened.volatile
+      if (opened.images) driver.#files = driver.#imageFiles()
       return driver
     } catch (error) {
       worker.terminate()
@@ -108,6 +129,10 @@ export class WorkerDriver implements SqlDriver {
 
   volatile(): string | undefined {
     return this.#volatile
+  }
+
+  files(): ImageFiles | undefined {
+    return this.#files
   }
 
   all(sql: string, params: readonly SqlValue[] = []): Promise<Record<string, SqlValue>[]> {
@@ -120,14 +145,24 @@ export class WorkerDriver implements SqlDriver {
 
   async close(): Promise<void> {
     await this.#ask({ kind: 'close' })
+    this.#broken = new Error('the database is closed')
     this.worker.terminate()
   }
 
-  #ask(request: Body): Promise<Record<string, SqlValue>[]> {
+  /** The worker's files. */
+  #imageFiles(): ImageFiles {
+    const call =
+      <Method extends keyof ImageFiles>(method: Method) =>
+      (...args: Parameters<ImageFiles[Method]>) =>
+        this.#ask<Awaited<ReturnType<ImageFiles[Method]>>>({ kind: 'files', method, args })
+    return { size: call('size'), write: call('write'), unpack: call('unpack'), clean: call('clean') }
+  }
+
+  #ask<Value>(request: Body): Promise<Value> {
     return new Promise((resolve, reject) => {
       if (this.#broken) return reject(this.#broken)
       const id = this.#next++
-      this.#waiting.set(id, { resolve, reject })
+      this.#waiting.set(id, { resolve: resolve as (value: unknown) => void, reject })
       this.worker.postMessage({ ...request, id })
     })
   }

@@ -3,10 +3,15 @@ import * as SQLite from '@journeyapps/wa-sqlite'
 import SQLiteESMFactory from '@journeyapps/wa-sqlite/dist/wa-sqlite.mjs'
 // @ts-expect-error: the package ships no types for its file systems
 import { OPFSCoopSyncVFS } from '@journeyapps/wa-sqlite/src/examples/OPFSCoopSyncVFS.js'
-import { whyNoPrivateFiles, workerPort } from '../platform'
-import { WaDatabase, type WaApi, type WorkerReply, type WorkerRequest } from './wa-sqlite'
+import { unpacks, whyNoPrivateFiles, workerFiles, workerPort } from '../platform'
+import type { ImageFiles } from './driver'
+import { FolderImages } from './image-files'
+import { textOfCell } from './image-sql'
+import { PrivateFolder } from './private-images'
+import { WaDatabase, type OpenReply, type WaApi, type WorkerReply, type WorkerRequest } from './wa-sqlite'
 
 let database: WaDatabase | undefined
+let files: ImageFiles | undefined
 // One request at a time: a read must not fall into another request's transaction.
 let tail: Promise<unknown> = Promise.resolve()
 
@@ -18,8 +23,7 @@ port.listen((data) => {
   tail = tail.then(async () => {
     const reply: WorkerReply = { id: data.id }
     try {
-      const value = await answer(data)
-      if (value) reply.value = value
+      reply.value = await answer(data)
     } catch (error) {
       reply.error = error instanceof Error ? error.message : String(error)
     }
@@ -27,14 +31,14 @@ port.listen((data) => {
   })
 })
 
-async function answer(request: WorkerRequest) {
+async function answer(request: WorkerRequest): Promise<unknown> {
   if (request.kind === 'open') {
     const module = await SQLiteESMFactory()
     const api = SQLite.Factory(module)
     const volatile = await whyNoPrivateFiles(FILES_MS)
     if (volatile !== undefined) {
       database = await WaDatabase.open(api as unknown as WaApi, ':memory:')
-      return [{ volatile }]
+      return { volatile } satisfies OpenReply
     }
     const vfs = await OPFSCoopSyncVFS.create('nizhal', module)
     api.vfs_register(vfs, true)
@@ -45,7 +49,10 @@ async function answer(request: WorkerRequest) {
     // Rows come in the server's order and are stored by key: a first sync that does not fit would write each page many times.
     await database.all('pragma cache_size = -65536')
     await database.all('pragma temp_store = memory')
-    return undefined
+    database.define('nizhal_text', textOfCell)
+    const root = unpacks() ? await workerFiles() : undefined
+    if (root) files = new FolderImages(new PrivateFolder(root, request.name))
+    return { images: files !== undefined } satisfies OpenReply
   }
   if (!database) throw new Error('the database is not open')
   switch (request.kind) {
@@ -54,6 +61,8 @@ async function answer(request: WorkerRequest) {
     case 'transaction':
       await database.transaction(request.statements)
       return undefined
+    case 'files':
+      return (files?.[request.method] as (...args: unknown[]) => Promise<unknown>)(...request.args)
     case 'close':
       await database.close()
       database = undefined

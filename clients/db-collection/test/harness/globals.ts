@@ -164,6 +164,7 @@ export const GLOBALS: Global[] = [
   { path: 'indexedDB', works: () => undefined, silent: () => ({}) },
   { path: 'Blob', works: () => REAL.Blob, silent: () => class {} },
   { path: 'FileSystemFileHandle', works: () => undefined, silent: () => class {} },
+  { path: 'DecompressionStream', works: () => undefined, silent: () => class {} },
   { path: 'document', works: () => ({ visibilityState: 'visible' }), silent: () => ({}) },
   { path: 'AbortSignal.timeout', works: () => AbortSignal.timeout, silent: () => never },
 ]

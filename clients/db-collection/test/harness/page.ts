@@ -8,8 +8,9 @@ import { waSqlitePersistence } from '../../src/store/persistence'
 import { filesScript } from './blobfiles'
 
 /** A device on the browser's disk. */
-async function device({ schema, token, name, online = false }: { schema: never; token: string; name: string; online?: boolean }) {
-  const store = waSqlitePersistence({ name: `${name}.db`, worker: () => new Worker('/worker.js', { type: 'module' }) })
+async function device({ schema, token, name, online = false, images = true, worker = '/worker.js' }: { schema: never; token: string; name: string; online?: boolean; images?: boolean; worker?: string }) {
+  const store = waSqlitePersistence({ name: `${name}.db`, worker: () => new Worker(worker, { type: 'module' }) })
+  if (!images) store.images = () => undefined
   const client = createNizhalClient({ server: location.origin, auth: { getHeaders: () => ({ authorization: `Bearer ${token}` }) }, schema, name, store, online, subscribeSource: null, reconnect: { minMs: 10, maxMs: 40 }, pull: { intervalMs: 50 } })
   const blobs = createNizhalBlobs({ client, store: browserBlobStore({ name }) })
   await client.ready

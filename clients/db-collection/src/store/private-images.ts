@@ -1,0 +1,73 @@
+// Files of images on the origin's private file system, as a worker has them: written in place, by handles that nobody else may have.
+import type { Folder } from './image-files'
+
+const FOLDER = 'nizhal-images'
+
+/** A file that is written in place. The types of pages lack it. */
+interface AccessHandle {
+  write(bytes: Uint8Array, options: { at: number }): number
+  truncate(bytes: number): void
+  flush(): void
+  close(): void
+}
+
+/** The folder of one database's images. */
+export class PrivateFolder implements Folder {
+  readonly #name: string
+  /** Files that are being written, open. */
+  readonly #open = new Map<string, AccessHandle>()
+
+  constructor(
+    private readonly root: FileSystemDirectoryHandle,
+    database: string,
+  ) {
+    // Spelled as an address is: so does SQLite's file system look for it.
+    this.#name = encodeURIComponent(database)
+  }
+
+  end(name: string): string {
+    this.#close(name)
+    return `/${FOLDER}/${this.#name}/${name}`
+  }
+
+  async size(name: string): Promise<number> {
+    return this.read(name).then(({ size }) => size, () => 0)
+  }
+
+  async write(name: string, at: number, bytes: Uint8Array): Promise<void> {
+    let handle = this.#open.get(name)
+    if (!handle) {
+      const file = await (await this.#folder()).getFileHandle(name, { create: true })
+      this.#open.set(name, (handle = await (file as unknown as { createSyncAccessHandle(): Promise<AccessHandle> }).createSyncAccessHandle()))
+    }
+    if (at === 0) handle.truncate(0)
+    if (handle.write(bytes, { at }) !== bytes.length) throw new Error('the disk is full')
+  }
+
+  async read(name: string): Promise<Blob> {
+    this.#close(name)
+    return (await (await this.#folder()).getFileHandle(name)).getFile()
+  }
+
+  async clean(kept: readonly string[]): Promise<void> {
+    for (const name of this.#open.keys()) this.#close(name)
+    const folder = await this.#folder()
+    const names: string[] = []
+    for await (const name of (folder as unknown as { keys(): AsyncIterable<string> }).keys()) names.push(name)
+    // One that SQLite has not let go of goes another time.
+    for (const name of names) if (!kept.includes(name)) await folder.removeEntry(name).catch(() => undefined)
+  }
+
+  /** Ends the writing of a file, so that it can be read and attached. */
+  #close(name: string): void {
+    const handle = this.#open.get(name)
+    handle?.flush()
+    handle?.close()
+    this.#open.delete(name)
+  }
+
+  async #folder(): Promise<FileSystemDirectoryHandle> {
+    const all = await this.root.getDirectoryHandle(FOLDER, { create: true })
+    return all.getDirectoryHandle(this.#name, { create: true })
+  }
+}
