@@ -4,8 +4,8 @@ import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { build } from 'esbuild'
-import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { chromium, type BrowserContext, type Page } from 'playwright-core'
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { schema } from './harness/device'
 import { Front } from './harness/front'
 import { Server, token } from './harness/server'
@@ -23,7 +23,6 @@ const bundled = async (entry: string) => {
 }
 
 describe.skipIf(!executablePath)('images in Chromium', () => {
-  let browser: Browser
   let context: BrowserContext
   let server: Server
   let front: Front
@@ -32,7 +31,6 @@ describe.skipIf(!executablePath)('images in Chromium', () => {
   const faults: string[] = []
 
   beforeAll(async () => {
-    browser = await chromium.launch({ executablePath: executablePath!, args: ['--no-sandbox'] })
     files.set('/', { type: 'text/html', body: '<!doctype html><title>images</title><script type="module" src="/page.js"></script>' })
     files.set('/page.js', await bundled('./harness/page.ts'))
     const worker = await bundled('../src/store/wa-worker.ts')
@@ -40,7 +38,6 @@ describe.skipIf(!executablePath)('images in Chromium', () => {
     files.set('/worker-that-cannot.js', { ...worker, body: `delete globalThis.DecompressionStream;\n${Buffer.from(worker.body).toString()}` })
     files.set('/wa-sqlite.wasm', { type: 'application/wasm', body: readFileSync(createRequire(import.meta.url).resolve('@journeyapps/wa-sqlite/dist/wa-sqlite.wasm')) })
   })
-  afterAll(() => browser?.close())
   beforeEach(async () => {
     dir = mkdtempSync(join(tmpdir(), 'nizhal-images-'))
     server = await Server.start('sqlite', { NIZHAL_BLOBS: `file://${dir}/store`, NIZHAL_IMAGE_MIN_ROWS: '20' })
@@ -48,7 +45,8 @@ describe.skipIf(!executablePath)('images in Chromium', () => {
     front.files = files
     await server.shop('s1', ['ana'])
     await server.customers('s1', 'c', ROWS)
-    context = await browser.newContext()
+    // With a profile: without one the private file system is no disk, but memory of another process.
+    context = await chromium.launchPersistentContext(join(dir, 'profile'), { executablePath: executablePath!, args: ['--no-sandbox'] })
     faults.length = 0
   })
   afterEach(async () => {
@@ -110,7 +108,7 @@ describe.skipIf(!executablePath)('images in Chromium', () => {
     const page = await tab()
     await open(page)
     const byImage = await pulled(page)
-    expect(front.fetched).toEqual([0])
+    expect([front.fetched, front.pulls.map(({ images }) => images)]).toEqual([[0], [true]])
     const came = await rows(page)
     expect(came.length).toBe(ROWS)
     expect(came.find(({ id }) => id === 'c7')).toMatchObject({ name: 'Changed' })

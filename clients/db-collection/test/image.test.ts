@@ -270,6 +270,15 @@ test.skipIf(!sqlite)('each type of a cell is spelled as the wire has it', () => 
     const alone = keyed(column)
     for (const { key, row } of spelled(alone)) if (row[column] !== null) expect(key, column).toBe(keyOf(alone, row))
   }
+  // More columns than SQLite's function takes.
+  const many = Array.from({ length: 120 }, (_, at) => ({ name: `m${at}`, type: ['text', 'integer', 'bigint', 'uuid_text'][at % 4]! }))
+  db.exec(`create table m (id text, ${many.map(({ name, type }) => `${name} ${type}`).join(', ')})`)
+  db.prepare(`insert into m values ('x', ${many.map(() => '?').join(', ')})`).run(...many.map(({ type }, at) => (at > 100 ? null : type === 'text' ? `"${at}` : type === 'uuid_text' ? Buffer.alloc(16, at) : at)))
+  const wide: TableSchema = { primaryKey: ['id'], columns: many, buckets: [] }
+  const sql = rowSqlOf({ ...wide, columns: [...many, { name: 'id' }] }, [{ name: 'id', type: 'text' }, ...many])!
+  const [spread] = db.prepare(`select ${sql.row} as r from m`).all() as { r: string }[]
+  const row = JSON.parse(spread!.r) as Row
+  expect([Object.keys(row).length, row['m0'], row['m97'], row['m98'], row['m99'], row['m119']]).toEqual([121, '"0', 97, '98', '63636363-6363-6363-6363-636363636363', null])
   // What is not known here is not guessed.
   expect(rowSqlOf(table, [...columns.slice(1), { name: 'id', type: 'interval' }])).toBe(undefined)
   expect(rowSqlOf(table, columns.slice(1))).toBe(undefined)

@@ -17,6 +17,8 @@ let tail: Promise<unknown> = Promise.resolve()
 
 /** How long the private file system may take to be there. */
 const FILES_MS = 20_000
+/** The longest path of a database. */
+const MAX_PATH_BYTES = 1024
 
 const port = workerPort<WorkerRequest, WorkerReply>()
 port.listen((data) => {
@@ -41,6 +43,8 @@ async function answer(request: WorkerRequest): Promise<unknown> {
       return { volatile } satisfies OpenReply
     }
     const vfs = await OPFSCoopSyncVFS.create('nizhal', module)
+    // Images are in a folder of their own, and 64 bytes are not enough for their paths.
+    vfs.mxPathname = MAX_PATH_BYTES
     api.vfs_register(vfs, true)
     database = await WaDatabase.open(api as unknown as WaApi, request.name, 'nizhal')
     // One connection, held by one leader: no other has to be waited for.
