@@ -91,6 +91,23 @@ impl SqliteStore {
         Ok(note.blob)
     }
 
+    /// Keeps bytes that are to be uploaded, for a simulator; `name` is nobody else's.
+    ///
+    /// # Errors
+    /// When the disk does not take them.
+    #[doc(hidden)]
+    pub async fn add_blob(&self, name: &str, bytes: &[u8], mime: &Mime) -> Result<BlobRef, StoreError> {
+        let mut incoming = self.blob_files.begin(name)?;
+        incoming.write(bytes)?;
+        self.keep_blob(incoming.finish()?, mime, None, false).await
+    }
+
+    /// The bytes of a blob that are on this device, for a simulator.
+    #[doc(hidden)]
+    pub fn blob_bytes(&self, blob: &BlobRef) -> Option<Vec<u8>> {
+        self.blob_files.read(blob.sha256(), 0, blob.size() + 1).ok()
+    }
+
     /// What is known of a blob.
     pub(crate) async fn blob(&self, sha256: BlobHash) -> Result<Option<BlobNote>, StoreError> {
         let sql = format!("{READ} where sha256 = $1 and state < 4");

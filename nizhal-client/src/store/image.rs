@@ -17,7 +17,10 @@ use serde_json::value::RawValue;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 /// The file of an image, unpacked and checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,13 +51,17 @@ struct Meta {
 }
 
 /// The files beside a store, and the seeds that it was given.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct ImageFiles {
     /// What the names of files begin with.
     prefix: PathBuf,
     seeds: Vec<PathBuf>,
     /// How far the downloads of one file came.
     reached: Mutex<Reached>,
+    /// Whether the store is in memory: nobody opens it again, and what it leaves behind is left for good.
+    is_temporary: bool,
+    /// Whether files may be there that nobody waits for once a snapshot is complete.
+    unclean: AtomicBool,
 }
 
 /// How far the downloads of a file came.
@@ -67,6 +74,14 @@ struct Reached {
     misses: u32,
 }
 
+impl Drop for ImageFiles {
+    fn drop(&mut self) {
+        if self.is_temporary && *self.unclean.get_mut() {
+            self.clean(&[]);
+        }
+    }
+}
+
 impl ImageFiles {
     /// Those beside the store at this path; of one in memory, those that have a name of their own among the system's temporary files.
     pub(super) fn beside(path: Option<&Path>) -> Self {
@@ -74,7 +89,8 @@ impl ImageFiles {
             Some(path) => beside(path, ".image-"),
             None => std::env::temp_dir().join(format!("nizhal-{}.image-", Uuid::now_v7().simple())),
         };
-        Self { prefix, ..Self::default() }
+        let (seeds, reached, unclean) = Default::default();
+        Self { prefix, seeds, reached, is_temporary: path.is_none(), unclean }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -102,10 +118,6 @@ impl ImageFiles {
 pub(super) struct Attached(Vec<LocalImage>);
 
 impl Attached {
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Whether all images that a page names are among them.
     pub(super) fn have(&self, named: &[ImageRef]) -> bool {
         have(&self.0, named)
@@ -133,6 +145,7 @@ impl SqliteStore {
 
     /// Where the file of an image goes, and where it is while it comes.
     pub(crate) fn image_paths(&self, sha256: &str) -> (PathBuf, PathBuf) {
+        self.image_files.unclean.store(true, Relaxed);
         (self.image_files.path(sha256), self.image_files.path(&format!("{sha256}.part")))
     }
 
@@ -175,6 +188,7 @@ impl SqliteStore {
         let mut seeds = Vec::new();
         for (at, packed) in self.image_files.seeds.iter().enumerate() {
             let path = self.image_files.path(&format!("seed-{at}"));
+            self.image_files.unclean.store(true, Relaxed);
             let (from, to) = (packed.clone(), path.clone());
             let unpacked = tokio::task::spawn_blocking(move || crate::image::unpack(&from, &to, None)).await;
             let unpacked = unpacked.map_err(std::io::Error::other).and_then(|done| done);
@@ -192,6 +206,14 @@ impl SqliteStore {
             }
         }
         seeds
+    }
+
+    /// Deletes what is left once a snapshot is complete: images that were laid, seeds that the server passed over, and files
+    /// that were of no use.
+    pub(super) async fn clean_after_pull(&self) {
+        if self.image_files.unclean.swap(false, Relaxed) {
+            self.clean_images().await;
+        }
     }
 
     /// Deletes files that no answer waits for any more.
@@ -402,4 +424,14 @@ async fn read_from(file: &mut SqliteConnection) -> Result<Meta, StoreError> {
 
 fn broken_stage() -> StoreError {
     StoreError::Broken("a page that waits names an image that is none".to_owned())
+}
+
+#[test]
+fn a_store_in_memory_leaves_no_file_behind() {
+    let files = ImageFiles::beside(None);
+    let path = files.path("seed-0");
+    std::fs::write(&path, "rows").unwrap();
+    files.unclean.store(true, Relaxed);
+    drop(files);
+    assert!(!path.exists());
 }

@@ -49,10 +49,8 @@ impl SqliteStore {
         let Some(attached) = self.attach(answer.images).await? else { return self.start_over().await };
         let stored = self.lay_pull(start, (&attached, answer.lines, &page), new_id).await;
         self.detach(&attached).await;
-        if let Ok((PullStored { complete: true, .. }, _)) = &stored
-            && !attached.is_empty()
-        {
-            self.clean_images().await;
+        if let Ok((PullStored { complete: true, .. }, _)) = &stored {
+            self.clean_after_pull().await;
         }
         stored
     }

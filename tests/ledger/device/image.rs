@@ -453,6 +453,12 @@ async fn inv10_a_seed_is_checked_as_a_cursor_is(mut app: App) {
     // Whoever does not hold the bucket gets nothing of it.
     let (eve, _) = seeded("eve").await;
     assert_eq!(names(&eve).await, Vec::<String>::new());
+    // What it unpacked of it is gone.
+    let dir = TempDir::in_memory("device");
+    let setup = setup("eve").file(dir.path().join("device.db")).seed(&seed);
+    let setup = setup.transport(Watched::new(&app), bearer("eve"));
+    settled(&Box::pin(setup.open()).await.expect("the device opens")).await;
+    assert_nothing_left(&dir);
     db.execute("delete from customers where id = 's1-9'").await;
     db.execute("delete from _nizhal_tombstones").await;
     assert!(nizhal_tests::verb(&app.set_up, &["epoch", "new"]).status.success());
