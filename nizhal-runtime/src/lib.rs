@@ -33,7 +33,7 @@ pub use environment::SystemEnvironment;
 pub use http::{Server, service};
 // What a simulator needs in the place of HTTP.
 #[doc(hidden)]
-pub use http::{Lines, push_body};
+pub use http::{BlobCall, BlobEndpoints, Lines, push_body};
 // And what a test needs in the place of a worker.
 #[doc(hidden)]
 pub use job::{JobEnd, run_next_alone as run_next_job};

@@ -1,12 +1,12 @@
 //! What devices do: the driver's part, one thing after the other.
 
-use crate::device::Polled;
-use crate::net::{Load, Message};
+use crate::device::{Polled, PolledUpload};
+use crate::net::{Lane, Load, Message};
 use crate::server::uuid;
 use crate::sim::{Check, Sim, Taken};
 use crate::verify;
 use nizhal_client::environment::Ids;
-use nizhal_client::session::{Action, Event, Failure, FailureKind};
+use nizhal_client::session::{Action, Event, Failure, FailureKind, UploadEnded};
 use nizhal_client::store::{Draft, MutateError, Store as _};
 use nizhal_client::{ReceivedAnswer, run_store_action};
 use nizhal_core::{DateTimeUtc, Random, Uuid};
@@ -40,7 +40,7 @@ impl Sim<'_> {
     }
 
     /// Whether a device's power went; then it is back.
-    async fn power_went(&mut self, at: usize) -> Result<bool, String> {
+    pub(crate) async fn power_went(&mut self, at: usize) -> Result<bool, String> {
         let went = self.devices[at].store.is_cut();
         if went {
             self.trace.count("crash within");
@@ -93,8 +93,14 @@ impl Sim<'_> {
             | Action::UploadAnew(_)
             | Action::Rotate
             | Action::Repair => self.store(at, action).await?,
-            // No step of a plan adds a blob.
-            Action::Upload | Action::AbortUpload => return Err(format!("device {at} has nothing for {action:?}")),
+            Action::Upload => {
+                device.upload();
+                self.go_on_uploading(at).await?
+            }
+            Action::AbortUpload if device.give_up_upload() => {
+                self.upload_ended(at, Some(Failure::new(FailureKind::Aborted, "aborted", "given up"))).await?
+            }
+            Action::AbortUpload => None,
             Action::RefreshToken if device.signed_out => {
                 let failure = Failure::new(FailureKind::Unauthorized, "signed_out", "nobody is signed in");
                 Some(Event::TokenFailed(failure))
@@ -126,7 +132,7 @@ impl Sim<'_> {
         match device.poll().await? {
             Polled::Sent(request) => {
                 let ticket = device.ticket;
-                self.network.push(Message { device: at, ticket, load: Load::Request(request) });
+                self.network.push(Message { device: at, lane: Lane::Exchange, ticket, load: Load::Request(request) });
                 None
             }
             Polled::Done(Ok(answer)) => {
@@ -144,12 +150,57 @@ impl Sim<'_> {
         }
     }
 
+    /// Lets an upload go on; the event that it came to, if it did.
+    async fn go_on_uploading(&mut self, at: usize) -> Result<Option<Event>, String> {
+        let device = &mut self.devices[at];
+        match device.poll_upload().await {
+            Some(PolledUpload::Sent(request)) => {
+                let ticket = device.uploading.ticket;
+                self.network.push(Message { device: at, lane: Lane::Upload, ticket, load: Load::Request(request) });
+                Ok(None)
+            }
+            Some(PolledUpload::Done(failure)) => {
+                if failure.is_none() {
+                    self.trace.count("uploaded");
+                }
+                self.upload_ended(at, failure).await
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Tells of the end of an upload; nothing where the power went meanwhile.
+    async fn upload_ended(&mut self, at: usize, failure: Option<Failure>) -> Result<Option<Event>, String> {
+        let device = &mut self.devices[at];
+        if device.store.is_cut() {
+            return Ok(None);
+        }
+        if device.took_fault() {
+            self.trace.count("database error on a device");
+        }
+        let memory = self.devices[at].store.memory().await.map_err(|error| format!("inv22: {error:?}"))?;
+        Ok(Some(Event::UploadEnded(UploadEnded { memory, failure })))
+    }
+
     /// A device hears what became of its request.
     pub(crate) async fn respond(
         &mut self,
         at: usize,
+        lane: Lane,
         response: Result<nizhal_client::transport::Response, Failure>,
     ) -> Result<bool, String> {
+        if lane == Lane::Upload {
+            let Some(waiting) = self.devices[at].uploading.waiting.take() else { return Ok(false) };
+            let _ = waiting.send(response);
+            let event = self.go_on_uploading(at).await?;
+            if self.power_went(at).await? {
+                return Ok(true);
+            }
+            if let Some(event) = event {
+                self.handle_event(at, event).await?;
+            }
+            return Ok(true);
+        }
         let Some(waiting) = self.devices[at].waiting.take() else { return Ok(false) };
         // The request itself waits at the other end.
         let _ = waiting.send(response);
@@ -307,6 +358,7 @@ fn brief(event: &Event) -> String {
         Event::PullFailed(failure) => format!("PullFailed {} {:?}", failure.code, failure.retry_after_ms),
         Event::PushFailed(failure) => format!("PushFailed {} {:?}", failure.code, failure.retry_after_ms),
         Event::StoreFailed(failure) => format!("StoreFailed {}", failure.code),
+        Event::UploadEnded(ended) => format!("UploadEnded {:?}", ended.failure.as_ref().map(|failure| &failure.code)),
         event => format!("{event:?}"),
     }
 }

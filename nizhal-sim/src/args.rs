@@ -64,6 +64,7 @@ fn value(name: &str, schema: &Value, definitions: &Map<String, Value>, draw: &mu
         }
     }
     match kind(schema, draw).as_str() {
+        "object" if is_blob(schema) => crate::blobs::drawn(draw.random),
         "object" => object(schema, definitions, draw),
         "array" => {
             let least = schema.get("minItems").and_then(Value::as_u64).unwrap_or(0);
@@ -95,6 +96,12 @@ fn kind(schema: &Value, draw: &mut Draw<'_>) -> String {
         _ if schema.get("properties").is_some() => "object".to_owned(),
         _ => "null".to_owned(),
     }
+}
+
+/// Whether it is a reference to a blob: an object with these three fields is one for everybody.
+fn is_blob(schema: &Value) -> bool {
+    let fields = schema.get("properties").and_then(Value::as_object);
+    fields.is_some_and(|fields| ["sha256", "size", "mime"].iter().all(|name| fields.contains_key(*name)))
 }
 
 fn object(schema: &Value, definitions: &Map<String, Value>, draw: &mut Draw<'_>) -> Value {

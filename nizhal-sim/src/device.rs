@@ -1,14 +1,15 @@
 //! A device: the shipped session, store and exchange, with the simulator in the driver's place.
 
+use crate::act::SimIds;
 use crate::fixture::Fixture;
-use crate::net::{Port, Truth};
+use crate::net::{Lane, Port, Truth};
 use crate::oracle::Rows;
 use crate::server::uuid;
 use nizhal_client::exchange::Caller;
 use nizhal_client::session::{Failure, Session, Settings, Status};
 use nizhal_client::store::{Location, OtherUser, SqliteStore};
 use nizhal_client::transport::Response;
-use nizhal_client::{ReceivedAnswer, exchange};
+use nizhal_client::{ReceivedAnswer, exchange, upload_next};
 use nizhal_core::{Random, Uuid};
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use std::collections::BTreeMap;
@@ -21,6 +22,26 @@ use tokio::sync::oneshot;
 /// A request under way.
 type Work = Pin<Box<dyn Future<Output = Result<ReceivedAnswer, Failure>>>>;
 
+/// An upload under way.
+type UploadWork = Pin<Box<dyn Future<Output = Result<(), Failure>>>>;
+
+/// The upload of one blob, beside an exchange.
+#[derive(Default)]
+pub(crate) struct Uploading {
+    port: Arc<Port>,
+    work: Option<UploadWork>,
+    /// Where the answer to what is under way goes.
+    pub(crate) waiting: Option<oneshot::Sender<Result<Response, Failure>>>,
+    pub(crate) ticket: u64,
+}
+
+/// What came of polling an upload.
+pub(crate) enum PolledUpload {
+    /// It sent something.
+    Sent(nizhal_client::transport::Request),
+    Done(Option<Failure>),
+}
+
 /// One device and its user.
 pub(crate) struct Device {
     pub(crate) user: usize,
@@ -30,6 +51,7 @@ pub(crate) struct Device {
     pub(crate) session: Session,
     ids: Arc<Mutex<Random>>,
     port: Arc<Port>,
+    pub(crate) uploading: Uploading,
     pub(crate) work: Option<Work>,
     /// Where the answer to what is under way goes.
     pub(crate) waiting: Option<oneshot::Sender<Result<Response, Failure>>>,
@@ -85,6 +107,7 @@ impl Device {
             session: session(at, 0),
             ids,
             port: Arc::default(),
+            uploading: Uploading::default(),
             work: None,
             waiting: None,
             ticket: 0,
@@ -109,6 +132,7 @@ impl Device {
     /// Its power goes and comes back: what was committed is there, nothing else.
     pub(crate) async fn restart(&mut self, fixture: &Fixture<'_>, at: usize) -> Result<(), String> {
         self.give_up();
+        self.give_up_upload();
         self.store.close().await;
         self.starts += 1;
         self.store = open(fixture, &self.path, self.version, self.user, &self.ids).await?;
@@ -127,6 +151,45 @@ impl Device {
     pub(crate) fn give_up(&mut self) {
         self.ticket += 1;
         (self.work, self.waiting, self.answer) = (None, None, None);
+    }
+
+    /// Forgets the upload under way; whether there was one.
+    pub(crate) fn give_up_upload(&mut self) -> bool {
+        self.uploading.ticket += 1;
+        self.uploading.waiting = None;
+        self.uploading.work.take().is_some()
+    }
+
+    /// Whether it waits for the answer to this ticket.
+    pub(crate) fn waits_for(&self, lane: Lane, ticket: u64) -> bool {
+        match lane {
+            Lane::Exchange => self.ticket == ticket && self.waiting.is_some(),
+            Lane::Upload => self.uploading.ticket == ticket && self.uploading.waiting.is_some(),
+        }
+    }
+
+    pub(crate) fn upload(&mut self) {
+        let (store, port, caller) = (self.store.clone(), self.uploading.port.clone(), self.caller());
+        let ids = SimIds(self.ids());
+        self.uploading.ticket += 1;
+        self.uploading.work = Some(Box::pin(async move { upload_next(&store, &*port, &caller, &ids, &|_| ()).await }));
+    }
+
+    /// Lets the upload go on until it waits for the network or is done.
+    pub(crate) async fn poll_upload(&mut self) -> Option<PolledUpload> {
+        let work = self.uploading.work.as_mut()?;
+        let done = tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = self.uploading.port.post.notified() => None,
+        };
+        if let Some(done) = done {
+            self.uploading.work = None;
+            return Some(PolledUpload::Done(done.err()));
+        }
+        let (request, waiting) = self.uploading.port.take_request()?;
+        self.uploading.waiting = Some(waiting);
+        Some(PolledUpload::Sent(request))
     }
 
     pub(crate) fn new_id(&self) -> Uuid {

@@ -16,6 +16,7 @@
 mod act;
 mod app;
 mod args;
+mod blobs;
 mod check;
 mod device;
 mod external;

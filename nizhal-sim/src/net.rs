@@ -3,7 +3,7 @@
 use crate::oracle::Rows;
 use nizhal_client::session::{Failure, FailureKind};
 use nizhal_client::store::PullStart;
-use nizhal_client::transport::{Body, Frames, Request, Response, Transport};
+use nizhal_client::transport::{BlobMethod, BlobRequest, Body, Frames, Request, Response, Transport};
 use nizhal_core::__private::BoxFuture;
 use nizhal_core::wire::MutationResult;
 use std::collections::VecDeque;
@@ -13,6 +13,16 @@ use tokio::sync::{Notify, oneshot};
 
 /// The path of a request for the file of an image.
 pub(crate) const IMAGE: &str = "/image";
+
+/// The path of a request about a blob.
+pub(crate) const BLOB: &str = "/blob";
+
+/// What a device does at a time: an exchange, and an upload beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lane {
+    Exchange,
+    Upload,
+}
 
 /// A response of a server.
 #[derive(Clone, Debug)]
@@ -51,7 +61,8 @@ pub(crate) enum Load {
 #[derive(Clone, Debug)]
 pub(crate) struct Message {
     pub(crate) device: usize,
-    /// The exchange that it belongs to; nobody waits when that is over.
+    pub(crate) lane: Lane,
+    /// The exchange or upload that it belongs to; nobody waits when that is over.
     pub(crate) ticket: u64,
     pub(crate) load: Load,
 }
@@ -91,6 +102,18 @@ impl Transport for Port {
         let body = serde_json::json!({"url": url, "from": from}).to_string().into_bytes();
         let none = String::new();
         self.send(Request { path: IMAGE, token: none.clone(), contract_version: none, lines: false, body })
+    }
+
+    fn send_blob(&self, request: BlobRequest) -> BoxFuture<'_, Result<Response, Failure>> {
+        let method = match request.method {
+            BlobMethod::Get => "GET",
+            BlobMethod::Post => "POST",
+            BlobMethod::Put => "PUT",
+        };
+        let body = serde_json::json!({"method": method, "url": request.url, "body": request.body});
+        let token = request.caller.map(|caller| caller.token).unwrap_or_default();
+        let body = body.to_string().into_bytes();
+        self.send(Request { path: BLOB, token, contract_version: String::new(), lines: false, body })
     }
 
     fn open<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Box<dyn Frames>, Failure>> {

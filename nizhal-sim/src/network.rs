@@ -1,7 +1,7 @@
 //! What happens to messages.
 
 use crate::act::SimIds;
-use crate::net::{IMAGE, Load, Message, Pushed, ServerResponse, network, pull_start};
+use crate::net::{BLOB, IMAGE, Lane, Load, Message, Pushed, ServerResponse, network, pull_start};
 use crate::sim::{Check, Sim};
 use crate::verify;
 use nizhal_client::exchange::Pulled;
@@ -23,8 +23,7 @@ impl Sim<'_> {
     }
 
     fn is_waited_for(&self, message: &Message) -> bool {
-        let device = &self.devices[message.device];
-        device.ticket == message.ticket && device.waiting.is_some()
+        self.devices[message.device].waits_for(message.lane, message.ticket)
     }
 
     /// Whether it does something when it arrives; an answer that nobody waits for is left for [`late`](Self::late).
@@ -63,20 +62,20 @@ impl Sim<'_> {
                     self.streams_close().await?;
                     // What was committed before it died is told to nobody.
                     if waited_for {
-                        self.respond(at, Err(network("the server went"))).await?;
+                        self.respond(at, message.lane, Err(network("the server went"))).await?;
                     }
                     return Ok(());
                 };
                 self.trace.record(format_args!("  {at} {} -> {}", request.path, answer.status));
                 self.trace.record_unhashed(format_args!("  {}", String::from_utf8_lossy(&answer.body)));
-                if answer.status == 400 {
+                if answer.status == 400 && request.path != BLOB {
                     return Err(format!("the server cannot read what device {at} sent to {}", request.path));
                 }
                 verify::answer(self, &format!("device {at}"), &request, &answer)?;
                 if request.path == IMAGE && answer.status < 300 {
                     self.trace.count("image fetched");
                 }
-                if request.path != IMAGE {
+                if request.path != IMAGE && request.path != BLOB {
                     self.overhear(user, &request, Some(&answer));
                 }
                 if let Some(took) = answer.took {
@@ -85,6 +84,7 @@ impl Sim<'_> {
                 }
                 if request.path == "/sync/push" {
                     verify::on_disk(self, user, &answer).await?;
+                    self.blob_rows().await?;
                     self.note_shown().await?;
                 }
                 if request.path == "/sync/push" && answer.status == 200 {
@@ -94,10 +94,10 @@ impl Sim<'_> {
                 self.network.push(Message { load: Load::Response(request, answer), ..message });
             }
             Load::Response(request, answer) if waited_for => {
-                if request.path != IMAGE {
+                if request.path != IMAGE && request.path != BLOB {
                     self.devices[at].truth = answer.truth.clone();
                 }
-                self.respond(at, Ok(answer.response(None))).await?;
+                self.respond(at, message.lane, Ok(answer.response(None))).await?;
             }
             Load::Response(..) => {}
             Load::Ping if self.devices[at].stream => self.handle_event(at, Event::Frame { repull: true }).await?,
@@ -110,7 +110,7 @@ impl Sim<'_> {
         let Some(at) = self.find(named, |_, _| true) else { return Ok(false) };
         let message = self.network.remove(at);
         if self.is_waited_for(&message) {
-            self.respond(message.device, Err(network("lost"))).await?;
+            self.respond(message.device, message.lane, Err(network("lost"))).await?;
         }
         Ok(true)
     }
@@ -124,7 +124,8 @@ impl Sim<'_> {
 
     /// A device's request fails, whatever becomes of its messages.
     pub(crate) async fn fail(&mut self, at: usize, code: &str) -> Result<bool, String> {
-        self.respond(at, Err(network(code))).await
+        let gave_up = self.respond(at, Lane::Exchange, Err(network(code))).await?;
+        Ok(self.respond(at, Lane::Upload, Err(network(code))).await? || gave_up)
     }
 
     fn is_answer(&self, message: &Message) -> bool {
@@ -133,13 +134,15 @@ impl Sim<'_> {
 
     pub(crate) async fn cut(&mut self, named: u8, after: u16) -> Result<bool, String> {
         let Some(at) = self.find(named, Self::is_answer) else { return Ok(false) };
-        let Message { device, load: Load::Response(_, answer), .. } = self.network.remove(at) else { return Ok(false) };
-        self.respond(device, Ok(answer.response(Some(usize::from(after))))).await
+        let Message { device, lane, load: Load::Response(_, answer), .. } = self.network.remove(at) else {
+            return Ok(false);
+        };
+        self.respond(device, lane, Ok(answer.response(Some(usize::from(after))))).await
     }
 
     pub(crate) async fn corrupt(&mut self, named: u8, draw: u8) -> Result<bool, String> {
         let Some(at) = self.find(named, Self::is_answer) else { return Ok(false) };
-        let Message { device, load: Load::Response(_, mut answer), .. } = self.network.remove(at) else {
+        let Message { device, lane, load: Load::Response(_, mut answer), .. } = self.network.remove(at) else {
             return Ok(false);
         };
         let portal = b"<html><title>Welcome to the hotel</title></html>".to_vec();
@@ -152,7 +155,7 @@ impl Sim<'_> {
             // Cut by somebody who does not say so.
             _ => answer.body.truncate(answer.body.len().saturating_sub(2 + usize::from(draw))),
         }
-        self.respond(device, Ok(answer.response(None))).await
+        self.respond(device, lane, Ok(answer.response(None))).await
     }
 
     pub(crate) fn refuse(&mut self, named: u8, with: u8) -> bool {
@@ -191,7 +194,7 @@ impl Sim<'_> {
             let page = lines.pop().unwrap_or_default();
             let answer = PullAnswer { images: Vec::new(), lines, page };
             (ReceivedAnswer::Pulled(Pulled { start, answer }), Action::StorePull)
-        } else if request.path == IMAGE {
+        } else if request.path == IMAGE || request.path == BLOB {
             return Ok(false);
         } else {
             let Ok(pushed) = serde_json::from_slice::<Pushed>(&answer.body) else { return Ok(false) };

@@ -40,7 +40,7 @@ const ORDINARY: [(u64, Kind); 6] = [
 ];
 
 /// What goes wrong. Each life has some of these kinds, since a life with all of them has little of each.
-const FAULTS: [(u64, Kind); 47] = [
+const FAULTS: [(u64, Kind); 52] = [
     (3, |random| Step::Lose(byte(random))),
     (4, |random| Step::Repeat(byte(random))),
     (4, |random| Step::GiveUp(byte(random))),
@@ -81,6 +81,11 @@ const FAULTS: [(u64, Kind); 47] = [
     (2, |_| Step::Backup),
     (2, |random| Step::Restore { told: random.below(3) == 0 }),
     (2, |_| Step::Collect),
+    (3, |_| Step::CollectBlobs),
+    (3, |random| Step::SpoilUpload(byte(random))),
+    (1, |_| Step::BlobStoreAway),
+    (2, |_| Step::BlobStoreBack),
+    (3, |random| Step::Probe(word(random))),
     (6, |random| Step::Image(word(random))),
     (1, |_| Step::ForgetImages),
     (1, |random| Step::LoseImage(word(random))),

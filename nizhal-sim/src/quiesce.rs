@@ -13,6 +13,7 @@ impl Sim<'_> {
         self.trace.record(format_args!("healing"));
         self.server.spare();
         self.server.page_rows = 200;
+        self.server.blobs_away = false;
         self.network.clear();
         for at in 0..self.devices.len() {
             let device = &mut self.devices[at];

@@ -1,17 +1,18 @@
 //! The server: the real engine over a real SQLite file, without HTTP around it.
 
+use crate::blobs::{self, GRACE_DAYS};
 use crate::device::some_sql;
 use crate::fixture::{Fixture, connect};
 use crate::images::ImageFiles;
-use crate::net::{IMAGE, ServerResponse, Truth};
+use crate::net::{BLOB, IMAGE, ServerResponse, Truth};
 use futures_util::FutureExt as _;
 use nizhal_client::transport::Request;
 use nizhal_core::wire::{PullRequest, PushRequest, Wire};
 use nizhal_core::{DateTimeUtc, NodeId, Random, Uuid};
-use nizhal_runtime::Lines;
 use nizhal_runtime::engine::{Demand, Engine, Environment, Line, Making, PullError};
 use nizhal_runtime::hub::Hub;
 use nizhal_runtime::store::{Failpoints, StatementFault, Store, StoreError};
+use nizhal_runtime::{BlobEndpoints, Lines};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use std::collections::{BTreeMap, BTreeSet};
@@ -89,6 +90,13 @@ pub(crate) struct Server {
     pub(crate) latest_ms: i64,
     /// The files of images.
     pub(crate) images: Arc<ImageFiles>,
+    /// The endpoints of blobs; their bytes outlive every restore of the database.
+    blobs: Option<BlobEndpoints>,
+    blob_folder: PathBuf,
+    /// Whether the store of blobs cannot be reached.
+    pub(crate) blobs_away: bool,
+    /// Who completed the upload of which blob.
+    pub(crate) uploaded: BTreeSet<(usize, String)>,
 }
 
 impl Server {
@@ -113,6 +121,10 @@ impl Server {
             starts: 0,
             latest_ms: 0,
             images: Arc::default(),
+            blobs: None,
+            blob_folder: fixture.workdir.path("blobs"),
+            blobs_away: false,
+            uploaded: BTreeSet::new(),
         };
         server.start(fixture).await;
         server
@@ -128,7 +140,10 @@ impl Server {
         (self.failpoints, self.armed) = (store.failpoints().cloned().unwrap_or_default(), None);
         let node = NodeId(u128::from(self.starts));
         let engine = Engine::new(version.server.clone(), store, Hub::default(), self.world.clone(), node);
-        self.engine = Some(engine.with_images(self.images.clone(), 1));
+        let engine = engine.with_images(self.images.clone(), 1);
+        let opened = BlobEndpoints::open(&engine, &self.blob_folder);
+        self.blobs = Some(opened.unwrap_or_else(|error| panic!("the blob store is not opened: {error:?}")));
+        self.engine = Some(engine);
     }
 
     /// Its power goes and comes back.
@@ -264,6 +279,57 @@ impl Server {
         found.map_err(|error| format!("`{sql}` fails: {error}"))
     }
 
+    /// Where the bytes of blobs are.
+    pub(crate) fn blob_folder(&self) -> &std::path::Path {
+        &self.blob_folder
+    }
+
+    /// The copy of the database is of no use any more.
+    pub(crate) fn forget_backup(&mut self) {
+        self.backup = None;
+    }
+
+    /// Marks blobs that no row names, and removes them as after the grace.
+    pub(crate) async fn collect_blobs(&mut self) -> Result<u64, String> {
+        let Some(endpoints) = &self.blobs else { return Ok(0) };
+        let now = self.world.now_ms.load(Relaxed);
+        let at = |ms: i64| DateTimeUtc::from_timestamp_millis(ms).unwrap_or_default();
+        let later = now + i64::from(GRACE_DAYS + 1) * 86_400_000;
+        let collecting = async {
+            endpoints.collect(at(now), GRACE_DAYS).await?;
+            endpoints.collect(at(later), GRACE_DAYS).await
+        };
+        match self.under_faults(collecting, || Ok(0)).await.unwrap_or(Ok(0)) {
+            Err(_) if self.took_fault().is_some() => Ok(0),
+            collected => collected.map_err(|error| format!("blobs are not collected: {error}")),
+        }
+    }
+
+    /// Asks the endpoints of blobs as a user; the status and the body, or `None` when the server died of it.
+    pub(crate) async fn ask_blobs(
+        &mut self,
+        fixture: &Fixture<'_>,
+        user: usize,
+        method: &str,
+        url: &str,
+        body: &[u8],
+    ) -> Result<Option<(u16, Vec<u8>)>, String> {
+        let (Some(engine), Some(endpoints)) = (&self.engine, &self.blobs) else { return Ok(None) };
+        let answering = endpoints.answer(engine, &fixture.users[user], blobs::call(method, url, body));
+        let Some((status, said)) = self.under_faults(answering, || (503, Vec::new())).await else {
+            self.kill(fixture).await;
+            return Ok(None);
+        };
+        if status == 500 && self.took_fault().is_none() {
+            return Err(format!("the server fails at {method} {url}: {}", String::from_utf8_lossy(&said)));
+        }
+        if let (200, true) = (status, url.ends_with("/complete")) {
+            let blob: Value = serde_json::from_slice(&said).unwrap_or_default();
+            self.uploaded.insert((user, blob["sha256"].as_str().unwrap_or_default().to_owned()));
+        }
+        Ok(Some((status, said)))
+    }
+
     /// Makes an image of one of the user's buckets; whether it did, and `None` when the server died of it.
     pub(crate) async fn make_image(
         &mut self,
@@ -340,8 +406,19 @@ impl Server {
         if request.path == IMAGE {
             return Ok(Some(self.images.answer(&request.body)));
         }
+        if request.path == BLOB && self.blobs_away {
+            return Ok(Some(ServerResponse::refusal(503, "unavailable", Some(1_000))));
+        }
         if self.refused.contains(&request.token) {
             return Ok(Some(ServerResponse::refusal(401, "unauthorized", None)));
+        }
+        if request.path == BLOB {
+            let Some((method, url, body)) = blobs::asked(&request.body) else { return Ok(Some(unreadable())) };
+            let answered = self.ask_blobs(fixture, user, &method, &url, &body).await?;
+            let took = self.took_fault();
+            return Ok(
+                answered.map(|(status, body)| ServerResponse { took, ..ServerResponse::of(status, false, body) })
+            );
         }
         let Some(engine) = &self.engine else { return Ok(None) };
         let principal = &fixture.users[user];

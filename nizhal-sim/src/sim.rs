@@ -4,7 +4,7 @@ use crate::device::Device;
 use crate::external::{DeletedRows, ExternalWriter};
 use crate::fixture::Fixture;
 use crate::hostile::Hostile;
-use crate::net::{Load, Message};
+use crate::net::{Lane, Load, Message};
 use crate::server::Server;
 use crate::step::Step;
 use crate::trace::Trace;
@@ -206,6 +206,11 @@ impl<'a> Sim<'a> {
                 self.crash(at).await.map(|()| true)
             }
             Step::NewEpoch => self.server.new_epoch(self.fixture).await.map(|()| true),
+            Step::CollectBlobs => self.collect_blobs().await,
+            Step::SpoilUpload(named) => Ok(self.spoil_upload(named)),
+            Step::BlobStoreAway => Ok(!std::mem::replace(&mut self.server.blobs_away, true)),
+            Step::BlobStoreBack => Ok(std::mem::take(&mut self.server.blobs_away)),
+            Step::Probe(draw) => self.probe(draw).await,
             Step::Collect => self.server.collect(self.fixture).await.map(|()| true),
             Step::Image(draw) => self.image(draw).await,
             Step::ForgetImages => self.forget_images().await,
@@ -255,7 +260,7 @@ impl<'a> Sim<'a> {
         for at in 0..self.devices.len() {
             let waits = self.network.iter().any(|message| message.device == at && matches!(message.load, Load::Ping));
             if self.devices[at].stream && !self.devices[at].silent && !waits {
-                self.network.push(Message { device: at, ticket: 0, load: Load::Ping });
+                self.network.push(Message { device: at, lane: Lane::Exchange, ticket: 0, load: Load::Ping });
             }
         }
     }
@@ -320,6 +325,9 @@ impl<'a> Sim<'a> {
         let fresh = format!("n{draw}-{}", self.written);
         let mut drawing = crate::args::Draw { random: &mut random, ids: &ids, values: &values, fresh, now_ms };
         let args = self.fixture.args(mutator, &mut drawing);
+        if !self.add_blobs(at, &args, draw).await? {
+            return Ok(false);
+        }
         let depends_on = self.devices[at].last.clone().filter(|_| after).into_iter().collect();
         let wrote = self.mutate(at, self.fixture.mutators[mutator].desc.name, args, depends_on, None).await?;
         Ok(wrote)

@@ -138,6 +138,16 @@ pub enum Step {
     },
     /// Old tombstones are forgotten.
     Collect,
+    /// Blobs that no row names are collected, those among them whose device is late.
+    CollectBlobs,
+    /// The bytes of an upload arrive as others, or not all of them.
+    SpoilUpload(u8),
+    /// The store of blobs is away …
+    BlobStoreAway,
+    /// … and there again.
+    BlobStoreBack,
+    /// Somebody asks for blobs that may be others'.
+    Probe(u32),
     /// The server makes an image of a bucket.
     Image(u32),
     /// The server forgets images that are of no use any more.
@@ -210,6 +220,11 @@ impl Step {
             Self::Restore { told: true } => "restore, told",
             Self::Restore { told: false } => "restore, untold",
             Self::Collect => "tombstones collected",
+            Self::CollectBlobs => "blobs collected",
+            Self::SpoilUpload(_) => "upload spoilt",
+            Self::BlobStoreAway => "blob store away",
+            Self::BlobStoreBack => "blob store back",
+            Self::Probe(_) => "blobs asked for",
             Self::Image(_) => "image",
             Self::ForgetImages => "images forgotten",
             Self::LoseImage(_) => "image lost",

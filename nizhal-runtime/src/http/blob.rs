@@ -3,6 +3,7 @@
 use super::{bearer, body, error::HttpError, respond::respond};
 use crate::{
     blob::{BlobError, Blobs, Declared, Part, Presigned},
+    engine::Engine,
     http::Server,
 };
 use actix_web::{
@@ -28,13 +29,13 @@ pub(super) async fn blobs<'a>(server: &'a Server, payload: &mut Payload) -> Resu
 /// The body of `presign-upload`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct PresignRequest {
+pub(super) struct PresignRequest {
     mime: Option<Mime>,
     sha256: Option<BlobHash>,
     size: Option<u64>,
     max_bytes: Option<u64>,
     bucket: Option<String>,
-    key: Option<String>,
+    pub(super) key: Option<String>,
 }
 
 pub(super) async fn presign(request: HttpRequest, mut payload: Payload, server: Data<Server>) -> HttpResponse {
@@ -47,38 +48,41 @@ pub(super) async fn presign(request: HttpRequest, mut payload: Payload, server: 
         let wanted: PresignRequest = body::parse(&body)?;
         let presigned = match wanted.key.as_deref() {
             Some(key) => blobs.resume(principal.key(), key, server.now()).await?,
-            None => begin(&server, blobs, &principal, wanted).await?,
+            None => {
+                if let Some(bucket) = &wanted.bucket {
+                    let scope = server.scopes().read_now(&server.scopes().of(&principal), &principal).await?;
+                    if !scope.iter().any(|held: &Bucket| held.qualified() == *bucket) {
+                        return Err(HttpError::BucketForbidden);
+                    }
+                }
+                begin(server.engine(), blobs, &principal, wanted).await?
+            }
         };
         Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(shown(presigned)?))
     };
     respond(&server, &request, Box::pin(answering)).await
 }
 
-async fn begin(
-    server: &Server,
+/// Begins an upload; `bucket`, where one is named, is the actor's.
+pub(super) async fn begin(
+    engine: &Engine,
     blobs: &Blobs,
     principal: &Principal,
     wanted: PresignRequest,
 ) -> Result<Presigned, HttpError> {
     let text = "name the blob's media type, such as \"mime\": \"image/jpeg\"";
     let mime = wanted.mime.ok_or_else(|| HttpError::BadRequest(text.to_owned()))?;
-    if let Some(bucket) = &wanted.bucket {
-        let scope = server.scopes().read_now(&server.scopes().of(principal), principal).await?;
-        if !scope.iter().any(|held: &Bucket| held.qualified() == *bucket) {
-            return Err(HttpError::BucketForbidden);
-        }
-    }
     let visible = match wanted.sha256 {
-        Some(sha256) => server.engine().visible_blob(principal, sha256).await?,
+        Some(sha256) => engine.visible_blob(principal, sha256).await?,
         None => None,
     };
     let PresignRequest { sha256, size, max_bytes, bucket, .. } = wanted;
     let declared = Declared { mime, sha256, size, max_bytes, bucket };
-    let id = server.environment().new_id().simple().to_string();
-    Ok(blobs.begin(principal.key(), declared, visible.as_ref(), (id, server.now())).await?)
+    let (id, now) = (engine.environment.new_id().simple().to_string(), engine.environment.now());
+    Ok(blobs.begin(principal.key(), declared, visible.as_ref(), (id, now)).await?)
 }
 
-fn shown(presigned: Presigned) -> Result<Value, HttpError> {
+pub(super) fn shown(presigned: Presigned) -> Result<Value, HttpError> {
     match presigned {
         Presigned::Done(blob) => Ok(json!({"done": true, "blob": blob})),
         Presigned::Parts { key, part_size, parts, expires_s } => {
@@ -112,7 +116,7 @@ fn part(part: &Part) -> Value {
 }
 
 /// A moment as rows have it, in seconds since the Unix epoch.
-fn moment(seconds: i64) -> String {
+pub(super) fn moment(seconds: i64) -> String {
     let moment = DateTimeUtc::from_timestamp(seconds, 0).unwrap_or_default();
     moment.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
 }

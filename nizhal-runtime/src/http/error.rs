@@ -166,6 +166,16 @@ impl HttpError {
     }
 
     /// The response to the client.
+    /// The status and the code that a simulator's device reads.
+    pub(super) fn brief(&self) -> (u16, Value) {
+        let ErrorResponse { status, code, text } = self.response();
+        let mut body = serde_json::json!({"error": text, "code": code});
+        if let Self::Blob(BlobError::PartsMissing(parts)) = self {
+            body["parts"] = parts.clone().into();
+        }
+        (status.as_u16(), body)
+    }
+
     pub(crate) fn into_response(self) -> HttpResponse {
         let ErrorResponse { status, code, text } = self.response();
         self.log(status, code);

@@ -6,6 +6,7 @@ mod audit;
 mod authorize;
 mod bearer;
 mod blob;
+mod blob_alone;
 mod blob_part;
 mod blob_range;
 mod blob_read;
@@ -37,6 +38,7 @@ mod stream;
 mod unread;
 mod wire;
 
+pub use blob_alone::{BlobCall, BlobEndpoints};
 pub(crate) use gate::{Version, VersionError, VersionGate};
 pub use lines::Lines;
 pub use listen::block_on;

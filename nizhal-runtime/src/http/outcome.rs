@@ -22,8 +22,13 @@ pub(super) fn outcome(wire: Wire, reply: PushReply) -> (Map<String, Value>, Opti
 
 /// A push's answer in wire 2, where there is no HTTP: its body, and the status when a fault of the server ended it.
 pub fn push_body(reply: PushReply) -> (Vec<u8>, Option<u16>) {
-    let (body, fault) = outcome(Wire::Two, reply);
-    let status = fault.map(|failure| super::error::push_status(&failure));
+    let (mut body, fault) = outcome(Wire::Two, reply);
+    let status = fault.map(|failure| {
+        let (code, text) = super::error::code_and_text(&failure);
+        body.insert("code".to_owned(), code.into());
+        body.insert("error".to_owned(), text.into());
+        super::error::push_status(&failure)
+    });
     (Value::Object(body).to_string().into_bytes(), status)
 }
 
