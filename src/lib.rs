@@ -41,7 +41,7 @@ pub use nizhal_runtime::{
 pub mod client {
     pub use nizhal_client::{
         BlobError, BlobUpload, Blobs, Client, Credentials, CredentialsError, DeadLetter, Effect, Mode, MutateError,
-        Notice, OtherUser, Phase, Receipt, Saved, Setup, SetupError, Status, StoreError, Unreadable,
+        Notice, OtherUser, Phase, Receipt, Revised, Saved, Setup, SetupError, Status, StoreError, Unreadable,
         environment::{Clock, Connectivity, Ids, RandomIds, Switch, SystemClock},
         session::{Failure, FailureKind, Progress, Repair, Settings},
     };

@@ -5,7 +5,9 @@ use crate::driver::Message;
 use crate::environment::{Clock, Credentials, Ids, Switch};
 use crate::session::{Event, Status};
 use crate::setup::Setup;
-use crate::store::{DeadLetter, Draft, Effect, MutateError, Notice, SqliteStore, Store, StoreError, Unreadable};
+use crate::store::{
+    DeadLetter, Draft, Effect, MutateError, Notice, REVISED_TABLE, Revised, SqliteStore, Store, StoreError, Unreadable,
+};
 use crate::transport::Transport;
 use crate::watch::Changes;
 use futures_util::stream::BoxStream;
@@ -269,6 +271,44 @@ impl Client {
         let gone = self.inner.store.discard(id).await?;
         self.inner.wrote().await;
         Ok(gone)
+    }
+
+    /// The mutations whose result changed after the server had answered them, oldest first: one that was made before them arrived later,
+    /// and took its place in time. One that is refused now is a dead letter, and one that applies now is none any more. Each stays in
+    /// this list, also when the app is opened anew, until it is [confirmed](Self::confirm_revised).
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn revised(&self) -> Result<Vec<Revised>, StoreError> {
+        self.inner.store.revised().await
+    }
+
+    /// The same list now and whenever it may have changed.
+    ///
+    /// ```ignore
+    /// let mut revised = client.watch_revised();
+    /// while let Some(list) = revised.next().await {
+    ///     for one in list? {
+    ///         show(&one);
+    ///         client.confirm_revised(&one).await?;
+    ///     }
+    /// }
+    /// ```
+    pub fn watch_revised(&self) -> BoxStream<'static, Result<Vec<Revised>, StoreError>> {
+        let store = self.inner.store.clone();
+        self.inner.changes.watch(vec![REVISED_TABLE.to_owned()], move || {
+            let store = store.clone();
+            async move { store.revised().await }
+        })
+    }
+
+    /// Takes a mutation off the list of those whose result changed, since its user knows; false when it is not there, or has yet another
+    /// result.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn confirm_revised(&self, revised: &Revised) -> Result<bool, StoreError> {
+        self.inner.store.confirm_revised(revised).await
     }
 
     /// Other claims of the same user, or new credentials after [`Phase::SignedOut`](crate::session::Phase::SignedOut).

@@ -28,4 +28,4 @@ pub use driver::{Answered, ReceivedAnswer, run_store_action};
 pub use environment::{Credentials, CredentialsError};
 pub use session::{Phase, Status};
 pub use setup::{Setup, SetupError};
-pub use store::{DeadLetter, Effect, MutateError, Notice, OtherUser, Saved, StoreError, Unreadable};
+pub use store::{DeadLetter, Effect, MutateError, Notice, OtherUser, Revised, Saved, StoreError, Unreadable};

@@ -37,6 +37,7 @@ pub struct Schema {
     rules: Vec<Rule>,
     mutators: HashMap<&'static str, MutatorEntry>,
     absent: Vec<&'static str>,
+    replayed: Vec<&'static str>,
 }
 
 impl Schema {
@@ -74,7 +75,11 @@ impl Schema {
         }
         let is_synced = |table: &&&'static TableDesc| synced.iter().any(|known| known.name == table.name);
         let absent = tables.iter().filter(|table| !is_synced(table)).map(|table| table.name).collect();
-        Ok(Self { tables: synced.into_iter().map(LocalTable::new).collect(), rules, mutators: by_name, absent })
+        let mut replayed: Vec<_> = by_name.values().filter(|entry| entry.desc.replay.is_some()).collect();
+        replayed.sort_by_key(|entry| entry.desc.name);
+        let replayed = replayed.into_iter().map(|entry| entry.desc.name).collect();
+        let tables = synced.into_iter().map(LocalTable::new).collect();
+        Ok(Self { tables, rules, mutators: by_name, absent, replayed })
     }
 
     pub(crate) fn tables(&self) -> &[LocalTable] {
@@ -96,6 +101,11 @@ impl Schema {
     /// The tables that only the server has.
     pub(crate) fn absent(&self) -> &[&'static str] {
         &self.absent
+    }
+
+    /// The names of the mutators whose mutations the server may run again.
+    pub(crate) fn replayed(&self) -> &[&'static str] {
+        &self.replayed
     }
 
     /// The names of the synced tables, sorted.

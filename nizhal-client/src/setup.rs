@@ -5,7 +5,7 @@ use crate::driver::{Driver, Message, Parts};
 use crate::environment::{Clock, Connectivity, Credentials, Ids, RandomIds, Switch, SystemClock};
 use crate::schema::{Schema, SchemaError};
 use crate::session::{Session, Settings, Status};
-use crate::store::{Location, Lock, OtherUser, SqliteStore, StoreError};
+use crate::store::{Location, Lock, OtherUser, REVISED_TABLE, SqliteStore, StoreError};
 use crate::transport::{HttpTransport, Transport, TransportError};
 use crate::watch::Changes;
 use nizhal_core::{Actor, MutatorEntry, Principal, Rule, Rules, TableDesc, wire::MutationResult};
@@ -233,7 +233,8 @@ impl Setup {
         let connectivity = self.connectivity.unwrap_or_else(|| Arc::new(switch.clone()));
         let (to, from) = mpsc::unbounded_channel::<Message>();
         let (status_sender, status) = watch::channel(Status::default());
-        let changes = Changes::new(&schema.table_names());
+        let tables: Vec<_> = schema.table_names().into_iter().chain([REVISED_TABLE]).collect();
+        let changes = Changes::new(&tables);
         let waiters = Waiters::default();
         let heard = waiters.clone();
         let answered = move |results: &[MutationResult]| {

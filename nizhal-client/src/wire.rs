@@ -1,6 +1,6 @@
 //! Wire 2 as a device reads it: the shapes of the wire protocol, and a door that lets nothing else in.
 
-use nizhal_core::wire::{Batch, Gone, ImageRef, Mutation, MutationResult};
+use nizhal_core::wire::{Batch, Gone, ImageRef, Mutation, MutationResult, RevisedMutation};
 use serde::{Deserialize, Serialize};
 
 /// One answer of a pull, or the last line of one that came in lines. What lacks a field is refused whole.
@@ -22,16 +22,19 @@ pub(crate) struct Page<'a> {
     pub(crate) last_mutation_id: Option<i64>,
     #[serde(default)]
     pub(crate) images: Vec<ImageRef>,
+    #[serde(default)]
+    pub(crate) revised: Vec<RevisedMutation>,
 }
 
 impl Page<'_> {
-    /// Whether it says nothing new of rows.
+    /// Whether it says nothing new of rows and results.
     pub(crate) fn is_empty(&self) -> bool {
         self.changed.is_empty()
             && self.tombstoned.is_empty()
             && self.removed.is_empty()
             && self.removed_buckets.is_empty()
             && self.images.is_empty()
+            && self.revised.is_empty()
             && !self.cursor_reset
     }
 }

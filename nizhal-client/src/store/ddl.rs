@@ -26,6 +26,12 @@ pub(super) const ENGINE: &[&str] = &[
     "create table if not exists _nizhal_dead (seq integer primary key, id text not null unique, name text not null, \
      args text not null, hlc text not null, now text not null, status text not null, code text not null, \
      error text not null, depends_on text not null)",
+    // Replayed mutations that left the outbox or the dead letters: they may get another result.
+    "create table if not exists _nizhal_answered (seq integer primary key, id text not null unique, name text not null, \
+     args text not null, hlc text not null, now text not null, depends_on text not null, status text not null)",
+    // Results that changed. told: the app has confirmed it.
+    "create table if not exists _nizhal_revised (n integer primary key, id text not null unique, name text, args text, \
+     status text not null, code text, error text, told integer not null default 0)",
     // Pages of a snapshot that has not come whole yet. kind: 0 rows, 1 a page, 2 an image. loose: of an answer that has not ended.
     "create table if not exists _nizhal_stage (n integer primary key, kind integer not null, loose integer not null, \
      body blob not null)",

@@ -45,6 +45,7 @@ impl SqliteStore {
 
     pub(super) async fn discard(&self, id: &str) -> Result<bool, StoreError> {
         let tx = self.begin().await?;
+        tx.keep_dead_letter(id).await?;
         let count = tx.run("delete from _nizhal_dead where id = $1", [id.into()]).await?;
         tx.settle_blobs().await?;
         tx.commit().await?;

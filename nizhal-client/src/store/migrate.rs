@@ -86,7 +86,20 @@ impl Tx<'_> {
             self.run(&format!("drop table if exists {}", quote(&format!("_nizhal_base_{name}"))), []).await?;
             self.run(&format!("drop table if exists {}", quote(name)), []).await?;
         }
-        for table in ["outbox", "dead", "stage", "made", "needs", "touched", "named", "blobs", "unreadable", "meta"] {
+        for table in [
+            "outbox",
+            "dead",
+            "answered",
+            "revised",
+            "stage",
+            "made",
+            "needs",
+            "touched",
+            "named",
+            "blobs",
+            "unreadable",
+            "meta",
+        ] {
             self.run(&format!("delete from _nizhal_{table}"), []).await?;
         }
         Ok(())

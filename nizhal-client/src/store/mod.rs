@@ -20,6 +20,7 @@ mod purge;
 mod push;
 mod rebuild;
 mod replay;
+mod revised;
 mod rows;
 mod salvage;
 mod tx;
@@ -35,6 +36,8 @@ pub use failpoint::SqliteFault;
 pub use image::{LocalImage, Seed};
 pub use lock::Lock;
 pub use open::{Location, Notice, OtherUser};
+pub use revised::Revised;
+pub(crate) use revised::TABLE as REVISED_TABLE;
 pub use salvage::Saved;
 pub use unreadable::Unreadable;
 pub use write::{Draft, Effect, MutateError, Written};
@@ -143,6 +146,10 @@ pub trait Store: Send + Sync + 'static {
     fn unreadable(&self) -> BoxFuture<'_, Result<Vec<Unreadable>, StoreError>>;
     /// Forgets a refused mutation; false when there is none of this id.
     fn discard<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<bool, StoreError>>;
+    /// The results that changed and that are not confirmed, oldest first.
+    fn revised(&self) -> BoxFuture<'_, Result<Vec<Revised>, StoreError>>;
+    /// Confirms one of them; false when it is not to be told any more.
+    fn confirm_revised<'a>(&'a self, revised: &'a Revised) -> BoxFuture<'a, Result<bool, StoreError>>;
 }
 
 /// A SQLite file, or a database in memory.
@@ -355,5 +362,11 @@ impl Store for SqliteStore {
     }
     fn discard<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<bool, StoreError>> {
         Box::pin(self.noting(self.discard(id)))
+    }
+    fn revised(&self) -> BoxFuture<'_, Result<Vec<Revised>, StoreError>> {
+        Box::pin(self.noting(self.untold()))
+    }
+    fn confirm_revised<'a>(&'a self, revised: &'a Revised) -> BoxFuture<'a, Result<bool, StoreError>> {
+        Box::pin(self.noting(self.confirm(revised)))
     }
 }

@@ -2,7 +2,9 @@
 
 use super::image::{Attached, have};
 use super::meta::Meta;
-use super::{ChangedTables, NewId, PullAnswer, PullStart, SqliteStore, StoreError, purge::Purged, tx::Tx};
+use super::{
+    ChangedTables, NewId, PullAnswer, PullStart, REVISED_TABLE, SqliteStore, StoreError, purge::Purged, tx::Tx,
+};
 use crate::session::{Memory, PullStored};
 use crate::wire::Page;
 use nizhal_core::local::{LocalTable, cell};
@@ -159,11 +161,16 @@ impl SqliteStore {
             tx.rotate(new_id, true).await?;
         }
         tx.forget_done().await?;
+        let is_revised = tx.revise(&page.revised).await?;
         tx.redo().await?;
         tx.settle_blobs().await?;
         tx.drop_unnamed_blobs().await?;
         let memory = tx.meta().await?.memory();
-        Ok((PullStored { memory, complete: true, moved, rotated }, tx.commit().await?))
+        let mut changed_tables = tx.commit().await?;
+        if is_revised {
+            changed_tables.insert(REVISED_TABLE.to_owned());
+        }
+        Ok((PullStored { memory, complete: true, moved, rotated }, changed_tables))
     }
 
     /// Nothing of the answer is of use: the rows stay as they were, and all of them are asked for again.

@@ -147,6 +147,7 @@ impl Tx<'_> {
 
     /// Lets go of what is answered and shown by the rows.
     pub(super) async fn forget_done(&self) -> Result<(), StoreError> {
+        self.keep_answered().await?;
         self.run("delete from _nizhal_outbox where state = 1 and covered = 1", []).await?;
         Ok(())
     }
@@ -170,7 +171,13 @@ impl Tx<'_> {
     }
 
     /// Puts a mutation among the refused ones; its effects must be off the rows. Returns whether it had a number.
-    async fn add_dead_letter(&self, id: &str, status: &str, code: &str, error: &str) -> Result<bool, StoreError> {
+    pub(super) async fn add_dead_letter(
+        &self,
+        id: &str,
+        status: &str,
+        code: &str,
+        error: &str,
+    ) -> Result<bool, StoreError> {
         let sql = "insert into _nizhal_dead (seq, id, name, args, hlc, now, status, code, error, depends_on) \
             select seq, id, name, args, hlc, now, $2, $3, $4, depends_on from _nizhal_outbox where id = $1";
         self.run(sql, [id.into(), status.into(), code.into(), error.into()]).await?;

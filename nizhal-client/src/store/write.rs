@@ -30,7 +30,7 @@ pub struct Draft {
 }
 
 /// What of a mutation shows on the device that made it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Effect {
     /// All of it.
@@ -42,6 +42,12 @@ pub enum Effect {
     /// Nothing: it changes a row that is not here, because its user may not see it or it was not pulled yet. It is run again over
     /// fresh rows.
     RowAbsent,
+    /// Nothing: its mutator is replayed and fails on the rows that are here. The server decides: it has all rows, and runs the mutation
+    /// at its place in time. It is run again here over fresh rows.
+    Undecided {
+        /// Why it fails here, for people.
+        reason: String,
+    },
 }
 
 /// What became of it.
@@ -126,11 +132,12 @@ impl Tx<'_> {
                 }
                 Err(Error::Db(DbErr::RecordNotUpdated | DbErr::RecordNotFound(_))) => effect = Effect::RowAbsent,
                 Err(Error::TransactionControl(_)) => return Err(MutateError::EndedTransaction(call.desc.name)),
-                Err(Error::Rejected(reason)) => return Err(MutateError::Rejected(reason)),
                 Err(Error::InvalidArgs(reason)) => return Err(MutateError::InvalidArgs(reason)),
                 Err(Error::Db(error)) if is_loss(&error) || is_transient(&error) => {
                     return Err(StoreError::from(error).into());
                 }
+                Err(error) if call.desc.replay.is_some() => effect = Effect::Undecided { reason: error.to_string() },
+                Err(Error::Rejected(reason)) => return Err(MutateError::Rejected(reason)),
                 Err(error) => return Err(MutateError::Failed(error)),
             }
             self.run("update _nizhal_meta set capture = 0", []).await?;
@@ -138,6 +145,7 @@ impl Tx<'_> {
         self.depend(seq, &draft.depends_on).await?;
         self.hold_new(seq).await?;
         if let Some(dead_letter) = draft.replaces {
+            self.keep_dead_letter(&dead_letter).await?;
             self.run("delete from _nizhal_dead where id = $1", [dead_letter.into()]).await?;
             self.settle_blobs().await?;
         }

@@ -93,6 +93,7 @@ sync_rules! {
         Stock where Stock.shop == shop;
         Slot where Slot.shop == shop;
         Tag where Tag.shop == shop;
+        Seat where Seat.shop == shop;
     }
 
     rule sent(shop) {
@@ -284,12 +285,47 @@ pub(crate) async fn make(ctx: &mut Ctx<Claims>, _args: Nothing) -> Result<Applie
     Ok(Applied::done())
 }
 
+#[nizhal::table(name = "seats", merge = "replay")]
+pub(crate) struct Seat {
+    #[nizhal(primary_key)]
+    pub(crate) shop: String,
+    #[nizhal(primary_key)]
+    pub(crate) seat: String,
+    pub(crate) holder: String,
+}
+
+#[nizhal::args]
+pub(crate) struct Sit {
+    pub(crate) shop: String,
+    pub(crate) seat: String,
+    pub(crate) holder: String,
+}
+
+/// Takes a free seat; what comes before it, offline, may be before it in time too.
+#[mutator(replay(shops = args.shop))]
+pub(crate) async fn sit(ctx: &mut Ctx<Claims>, args: Sit) -> Result<Applied> {
+    let Sit { shop, seat, holder } = args;
+    if Seat::find_by_id((shop.clone(), seat.clone())).one(ctx.db()).await?.is_some() {
+        return Err(reject!("the seat is taken"));
+    }
+    SeatActive { shop: Set(shop), seat: Set(seat), holder: Set(holder) }.insert(ctx.db()).await?;
+    Ok(Applied::done())
+}
+
+/// Panics unless it finds the seat.
+#[mutator(replay(shops = args.shop))]
+pub(crate) async fn inspect(ctx: &mut Ctx<Claims>, args: Sit) -> Result<Applied> {
+    let seat = Seat::find_by_id((args.shop, args.seat)).one(ctx.db()).await?;
+    assert_eq!(seat.expect("the seat is there").holder, args.holder);
+    Ok(Applied::done())
+}
+
 pub(crate) fn tables() -> Vec<&'static TableDesc> {
-    tables![Item, Transfer, Stock, Slot, Tag, Member]
+    tables![Item, Transfer, Stock, Slot, Tag, Seat, Member]
 }
 
 pub(crate) fn mutators() -> Vec<MutatorEntry> {
-    mutators![put, rename, relabel, bump, book, drop_item, rekey, careful, faulty, raw, make]
+    mutators![put, rename, relabel, bump, book, drop_item, rekey, careful, faulty, raw, make, sit, inspect]
 }
 
 static IDS: AtomicU64 = AtomicU64::new(1);

@@ -14,6 +14,7 @@ mod intruder;
 mod open;
 mod outbox;
 mod random;
+mod revised;
 mod snapshot;
 
 /// Runs one test.

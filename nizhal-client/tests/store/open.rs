@@ -1,6 +1,6 @@
 //! Opening again: after a crash, as somebody else, with other tables, where a file vanished.
 
-use crate::app::{Device, Item, Member, Slot, Stock, Tag, Transfer, item, page, rules};
+use crate::app::{Device, Item, Member, Seat, Slot, Stock, Tag, Transfer, item, page, rules};
 use crate::run;
 use nizhal::prelude::*;
 use nizhal::{ColumnDesc, Table, TableDesc};
@@ -136,7 +136,8 @@ async fn with(dir: &TempDir, items: &'static TableDesc) -> Device {
         line.table = items;
     }
     let [transfers, stock] = [&<Transfer as Table>::DESC, &<Stock as Table>::DESC];
-    let tables = vec![items, transfers, stock, &<Slot as Table>::DESC, &<Tag as Table>::DESC, &<Member as Table>::DESC];
+    let mut tables = vec![items, transfers, stock];
+    tables.extend(tables![Slot, Tag, Seat, Member]);
     Device::with(&place(dir), OtherUser::Apart, "ana", tables, rules).await.unwrap()
 }
 
