@@ -1,6 +1,7 @@
 //! A shop whose stock, orders, slots and ledger are replayed: rules that merging rows would break.
 
 use nizhal::prelude::*;
+use nizhal::{MutatorEntry, TableDesc};
 use nizhal_runtime::schema::Schema;
 
 #[nizhal::claims]
@@ -49,7 +50,7 @@ pub(super) struct Slot {
     #[nizhal(primary_key)]
     slot: String,
     #[nizhal(unique)]
-    holder: Option<String>,
+    pub(super) holder: Option<String>,
 }
 
 #[nizhal::table(name = "entries", merge = "replay")]
@@ -246,10 +247,16 @@ pub(super) async fn sneak(ctx: &mut Ctx<Claims>, args: Pay) -> Result<Applied> {
     Ok(Applied::done())
 }
 
+pub(super) fn tables() -> Vec<&'static TableDesc> {
+    tables![Member, Stock, Order, Slot, Entry, Remark]
+}
+
+pub(super) fn mutators() -> Vec<MutatorEntry> {
+    mutators![restock, buy, cancel, take, swap, pay, count, stray, remark, sneak]
+}
+
 pub(super) fn schema() -> Schema {
-    let mutators = mutators![restock, buy, cancel, take, swap, pay, count, stray, remark, sneak];
-    Schema::new(tables![Member, Stock, Order, Slot, Entry, Remark], rules().into_inner(), mutators)
-        .expect("a sound schema")
+    Schema::new(tables(), rules().into_inner(), mutators()).expect("a sound schema")
 }
 
 /// The claims of a user.
