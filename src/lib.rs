@@ -20,8 +20,8 @@ pub use nizhal_core::{
 };
 // What rules are built of.
 pub use nizhal_core::{
-    ClaimOf, Condition, Conditions, ConstFilter, ConstValue, MemberFilter, MemberScope, Param, ParamDesc, ParamSource,
-    Rule, RuleBuilder, RuleTable, ScopeValue, TableScope,
+    ClaimOf, Condition, Conditions, ConstFilter, ConstValue, MemberFilter, MemberScope, OnDemand, Param, ParamDesc,
+    ParamSource, Rule, RuleBuilder, RuleTable, ScopeValue, TableScope,
 };
 
 // The server: how it is built and set, who may come in, and what it tells of its work.
@@ -40,8 +40,9 @@ pub use nizhal_runtime::{
 #[cfg(feature = "client")]
 pub mod client {
     pub use nizhal_client::{
-        BlobError, BlobUpload, Blobs, Client, Credentials, CredentialsError, DeadLetter, Effect, Mode, MutateError,
-        Notice, OtherUser, Phase, Receipt, Revised, Saved, Setup, SetupError, Status, StoreError, Unreadable,
+        BlobError, BlobUpload, Blobs, Buckets, Client, Credentials, CredentialsError, DeadLetter, Effect, Mode,
+        MutateError, Notice, OtherUser, Phase, Receipt, Revised, Saved, Setup, SetupError, Status, StoreError, SubscribeError,
+        SubscribedBucket, Subscription, Unreadable,
         environment::{Clock, Connectivity, Ids, RandomIds, Switch, SystemClock},
         session::{Failure, FailureKind, Progress, Repair, Settings},
     };

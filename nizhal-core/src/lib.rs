@@ -68,8 +68,8 @@ pub use open_file::{Displaced, OpenFile};
 pub use private_file::{create_private, make_private};
 pub use random::Random;
 pub use rule::{
-    ClaimOf, Condition, Conditions, ConstFilter, ConstValue, MemberFilter, MemberScope, Param, ParamDesc, ParamSource,
-    Rule, RuleBuilder, RuleTable, Rules, ScopeValue, TableScope,
+    ClaimOf, Condition, Conditions, ConstFilter, ConstValue, DEFAULT_PRIORITY, MemberFilter, MemberScope, OnDemand,
+    Param, ParamDesc, ParamSource, Rule, RuleBuilder, RuleTable, Rules, ScopeValue, TableScope,
 };
 pub use server::{ActorScope, OfOneTable, ServerParts, ServerSide};
 pub use table::{SyncedTable, Table};

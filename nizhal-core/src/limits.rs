@@ -17,10 +17,10 @@ pub const MAX_NAME_BYTES: usize = 255;
 /// The longest cursor, in bytes: a longer one was never a server's, and is answered as any other that cannot be read.
 pub const MAX_CURSOR_BYTES: usize = 8 * 1024;
 
-/// The most buckets that a query names.
+/// The most buckets that a query or a pull names.
 pub const MAX_NAMED_BUCKETS: usize = 1_000;
 
-/// The longest name of a bucket in a query or a frame, in bytes.
+/// The longest name of a bucket in a query, a frame or a pull, in bytes.
 pub const MAX_BUCKET_NAME_BYTES: usize = 2 * 1024;
 
 /// The most images that a client offers as seeds in one pull.

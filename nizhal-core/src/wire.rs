@@ -2,7 +2,10 @@
 
 use crate::{
     Hlc,
-    limits::{MAX_CURSOR_BYTES, MAX_DEPENDS_ON, MAX_IDENTIFIER_BYTES, MAX_NAME_BYTES, MAX_SEEDS},
+    limits::{
+        MAX_BUCKET_NAME_BYTES, MAX_CURSOR_BYTES, MAX_DEPENDS_ON, MAX_IDENTIFIER_BYTES, MAX_NAME_BYTES,
+        MAX_NAMED_BUCKETS, MAX_SEEDS,
+    },
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -132,6 +135,9 @@ pub struct PullRequest {
     /// The seals of the images that the client has already.
     #[serde(deserialize_with = "seals")]
     pub seeds: Vec<String>,
+    /// The buckets on demand that the client wants, each as `rule:value`, in wire 2; a client that does not say gets all.
+    #[serde(deserialize_with = "bucket_names")]
+    pub buckets: Option<Vec<String>>,
 }
 
 /// An image that takes the place of a bucket's rows up to a version, in wire 2.
@@ -306,6 +312,21 @@ fn seals<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String
         )));
     }
     Ok(seals)
+}
+
+/// The names of buckets: not endlessly many, nor long.
+fn bucket_names<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
+    use serde::de::Error;
+    let names = Option::<Vec<String>>::deserialize(deserializer)?;
+    let is_long = |names: &Vec<String>| {
+        names.len() > MAX_NAMED_BUCKETS || names.iter().any(|name| name.len() > MAX_BUCKET_NAME_BYTES)
+    };
+    if names.as_ref().is_some_and(is_long) {
+        return Err(D::Error::custom(format!(
+            "there are at most {MAX_NAMED_BUCKETS} buckets, with names of at most {MAX_BUCKET_NAME_BYTES} bytes each"
+        )));
+    }
+    Ok(names)
 }
 
 /// A mutator's name: any text that is no longer than names are, without U+0000, which Postgres cannot keep.

@@ -156,12 +156,8 @@ mod tests {
         let params = (0..params).map(|_| ParamDesc { name: "p", sql: SqlType::Text, source: source() }).collect();
         let tables =
             vec![RuleTable { table: &NOTES, scope: [0, 1].map(ColumnIndex::new).to_vec(), filters: Vec::new() }];
-        Schema::new(
-            vec![&NOTES],
-            vec![Rule { name: "r", doc: "", public: false, max_buckets, params, tables }],
-            Vec::new(),
-        )
-        .unwrap()
+        Schema::new(vec![&NOTES], vec![Rule { name: "r", max_buckets, params, tables, ..Rule::default() }], Vec::new())
+            .unwrap()
     }
 
     fn members(of_each: usize, params: usize) -> Vec<(usize, usize, String)> {

@@ -41,7 +41,7 @@ catalogue! {
         2 NotARule "something else between the rules" "A rule is `rule name(parameter) { … }`, or `public rule name() { … }`.",
         3 NotALine "a line that a rule does not have" "A rule's lines bind parameters or sync tables.",
         4 LineUnended "a line that goes on where it should end" "Lines end with `;`.",
-        5 UnknownRuleWord "an attribute that a rule does not have" "Beside doc comments there are `name` and `max_buckets`.",
+        5 UnknownRuleWord "an attribute that a rule does not have" "Beside doc comments there are `name`, `max_buckets`, `priority` and `on_demand`.",
         6 RuleWordTwice "an attribute that is written twice" "Only one of them could count.",
         7 RuleNameNotText "a rule's name that is no text" "The name goes over the wire.",
         8 RuleNameEmpty "an empty name" "The name goes over the wire, and names buckets.",
@@ -50,6 +50,10 @@ catalogue! {
         11 MaxBucketsNotNumber "a bound that is no number" "It bounds how many buckets an actor may have of the rule.",
         12 MaxBucketsRange "a bound out of range" "A pull names each bucket it reads, so there is an end to how many there can be.",
         13 PublicMaxBuckets "a bound on a public rule" "Everybody has its one bucket.",
+        14 PriorityNotNumber "a priority that is no number" "Devices get the buckets of the lowest number first.",
+        15 PriorityRange "a priority out of range" "A rule without one has a number in the middle, so that others may come before and after it.",
+        16 OnDemandShape "`on_demand` without its time" "A device forgets a bucket some time after its app stopped asking for it.",
+        17 OnDemandTtl "a time that is no duration" "It says how long a device keeps a bucket that its app no longer asks for.",
     }
     "Parameters" {
         20 ParameterTwice "a parameter that is declared twice" "The second would hide the first, and rows would be scoped by one of them alone.",

@@ -57,3 +57,11 @@ pub const ACTOR: &str = "actor";
 pub const PUBLIC: &str = "public";
 /// The most buckets that an actor may have of a rule.
 pub const MAX_BUCKETS: &str = "max_buckets";
+/// When a rule's buckets are filled, among those that a device has yet to get.
+pub const PRIORITY: &str = "priority";
+/// A rule whose buckets a device gets when its app asks for them.
+pub const ON_DEMAND: &str = "on_demand";
+/// How long a device keeps a bucket that its app no longer asks for.
+pub const TTL: &str = "ttl";
+/// What may stand above a rule, each once.
+pub const RULE_WORDS: &[&str] = &[NAME, MAX_BUCKETS, PRIORITY, ON_DEMAND];

@@ -37,6 +37,8 @@ sync_rules! {
 
     /// Constants joined by `||`, beside the bucket.
     #[max_buckets = 200]
+    #[priority = 1]
+    #[on_demand(ttl = "30m")]
     rule my_shops(shop_id) {
         shop_id in ShopMember.shop_id
             where (ShopMember.role == "owner" || ShopMember.role == "clerk") && ShopMember.user_id == actor.user_id;
@@ -74,6 +76,8 @@ sync_rules! {
 fn rules_are_described() {
     let rules = rules().into_inner();
     assert_eq!((rules[0].max_buckets, rules[0].public), (Some(200), false));
+    assert_eq!((rules[0].priority, rules[0].on_demand.map(|on_demand| on_demand.ttl_s)), (1, Some(1_800)));
+    assert_eq!((rules[1].priority, rules[1].on_demand.is_none()), (128, true));
     assert_eq!((rules[4].max_buckets, rules[4].public, rules[4].params.len()), (None, true, 0));
     assert_eq!(rules[1].tables[0].scope, [1, 1].map(nizhal::ColumnIndex::new));
     assert_eq!(rules[1].tables[0].filters.len(), 1);

@@ -3,7 +3,9 @@
 //! It is where rustc checks a rule: every column is a typed handle of a known table, every parameter carries its type, and
 //! only matching types meet.
 
-use super::{ClaimOf, Condition, ConstFilter, ConstValue, MemberFilter, ParamDesc, ParamSource, Rule, RuleTable};
+use super::{
+    ClaimOf, Condition, ConstFilter, ConstValue, MemberFilter, OnDemand, ParamDesc, ParamSource, Rule, RuleTable,
+};
 use crate::{Actor, Col, ColumnIndex, ConstColumn, SameType, ScopeColumn, SyncedTable, Table, TableDesc};
 use std::marker::PhantomData;
 
@@ -23,7 +25,7 @@ impl<A: Actor> Rules<A> {
     /// Adds a rule.
     #[must_use]
     pub fn rule(mut self, name: &'static str, doc: &'static str, build: impl FnOnce(&mut RuleBuilder<A>)) -> Self {
-        let rule = Rule { name, doc, public: false, max_buckets: None, params: Vec::new(), tables: Vec::new() };
+        let rule = Rule { name, doc, ..Rule::default() };
         let mut builder = RuleBuilder { rule, actor: PhantomData };
         build(&mut builder);
         self.rules.push(builder.rule);
@@ -65,6 +67,16 @@ impl<A: Actor> RuleBuilder<A> {
     /// The most buckets of it that an actor may have.
     pub fn max_buckets(&mut self, most: u32) {
         self.rule.max_buckets = Some(most);
+    }
+
+    /// When devices get its buckets, among those that they have yet to get: those of the lowest number first.
+    pub fn priority(&mut self, number: u8) {
+        self.rule.priority = number;
+    }
+
+    /// Gives its buckets only to devices that ask for them, which keep each for so many seconds after they last did.
+    pub fn on_demand(&mut self, ttl_s: u64) {
+        self.rule.on_demand = Some(OnDemand { ttl_s });
     }
 
     /// A parameter whose one value is a claim.

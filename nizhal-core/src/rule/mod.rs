@@ -182,6 +182,16 @@ pub struct RuleTable {
     pub filters: Vec<Condition>,
 }
 
+/// The priority of a rule that names none: in the middle.
+pub const DEFAULT_PRIORITY: u8 = 128;
+
+/// A rule whose buckets a device gets when its app subscribes to them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OnDemand {
+    /// How long a device keeps a bucket that its app is no longer subscribed to, in seconds.
+    pub ttl_s: u64,
+}
+
 /// One rule: parameters that name its buckets, and the tables it syncs.
 #[derive(Clone, Debug)]
 pub struct Rule {
@@ -193,8 +203,27 @@ pub struct Rule {
     pub public: bool,
     /// The most buckets of it that an actor may have, where the app says so.
     pub max_buckets: Option<u32>,
+    /// When devices get its buckets, among those that they have yet to get: those of the lowest number first.
+    pub priority: u8,
+    /// Whether devices get its buckets only when they ask for them.
+    pub on_demand: Option<OnDemand>,
     /// The parameters; an actor's buckets are all combinations of their values.
     pub params: Vec<ParamDesc>,
     /// The tables.
     pub tables: Vec<RuleTable>,
+}
+
+impl Default for Rule {
+    fn default() -> Self {
+        Self {
+            name: "",
+            doc: "",
+            public: false,
+            max_buckets: None,
+            priority: DEFAULT_PRIORITY,
+            on_demand: None,
+            params: Vec::new(),
+            tables: Vec::new(),
+        }
+    }
 }

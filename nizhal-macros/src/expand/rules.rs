@@ -4,7 +4,7 @@ use crate::stages::expand_with;
 use nizhal_syntax::ast::parse_rules;
 use nizhal_syntax::check::check_rules;
 use nizhal_syntax::model::{
-    Claim, Column, Condition, Filter, Param, Rule, RuleSet, Source, TableLine, Terms, Value, lower_rules,
+    Claim, Column, Condition, Filter, Param, Rule, RuleSet, Source, TableLine, Terms, Value, duration_s, lower_rules,
 };
 use nizhal_syntax::name;
 use proc_macro2::{Ident, Span, TokenStream};
@@ -52,8 +52,13 @@ fn expand_rule(rule: &Rule, claims: &Ident) -> TokenStream {
     let builder = Ident::new("rule", Span::mixed_site());
     let public = rule.public.iter().map(|public| quote_spanned!(public.span()=> #builder.public();));
     let most = rule.max_buckets.iter().map(|most| quote_spanned!(most.span()=> #builder.max_buckets(#most);));
+    let priority = rule.priority.iter().map(|number| quote_spanned!(number.span()=> #builder.priority(#number);));
+    let on_demand = rule.on_demand.iter().map(|ttl| {
+        let ttl_s = duration_s(&ttl.value()).unwrap_or_default();
+        quote_spanned!(ttl.span()=> #builder.on_demand(#ttl_s);)
+    });
     let users = judge_users(rule, claims);
-    quote!(.rule(#name, #doc, |#builder| { #users #(#public)* #(#most)* #(#params)* #(#tables)* }))
+    quote!(.rule(#name, #doc, |#builder| { #users #(#public)* #(#most)* #(#priority)* #(#on_demand)* #(#params)* #(#tables)* }))
 }
 
 /// What judges, when it is compiled, a rule that goes by the user without the tenant.

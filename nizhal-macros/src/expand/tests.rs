@@ -152,6 +152,8 @@ fn rules_with_branches_lists_and_optional_claims() {
         app_rules for Claims;
 
         #[max_buckets = 20]
+        #[priority = 1]
+        #[on_demand(ttl = "7d")]
         rule mine(shop) {
             shop in M.shop where M.user == actor.user_id? && (M.role == "owner" || M.role == "clerk" && M.level != 0);
             Item { id, shop_id } where Item.shop_id == shop && Item.a == 1 || Item.shop_id == shop && Item.b == 2;

@@ -58,6 +58,10 @@ pub(super) fn breaks(old: &Value, new: &Value) -> Vec<String> {
             Some(now) if now["params"] != was["params"] => {
                 found.push(format!("rule `{name}` has other parameters, so its buckets have other names"));
             }
+            // An installed client that knows how to ask for buckets asks for none of a rule that it knows as another's.
+            Some(now) if was["onDemand"].is_null() && !now["onDemand"].is_null() => {
+                found.push(format!("rule `{name}` is on demand now, and installed clients do not ask for its buckets"));
+            }
             Some(_) => {}
         }
     }
@@ -252,7 +256,7 @@ mod tests {
             "x-nizhal": {
                 "tables": {"notes": {"primaryKey": ["id"], "merge": "field", "row": {"$ref": "#/components/schemas/Note"}}},
                 "mutators": {"addNote": {"input": {"$ref": "#/components/schemas/AddNote"}}},
-                "rules": {"mine": {"params": [{"name": "owner", "type": "text"}], "tables": ["notes"]}},
+                "rules": {"mine": {"params": [{"name": "owner", "type": "text"}], "tables": ["notes"], "onDemand": null}},
             },
         })
     }
@@ -338,6 +342,7 @@ mod tests {
             (with("/x-nizhal/rules/mine/params", json!([])), "rule `mine` has other parameters"),
             (with("/x-nizhal/tables/notes/merge", "replay".into()), "`notes`: merge was \"field\", is \"replay\""),
             (replayed("mine"), "`addNote` is replayed in buckets of rule \"mine\", and was not"),
+            (with("/x-nizhal/rules/mine/onDemand", json!({"ttlSeconds": 60})), "rule `mine` is on demand now"),
         ];
         for (new, wanted) in breaking {
             let found = breaks(&old(), &new);

@@ -2,7 +2,7 @@
 
 use super::paths::paths;
 use crate::schema::Schema;
-use nizhal_core::{ColumnDefault, ColumnDesc, Rule, SqlType, TableDesc};
+use nizhal_core::{ColumnDefault, ColumnDesc, DEFAULT_PRIORITY, Rule, SqlType, TableDesc};
 use schemars::{SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
@@ -193,6 +193,12 @@ fn rule_part(rule: &Rule) -> Value {
     }
     if let Some(most) = rule.max_buckets {
         part["maxBuckets"] = most.into();
+    }
+    if rule.priority != DEFAULT_PRIORITY {
+        part["priority"] = rule.priority.into();
+    }
+    if let Some(on_demand) = &rule.on_demand {
+        part["onDemand"] = json!({"ttlSeconds": on_demand.ttl_s});
     }
     part
 }

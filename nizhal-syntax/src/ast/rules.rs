@@ -25,7 +25,7 @@ pub struct RuleSet {
 /// A rule.
 #[derive(Debug)]
 pub struct Rule {
-    /// The doc comments, `#[name = "…"]` and `#[max_buckets = …]`.
+    /// The doc comments, `#[name = "…"]`, `#[max_buckets = …]`, `#[priority = …]` and `#[on_demand(ttl = "…")]`.
     pub attrs: Vec<Attribute>,
     /// `public`, where it is written.
     pub public: Option<Ident>,

@@ -3,7 +3,7 @@
 use super::list::check_lists;
 use super::membership::check_membership;
 use super::scope::check_tables;
-use crate::model::{Rule, RuleSet, Source};
+use crate::model::{Rule, RuleSet, Source, duration_s};
 use crate::{Code, Errors, name, symbol};
 use proc_macro2::Ident;
 use quote::ToTokens;
@@ -11,6 +11,8 @@ use std::collections::HashMap;
 
 /// The most buckets of a rule that may be asked for: a pull names each of them.
 const MAX_BUCKETS: u32 = 100_000;
+/// The longest time that a bucket is kept which nobody asks for any more, in seconds: ten years.
+const MAX_TTL_S: u64 = 3_650 * 24 * 60 * 60;
 
 /// Reports what is wrong with a rule set.
 pub fn check_rules(set: &RuleSet, errors: &Errors) {
@@ -20,6 +22,8 @@ pub fn check_rules(set: &RuleSet, errors: &Errors) {
         check_header(rule, errors);
         check_public(rule, errors);
         check_max_buckets(rule, errors);
+        check_priority(rule, errors);
+        check_on_demand(rule, errors);
         check_bindings(rule, errors);
         for param in &rule.params {
             if let Source::Member { column, terms } = &param.source {
@@ -112,6 +116,22 @@ fn check_max_buckets(rule: &Rule, errors: &Errors) {
             what,
             format!("write a whole number between 1 and {MAX_BUCKETS}, without a suffix"),
         );
+    }
+}
+
+fn check_priority(rule: &Rule, errors: &Errors) {
+    let Some(number) = &rule.priority else { return };
+    if number.base10_parse::<u8>().is_err() || !number.suffix().is_empty() {
+        let help = "write a whole number between 0 and 255, without a suffix; a rule without a priority has 128";
+        errors.push(Code::PriorityRange, number, "there is no such priority", help);
+    }
+}
+
+fn check_on_demand(rule: &Rule, errors: &Errors) {
+    let Some(ttl) = &rule.on_demand else { return };
+    if duration_s(&ttl.value()).is_none_or(|seconds| seconds > MAX_TTL_S) {
+        let help = "write a number and a unit: `90s`, `30m`, `12h` or `7d`, and at most `3650d`";
+        errors.push(Code::OnDemandTtl, ttl, "this is no such time", help);
     }
 }
 

@@ -22,7 +22,7 @@ pub use function::Function;
 pub use id::{Id, lower_id};
 pub use job::{Job, lower_job};
 pub use mutator::{Mutator, lower_mutator};
-pub use rules::{Param, Rule, RuleSet, Source, TableLine, lower_rules};
+pub use rules::{Param, Rule, RuleSet, Source, TableLine, duration_s, lower_rules};
 pub use table::{Table, TableColumn, lower_table};
 pub use terms::{Tear, Terms};
 pub use text_enum::{TextEnum, lower_text_enum};

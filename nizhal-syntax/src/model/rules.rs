@@ -6,7 +6,7 @@ use crate::ast::{self, Stmt, attr};
 use crate::{Code, Errors, name, symbol};
 use proc_macro2::Ident;
 use quote::ToTokens;
-use syn::{Attribute, Expr, ExprLit, Lit, LitInt, LitStr, Meta, Path, Visibility};
+use syn::{Attribute, Expr, ExprLit, Lit, LitInt, LitStr, Meta, MetaNameValue, Path, Visibility};
 
 /// A rule set.
 #[derive(Debug)]
@@ -36,6 +36,10 @@ pub struct Rule {
     pub public: Option<Ident>,
     /// The most buckets that an actor may have of it, where that is written.
     pub max_buckets: Option<LitInt>,
+    /// The priority, where it is written.
+    pub priority: Option<LitInt>,
+    /// The `ttl` of `on_demand`, where that is written.
+    pub on_demand: Option<LitStr>,
     /// The parameters of the header.
     pub header: Vec<Ident>,
     /// The parameters as bound, in the order of their lines.
@@ -103,10 +107,13 @@ pub fn lower_rules(set: ast::RuleSet, errors: &Errors) -> RuleSet {
 }
 
 fn lower_rule(rule: ast::Rule, errors: &Errors) -> Rule {
-    let Words { name, max_buckets } = lower_words(&rule, errors);
+    let Words { name, max_buckets, priority, on_demand } = lower_words(&rule, errors);
+    let default = || LitStr::new(&name::camel(&name::plain(&rule.ident)), rule.ident.span());
     let mut lowered = Rule {
-        name,
+        name: name.unwrap_or_else(default),
         max_buckets,
+        priority,
+        on_demand,
         doc: attr::doc(&rule.attrs),
         public: rule.public,
         ident: rule.ident,
@@ -150,26 +157,31 @@ impl Rule {
 }
 
 /// What a rule's attributes say.
+#[derive(Default)]
 struct Words {
-    name: LitStr,
+    name: Option<LitStr>,
     max_buckets: Option<LitInt>,
+    priority: Option<LitInt>,
+    on_demand: Option<LitStr>,
 }
 
 fn lower_words(rule: &ast::Rule, errors: &Errors) -> Words {
-    let (mut name, mut max_buckets) = (None, None);
+    let (mut words, mut seen) = (Words::default(), Vec::new());
     for attr in rule.attrs.iter().filter(|attr| !attr.path().is_ident("doc")) {
-        let twice = attr.path().is_ident(symbol::NAME) && name.is_some()
-            || attr.path().is_ident(symbol::MAX_BUCKETS) && max_buckets.is_some();
-        match &attr.meta {
-            other if twice => errors.push(Code::RuleWordTwice, other, "this is written twice", "take one of them away"),
-            Meta::NameValue(pair) if pair.path.is_ident(symbol::NAME) => match &pair.value {
-                Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => name = Some(text.clone()),
+        let word = attr.path().get_ident().map(Ident::to_string).unwrap_or_default();
+        if seen.contains(&word) && symbol::RULE_WORDS.contains(&word.as_str()) {
+            errors.push(Code::RuleWordTwice, &attr.meta, "this is written twice", "take one of them away");
+            continue;
+        }
+        match (word.as_str(), &attr.meta) {
+            (symbol::NAME, Meta::NameValue(pair)) => match &pair.value {
+                Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => words.name = Some(text.clone()),
                 other => {
                     errors.push(Code::RuleNameNotText, other, "a rule's name is a text", "write `#[name = \"…\"]`")
                 }
             },
-            Meta::NameValue(pair) if pair.path.is_ident(symbol::MAX_BUCKETS) => match &pair.value {
-                Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => max_buckets = Some(number.clone()),
+            (symbol::MAX_BUCKETS, Meta::NameValue(pair)) => match &pair.value {
+                Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => words.max_buckets = Some(number.clone()),
                 other => errors.push(
                     Code::MaxBucketsNotNumber,
                     other,
@@ -177,14 +189,62 @@ fn lower_words(rule: &ast::Rule, errors: &Errors) -> Words {
                     "write `#[max_buckets = 200]`",
                 ),
             },
-            other => {
-                let help = "write `#[name = \"…\"]`, `#[max_buckets = 200]` or a doc comment";
+            (symbol::PRIORITY, Meta::NameValue(pair)) => match &pair.value {
+                Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => words.priority = Some(number.clone()),
+                other => errors.push(
+                    Code::PriorityNotNumber,
+                    other,
+                    "a priority is a whole number",
+                    "write `#[priority = 1]`: the lowest number comes first",
+                ),
+            },
+            (symbol::ON_DEMAND, meta) => words.on_demand = lower_on_demand(meta, errors),
+            (_, other) => {
+                let help = "write `#[name = \"…\"]`, `#[max_buckets = 200]`, `#[priority = 1]`, `#[on_demand(ttl = \"7d\")]` or a doc \
+                            comment";
                 errors.push(Code::UnknownRuleWord, other.path(), "a rule has no such attribute", help);
             }
         }
+        seen.push(word);
     }
-    let default = || LitStr::new(&name::camel(&name::plain(&rule.ident)), rule.ident.span());
-    Words { name: name.unwrap_or_else(default), max_buckets }
+    words
+}
+
+/// The `ttl` of `on_demand(ttl = "…")`.
+fn lower_on_demand(meta: &Meta, errors: &Errors) -> Option<LitStr> {
+    let inner = match meta {
+        Meta::List(list) => list.parse_args::<MetaNameValue>().ok(),
+        _ => None,
+    };
+    match inner {
+        Some(MetaNameValue { path, value: Expr::Lit(ExprLit { lit: Lit::Str(ttl), .. }), .. })
+            if path.is_ident(symbol::TTL) =>
+        {
+            Some(ttl)
+        }
+        _ => {
+            let what = "`on_demand` says how long a bucket is kept that nobody asks for any more";
+            errors.push(Code::OnDemandShape, meta, what, "write `#[on_demand(ttl = \"7d\")]`");
+            None
+        }
+    }
+}
+
+/// The seconds of a text such as `90s`, `30m`, `12h` or `7d`; `None` for any other, and for none at all.
+pub fn duration_s(text: &str) -> Option<u64> {
+    let unit = text.chars().next_back()?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 60 * 60,
+        'd' => 24 * 60 * 60,
+        _ => return None,
+    };
+    let number = text.strip_suffix(unit)?;
+    if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    number.parse::<u64>().ok()?.checked_mul(seconds).filter(|&seconds| seconds > 0)
 }
 
 fn lower_claim(param: &Ident, value: &Expr, errors: &Errors) -> Option<Claim> {

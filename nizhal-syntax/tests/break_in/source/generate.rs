@@ -106,6 +106,13 @@ fn rule(random: &mut Random, at: usize, lists: &[Option<Vec<String>>]) -> Rule {
         // More than three parameters of four values each make.
         attributes.push_str(&format!("#[max_buckets = {}]\n", 65 + random.below(500)));
     }
+    if random.one_in(4) {
+        attributes.push_str(&format!("#[priority = {}]\n", random.below(256)));
+    }
+    if random.one_in(4) {
+        let unit = ["s", "m", "h", "d"][random.below(4)];
+        attributes.push_str(&format!("#[on_demand(ttl = \"{}{unit}\")]\n", 1 + random.below(99)));
+    }
     let mut order: Vec<usize> = (0..lists.len()).collect();
     random.shuffle(&mut order);
     let mut tables = Vec::new();

@@ -117,9 +117,7 @@ fn rule_of(shape: &Shape, tables: &[&'static TableDesc], rule: &shape::Rule) -> 
     let params = rule.params.iter().zip(["first", "second"]);
     Rule {
         name: rule.name,
-        doc: "",
         public: rule.public,
-        max_buckets: None,
         params: params
             .map(|(param, name)| ParamDesc {
                 name,
@@ -136,6 +134,7 @@ fn rule_of(shape: &Shape, tables: &[&'static TableDesc], rule: &shape::Rule) -> 
                 filters: constants(&synced.condition),
             })
             .collect(),
+        ..Rule::default()
     }
 }
 

@@ -46,6 +46,12 @@ fn build(builder: &mut RuleBuilder<Claims>, rule: &model::Rule) {
     if let Some(most) = &rule.max_buckets {
         builder.max_buckets(most.base10_parse().expect("a number"));
     }
+    if let Some(number) = &rule.priority {
+        builder.priority(number.base10_parse().expect("a number"));
+    }
+    if let Some(ttl) = &rule.on_demand {
+        builder.on_demand(model::duration_s(&ttl.value()).expect("a duration"));
+    }
     let mut params = Params::new();
     for ident in &rule.header {
         let name = plain(ident);
