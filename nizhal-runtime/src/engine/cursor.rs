@@ -37,6 +37,8 @@ pub(crate) struct Cursor {
     pub(crate) incarnation: String,
     /// The WAL position in that incarnation.
     pub(crate) wal_lsn: i64,
+    /// Whether the answer that it came with ended before its snapshot did.
+    pub(crate) is_partial: bool,
     /// At least one.
     pub(crate) lanes: Vec<Lane>,
 }
@@ -77,6 +79,8 @@ struct Written {
     r: BTreeMap<String, String>,
     n: String,
     w: i64,
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    m: bool,
     l: Vec<WrittenLane>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     s: Option<String>,
@@ -145,13 +149,14 @@ impl Cursor {
             b: if inline { pairs(&lane.buckets) } else { Vec::new() },
         };
         let lanes = self.lanes.iter().map(lane).collect();
-        let Self { epoch, rules, incarnation, wal_lsn, .. } = self;
+        let Self { epoch, rules, incarnation, wal_lsn, is_partial, .. } = self;
         let written = Written {
             v: FORMAT,
             e: epoch.clone(),
             r: rules.clone(),
             n: incarnation.clone(),
             w: *wal_lsn,
+            m: *is_partial,
             l: lanes,
             s: set,
         };
@@ -180,7 +185,8 @@ impl Cursor {
             let tie = lane.t.map(|(slot, key)| Tie { slot, key });
             lanes.push(Lane { position: Position { version: lane.p, tie }, floor: lane.f, buckets: buckets(lane.b) });
         }
-        let cursor = Self { epoch: written.e, rules: written.r, incarnation: written.n, wal_lsn: written.w, lanes };
+        let Written { e: epoch, r: rules, n: incarnation, w: wal_lsn, m: is_partial, .. } = written;
+        let cursor = Self { epoch, rules, incarnation, wal_lsn, is_partial, lanes };
         Some(match written.s {
             None => Decoded::Whole(cursor),
             Some(id) => Decoded::Elsewhere(cursor, id),
@@ -241,6 +247,7 @@ mod tests {
             rules: [("myShops".to_owned(), "r".to_owned())].into(),
             incarnation: "l".into(),
             wal_lsn: 9,
+            is_partial: true,
             lanes: vec![Lane { position: Position { version: 7, tie }, floor: 3, buckets }],
         }
     }

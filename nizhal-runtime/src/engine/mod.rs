@@ -7,6 +7,7 @@ mod incarnation;
 pub(crate) mod job;
 mod lane;
 mod lines;
+mod narrowing;
 mod page;
 mod predictor;
 mod pull;

@@ -34,6 +34,9 @@ pub(super) struct Trailer {
     pub(super) has_more: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) complete: bool,
+    /// The rules of which buckets come with later pulls.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub(super) later_rules: BTreeSet<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) last_mutation_id: Option<i64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]

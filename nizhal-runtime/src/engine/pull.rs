@@ -8,6 +8,7 @@ use super::{
     image::{Offers, Placed, fresh_buckets},
     incarnation::is_of_lost_incarnation,
     lane::{PageBudget, PageEnd, PullPlan, cover, keep_rows_still_shown, merge, pull_query, read},
+    narrowing::Narrowing,
     page::{Page, Trailer},
     start::{PullContext, Sent, Start, decide},
 };
@@ -92,6 +93,8 @@ impl Engine {
         let mut decoded = Cursor::decode(text, &keys.secret, principal.key());
         let mut reader = self.open(plan, decoded.as_ref().map_or(&[], Decoded::lanes)).await?;
         let mut other: Option<Vec<Lane>> = None;
+        let narrowing = Narrowing::new(self.schema.rules(), wire, request);
+        let may_leave_out = narrowing.may_leave_out();
         let (takes_images, mut offers) = (self.takes_images(wire, request), None::<Offers>);
         loop {
             // Another time the keys may be others.
@@ -116,7 +119,8 @@ impl Engine {
             // Of what an image has, nothing need be read; which one there is depends on the header.
             let is_for_images = takes_images && text.is_empty() && offers.is_none();
             let rows = if is_row_page { 0 } else { budget.rows };
-            let gained = if is_idle || is_for_images { 0 } else { rows };
+            // Which buckets come now depends on the header too.
+            let gained = if is_idle || is_for_images || may_leave_out { 0 } else { rows };
             let pull_query = pull_query(plan, &lanes, clock.horizon, PageBudget { rows, ..budget }, gained);
             let mut pull_rows = reader.query(&pull_query).await?;
             let header = pull_rows.header.clone();
@@ -127,7 +131,8 @@ impl Engine {
             let scope = Choices::new(&self.schema, principal, &header.members).buckets(self.max_buckets);
             let sent = self.sent(text, &mut keys, &header, cursor.map(|cursor| (cursor, is_of_lost_incarnation)));
             let generations = self.generations(&header);
-            let context = PullContext { wire, rules: self.schema.rules(), generations: &generations, scope: &scope };
+            let (rules, generations, narrowing) = (self.schema.rules(), &*generations, &narrowing);
+            let context = PullContext { wire, rules, generations, scope: &scope, narrowing };
             match decide(&header, &clock, sent, &context)? {
                 Start::ReadAgain => {}
                 start @ (Start::NewIncarnation | Start::Rewound) => {
@@ -136,12 +141,12 @@ impl Engine {
                     self.record_incarnation(&header, &clock, start == Start::Rewound).await?;
                     reader = self.store.reader().await?;
                 }
-                Start::From { lanes: mut begin, lost, reset } => {
+                Start::From { lanes: mut begin, lost, reset, later } => {
                     let scope = scope?;
                     let fresh = if takes_images { fresh_buckets(&begin) } else { BTreeSet::new() };
                     if !fresh.is_empty() && !offers.as_ref().is_some_and(|offers| offers.are_for(&fresh)) {
                         drop(pull_rows);
-                        let context = (&header, &*generations, &clock);
+                        let context = (&header, generations, &clock);
                         let found = Box::pin(self.offers(&mut reader, (principal, request), context, fresh)).await?;
                         found.place(&mut begin);
                         offers = Some(found);
@@ -150,21 +155,26 @@ impl Engine {
                         continue;
                     }
                     let placed = offers.as_ref().map(|offers| offers.place(&mut begin)).unwrap_or_default();
+                    // A row that only a bucket shows which the device has not got is gone from it.
+                    let shown = match may_leave_out {
+                        true => begin.iter().flat_map(|lane| &lane.buckets).cloned().collect(),
+                        false => scope.clone(),
+                    };
                     if is_row_page && !begin.is_empty() && needs_rows_alone(&begin, clock.horizon) {
                         drop(pull_rows);
-                        let mut begun = Begun { plan, reader, header, scope, lanes: begin, lost, reset, placed, since };
+                        let mut begun = Begun { plan, reader, header, shown, lanes: begin, lost, reset, later, placed, since };
                         let has_more = Box::pin(self.read_rows_alone(&mut begun, budget, page)).await?;
                         return Ok((begun, has_more));
                     }
-                    let covered = pull_query.covered(scope.clone());
+                    let covered = pull_query.covered(scope);
                     cover(&mut lanes, covered, clock.horizon);
                     if lanes == begin {
                         let has_more = read(&mut pull_rows, &mut lanes, clock.horizon, budget, page).await?;
-                        keep_rows_still_shown(&mut pull_rows, &scope, page).await?;
+                        keep_rows_still_shown(&mut pull_rows, &shown, page).await?;
                         drop(pull_rows);
                         let lanes = merge(lanes);
                         return Ok((
-                            Begun { plan, reader, header, scope, lanes, lost, reset, placed, since },
+                            Begun { plan, reader, header, shown, lanes, lost, reset, later, placed, since },
                             has_more,
                         ));
                     }
@@ -254,20 +264,22 @@ impl Engine {
         let horizon = begun.reader.clock().horizon;
         let mut lanes = std::mem::take(&mut begun.lanes);
         let asking = lanes.clone();
-        let pull_query = pull_query(begun.plan, &asking, horizon, budget, budget.rows);
+        let pull_query = pull_query(begun.plan, &asking, horizon, budget, 0);
         let mut pull_rows = begun.reader.query(&pull_query).await?;
         let has_more = read(&mut pull_rows, &mut lanes, horizon, budget, page).await?;
-        keep_rows_still_shown(&mut pull_rows, &begun.scope, page).await?;
+        keep_rows_still_shown(&mut pull_rows, &begun.shown, page).await?;
         begun.lanes = merge(lanes);
         Ok(has_more)
     }
 
     /// The trailer of a page; closes the snapshot.
     pub(super) async fn end(&self, begun: Begun<'_>, has_more: bool, rows: usize) -> Result<Trailer, PullError> {
-        let Begun { plan, mut reader, header, lanes, lost, reset, placed, since, .. } = begun;
+        let Begun { plan, mut reader, header, lanes, lost, reset, later, placed, since, .. } = begun;
         let PullPlan { wire, request, principal, .. } = plan;
         self.demand_images(&placed, rows, has_more);
         let done = lanes.iter().map(|lane| lane.position.done()).min().unwrap_or_default();
+        let complete = wire == Wire::Two && !has_more;
+        let (is_partial, has_more) = (has_more, has_more || !later.is_empty());
         // While more waits nothing is acknowledged: a row of the mutation's that others wrote again comes on a later page, and the
         // client may hold what it was before.
         let last_mutation_id = match (&request.device_id, header.client) {
@@ -289,14 +301,14 @@ impl Engine {
         reader.close().await?;
 
         let rules = self.generations(&header).tags.clone();
-        let cursor = Cursor { epoch: header.epoch.clone(), rules, incarnation, wal_lsn, lanes };
+        let cursor = Cursor { epoch: header.epoch.clone(), rules, incarnation, wal_lsn, is_partial, lanes };
         let (cursor, spilled) = cursor.encode(&header.secret, principal.key());
         if let Some(spilled) = spilled {
             self.store.remember_buckets(&spilled.id, spilled.buckets).await?;
         }
         let removed_buckets = lost.iter().map(|bucket| bucket.name_in(wire)).collect();
-        let complete = wire == Wire::Two && !has_more;
-        let (lists_unreadable, unreadable) = (wire == Wire::Two, std::collections::BTreeSet::new());
+        let later_rules = if wire == Wire::Two { later } else { BTreeSet::new() };
+        let (lists_unreadable, unreadable) = (wire == Wire::Two, BTreeSet::new());
         let epoch = header.epoch;
         Ok(Trailer {
             removed_buckets,
@@ -305,6 +317,7 @@ impl Engine {
             reset,
             has_more,
             complete,
+            later_rules,
             last_mutation_id,
             images: placed.images,
             revised,
@@ -391,10 +404,13 @@ pub(super) struct Begun<'a> {
     plan: PullPlan<'a>,
     pub(super) reader: PullReader<'a>,
     header: PullHeader,
-    scope: BTreeSet<Bucket>,
+    /// The buckets whose rows the device has after it.
+    shown: BTreeSet<Bucket>,
     pub(super) lanes: Vec<Lane>,
     lost: Vec<Bucket>,
     reset: bool,
+    /// The rules of buckets that the device gets when these are there.
+    later: BTreeSet<String>,
     placed: Placed,
     /// The version up to which the device had everything; 0 of one that begins.
     since: i64,

@@ -1,6 +1,9 @@
 //! Where a pull begins, decided from the first answer's header, the clock and the cursor alone.
 
-use super::cursor::{Cursor, Lane};
+use super::{
+    cursor::{Cursor, Lane},
+    narrowing::{Gained, Narrowing},
+};
 use crate::{
     scope::TooManyBuckets,
     store::{Clock, Generations, Position, PullHeader, incarnation},
@@ -31,8 +34,10 @@ pub(super) struct PullContext<'a> {
     pub(super) rules: &'a [Rule],
     /// … and which of their generations they are of.
     pub(super) generations: &'a Generations,
-    /// The actor's buckets of now.
+    /// The actor's buckets of now …
     pub(super) scope: &'a Result<BTreeSet<Bucket>, TooManyBuckets>,
+    /// … and which of them the pull gives.
+    pub(super) narrowing: &'a Narrowing<'a>,
 }
 
 /// Where a pull begins, or what must be done before that is known.
@@ -44,8 +49,8 @@ pub(super) enum Start {
     NewIncarnation,
     /// The clock went back: no cursor of this epoch is any good.
     Rewound,
-    /// In these lanes. The client purges what is lost, or, at a reset, all.
-    From { lanes: Vec<Lane>, lost: Vec<Bucket>, reset: bool },
+    /// In these lanes. The client purges what is lost, or, at a reset, all; buckets of the rules of `later` come when these are there.
+    From { lanes: Vec<Lane>, lost: Vec<Bucket>, reset: bool, later: BTreeSet<String> },
 }
 
 /// Decides where a pull begins.
@@ -76,19 +81,20 @@ pub(super) fn decide(
         Sent::Ours(cursor, _) if cursor.lanes.iter().all(remembered) => {
             Ok(from(cursor, context.scope.clone()?, clock.horizon, context))
         }
-        Sent::Nothing => Ok(fresh(context.scope.clone()?, clock.horizon, false)),
-        _ => Ok(fresh(context.scope.clone()?, clock.horizon, true)),
+        Sent::Nothing => Ok(fresh(context.scope.clone()?, clock.horizon, false, context)),
+        _ => Ok(fresh(context.scope.clone()?, clock.horizon, true, context)),
     }
 }
 
 /// A pull of these buckets from the beginning; with `reset` the client forgets what it has.
-fn fresh(buckets: BTreeSet<Bucket>, horizon: i64, reset: bool) -> Start {
-    let lanes = vec![Lane::fresh(buckets.into_iter().collect(), horizon)];
-    Start::From { lanes, lost: Vec::new(), reset }
+fn fresh(buckets: BTreeSet<Bucket>, horizon: i64, reset: bool, context: &PullContext<'_>) -> Start {
+    let Gained { now, later } = context.narrowing.next(context.narrowing.wanted(buckets), &[], false);
+    Start::From { lanes: vec![Lane::fresh(now, horizon)], lost: Vec::new(), reset, later }
 }
 
 /// Compares what the client holds with the buckets of now.
-fn from(cursor: Cursor, mut scope: BTreeSet<Bucket>, horizon: i64, context: &PullContext<'_>) -> Start {
+fn from(cursor: Cursor, scope: BTreeSet<Bucket>, horizon: i64, context: &PullContext<'_>) -> Start {
+    let mut scope = context.narrowing.wanted(scope);
     let all = scope.clone();
     let mut lost = Vec::new();
     let changed: BTreeSet<&str> = context.changed(&cursor.rules);
@@ -100,7 +106,7 @@ fn from(cursor: Cursor, mut scope: BTreeSet<Bucket>, horizon: i64, context: &Pul
             !context.fits(bucket) || context.generations.was_absent(&bucket.rule, then)
         };
         if lanes.iter().flat_map(|lane| &lane.buckets).any(is_vague) {
-            return fresh(all, horizon, true);
+            return fresh(all, horizon, true, context);
         }
         // Slots are counted among the tables of the rules, so a place inside a version means another one now.
         lanes.iter_mut().for_each(|lane| lane.position = Position::after(lane.position.done()));
@@ -111,14 +117,14 @@ fn from(cursor: Cursor, mut scope: BTreeSet<Bucket>, horizon: i64, context: &Pul
         lost.extend(gone);
     }
     if lost.iter().any(|lost| all.iter().any(|kept| confusable(context.wire, context.rules, lost, kept))) {
-        return fresh(all, horizon, true);
+        return fresh(all, horizon, true, context);
     }
     refill(&mut lanes, &changed);
-    if !scope.is_empty() {
-        let gained: Vec<Bucket> = scope.into_iter().collect();
-        add_lane(&mut lanes, Lane::fresh(gained, horizon));
+    let Gained { now, later } = context.narrowing.next(scope, &lanes, cursor.is_partial);
+    if !now.is_empty() {
+        add_lane(&mut lanes, Lane::fresh(now, horizon));
     }
-    Start::From { lanes, lost, reset: false }
+    Start::From { lanes, lost, reset: false, later }
 }
 
 impl PullContext<'_> {

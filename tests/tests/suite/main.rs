@@ -5,6 +5,7 @@ mod blob;
 mod column;
 mod control;
 mod crdt;
+mod demand;
 mod deploy;
 mod embed;
 mod encoding;

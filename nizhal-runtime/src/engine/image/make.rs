@@ -319,6 +319,7 @@ fn meta(
             .collect(),
         incarnation: incarnation::name(&clock.incarnation),
         wal_lsn: clock.wal_lsn,
+        is_partial: false,
         lanes: vec![lane],
     };
     ImageMeta {

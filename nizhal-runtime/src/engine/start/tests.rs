@@ -2,13 +2,21 @@
 
 use super::*;
 use crate::testing;
+use nizhal_core::wire::PullRequest;
 
 /// A cursor that read these buckets up to version 7, where deletes matter from version 3 on.
 fn cursor(buckets: &[&str], fingerprint: &str) -> Cursor {
     let lane =
         Lane { position: Position::after(7), floor: 3, buckets: buckets.iter().map(|name| bucket(name)).collect() };
     let rules = [("myShop".to_owned(), fingerprint.to_owned()), ("mine".to_owned(), "m".to_owned())].into();
-    Cursor { epoch: "e".to_owned(), rules, incarnation: "l".to_owned(), wal_lsn: 1, lanes: vec![lane] }
+    Cursor {
+        epoch: "e".to_owned(),
+        rules,
+        incarnation: "l".to_owned(),
+        wal_lsn: 1,
+        is_partial: false,
+        lanes: vec![lane],
+    }
 }
 
 /// `rule:value`, or `rule` where there is no value.
@@ -22,10 +30,12 @@ fn shown(start: Result<Start, TooManyBuckets>) -> String {
     let names = |buckets: &[Bucket]| buckets.iter().map(Bucket::qualified).collect::<Vec<_>>().join(" ");
     match start {
         Err(_) => "too many".to_owned(),
-        Ok(Start::From { lanes, lost, reset }) => {
+        Ok(Start::From { lanes, lost, reset, later }) => {
             let lane = |lane: &Lane| format!("[{} @{}/{}]", names(&lane.buckets), lane.position.version, lane.floor);
             let lanes = lanes.iter().map(lane).collect::<String>();
-            format!("{lanes} -[{}]{}", names(&lost), if reset { " reset" } else { "" })
+            let reset = if reset { " reset" } else { "" };
+            let later: String = later.iter().map(|rule| format!(" +{rule}")).collect();
+            format!("{lanes} -[{}]{reset}{later}", names(&lost))
         }
         Ok(other) => format!("{other:?}"),
     }
@@ -68,8 +78,50 @@ fn a_pull_begins_where_header_clock_and_cursor_say() {
             PullHeader { recorded_incarnation: recorded_incarnation.to_owned(), collected, ..PullHeader::default() };
         let clock = Clock { last, horizon: last, incarnation: now.to_owned(), wal_lsn: 1 };
         let scope = scope.map(|names| names.into_iter().map(bucket).collect());
-        let context = PullContext { wire: Wire::Two, rules: &rules, generations: &generations, scope: &scope };
+        let request = PullRequest::default();
+        let narrowing = &Narrowing::new(&rules, Wire::Two, &request);
+        let context =
+            PullContext { wire: Wire::Two, rules: &rules, generations: &generations, scope: &scope, narrowing };
         let case = format!("{recorded_incarnation} {last} {collected} {sent:?}");
+        assert_eq!(shown(decide(&header, &clock, sent, &context)), wanted, "{case}");
+    }
+}
+
+#[test]
+fn inv06_priorities_and_what_is_asked_for_say_which_buckets_begin() {
+    let mut rules = testing::rules();
+    for rule in &mut rules {
+        match rule.name {
+            "myShop" => (rule.priority, rule.on_demand) = (200, Some(nizhal_core::OnDemand { ttl_s: 60 })),
+            _ => rule.priority = 1,
+        }
+    }
+    let (shop, other, user) = ("myShop:s1", "myShop:s2", "mine:u1");
+    let all = [shop, other, user];
+    let held = |buckets: &[&str], is_partial| Sent::Ours(Cursor { is_partial, ..cursor(buckets, "s") }, false);
+    let table = [
+        (Sent::Nothing, Some(vec![]), "[mine:u1 @0/9] -[]"),
+        (Sent::Nothing, Some(vec![shop]), "[mine:u1 @0/9] -[] +myShop"),
+        (Sent::Unknown, None, "[mine:u1 @0/9] -[] reset +myShop"),
+        (held(&[user], true), Some(vec![shop]), "[mine:u1 @7/3] -[] +myShop"),
+        (held(&[user], false), Some(vec![shop]), "[mine:u1 @7/3][myShop:s1 @0/9] -[]"),
+        (held(&[user], false), None, "[mine:u1 @7/3][myShop:s1 myShop:s2 @0/9] -[]"),
+        (held(&[shop, user], false), Some(vec![other]), "[mine:u1 @7/3][myShop:s2 @0/9] -[myShop:s1]"),
+        (held(&[shop, user], false), Some(vec![shop]), "[myShop:s1 mine:u1 @7/3] -[]"),
+        // A bucket that was asked for while it was another's is nobody's business.
+        (held(&[shop, user], false), Some(vec!["myShop:s3"]), "[mine:u1 @7/3] -[myShop:s1]"),
+    ];
+    let generations = Generations::first(cursor(&[], "s").rules);
+    let header = PullHeader { recorded_incarnation: "pg@1".to_owned(), ..PullHeader::default() };
+    let clock = Clock { last: 9, horizon: 9, incarnation: "pg@1".to_owned(), wal_lsn: 1 };
+    for (sent, subscribed, wanted) in table {
+        let scope = Ok(all.iter().map(|name| bucket(name)).collect());
+        let buckets = subscribed.map(|names: Vec<&str>| names.into_iter().map(str::to_owned).collect());
+        let request = PullRequest { buckets, ..PullRequest::default() };
+        let narrowing = &Narrowing::new(&rules, Wire::Two, &request);
+        let context =
+            PullContext { wire: Wire::Two, rules: &rules, generations: &generations, scope: &scope, narrowing };
+        let case = format!("{sent:?} {:?}", request.buckets);
         assert_eq!(shown(decide(&header, &clock, sent, &context)), wanted, "{case}");
     }
 }
