@@ -8,6 +8,7 @@ use crate::setup::Setup;
 use crate::store::{
     DeadLetter, Draft, Effect, MutateError, Notice, REVISED_TABLE, Revised, SqliteStore, Store, StoreError, Unreadable,
 };
+use crate::subscription::Subscriptions;
 use crate::transport::Transport;
 use crate::watch::Changes;
 use futures_util::stream::BoxStream;
@@ -45,6 +46,7 @@ pub(crate) struct Inner {
     pub(crate) to: mpsc::UnboundedSender<Message>,
     pub(crate) status: watch::Receiver<Status>,
     pub(crate) changes: Changes,
+    pub(crate) subscriptions: Arc<Subscriptions>,
     pub(crate) transport: Option<Arc<dyn Transport>>,
     pub(crate) credentials: Arc<dyn Credentials>,
     pub(crate) contract_version: String,

@@ -100,7 +100,8 @@ async fn ask(
 ) -> Result<Pulled, Failure> {
     let start = store.begin_pull().await?;
     let seeds = start.seeds.iter().filter(|_| images).map(|seed| seed.seal.as_str()).collect();
-    let body = Pull { cursor: &start.cursor, device_id: &start.client_id, limit: PAGE_ROWS, images, seeds };
+    let buckets = start.buckets.as_deref();
+    let body = Pull { cursor: &start.cursor, device_id: &start.client_id, limit: PAGE_ROWS, images, seeds, buckets };
     let mut response = transport.send(request("/sync/pull", caller, streamed, &body)).await?;
     if response.status != 200 {
         return Err(refusal(response).await.0);

@@ -94,6 +94,11 @@ impl Schema {
         &self.rules
     }
 
+    /// Whether some rule gives its buckets on demand.
+    pub(crate) fn has_demand(&self) -> bool {
+        self.rules.iter().any(|rule| rule.on_demand.is_some())
+    }
+
     pub(crate) fn mutator(&self, name: &str) -> Option<&MutatorEntry> {
         self.mutators.get(name)
     }

@@ -6,6 +6,7 @@ use crate::environment::{Clock, Connectivity, Credentials, Ids, RandomIds, Switc
 use crate::schema::{Schema, SchemaError};
 use crate::session::{Session, Settings, Status};
 use crate::store::{Location, Lock, OtherUser, REVISED_TABLE, SqliteStore, StoreError};
+use crate::subscription::Subscriptions;
 use crate::transport::{HttpTransport, Transport, TransportError};
 use crate::watch::Changes;
 use nizhal_core::{Actor, MutatorEntry, Principal, Rule, Rules, TableDesc, wire::MutationResult};
@@ -245,8 +246,10 @@ impl Setup {
                 }
             }
         };
+        let subscriptions = Arc::new(Subscriptions::new(self.clock.clone()));
         let parts = Parts {
             store: store.clone(),
+            subscriptions: subscriptions.clone(),
             lock,
             transport: transport.clone(),
             credentials: self.credentials.clone(),
@@ -266,6 +269,7 @@ impl Setup {
             to,
             status,
             changes,
+            subscriptions,
             transport,
             credentials: self.credentials,
             contract_version: self.contract_version,

@@ -19,6 +19,10 @@ pub(crate) struct Page<'a> {
     #[serde(default)]
     pub(crate) has_more: bool,
     #[serde(default)]
+    pub(crate) complete: bool,
+    #[serde(default)]
+    pub(crate) later_rules: Vec<String>,
+    #[serde(default)]
     pub(crate) last_mutation_id: Option<i64>,
     #[serde(default)]
     pub(crate) images: Vec<ImageRef>,
@@ -50,6 +54,8 @@ pub(crate) struct Pull<'a> {
     pub(crate) images: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) seeds: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) buckets: Option<&'a [String]>,
 }
 
 /// The images that an answer names, unread but for those.

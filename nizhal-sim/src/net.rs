@@ -174,5 +174,7 @@ pub(crate) struct Pushed {
 pub(crate) fn pull_start(request: &Request) -> Option<PullStart> {
     let body: serde_json::Value = serde_json::from_slice(&request.body).ok()?;
     let text = |name: &str| body.get(name).and_then(|value| value.as_str()).map(str::to_owned);
-    Some(PullStart { cursor: text("cursor")?, client_id: text("deviceId")?, seeds: Vec::new() })
+    let names = body.get("buckets").and_then(|value| value.as_array());
+    let buckets = names.map(|names| names.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect());
+    Some(PullStart { cursor: text("cursor")?, client_id: text("deviceId")?, seeds: Vec::new(), buckets })
 }

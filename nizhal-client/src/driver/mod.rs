@@ -7,6 +7,7 @@ use crate::environment::{Clock, Connectivity, Credentials, Ids};
 use crate::exchange::{self, Caller, Pulled, no_token};
 use crate::session::{Action, Event, Failure, FailureKind, Memory, Session, Status, UploadEnded};
 use crate::store::{Lock, SqliteStore, Store as _};
+use crate::subscription::Subscriptions;
 use crate::transport::{Abortable, Frame, Frames, Given, Transport, unless};
 use crate::watch::Changes;
 use futures_util::FutureExt as _;
@@ -35,6 +36,7 @@ pub(crate) struct Parts {
     pub(crate) ids: Arc<dyn Ids>,
     pub(crate) contract_version: String,
     pub(crate) changes: Changes,
+    pub(crate) subscriptions: Arc<Subscriptions>,
     pub(crate) status: watch::Sender<Status>,
     pub(crate) answered: Arc<Answered>,
 }
@@ -255,11 +257,16 @@ impl Driver {
 
     fn pull(&mut self, streamed: bool) {
         let (store, caller, to) = (self.parts.store.clone(), self.caller(), self.to.clone());
+        let subscriptions = self.parts.subscriptions.clone();
         let Some(inner) = self.parts.transport.clone() else { return };
         self.spawn_request(Event::PullFailed(panicked()), move |given| async move {
             let progress = move |rows| drop(to.send(Message::Event(Event::PullProgress { rows })));
             let transport = Abortable { inner, given: given.clone() };
-            let pulled = match unless(&given, caller).await {
+            let caller = match subscriptions.before_pull(&store).await {
+                Ok(()) => unless(&given, caller).await,
+                Err(error) => Err(error.into()),
+            };
+            let pulled = match caller {
                 Ok(caller) => exchange::pull(&*store, &transport, &caller, streamed, &progress).await,
                 Err(failure) => Err(failure),
             };
@@ -309,12 +316,16 @@ impl Driver {
     fn store(&mut self, action: Action) {
         let (store, ids, changes) = (self.parts.store.clone(), self.parts.ids.clone(), self.parts.changes.clone());
         let (answer, answered, to) = (self.answer.take(), self.parts.answered.clone(), self.to.clone());
+        let subscriptions = self.parts.subscriptions.clone();
         self.tasks.spawn(async move {
             let work =
                 AssertUnwindSafe(run_store_action(&store, &*ids, action, answer, &*answered)).catch_unwind().await;
             let event = match work {
                 Ok(Ok((event, changed_tables))) => {
                     changes.notify(&changed_tables);
+                    if matches!(event, Event::PullStored(_)) {
+                        subscriptions.pulled();
+                    }
                     event
                 }
                 Ok(Err(error)) => {
@@ -368,6 +379,10 @@ impl Driver {
 
     /// Notices what another process wrote, which is to be sent or shown, and a file that is gone.
     async fn poll_store(&mut self) {
+        if let Err(error) = self.parts.subscriptions.renew(&self.parts.store).await {
+            // It is tried again before a pull.
+            tracing::debug!(error = &error as &dyn std::error::Error, "subscriptions are not renewed");
+        }
         if self.parts.store.is_in_memory() {
             return;
         }
@@ -377,6 +392,7 @@ impl Driver {
         let Ok(version) = self.parts.store.data_version().await else { return };
         if self.version.replace(version) != Some(version) {
             self.parts.changes.notify_all();
+            self.parts.subscriptions.pulled();
             self.handle(Event::Wrote(Memory::default())).await;
         }
     }

@@ -26,6 +26,8 @@ pub struct Memory {
     pub staging: bool,
     /// Whether the rows are a whole snapshot.
     pub complete: bool,
+    /// Rules of which buckets are still to come, and buckets on demand whose rows are not here.
+    pub incomplete: usize,
 }
 
 /// What storing a pull's answer came to.
@@ -35,6 +37,8 @@ pub struct PullStored {
     pub memory: Memory,
     /// Whether the answer reached the end of a snapshot, which now shows.
     pub complete: bool,
+    /// Whether it reached the end of a snapshot of some buckets, which now shows, and others are to come.
+    pub partly: bool,
     /// Whether anything moved: a page that leads nowhere is not asked for again at once.
     pub moved: bool,
     /// Whether the outbox goes under a new sequence now, because the server's memory is another's.

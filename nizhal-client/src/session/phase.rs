@@ -13,6 +13,7 @@ impl Session {
             held: self.memory.held,
             uploads: self.memory.uploads,
             dead_letters: self.memory.dead_letters,
+            incomplete: self.memory.incomplete,
             realtime: matches!(self.stream, Stream::Open { .. }),
             last_synced_ms: self.last_synced_ms,
             error: error.cloned(),

@@ -53,7 +53,8 @@ impl Session {
         } else if (self.wants_pull || push) && self.pull.is_ready(now) {
             (self.wants_pull, self.news) = (true, false);
             self.exchange = Some(Exchange::Pulling);
-            actions.push(Action::Pull { streamed: self.lines && !self.memory.has_cursor && !self.memory.staging });
+            let is_first = !self.memory.has_cursor || !self.memory.complete;
+            actions.push(Action::Pull { streamed: self.lines && is_first && !self.memory.staging });
         }
     }
 

@@ -195,6 +195,10 @@ impl Session {
                 self.parting = Parting::Rotate;
             }
         } else {
+            if stored.partly {
+                // The server's clock is known by now, so what is to be sent need not wait for the rest.
+                (self.away, self.lines) = (false, true);
+            }
             self.wants_pull = true;
         }
     }

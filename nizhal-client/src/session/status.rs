@@ -136,6 +136,9 @@ pub struct Status {
     pub uploads: usize,
     /// Dead letters: mutations that the server refused, which wait for a person.
     pub dead_letters: usize,
+    /// Rules of which buckets are still to come, and buckets on demand whose rows are not here: what they are,
+    /// [`Client::buckets`](crate::Client::buckets) says.
+    pub incomplete: usize,
     /// Whether changes are pinged as they happen.
     pub realtime: bool,
     /// When the rows last were all that the server had.
@@ -156,6 +159,7 @@ impl Default for Status {
             held: 0,
             uploads: 0,
             dead_letters: 0,
+            incomplete: 0,
             realtime: false,
             last_synced_ms: None,
             error: None,

@@ -38,6 +38,11 @@ pub(super) const ENGINE: &[&str] = &[
     // Rows that the app's types cannot read, and why.
     "create table if not exists _nizhal_unreadable (tbl text not null, id text not null, col text not null, \
      reason text not null, primary key (tbl, id)) without rowid",
+    // Buckets on demand that are asked for, until when, in milliseconds since the Unix epoch, and whether their rows are here.
+    "create table if not exists _nizhal_subscriptions (bucket text primary key, until_ms integer not null, \
+     complete integer not null default 0) without rowid",
+    // Rules of which buckets are still to come.
+    "create table if not exists _nizhal_later (rule text primary key) without rowid",
     // Which pending mutation made a row, and which build on those.
     "create table if not exists _nizhal_made (tbl text not null, id text not null, seq integer not null, \
      primary key (tbl, id)) without rowid",

@@ -23,13 +23,17 @@ pub(super) struct Meta {
     held: i64,
     uploads: i64,
     untried_uploads: i64,
+    /// Rules of which buckets are still to come, and buckets on demand whose rows are not here.
+    pub(super) incomplete: i64,
 }
 
 const READ: &str = "select client_id, node, next_number, hlc, cursor, epoch, complete, staged, staged_reset, waiting, \
     parked, (select count(*) from _nizhal_outbox where state = 1 and covered = 0) as unseen, \
     (select count(*) from _nizhal_outbox where number = 0) as held, \
     (select count(*) from _nizhal_blobs where state = 0) as uploads, \
-    (select count(*) from _nizhal_blobs where state = 0 and tries = 0) as untried_uploads from _nizhal_meta";
+    (select count(*) from _nizhal_blobs where state = 0 and tries = 0) as untried_uploads, \
+    (select count(*) from _nizhal_later) + (select count(*) from _nizhal_subscriptions where complete = 0) as incomplete \
+    from _nizhal_meta";
 
 impl Tx<'_> {
     pub(super) async fn meta(&self) -> Result<Meta, StoreError> {
@@ -63,6 +67,7 @@ impl Meta {
             held: row.try_get("", "held")?,
             uploads: row.try_get("", "uploads")?,
             untried_uploads: row.try_get("", "untried_uploads")?,
+            incomplete: row.try_get("", "incomplete")?,
         })
     }
 
@@ -83,6 +88,7 @@ impl Meta {
             has_cursor: !self.cursor.is_empty(),
             staging: self.staged.is_some(),
             complete: self.complete,
+            incomplete: count(self.incomplete),
         }
     }
 }

@@ -98,6 +98,8 @@ impl Tx<'_> {
             "named",
             "blobs",
             "unreadable",
+            "subscriptions",
+            "later",
             "meta",
         ] {
             self.run(&format!("delete from _nizhal_{table}"), []).await?;

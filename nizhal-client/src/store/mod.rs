@@ -5,6 +5,7 @@ mod blob_cache;
 mod blob_file;
 mod ddl;
 mod dead;
+mod demand;
 mod error;
 mod failpoint;
 mod group;
@@ -71,6 +72,8 @@ pub struct PullStart {
     pub client_id: String,
     /// The images that came with the app, where nothing else is here yet.
     pub seeds: Vec<Seed>,
+    /// The buckets on demand to ask for; `None` where the app has no rule on demand, and asks for all.
+    pub buckets: Option<Vec<String>>,
 }
 
 /// The answer of a pull.

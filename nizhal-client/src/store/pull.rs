@@ -22,10 +22,12 @@ impl SqliteStore {
         let tx = self.begin().await?;
         let meta = tx.meta().await?;
         tx.run("delete from _nizhal_stage where loose = 1", []).await?;
+        let buckets = if self.schema.has_demand() { Some(tx.subscriptions().await?) } else { None };
         tx.commit().await?;
         let (cursor, client_id) = (meta.position().to_owned(), meta.client_id);
-        let seeds = if cursor.is_empty() { self.seeds().await } else { Vec::new() };
-        Ok(PullStart { cursor, client_id, seeds })
+        // Those of a later priority come after the first cursor.
+        let seeds = if cursor.is_empty() || !meta.complete { self.seeds().await } else { Vec::new() };
+        Ok(PullStart { cursor, client_id, seeds, buckets })
     }
 
     pub(super) async fn spill(&self, lines: &[Vec<u8>]) -> Result<(), StoreError> {
@@ -45,7 +47,7 @@ impl SqliteStore {
     ) -> Result<(PullStored, ChangedTables), StoreError> {
         let last = std::mem::take(&mut answer.page);
         let page: Page<'_> = parse(&last)?;
-        if page.has_more {
+        if page.has_more && !(page.complete && self.shows_part(start, &page).await?) {
             return self.store_page(start, answer, &page, &last).await;
         }
         let Some(attached) = self.attach(answer.images).await? else { return self.start_over().await };
@@ -55,6 +57,16 @@ impl SqliteStore {
             self.clean_after_pull().await;
         }
         stored
+    }
+
+    /// Whether a whole snapshot of some buckets is shown before the others are here. Rows that are here already are not taken away for
+    /// it: after a reset all stay until all have come.
+    async fn shows_part(&self, start: &PullStart, page: &Page<'_>) -> Result<bool, StoreError> {
+        let tx = self.begin().await?;
+        let meta = tx.meta().await?;
+        tx.rollback().await;
+        let reset = page.cursor_reset || start.cursor.is_empty() || (meta.staged.is_some() && meta.staged_reset);
+        Ok(!(reset && meta.complete))
     }
 
     /// Puts a page aside whose snapshot goes on.
@@ -120,13 +132,19 @@ impl SqliteStore {
         let reset = reset || (meta.staged.is_some() && meta.staged_reset);
         let staged = meta.staged.is_some() || tx.one("select 1 from _nizhal_stage limit 1", []).await?.is_some();
         let last_number = page.last_mutation_id.unwrap_or(0);
+        let (complete, partly) = (!page.has_more, page.has_more);
+        let notes_buckets = meta.incomplete > 0 || !page.later_rules.is_empty();
         let quiet = !staged && !reset && lines.is_empty() && page.is_empty() && !rotated;
         if quiet && !tx.covers(&start.client_id, last_number).await? {
-            let sql = "update _nizhal_meta set cursor = $1, epoch = $2, complete = 1";
-            tx.run(sql, [page.cursor.as_str().into(), page.epoch.as_str().into()]).await?;
+            let sql =
+                "update _nizhal_meta set cursor = $1, epoch = $2, complete = case when $3 then complete else 1 end";
+            tx.run(sql, [page.cursor.as_str().into(), page.epoch.as_str().into(), page.has_more.into()]).await?;
+            if notes_buckets {
+                tx.note_complete(start, page).await?;
+            }
             let memory = tx.meta().await?.memory();
             tx.commit().await?;
-            return Ok((PullStored { memory, complete: true, moved, rotated }, ChangedTables::new()));
+            return Ok((PullStored { memory, complete, partly, moved, rotated }, ChangedTables::new()));
         }
         tx.undo().await?;
         if reset {
@@ -149,8 +167,12 @@ impl SqliteStore {
                 tx.index_uniques(table).await?;
             }
         }
-        let sql = "update _nizhal_meta set cursor = $1, epoch = $2, complete = 1, staged = null, staged_reset = 0";
-        tx.run(sql, [page.cursor.as_str().into(), page.epoch.as_str().into()]).await?;
+        let sql = "update _nizhal_meta set cursor = $1, epoch = $2, complete = case when $3 then complete else 1 end, staged = null, \
+            staged_reset = 0";
+        tx.run(sql, [page.cursor.as_str().into(), page.epoch.as_str().into(), page.has_more.into()]).await?;
+        if notes_buckets {
+            tx.note_complete(start, page).await?;
+        }
         tx.run("delete from _nizhal_stage", []).await?;
         let sql =
             "update _nizhal_outbox set covered = 1 where client_id = $1 and number between 1 and $2 and covered = 0";
@@ -170,7 +192,7 @@ impl SqliteStore {
         if is_revised {
             changed_tables.insert(REVISED_TABLE.to_owned());
         }
-        Ok((PullStored { memory, complete: true, moved, rotated }, changed_tables))
+        Ok((PullStored { memory, complete, partly, moved, rotated }, changed_tables))
     }
 
     /// Nothing of the answer is of use: the rows stay as they were, and all of them are asked for again.

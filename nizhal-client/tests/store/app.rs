@@ -431,7 +431,7 @@ pub(crate) fn page(cursor: &str, tables: Value, more: Value) -> Value {
     let changed: Vec<Value> = tables.into_iter().map(|(table, rows)| json!({"table": table, "rows": rows})).collect();
     let mut page = json!({
         "changed": changed, "tombstoned": [], "removed": [], "removedBuckets": [], "cursor": cursor, "epoch": "e1",
-        "complete": true,
+        "complete": more.get("hasMore") != Some(&json!(true)),
     });
     for (name, value) in more {
         page[name] = value;

@@ -57,7 +57,8 @@ impl Operation {
     /// Does it; whether it is acknowledged. `None`: a part of it is, and that part is in the outbox.
     async fn run(self, device: &Device) -> Option<bool> {
         let store = &device.store;
-        let asked = PullStart { cursor: "c1".to_owned(), client_id: client_id(device).await, seeds: Vec::new() };
+        let asked =
+            PullStart { cursor: "c1".to_owned(), client_id: client_id(device).await, seeds: Vec::new(), buckets: None };
         let pull = |page: Value, lines: Vec<Value>| {
             let lines = lines.iter().map(|line| line.to_string().into_bytes()).collect();
             let answer = PullAnswer { images: Vec::new(), lines, page: page.to_string().into_bytes() };

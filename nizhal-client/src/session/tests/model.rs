@@ -265,7 +265,12 @@ impl World {
             Due::Pull => Event::PullAnswered,
             Due::StorePull => {
                 (self.memory.has_cursor, self.memory.staging, self.memory.complete) = (true, false, true);
-                Event::PullStored(PullStored { memory: self.memory, complete: true, moved: true, rotated: false })
+                Event::PullStored(PullStored {
+                    memory: self.memory,
+                    complete: true,
+                    moved: true,
+                    ..PullStored::default()
+                })
             }
             Due::Push(1) if self.huge => Event::PushFailed(failure(FailureKind::TooLarge)),
             Due::Push(_) if self.huge => Event::PushFailed(failure(FailureKind::BadRequest)),
