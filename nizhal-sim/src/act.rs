@@ -1,6 +1,6 @@
 //! What devices do: the driver's part, one thing after the other.
 
-use crate::device::{Polled, PolledUpload};
+use crate::device::{Polled, PolledUpload, some_sql};
 use crate::net::{Lane, Load, Message};
 use crate::server::uuid;
 use crate::sim::{Check, Sim, Taken};
@@ -9,7 +9,7 @@ use nizhal_client::environment::Ids;
 use nizhal_client::session::{Action, Event, Failure, FailureKind, UploadEnded};
 use nizhal_client::store::{Draft, MutateError, Store as _};
 use nizhal_client::{ReceivedAnswer, run_store_action};
-use nizhal_core::{DateTimeUtc, Random, Uuid};
+use nizhal_core::{Bucket, DateTimeUtc, Random, Rule, Uuid};
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -68,6 +68,7 @@ impl Sim<'_> {
     }
 
     async fn perform(&mut self, at: usize, action: Action) -> Result<Option<Event>, String> {
+        let now_ms = self.wall_ms(self.devices[at].clock_ms);
         let device = &mut self.devices[at];
         Ok(match action {
             Action::PublishStatus(status) => {
@@ -80,7 +81,7 @@ impl Sim<'_> {
             }
             Action::Lead => Some(Event::Leads(true)),
             Action::Pull { streamed } => {
-                device.pull(streamed);
+                device.pull(streamed, now_ms);
                 self.go_on(at).await
             }
             Action::Push { most } => {
@@ -307,6 +308,42 @@ impl Sim<'_> {
             self.streams_close().await?;
         }
         Ok(done == Some(true))
+    }
+
+    /// An app subscribes to a bucket on demand, for the `ttl` of its rule, be it the user's or another's; false when no rule is on demand.
+    pub(crate) async fn subscribe(&mut self, at: usize, draw: u32) -> Result<bool, String> {
+        let rules: Vec<&Rule> = self.fixture.rules.iter().filter(|rule| rule.on_demand.is_some()).collect();
+        let draw = usize::try_from(draw).unwrap_or_default();
+        let Some(rule) = rules.get(draw % rules.len().max(1)) else { return Ok(false) };
+        let mut params = Vec::new();
+        for param in 0..rule.params.len() {
+            // Any value that rows have in the parameter's place.
+            let lines =
+                rule.tables.iter().map(|line| some_sql(line.table.name, line.table.columns[line.scope[param]].name));
+            let sql = format!(
+                "select * from ({}) order by 1",
+                lines.map(|sql| format!("select * from ({sql})")).collect::<Vec<_>>().join(" union ")
+            );
+            let values = self.server.texts(&sql).await?;
+            let Some(value) = values.get(draw % values.len().max(1)) else { return Ok(false) };
+            params.push(value.clone());
+        }
+        let ttl_ms =
+            rule.on_demand.and_then(|on_demand| i64::try_from(on_demand.ttl_s).ok()).unwrap_or_default() * 1_000;
+        let bucket = Bucket::new(rule.name, params).qualified();
+        let until_ms = self.wall_ms(self.devices[at].clock_ms).saturating_add(ttl_ms);
+        self.trace.record(format_args!("  {at} subscribes to {bucket}"));
+        let subscribed = self.devices[at].store.subscribe(&bucket, until_ms, 100).await;
+        if self.power_went(at).await? {
+            return Ok(true);
+        }
+        if subscribed.is_err() && self.devices[at].took_fault() {
+            self.trace.count("database error on a device");
+            return Ok(false);
+        }
+        let subscribed = subscribed.map_err(|error| format!("inv22: {error:?}"))?;
+        self.handle_event(at, Event::Nudge).await?;
+        Ok(subscribed)
     }
 
     pub(crate) async fn discard(&mut self, at: usize) -> Result<bool, String> {

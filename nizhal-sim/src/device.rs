@@ -212,11 +212,13 @@ impl Device {
         Caller { token: self.token(), contract_version: "1.0.0".to_owned() }
     }
 
-    pub(crate) fn pull(&mut self, streamed: bool) {
+    /// Begins a pull; what was asked for until now, in milliseconds since the Unix epoch, is asked for no more.
+    pub(crate) fn pull(&mut self, streamed: bool, now_ms: i64) {
         let (store, port, caller) = (self.store.clone(), self.port.clone(), self.caller());
         self.ticket += 1;
         self.pulls = true;
         self.work = Some(Box::pin(async move {
+            store.end_subscriptions(now_ms).await?;
             exchange::pull(&*store, &*port, &caller, streamed, &|_| ()).await.map(ReceivedAnswer::Pulled)
         }));
     }

@@ -70,7 +70,7 @@ impl Sim<'_> {
     /// Notes what its user may see now.
     pub(crate) async fn note_shown(&mut self) -> Check {
         let Some(user) = self.fixture.hostile.filter(|_| self.hostile.has_pulled) else { return Ok(()) };
-        let own = self.fixture.shown.rows(&mut self.server.external, user, false).await?;
+        let own = self.fixture.shown.rows(&mut self.server.external, user, false, None).await?;
         let all = self.fixture.shown.all(&mut self.server.external, false).await?;
         self.hostile.hidden.extend(all.into_keys().filter(|key| !own.contains_key(key)));
         self.hostile.shown.extend(own.into_keys());

@@ -16,6 +16,9 @@ pub(crate) type Rows = BTreeMap<(usize, String), Vec<String>>;
 /// Stands between the values of a row, and between texts that a query joins.
 pub(crate) const BETWEEN: char = '\u{1f}';
 
+/// Stands around what a condition says of a bucket on demand, which depends on what the device asked for.
+const ON_DEMAND: char = '\u{1e}';
+
 /// One synced table as it is compared.
 #[derive(Debug)]
 pub(crate) struct Compared {
@@ -64,14 +67,24 @@ impl Shown {
         self.tables.iter().position(|known| known.desc.name == table)
     }
 
-    /// What a user may see in the server's database.
-    pub(crate) async fn rows(&self, db: &mut SqliteConnection, user: usize, grown: bool) -> Result<Rows, String> {
-        self.where_any(db, &self.conditions[user], grown).await
+    /// What a user may see in the server's database; of the rules on demand, in the buckets that a device asked for, or in all where it
+    /// cannot ask.
+    pub(crate) async fn rows(
+        &self,
+        db: &mut SqliteConnection,
+        user: usize,
+        grown: bool,
+        asked: Option<&[String]>,
+    ) -> Result<Rows, String> {
+        let conditions: Vec<String> =
+            self.conditions[user].iter().map(|condition| asked_for(condition, asked)).collect();
+        self.where_any(db, &conditions, grown).await
     }
 
     /// What a user may write in the server's database.
     pub(crate) async fn writable(&self, db: &mut SqliteConnection, user: usize, grown: bool) -> Result<Rows, String> {
-        self.where_any(db, &self.writable[user], grown).await
+        let conditions: Vec<String> = self.writable[user].iter().map(|condition| asked_for(condition, None)).collect();
+        self.where_any(db, &conditions, grown).await
     }
 
     async fn where_any(&self, db: &mut SqliteConnection, conditions: &[String], grown: bool) -> Result<Rows, String> {
@@ -191,12 +204,45 @@ fn condition(rules: &[Rule], synced: &[&str], table: &str, user: &Principal, fil
                     }
                 });
             }
+            if rule.on_demand.is_some() {
+                let columns: Vec<&str> = line.scope.iter().map(|&at| line.table.columns[at].name).collect();
+                all.push(format!("{ON_DEMAND}{}:{}{ON_DEMAND}", rule.name, columns.join("/")));
+            }
             let filters = line.filters.iter().filter(|_| filtered);
             all.extend(filters.map(|filter| constants(line.table, filter)));
             branches.push(format!("({})", all.join(" and ")));
         }
     }
     branches.join(" or ")
+}
+
+/// A condition where a device asked for these buckets on demand.
+fn asked_for(condition: &str, asked: Option<&[String]>) -> String {
+    let mut sql = String::new();
+    for (at, part) in condition.split(ON_DEMAND).enumerate() {
+        let Some((rule, columns)) = part.split_once(':').filter(|_| at % 2 == 1) else {
+            sql.push_str(part);
+            continue;
+        };
+        let Some(asked) = asked else {
+            sql.push('1');
+            continue;
+        };
+        let values =
+            asked.iter().filter_map(|name| name.split_once(':').filter(|(of, _)| *of == rule)).map(|(_, value)| value);
+        let buckets = values.map(|value| {
+            let values: Vec<&str> = if columns.contains('/') { value.split('/').collect() } else { vec![value] };
+            let mut all = vec!["1".to_owned()];
+            all.extend(columns.split('/').filter(|column| !column.is_empty()).zip(values).map(|(column, value)| {
+                let (column, bare) = (quote(column), value.replace('-', ""));
+                let is_blob = format!("typeof({column}) = 'blob' and lower(hex({column})) = {}", literal(&bare));
+                format!("({is_blob} or cast({column} as text) = {})", literal(value))
+            }));
+            format!("({})", all.join(" and "))
+        });
+        sql.push_str(&format!("({})", std::iter::once("0".to_owned()).chain(buckets).collect::<Vec<_>>().join(" or ")));
+    }
+    sql
 }
 
 fn members(

@@ -22,7 +22,7 @@ fn jump(random: &mut Random) -> i32 {
 }
 
 /// What makes the world go on; always there.
-const ORDINARY: [(u64, Kind); 6] = [
+const ORDINARY: [(u64, Kind); 7] = [
     (14, |random| Step::Write {
         device: byte(random),
         mutator: byte(random),
@@ -30,6 +30,7 @@ const ORDINARY: [(u64, Kind); 6] = [
         after: random.below(6) == 0,
     }),
     (4, |random| Step::Nudge(byte(random))),
+    (4, |random| Step::Subscribe { device: byte(random), draw: word(random) }),
     (9, |random| Step::Sync(byte(random))),
     (14, |random| Step::Deliver(byte(random))),
     (3, |random| {

@@ -4,7 +4,7 @@ use crate::blobs::{self, GRACE_DAYS};
 use crate::device::some_sql;
 use crate::fixture::{Fixture, connect};
 use crate::images::ImageFiles;
-use crate::net::{BLOB, IMAGE, ServerResponse, Truth};
+use crate::net::{BLOB, IMAGE, ServerResponse, Truth, pull_start};
 use futures_util::FutureExt as _;
 use nizhal_client::transport::Request;
 use nizhal_core::wire::{PullRequest, PushRequest, Wire};
@@ -441,7 +441,8 @@ impl Server {
         }
         if request.path == "/sync/pull" && answer.status == 200 {
             let grown = self.version == 1;
-            let rows = fixture.shown.rows(&mut self.external, user, grown).await?;
+            let asked = pull_start(request).and_then(|start| start.buckets);
+            let rows = fixture.shown.rows(&mut self.external, user, grown, asked.as_deref()).await?;
             answer.truth = Some(Rc::new(Truth { rows, grown }));
         }
         Ok(Some(answer))

@@ -219,6 +219,7 @@ impl<'a> Sim<'a> {
             Step::Restore { told } => self.restore(told).await,
             Step::Discard(at) => self.discard(device(at)).await,
             Step::Retry(at) => self.retry(device(at)).await,
+            Step::Subscribe { device: at, draw } => self.subscribe(device(at), draw).await,
             Step::Forge(draw) => self.forge(draw).await,
             Step::Reuse(draw) => self.reuse(draw).await,
             Step::Swap(draw) => self.swap(draw).await,

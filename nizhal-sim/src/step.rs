@@ -18,6 +18,13 @@ pub enum Step {
     },
     /// The app asks for an exchange now.
     Nudge(u8),
+    /// The app subscribes to a bucket on demand, or goes on to; its time runs out unless it does again.
+    Subscribe {
+        /// The device.
+        device: u8,
+        /// Which bucket.
+        draw: u32,
+    },
     /// A device's messages are delivered until it has none.
     Sync(u8),
     /// A message arrives.
@@ -179,6 +186,7 @@ impl Step {
             Self::Write { after: false, .. } => "write",
             Self::Write { after: true, .. } => "dependsOn",
             Self::Nudge(_) => "nudge",
+            Self::Subscribe { .. } => "subscribed",
             Self::Sync(_) => "sync",
             Self::Deliver(_) => "deliver",
             Self::Lose(_) => "lost",

@@ -172,7 +172,8 @@ pub(crate) async fn finish(sim: &mut Sim<'_>) -> Check {
     let mut dead_letters: Vec<BTreeMap<String, String>> = Vec::new();
     for at in 0..sim.devices.len() {
         let user = sim.devices[at].user;
-        let truth = sim.fixture.shown.rows(&mut sim.server.external, user, grown).await?;
+        let asked = sim.devices[at].texts("select bucket from _nizhal_subscriptions").await?;
+        let truth = sim.fixture.shown.rows(&mut sim.server.external, user, grown, Some(&asked)).await?;
         let device = &sim.devices[at];
         let left = device.texts("select id || ' ' || state || ' ' || covered from _nizhal_outbox").await?;
         if !left.is_empty() {

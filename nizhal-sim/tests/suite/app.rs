@@ -72,13 +72,15 @@ sync_rules! {
         Note where Note.shop_id == shop_id && Note.hidden == false;
     }
 
-    // A letter may be shown by two rules: who loses one of them must start again.
+    // A letter on demand may be shown by two rules: who loses one of them must start again.
+    #[on_demand(ttl = "1m")]
     rule my_desks(shop_id) {
         shop_id in Desk.shop_id where Desk.user_id == actor.user_id;
 
         Letter where Letter.shop_id == shop_id;
     }
 
+    #[priority = 1]
     rule my_own(user_id) {
         user_id = actor.user_id;
 
