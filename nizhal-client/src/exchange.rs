@@ -2,7 +2,7 @@
 
 use crate::environment::{Credentials, CredentialsError};
 use crate::image::{self, Fetched};
-use crate::session::{Failure, FailureKind};
+use crate::session::{Failure, FailureKind, Received};
 use crate::store::{PullAnswer, PullStart, Store, StoreError};
 use crate::transport::{Request, Response, Transport};
 use crate::wire::{Named, Pull, Push, Pushed, Refusal};
@@ -79,15 +79,18 @@ pub async fn pull(
     transport: &dyn Transport,
     caller: &Caller,
     streamed: bool,
-    progress: &(dyn Fn(u64) + Send + Sync),
+    progress: &(dyn Fn(Received) + Send + Sync),
 ) -> Result<Pulled, Failure> {
     let to = (store, transport, caller);
-    let mut pulled = ask(to, streamed, true, progress).await?;
-    let Named { images } = serde_json::from_slice(&pulled.answer.page).map_err(malformed)?;
-    match image::fetch(store, transport, &pulled.start, images, progress).await? {
+    let (mut pulled, received) = ask(to, streamed, true, progress).await?;
+    let Named { images, total } = serde_json::from_slice(&pulled.answer.page).map_err(malformed)?;
+    let received = Received { total, ..received };
+    progress(received);
+    let of_images = |rows| progress(Received { rows: received.rows + rows, ..received });
+    match image::fetch(store, transport, &pulled.start, images, &of_images).await? {
         Fetched::All(images) => pulled.answer.images = images,
         // From the same cursor, so that nothing of this answer counts.
-        Fetched::Unusable => pulled = ask(to, streamed, false, progress).await?,
+        Fetched::Unusable => (pulled, _) = ask(to, streamed, false, progress).await?,
     }
     Ok(pulled)
 }
@@ -96,21 +99,23 @@ async fn ask(
     (store, transport, caller): (&dyn Store, &dyn Transport, &Caller),
     streamed: bool,
     images: bool,
-    progress: &(dyn Fn(u64) + Send + Sync),
-) -> Result<Pulled, Failure> {
+    progress: &(dyn Fn(Received) + Send + Sync),
+) -> Result<(Pulled, Received), Failure> {
     let start = store.begin_pull().await?;
     let seeds = start.seeds.iter().filter(|_| images).map(|seed| seed.seal.as_str()).collect();
-    let buckets = start.buckets.as_deref();
-    let body = Pull { cursor: &start.cursor, device_id: &start.client_id, limit: PAGE_ROWS, images, seeds, buckets };
+    let (buckets, total) = (start.buckets.as_deref(), start.cursor.is_empty());
+    let body =
+        Pull { cursor: &start.cursor, device_id: &start.client_id, limit: PAGE_ROWS, images, seeds, buckets, total };
     let mut response = transport.send(request("/sync/pull", caller, streamed, &body)).await?;
     if response.status != 200 {
         return Err(refusal(response).await.0);
     }
     if !response.lines {
         let page = whole(&mut response).await?;
-        return Ok(Pulled { start, answer: PullAnswer { page, ..PullAnswer::default() } });
+        let received = Received { rows: count_rows(&page), total: None };
+        return Ok((Pulled { start, answer: PullAnswer { page, ..PullAnswer::default() } }, received));
     }
-    let (mut lines, mut buffered_bytes, mut rows) = (Vec::new(), 0, 0);
+    let (mut lines, mut buffered_bytes, mut received) = (Vec::new(), 0, Received::default());
     let mut last: Option<Vec<u8>> = None;
     let mut part: Vec<u8> = Vec::new();
     while let Some(chunk) = response.body.chunk().await? {
@@ -120,13 +125,14 @@ async fn ask(
             rest = &rest[end + 1..];
             let line = std::mem::take(&mut part);
             if let Some(before) = last.replace(line) {
-                rows += count_rows(&before);
+                received.total = received.total.or_else(|| total_of(&before));
+                received.rows += count_rows(&before);
                 buffered_bytes += before.len();
                 lines.push(before);
             }
         }
         part.extend_from_slice(rest);
-        progress(rows);
+        progress(received);
         if buffered_bytes > MAX_BUFFERED_BYTES {
             store.spill(&lines).await?;
             (lines, buffered_bytes) = (Vec::new(), 0);
@@ -134,7 +140,9 @@ async fn ask(
     }
     // The last line carries the cursor: without it nothing of what came before is taken.
     match last {
-        Some(page) if part.is_empty() => Ok(Pulled { start, answer: PullAnswer { images: Vec::new(), lines, page } }),
+        Some(page) if part.is_empty() => {
+            Ok((Pulled { start, answer: PullAnswer { images: Vec::new(), lines, page } }, received))
+        }
         _ => Err(Failure::new(FailureKind::Network, "cut", "the answer was cut")),
     }
 }
@@ -142,6 +150,13 @@ async fn ask(
 /// Rows begin with a brace after `[` or `,`; nested objects make it an over-estimate, and it is only for a progress bar.
 fn count_rows(line: &[u8]) -> u64 {
     line.windows(2).filter(|pair| matches!(pair, [b'[' | b',', b'{'])).count() as u64
+}
+
+/// The total that the first line of an answer says, behind its rows.
+fn total_of(line: &[u8]) -> Option<u64> {
+    let end = String::from_utf8_lossy(&line[line.len().saturating_sub(40)..]);
+    let (_, total) = end.rsplit_once(",\"total\":")?;
+    total.strip_suffix('}')?.parse().ok()
 }
 
 /// Sends waiting mutations; their answers.

@@ -65,14 +65,14 @@ pub struct Buckets {
 /// The subscriptions of one process, shared with its driver.
 pub(crate) struct Subscriptions {
     clock: Arc<dyn Clock>,
-    held: Mutex<BTreeMap<String, Held>>,
+    held: Mutex<BTreeMap<String, SubscribedCount>>,
     /// Changes when a pull was stored.
     stored: watch::Sender<u64>,
 }
 
 /// A bucket that somebody holds a [`Subscription`] of, or did until the last renewal.
 #[derive(Clone, Copy, Debug)]
-struct Held {
+struct SubscribedCount {
     count: usize,
     ttl_ms: i64,
     /// Until when the store keeps it, as far as this process has written.
@@ -81,7 +81,7 @@ struct Held {
     dropped_ms: Option<i64>,
 }
 
-impl Held {
+impl SubscribedCount {
     /// The time to write, where what is written falls short of it. A bucket that is held is written again at half of its time, so that a
     /// device that dies keeps it for that long at least.
     fn due(&self, now_ms: i64) -> Option<i64> {
@@ -99,7 +99,7 @@ impl Subscriptions {
         Self { clock, held: Mutex::default(), stored: watch::Sender::new(0) }
     }
 
-    fn held(&self) -> MutexGuard<'_, BTreeMap<String, Held>> {
+    fn held(&self) -> MutexGuard<'_, BTreeMap<String, SubscribedCount>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -140,7 +140,8 @@ impl Subscriptions {
 
     fn hold(&self, bucket: &str, ttl_ms: i64, until_ms: i64) {
         let mut held = self.held();
-        let entry = held.entry(bucket.to_owned()).or_insert(Held { count: 0, ttl_ms, until_ms, dropped_ms: None });
+        let entry =
+            held.entry(bucket.to_owned()).or_insert(SubscribedCount { count: 0, ttl_ms, until_ms, dropped_ms: None });
         (entry.count, entry.until_ms, entry.dropped_ms) = (entry.count + 1, until_ms, None);
     }
 

@@ -56,13 +56,17 @@ pub(crate) struct Pull<'a> {
     pub(crate) seeds: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) buckets: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) total: bool,
 }
 
-/// The images that an answer names, unread but for those.
+/// The images that an answer names and the total that it says, unread but for those.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Named {
     #[serde(default)]
     pub(crate) images: Vec<ImageRef>,
+    #[serde(default)]
+    pub(crate) total: Option<u64>,
 }
 
 /// The body of a push.

@@ -135,6 +135,8 @@ pub struct PullRequest {
     /// The seals of the images that the client has already.
     #[serde(deserialize_with = "seals")]
     pub seeds: Vec<String>,
+    /// Whether the client wants to know how many rows are to come, in wire 2.
+    pub total: bool,
     /// The buckets on demand that the client wants, each as `rule:value`, in wire 2; a client that does not say gets all.
     #[serde(deserialize_with = "bucket_names")]
     pub buckets: Option<Vec<String>>,

@@ -261,7 +261,7 @@ impl Device {
         ];
         for field in body.as_object().expect("a page is an object").keys() {
             let known = FIELDS.contains(&field.as_str())
-                || (self.two && matches!(field.as_str(), "complete" | "unreadable" | "laterRules"));
+                || (self.two && matches!(field.as_str(), "complete" | "unreadable" | "laterRules" | "total"));
             assert!(known, "this wire knows no {field}");
         }
         if self.two {

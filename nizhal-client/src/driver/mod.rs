@@ -260,7 +260,7 @@ impl Driver {
         let subscriptions = self.parts.subscriptions.clone();
         let Some(inner) = self.parts.transport.clone() else { return };
         self.spawn_request(Event::PullFailed(panicked()), move |given| async move {
-            let progress = move |rows| drop(to.send(Message::Event(Event::PullProgress { rows })));
+            let progress = move |received| drop(to.send(Message::Event(Event::PullProgress(received))));
             let transport = Abortable { inner, given: given.clone() };
             let caller = match subscriptions.before_pull(&store).await {
                 Ok(()) => unless(&given, caller).await,

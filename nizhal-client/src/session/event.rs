@@ -30,6 +30,15 @@ pub struct Memory {
     pub incomplete: usize,
 }
 
+/// How much of a pull's answer has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Received {
+    /// Rows.
+    pub rows: u64,
+    /// How many rows come with this answer and those after it, where the server says so.
+    pub total: Option<u64>,
+}
+
 /// What storing a pull's answer came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PullStored {
@@ -90,10 +99,7 @@ pub enum Event {
     /// Answers [`Action::Pull`]: the server answered, and the driver holds it.
     PullAnswered,
     /// Rows came in on a pull that goes on.
-    PullProgress {
-        /// How many until now.
-        rows: u64,
-    },
+    PullProgress(Received),
     /// Answers [`Action::Pull`].
     PullFailed(Failure),
     /// Answers [`Action::StorePull`].

@@ -11,7 +11,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-pub use event::{Action, Event, Memory, Millis, PullStored, PushStored, UploadEnded};
+pub use event::{Action, Event, Memory, Millis, PullStored, PushStored, Received, UploadEnded};
 pub use status::{Failure, FailureKind, Phase, Progress, Repair, Status};
 
 use direction::Direction;
@@ -148,6 +148,8 @@ pub struct Session {
     lead_at: Option<Millis>,
     reached: bool,
     progress: Progress,
+    /// The rows of the answers that were stored since it began.
+    stored_rows: u64,
     last_synced_ms: Option<Millis>,
     repairs: u32,
     last_repair: Option<Repair>,
@@ -195,6 +197,7 @@ impl Session {
             lead_at: None,
             reached: false,
             progress: Progress::default(),
+            stored_rows: 0,
             last_synced_ms: None,
             repairs: 0,
             last_repair: None,

@@ -47,10 +47,11 @@ impl Session {
                 self.exchange = Some(Exchange::StoringPull);
                 actions.push(Action::StorePull);
             }
-            Event::PullProgress { rows } if self.exchange == Some(Exchange::Pulling) => {
-                (self.progress.rows, self.alive) = (rows, now);
+            Event::PullProgress(received) if self.exchange == Some(Exchange::Pulling) => {
+                self.alive = now;
+                self.progress.receive(self.stored_rows, received);
             }
-            Event::PullProgress { .. } => {}
+            Event::PullProgress(_) => {}
             Event::PullFailed(failure) => {
                 // What came in goes on counting as a sign that the line works; the rest is asked for in pages.
                 self.lines = false;
@@ -190,7 +191,7 @@ impl Session {
         if stored.complete {
             (self.away, self.wants_pull, self.owes_pull, self.lines) = (false, self.news, false, true);
             self.last_synced_ms = Some(now);
-            self.progress.rows = 0;
+            (self.progress.rows, self.progress.total, self.stored_rows) = (0, None, 0);
             if self.parting == Parting::Pull || self.is_forgotten(now) {
                 self.parting = Parting::Rotate;
             }
@@ -199,7 +200,7 @@ impl Session {
                 // The server's clock is known by now, so what is to be sent need not wait for the rest.
                 (self.away, self.lines) = (false, true);
             }
-            self.wants_pull = true;
+            (self.wants_pull, self.stored_rows) = (true, self.progress.rows);
         }
     }
 

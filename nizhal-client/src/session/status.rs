@@ -1,6 +1,6 @@
 //! What an app shows of its sync.
 
-use super::Millis;
+use super::{Millis, Received};
 use nizhal_core::BlobHash;
 
 /// Why an exchange did not succeed, as the scheduler needs to know it.
@@ -75,6 +75,8 @@ impl std::fmt::Display for Failure {
 pub struct Progress {
     /// Rows received since it began.
     pub rows: u64,
+    /// How many there will be, as far as the server said at the beginning of a first sync; never too few of what it had then.
+    pub total: Option<u64>,
     /// Mutations answered since the outbox was last empty.
     pub sent: u64,
     /// Mutations that still wait.
@@ -82,11 +84,25 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// From 0 to 1, where it can be known: the outbox is counted, but how many rows a server has for us it does not say.
+    /// From 0 to 1, where it can be known: of the rows in a first sync, and else of the outbox.
     pub fn fraction(&self) -> Option<f64> {
-        let all = self.sent + self.waiting;
+        let (part, all) = match self.total {
+            Some(total) => (self.rows, total),
+            None if self.waiting > 0 => (self.sent, self.sent + self.waiting),
+            None => return None,
+        };
         #[expect(clippy::cast_precision_loss, reason = "a fraction for a progress bar")]
-        (self.waiting > 0).then(|| self.sent as f64 / all as f64)
+        (all > 0).then(|| part as f64 / all as f64)
+    }
+
+    /// Takes in how much of an answer has come, after so many rows of answers before it. It never goes back: what comes a second time, because
+    /// an answer was cut, counts once it is more than before.
+    pub(super) fn receive(&mut self, before: u64, received: Received) {
+        if let Some(total) = received.total {
+            self.total = self.total.max(Some(before + total));
+        }
+        let rows = self.rows.max(before + received.rows);
+        self.rows = self.total.map_or(rows, |total| rows.min(total.max(self.rows)));
     }
 }
 

@@ -101,6 +101,7 @@ sync_rules! {
         Transfer where Transfer.from_shop == shop;
     }
 
+    #[on_demand(ttl = "1h")]
     rule received(shop) {
         shop in Member.shop where Member.user_id == actor.user_id;
         Transfer where Transfer.to_shop == shop;

@@ -16,7 +16,7 @@ type Answer = dyn Fn(&str, &Value) -> Option<(u16, Value)> + Send + Sync;
 
 /// Answers as it is told, and never where it is told nothing.
 #[derive(Clone)]
-struct Told(Arc<Answer>, Arc<Mutex<Vec<&'static str>>>);
+pub(crate) struct Told(Arc<Answer>, Arc<Mutex<Vec<&'static str>>>);
 
 impl Transport for Told {
     fn send(&self, request: Request) -> Waited<'_, Response> {
@@ -34,7 +34,7 @@ impl Transport for Told {
     }
 }
 
-fn told(answer: impl Fn(&str, &Value) -> Option<(u16, Value)> + Send + Sync + 'static) -> Told {
+pub(crate) fn told(answer: impl Fn(&str, &Value) -> Option<(u16, Value)> + Send + Sync + 'static) -> Told {
     Told(Arc::new(answer), Arc::default())
 }
 

@@ -5,6 +5,7 @@ mod blob;
 mod broken;
 mod cells;
 mod client;
+mod demand;
 mod disk;
 mod displaced;
 mod document;

@@ -19,6 +19,13 @@ pub(super) struct PullPlan<'a> {
     pub(super) hold_s: Option<u64>,
 }
 
+impl PullPlan<'_> {
+    /// Whether the client wants to know how many rows are to come.
+    pub(super) fn asks_for_total(&self) -> bool {
+        self.wire == Wire::Two && self.request.total
+    }
+}
+
 /// How much a page may take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PageBudget {

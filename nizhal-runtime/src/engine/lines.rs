@@ -116,11 +116,12 @@ impl Engine {
         let plan = PullPlan { principal, max_buckets: self.max_buckets, wire: Wire::Two, request, hold_s };
         let (mut all, mut page) = (self.page(), self.page());
         let (mut begun, mut has_more) = self.begin(plan, STREAM_BUDGET, &mut page).await?;
-        let mut rows = 0;
+        let total = self.total(&mut begun, page.row_count(), has_more).await?;
+        let (mut rows, mut untold) = (0, total);
         if has_more {
             // What was read with the cursor comes first.
             rows += page.row_count();
-            for line in page.lines() {
+            for line in page.first_lines(&mut untold) {
                 lines.send(Ok(Line::Rows(line))).await?;
             }
             all.append_gone(&mut page);
@@ -133,7 +134,7 @@ impl Engine {
         }
         loop {
             rows += page.row_count();
-            for line in page.lines() {
+            for line in page.first_lines(&mut untold) {
                 lines.send(Ok(Line::Rows(line))).await?;
             }
             // In one snapshot a row that some page shows is gone from none: all the actor's buckets are asked.
@@ -144,7 +145,7 @@ impl Engine {
             page = self.page();
             has_more = self.go_on(&mut begun, STREAM_BUDGET, &mut page).await?;
         }
-        let trailer = self.end(begun, has_more, rows).await?;
+        let trailer = self.end(begun, has_more, rows, total).await?;
         let reset = trailer.reset;
         lines.send(Ok(Line::Last { line: all.last_line(trailer), reset, rows })).await
     }

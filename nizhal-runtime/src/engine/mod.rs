@@ -15,6 +15,7 @@ mod push;
 mod quota;
 mod start;
 mod state;
+mod total;
 
 pub use crate::environment::Environment;
 pub use error::{PullError, ScopeError};

@@ -23,8 +23,8 @@ pub(super) struct Narrowing<'a> {
 pub(super) struct Gained {
     /// Those that it gets now.
     pub(super) now: Vec<Bucket>,
-    /// The rules of those that come later.
-    pub(super) later: BTreeSet<String>,
+    /// Those that come later.
+    pub(super) later: Vec<Bucket>,
 }
 
 impl<'a> Narrowing<'a> {
@@ -61,7 +61,7 @@ impl<'a> Narrowing<'a> {
         let must_wait = is_partial && last_held.is_some_and(|last| first > last);
         let (now, later): (Vec<_>, Vec<_>) =
             lacking.into_iter().partition(|bucket| !must_wait && self.priority(bucket) == first);
-        Gained { now, later: later.into_iter().map(|bucket| bucket.rule).collect() }
+        Gained { now, later }
     }
 
     fn rule(&self, bucket: &Bucket) -> Option<&Rule> {
@@ -119,7 +119,8 @@ mod tests {
         let held = |names| [Lane::fresh(buckets(names).into_iter().collect(), 7)];
         let next = |lacking, held: &[Lane], is_partial| {
             let gained = narrowing.next(buckets(lacking), held, is_partial);
-            (gained.now.into_iter().collect::<BTreeSet<_>>(), gained.later.into_iter().collect::<Vec<_>>())
+            let later: BTreeSet<String> = gained.later.into_iter().map(|bucket| bucket.rule).collect();
+            (gained.now.into_iter().collect::<BTreeSet<_>>(), later.into_iter().collect::<Vec<_>>())
         };
         let all = &["late:a", "late:b", "soon:a", "asked:a"];
         assert_eq!(next(all, &[], false), (buckets(&["soon:a", "asked:a"]), vec!["late".to_owned()]));

@@ -37,6 +37,9 @@ pub(super) struct Trailer {
     /// The rules of which buckets come with later pulls.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub(super) later_rules: BTreeSet<String>,
+    /// How many rows come with this answer and those after it, where the client asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) total: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) last_mutation_id: Option<i64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -161,6 +164,18 @@ impl Page {
     pub(super) fn lines(&mut self) -> Vec<Vec<u8>> {
         let tables = self.tables.iter_mut().filter(|table| !table.json.is_empty());
         tables.map(|table| line(table.name, &std::mem::take(&mut table.json))).collect()
+    }
+
+    /// The same, where the first of all lines says how many rows are to come.
+    pub(super) fn first_lines(&mut self, total: &mut Option<u64>) -> Vec<Vec<u8>> {
+        let mut lines = self.lines();
+        if let Some(first) = lines.first_mut().filter(|first| first.ends_with(b"}\n"))
+            && let Some(total) = total.take()
+        {
+            first.truncate(first.len() - 2);
+            first.extend_from_slice(format!(",\"total\":{total}}}\n").as_bytes());
+        }
+        lines
     }
 
     /// The response body.

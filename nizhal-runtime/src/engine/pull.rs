@@ -69,8 +69,9 @@ impl Engine {
         let end = if wire == Wire::Two { PageEnd::BetweenVersions } else { PageEnd::Anywhere };
         let budget = PageBudget { rows: limit, bytes: MAX_PAGE_BYTES, end };
         let plan = PullPlan { principal, max_buckets: self.max_buckets, wire, request, hold_s: None };
-        let (begun, has_more) = self.begin(plan, budget, &mut page).await?;
-        let trailer = self.end(begun, has_more, page.row_count()).await?;
+        let (mut begun, has_more) = self.begin(plan, budget, &mut page).await?;
+        let total = self.total(&mut begun, page.row_count(), has_more).await?;
+        let trailer = self.end(begun, has_more, page.row_count(), total).await?;
         let reset = trailer.reset;
         let rows = page.row_count();
         Ok(PullPage { body: page.finish(trailer), reset, rows })
@@ -273,7 +274,13 @@ impl Engine {
     }
 
     /// The trailer of a page; closes the snapshot.
-    pub(super) async fn end(&self, begun: Begun<'_>, has_more: bool, rows: usize) -> Result<Trailer, PullError> {
+    pub(super) async fn end(
+        &self,
+        begun: Begun<'_>,
+        has_more: bool,
+        rows: usize,
+        total: Option<u64>,
+    ) -> Result<Trailer, PullError> {
         let Begun { plan, mut reader, header, lanes, lost, reset, later, placed, since, .. } = begun;
         let PullPlan { wire, request, principal, .. } = plan;
         self.demand_images(&placed, rows, has_more);
@@ -307,7 +314,8 @@ impl Engine {
             self.store.remember_buckets(&spilled.id, spilled.buckets).await?;
         }
         let removed_buckets = lost.iter().map(|bucket| bucket.name_in(wire)).collect();
-        let later_rules = if wire == Wire::Two { later } else { BTreeSet::new() };
+        let later = later.into_iter().filter(|_| wire == Wire::Two);
+        let later_rules = later.map(|bucket| bucket.rule).collect();
         let (lists_unreadable, unreadable) = (wire == Wire::Two, BTreeSet::new());
         let epoch = header.epoch;
         Ok(Trailer {
@@ -318,6 +326,7 @@ impl Engine {
             has_more,
             complete,
             later_rules,
+            total,
             last_mutation_id,
             images: placed.images,
             revised,
@@ -401,7 +410,7 @@ async fn cursor_of_epoch(
 
 /// A pull under way.
 pub(super) struct Begun<'a> {
-    plan: PullPlan<'a>,
+    pub(super) plan: PullPlan<'a>,
     pub(super) reader: PullReader<'a>,
     header: PullHeader,
     /// The buckets whose rows the device has after it.
@@ -409,9 +418,9 @@ pub(super) struct Begun<'a> {
     pub(super) lanes: Vec<Lane>,
     lost: Vec<Bucket>,
     reset: bool,
-    /// The rules of buckets that the device gets when these are there.
-    later: BTreeSet<String>,
-    placed: Placed,
+    /// The buckets that the device gets when these are there.
+    pub(super) later: Vec<Bucket>,
+    pub(super) placed: Placed,
     /// The version up to which the device had everything; 0 of one that begins.
     since: i64,
 }

@@ -49,8 +49,8 @@ pub(super) enum Start {
     NewIncarnation,
     /// The clock went back: no cursor of this epoch is any good.
     Rewound,
-    /// In these lanes. The client purges what is lost, or, at a reset, all; buckets of the rules of `later` come when these are there.
-    From { lanes: Vec<Lane>, lost: Vec<Bucket>, reset: bool, later: BTreeSet<String> },
+    /// In these lanes. The client purges what is lost, or, at a reset, all; the buckets of `later` come when these are there.
+    From { lanes: Vec<Lane>, lost: Vec<Bucket>, reset: bool, later: Vec<Bucket> },
 }
 
 /// Decides where a pull begins.

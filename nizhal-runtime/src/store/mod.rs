@@ -17,6 +17,7 @@ mod canonical;
 mod check;
 mod commit_slot;
 mod control;
+mod count;
 mod database;
 mod ddl;
 mod document;

@@ -8,6 +8,7 @@ use super::{
     sql::Dialect,
     sqlite,
 };
+use crate::schema::Schema;
 use nizhal_core::Bucket;
 use std::sync::Arc;
 
@@ -123,6 +124,11 @@ impl PullReader<'_> {
             ReaderOn::Postgres(reader) => reader.scan_lane(&lane, heads, taker).await,
             ReaderOn::Sqlite(reader) => reader.scan_lane(&lane, heads, taker).await,
         }
+    }
+
+    /// The app's schema.
+    pub(super) fn schema(&self) -> &Arc<Schema> {
+        &self.store.schema
     }
 
     /// How the SQL of its database is written.

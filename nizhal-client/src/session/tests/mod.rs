@@ -48,6 +48,21 @@ fn inv04_from_every_state_the_outbox_drains_when_the_world_heals() {
     assert!(seen > 20_000, "the world is too small to say anything: {seen}");
 }
 
+#[test]
+fn progress_never_goes_back_nor_past_its_total() {
+    let mut progress = super::Progress::default();
+    let mut after = |before, rows, total| {
+        progress.receive(before, super::Received { rows, total });
+        (progress.rows, progress.total, progress.fraction())
+    };
+    assert_eq!(after(0, 3, None), (3, None, None));
+    assert_eq!(after(0, 10, Some(40)), (10, Some(40), Some(0.25)));
+    // Cut, and begun anew.
+    assert_eq!(after(0, 1, Some(40)), (10, Some(40), Some(0.25)));
+    assert_eq!(after(20, 10, None), (30, Some(40), Some(0.75)));
+    assert_eq!(after(20, 90, None), (40, Some(40), Some(1.0)));
+}
+
 /// Further than every order can be followed, random ones.
 #[test]
 fn inv04_after_long_bad_luck_too() {

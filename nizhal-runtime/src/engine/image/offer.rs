@@ -141,6 +141,13 @@ pub(in crate::engine) fn fresh_buckets(lanes: &[Lane]) -> BTreeSet<Bucket> {
     lanes.iter().filter(|lane| lane.position == Position::default()).flat_map(|lane| &lane.buckets).cloned().collect()
 }
 
+impl Placed {
+    /// How many rows the images have.
+    pub(in crate::engine) fn row_count(&self) -> u64 {
+        self.rows.iter().map(|(_, rows)| u64::try_from(*rows).unwrap_or_default()).sum()
+    }
+}
+
 impl Offers {
     /// Whether they were looked up for these buckets.
     pub(in crate::engine) fn are_for(&self, buckets: &BTreeSet<Bucket>) -> bool {

@@ -34,7 +34,8 @@ fn shown(start: Result<Start, TooManyBuckets>) -> String {
             let lane = |lane: &Lane| format!("[{} @{}/{}]", names(&lane.buckets), lane.position.version, lane.floor);
             let lanes = lanes.iter().map(lane).collect::<String>();
             let reset = if reset { " reset" } else { "" };
-            let later: String = later.iter().map(|rule| format!(" +{rule}")).collect();
+            let later: BTreeSet<String> = later.into_iter().map(|bucket| format!(" +{}", bucket.rule)).collect();
+            let later: String = later.into_iter().collect();
             format!("{lanes} -[{}]{reset}{later}", names(&lost))
         }
         Ok(other) => format!("{other:?}"),

@@ -20,5 +20,6 @@ mod txn;
 pub(super) use group::CommitSlot;
 pub(super) use pull::{Lanes, PullReader};
 pub(super) use record::{kind, record_sql};
+pub(super) use scan::value_of;
 pub(super) use store::SqliteStore;
 pub(super) use txn::{clear_write_set, line};

@@ -150,7 +150,7 @@ fn scan(rule: &str, synced: &RuleTable, tables: &[&'static TableDesc]) -> Scan {
 }
 
 /// The value at a path of a JSON that [`json`] made, as the column stores it, so that the index serves the comparison.
-fn value_of(json: &str, path: &str, sql: SqlType) -> String {
+pub(in crate::store) fn value_of(json: &str, path: &str, sql: SqlType) -> String {
     let value = format!("json_extract({json}, '{path}')");
     match sql {
         // What is no UUID may have been written by another program, as text.

@@ -124,7 +124,36 @@ async fn wire_one_gets_all_in_the_order_of_the_priorities(kind: Kind) {
     assert_eq!(before, [3, 2, 6, 3]);
 }
 
+/// The total is known with the first rows, and is what comes: of all priorities, and of what is on demand as far as it is asked for.
+async fn the_total_is_known_with_the_first_rows(kind: Kind) {
+    let mut world = World::new(kind).await;
+    world.db.execute("delete from settings where id = 'a3'").await;
+    // In a transaction of its own, so that the first page ends before it.
+    world.db.execute("insert into settings (id, owner) values ('a4', 'ann')").await;
+    let request = |total: bool| json!({"cursor": "", "limit": 2, "total": total, "buckets": ["steps:p1", "steps:p3"]});
+    let page = async |request: Value| -> Value {
+        let request = serde_json::from_value(request).expect("a request");
+        let page = world.engine.pull(&super::ann(), Wire::Two, request).await.expect("an answer");
+        serde_json::from_slice(&page.body).expect("JSON")
+    };
+    // Three settings, two projects, three steps, three products.
+    assert_eq!(page(request(true)).await["total"], 11);
+    assert_eq!(page(request(false)).await.get("total"), None);
+    let mut device = device();
+    let bodies = world.pull(&mut device, Some(&["steps:p1", "steps:p3"])).await;
+    assert!(bodies.iter().all(|body| body.get("total").is_none()));
+    assert_eq!(device.rows.len(), 11);
+    let (to, mut from) = tokio::sync::mpsc::channel(1_000);
+    let lines = nizhal_runtime::Lines::new(to, std::time::Duration::from_secs(60));
+    let request = serde_json::from_value(request(true)).expect("a pull");
+    world.engine.pull_lines(&super::ann(), &request, &lines).await;
+    let Some(Ok(nizhal_runtime::engine::Line::Rows(line))) = from.recv().await else { panic!("no line") };
+    let line: Value = serde_json::from_slice(&line).expect("JSON");
+    assert_eq!((&line["table"], &line["total"]), (&json!("settings"), &json!(11)));
+}
+
 both!(
+    the_total_is_known_with_the_first_rows,
     inv11_each_priority_is_whole_when_it_shows,
     inv11_a_write_is_acknowledged_when_its_bucket_may_be_there,
     inv01_inv06_inv07_what_changes_meanwhile_comes_too,
