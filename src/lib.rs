@@ -41,8 +41,8 @@ pub use nizhal_runtime::{
 pub mod client {
     pub use nizhal_client::{
         BlobError, BlobUpload, Blobs, Buckets, Client, Credentials, CredentialsError, DeadLetter, Effect, Mode,
-        MutateError, Notice, OtherUser, Phase, Receipt, Revised, Saved, Setup, SetupError, Status, StoreError, SubscribeError,
-        SubscribedBucket, Subscription, Unreadable,
+        MutateError, Notice, OtherUser, Phase, Receipt, Revised, Saved, Setup, SetupError, Status, StoreError,
+        SubscribeError, SubscribedBucket, Subscription, Unreadable,
         environment::{Clock, Connectivity, Ids, RandomIds, Switch, SystemClock},
         session::{Failure, FailureKind, Progress, Repair, Settings},
     };

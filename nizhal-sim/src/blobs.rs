@@ -143,7 +143,7 @@ impl Sim<'_> {
     /// Asks the server for all contents as a user does. What it may not see must look as if it were not there.
     pub(crate) async fn visible_blobs(&mut self, user: usize, in_trouble: bool) -> Check {
         let grown = self.server.version == 1;
-        let rows = self.fixture.shown.rows(&mut self.server.external, user, grown).await?;
+        let rows = self.fixture.shown.rows(&mut self.server.external, user, grown, None).await?;
         for content in 0..CONTENTS {
             let blob = reference(content);
             let sha256 = blob.sha256().to_string();

@@ -163,7 +163,8 @@ impl Engine {
                     };
                     if is_row_page && !begin.is_empty() && needs_rows_alone(&begin, clock.horizon) {
                         drop(pull_rows);
-                        let mut begun = Begun { plan, reader, header, shown, lanes: begin, lost, reset, later, placed, since };
+                        let mut begun =
+                            Begun { plan, reader, header, shown, lanes: begin, lost, reset, later, placed, since };
                         let has_more = Box::pin(self.read_rows_alone(&mut begun, budget, page)).await?;
                         return Ok((begun, has_more));
                     }
