@@ -1,6 +1,6 @@
 //! Everything an app declared, checked once at start and read by every part of the server.
 
-mod replay;
+pub(crate) mod replay;
 
 use nizhal_core::{
     BlobRef, ColumnIndex, Condition, ConstValue, JobEntry, MemberFilter, Merge, MutatorEntry, ParamSource, Rule,
@@ -9,8 +9,6 @@ use nizhal_core::{
 use schemars::{JsonSchema, SchemaGenerator};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
-
-pub(crate) use replay::Replayed;
 
 /// The app's tables, rules, mutators and jobs.
 #[derive(Debug)]

@@ -261,7 +261,8 @@ impl Device {
         ];
         for field in body.as_object().expect("a page is an object").keys() {
             let known = FIELDS.contains(&field.as_str())
-                || (self.two && matches!(field.as_str(), "complete" | "unreadable" | "laterRules" | "total"));
+                || (self.two
+                    && matches!(field.as_str(), "complete" | "unreadable" | "laterRules" | "revised" | "total"));
             assert!(known, "this wire knows no {field}");
         }
         if self.two {

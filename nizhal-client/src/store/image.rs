@@ -235,6 +235,8 @@ impl SqliteStore {
     pub(super) async fn attach(&self, images: Vec<LocalImage>) -> Result<Option<Attached>, StoreError> {
         let mut all = self.staged_images().await?;
         all.extend(images);
+        // Also those of before a restart.
+        self.image_files.unclean.fetch_or(!all.is_empty(), Relaxed);
         if !all.iter().all(|image| image.path.exists()) {
             return Ok(None);
         }

@@ -12,7 +12,7 @@
 //! Decision: book/src/decisions/replay.md#images-are-kept-by-triggers
 
 use super::sql::{DELETED_AT, Dialect, UPDATED_AT, literal, quote, stamped};
-use crate::schema::{Replayed, Schema};
+use crate::schema::{Schema, replay::Replayed};
 use nizhal_core::{ColumnDesc, Hlc, SqlType, TableDesc};
 use std::fmt;
 

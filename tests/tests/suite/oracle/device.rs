@@ -60,7 +60,10 @@ impl Page {
             last_mutation_id: body["lastMutationId"].as_i64(),
             ..Self::default()
         };
-        if (wire == Wire::Two && !page.has_more) != (body["complete"] == true) {
+        // Between two priorities too.
+        let is_between = wire == Wire::Two && list(body, "laterRules").next().is_some();
+        let is_complete = body["complete"] == true;
+        if is_complete != (wire == Wire::Two && !page.has_more) && !(is_complete && is_between) {
             return Err("inv11: `complete` belongs to the page without `hasMore`, in wire 2".to_owned());
         }
         let table_of = |value: &Value| {
