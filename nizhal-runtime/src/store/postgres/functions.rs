@@ -1,8 +1,7 @@
 //! The engine's functions and triggers that Postgres lacks, as statements.
 
 use super::{
-    blob, capture, capture::Level, clock, field, found::Found, leave, purpose::Purpose, record, replay as pg_replay,
-    trigger::APPLIED,
+    blob, capture, capture::Level, clock, field, found::Found, leave, purpose::Purpose, record, trigger::APPLIED, undo,
 };
 use crate::{
     schema::Schema,
@@ -214,9 +213,9 @@ impl Needed<'_> {
     /// What keeps the rows of before of a replayed table, and refuses writes past its order.
     fn replayed(&mut self, images: &Images<'_>) {
         let (found, on) = (self.found, quote(images.table().name));
-        let body = pg_replay::function_body(&found.schema, images);
+        let body = undo::function_body(&found.schema, images);
         let body = found.namespace.localize(&body).into_owned();
-        let function = self.function(pg_replay::PREFIX, images.table().name, &body);
+        let function = self.function(undo::PREFIX, images.table().name, &body);
         let written = format!("after insert or update or delete on {on} for each row");
         let trigger = (images.table().name.to_owned(), format!("{function}_written"));
         let is_kept = found.triggers.contains(&trigger) && !found.disabled.contains(&trigger);

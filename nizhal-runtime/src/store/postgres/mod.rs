@@ -26,7 +26,7 @@ mod pull;
 mod purpose;
 mod record;
 mod renewal;
-mod replay;
+
 mod reset;
 mod rewrite;
 mod row_page;
@@ -35,6 +35,7 @@ mod statement;
 mod store;
 mod takeover;
 mod trigger;
+mod undo;
 
 pub(super) use clock::{SOMETHING, holder};
 pub(super) use end::TransactionEnd;

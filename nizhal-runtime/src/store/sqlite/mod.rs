@@ -11,11 +11,12 @@ mod guard;
 mod provision;
 mod pull;
 mod record;
-mod replay;
+
 mod reset;
 mod scan;
 mod store;
 mod txn;
+mod undo;
 
 pub(super) use group::CommitSlot;
 pub(super) use pull::{Lanes, PullReader};

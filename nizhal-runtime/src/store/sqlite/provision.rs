@@ -1,6 +1,6 @@
 //! What the SQLite file lacks: tables, engine columns, triggers and indexes, as statements.
 
-use super::{blob, capture, drift, drift::Relations, replay as sqlite_replay, txn::TIME};
+use super::{blob, capture, drift, drift::Relations, txn::TIME, undo};
 use crate::schema::Schema;
 use crate::store::{
     StoreError,
@@ -205,7 +205,7 @@ fn triggers(schema: &Schema, relations: &Relations, found: &Made, plan: &mut Vec
     }
     let mut unkept = false;
     for images in replay::images(DIALECT, schema) {
-        for (verb, body) in sqlite_replay::triggers(&images) {
+        for (verb, body) in undo::triggers(&images) {
             let name = trigger_name(verb, images.table(), &body);
             unkept |= !made.contains(&name);
             wanted.push((name, body));
