@@ -353,7 +353,12 @@ fn check_left_over(table: &TableDesc, relation: &Relation, is_replayed: bool, co
             let what = format!(
                 "column `{name}` has no field, and the table is replayed: rows that are taken back and put in their place would lose it"
             );
-            let run = format!("alter table {} drop column {}; or declare the field", quote(table.name), quote(name));
+            let run = format!(
+                "drop the triggers of the table whose names begin with _nizhal_, which name the column, then alter table {} drop \
+                 column {}; or declare the field",
+                quote(table.name),
+                quote(name)
+            );
             complaints.push(table.name, &what, &run);
             continue;
         }
