@@ -10,7 +10,7 @@ import { GLOBALS, Globals, Locks, never, nothing, plainFetch, REAL, type Trouble
 import { Hostile } from './harness/hostile'
 import { token } from './harness/server'
 import { waSqlitePersistence } from '../src/store/persistence'
-import { WaDatabase, type WorkerReply, type WorkerRequest } from '../src/store/wa-sqlite'
+import { WaDatabase, type OpenReply, type WorkerReply, type WorkerRequest } from '../src/store/wa-sqlite'
 import { Disk, waApi } from './harness/wasm'
 
 const globals = new Globals()
@@ -166,7 +166,7 @@ describe('a page without private files', () => {
   })
 
   /** The worker's side of the talk, in this thread and in memory. */
-  async function workerOf(opened: object[]): Promise<Worker> {
+  async function workerOf(opened: OpenReply): Promise<Worker> {
     const database = await WaDatabase.open(await waApi(), ':memory:')
     const worker = {
       onmessage: (_: { data: WorkerReply }) => undefined,
@@ -181,7 +181,7 @@ describe('a page without private files', () => {
   }
 
   test('inv27: what is kept in memory says so in the status, in every tab', async () => {
-    const worker = await workerOf([{ volatile: 'no files here' }])
+    const worker = await workerOf({ volatile: 'no files here' })
     const [locks, name] = [new Locks(), 'volatile']
     client = await open({ online: false, locks, name, store: waSqlitePersistence({ name: 'x', worker: () => worker }) })
     await client.ready
@@ -193,7 +193,7 @@ describe('a page without private files', () => {
   })
 
   test('inv04: a worker that fails later is told of at once', async () => {
-    const worker = await workerOf([])
+    const worker = await workerOf({})
     const store = waSqlitePersistence({ name: 'x', worker: () => worker })
     await store.open()
     worker.onerror!({ message: 'out of memory' } as ErrorEvent)

@@ -10,6 +10,7 @@ import type { TableSchema } from '../src/protocol/schema'
 import type { Row } from '../src/protocol/wire'
 import { rowSqlOf, textOfCell } from '../src/store/image-sql'
 import { nodeSqlitePersistence, type SyncDatabase } from '../src/store/persistence'
+import { PrivateFolder } from '../src/store/private-images'
 import { addCustomer, device, drain, schema, shown } from './harness/device'
 import { Front } from './harness/front'
 import { Globals } from './harness/globals'
@@ -282,4 +283,22 @@ test.skipIf(!sqlite)('each type of a cell is spelled as the wire has it', () => 
   // What is not known here is not guessed.
   expect(rowSqlOf(table, [...columns.slice(1), { name: 'id', type: 'interval' }])).toBe(undefined)
   expect(rowSqlOf(table, columns.slice(1))).toBe(undefined)
+})
+
+test('inv05: a file that the worker of an earlier page holds is deleted when it is let go of', async () => {
+  const held = new Set(['old', 'kept'])
+  const names = new Set(['old', 'kept', 'free'])
+  const folder = {
+    getDirectoryHandle: async () => folder,
+    keys: () => Array.from(names),
+    async removeEntry(name: string) {
+      if (held.has(name)) throw new DOMException('somebody has it open', 'NoModificationAllowedError')
+      names.delete(name)
+    },
+  }
+  const images = new PrivateFolder(folder as never, 'x')
+  await images.clean(['kept'])
+  expect([...names]).toEqual(['old', 'kept'])
+  held.clear()
+  await expect.poll(() => [...names], { timeout: 20_000 }).toEqual(['kept'])
 })

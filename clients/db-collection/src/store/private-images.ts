@@ -1,7 +1,10 @@
 // Files of images on the origin's private file system, as a worker has them: written in place, by handles that nobody else may have.
+import { later } from '../platform'
 import type { Folder } from './image-files'
 
 const FOLDER = 'nizhal-images'
+/** How often, and how long apart, a file is tried that somebody has not let go of. */
+const REMOVALS = { tries: 10, apartMs: 500 }
 
 /** A file that is written in place. The types of pages lack it. */
 interface AccessHandle {
@@ -16,6 +19,8 @@ export class PrivateFolder implements Folder {
   readonly #name: string
   /** Files that are being written, open. */
   readonly #open = new Map<string, AccessHandle>()
+  /** Files that are not to be deleted. */
+  #kept: readonly string[] = []
 
   constructor(
     private readonly root: FileSystemDirectoryHandle,
@@ -50,12 +55,21 @@ export class PrivateFolder implements Folder {
   }
 
   async clean(kept: readonly string[]): Promise<void> {
+    this.#kept = kept
     for (const name of this.#open.keys()) this.#close(name)
-    const folder = await this.#folder()
     const names: string[] = []
-    for await (const name of (folder as unknown as { keys(): AsyncIterable<string> }).keys()) names.push(name)
-    // One that SQLite has not let go of goes another time.
-    for (const name of names) if (!kept.includes(name)) await folder.removeEntry(name).catch(() => undefined)
+    for await (const name of ((await this.#folder()) as unknown as { keys(): AsyncIterable<string> }).keys()) names.push(name)
+    await this.#remove(names, REMOVALS.tries)
+  }
+
+  /** Deletes files. One that SQLite, or the worker of a page that was left, has not let go of is tried again. */
+  async #remove(names: readonly string[], tries: number): Promise<void> {
+    const folder = await this.#folder()
+    const held: string[] = []
+    for (const name of names) {
+      if (!this.#kept.includes(name) && !this.#open.has(name)) await folder.removeEntry(name).catch(() => held.push(name))
+    }
+    if (held.length > 0 && tries > 1) later(REMOVALS.apartMs, () => void this.#remove(held, tries - 1).catch(() => undefined))
   }
 
   /** Ends the writing of a file, so that it can be read and attached. */
