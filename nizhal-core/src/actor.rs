@@ -53,7 +53,7 @@ impl Principal {
     }
 
     /// The claims as the app's type; `None` when `A` is not that type.
-    pub fn claims<A: Actor>(&self) -> Option<&A> {
+    pub fn claims<A: 'static>(&self) -> Option<&A> {
         self.claims.downcast_ref()
     }
 }

@@ -71,7 +71,10 @@ impl<A: Actor> Ctx<A> {
             }
         }
     }
+}
 
+// Without a condition on the claims: where they are no claims type, that alone is an error, and no use of the context.
+impl<A> Ctx<A> {
     /// The parts again, when the mutator is done, and the error that its result gives way to: it went on
     /// where it could not.
     pub fn into_parts(self) -> (CtxParts, Option<Error>) {

@@ -16,6 +16,7 @@ macro_rules! __entity_table {
         generated: [$($gfield:ident: $gty:ty = { $GVar:ident, $gname:literal, $sql:literal $(, $gdesc:ident: $gtold:expr)* },)*],
         columns_exist: [$($columns_exist:tt)*],
         key_exists: [$($key_exists:tt)*],
+        repaired: [$($repaired:literal)?],
     ) => {
         const _: () = {
             // The user's types are named in here: nothing but this one odd name may shadow theirs.
@@ -32,7 +33,7 @@ macro_rules! __entity_table {
             ];
             // The variants stand in the order of the columns.
             const KEY: &[$crate::ColumnIndex] = &[$($crate::ColumnIndex::new($Column::$KeyVar as usize)),*];
-            const _: () = $crate::entity::check(COLUMNS, KEY);
+            const _: () = $crate::entity::check(COLUMNS, KEY, &[$($repaired)?]);
 
             impl $crate::Table for $Model
             where

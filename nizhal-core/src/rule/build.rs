@@ -16,7 +16,8 @@ pub struct Rules<A> {
     actor: PhantomData<fn(A)>,
 }
 
-impl<A: Actor> Rules<A> {
+// Without a condition on the claims, of which `sync_rules!` says itself that they are none.
+impl<A: 'static> Rules<A> {
     /// No rules yet: nothing is synced.
     pub fn new() -> Self {
         Self { rules: Vec::new(), actor: PhantomData }
@@ -58,7 +59,7 @@ pub struct Param<P> {
     marker: PhantomData<fn() -> P>,
 }
 
-impl<A: Actor> RuleBuilder<A> {
+impl<A: 'static> RuleBuilder<A> {
     /// Gives its rows to everybody.
     pub fn public(&mut self) {
         self.rule.public = true;
@@ -145,7 +146,7 @@ pub struct MemberScope<M, A> {
     marker: PhantomData<fn() -> (M, A)>,
 }
 
-impl<M: Table, A: Actor> MemberScope<M, A> {
+impl<M: Table, A: 'static> MemberScope<M, A> {
     /// `column == actor.claim`.
     pub fn actor<C: SameType<P>, P: ScopeColumn>(&mut self, column: Col<M, C>, claim: fn(&A) -> &P) {
         self.filters.push(MemberFilter::Claim { column: column.index(), claim: ClaimOf::new(claim) });

@@ -3,7 +3,7 @@
 mod build;
 mod column_list;
 
-use crate::{Actor, ColumnIndex, Principal, ScopeColumn, TableDesc, Uuid};
+use crate::{ColumnIndex, Principal, ScopeColumn, TableDesc, Uuid};
 use std::{fmt, sync::Arc};
 
 pub use build::{Conditions, MemberScope, Param, RuleBuilder, Rules, TableScope};
@@ -71,11 +71,11 @@ type Claim = dyn Fn(&Principal) -> Option<ScopeValue> + Send + Sync;
 pub struct ClaimOf(Arc<Claim>);
 
 impl ClaimOf {
-    fn new<A: Actor, C: ScopeColumn>(claim: fn(&A) -> &C) -> Self {
+    fn new<A: 'static, C: ScopeColumn>(claim: fn(&A) -> &C) -> Self {
         Self(Arc::new(move |principal| principal.claims::<A>().map(|claims| claim(claims).to_scope())))
     }
 
-    fn optional<A: Actor, C: ScopeColumn>(claim: fn(&A) -> &Option<C>) -> Self {
+    fn optional<A: 'static, C: ScopeColumn>(claim: fn(&A) -> &Option<C>) -> Self {
         Self(Arc::new(move |principal| {
             principal.claims::<A>().and_then(|claims| claim(claims).as_ref()).map(ScopeColumn::to_scope)
         }))

@@ -6,7 +6,7 @@ use nizhal_syntax::check::check_mutator;
 use nizhal_syntax::model::{Function, Mutator, lower_mutator};
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
-use syn::{ReturnType, spanned::Spanned};
+use syn::{ReturnType, Stmt, parse_quote, spanned::Spanned};
 
 pub(crate) fn expand_mutator(attr: TokenStream, item: TokenStream) -> TokenStream {
     let parse = |errors: &_| parse_mutator(attr, item.clone(), errors).ok_or_else(|| strip(item));
@@ -54,7 +54,18 @@ fn expand(mutator: &Mutator) -> TokenStream {
 /// The function as it is, and a mutator that cannot be called, so that `mutators![…]` finds one.
 fn expand_fallback(mutator: &Mutator) -> TokenStream {
     let function = &mutator.function;
-    let (item, vis, ident, cfgs) = (&function.item, function.vis(), function.ident(), function.cfgs());
+    let (vis, ident, cfgs) = (function.vis(), function.ident(), function.cfgs());
+    let mut item = function.item.clone();
+    // What the body does is right in a mutator as it should be.
+    item.sig.asyncness.get_or_insert_default();
+    if matches!(item.sig.output, ReturnType::Default) {
+        item.sig.output = parse_quote!(-> ::nizhal::Result<::nizhal::Applied>);
+        if !matches!(item.block.stmts.last(), Some(Stmt::Expr(_, None))) {
+            item.block
+                .stmts
+                .push(Stmt::Expr(parse_quote!(::core::result::Result::Ok(::nizhal::Applied::done())), None));
+        }
+    }
     // Inside an `impl` no type can be declared.
     if item.sig.receiver().is_some() {
         return quote!(#item);

@@ -2,7 +2,7 @@
 
 use crate::stages::{expand_with, strip};
 use nizhal_syntax::ast::{Default, Merge, parse_table};
-use nizhal_syntax::check::check_table;
+use nizhal_syntax::check::{check_table, repaired_table};
 use nizhal_syntax::model::{Derives, Table, TableColumn, lower_table};
 use nizhal_syntax::name;
 use proc_macro2::TokenStream;
@@ -11,12 +11,26 @@ use syn::ItemStruct;
 
 pub(crate) fn expand_table(attr: TokenStream, item: TokenStream) -> TokenStream {
     let parse = |errors: &_| parse_table(attr, item.clone(), errors).ok_or_else(|| strip(item));
-    expand_with(parse, |ast, _| lower_table(ast), check_table, expand, |table| expand_struct(&table.item))
+    expand_with(parse, |ast, _| lower_table(ast), check_table, expand_read, expand_fallback)
 }
 
-fn expand(table: &Table) -> TokenStream {
+/// The table as it was read; without a key, a word that was not understood is told of, and what it left out is mended.
+fn expand_read(table: &Table) -> TokenStream {
+    match table.key_columns().next() {
+        Some(_) => expand(table, false),
+        None => expand_fallback(table),
+    }
+}
+
+/// The table with its mistakes mended, so that what names it finds a table; or the struct alone.
+fn expand_fallback(table: &Table) -> TokenStream {
+    repaired_table(table).map_or_else(|| expand_struct(&table.item), |repaired| expand(&repaired, true))
+}
+
+/// The struct and what stands beside it. What only types tell is not looked at where the table `is_repaired`: it is told of already.
+fn expand(table: &Table, is_repaired: bool) -> TokenStream {
     let (item, ident) = (expand_struct(&table.item), &table.item.ident);
-    let entity = expand_entity(table);
+    let entity = expand_entity(table, is_repaired);
     let synced = (!table.server_only).then(|| quote!(impl ::nizhal::SyncedTable for #ident {}));
     quote! {
         #item
@@ -38,7 +52,7 @@ fn expand_struct(item: &ItemStruct) -> TokenStream {
     }
 }
 
-fn expand_entity(table: &Table) -> TokenStream {
+fn expand_entity(table: &Table, is_repaired: bool) -> TokenStream {
     let Table { name, doc, server_only, .. } = table;
     let (vis, ident) = (&table.item.vis, &table.item.ident);
     let plain = name::plain(ident);
@@ -53,6 +67,7 @@ fn expand_entity(table: &Table) -> TokenStream {
         Merge::Field => quote!(::nizhal::Merge::Field),
         Merge::Replay => quote!(::nizhal::Merge::Replay),
     };
+    let repaired = is_repaired.then(|| quote!(repaired: true,));
     quote! {
         ::nizhal::__entity! {
             model: #vis #ident,
@@ -66,6 +81,7 @@ fn expand_entity(table: &Table) -> TokenStream {
             key_columns: [#(#key_columns),*],
             columns: [#(#columns),*],
             generated: [#(#generated),*],
+            #repaired
         }
     }
 }

@@ -58,7 +58,7 @@ pub(super) fn check_type(column: &TableColumn, errors: &Errors) {
 }
 
 /// What holds such a value; a structure is JSON.
-fn instead_of(ty: &Type) -> Option<String> {
+pub(super) fn instead_of(ty: &Type) -> Option<String> {
     let json = |inner: &Type| Some(format!("Json<{}>", plain(inner)));
     match ty {
         Type::Reference(reference) => match ty::name(&reference.elem).as_deref() {

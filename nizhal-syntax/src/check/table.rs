@@ -45,7 +45,8 @@ fn check_generics(table: &Table, errors: &Errors) {
 
 fn check_key(table: &Table, errors: &Errors) {
     let key: Vec<&TableColumn> = table.key_columns().collect();
-    if key.is_empty() {
+    // A word that was not understood may be the one that is missed.
+    if key.is_empty() && errors.count() == 0 {
         let field = table.columns.first().map_or_else(|| "id".to_owned(), |column| name::plain(&column.field));
         let what = format!("table `{}` has no primary key", table.item.ident);
         errors.push(

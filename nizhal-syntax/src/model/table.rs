@@ -7,7 +7,7 @@ use quote::{ToTokens, format_ident};
 use syn::{Attribute, ItemStruct, LitStr, Type};
 
 /// A table.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Table {
     /// The struct, without `#[nizhal(…)]` attributes.
     pub item: ItemStruct,
@@ -24,7 +24,7 @@ pub struct Table {
 }
 
 /// A column.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct TableColumn {
     /// The field.
     pub field: Ident,
