@@ -91,13 +91,13 @@ fn plain_sea_orm_queries_run_on_it() {
 fn an_alias_does_not_hide_a_unique_document() {
     const COLUMN: crate::ColumnDesc =
         crate::ColumnDesc { crdt: Some(crate::Crdt::Text), unique: true, ..*Customer::DESC.columns.first().unwrap() };
-    super::check(&[COLUMN], &[]);
+    super::check(&[COLUMN], &[], &[]);
 }
 
 #[test]
 #[should_panic(expected = "cannot be part of the primary key")]
 fn inv40_an_alias_does_not_hide_a_key_without_a_text() {
-    super::check(&[crate::ColumnDesc::of::<f64>("weight")], &[crate::ColumnIndex::new(0)]);
+    super::check(&[crate::ColumnDesc::of::<f64>("weight")], &[crate::ColumnIndex::new(0)], &[]);
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn a_default_is_one_of_the_enums_texts() {
         default: Some(ColumnDefault::Text(default)),
         ..crate::ColumnDesc::of::<String>("status")
     };
-    let check = |default| super::check(&[column(default)], &[]);
+    let check = |default| super::check(&[column(default)], &[], &[]);
     check("closed");
     check("close");
 }
