@@ -61,7 +61,7 @@ pub(crate) async fn add_entry(ctx: &mut Ctx<Claims>, args: AddEntry) -> Result<A
         id: Set(args.client_id),
         shop_id: Set("s1".to_owned()),
         customer_id: Set("c1".to_owned()),
-        amount: Set(args.amount.get()),
+        amount: Set(args.amount.into_inner()),
         at: Set(ctx.now()),
         ..Default::default()
     };

@@ -135,7 +135,7 @@ pub async fn record_payment(ctx: &mut Ctx<Claims>, args: RecordPayment) -> Resul
         return Err(reject!("customer not found in the actor's shop"));
     };
     let count = LedgerEntry::find().filter(LedgerEntryColumn::ShopId.eq(&customer.shop_id)).count(ctx.db()).await?;
-    let row = LedgerEntryActive { id: Set(args.client_id), amount: Set(-amount.get()), ..Default::default() };
+    let row = LedgerEntryActive { id: Set(args.client_id), amount: Set(-amount.into_inner()), ..Default::default() };
     row.insert(ctx.db()).await?;
     Ok(Applied::id(count.to_string()))
 }

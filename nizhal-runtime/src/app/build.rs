@@ -14,7 +14,7 @@ use crate::{
     store::{Audit, Store, StoreSettings},
 };
 use nizhal_core::NodeId;
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// A server about to be started, and what there is to say about it.
 pub(super) struct Built {
@@ -71,6 +71,7 @@ impl Nizhal {
         let claims = self.claims.ok_or(StartError::NoRules)?;
         let schema = self.schema()?;
         let gate = self.gate()?;
+        warn_of_unsynced(&schema);
         let contract = Contract::new(&self.name, &self.contract_version, &schema);
         let (mut signing, mut keys) = (None, None);
         let authenticator = match (self.authenticator.take(), settings.jwks()?) {
@@ -144,6 +145,7 @@ impl Nizhal {
             authenticator,
             contract,
             gate,
+            routes: self.routes,
         });
         server.begin_tasks();
         if let Some(keys) = keys {
@@ -184,6 +186,18 @@ pub(super) async fn provision(
     store.provision().await.map_err(StartError::Provision)?;
     keep(store, contract).await?;
     Ok(statements)
+}
+
+/// Tells of tables that no device gets although nothing says that none should: a line of a rule was forgotten, or `server_only`.
+fn warn_of_unsynced(schema: &Schema) {
+    let synced: BTreeSet<&str> = schema.synced().iter().map(|table| table.name).collect();
+    let is_hidden = |name: &str| !synced.contains(name) && !schema.gives_buckets(name);
+    for table in schema.tables().iter().filter(|table| !table.server_only && is_hidden(table.name)) {
+        tracing::warn!(
+            table = table.name,
+            "no rule syncs this table, so devices never get its rows: write a line for it in a rule, or mark it `server_only`"
+        );
+    }
 }
 
 /// Records that the database began a new incarnation, before anything is written in it.

@@ -4,12 +4,14 @@ use super::claims::ClaimsType;
 use crate::{
     auth::Authenticator,
     environment::{Environment, SystemEnvironment},
+    http::OwnRoutes,
     observe::Observer,
     settings::{
         BlobSettings, Cors, DatabaseUrl, JwksSource, Mode, RateLimit, RealtimeSettings, Secret, Settings,
         SocketSettings,
     },
 };
+use actix_web::web::ServiceConfig;
 use nizhal_core::{Actor, JobEntry, MutatorEntry, Result, Rule, Rules, TableDesc};
 use sea_orm::DatabaseTransaction;
 use serde_json::Value;
@@ -61,6 +63,7 @@ pub struct Nizhal {
     pub(super) seed: Option<Seed>,
     pub(super) dev_tokens: Vec<(String, Value)>,
     pub(super) banner: Option<Banner>,
+    pub(super) routes: Vec<OwnRoutes>,
 }
 
 impl Nizhal {
@@ -83,6 +86,7 @@ impl Nizhal {
             seed: None,
             dev_tokens: Vec::new(),
             banner: None,
+            routes: Vec::new(),
         }
     }
 
@@ -161,6 +165,20 @@ impl Nizhal {
     /// More text to print at a development start, from the server's URL and the signed tokens.
     pub fn banner(mut self, banner: impl FnOnce(&str, &[DevToken]) -> String + 'static) -> Self {
         self.banner = Some(Box::new(banner));
+        self
+    }
+
+    /// Adds routes of the app's own, which each thread of the server configures for itself. They come before the engine's, behind the same
+    /// compression and CORS; limits of bodies are theirs to set. A handler reaches the server as `web::Data<Server>`, and learns by
+    /// [`Server::claims`](crate::Server::claims) who asks.
+    ///
+    /// ```ignore
+    /// Nizhal::app("ledger").routes(|config| {
+    ///     config.route("/hello", web::get().to(hello));
+    /// })
+    /// ```
+    pub fn routes(mut self, configure: impl Fn(&mut ServiceConfig) + Send + Sync + 'static) -> Self {
+        self.routes.push(Arc::new(configure));
         self
     }
 

@@ -44,6 +44,7 @@ pub use lines::Lines;
 pub use listen::block_on;
 pub(crate) use listen::{ListenError, Listening};
 pub use outcome::push_body;
+pub(crate) use routes::OwnRoutes;
 pub use routes::service;
 pub(crate) use server::Parts;
 pub use server::Server;

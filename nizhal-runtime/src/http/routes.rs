@@ -1,19 +1,36 @@
 //! The routes: every URL of a server, and the handler that answers it.
 
 use super::{
-    audit, authorize, blob, blob_part, blob_read, contract, error, health, image, metrics, pull, push, server::Server,
+    audit, authorize, bearer, blob, blob_part, blob_read, contract,
+    error::{self, HttpError},
+    health, image, metrics, pull, push,
+    server::Server,
     stats, stream,
 };
-use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{
+    HttpRequest,
+    error::{ErrorInternalServerError, InternalError},
+    web::{self, Data, ServiceConfig},
+};
+use nizhal_core::Actor;
+use std::sync::Arc;
+
+/// What configures routes of the app's own.
+pub(crate) type OwnRoutes = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
 
 /// Mounts a server's routes into an actix-web app: `App::new().configure(nizhal::service(&server))`.
 ///
-/// They are everything under `/sync` and `/nizhal`, and `/healthz`, `/readyz` and `/metrics`; register your own routes of those
-/// names before these.
+/// They are those of [`Nizhal::routes`](crate::Nizhal::routes), everything under `/sync` and `/nizhal`, and `/healthz`, `/readyz` and
+/// `/metrics`; register your own routes of those names before these.
 pub fn service(server: &Server) -> impl FnOnce(&mut ServiceConfig) + Clone + Send + use<> {
     let server = server.clone();
     move |config: &mut ServiceConfig| {
+        let own = server.clone();
         let data = Data::new(server);
+        if !own.own_routes().is_empty() {
+            config.app_data(data.clone());
+        }
+        own.own_routes().iter().for_each(|configure| configure(config));
         let sync = web::scope("/sync")
             .app_data(data.clone())
             .service(post("/pull").route(web::post().to(pull::pull)))
@@ -51,6 +68,29 @@ pub fn service(server: &Server) -> impl FnOnce(&mut ServiceConfig) + Clone + Sen
 }
 
 impl Server {
+    /// The claims of whoever sends a request, for a route of your own: its token is verified as that of a push is, and the request counts
+    /// for the actor's rate.
+    ///
+    /// ```ignore
+    /// async fn me(request: HttpRequest, server: Data<Server>) -> actix_web::Result<String> {
+    ///     let claims: Claims = server.claims(&request).await?;
+    ///     Ok(format!("hello, {}", claims.user_id))
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// With the answer that a push would get: 401 without a token that is good, 429 above the rate, 503 where keys cannot be looked up;
+    /// 500 where `A` is not the claims type of the app's rules.
+    pub async fn claims<A: Actor>(&self, request: &HttpRequest) -> actix_web::Result<A> {
+        let told = |error: HttpError| {
+            let (_, code) = error.status();
+            InternalError::from_response(code, error.into_response())
+        };
+        let principal = bearer::actor(self, request).await.map_err(told)?;
+        let other = || ErrorInternalServerError(format!("the app's claims are no {}", std::any::type_name::<A>()));
+        principal.claims::<A>().cloned().ok_or_else(other)
+    }
+
     /// The routes, for `App::new().configure(server.routes())`; the same as [`service`](crate::service).
     pub fn routes(&self) -> impl FnOnce(&mut actix_web::web::ServiceConfig) + Clone + Send + use<> {
         service(self)

@@ -7,6 +7,7 @@ use super::{
     gate::VersionGate,
     limit::Limiter,
     pace::Pace,
+    routes::OwnRoutes,
     socket::limit::Sockets,
 };
 use crate::{
@@ -64,6 +65,7 @@ pub(crate) struct Parts {
     pub(crate) authenticator: Arc<dyn Authenticator>,
     pub(crate) contract: Contract,
     pub(crate) gate: VersionGate,
+    pub(crate) routes: Vec<OwnRoutes>,
 }
 
 struct Inner {
@@ -78,6 +80,7 @@ struct Inner {
     authenticator: Arc<dyn Authenticator>,
     contract: Contract,
     gate: VersionGate,
+    routes: Vec<OwnRoutes>,
     limiter: Option<Limiter>,
     admin: AdminGuard,
     counts: Counts,
@@ -125,6 +128,7 @@ impl Server {
                 authenticator: parts.authenticator,
                 contract: parts.contract,
                 gate: parts.gate,
+                routes: parts.routes,
                 limiter,
                 admin,
                 counts: Counts::default(),
@@ -239,6 +243,10 @@ impl Server {
     /// The app's database, for its own queries.
     pub fn database(&self) -> &sea_orm::DatabaseConnection {
         self.inner.engine.store.connection()
+    }
+
+    pub(crate) fn own_routes(&self) -> &[OwnRoutes] {
+        &self.inner.routes
     }
 
     pub(crate) fn name(&self) -> &str {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::testing::{self, Clock, clock, token};
 use actix_web::{
-    App, HttpResponse,
+    App, HttpRequest, HttpResponse,
     body::MessageBody,
     dev::{Service, ServiceResponse},
     http::{Method, header},
@@ -288,4 +288,40 @@ async fn inv31_a_mutation_that_computes_long_keeps_nobody_waiting() {
     };
     tokio::join!(pushing, others);
     assert!(healthy.get() > 20, "{} answers beside it", healthy.get());
+}
+
+#[actix_web::test]
+async fn routes_of_the_apps_own() {
+    async fn me(request: HttpRequest, server: web::Data<Server>) -> actix_web::Result<String> {
+        let claims: testing::Claims = server.claims(&request).await?;
+        Ok(json!({"shop": claims.shop_id}).to_string())
+    }
+    async fn stranger(request: HttpRequest, server: web::Data<Server>) -> actix_web::Result<String> {
+        #[derive(Clone, serde::Serialize, serde::Deserialize)]
+        struct Others;
+        impl nizhal_core::Actor for Others {
+            fn user_id(&self) -> &str {
+                ""
+            }
+            fn owner_id(&self) -> &str {
+                ""
+            }
+        }
+        server.claims::<Others>(&request).await.map(|_| String::new())
+    }
+    let clock = clock();
+    let app = testing::app(&clock).routes(|config| {
+        config.route("/me", web::get().to(me)).route("/healthz", web::get().to(|| async { r#"{"own": true}"# }));
+    });
+    let server = testing::server(app.routes(|config| {
+        config.route("/stranger", web::get().to(stranger));
+    }))
+    .await;
+    let get = |uri: &str| bearer(TestRequest::get().uri(uri), &token("u1", "s1", &clock));
+    assert_eq!(call(&server, get("/me")).await, (200, json!({"shop": "s1"})));
+    assert_eq!(call(&server, get("/healthz")).await, (200, json!({"own": true})), "the app's own come first");
+    assert_eq!(call(&server, get("/stranger")).await.0, 500);
+    assert_eq!(call(&server, post_as(&clock, "/sync/pull", "")).await.0, 200);
+    let (status, body) = call(&server, TestRequest::get().uri("/me")).await;
+    assert_eq!((status, body["code"].as_str()), (401, Some("unauthorized")));
 }

@@ -6,10 +6,10 @@ use crate::model::{Table, TableColumn, ty};
 use proc_macro2::Ident;
 use quote::format_ident;
 use std::collections::HashSet;
-use syn::{Fields, Type, parse_quote};
+use syn::{Fields, LitStr, Type, parse_quote};
 
-/// The types that the help of a mistake names and that an app need not have imported.
-const OURS: [&str; 3] = ["DateTimeUtc", "Decimal", "Json"];
+/// The types of ours that the help of a mistake names, which an app need not have imported.
+const OURS: [&str; 2] = ["DateTimeUtc", "Decimal"];
 
 /// The table with its mistakes mended as their help says; nothing where it cannot be a table at all.
 #[must_use]
@@ -18,12 +18,14 @@ pub fn repaired_table(table: &Table) -> Option<Table> {
     if !table.item.generics.params.is_empty() {
         return None;
     }
-    let mut names = HashSet::new();
+    let (mut variants, mut names) = (HashSet::new(), HashSet::new());
     for (at, column) in table.columns.iter_mut().enumerate() {
         (column.default, column.unique, column.crdt_root) = (None, None, None);
         repair_type(column);
-        if !names.insert(column.variant.to_string()) {
+        let is_new = variants.insert(column.variant.to_string());
+        if !names.insert(column.name.value().to_lowercase()) || !is_new {
             column.variant = format_ident!("{}{at}", column.variant);
+            column.name = LitStr::new(&format!("{}_{at}", column.name.value()), column.name.span());
         }
     }
     repair_key(&mut table)?;
@@ -51,9 +53,15 @@ fn held(ty: &Type) -> Option<Type> {
     if let Some(inner) = ty::argument_of(ty, "Option") {
         return Some(held(inner).unwrap_or_else(|| inner.clone()));
     }
-    let text = instead_of(ty).filter(|_| !is_inside(ty))?;
-    let is_ours = OURS.iter().any(|name| text == *name || text.starts_with(&format!("{name}<")));
-    syn::parse_str(&if is_ours { format!("::nizhal::{text}") } else { text }).ok()
+    if is_inside(ty) {
+        return Some(parse_quote!(::nizhal::BlobRef));
+    }
+    let text = instead_of(ty)?;
+    // What is in it may lack what JSON takes, which would be another mistake.
+    if text.starts_with("Json<") {
+        return Some(parse_quote!(::nizhal::Json<::nizhal::__private::serde_json::Value>));
+    }
+    syn::parse_str(&if OURS.contains(&&*text) { format!("::nizhal::{text}") } else { text }).ok()
 }
 
 /// Leaves the columns in the key that a key can have, or takes the first of the table that can be one.

@@ -55,5 +55,5 @@ pub async fn remind(ctx: &mut Ctx<Claims>, args: Remind) -> Result<Applied> {
 }
 
 fn main() {
-    Nizhal::app("reminders").tables(tables![Reminder, ShopMember]).mutators(mutators![remind]).rules(rules());
+    let _ = (tables![Reminder, ShopMember], mutators![remind], rules());
 }

@@ -25,7 +25,8 @@ pub struct RecordCredit {
 /// Writes down goods given on credit.
 #[mutator]
 pub async fn record_credit(ctx: &mut Ctx<Claims>, args: RecordCredit) -> Result<Applied> {
-    let fact = Fact { amount: args.amount.get(), reason: args.reason, reference: args.r#ref, photo: None, at: args.at };
+    let fact =
+        Fact { amount: args.amount.into_inner(), reason: args.reason, reference: args.r#ref, photo: None, at: args.at };
     let entry = record(ctx, args.client_id, &args.customer_id, fact).await?;
     let day = TimeDelta::days(1);
     let times = match args.due_date {
@@ -58,7 +59,7 @@ pub struct RecordPayment {
 #[mutator]
 pub async fn record_payment(ctx: &mut Ctx<Claims>, args: RecordPayment) -> Result<Applied> {
     let RecordPayment { reason, r#ref: reference, photo, at, .. } = args;
-    let fact = Fact { amount: -args.amount.get(), reason, reference, photo, at };
+    let fact = Fact { amount: -args.amount.into_inner(), reason, reference, photo, at };
     let entry = record(ctx, args.client_id, &args.customer_id, fact).await?;
     Ok(Applied::id(entry.id))
 }
