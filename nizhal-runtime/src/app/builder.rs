@@ -4,14 +4,13 @@ use super::claims::ClaimsType;
 use crate::{
     auth::Authenticator,
     environment::{Environment, SystemEnvironment},
-    http::OwnRoutes,
+    http::{OwnRoutes, ServiceConfig},
     observe::Observer,
     settings::{
         BlobSettings, Cors, DatabaseUrl, JwksSource, Mode, RateLimit, RealtimeSettings, Secret, Settings,
         SocketSettings,
     },
 };
-use actix_web::web::ServiceConfig;
 use nizhal_core::{Actor, JobEntry, MutatorEntry, Result, Rule, Rules, TableDesc};
 use sea_orm::DatabaseTransaction;
 use serde_json::Value;

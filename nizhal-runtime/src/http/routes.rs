@@ -13,10 +13,6 @@ use actix_web::{
     web::{self, Data, ServiceConfig},
 };
 use nizhal_core::Actor;
-use std::sync::Arc;
-
-/// What configures routes of the app's own.
-pub(crate) type OwnRoutes = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
 
 /// Mounts a server's routes into an actix-web app: `App::new().configure(nizhal::service(&server))`.
 ///

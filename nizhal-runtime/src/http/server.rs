@@ -6,8 +6,8 @@ use super::{
     body::Limits,
     gate::VersionGate,
     limit::Limiter,
+    own_routes::OwnRoutes,
     pace::Pace,
-    routes::OwnRoutes,
     socket::limit::Sockets,
 };
 use crate::{

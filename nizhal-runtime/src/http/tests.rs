@@ -298,8 +298,8 @@ async fn routes_of_the_apps_own() {
     }
     async fn stranger(request: HttpRequest, server: web::Data<Server>) -> actix_web::Result<String> {
         #[derive(Clone, serde::Serialize, serde::Deserialize)]
-        struct Others;
-        impl nizhal_core::Actor for Others {
+        struct Stranger;
+        impl nizhal_core::Actor for Stranger {
             fn user_id(&self) -> &str {
                 ""
             }
@@ -307,7 +307,7 @@ async fn routes_of_the_apps_own() {
                 ""
             }
         }
-        server.claims::<Others>(&request).await.map(|_| String::new())
+        server.claims::<Stranger>(&request).await.map(|_| String::new())
     }
     let clock = clock();
     let app = testing::app(&clock).routes(|config| {
