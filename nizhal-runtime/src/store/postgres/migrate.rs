@@ -7,10 +7,11 @@ use super::{
     purpose::Purpose,
     rewrite,
     store::PostgresStore,
+    undo,
 };
 use crate::{
     schema::Schema,
-    store::{ddl::Seed, error::StoreError, history, limit::ANSWER_TIMEOUT, progress::Progress},
+    store::{ddl::Seed, error::StoreError, history, limit::ANSWER_TIMEOUT, progress::Progress, replay},
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Postgres, Transaction};
 
@@ -81,7 +82,10 @@ impl PostgresStore {
     pub(in crate::store) async fn check_partitions(&self, schema: &Schema) -> Result<bool, StoreError> {
         let synced: Vec<String> = schema.synced().iter().map(|table| table.name.to_owned()).collect();
         let changed = sqlx::query_scalar::<_, bool>(PARTITIONS_CHANGED).bind(synced).fetch_one(self.pool());
-        if !self.wait(ANSWER_TIMEOUT, changed).await? && !self.files_changed(schema).await? {
+        let replays = !schema.replayed().is_empty();
+        let unguarded = sqlx::query_scalar::<_, bool>(undo::IS_UNGUARDED).fetch_one(self.pool());
+        let is_unguarded = replays && self.wait(ANSWER_TIMEOUT, unguarded).await?;
+        if !self.wait(ANSWER_TIMEOUT, changed).await? && !self.files_changed(schema).await? && !is_unguarded {
             return Ok(false);
         }
         let mut db = self.unhurried().await?;
@@ -90,6 +94,13 @@ impl PostgresStore {
         let gone = plan.iter().any(|statement| statement == START_AGAIN);
         for statement in plan {
             sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *tx).await?;
+        }
+        if is_unguarded {
+            sqlx::raw_sql(undo::GUARD).execute(&mut *tx).await?;
+        }
+        if replays && gone {
+            // What went unseen is in no image.
+            sqlx::raw_sql(replay::SETTLE).execute(&mut *tx).await?;
         }
         let is_rewritten = rewrite::remember(&mut tx, schema).await?;
         if is_rewritten {

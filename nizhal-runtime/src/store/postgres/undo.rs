@@ -6,6 +6,38 @@ use crate::store::{replay::Images, sql::literal};
 /// How the names of these functions and triggers begin.
 pub(super) const PREFIX: &str = "_nizhal_replay";
 
+/// The partitions `p` of replayed tables, at every depth, that were made or attached since and lack the trigger `t` which refuses that they
+/// are emptied: a partition gets those of rows by itself, and not those of statements. As SQL.
+macro_rules! unguarded {
+    () => {
+        " from pg_trigger t join pg_class c on c.oid = t.tgrelid cross join lateral pg_partition_tree(c.oid) r join pg_class p on p.oid = r.relid \
+         where c.relkind = 'p' and c.relnamespace = quote_ident(current_schema())::regnamespace and p.oid <> c.oid \
+         and t.tgname like '\\_nizhal\\_replay\\_%\\_truncate' \
+         and not exists (select 1 from pg_trigger o where o.tgrelid = p.oid and o.tgname = t.tgname)"
+    };
+}
+
+/// Whether a partition of a replayed table may be emptied.
+pub(super) const IS_UNGUARDED: &str = concat!("select exists (select 1", unguarded!(), ")");
+
+/// Has each refuse that; a partition that is another role's stays as it is.
+pub(super) const GUARD: &str = concat!(
+    "do $nizhal$
+declare g record;
+begin
+  for g in select p.oid::regclass as part, t.tgname as name, t.tgfoid::regproc as called",
+    unguarded!(),
+    " loop
+    begin
+      execute format('create trigger %I before truncate on %s for each statement execute function %s()', g.name, g.part, g.called);
+      execute format('alter table %s enable always trigger %I', g.part, g.name);
+    exception when insufficient_privilege then
+      raise warning 'a partition of a replayed table may be emptied: %', g.part;
+    end;
+  end loop;
+end $nizhal$"
+);
+
 /// The body of a table's function: for each row, so that it sees what a statement wrote in its order.
 ///
 /// Where a space is set and no place, the engine takes rows back.

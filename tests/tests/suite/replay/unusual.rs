@@ -233,8 +233,17 @@ async fn inv37_partitions_end_alike() {
         let one = |number: &str| found.iter().any(|row| row[0].as_deref() == Some(number));
         assert!(!one("1") && !one("101") && one("2"), "{order:?}: {found:?}");
     }
-    let refused = world.db.try_execute("truncate few").await.expect_err("it writes past the order").to_string();
-    assert!(refused.contains("is replayed"), "{refused}");
+    // One that is attached later is watched as soon as a server has looked; and so is one below it.
+    world.db.execute("create table later (like parcels including all) partition by range (number)").await;
+    world.db.execute("create table below partition of later for values from (500) to (900)").await;
+    world.db.execute("alter table parcels attach partition later for values from (500) to (900)").await;
+    world.engine.ready().await.expect("it is ready");
+    for partition in ["few", "many", "later", "below", "parcels"] {
+        let sql = format!("truncate {partition}");
+        let refused = world.db.try_execute(&sql).await.expect_err("it writes past the order").to_string();
+        assert!(refused.contains("is replayed"), "{partition}: {refused}");
+    }
+    assert_eq!(told(&world.push("ann", &[sent("s0-", 600, "")]).await), ["applied"], "and its mutations go on");
 }
 
 /// The same table without a unique value, which partitions cannot have.
