@@ -76,6 +76,14 @@ pub struct MutationResult {
     /// The columns that it did not get, though it applied: a later write is there.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub lost: Vec<LostColumn>,
+    /// Whether it is replayed and took effect later than it was made, since what came before it could not be run again any more.
+    #[serde(skip_serializing_if = "is_false", default)]
+    pub late: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// A mutation that got another result than it was answered with, in a pull of wire 2: one that was made before it arrived after it.

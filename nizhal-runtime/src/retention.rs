@@ -1,5 +1,5 @@
 //! The task that forgets old tombstones, answers, dead jobs, audit entries and blobs that no row names, so that history does not cost
-//! for ever.
+//! for ever; and releases the jobs of replayed mutations when these are final.
 
 use crate::{
     blob::{BlobError, Blobs, Collected},
@@ -16,6 +16,8 @@ use tokio::sync::watch;
 const COLLECT_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// How often the audit log is indexed by bucket, so that who looks for one waits for few entries.
 const INDEX_INTERVAL: Duration = Duration::from_secs(60);
+/// How often the jobs are released of replayed mutations that are final.
+const RELEASE_INTERVAL: Duration = Duration::from_secs(30);
 /// How often the whole blob store is listed, for objects that no row knows.
 const LIST_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -97,8 +99,19 @@ pub(crate) async fn collect(
         }
         std::future::pending::<()>().await;
     };
+    let releasing = async {
+        loop {
+            match engine.release_jobs().await {
+                Ok(0) => {}
+                Ok(count) => tracing::info!(count, "jobs of replayed mutations that are final are released"),
+                Err(error) => not_now(&error, "jobs of replayed mutations"),
+            }
+            tokio::time::sleep(RELEASE_INTERVAL).await;
+        }
+    };
     tokio::select! {
         () = collecting => {}
+        () = releasing => {}
         () = indexing => {}
         _ = stopping.wait_for(|stopping| *stopping) => {}
     }

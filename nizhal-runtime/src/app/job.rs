@@ -17,6 +17,7 @@ impl Nizhal {
         let node = NodeId(self.environment.new_id().as_u128());
         // Nobody listens to this hub: servers hear of the writes as of any other process's.
         let engine = Engine::new(schema, store, Hub::default(), self.environment.clone(), node);
+        engine.release_jobs().await.map_err(StartError::Jobs)?;
         let (due, workers) = (self.environment.now(), Workers::new(1));
         let (mut done, mut later, mut dead) = (0, 0, 0);
         while let Some(end) = run_next(&engine, &workers, due).await.map_err(StartError::Jobs)? {

@@ -74,6 +74,18 @@ impl Engine {
         jobs: &[NewJob],
         bounds: &Bounds,
     ) -> Result<(), EnqueueError> {
+        Ok(self.store.on(tx).enqueue(&self.bounded(jobs, bounds)?).await?)
+    }
+
+    /// These jobs, each with the buckets that it names, or all of these bounds, as JSON.
+    ///
+    /// # Errors
+    /// When one is of no known name, or names a bucket beyond the bounds.
+    pub(in crate::engine) fn bounded<'a>(
+        &self,
+        jobs: &'a [NewJob],
+        bounds: &Bounds,
+    ) -> Result<Vec<(&'a NewJob, Option<String>)>, EnqueueError> {
         let mut bounded = Vec::with_capacity(jobs.len());
         for job in jobs {
             if self.schema.job(job.name).is_none() {
@@ -83,7 +95,7 @@ impl Engine {
             let text = carried.map(|carried| serde_json::to_string(&carried)).transpose();
             bounded.push((job, text.map_err(|error| StoreError::Schema(error.to_string()))?));
         }
-        Ok(self.store.on(tx).enqueue(&bounded).await?)
+        Ok(bounded)
     }
 
     /// The buckets that a job names, each of which must lie within the bounds.

@@ -1,6 +1,8 @@
 //! The engine's state: one app over one store, and what it has learnt of it.
 
-use super::{ScopeError, image::Images, page, predictor::IdlePredictor, quota::AnswerQuota};
+use super::{
+    ReplayBounds, ScopeError, image::Images, page, predictor::IdlePredictor, quota::AnswerQuota, reruns::Reruns,
+};
 use crate::{
     environment::Environment,
     hub::Hub,
@@ -44,6 +46,9 @@ pub struct Engine {
     pub(in crate::engine) merges_columns: bool,
     /// Whether some mutations run again, so that results change.
     pub(in crate::engine) replays: bool,
+    /// How much runs again at most, and what did.
+    pub(in crate::engine) replay_bounds: ReplayBounds,
+    pub(in crate::engine) reruns: Reruns,
     /// Whether some table names blobs.
     pub(in crate::engine) has_blobs: bool,
     /// Whether answers name the constraint that a mutation broke.
@@ -101,6 +106,8 @@ impl Engine {
             repeats,
             merges_columns,
             replays,
+            replay_bounds: ReplayBounds::default(),
+            reruns: Reruns::default(),
             has_blobs,
             names_violations: false,
             mutator_timeout: MUTATOR_TIMEOUT,
@@ -132,6 +139,13 @@ impl Engine {
     pub fn with_storage(mut self, storage: &StorageSettings) -> Self {
         self.max_row_bytes = storage.max_row_bytes;
         self.answers = AnswerQuota::new(storage.max_answers_per_actor);
+        self
+    }
+
+    /// The same, where so much runs again at most.
+    #[must_use]
+    pub fn with_replay_bounds(mut self, bounds: ReplayBounds) -> Self {
+        self.replay_bounds = bounds;
         self
     }
 

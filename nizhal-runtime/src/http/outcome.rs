@@ -104,6 +104,7 @@ fn result(answer: Answer) -> MutationResult {
         server_id: ids.server_id,
         last_mutation_id: answer.sequence.and(answer.last),
         lost: ids.lost,
+        late: answer.late,
     }
 }
 
@@ -124,7 +125,7 @@ mod tests {
 
     fn answer(id: &str, client: &str, number: i64, verdict: Verdict) -> Answer {
         let sequence = Some((client.to_owned(), number));
-        Answer { client_mutation_id: id.to_owned(), sequence, last: Some(number), verdict }
+        Answer { client_mutation_id: id.to_owned(), sequence, last: Some(number), verdict, late: false }
     }
 
     fn applied(id: &str, client: &str, number: i64) -> Answer {
@@ -190,7 +191,7 @@ mod tests {
         let (body, failure) = body_of(
             Wire::Two,
             vec![
-                answer("m1", "a", 1, Verdict::Duplicate(ids)),
+                Answer { late: true, ..answer("m1", "a", 1, Verdict::Duplicate(ids)) },
                 answer("m2", "a", 2, refused(PushError::InvalidArgs("no".to_owned()))),
                 answer("m3", "a", 3, refused(PushError::Cancelled("m2".to_owned()))),
             ],
@@ -199,7 +200,7 @@ mod tests {
         assert_eq!(
             body,
             json!({"results": [
-                {"clientMutationId": "m1", "status": "duplicate", "clientId": "c", "serverId": "s", "lastMutationId": 1},
+                {"clientMutationId": "m1", "status": "duplicate", "clientId": "c", "serverId": "s", "lastMutationId": 1, "late": true},
                 {"clientMutationId": "m2", "status": "rejected", "code": "invalid_args", "error": "no", "lastMutationId": 2},
                 {"clientMutationId": "m3", "status": "cancelled", "code": "cancelled",
                  "error": "it depends on `m2`, which was refused", "lastMutationId": 3},

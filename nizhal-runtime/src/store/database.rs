@@ -9,6 +9,7 @@ use super::{
     postgres::{PostgresStore, Purpose},
     read::{PullHeader, ScopeArg},
     readiness::Readiness,
+    rewind::{Rewind, rewinds},
     scope::ScopeSql,
     settings::{Audit, StoreSettings},
     sql::Dialect,
@@ -37,6 +38,8 @@ pub struct Store {
     pub(super) bucket_sets: BucketSets,
     pub(super) triggers: Triggers,
     pub(super) readiness: Readiness,
+    /// The statements that take spaces back.
+    pub(super) rewinds: Vec<Rewind>,
 }
 
 pub(super) enum Backend {
@@ -62,7 +65,12 @@ impl Store {
         let (audited, bucket_sets, triggers) = (AtomicU64::new(0), BucketSets::default(), Triggers::default());
         let (owner, readiness) = (Owner::default(), Readiness::default());
         let (audit, max_clients) = (Audit::Off, StorageSettings::default().max_clients_per_actor);
-        Ok(Self { schema, backend, audit, owner, max_clients, audited, bucket_sets, triggers, readiness })
+        let dialect = match &backend {
+            Backend::Postgres(_) => Dialect::Postgres,
+            Backend::Sqlite(_) => Dialect::Sqlite,
+        };
+        let rewinds = rewinds(dialect, &schema);
+        Ok(Self { schema, backend, audit, owner, max_clients, audited, bucket_sets, triggers, readiness, rewinds })
     }
 
     /// The same, writing an audit log or none.

@@ -120,7 +120,7 @@ pub(crate) fn engine_tables(dialect: Dialect) -> Vec<(&'static str, String)> {
         ),
     ];
     tables.extend(blob_ddl::tables(text, int));
-    tables.extend(replay::engine_tables(text, int));
+    tables.extend(replay::engine_tables(text, int, time));
     if dialect == Dialect::Postgres {
         // The partitions that were there when it was looked last.
         let create = format!(
@@ -177,12 +177,16 @@ pub(crate) fn engine_additions(dialect: Dialect) -> Vec<(&'static str, &'static 
         ("_nizhal_jobs", "buckets", "buckets text"),
         // The columns that a mutation did not get, as JSON.
         ("_nizhal_mutations", "lost", "lost text"),
+        // Whether a mutation took effect later than it was made.
+        ("_nizhal_actions", "late", "late boolean not null default false"),
     ];
     if dialect == Dialect::Sqlite {
         // The stamp of the mutation under way.
         columns.push(("_nizhal_control", "hlc", "hlc text"));
         // What the engine marks the rows with that it writes itself.
         columns.push(("_nizhal_control", "sign", "sign integer not null default -1"));
+        // Whether rows that are as they were get their version back.
+        columns.push(("_nizhal_replay", "net", "net boolean not null default 0"));
     } else {
         // The file of a partition that no trigger watches being emptied: `truncate` gives it another one.
         columns.push(("_nizhal_partitions", "file", "file bigint"));

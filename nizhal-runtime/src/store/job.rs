@@ -175,29 +175,23 @@ impl WriteTx<'_> {
     /// When the database fails.
     pub async fn enqueue(&self, jobs: &[(&NewJob, Option<String>)]) -> Result<(), StoreError> {
         for (job, buckets) in jobs {
-            let sql = format!(
-                "insert into _nizhal_jobs (id, name, args, run_at, max_attempts, unique_key, actor, turn_ms, buckets) \
-                 select $1, $2, $3, $4, $5, $6, $7, \
-                 case when w.latest + {TURN_MS} > w.next then w.latest + {TURN_MS} else w.next end, $9 \
-                 from (select t.latest, case when t.first < $8 then t.first else $8 end as next from (select \
-                 (select max(turn_ms) from _nizhal_jobs where actor = $7 and status = 'pending' and run_at <= $4) as latest, \
-                 (select min(turn_ms) from _nizhal_jobs where status = 'pending' and run_at <= $4) as first) t) w \
-                 where true on conflict do nothing"
-            );
-            let values = [
-                job.id.to_string().into(),
-                job.name.into(),
-                job.args.as_str().into(),
-                job.run_at.into(),
-                i64::from(job.attempts).into(),
-                job.unique_key.clone().into(),
-                job.actor.as_str().into(),
-                job.run_at.timestamp_millis().into(),
-                buckets.clone().into(),
-            ];
-            self.run(&sql, values).await?;
+            self.enqueue_one(queued(job, buckets.clone()), job.run_at.timestamp_millis()).await?;
         }
         Ok(())
+    }
+
+    /// Writes one, whose turn comes at this moment at the earliest, in milliseconds since the Unix epoch.
+    pub(super) async fn enqueue_one(&self, job: [Value; 8], turn_ms: i64) -> Result<(), StoreError> {
+        let sql = format!(
+            "insert into _nizhal_jobs (id, name, args, run_at, max_attempts, unique_key, actor, turn_ms, buckets) \
+             select $1, $2, $3, $4, $5, $6, $7, \
+             case when w.latest + {TURN_MS} > w.next then w.latest + {TURN_MS} else w.next end, $8 \
+             from (select t.latest, case when t.first < $9 then t.first else $9 end as next from (select \
+             (select max(turn_ms) from _nizhal_jobs where actor = $7 and status = 'pending' and run_at <= $4) as latest, \
+             (select min(turn_ms) from _nizhal_jobs where status = 'pending' and run_at <= $4) as first) t) w \
+             where true on conflict do nothing"
+        );
+        self.run(&sql, job.into_iter().chain([turn_ms.into()])).await.map(drop)
     }
 
     /// Holds a claimed job until the transaction ends; false when another worker took it meanwhile.
@@ -290,6 +284,20 @@ impl WriteTx<'_> {
             }
         }
     }
+}
+
+/// A job's columns in their order, but for its turn.
+pub(super) fn queued(job: &NewJob, buckets: Option<String>) -> [Value; 8] {
+    [
+        job.id.to_string().into(),
+        job.name.into(),
+        job.args.as_str().into(),
+        job.run_at.into(),
+        i64::from(job.attempts).into(),
+        job.unique_key.clone().into(),
+        job.actor.as_str().into(),
+        buckets.into(),
+    ]
 }
 
 fn entry<'a>(job: &'a LeasedJob, status: &'a str, write_set: &'a [WriteSetEntry]) -> NewEntry<'a> {

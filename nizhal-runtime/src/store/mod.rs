@@ -1,5 +1,6 @@
 //! The databases: the only room that names sqlx and sea-orm connections.
 
+mod action_job;
 mod admit;
 mod app;
 mod audit;
@@ -53,6 +54,7 @@ mod readiness;
 mod record;
 mod replay;
 mod reset;
+mod rewind;
 mod row_size;
 mod rules;
 mod scope;

@@ -6,12 +6,14 @@
 //! before it is first written at a position (`_nizhal_undo_…`), so that the space can be taken back to before a mutation that arrives late:
 //! whatever has an image at that position or later is deleted, and the earliest image of each row put in its place.
 //!
+//! A mutation's jobs wait beside it (`_nizhal_action_jobs`) until nothing can come before it any more.
+//!
 //! The same trigger refuses writes past this order: those of a mutator that is not replayed, of a job, of psql. Whoever needs one says so by
 //! `nizhal.checkpoint`, and then nothing is taken back to before it.
 //!
 //! Decision: book/src/decisions/replay.md#images-are-kept-by-triggers
 
-use super::sql::{DELETED_AT, Dialect, UPDATED_AT, literal, quote, stamped};
+use super::sql::{DELETED_AT, Dialect, UPDATED_AT, VERSION, literal, quote, stamped};
 use crate::schema::{Schema, replay::Replayed};
 use nizhal_core::{ColumnDesc, Hlc, SqlType, TableDesc};
 use std::fmt;
@@ -51,7 +53,7 @@ impl fmt::Display for Place {
 const PREFIX: &str = "_nizhal_undo";
 
 /// The engine's tables for it, each with its `create` statement.
-pub(super) fn engine_tables(text: &str, int: &str) -> [(&'static str, String); 2] {
+pub(super) fn engine_tables(text: &str, int: &str, time: &str) -> [(&'static str, String); 3] {
     [
         (
             "_nizhal_spaces",
@@ -67,13 +69,21 @@ pub(super) fn engine_tables(text: &str, int: &str) -> [(&'static str, String); 2
                  status {text} not null, version {int} not null, revised {int} not null default 0, primary key (space, pos), unique (actor, id))"
             ),
         ),
+        (
+            "_nizhal_action_jobs",
+            format!(
+                "create table _nizhal_action_jobs (space {text} not null, pos {text} not null, n {int} not null, id {text} not null, \
+                 name {text} not null, args {text} not null, run_at {time}, max_attempts {int} not null, unique_key {text}, \
+                 actor {text} not null, buckets {text}, primary key (space, pos, n))"
+            ),
+        ),
     ]
 }
 
 /// Where the images of a table's rows are kept.
 pub(super) struct Images<'a> {
-    replayed: Replayed<'a>,
-    dialect: Dialect,
+    pub(super) replayed: Replayed<'a>,
+    pub(super) dialect: Dialect,
     /// The name of the table of images.
     pub(super) name: String,
     definition: String,
@@ -94,8 +104,8 @@ pub(super) fn stale<'a>(images: &[Images<'_>], tables: impl Iterator<Item = &'a 
     stale.map(|name| format!("drop table {name}")).collect()
 }
 
-/// The columns that an image has, beside the place of the row: whatever the database does not compute. (The engine writes the time of a
-/// change anew.)
+/// The columns that an image has, beside the place of the row: whatever the database does not compute. (The engine writes the version and
+/// the time of a change anew; an image has them for as long as a space is taken back, see `rewind.rs`.)
 fn kept_columns(table: &TableDesc) -> Vec<(&'static str, SqlType)> {
     let declared = table.columns.iter().filter(|column| column.generated.is_none() && column.name != UPDATED_AT);
     let mut columns: Vec<_> = declared.map(|column| (column.name, column.sql)).collect();
@@ -111,8 +121,10 @@ impl<'a> Images<'a> {
             Dialect::Postgres => "text collate \"C\"",
             Dialect::Sqlite => "text",
         };
+        let written = [(VERSION, SqlType::Int8), (UPDATED_AT, SqlType::Timestamptz)];
         let columns: Vec<String> = kept_columns(replayed.table)
             .into_iter()
+            .chain(written)
             .map(|(name, sql)| format!("{} {}", quote(name), dialect.type_name(sql)))
             .collect();
         let keys: Vec<String> = replayed.table.key_columns().map(|key| quote(key.name)).collect();
@@ -138,15 +150,15 @@ impl<'a> Images<'a> {
     }
 
     /// The columns of an image, in order, beside its place.
-    fn columns(&self) -> Vec<String> {
+    pub(super) fn columns(&self) -> Vec<String> {
         kept_columns(self.table()).into_iter().map(|(name, _)| quote(name)).collect()
     }
 
-    fn key_of(&self, row: &str) -> Vec<String> {
+    pub(super) fn key_of(&self, row: &str) -> Vec<String> {
         self.table().key_columns().map(|key| format!("{row}.{}", quote(key.name))).collect()
     }
 
-    fn same_key(&self, one: &str, other: &str) -> String {
+    pub(super) fn same_key(&self, one: &str, other: &str) -> String {
         let same = |key: &ColumnDesc| format!("{one}.{0} = {other}.{0}", quote(key.name));
         self.table().key_columns().map(same).collect::<Vec<_>>().join(" and ")
     }
@@ -181,66 +193,6 @@ impl<'a> Images<'a> {
             format!("{} || {}", literal(&format!("{rule}:")), self.dialect.bucket_key(line, row))
         };
         self.replayed.buckets.iter().map(space).collect()
-    }
-
-    /// Finds rows that the mutation of the place `$2` wrote, and that are not in its space `$1`, or were not; none where the rule gives all
-    /// rows to a bucket, since the write set names it then.
-    pub(super) fn strays(&self) -> Option<String> {
-        let [(_, line)] = self.replayed.buckets[..] else { return None };
-        if line.filters.is_empty() {
-            return None;
-        }
-        let space = |row: &str| self.spaces_of(row).concat();
-        let is_kept = line.scope.iter().all(|&at| line.table.columns[at].generated.is_none());
-        let was =
-            if is_kept { format!("u.present and {} is distinct from u.space or ", space("u")) } else { String::new() };
-        Some(format!(
-            "select 1 as found from {} u left join {} t on {} where u.space = $1 and u.pos = $2 and ({was}t.{} is not null and {} \
-             is distinct from u.space) limit 1",
-            self.name,
-            quote(self.table().name),
-            self.same_key("u", "t"),
-            self.table().key_columns().map(|key| quote(key.name)).next().unwrap_or_default(),
-            space("t"),
-        ))
-    }
-
-    /// Takes all rows of the space `$1` away that were written at the place `$2` or later.
-    pub(super) fn take_away(&self) -> String {
-        format!(
-            "delete from {} as t where exists (select 1 from {} u where u.space = $1 and u.pos >= $2 and {})",
-            quote(self.table().name),
-            self.name,
-            self.same_key("u", "t")
-        )
-    }
-
-    /// Puts back what was there before that place: the earliest image of each row.
-    pub(super) fn put_back(&self) -> String {
-        let columns = self.columns();
-        let values: Vec<String> = columns.iter().map(|column| format!("u.{column}")).collect();
-        format!(
-            "insert into {} ({}) select {} from {name} u where u.space = $1 and u.pos >= $2 and u.present and not exists \
-             (select 1 from {name} e where e.space = u.space and {} and e.pos >= $2 and e.pos < u.pos)",
-            quote(self.table().name),
-            columns.join(", "),
-            values.join(", "),
-            self.same_key("e", "u"),
-            name = self.name,
-        )
-    }
-
-    /// Forgets the images from that place on.
-    pub(super) fn forget(&self) -> String {
-        format!("delete from {} where space = $1 and pos >= $2", self.name)
-    }
-
-    /// Forgets the images of places that are settled.
-    pub(super) fn forget_settled(&self) -> String {
-        let name = &self.name;
-        format!(
-            "delete from {name} where exists (select 1 from _nizhal_spaces s where s.space = {name}.space and {name}.pos <= s.settled)"
-        )
     }
 
     /// The error of a write past the order.

@@ -3,9 +3,9 @@
 use super::{
     StoreError, WriteTx,
     database::Store,
-    replay::{self, Place},
+    replay::Place,
     settings::Audit,
-    sql::{Dialect, literal},
+    sql::{Dialect, literal, placeholders},
     write::Record,
 };
 use nizhal_core::Hlc;
@@ -44,25 +44,32 @@ pub struct Action {
     pub sent: Option<Hlc>,
     /// What became of it, as it is stored with its result.
     pub status: String,
+    /// Whether it took effect later than it was made, since what it came before was settled, or too long.
+    pub late: bool,
 }
 
 impl WriteTx<'_> {
-    /// Locks a space until the transaction ends, and makes it where there is none. By the primary key, and by
-    /// `_nizhal_actions (space, client_id, pos)`.
+    /// Locks a space until the transaction ends, and makes it where there is none. What is written next takes effect at this place where
+    /// nothing of the space is behind it. By the primary key, and by `_nizhal_actions (space, client_id, pos)`.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn lock_space(&self, space: &str, client_id: Option<&str>) -> Result<Space, StoreError> {
-        let lock = match self.dialect() {
-            Dialect::Postgres => " for update of s",
-            Dialect::Sqlite => "",
+    pub async fn lock_space(&self, space: &str, client_id: Option<&str>, at: &Place) -> Result<Space, StoreError> {
+        let last = "(select max(a.pos) from _nizhal_actions a where a.space = $1 and a.client_id = $2)";
+        let sql = match self.dialect() {
+            Dialect::Postgres => format!(
+                "select s.head, s.settled, {last} as last, set_config('nizhal.space', $1, true) as space, set_config('nizhal.place', \
+                 case when s.head < $3 and s.settled < $3 then $3 else '' end, true) as place \
+                 from _nizhal_spaces s where s.space = $1 for update of s"
+            ),
+            Dialect::Sqlite => format!(
+                "update _nizhal_replay set space = $1, pos = (select $3 from _nizhal_spaces s where s.space = $1 and s.head < $3 \
+                 and s.settled < $3) where id = 1;\n\
+                 select s.head, s.settled, {last} as last from _nizhal_spaces s where s.space = $1"
+            ),
         };
-        let sql = format!(
-            "select s.head, s.settled, (select max(a.pos) from _nizhal_actions a where a.space = $1 and a.client_id = $2) as last \
-             from _nizhal_spaces s where s.space = $1{lock}"
-        );
         loop {
-            let values = [space.into(), client_id.map(str::to_owned).into()];
+            let values = [space.into(), client_id.map(str::to_owned).into(), at.to_string().into()];
             if let Some(row) = self.one(&sql, values).await? {
                 let place = |name: &str| -> Result<Option<Place>, StoreError> {
                     let text: Option<String> = row.try_get("", name)?;
@@ -99,13 +106,13 @@ impl WriteTx<'_> {
     /// # Errors
     /// When the database fails.
     pub async fn actions_behind(&self, space: &str, at: &Place, limit: u32) -> Result<Vec<Action>, StoreError> {
-        let sql = "select pos, actor, claims, name, args, client_id, sent, status from _nizhal_actions \
+        let sql = "select pos, actor, claims, name, args, client_id, sent, status, late from _nizhal_actions \
             where space = $1 and pos > $2 order by pos limit $3";
         let rows = self.all(sql, [space.into(), at.to_string().into(), i64::from(limit).into()]).await?;
         rows.iter().map(action).collect()
     }
 
-    /// Takes the rows of a space back to what they were before this place.
+    /// Takes the rows of a space back to what they were before this place, and the jobs with them.
     ///
     /// Rows are deleted before others are put in their place, since values that are unique may have changed hands. By the indexes
     /// `(space, pos)` of the images and the primary keys of the rows.
@@ -124,19 +131,45 @@ impl WriteTx<'_> {
 
     /// Exchanges the rows of a space for those of before this place.
     async fn exchange(&self, space: &str, at: &Place) -> Result<(), StoreError> {
-        let schema = self.store().schema.clone();
-        let images = replay::images(self.dialect(), &schema);
-        let values = || -> [Value; 2] { [space.into(), at.to_string().into()] };
-        for images in &images {
-            self.run(&images.take_away(), values()).await?;
+        let rewinds = &self.store().rewinds;
+        let kept = rewinds.iter().flat_map(|rewind| &rewind.keep);
+        let steps = kept
+            .chain(rewinds.iter().map(|rewind| &rewind.take_away))
+            .chain(rewinds.iter().map(|rewind| &rewind.put_back))
+            .chain(rewinds.iter().map(|rewind| &rewind.forget));
+        for step in steps {
+            self.run(step, [space.into(), at.to_string().into()]).await?;
         }
-        for images in &images {
-            self.run(&images.put_back(), values()).await?;
+        let jobs = "delete from _nizhal_action_jobs where space = $1 and pos >= $2";
+        self.run(jobs, [space.into(), at.to_string().into()]).await.map(drop)
+    }
+
+    /// Gives the rows that are as they were before the space was taken back their versions back, so that nobody is sent them again.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn net(&self, space: &str) -> Result<(), StoreError> {
+        self.set_place(Some(space), None).await?;
+        self.set_net(true).await?;
+        for rewind in &self.store().rewinds {
+            for step in rewind.net.iter().chain([&rewind.let_go]) {
+                self.run(step, [space.into()]).await?;
+            }
         }
-        for images in &images {
-            self.run(&images.forget(), values()).await?;
+        self.set_net(false).await
+    }
+
+    /// Says whether the rows that are written next get versions back that they had.
+    async fn set_net(&self, is_net: bool) -> Result<(), StoreError> {
+        match self.dialect() {
+            Dialect::Postgres => {
+                let on = if is_net { "on" } else { "" };
+                self.one("select set_config('nizhal.net', $1, true)", [on.into()]).await.map(drop)
+            }
+            Dialect::Sqlite => {
+                self.run("update _nizhal_replay set net = $1 where id = 1", [is_net.into()]).await.map(drop)
+            }
         }
-        Ok(())
     }
 
     /// Has the foreign keys between replayed tables be judged when all rows are in their place; the statement that judges them then, as each
@@ -166,42 +199,60 @@ impl WriteTx<'_> {
     /// # Errors
     /// When the database fails.
     pub async fn stray(&self, space: &str, at: &Place) -> Result<Option<&'static str>, StoreError> {
-        let schema = self.store().schema.clone();
-        for images in replay::images(self.dialect(), &schema) {
-            let Some(sql) = images.strays() else { continue };
-            if self.one(&sql, [space.into(), at.to_string().into()]).await?.is_some() {
-                return Ok(Some(images.table().name));
+        for rewind in &self.store().rewinds {
+            let Some(sql) = &rewind.strays else { continue };
+            if self.one(sql, [space.into(), at.to_string().into()]).await?.is_some() {
+                return Ok(Some(rewind.table));
             }
         }
         Ok(None)
     }
 
-    /// Stores a mutation that ran, and moves the head of its space where it is the last one.
+    /// Stores mutations that ran, and moves the head of their space where the last of them is the last one. Nothing replayed is written
+    /// after that.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn file_action(&self, space: &str, action: &Action) -> Result<(), StoreError> {
-        let Action { position, actor, claims, name, args, client_id, sent, status } = action;
-        let sql = format!(
-            "insert into _nizhal_actions (space, pos, actor, id, claims, name, args, client_id, sent, status, version) \
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, {})",
-            self.version_drawn()
+    pub async fn file_actions(&self, space: &str, actions: &[Action]) -> Result<(), StoreError> {
+        let Some(last) = actions.iter().map(|action| &action.position).max() else {
+            return self.set_place(None, None).await;
+        };
+        let mut values: Vec<Value> = vec![space.into(), last.to_string().into()];
+        let mut rows = Vec::with_capacity(actions.len());
+        for Action { position, actor, claims, name, args, client_id, sent, status, late } in actions {
+            let row: [Value; 10] = [
+                position.to_string().into(),
+                actor.as_str().into(),
+                position.id.as_str().into(),
+                claims.as_str().into(),
+                name.as_str().into(),
+                args.as_str().into(),
+                client_id.clone().into(),
+                sent.map(|stamp| stamp.to_string()).into(),
+                status.as_str().into(),
+                (*late).into(),
+            ];
+            rows.push(format!("($1, {}, {})", placeholders(values.len(), row.len()), self.version_drawn()));
+            values.extend(row);
+        }
+        let filed = format!(
+            "insert into _nizhal_actions (space, pos, actor, id, claims, name, args, client_id, sent, status, late, version) values {}",
+            rows.join(", ")
         );
-        let values: [Value; 10] = [
-            space.into(),
-            position.to_string().into(),
-            actor.as_str().into(),
-            position.id.as_str().into(),
-            claims.as_str().into(),
-            name.as_str().into(),
-            args.as_str().into(),
-            client_id.clone().into(),
-            sent.map(|stamp| stamp.to_string()).into(),
-            status.as_str().into(),
-        ];
-        self.run(&sql, values).await?;
-        let sql = "update _nizhal_spaces set head = $2 where space = $1 and head < $2";
-        self.run(sql, [space.into(), position.to_string().into()]).await.map(drop)
+        let moved = "update _nizhal_spaces set head = $2 where space = $1 and head < $2";
+        match self.dialect() {
+            Dialect::Postgres => {
+                let sql = format!(
+                    "with filed as ({filed}), moved as ({moved}) \
+                     select set_config('nizhal.space', '', true) as space, set_config('nizhal.place', '', true) as place"
+                );
+                self.one(&sql, values).await.map(drop)
+            }
+            Dialect::Sqlite => {
+                let ended = "update _nizhal_replay set space = null, pos = null where id = 1";
+                self.run(&format!("{filed};\n{moved};\n{ended}"), values).await.map(drop)
+            }
+        }
     }
 
     /// Gives a mutation that ran again another result than it had. By the primary keys.
@@ -264,21 +315,33 @@ impl WriteTx<'_> {
 }
 
 impl Store {
-    /// Settles spaces up to a place, and forgets the mutations before it, and the images that nothing is taken back to any more; how many
-    /// mutations. By the primary keys.
+    /// The rule in whose buckets a table is replayed.
+    pub(crate) fn replayed_in(&self, table: &str) -> Option<&'static str> {
+        self.rewinds.iter().find(|rewind| rewind.table == table).map(|rewind| rewind.rule)
+    }
+
+    /// Settles spaces up to a place, and but for so many of their last mutations. Forgets the mutations before that place, those that are
+    /// settled and whose devices have nothing to hear of, and the images that nothing is taken back to any more; how many mutations. By the
+    /// primary keys.
     ///
     /// # Errors
     /// When the database fails.
-    pub(crate) async fn forget_settled(&self, before: &Place) -> Result<u64, StoreError> {
+    pub(crate) async fn forget_settled(&self, before: &Place, most: u32) -> Result<u64, StoreError> {
         let before = before.to_string();
         let settle = "update _nizhal_spaces set settled = $1 where settled < $1 and exists (select 1 from _nizhal_actions a \
             where a.space = _nizhal_spaces.space and a.pos < $1)";
         self.run(settle, [before.as_str().into()]).await?;
-        for images in replay::images(self.dialect(), &self.schema) {
-            self.run(&images.forget_settled(), []).await?;
+        let beyond = "(select a.pos from _nizhal_actions a where a.space = _nizhal_spaces.space order by a.pos desc limit 1 offset $1)";
+        let settle = format!("update _nizhal_spaces set settled = {beyond} where settled < {beyond}");
+        self.run(&settle, [i64::from(most).into()]).await?;
+        for rewind in &self.rewinds {
+            self.run(&rewind.forget_settled, []).await?;
         }
         let gone = "delete from _nizhal_actions where space in (select space from _nizhal_spaces) and pos < $1";
-        self.run(gone, [before.as_str().into()]).await
+        let aged = self.run(gone, [before.as_str().into()]).await?;
+        let gone = "delete from _nizhal_actions where revised = 0 and not late and exists (select 1 from _nizhal_spaces s \
+            where s.space = _nizhal_actions.space and _nizhal_actions.pos <= s.settled)";
+        Ok(aged + self.run(gone, []).await?)
     }
 }
 
@@ -293,6 +356,7 @@ fn action(row: &QueryResult) -> Result<Action, StoreError> {
         client_id: row.try_get("", "client_id")?,
         sent: sent.and_then(|stamp| stamp.parse().ok()),
         status: row.try_get("", "status")?,
+        late: row.try_get("", "late")?,
     })
 }
 

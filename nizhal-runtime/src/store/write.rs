@@ -35,13 +35,15 @@ pub struct StoredResult {
     pub version: i64,
     /// The columns that it did not get, as JSON.
     pub lost: Option<String>,
+    /// Whether it took effect later than it was made.
+    pub late: bool,
 }
 
 impl StoredResult {
     /// The result of a mutation whose own was forgotten.
     pub fn expired() -> Self {
         let (reason, client_ref, server_id, lost) = Default::default();
-        Self { status: "expired".to_owned(), reason, client_ref, server_id, version: 0, lost }
+        Self { status: "expired".to_owned(), reason, client_ref, server_id, version: 0, lost, late: false }
     }
 }
 
@@ -244,7 +246,8 @@ impl<'a> WriteTx<'a> {
         actor: &str,
         client_mutation_id: &str,
     ) -> Result<Option<StoredResult>, StoreError> {
-        let sql = "select status, reason, client_ref, server_id, version, lost from _nizhal_mutations \
+        let sql = "select status, reason, client_ref, server_id, version, lost, exists (select 1 from _nizhal_actions a \
+            where a.actor = $1 and a.id = $2 and a.late) as late from _nizhal_mutations \
             where actor in ($1, '') and client_mutation_id = $2 order by actor desc limit 1";
         let Some(row) = self.one(sql, [actor.into(), client_mutation_id.into()]).await? else { return Ok(None) };
         Ok(Some(StoredResult {
@@ -254,6 +257,7 @@ impl<'a> WriteTx<'a> {
             server_id: row.try_get("", "server_id")?,
             version: row.try_get("", "version")?,
             lost: row.try_get("", "lost")?,
+            late: row.try_get("", "late")?,
         }))
     }
 

@@ -5,7 +5,8 @@ use super::{
     key::key_of,
     reply::{Answer, PushError, Verdict},
     run::Run,
-    transact::{AttemptEnd, Delivery, Work},
+    transact::{Delivery, Work},
+    trial::{AttemptEnd, Trial},
 };
 use crate::{
     engine::Engine,
@@ -48,7 +49,7 @@ impl Engine {
         let (hlc, stamp) = self.stamp(mutation);
         let key = key_of(principal, mutation, acknowledged);
         let (mut tries, mut alone, mut gained, mut strays) = (Tries::default(), false, BTreeSet::new(), Vec::new());
-        let mut broken = BTreeSet::new();
+        let mut trial = Trial::default();
         loop {
             tries.count += 1;
             let unknown = || PushError::UnknownMutator(mutation.name.clone());
@@ -60,7 +61,7 @@ impl Engine {
                 gained: &gained,
                 strays: &strays,
                 has_room,
-                broken: &broken,
+                trial: &trial,
             };
             let answered = match (self.schema.mutator(&mutation.name), wire) {
                 (Some(entry), _) => {
@@ -98,8 +99,9 @@ impl Engine {
                     self.look_into_triggers(&mut tries).await?;
                     continue;
                 }
-                Err(AttemptEnd::Broken(id)) => {
-                    broken.insert(id);
+                Err(end @ (AttemptEnd::Broken(_) | AttemptEnd::TooLong | AttemptEnd::Savepoints)) => {
+                    let learnt = trial.learn(end);
+                    learnt.map_err(|_| PushError::Store(StoreError::Busy))?;
                     continue;
                 }
                 Err(AttemptEnd::Again(failure)) if self.may_try_again(&mut tries, &failure) => {
@@ -124,8 +126,9 @@ impl Engine {
                 Err(AttemptEnd::Gained(_)) => return Err(PushError::Forbidden),
                 Err(AttemptEnd::Strays(found)) => return Err(self.strayed(&mutation.name, found)),
                 Err(AttemptEnd::Unchecked) => self.look_into_triggers(&mut tries).await?,
-                Err(AttemptEnd::Broken(id)) => {
-                    broken.insert(id);
+                // A refusal is filed, and nothing takes its place.
+                Err(AttemptEnd::Broken(_) | AttemptEnd::TooLong | AttemptEnd::Savepoints) => {
+                    return Err(StoreError::Busy.into());
                 }
                 Err(AttemptEnd::Again(failure) | AttemptEnd::Failed(failure)) => return Err(failure),
             }

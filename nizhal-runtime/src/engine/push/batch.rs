@@ -58,7 +58,7 @@ struct Sent<'a> {
 }
 
 /// The reason why a batch was rolled back.
-enum BatchRollback {
+pub(super) enum BatchRollback {
     /// A mutation was refused.
     NeedsSavepoints,
     /// They are to be taken one at a time.
@@ -213,7 +213,7 @@ impl Engine {
     }
 
     /// The version of the client's mutation before, when all of them are to run.
-    async fn admit_all(
+    pub(super) async fn admit_all(
         &self,
         tx: &DatabaseTransaction,
         slot: &CommitSlot<'_>,

@@ -1,4 +1,5 @@
-//! A push: its mutations in order (`order`), alone (`attempt`, `transact`) or several in one transaction (`batch`), each `run` by its mutator.
+//! A push: its mutations in order (`order`), alone (`attempt`, `transact`) or several in one transaction (`batch`), each `run` by its mutator;
+//! those that are replayed in their places (`replay`).
 
 mod acknowledged;
 mod actor;
@@ -14,6 +15,7 @@ mod run;
 #[cfg(test)]
 mod tests;
 mod transact;
+mod trial;
 
 pub(super) use actor::is_privileged;
 pub(super) use run::{checked, is_unheld};

@@ -3,6 +3,7 @@
 use super::{
     acknowledged::Acknowledged,
     key::key_of,
+    replay::SentTogether,
     reply::{Answer, PushError, PushReply, Verdict},
 };
 use crate::{
@@ -31,8 +32,18 @@ impl Engine {
         let mut one_by_one_left = if has_room { 0 } else { remaining.len() };
         while let Some(mutation) = remaining.first() {
             let batch_len = if one_by_one_left == 0 && blockers.is_empty() { self.batch_len(remaining) } else { 1 };
-            if batch_len > 1 {
-                let answered = Box::pin(self.run_batch(principal, wire, &remaining[..batch_len], &acknowledged)).await;
+            let replayed_len =
+                if one_by_one_left == 0 && blockers.is_empty() { self.replayed_len(remaining) } else { 0 };
+            if batch_len > 1 || replayed_len > 1 {
+                let batch_len = batch_len.max(replayed_len);
+                let mutations = &remaining[..batch_len];
+                let answered = match replayed_len {
+                    0 => Box::pin(self.run_batch(principal, wire, mutations, &acknowledged)).await,
+                    _ => {
+                        let acknowledged = &acknowledged;
+                        Box::pin(self.replay_together(SentTogether { principal, wire, mutations, acknowledged })).await
+                    }
+                };
                 if answered.is_empty() {
                     one_by_one_left = batch_len;
                 }

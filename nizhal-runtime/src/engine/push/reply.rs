@@ -35,13 +35,20 @@ pub struct Answer {
     pub last: Option<i64>,
     /// What became of it.
     pub verdict: Verdict,
+    /// Whether it took effect later than it was made, since nothing takes its place there any more.
+    pub late: bool,
 }
 
 impl Answer {
     /// The answer to the mutation of this key; `last` is where its sequence stands.
     pub(super) fn to(key: &MutationKey<'_>, verdict: Verdict, last: Option<i64>) -> Self {
         let sequence = key.sequence.map(|(client_id, id)| (client_id.to_owned(), id));
-        Self { client_mutation_id: key.client_mutation_id.to_owned(), sequence, last, verdict }
+        Self { client_mutation_id: key.client_mutation_id.to_owned(), sequence, last, verdict, late: false }
+    }
+
+    /// The same, of a mutation that took effect late or in time.
+    pub(super) fn late(self, late: bool) -> Self {
+        Self { late, ..self }
     }
 
     /// The same where the mutation has used its number up.

@@ -5,12 +5,13 @@ use super::{
     key::{ids_of, refused},
     reply::{Answer, PushError, Verdict, lost_of, replayed_verdict},
     run::{MutatorRun, Run},
+    trial::{AttemptEnd, Trial},
 };
 use crate::{
     engine::{Engine, job::Bounds},
     store::{
-        AheadStamp, CommitSlot, Ended, Fault, Membership, MutationKey, PullHeader, RecordResults, Sequence, StoreError,
-        StoredResult, StrayDocument, WriteSetSeal, Written, fault,
+        AheadStamp, CommitSlot, Ended, Membership, MutationKey, PullHeader, RecordResults, Sequence, StoreError,
+        StoredResult, StrayDocument, WriteSetSeal, Written,
     },
 };
 use nizhal_core::{MutatorEntry, NewJob, Principal, wire::Wire};
@@ -31,8 +32,8 @@ pub(super) struct Delivery<'a> {
     pub(super) strays: &'a [StrayDocument],
     /// Whether an answer may be filed.
     pub(super) has_room: bool,
-    /// Mutations that ran before and fail when they run again.
-    pub(super) broken: &'a BTreeSet<String>,
+    /// What earlier tries of a replayed mutation have taught.
+    pub(super) trial: &'a Trial,
 }
 
 /// The work of a transaction.
@@ -50,41 +51,6 @@ pub(super) struct Done {
     news: News,
     /// An answer, or a refusal that is to be filed.
     ended: Result<Answer, PushError>,
-}
-
-/// The reason why an attempt gave a mutation no answer.
-pub(super) enum AttemptEnd {
-    /// It may have one when it is tried again.
-    Again(PushError),
-    /// It may have one when it shares its commit with nobody.
-    Alone,
-    /// It may have one when the triggers were looked into.
-    Unchecked,
-    /// It counts on memberships that it gained itself, and whether it may must be asked before it runs.
-    Gained(BTreeSet<Membership>),
-    /// Rows that it wrote have stray documents, and whether it wrote those too must be asked before it runs.
-    Strays(Vec<StrayDocument>),
-    /// It may have one when this mutation, which ran before and failed when it ran again, counts as refused.
-    Broken(String),
-    /// It has none.
-    Failed(PushError),
-}
-
-impl<E: Into<PushError>> From<E> for AttemptEnd {
-    fn from(error: E) -> Self {
-        match error.into() {
-            PushError::Store(StoreError::Unavailable(error)) if fault(&error) == Fault::Retry => {
-                Self::Again(StoreError::Unavailable(error).into())
-            }
-            PushError::Store(again @ (StoreError::Overtaken | StoreError::StalePlan(_) | StoreError::Aborted)) => {
-                Self::Again(again.into())
-            }
-            PushError::Store(StoreError::SharedCommit) => Self::Alone,
-            PushError::Store(StoreError::UnknownTriggers) => Self::Unchecked,
-            PushError::Store(StoreError::Unsealed(how)) => Self::Failed(PushError::TransactionControl(how.to_owned())),
-            failure => Self::Failed(failure),
-        }
-    }
 }
 
 /// The news that are published when a transaction is committed.
@@ -305,7 +271,9 @@ impl Engine {
                 if stored.is_none() && self.is_forgotten(key, id, &sequence) {
                     stored = Some(StoredResult::expired());
                 }
-                return Ok(Err(Answer::to(key, replayed_verdict(wire, stored, number), Some(sequence.last))));
+                let late = stored.as_ref().is_some_and(|stored| stored.late);
+                let verdict = replayed_verdict(wire, stored, number);
+                return Ok(Err(Answer::to(key, verdict, Some(sequence.last)).late(late)));
             }
             if id > sequence.last + 1 {
                 return barred(PushError::OutOfOrder { got: id, last: sequence.last }, Some(sequence.last));
@@ -323,7 +291,8 @@ impl Engine {
         if let Some((client_id, id)) = key.sequence {
             write.advance(client_id, id, last_version.max(version)).await?;
         }
-        Ok(Err(Answer::over(key, replayed_verdict(wire, stored, number))))
+        let late = stored.as_ref().is_some_and(|stored| stored.late);
+        Ok(Err(Answer::over(key, replayed_verdict(wire, stored, number)).late(late)))
     }
 
     /// Whether a mutation under a used number is one whose answer was forgotten, and no new one of a client that begins its

@@ -40,7 +40,7 @@ use crate::store::{
     sql::quote,
     write_set::{DRAWN, WRITTEN},
 };
-use nizhal_core::bucket::MEMBERSHIP;
+use nizhal_core::{Merge, TableDesc, bucket::MEMBERSHIP};
 use std::collections::BTreeSet;
 
 /// The sequence that versions are drawn from.
@@ -251,9 +251,18 @@ pub(super) fn stamp_function(schema: &str) -> String {
 }
 
 /// The body of the same trigger of a table with columns that are not published.
-pub(super) fn published_stamp_body(schema: &str, published: &BTreeSet<&str>) -> String {
-    stamp_body(schema, &format!("{} return new; end if;\n  ", unless_published(published)))
+pub(super) fn published_stamp_body(schema: &str, published: &BTreeSet<&str>, table: &TableDesc) -> String {
+    let net = if table.merge == Merge::Replay { NET } else { "" };
+    stamp_body(schema, &format!("{net}{} return new; end if;\n  ", unless_published(published)))
 }
+
+/// The same of a replayed table.
+pub(super) fn replayed_stamp_body(schema: &str) -> String {
+    stamp_body(schema, NET)
+}
+
+/// Ends the trigger early where a row gets its version back, since it is as it was before others ran again.
+const NET: &str = "if tg_op = 'UPDATE' and current_setting('nizhal.net', true) = 'on' then return new; end if;\n  ";
 
 /// It runs for each row, so it asks for the version as its own owner only where there is none yet.
 fn stamp_body(schema: &str, before: &str) -> String {

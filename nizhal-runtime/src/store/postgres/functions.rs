@@ -13,7 +13,7 @@ use crate::{
         write_set,
     },
 };
-use nizhal_core::TableDesc;
+use nizhal_core::{Merge, TableDesc};
 use std::collections::BTreeSet;
 
 /// How the names of the triggers begin of which each synced table has one of a kind.
@@ -179,7 +179,8 @@ impl Needed<'_> {
         let (schema, published) = (&self.found.schema, published_columns(table, self.schema.rules()));
         let (prefix, body) = match &published {
             published if merges(table) => ("_nizhal_field", field::function_body(schema, table, published.as_ref())),
-            Some(published) => ("_nizhal_told", clock::published_stamp_body(schema, published)),
+            Some(published) => ("_nizhal_told", clock::published_stamp_body(schema, published, table)),
+            None if table.merge == Merge::Replay => ("_nizhal_told", clock::replayed_stamp_body(schema)),
             None => return "_nizhal_stamp".to_owned(),
         };
         let body = self.found.namespace.localize(&body).into_owned();

@@ -16,7 +16,7 @@ use crate::store::{
     sql::{self, DELETED_AT, Dialect, UPDATED_AT, VERSION, col, quote, rowid},
     write_set,
 };
-use nizhal_core::{ColumnIndex, Rule, RuleTable, SqlType, TableDesc};
+use nizhal_core::{ColumnIndex, Merge, Rule, RuleTable, SqlType, TableDesc};
 use std::collections::BTreeSet;
 
 const DIALECT: Dialect = Dialect::Sqlite;
@@ -92,12 +92,14 @@ pub(super) fn triggers(table: &TableDesc, rules: &[Rule]) -> [(&'static str, Str
     } else {
         (stamp(""), stamp(&and_published), String::new())
     };
+    // A row that gets its version back is as it was before others ran again.
+    let net = if table.merge == Merge::Replay { " and not (select net from _nizhal_replay)" } else { "" };
     [
         ("insert", format!("after insert on {on} begin\n{advance}{inserted}{notes_after}end")),
         (
             "update",
             format!(
-                "after update on {on} when not ({}) begin\n{advance_if_published}{updated}{notes_updated}{exits}end",
+                "after update on {on} when not ({}){net} begin\n{advance_if_published}{updated}{notes_updated}{exits}end",
                 own_update(table)
             ),
         ),

@@ -1,10 +1,14 @@
 //! `merge = "replay"`: what was done offline takes effect in the order it was meant, whatever the order in which it arrived.
 
 mod app;
+mod bounds;
 mod device;
+mod jobs;
+mod mail;
 mod order;
 mod past;
 mod plain;
 mod start;
+mod together;
 mod unusual;
 mod world;

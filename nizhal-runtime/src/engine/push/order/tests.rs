@@ -18,6 +18,7 @@ fn stored_result(status: &str) -> StoredResult {
         server_id,
         version: 0,
         lost: None,
+        late: false,
     }
 }
 
