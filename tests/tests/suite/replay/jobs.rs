@@ -6,15 +6,21 @@ use super::{
 };
 use crate::fixture::{self, StoppedClock, both};
 use nizhal::DateTimeUtc;
+use nizhal_runtime::store::{Store, StoreSettings};
 use nizhal_runtime::{JobEnd, run_next_job};
-use nizhal_tests::{Database, Kind};
-use std::sync::Arc;
+use nizhal_tests::{Database, Kind, within};
+use std::{
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
 
 both![
     inv37_a_job_is_released_when_its_mutation_is_final,
     inv37_a_job_of_another_past_is_never_done,
     inv37_a_checkpoint_releases_jobs,
     inv37_a_job_writes_in_its_space_alone,
+    inv37_a_job_is_released_once_whatever_is_killed,
 ];
 
 /// The same database at another time.
@@ -119,4 +125,73 @@ async fn inv37_a_job_writes_in_its_space_alone(kind: Kind) {
     let all = [named(1, "there"), named(2, "here")];
     assert_eq!(told(&world.push("ann", &all).await), ["forbidden", "applied"]);
     assert_eq!(world.db.count("_nizhal_action_jobs").await, 1);
+}
+
+/// When everything that the tests make is final.
+const LATER: &str = "2026-12-20T00:00:00Z";
+/// Names the database to a process that is killed.
+const URL: &str = "NIZHAL_RELEASES_AT";
+
+/// Releases and does jobs, in a process of its own.
+#[tokio::test]
+#[ignore = "it is the process that another test kills"]
+async fn releases_until_it_is_killed() {
+    let Ok(url) = std::env::var(URL) else { return };
+    let schema = Arc::new(mail::schema());
+    let store = Store::connect(&StoreSettings { url, pool: 2 }, schema.clone()).await.expect("a database");
+    let engine = fixture::engine_over(schema, store, StoppedClock(LATER.parse().expect("a time"))).await;
+    let due = "2027-12-01T00:00:00Z".parse().expect("a time");
+    let working = async {
+        loop {
+            engine.release_jobs().await.expect("released");
+            while run_next_job(&engine, due).await.expect("the database answers").is_some() {}
+            tokio::task::yield_now().await;
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(120), working).await;
+}
+
+/// Starts that process. It dies with the test's thread, too.
+fn releasing(url: &str) -> Child {
+    let own = std::env::current_exe().expect("our own program");
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--"]).arg(own);
+    command.args(["--exact", "replay::jobs::releases_until_it_is_killed", "--ignored"]);
+    command.env(URL, url).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().expect("it starts")
+}
+
+async fn inv37_a_job_is_released_once_whatever_is_killed(kind: Kind) {
+    let mut world = World::of(Database::new(kind).await, mail::schema()).await;
+    world.open("killed", &["ann"]).await;
+    let wanted: Vec<_> = (1..=40).map(|number| with_letter(sent("killed", (0, number), number, 1))).collect();
+    assert_eq!(told(&world.push("ann", &wanted).await), ["applied"; 40]);
+    for least in [1, 2, 5, 11, 23] {
+        let mut child = releasing(world.database.url());
+        let done = async {
+            while world.db.count("letters").await < least {
+                tokio::task::yield_now().await;
+            }
+        };
+        within("some letters to be sent", done, || "they are not".to_owned()).await;
+        child.kill().expect("kill -9");
+        child.wait().expect("it is gone");
+        if kind == Kind::Postgres {
+            let open =
+                "select 1 from pg_stat_activity where datname = current_database() and state like '%in transaction%'";
+            let ended = async {
+                while !world.db.rows(open).await.is_empty() {
+                    tokio::task::yield_now().await;
+                }
+            };
+            within("its transactions to be gone", ended, || "they are not".to_owned()).await;
+        }
+    }
+    let mut world = at(world, LATER).await;
+    world.engine.release_jobs().await.expect("released");
+    work(&world).await;
+    let sent = letters(&mut world).await;
+    assert_eq!(sent.len(), 40);
+    assert!(sent.iter().all(|letter| letter[1].as_deref() == Some("1")), "each once: {sent:?}");
+    assert_eq!((world.db.count("_nizhal_action_jobs").await, world.db.count("_nizhal_jobs").await), (0, 0));
 }
