@@ -3,8 +3,8 @@
 //! Starts a private Postgres (fsync on), seeds it, and prints tables of medians and ratios; then the same on SQLite. What counts
 //! are the ratios: both sides of one were measured in turn, within seconds of each other. Writes `benches/RESULTS.md`, and adds the
 //! ratios to `benches/history.csv`. With `-- --quick` everything is small and short, nothing is written, and the numbers mean nothing: it
-//! shows that all of it runs. Words after that name the sections to run (`push`, `steps`, `sync`, `growth`, `sqlite`, `sockets`); then nothing is
-//! written either.
+//! shows that all of it runs. Words after that name the sections to run (`push`, `steps`, `sync`, `growth`, `sqlite`, `replay`, `sockets`); then
+//! nothing is written either.
 
 mod app;
 mod first_sync;
@@ -14,6 +14,7 @@ mod limit;
 mod load;
 mod push;
 mod rates;
+mod replay;
 mod report;
 mod seed;
 mod sockets;
@@ -108,6 +109,9 @@ async fn measured(size: Size, wanted: impl Fn(&str) -> bool) -> Report {
     }
     if wanted("sqlite") {
         sqlite::all(&mut report, size).await;
+    }
+    if wanted("replay") {
+        replay::all(&mut report, size).await;
     }
     if wanted("sockets") {
         sockets::postgres(&mut report, size);
