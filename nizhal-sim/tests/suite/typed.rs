@@ -47,7 +47,7 @@ async fn add_task(ctx: &mut Ctx<Claims>, args: AddTask) -> Result<Applied> {
         id: Set(args.id),
         user_id: Set(ctx.actor().user_id.clone()),
         title: Set(args.title.into_inner()),
-        hours: Set(args.hours.get()),
+        hours: Set(args.hours.into_inner()),
         day: Set(args.day),
         at: Set(args.at),
         due: Set(args.due),
