@@ -3,7 +3,7 @@ import type { Op } from '../engine/op'
 import type { Row } from '../protocol/wire'
 import { judged, matches } from './predicate'
 import type { Batch, Opened, RowKey, Store } from './store'
-import { First, type Subset } from './subset'
+import { firstOf, type Subset } from './subset'
 
 /** Keeps everything in memory. Several clients may be opened on one after another, as on a file. */
 export class MemoryStore implements Store {
@@ -35,13 +35,10 @@ export class MemoryStore implements Store {
   async find(table: string, { where, orderBy, most }: Subset): Promise<[string, Row][]> {
     const rows = [...(this.#tables.get(table) ?? [])]
     if (!orderBy || most === undefined) return rows.filter(([, row]) => matches(where, row))
-    const first = new First<[string, Row]>(orderBy, most)
-    for (const one of rows) {
-      const is = judged(where, one[1])
-      if (is === 'yes') first.add(orderBy.map(({ column }) => one[1][column] ?? null), one)
-      else if (is === 'maybe') first.addMaybe(one)
-    }
-    return first.items()
+    const sure = rows.filter(([, row]) => judged(where, row) === 'yes').map((item) => ({ values: orderBy.map(({ column }) => item[1][column] ?? null), item }))
+    // What may belong in takes nobody's place.
+    const maybe = rows.filter(([, row]) => judged(where, row) === 'maybe')
+    return [...firstOf(sure, orderBy, most).map(({ item }) => item), ...maybe]
   }
 
   async count(table: string): Promise<number> {

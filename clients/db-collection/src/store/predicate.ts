@@ -38,43 +38,40 @@ function evaluate(expression: Expression, row: Row): unknown {
 }
 
 function call(name: string, args: unknown[]): unknown {
-  if (name === 'and') return args.includes(false) ? false : args.includes(UNSURE) ? UNSURE : args.includes(null) ? null : args.every((arg) => arg === true)
-  if (name === 'or') return args.includes(true) ? true : args.includes(UNSURE) ? UNSURE : args.includes(null) ? null : false
-  if (args.includes(UNSURE)) return UNSURE
+  if (name === 'and' || name === 'or') {
+    const decides = name === 'or'
+    return args.includes(decides) ? decides : args.includes(UNSURE) ? UNSURE : args.includes(null) ? null : !decides && args.every((arg) => arg === true)
+  }
   const [left, right] = args
+  const test = TESTS.get(name)
+  if (args.includes(UNSURE)) return UNSURE
   if (name === 'isNull') return left === null
   // A comparison with nothing is neither true nor false.
-  if (left === null || left === undefined || (args.length > 1 && (right === null || right === undefined))) return KNOWN.has(name) ? null : UNSURE
-  const sameKind = typeof left === typeof right && (typeof left === 'string' || typeof left === 'number')
-  switch (name) {
-    case 'not':
-      return typeof left === 'boolean' ? !left : UNSURE
-    case 'eq':
-      return typeof left === typeof right && typeof left !== 'object' ? left === right : UNSURE
-    case 'gt':
-      return sameKind ? left > (right as typeof left) : UNSURE
-    case 'gte':
-      return sameKind ? left >= (right as typeof left) : UNSURE
-    case 'lt':
-      return sameKind ? left < (right as typeof left) : UNSURE
-    case 'lte':
-      return sameKind ? left <= (right as typeof left) : UNSURE
-    case 'in':
-      return Array.isArray(right) && typeof left !== 'object' && right.every((item) => typeof item === typeof left) ? right.includes(left) : UNSURE
-    case 'like':
-      return typeof left === 'string' && typeof right === 'string' ? alike(left, right) : UNSURE
-    case 'ilike':
-      return typeof left === 'string' && typeof right === 'string' ? alike(left.toLowerCase(), right.toLowerCase()) : UNSURE
-    case 'lower':
-      return typeof left === 'string' ? left.toLowerCase() : UNSURE
-    case 'upper':
-      return typeof left === 'string' ? left.toUpperCase() : UNSURE
-    default:
-      return UNSURE
-  }
+  if ((left ?? null) === null || (args.length > 1 && (right ?? null) === null)) return test && name !== 'lower' && name !== 'upper' ? null : UNSURE
+  return test ? test(left, right) : UNSURE
 }
 
-const KNOWN = new Set(['not', 'eq', 'gt', 'gte', 'lt', 'lte', 'in', 'like', 'ilike'])
+/** A test of values of one of these kinds, both of the same where there are two. */
+const of =
+  (kinds: readonly string[], test: (left: any, right: any) => unknown) =>
+  (left: unknown, right: unknown): unknown =>
+    kinds.includes(typeof left) && (test.length < 2 || typeof right === typeof left) ? test(left, right) : UNSURE
+
+const TEXT = ['string']
+const SORTED = ['string', 'number']
+const TESTS = new Map<string, (left: unknown, right: unknown) => unknown>([
+  ['not', of(['boolean'], (left) => !left)],
+  ['eq', of([...SORTED, 'boolean'], (left, right) => left === right)],
+  ['gt', of(SORTED, (left, right) => left > right)],
+  ['gte', of(SORTED, (left, right) => left >= right)],
+  ['lt', of(SORTED, (left, right) => left < right)],
+  ['lte', of(SORTED, (left, right) => left <= right)],
+  ['in', (left, right) => (Array.isArray(right) && typeof left !== 'object' && right.every((item) => typeof item === typeof left) ? right.includes(left) : UNSURE)],
+  ['like', of(TEXT, (left, right) => alike(left, right))],
+  ['ilike', of(TEXT, (left, right) => alike(left.toLowerCase(), right.toLowerCase()))],
+  ['lower', of(TEXT, (left) => left.toLowerCase())],
+  ['upper', of(TEXT, (left) => left.toUpperCase())],
+])
 
 /** Whether a text is like a pattern with `%` and `_`; a backslash is left to who asked. */
 function alike(text: string, pattern: string): unknown {

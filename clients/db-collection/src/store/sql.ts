@@ -3,10 +3,11 @@ import type { Op } from '../engine/op'
 import { report } from '../platform'
 import type { Json, Row } from '../protocol/wire'
 import type { SqlDriver, SqlValue, Statement } from './driver'
+import { First } from './first'
 import { imagesOf } from './image'
 import { judged, matches } from './predicate'
 import type { Batch, Opened, RowKey, StageImages, Store } from './store'
-import { First, type Subset } from './subset'
+import type { Subset } from './subset'
 import { extractOf, whereOf, type Piece } from './where'
 
 const rowTable = (name: string): Statement => ({

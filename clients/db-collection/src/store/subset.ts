@@ -52,48 +52,17 @@ function comparison({ descending, nulls, locale }: Order): (a: Json, b: Json) =>
   }
 }
 
-/** The first of an order, out of any number, in memory for a few times as many as are kept. */
-export class First<Item> {
-  #kept: { values: readonly Json[]; item: Item }[] = []
-  readonly #compare: (a: readonly Json[], b: readonly Json[]) => number
-  readonly #leading: (a: readonly Json[], b: readonly Json[]) => number
-  #maybe: Item[] = []
-  #worst: readonly Json[] | undefined
+/** A row as an order sees it. */
+export interface Placed<Item> {
+  values: readonly Json[]
+  item: Item
+}
 
-  constructor(
-    orderBy: readonly Order[],
-    private readonly most: number,
-  ) {
-    this.#compare = comparer(orderBy)
-    this.#leading = comparer(orderBy.slice(0, 1))
-  }
-
-  add(values: readonly Json[], item: Item): void {
-    if (this.#worst && this.#leading(values, this.#worst) > 0) return
-    this.#kept.push({ values, item })
-    if (this.#kept.length >= 2 * this.most + 1000) this.#cut()
-  }
-
-  /** Takes one that may belong in or not: it is kept, and takes nobody's place. */
-  addMaybe(item: Item): void {
-    this.#maybe.push(item)
-  }
-
-  items(): Item[] {
-    this.#cut()
-    return [...this.#kept.map(({ item }) => item), ...this.#maybe]
-  }
-
-  #cut(): void {
-    this.#kept.sort((a, b) => this.#compare(a.values, b.values))
-    const last = this.#kept[this.most - 1]?.values
-    if (!last) {
-      if (this.most <= 0) this.#kept = []
-      return
-    }
-    let end = this.most
-    while (end < this.#kept.length && this.#leading(this.#kept[end]!.values, last) === 0) end += 1
-    this.#kept.length = end
-    this.#worst = last
-  }
+/** The first so many of an order, with all that tie with the last by the first column. */
+export function firstOf<Item>(all: readonly Placed<Item>[], orderBy: readonly Order[], most: number): Placed<Item>[] {
+  const compare = comparer(orderBy)
+  const leading = comparer(orderBy.slice(0, 1))
+  const sorted = [...all].sort((a, b) => compare(a.values, b.values))
+  const last = sorted[most - 1]
+  return sorted.filter(({ values }, at) => at < most || (last && leading(values, last.values) === 0))
 }
