@@ -13,6 +13,11 @@ export type Witness = Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>
 const MAX_TIMER_MS = 2 ** 31 - 1
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
 
+/** What an error says. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
+
 /** The answer of a global that may throw. */
 function tried<Value>(ask: () => Value | undefined): Value | undefined {
   try {
@@ -278,6 +283,6 @@ export async function whyNoPrivateFiles(waitMs: number): Promise<string | undefi
     await within(waitMs, storage.getDirectory(), () => new Error('it does not answer'))
     return undefined
   } catch (error) {
-    return `the private file system is not for this page: ${error instanceof Error ? error.message : String(error)}`
+    return `the private file system is not for this page: ${messageOf(error)}`
   }
 }

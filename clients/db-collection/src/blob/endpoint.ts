@@ -1,6 +1,7 @@
 // The server's blob endpoints, and the places that they sign addresses of.
 import type { Auth } from '../engine/transport'
-import { canceller, later, request, within } from '../platform'
+import { requested } from '../engine/request'
+import { messageOf, within } from '../platform'
 import { isBlobRef, type BlobRef } from '../protocol/blob'
 import { retryAfterMs } from '../protocol/number'
 import { addressOf } from '../protocol/url'
@@ -131,35 +132,15 @@ export class Endpoint {
   }
 
   async #send<Answer>(url: string, init: RequestInit, signal: AbortSignal | undefined, bytes: number, read: (answer: Response) => Promise<Answer>): Promise<Answer> {
-    const { server, fetch = request, timeoutMs = TIMEOUT_MS } = this.options
-    const stop = canceller()
-    // Not left to `fetch`: one that heeds no signal must not keep us for ever.
-    let end: (error: BlobError) => void = () => undefined
-    const ended = new Promise<never>((_, reject) => (end = reject))
-    ended.catch(() => undefined)
-    const abort = () => {
-      end(new BlobError(0, 'aborted', 'the request was given up'))
-      stop.abort()
-    }
-    const timer = later(timeoutMs + bytes / MIN_BYTES_PER_MS, () => {
-      end(new BlobError(0, 'network', 'the blob store does not answer'))
-      stop.abort()
-    })
-    if (signal?.aborted) abort()
-    signal?.addEventListener('abort', abort)
-    const exchange = async () => {
-      const answer = await fetch(addressOf(server, url), { ...init, ...(stop.signal && { signal: stop.signal }) })
-      if (!answer.ok) throw await refusal(answer)
-      return read(answer)
-    }
+    const { server, fetch, timeoutMs = TIMEOUT_MS } = this.options
     try {
-      return await Promise.race([exchange(), ended])
+      return await requested({ fetch, timeoutMs: timeoutMs + bytes / MIN_BYTES_PER_MS, signal }, addressOf(server, url), init, async (answer) => {
+        if (!answer.ok) throw await refusal(answer)
+        return read(answer)
+      })
     } catch (error) {
       if (error instanceof BlobError) throw error
-      throw new BlobError(0, 'network', error instanceof Error ? error.message : String(error))
-    } finally {
-      timer?.stop()
-      signal?.removeEventListener('abort', abort)
+      throw new BlobError(0, signal?.aborted ? 'aborted' : 'network', messageOf(error))
     }
   }
 }

@@ -1,15 +1,10 @@
 // A body as lines, no faster than they are taken.
 import { decoder } from '../platform'
 import { MalformedAnswer } from '../protocol/wire'
+import type { Patience } from './request'
 
 /** The longest line, in characters: a batch of rows is a few MB. */
 const MAX_LINE = 256 << 20
-
-/** A deadline that runs while the network is waited for. */
-export interface Patience {
-  wait(): void
-  rest(): void
-}
 
 /** The lines of a body. A line without its end is none: the body was cut. Leaving early closes it. */
 export async function* linesOf(body: ReadableStream<Uint8Array>, patience: Patience): AsyncGenerator<string> {

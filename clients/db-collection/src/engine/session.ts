@@ -1,6 +1,6 @@
 // When to pull and push: at a write, a ping, an interval, a way back online; and how long to wait after a failure.
 import type { Json } from '../protocol/wire'
-import { elapsedMs, every, later, type Timer } from '../platform'
+import { elapsedMs, every, later, messageOf, type Timer } from '../platform'
 import { Emitter } from './change'
 import { isStuck } from './doubt'
 import { pull, push, Suspicion, type Sizes, type Streams } from './exchange'
@@ -240,7 +240,7 @@ export class Session {
 
   /** Notes a failure; the ms to wait. */
   #failed(error: unknown, pending: readonly string[]): number {
-    const failure = error instanceof SyncError ? error : new SyncError('refused', 'fault', error instanceof Error ? error.message : String(error))
+    const failure = error instanceof SyncError ? error : new SyncError('refused', 'fault', messageOf(error))
     const waiting = this.replica.outbox.ops.filter(isPending)
     // What was decided on the way is progress: the next try need not wait as if there had been none.
     const came = pending.some((id) => !waiting.some((op) => op.id === id))

@@ -1,12 +1,13 @@
 // Requests to the server: authorised, timed, and every failure sorted into what may be done about it.
-import { canceller, later, readsStreams, request, within, type Timer } from '../platform'
+import { messageOf, readsStreams, within } from '../platform'
 import { fromBase64, textOf } from '../protocol/base64'
 import { isSha256 } from '../protocol/blob'
 import { retryAfterMs } from '../protocol/number'
 import { addressOf } from '../protocol/url'
 import { MalformedAnswer, readLine, readPage, readPush, readRefusal, type Mutation, type MutationResult, type Page, type Row } from '../protocol/wire'
 import type { FileSource } from '../store/store'
-import { linesOf, type Patience } from './lines'
+import { linesOf } from './lines'
+import { requested, type Patience } from './request'
 
 /** How the app signs its requests. */
 export interface Auth {
@@ -142,63 +143,34 @@ export class HttpTransport implements Transport {
       return await this.#inTime(this.options.auth.getHeaders())
     } catch (error) {
       // Whoever gives out tokens is out of reach, as the server may be.
-      throw new SyncError('offline', 'no_credentials', error instanceof Error ? error.message : String(error))
+      throw new SyncError('offline', 'no_credentials', messageOf(error))
     }
   }
 
   async #send<Answer>(method: string, path: string, body: unknown, accept: string | undefined, read: Read<Answer>): Promise<Answered<Answer>> {
     const given = await this.#headers()
     await this.options.check?.(given)
-    const stop = canceller()
-    let timer: Timer | undefined
-    let giveUp: (error: Error) => void = () => undefined
-    // Not left to `fetch`: one that takes no signal, or heeds none, must not keep us for ever.
-    const late = new Promise<never>((_, reject) => (giveUp = reject))
-    late.catch(() => undefined)
-    // A server may fall silent in the middle of a body; a store that takes its time over a batch is not the server's silence.
-    const patience: Patience = {
-      wait: () => {
-        timer ??= later(this.options.timeoutMs, () => {
-          giveUp(new Error(`the server did not answer within ${this.options.timeoutMs} ms`))
-          stop.abort()
-        })
-      },
-      rest: () => {
-        timer?.stop()
-        timer = undefined
-      },
-    }
     let answered = false
-    const exchange = async (): Promise<Answered<Answer>> => {
-      const response = await (this.options.fetch ?? request)(addressOf(this.options.server, path), {
-        method,
-        ...(stop.signal && { signal: stop.signal }),
-        headers: {
-          ...given,
-          ...(body !== undefined && { 'content-type': 'application/json' }),
-          ...(accept !== undefined && { accept }),
-          'x-nizhal-wire': '2',
-          'x-nizhal-contract-version': this.options.contractVersion(),
-        },
-        ...(body !== undefined && { body: JSON.stringify(body) }),
-      })
-      answered = true
-      if (response.status === 200) return { status: 200, value: await read(response, patience) }
-      const { headers } = response
-      return { status: response.status, text: await response.text(), retryAfter: headers.get('retry-after'), date: headers.get('date') }
+    const headers = {
+      ...given,
+      ...(body !== undefined && { 'content-type': 'application/json' }),
+      ...(accept !== undefined && { accept }),
+      'x-nizhal-wire': '2',
+      'x-nizhal-contract-version': this.options.contractVersion(),
     }
-    patience.wait()
     try {
-      return await Promise.race([exchange(), late])
+      const init = { method, headers, ...(body !== undefined && { body: JSON.stringify(body) }) }
+      return await requested(this.options, addressOf(this.options.server, path), init, async (response, patience): Promise<Answered<Answer>> => {
+        answered = true
+        const { status, headers } = response
+        if (status === 200) return { status, value: await read(response, patience) }
+        return { status, text: await response.text(), retryAfter: headers.get('retry-after'), date: headers.get('date') }
+      })
     } catch (error) {
       if (error instanceof NotTaken) throw error.cause
       // Cut on its way, or a portal's page instead of our server's: time will tell, nothing is lost.
       const code = error instanceof SyntaxError || error instanceof MalformedAnswer ? 'malformed' : answered ? 'cut' : 'network'
-      throw new SyncError('offline', code, error instanceof Error ? error.message : String(error))
-    } finally {
-      patience.rest()
-      // What is left of a stream is not wanted; an answer that was read is past caring.
-      stop.abort()
+      throw new SyncError('offline', code, messageOf(error))
     }
   }
 

@@ -1,6 +1,6 @@
 // The talk between tabs: requests to whoever leads, answers to who asked, news to all.
 import type { Wanted } from '../engine/screen'
-import { later, report, type Timer } from '../platform'
+import { later, messageOf, report, type Timer } from '../platform'
 import type { Row } from '../protocol/wire'
 import { CALLS, type Backend, type BackendEvent, type Calls } from './backend'
 
@@ -162,7 +162,7 @@ export class TabChannel implements Backend {
       if (delivers(method)) await this.#here(method, [...args, answer])
       else if (CALLS.includes(method as keyof Calls)) answer(await this.#here(method, args))
     } catch (error) {
-      this.#post({ kind: 'answer', to: from, id, error: error instanceof Error ? error.message : String(error) })
+      this.#post({ kind: 'answer', to: from, id, error: messageOf(error) })
     }
   }
 
