@@ -1,5 +1,5 @@
 // The client: one store, one leader among the tabs, the same calls in each of them.
-import type { BlobAnswer, BlobCalls, BlobNews, BlobStore } from './blob/store'
+import type { BlobAnswer, BlobCalls, BlobNews, BlobStore, ReachBlobs } from './blob/store'
 import { Emitter } from './engine/change'
 import type { Op } from './engine/op'
 import type { PresenceEvent, PresenceState } from './engine/presence'
@@ -10,7 +10,7 @@ import type { SubscribeSource } from './engine/source'
 import { confirmation } from './confirm'
 import { Holder } from './holder'
 import { defaultSourceOf, intervalOf, reconnectOf, timeoutOf, type NizhalClientOptions } from './options'
-import { every, later, newId, onNetwork, openChannel, report, saysOffline, tabLocks, type Timer } from './platform'
+import { every, later, messageOf, newId, onNetwork, openChannel, report, saysOffline, tabLocks, type Timer } from './platform'
 import { bounded } from './protocol/number'
 import type { Schema } from './protocol/schema'
 import type { Json, Row } from './protocol/wire'
@@ -49,7 +49,7 @@ export class NizhalClient {
   #isOpening = false
   #probe: Timer | undefined
   #source: SubscribeSource | undefined
-  #blobs: BlobStore | undefined
+  #blobs: { store: BlobStore; reach: ReachBlobs | undefined } | undefined
   #blobNews: BlobNews = { uploads: [], volatile: undefined }
   #presences: Record<string, PresenceState> = {}
   readonly #watches: Watches
@@ -97,7 +97,7 @@ export class NizhalClient {
         return stop
       } catch (error) {
         this.#leaderless?.stop()
-        this.#state = { ...this.#state, phase: 'stuck', error: { kind: 'store', code: 'store', message: error instanceof Error ? error.message : String(error) } }
+        this.#state = { ...this.#state, phase: 'stuck', error: { kind: 'store', code: 'store', message: messageOf(error) } }
         settle.reject(error)
         this.#say()
         throw error
@@ -277,9 +277,9 @@ export class NizhalClient {
   }
 
   /** Keeps blobs in this store; see `createNizhalBlobs`. */
-  keepBlobs(store: BlobStore): void {
+  keepBlobs(store: BlobStore, reach?: ReachBlobs): void {
     if (this.#blobs) throw new Error('this client keeps blobs already: call createNizhalBlobs once a client')
-    this.#blobs = store
+    this.#blobs = { store, reach }
     this.#holder?.keepBlobs()
   }
 

@@ -1,5 +1,5 @@
 // The tab that holds the store: replica and session, and what they tell put into events for all tabs.
-import type { BlobAnswer, BlobCalls, BlobKeeper, BlobStore } from './blob/store'
+import type { BlobAnswer, BlobCalls, BlobKeeper, BlobStore, ReachBlobs } from './blob/store'
 import type { Sizes } from './engine/exchange'
 import type { Environment } from './engine/copy'
 import type { Draft } from './engine/outbox'
@@ -28,8 +28,8 @@ export interface Host {
   readonly environment: Environment
   /** The buckets to name to the stream; none means all. */
   wantedBuckets(): string[]
-  /** Where blobs are kept, if they are. */
-  readonly blobs: BlobStore | undefined
+  /** Where blobs are kept, if they are, and how the server is reached about them. */
+  readonly blobs: { store: BlobStore; reach: ReachBlobs | undefined } | undefined
 }
 
 /** Holds the store and talks to the server, for every tab. */
@@ -124,9 +124,9 @@ export class Holder implements Backend {
     const { blobs, options, environment } = this.host
     if (!blobs || this.#blobs) return
     const { server, fetch } = options
-    this.#blobs = blobs.open({
+    this.#blobs = blobs.store.open({
       replica: this.replica,
-      endpoint: server && this.session ? { server, auth: options.auth ?? NOBODY, fetch, timeoutMs: timeoutOf(options), check: this.check } : undefined,
+      endpoint: server && this.session ? blobs.reach?.({ server, auth: options.auth ?? NOBODY, fetch, timeoutMs: timeoutOf(options), check: this.check }) : undefined,
       reconnect: reconnectOf(options),
       nowMs: environment.nowMs,
       tell: (news) => this.tell({ type: 'blobs', news }),

@@ -1,9 +1,9 @@
 // The blobs of a device, in the tab that leads: kept, uploaded, fetched, and let go of when nothing needs them.
 import { isPending, type Op } from '../engine/op'
 import { Queue } from '../engine/queue'
-import { report, soon, within } from '../platform'
+import { messageOf, report, soon, within } from '../platform'
 import { blobsIn, mimeOf, type BlobRef } from '../protocol/blob'
-import { BlobError, Endpoint } from './endpoint'
+import { BlobError, type Endpoint } from './endpoint'
 import type { BlobFiles, BlobNote } from './files'
 import { sha256Of } from './hash'
 import type { BlobAnswer, BlobCalls, BlobHost, BlobKeeper, BlobNews } from './store'
@@ -39,7 +39,7 @@ export class Keeper implements BlobKeeper, BlobCalls {
     private readonly host: BlobHost,
   ) {
     const { endpoint, replica, reconnect } = host
-    this.#endpoint = endpoint && new Endpoint(endpoint)
+    this.#endpoint = endpoint
     const queued = () => [...this.#notes.values()].filter(({ state }) => state === 'queued').sort((one, other) => one.usedAt - other.usedAt)
     const read = (sha256: string) => this.files.read(sha256)
     if (this.#endpoint) this.#uploader = new Uploader(this.#endpoint, { queued, read, change: (sha256, change) => this.#change(sha256, change), told: () => this.#tell() }, reconnect)
@@ -55,7 +55,7 @@ export class Keeper implements BlobKeeper, BlobCalls {
       this.#state = volatile === undefined ? {} : { volatile }
       await this.#expel()
     } catch (error) {
-      this.#state = { error: new BlobError(0, 'storage', `this device’s storage for files cannot be opened: ${textOf(error)}`) }
+      this.#state = { error: new BlobError(0, 'storage', `this device’s storage for files cannot be opened: ${messageOf(error)}`) }
       report(error)
     }
     this.#look()
@@ -107,7 +107,7 @@ export class Keeper implements BlobKeeper, BlobCalls {
       return { value: await (this[method] as (...args: unknown[]) => Promise<unknown>)(...args) }
     } catch (error) {
       const { status, code } = error instanceof BlobError ? error : new BlobError(0, 'storage', '')
-      return { error: { status, code, message: textOf(error) } }
+      return { error: { status, code, message: messageOf(error) } }
     }
   }
 
@@ -219,7 +219,7 @@ export class Keeper implements BlobKeeper, BlobCalls {
           continue
         }
         const bytes = bytesOf(this.#cached())
-        if (bytes === 0) throw new BlobError(0, 'storage_full', `this device has no space for the file: ${textOf(error)}`)
+        if (bytes === 0) throw new BlobError(0, 'storage_full', `this device has no space for the file: ${messageOf(error)}`)
         await this.#evicted(Math.floor(bytes / 2))
       }
     }
@@ -364,8 +364,4 @@ function bytesOf(notes: readonly BlobNote[]): number {
 function isFull(error: unknown): boolean {
   const { name, code } = (error ?? {}) as { name?: unknown; code?: unknown }
   return name === 'QuotaExceededError' || code === 'ENOSPC' || code === 'EDQUOT'
-}
-
-function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

@@ -118,7 +118,7 @@ export const FAULTS: Record<string, Fault> = {
   'blobs: the first that came is evicted first': { file: 'blob/keeper.ts', from: 'sort((one, other) => one.usedAt - other.usedAt)\n  }', to: 'slice()\n  }', tests: 'blobs' },
   'blobs: a lost bucket leaves them': { file: 'engine/replica.ts', from: 'if (this.unnamed.heard) await this.#noteUnnamed(batch)', to: '', tests: 'blobs' },
   'blobs: another user sees them': { file: 'blob/keeper.ts', from: 'note.user !== user)', to: 'false)', tests: 'blobs' },
-  'blobs: a page runs what it shows': { file: 'blobs.ts', from: "SHOWN.test(blob.mime) ? blob.mime : 'application/octet-stream'", to: 'blob.mime', tests: 'blobs' },
+  'blobs: a page runs what it shows': { file: 'blob/client.ts', from: "SHOWN.test(blob.mime) ? blob.mime : 'application/octet-stream'", to: 'blob.mime', tests: 'blobs' },
   'blobs: a file without a note counts': { file: 'blob/folder.ts', from: 'else if (!names.includes(name + NOTE)) await this.#drop(name)', to: '', tests: 'blobs' },
   'a tombstone’s spelling is not its row’s': { file: 'protocol/key.ts', from: "return parts ? joined(parts.map((part, at) => keyText(part, typeOf(table, columns[at]!)))) : id", to: 'return parts ? id : id', tests: 'keys' },
 }
