@@ -16,7 +16,7 @@ import type { Schema } from './protocol/schema'
 import type { Json, Row } from './protocol/wire'
 import { Subscriptions } from './subscription'
 import { writeOf, type NizhalStatus, type NizhalWrite } from './status'
-import type { BackendEvent } from './tab/backend'
+import type { BackendEvent, Told } from './tab/backend'
 import { TabChannel } from './tab/channel'
 import { elect } from './tab/leader'
 import { Watches, type WatchListener, type WatchSomeListener } from './watch'
@@ -24,9 +24,11 @@ import { Watches, type WatchListener, type WatchSomeListener } from './watch'
 export { WriteRejected, WriteUnknown } from './confirm'
 export type { WatchListener } from './watch'
 
+type Failure = NonNullable<SyncState['error']>
+
 const BEGIN: SyncState = { phase: 'offline', error: undefined, lastSyncedAt: undefined, streaming: false }
-const NO_LEADER = { kind: 'no_leader', code: 'no_leader', message: 'another tab of this app holds the data and does not answer: close it or bring it to the front' }
-const SILENT_STORE = { kind: 'store', code: 'store_silent', message: 'this device’s storage does not answer; it is waited for' }
+const NO_LEADER: Failure = { kind: 'no_leader', code: 'no_leader', message: 'another tab of this app holds the data and does not answer: close it or bring it to the front' }
+const SILENT_STORE: Failure = { kind: 'store', code: 'store_silent', message: 'this device’s storage does not answer; it is waited for' }
 /** How long the tab that leads may be silent at most. */
 const MAX_SILENCE_MS = 10_000
 
@@ -38,20 +40,13 @@ export class NizhalClient {
   readonly environment: NonNullable<NizhalClientOptions['environment']>
   #channel: TabChannel
   #holder: Holder | undefined
-  #ops: Op[] = []
-  #counts = { pending: 0, rejected: 0 }
-  #cursor = ''
-  #schema: Schema | undefined
-  #state = BEGIN
-  #storage: { lost: { unsynced: number } | undefined; volatile: string | undefined } = { lost: undefined, volatile: undefined }
+  readonly #told: Told = { ops: [], cursor: '', schema: undefined, storage: { lost: undefined, volatile: undefined }, state: BEGIN, news: { uploads: [], volatile: undefined }, states: {} }
   #online: boolean
   #leaderless: Timer | undefined
   #isOpening = false
   #probe: Timer | undefined
   #source: SubscribeSource | undefined
   #blobs: { store: BlobStore; reach: ReachBlobs | undefined } | undefined
-  #blobNews: BlobNews = { uploads: [], volatile: undefined }
-  #presences: Record<string, PresenceState> = {}
   readonly #watches: Watches
   readonly #subscriptions: Subscriptions
   #statuses = new Emitter<NizhalStatus>()
@@ -73,7 +68,7 @@ export class NizhalClient {
     let settle: { resolve(): void; reject(error: unknown): void } = { resolve: () => undefined, reject: () => undefined }
     this.ready = new Promise((resolve, reject) => (settle = { resolve, reject }))
     this.ready.catch(() => undefined)
-    this.#watches = new Watches((table, deliver) => this.#channel.rows(table, deliver), this.ready)
+    this.#watches = new Watches((table, deliver) => this.#channel.ask('rows', table, deliver), this.ready)
     this.#subscriptions = new Subscriptions(options.bucketsForSyncRule, bounded(options.ttl, 30_000, 0, 24 * 3600_000), () => this.#holder?.relisten())
     const patienceMs = Math.min(timeoutOf(options), MAX_SILENCE_MS)
     const hear = {
@@ -97,9 +92,8 @@ export class NizhalClient {
         return stop
       } catch (error) {
         this.#leaderless?.stop()
-        this.#state = { ...this.#state, phase: 'stuck', error: { kind: 'store', code: 'store', message: messageOf(error) } }
         settle.reject(error)
-        this.#say()
+        this.#stick({ kind: 'store', code: 'store', message: messageOf(error) })
         throw error
       }
     })
@@ -124,7 +118,7 @@ export class NizhalClient {
     })
     this.#led()
     this.#holder = holder
-    this.#channel.lead(holder)
+    this.#channel.lead(holder.calls)
     holder.announce()
     holder.setSource(this.#source)
     holder.setOnline(this.#online)
@@ -145,18 +139,24 @@ export class NizhalClient {
   /** Somebody leads. */
   #led(): void {
     this.#leaderless?.stop()
-    if (this.#state.error === NO_LEADER || this.#state.error === SILENT_STORE) this.#state = BEGIN
+    if ([NO_LEADER, SILENT_STORE].includes(this.#told.state.error!)) this.#told.state = BEGIN
   }
 
   /** Nobody answers: another tab has the store and is frozen, or tabs cannot talk here. */
   #silence(): void {
     if (this.#holder) return
-    this.#state = { ...this.#state, phase: 'stuck', error: this.#isOpening ? SILENT_STORE : NO_LEADER }
+    this.#stick(this.#isOpening ? SILENT_STORE : NO_LEADER)
+  }
+
+  #stick(error: Failure): void {
+    this.#told.state = { ...this.#told.state, phase: 'stuck', error }
     this.#say()
   }
 
   get status(): NizhalStatus {
-    return { ...this.#state, ...this.#counts, online: this.#online, leader: this.#holder !== undefined, storageLost: this.#storage.lost, volatile: this.#storage.volatile }
+    const { state, ops, storage } = this.#told
+    const count = (which: Op['state']) => ops.filter((op) => op.state === which).length
+    return { ...state, pending: count('waiting'), rejected: count('rejected'), online: this.#online, leader: this.#holder !== undefined, storageLost: storage.lost, volatile: storage.volatile }
   }
 
   onStatus(listener: (status: NizhalStatus) => void): () => void {
@@ -165,12 +165,12 @@ export class NizhalClient {
 
   /** The tables: those that the app named, or what the server said. */
   get schema(): Schema | undefined {
-    return this.options.schema ?? this.#schema
+    return this.options.schema ?? this.#told.schema
   }
 
   /** The writes that are not over: pending, applied but not yet seen in the rows, and rejected. */
   get writes(): NizhalWrite[] {
-    return this.#ops.map(writeOf)
+    return this.#told.ops.map(writeOf)
   }
 
   onWrites(listener: (writes: NizhalWrite[]) => void): () => void {
@@ -179,12 +179,12 @@ export class NizhalClient {
 
   /** Where this device is; opaque. */
   cursor(): string {
-    return this.#cursor
+    return this.#told.cursor
   }
 
   /** The buckets that the stream has named as this actor's, as `rule:value`. */
   scope(): string[] {
-    return Object.keys(this.#presences)
+    return Object.keys(this.#told.states)
   }
 
   /** All rows of a table now, then every change, in order. */
@@ -199,22 +199,22 @@ export class NizhalClient {
 
   /** Hands over the rows that may belong to one of the subsets, and those under the keys, before any later change is told of. */
   find(table: string, wanted: Wanted, deliver: (rows: Map<string, Row>) => void): Promise<void> {
-    return this.#channel.find(table, wanted, deliver)
+    return this.#channel.ask('find', table, wanted, deliver)
   }
 
   async rows(table: string): Promise<Row[]> {
     let found: Row[] = []
-    await this.#channel.rows(table, (rows) => (found = [...rows.values()]))
+    await this.#channel.ask('rows', table, (rows) => (found = [...rows.values()]))
     return found
   }
 
   get(table: string, key: string): Promise<Row | undefined> {
-    return this.#channel.get(table, key)
+    return this.#channel.ask('get', table, key)
   }
 
   /** Writes; when it resolves the write is on the device's disk and on the screen, and goes to the server when that is possible. */
   async mutate(draft: Draft): Promise<NizhalWrite> {
-    return writeOf(await this.#channel.mutate({ ...draft, id: draft.id ?? this.environment.newId() }))
+    return writeOf(await this.#channel.ask('mutate', { ...draft, id: draft.id ?? this.environment.newId() }))
   }
 
   /**
@@ -223,30 +223,30 @@ export class NizhalClient {
    */
   confirmed(id: string): Promise<void> {
     return confirmation(id, {
-      op: (id) => this.#ops.find((one) => one.id === id),
-      outcome: (id) => this.#channel.outcome(id),
+      op: (id) => this.#told.ops.find((one) => one.id === id),
+      outcome: (id) => this.#channel.ask('outcome', id),
       news: [this.#writes, this.#watches.rescans],
       closed: this.#closes,
     })
   }
 
   discard(id: string): Promise<boolean> {
-    return this.#channel.discard(id)
+    return this.#channel.ask('discard', id)
   }
 
   async retry(id: string): Promise<NizhalWrite | undefined> {
-    const op = await this.#channel.retry(id)
+    const op = await this.#channel.ask('retry', id)
     return op && writeOf(op)
   }
 
   /** Pulls to the end of a snapshot, now. */
   pull(): Promise<void> {
-    return this.#channel.pull()
+    return this.#channel.ask('pull')
   }
 
   /** Pushes all that waits, now. */
   push(): Promise<void> {
-    return this.#channel.push()
+    return this.#channel.ask('push')
   }
 
   /** Hears of a sync rule's buckets until the returned function is called; without a rule, of all. */
@@ -261,15 +261,15 @@ export class NizhalClient {
 
   /** Shows this user in a bucket. */
   track(bucket: string, payload: Record<string, Json> = {}): Promise<void> {
-    return this.#channel.track(bucket, payload)
+    return this.#channel.ask('track', bucket, payload)
   }
 
   untrack(bucket: string): Promise<void> {
-    return this.#channel.untrack(bucket)
+    return this.#channel.ask('untrack', bucket)
   }
 
   presenceState(bucket: string): PresenceState {
-    return this.#presences[bucket] ?? {}
+    return this.#told.states[bucket] ?? {}
   }
 
   onPresence(listener: (event: PresenceEvent) => void): () => void {
@@ -285,11 +285,11 @@ export class NizhalClient {
 
   /** Asks whoever keeps the blobs; see `createNizhalBlobs`. */
   askBlobs(method: keyof BlobCalls, args: unknown[]): Promise<BlobAnswer> {
-    return this.#channel.blob(method, args)
+    return this.#channel.ask('blob', method, args)
   }
 
   get blobNews(): BlobNews {
-    return this.#blobNews
+    return this.#told.news
   }
 
   onBlobNews(listener: (news: BlobNews) => void): () => void {
@@ -326,38 +326,20 @@ export class NizhalClient {
   }
 
   #hear(event: BackendEvent): void {
+    if (event.type === 'changes') return this.#watches.changes.emit(event.changes)
+    const before = this.#told.states
+    Object.assign(this.#told, event)
     switch (event.type) {
-      case 'changes':
-        return this.#watches.changes.emit(event.changes)
       case 'ops':
-        this.#ops = event.ops
-        this.#cursor = event.cursor
-        this.#counts = { pending: 0, rejected: 0 }
-        for (const { state } of event.ops) {
-          if (state === 'waiting') this.#counts.pending += 1
-          else if (state === 'rejected') this.#counts.rejected += 1
-        }
         if (this.#writes.heard) this.#writes.emit(this.writes)
         return this.#say()
       case 'blobs':
-        this.#blobNews = event.news
         return this.#blobEvents.emit(event.news)
-      case 'schema':
-        this.#schema = event.schema
-        return
       case 'storage':
-        this.#storage = event.storage
-        return this.#say()
       case 'state':
-        this.#state = event.state
         return this.#say()
-      case 'presence': {
-        const before = this.#presences
-        this.#presences = event.states
-        for (const bucket of new Set([...Object.keys(before), ...Object.keys(event.states)])) {
-          this.#presenceEvents.emit({ bucket, state: this.presenceState(bucket) })
-        }
-      }
+      case 'presence':
+        for (const bucket of Object.keys({ ...before, ...event.states })) this.#presenceEvents.emit({ bucket, state: this.presenceState(bucket) })
     }
   }
 
@@ -376,7 +358,7 @@ export class NizhalClient {
     this.setOnline(online)
     if (online) return
     this.#probe = every(reconnectOf(this.options).maxMs, () => {
-      this.#holder?.pull().then(() => this.#believe(true), () => undefined)
+      this.#holder?.calls.pull().then(() => this.#believe(true), () => undefined)
     })
   }
 }

@@ -1,10 +1,8 @@
 // The tab that holds the store: replica and session, and what they tell put into events for all tabs.
-import type { BlobAnswer, BlobCalls, BlobKeeper, BlobStore, ReachBlobs } from './blob/store'
+import type { BlobKeeper, BlobStore, ReachBlobs } from './blob/store'
 import type { Sizes } from './engine/exchange'
 import type { Environment } from './engine/copy'
-import type { Draft } from './engine/outbox'
 import { Replica } from './engine/replica'
-import type { Wanted } from './engine/screen'
 import { Session } from './engine/session'
 import type { SubscribeSource } from './engine/source'
 import { HttpTransport, SyncError, userOf, type Auth, type Transport } from './engine/transport'
@@ -14,9 +12,8 @@ import { blobsIn } from './protocol/blob'
 import { countOf } from './protocol/number'
 import { schemaOf } from './protocol/schema'
 import { socketAddressOf } from './protocol/url'
-import type { Json, Row } from './protocol/wire'
 import { MemoryStore } from './store/memory'
-import type { Backend, BackendEvent } from './tab/backend'
+import type { BackendEvent, Calls } from './tab/backend'
 
 const NOBODY: Auth = { getHeaders: () => ({}) }
 /** How long the rows wait for a token before they are shown. */
@@ -33,13 +30,38 @@ export interface Host {
 }
 
 /** Holds the store and talks to the server, for every tab. */
-export class Holder implements Backend {
+export class Holder {
   /** Set when the store is new although the witness remembers one. */
   readonly #lost: { unsynced: number } | undefined
   readonly #witness: Witness | undefined
   #stops: (() => void)[] = []
   #blobs: BlobKeeper | undefined
   #saying = false
+  /** What every tab may ask. */
+  readonly calls: Calls = {
+    mutate: async (draft) => {
+      const op = await this.replica.outbox.mutate(draft)
+      this.session?.want({ push: true })
+      return op
+    },
+    discard: (id) => this.replica.outbox.discard(id),
+    retry: async (id) => {
+      const { args = null } = this.replica.outbox.rejected.find((op) => op.id === id) ?? {}
+      for (const sha256 of blobsIn(args)) await this.#blobs?.call('retry', [sha256])
+      const op = await this.replica.outbox.retry(id)
+      this.session?.want({ push: true })
+      return op
+    },
+    outcome: async (id) => this.replica.outbox.outcome(id),
+    get: (table, key) => this.replica.get(table, key),
+    rows: (table, deliver) => this.replica.rows(table, deliver),
+    find: (table, wanted, deliver) => this.replica.find(table, wanted, deliver),
+    pull: async () => this.session?.pull(),
+    push: async () => this.session?.push(),
+    track: async (bucket, payload) => this.session?.track(bucket, payload),
+    untrack: async (bucket) => this.session?.untrack(bucket),
+    blob: async (method, args) => this.#blobs?.call(method, args) ?? { error: { status: 0, code: 'no_store', message: 'the tab that leads keeps no blobs: call createNizhalBlobs with a store in every tab' } },
+  }
 
   private constructor(
     private readonly replica: Replica,
@@ -83,41 +105,6 @@ export class Holder implements Backend {
     const session = options.mode === 'local' ? undefined : sessionOf(host, replica, auth, check)
     return new Holder(replica, session, host, name, tell, check)
   }
-
-  mutate = async (draft: Draft & { id: string }) => {
-    const op = await this.replica.outbox.mutate(draft)
-    this.session?.want({ push: true })
-    return op
-  }
-
-  discard = (id: string) => this.replica.outbox.discard(id)
-
-  retry = async (id: string) => {
-    const { args = null } = this.replica.outbox.rejected.find((op) => op.id === id) ?? {}
-    for (const sha256 of blobsIn(args)) await this.#blobs?.call('retry', [sha256])
-    const op = await this.replica.outbox.retry(id)
-    this.session?.want({ push: true })
-    return op
-  }
-
-  outcome = async (id: string) => this.replica.outbox.outcome(id)
-  get = (table: string, key: string) => this.replica.get(table, key)
-  rows = (table: string, deliver: (rows: Map<string, Row>) => void) => this.replica.rows(table, deliver)
-  find = (table: string, wanted: Wanted, deliver: (rows: Map<string, Row>) => void) => this.replica.find(table, wanted, deliver)
-
-  pull = async () => {
-    await this.session?.pull()
-  }
-
-  push = async () => {
-    await this.session?.push()
-  }
-
-  track = async (bucket: string, payload: Record<string, Json>) => this.session?.track(bucket, payload)
-  untrack = async (bucket: string) => this.session?.untrack(bucket)
-
-  blob = async (method: keyof BlobCalls, args: unknown[]): Promise<BlobAnswer> =>
-    this.#blobs?.call(method, args) ?? { error: { status: 0, code: 'no_store', message: 'the tab that leads keeps no blobs: call createNizhalBlobs with a store in every tab' } }
 
   /** Keeps blobs from now on, where the app has said where to. */
   keepBlobs(): void {

@@ -1,6 +1,7 @@
 // Optimistic bodies beside the server's mutators: what a write will probably do, shown until the server says what it did.
 import type { NizhalClient } from './client'
 import type { Effect } from './engine/op'
+import { applied } from './engine/overlay'
 import { keyFrom, keyOf } from './protocol/key'
 import { MAX_MS } from './protocol/hlc'
 import { bounded } from './protocol/number'
@@ -121,8 +122,7 @@ class Recorder implements MutatorTx {
     }
     let row = await this.client.get(table, key)
     for (const effect of this.effects) {
-      if (effect.table !== table || effect.key !== key) continue
-      row = effect.kind === 'delete' ? undefined : effect.kind === 'insert' ? effect.row : row && { ...row, ...effect.patch }
+      if (effect.table === table && effect.key === key) row = applied(effect, row)
     }
     return row
   }

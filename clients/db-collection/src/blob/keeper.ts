@@ -6,6 +6,7 @@ import { blobsIn, mimeOf, type BlobRef } from '../protocol/blob'
 import { BlobError, type Endpoint } from './endpoint'
 import type { BlobFiles, BlobNote } from './files'
 import { sha256Of } from './hash'
+import { Leaving, namedBlobs } from './named'
 import type { BlobAnswer, BlobCalls, BlobHost, BlobKeeper, BlobNews } from './store'
 import { Uploader } from './uploader'
 
@@ -44,7 +45,8 @@ export class Keeper implements BlobKeeper, BlobCalls {
     const read = (sha256: string) => this.files.read(sha256)
     if (this.#endpoint) this.#uploader = new Uploader(this.#endpoint, { queued, read, change: (sha256, change) => this.#change(sha256, change), told: () => this.#tell() }, reconnect)
     this.#opened = this.#open()
-    this.#stops = [replica.outbox.changed.on(() => this.#look()), replica.unnamed.on((unnamed) => void this.#sweep(unnamed).catch(report))]
+    replica.watcher = new Leaving((unnamed) => void this.#sweep(unnamed).catch(report))
+    this.#stops = [replica.outbox.changed.on(() => this.#look()), () => (replica.watcher = undefined)]
   }
 
   async #open(): Promise<void> {
@@ -291,7 +293,7 @@ export class Keeper implements BlobKeeper, BlobCalls {
     const candidates = () => this.#cached().filter(({ sha256 }) => unnamed === 'all' || unnamed.has(sha256))
     const unseen = [...this.#notes.values()].filter((note) => unnamed === 'all' && note.state === 'sent' && !note.named)
     if (candidates().length + unseen.length === 0) return
-    const named = await this.host.replica.namedBlobs()
+    const named = await namedBlobs(this.host.replica)
     if (!named) return
     // A crash came between the write's end and its note.
     for (const { sha256 } of unseen) if (named.has(sha256)) await this.#change(sha256, { state: 'cached', named: true })

@@ -1,9 +1,10 @@
 // What memory has of the store: where the device is, its outbox, and what of both the screen shows. It changes with a commit alone.
 import { keyFrom } from '../protocol/key'
 import type { Schema } from '../protocol/schema'
+import { jsonOf } from '../protocol/wire'
 import type { Batch, Opened, Store } from '../store/store'
 import { Emitter } from './change'
-import { FORMAT, keptSchema, readDevice, writeDevice, type Device } from './device'
+import { FORMAT, readDevice, writeDevice, type Device } from './device'
 import { Fates, type Outcome } from './fate'
 import { NO_BLOBS, type BlobGate } from './held'
 import { isShown, type Effect, type Op } from './op'
@@ -45,7 +46,7 @@ export class LocalCopy implements Copy {
   /** Opens a store. Rows of another layout or schema are kept until the first page that replaces them. */
   static async open(store: Store, environment: Environment, schema?: Schema): Promise<{ copy: LocalCopy; opened: Opened }> {
     const opened = await store.open()
-    const copy = new LocalCopy(store, environment, schema ?? keptSchema(opened.meta['schema']), opened)
+    const copy = new LocalCopy(store, environment, schema ?? (jsonOf(opened.meta['schema']) as Schema | undefined), opened)
     const other = opened.meta['format'] !== undefined && opened.meta['format'] !== FORMAT
     // Written at once, so that a crash before the first page does not make another device of this one.
     await copy.commit({}, other ? { ...copy.#device, cursor: '' } : copy.#device)

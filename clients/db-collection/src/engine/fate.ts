@@ -1,4 +1,5 @@
 // What became of the writes that left the outbox, so that being gone is never taken for being applied.
+import { jsonOf } from '../protocol/wire'
 import type { Op } from './op'
 
 /** How many are remembered. */
@@ -20,12 +21,8 @@ export class Fates {
 
   constructor(meta: Record<string, string>) {
     const read = Object.entries(meta).flatMap(([name, value]): [string, Fate][] => {
-      if (!name.startsWith(PREFIX)) return []
-      try {
-        return [[name.slice(PREFIX.length), JSON.parse(value) as Fate]]
-      } catch {
-        return []
-      }
+      const fate = name.startsWith(PREFIX) && (jsonOf(value) as Fate | undefined)
+      return fate ? [[name.slice(PREFIX.length), fate]] : []
     })
     for (const [id, fate] of read.sort(([, a], [, b]) => a.seq - b.seq)) this.#known.set(id, fate)
   }

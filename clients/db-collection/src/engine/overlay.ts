@@ -38,7 +38,8 @@ export class Overlay {
   }
 }
 
-function applied(effect: Effect, row: Row | undefined): Row | undefined {
+/** The row after an effect. */
+export function applied(effect: Effect, row: Row | undefined): Row | undefined {
   switch (effect.kind) {
     case 'insert':
       return { ...row, ...effect.row }

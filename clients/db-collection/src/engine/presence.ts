@@ -1,5 +1,5 @@
 // Who else is there: the state of each bucket, kept from the stream's frames.
-import type { Json } from '../protocol/wire'
+import { jsonOf, type Json } from '../protocol/wire'
 import { Emitter } from './change'
 
 /** One connection of a user. */
@@ -24,7 +24,7 @@ export class Presence {
   receive(frame: string): boolean {
     const kind = /^presence:(state|diff):/.exec(frame)?.[1]
     if (!kind) return false
-    const { bucket, state, joins, leaves } = bodyOf(frame.slice(`presence:${kind}:`.length))
+    const { bucket, state, joins, leaves } = (jsonOf(frame.slice(`presence:${kind}:`.length)) ?? {}) as Record<string, unknown>
     if (typeof bucket !== 'string') return false
     const changed = kind === 'state' ? stateOf(state) : merged(this.state(bucket), stateOf(joins), stateOf(leaves))
     this.#states.set(bucket, changed)
@@ -44,7 +44,7 @@ export class Presence {
   /** Remembers what to show of this device; the frame to send now. */
   track(bucket: string, payload: Record<string, Json>): string {
     this.#tracked.set(bucket, payload)
-    return `presence:track:${JSON.stringify({ bucket, payload })}`
+    return frameOf('track', { bucket, payload })
   }
 
   isTracked(bucket: string): boolean {
@@ -53,16 +53,16 @@ export class Presence {
 
   untrack(bucket: string): string {
     this.#tracked.delete(bucket)
-    return `presence:untrack:${JSON.stringify({ bucket })}`
+    return frameOf('untrack', { bucket })
   }
 
   /** What a new connection has to be told. */
   tracking(): string[] {
-    return [...this.#tracked].map(([bucket, payload]) => `presence:track:${JSON.stringify({ bucket, payload })}`)
+    return [...this.#tracked].map(([bucket, payload]) => frameOf('track', { bucket, payload }))
   }
 
   heartbeats(): string[] {
-    return [...this.#tracked.keys()].map((bucket) => `presence:heartbeat:${JSON.stringify({ bucket })}`)
+    return [...this.#tracked.keys()].map((bucket) => frameOf('heartbeat', { bucket }))
   }
 
   /** Nobody is known to be anywhere while the stream is down. */
@@ -73,13 +73,8 @@ export class Presence {
   }
 }
 
-function bodyOf(text: string): Record<string, unknown> {
-  try {
-    const body: unknown = JSON.parse(text)
-    return typeof body === 'object' && body !== null ? (body as Record<string, unknown>) : {}
-  } catch {
-    return {}
-  }
+function frameOf(verb: string, body: object): string {
+  return `presence:${verb}:${JSON.stringify(body)}`
 }
 
 /** What can be read of a state. */
@@ -90,14 +85,15 @@ function stateOf(said: unknown): PresenceState {
 }
 
 function merged(state: PresenceState, joins: PresenceState, leaves: PresenceState): PresenceState {
+  const byRef = new Map<string, [user: string, entry: PresenceEntry]>()
+  for (const one of entriesOf(state)) byRef.set(one[1].presence_ref, one)
+  for (const [, { presence_ref }] of entriesOf(leaves)) byRef.delete(presence_ref)
+  for (const one of entriesOf(joins)) byRef.set(one[1].presence_ref, one)
   const next: PresenceState = {}
-  const left = new Set(Object.values(leaves).flatMap((entries) => entries.map((entry) => entry.presence_ref)))
-  for (const users of [state, joins]) {
-    for (const [user, entries] of Object.entries(users)) {
-      const kept = entries.filter((entry) => users === joins || !left.has(entry.presence_ref))
-      const known = new Map([...(next[user] ?? []), ...kept].map((entry) => [entry.presence_ref, entry]))
-      if (known.size > 0) next[user] = [...known.values()]
-    }
-  }
+  for (const [user, entry] of byRef.values()) (next[user] ??= []).push(entry)
   return next
+}
+
+function entriesOf(state: PresenceState): [user: string, entry: PresenceEntry][] {
+  return Object.entries(state).flatMap(([user, entries]) => entries.map((entry): [string, PresenceEntry] => [user, entry]))
 }

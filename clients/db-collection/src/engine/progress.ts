@@ -29,14 +29,18 @@ export class Progress {
     this.#rows = 0
     if (cursorReset || (this.#epoch !== undefined && this.#epoch !== epoch)) this.#resets += 1
     this.#epoch = epoch
-    if (this.#resets > MAX_RESETS) throw new SyncError('refused', 'resets_without_end', 'the server tells this device to start again, again and again')
+    if (this.#resets > MAX_RESETS) throw endless('refused', 'resets_without_end', 'and tells this device to start again, again and again')
     if (!hasMore) return
-    if (cursor === asked) throw new SyncError('refused', 'cursor_stands_still', 'the server says that more waits, but its cursor does not move')
-    if (this.#cursors.has(cursor)) throw new SyncError('refused', 'cursor_goes_round', 'the server says that more waits, but its cursor comes back to where it was')
+    if (cursor === asked) throw endless('refused', 'cursor_stands_still', 'but its cursor does not move')
+    if (this.#cursors.has(cursor)) throw endless('refused', 'cursor_goes_round', 'but its cursor comes back to where it was')
     // After a reset it may pass where it was before.
     if (cursorReset) this.#cursors.clear()
     this.#cursors.add(cursor)
     this.#thin = rows * 4 < this.pageRows ? this.#thin + 1 : 0
-    if (this.#thin > MAX_THIN_PAGES) throw new SyncError('busy', 'pages_without_end', 'the server says that more waits, and sends next to nothing')
+    if (this.#thin > MAX_THIN_PAGES) throw endless('busy', 'pages_without_end', 'and sends next to nothing')
   }
+}
+
+function endless(kind: SyncError['kind'], code: string, how: string): SyncError {
+  return new SyncError(kind, code, `the server says that more waits, ${how}`)
 }

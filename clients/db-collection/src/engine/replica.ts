@@ -1,5 +1,4 @@
 // The device's copy of the server's rows: pages come in, and rows go to the screen, each step one transaction. No network in here.
-import { blobsIn, blobsOf } from '../protocol/blob'
 import type { Schema } from '../protocol/schema'
 import type { Page, Row } from '../protocol/wire'
 import type { Batch, Opened, StageImages, Store } from '../store/store'
@@ -19,6 +18,12 @@ export interface Asked {
   clientID: string
 }
 
+/** Sees each page as it is about to be stored, in the replica's own step, and hears when a snapshot is complete. */
+export interface PageWatcher {
+  before(batch: Batch, store: Store): Promise<void>
+  complete(): void
+}
+
 /** Rows and outbox of one user on one device. */
 export class Replica {
   /** The tables became known. */
@@ -29,9 +34,8 @@ export class Replica {
   readonly isNew: boolean
   /** Why the store is gone when its page is, where it is. */
   readonly volatile: string | undefined
-  /** Rows left this device, and with them their blobs' names: these, or `all` that no row names now. Told when a snapshot is complete. */
-  readonly unnamed = new Emitter<ReadonlySet<string> | 'all'>()
-  #unnamed: Set<string> | 'all' = new Set()
+  /** Told of what pages change, where somebody has to know. */
+  watcher: PageWatcher | undefined
   #intake: Intake | undefined
   #closed = false
 
@@ -124,13 +128,13 @@ export class Replica {
       this.#intake = undefined
       const { batch, device, ops } = await turned(this.copy, page, asked)
       if (intake?.begun) batch.staged = 'take'
-      if (this.unnamed.heard) await this.#noteUnnamed(batch)
+      await this.watcher?.before(batch, this.copy.store)
       const effects = await this.copy.settle(batch, device, ops)
       // Which rows images brought nobody told: all are looked at anew.
       screen.note(intake?.imaged ? { reset: true } : batch, effects, intake)
       if (!device.complete) return 'more'
       await screen.showAll()
-      this.#tellUnnamed()
+      this.watcher?.complete()
       return 'complete'
     })
   }
@@ -150,34 +154,9 @@ export class Replica {
     await this.copy.queue.run(() => this.copy.screen.find(table, wanted, deliver))
   }
 
-  /** The blobs that rows or writes name; `undefined` while the tables are not known. */
-  async namedBlobs(): Promise<Set<string> | undefined> {
-    const { store, schema, queue } = this.copy
-    if (!schema) return undefined
-    const named = new Set(this.outbox.ops.flatMap(({ args }) => [...blobsIn(args)]))
-    for (const [table, { columns }] of Object.entries(schema.tables)) {
-      if (!columns.some(({ blob }) => blob)) continue
-      await queue.run(async () => {
-        for (const [, row] of await store.scan(table)) for (const sha256 of blobsOf(row)) named.add(sha256)
-      })
-    }
-    return named
-  }
-
-  async #noteUnnamed({ reset, drop = [] }: Batch): Promise<void> {
-    if (reset) this.#unnamed = 'all'
-    const keys = new Map<string, string[]>()
-    for (const { table, key } of drop) (keys.get(table) ?? keys.set(table, []).get(table)!).push(key)
-    for (const [table, gone] of keys) {
-      if (this.#unnamed === 'all') return
-      for (const row of (await this.copy.store.get(table, gone)).values()) for (const sha256 of blobsOf(row)) this.#unnamed.add(sha256)
-    }
-  }
-
-  #tellUnnamed(): void {
-    const unnamed = this.#unnamed
-    this.#unnamed = new Set()
-    if (unnamed === 'all' || unnamed.size > 0) this.unnamed.emit(unnamed)
+  /** Reads the store, with no step in between. */
+  async read<Value>(run: (store: Store) => Promise<Value>): Promise<Value> {
+    return this.copy.queue.run(() => run(this.copy.store))
   }
 
   async close(): Promise<void> {

@@ -4,7 +4,7 @@ import { fromBase64, textOf } from '../protocol/base64'
 import { isSha256 } from '../protocol/blob'
 import { retryAfterMs } from '../protocol/number'
 import { addressOf } from '../protocol/url'
-import { MalformedAnswer, readLine, readPage, readPush, readRefusal, type Mutation, type MutationResult, type Page, type Row } from '../protocol/wire'
+import { MalformedAnswer, jsonOf, readLine, readPage, readPush, readRefusal, type Mutation, type MutationResult, type Page, type Row } from '../protocol/wire'
 import type { FileSource } from '../store/store'
 import { linesOf } from './lines'
 import { requested, type Patience } from './request'
@@ -179,14 +179,13 @@ export class HttpTransport implements Transport {
   }
 
   #refusal<Answer>({ status, text, retryAfter, date }: Refused, read?: ReadRefusal<Answer>): SyncError {
-    let said: { code?: unknown; error?: unknown; sha256?: unknown } = {}
+    // A body that is not ours says no more than its status.
+    const said = (jsonOf(text) ?? {}) as { code?: unknown; error?: unknown; sha256?: unknown }
     let results: MutationResult[] = []
     try {
-      const body: unknown = JSON.parse(text)
-      if (typeof body === 'object' && body !== null) said = body
-      results = read?.(status, body) ?? []
+      results = read?.(status, said) ?? []
     } catch {
-      // A body that is not ours says no more than its status.
+      // Nor does one that is not as it should be.
     }
     const code = typeof said.code === 'string' ? said.code : `http_${status}`
     const message = typeof said.error === 'string' ? said.error : `the server answered ${status}`

@@ -1,6 +1,6 @@
 // The one text of a key and of a bucket's value: of a row, of a tombstone, of an effect, of what an app asks for.
 import type { TableSchema } from './schema'
-import type { Json, Row } from './wire'
+import { jsonOf, type Json, type Row } from './wire'
 
 /** A value as keys and bucket names write it; `type` is its column's, as the contract says it. */
 export function keyText(value: Json | undefined, type?: string): string {
@@ -67,12 +67,8 @@ function joined(parts: readonly string[]): string {
 }
 
 function partsOf(id: string, count: number): Json[] | undefined {
-  try {
-    const parts = JSON.parse(id) as unknown
-    return Array.isArray(parts) && parts.length === count ? (parts as Json[]) : undefined
-  } catch {
-    return undefined
-  }
+  const parts = jsonOf(id)
+  return Array.isArray(parts) && parts.length === count ? parts : undefined
 }
 
 function uuidText(text: string): string {

@@ -4,6 +4,15 @@ import { countOf } from './number'
 /** What JSON can say. */
 export type Json = null | boolean | number | string | Json[] | { [name: string]: Json }
 
+/** What a text says in JSON; `undefined` where it is none. */
+export function jsonOf(text: string | undefined): unknown {
+  try {
+    return text === undefined ? undefined : JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
 /** A row as the server sends it: column name to value. */
 export type Row = Record<string, Json>
 
@@ -59,19 +68,19 @@ const STATUSES = new Set(['applied', 'duplicate', 'rejected', 'outOfOrder', 'for
 
 /** Reads a pull's answer; an answer that lacks a field is refused whole. */
 export function readPage(body: unknown): Page {
-  const page = object(body, 'a pull answers with an object')
+  const page = object(body, 'the answer')
   return { ...rest(page), changed: list(page['changed'], 'changed').map(readBatch) }
 }
 
 /** Reads one line of a streamed pull: rows of a table, or, as the last, all but the rows. */
 export function readLine(body: unknown): { last?: undefined; table: string; rows: Row[] } | { last: Page } {
-  const line = object(body, 'a line is an object')
+  const line = object(body, 'a line')
   return 'rows' in line ? readBatch(line) : { last: rest(line) }
 }
 
 function readBatch(batch: unknown): { table: string; rows: Row[] } {
-  const { table, rows } = object(batch, 'a batch is an object')
-  return { table: text(table, 'table'), rows: list(rows, 'rows').map((row) => object(row, 'a row is an object') as Row) }
+  const { table, rows } = object(batch, 'a batch')
+  return { table: text(table, 'table'), rows: list(rows, 'rows').map((row) => object(row, 'a row') as Row) }
 }
 
 function rest(page: Record<string, unknown>): Page {
@@ -91,9 +100,9 @@ function rest(page: Record<string, unknown>): Page {
 
 /** Reads the results of a push, also those that an error's body carries. */
 export function readResults(body: unknown): MutationResult[] {
-  const { results } = object(body, 'a push answers with an object')
+  const { results } = object(body, 'the answer')
   return list(results, 'results').map((item) => {
-    const result = object(item, 'a result is an object')
+    const result = object(item, 'a result')
     const status = text(result['status'], 'status')
     if (!STATUSES.has(status)) throw new MalformedAnswer(`no result is called ${status}`)
     const words = (['code', 'error', 'clientId', 'serverId'] as const).filter((name) => typeof result[name] === 'string')
@@ -111,7 +120,7 @@ export function readResults(body: unknown): MutationResult[] {
  * and the first that it does not list and whose number is used up never ran.
  */
 export function readPush(body: unknown, sent: readonly Mutation[]): MutationResult[] {
-  const answer = object(body, 'a push answers with an object')
+  const answer = object(body, 'the answer')
   if (answer['results'] !== undefined || !Array.isArray(answer['applied'])) return readResults(answer)
   const [results, rest] = appliedOf(answer, sent)
   const [next] = rest
@@ -131,7 +140,7 @@ const FINAL: Record<string, MutationResult['status']> = {
 
 /** Reads the refusal of a push: in wire 2 the results before it, in wire 1 also what it is about. Empty when it says nothing of either. */
 export function readRefusal(status: number, body: unknown, sent: readonly Mutation[]): MutationResult[] {
-  const answer = object(body, 'a refusal is an object')
+  const answer = object(body, 'the answer')
   if (answer['results'] !== undefined) return readResults(answer)
   const [results, [next]] = appliedOf(answer, sent)
   const { code, error } = answer
@@ -148,21 +157,21 @@ function appliedOf(answer: Record<string, unknown>, sent: readonly Mutation[]): 
 }
 
 function gone(item: unknown): Gone {
-  const { table, id } = object(item, 'what is gone is an object')
+  const { table, id } = object(item, 'what is gone')
   return { table: text(table, 'table'), id: text(id, 'id') }
 }
 
-function object(value: unknown, said: string): Record<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new MalformedAnswer(said)
+function object(value: unknown, what: string): Record<string, unknown> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new MalformedAnswer(`${what} is no object`)
   return value as Record<string, unknown>
 }
 
 function list(value: unknown, field: string): unknown[] {
-  if (!Array.isArray(value)) throw new MalformedAnswer(`${field} is a list`)
+  if (!Array.isArray(value)) throw new MalformedAnswer(`${field} is no list`)
   return value
 }
 
 function text(value: unknown, field: string): string {
-  if (typeof value !== 'string') throw new MalformedAnswer(`${field} is a text`)
+  if (typeof value !== 'string') throw new MalformedAnswer(`${field} is no text`)
   return value
 }

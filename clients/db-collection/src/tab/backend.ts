@@ -10,17 +10,28 @@ import type { SyncState } from '../engine/session'
 import type { Schema } from '../protocol/schema'
 import type { Json, Row } from '../protocol/wire'
 
+/** What a tab knows by being told. */
+export interface Told {
+  ops: Op[]
+  cursor: string
+  schema: Schema | undefined
+  storage: { lost: { unsynced: number } | undefined; volatile: string | undefined }
+  state: SyncState
+  news: BlobNews
+  states: Record<string, PresenceState>
+}
+
 /** What the holder tells everybody. */
 export type BackendEvent =
   | { type: 'changes'; changes: Changes }
-  | { type: 'ops'; ops: Op[]; cursor: string }
-  | { type: 'schema'; schema: Schema }
-  | { type: 'storage'; storage: { lost: { unsynced: number } | undefined; volatile: string | undefined } }
-  | { type: 'state'; state: SyncState }
-  | { type: 'blobs'; news: BlobNews }
-  | { type: 'presence'; states: Record<string, PresenceState> }
+  | ({ type: 'ops' } & Pick<Told, 'ops' | 'cursor'>)
+  | ({ type: 'schema' } & Pick<Told, 'schema'>)
+  | ({ type: 'storage' } & Pick<Told, 'storage'>)
+  | ({ type: 'state' } & Pick<Told, 'state'>)
+  | ({ type: 'blobs' } & Pick<Told, 'news'>)
+  | ({ type: 'presence' } & Pick<Told, 'states'>)
 
-/** What may be asked, with what, and what comes back. All of it may be asked twice without harm. */
+/** What may be asked of the tab that holds the store, with what, and what comes back. All of it may be asked twice without harm. */
 export interface Calls {
   mutate(draft: Draft & { id: string }): Promise<Op>
   discard(id: string): Promise<boolean>
@@ -28,18 +39,11 @@ export interface Calls {
   /** What became of a write: only who holds the store knows. */
   outcome(id: string): Promise<Outcome>
   get(table: string, key: string): Promise<Row | undefined>
+  rows(table: string, deliver: (rows: Map<string, Row>) => void): Promise<void>
+  find(table: string, wanted: Wanted, deliver: (rows: Map<string, Row>) => void): Promise<void>
   pull(): Promise<void>
   push(): Promise<void>
   track(bucket: string, payload: Record<string, Json>): Promise<void>
   untrack(bucket: string): Promise<void>
   blob(method: keyof BlobCalls, args: unknown[]): Promise<BlobAnswer>
 }
-
-/** The tab that holds the store. */
-export interface Backend extends Calls {
-  rows(table: string, deliver: (rows: Map<string, Row>) => void): Promise<void>
-  find(table: string, wanted: Wanted, deliver: (rows: Map<string, Row>) => void): Promise<void>
-}
-
-/** The names in `Calls`, for the door between tabs. */
-export const CALLS = ['mutate', 'discard', 'retry', 'outcome', 'get', 'pull', 'push', 'track', 'untrack', 'blob'] as const

@@ -1,10 +1,8 @@
 // The talk between tabs: requests to whoever leads, answers to who asked, news to all.
-import type { Wanted } from '../engine/screen'
 import { later, messageOf, report, type Timer } from '../platform'
-import type { Row } from '../protocol/wire'
-import { CALLS, type Backend, type BackendEvent, type Calls } from './backend'
+import type { BackendEvent, Calls } from './backend'
 
-type Method = keyof Calls | 'rows' | 'find'
+type Method = keyof Calls
 
 /** These hand over rows within the very step in which they were read. */
 const delivers = (method: Method) => method === 'rows' || method === 'find'
@@ -30,11 +28,11 @@ interface Waiting {
 }
 
 /** One tab's end of the channel. It asks the leader, or answers when it leads itself. */
-export class TabChannel implements Backend {
+export class TabChannel {
   #channel: BroadcastChannel | undefined
   #waiting = new Map<number, Waiting>()
   #next = 1
-  #leading: Backend | undefined
+  #leading: Calls | undefined
   #followers = false
 
   constructor(
@@ -53,7 +51,7 @@ export class TabChannel implements Backend {
   }
 
   /** This tab answers from now on; what it had asked is done here. A write that was asked twice carries its id. */
-  lead(backend: Backend): void {
+  lead(backend: Calls): void {
     this.#leading = backend
     const asked = [...this.#waiting.values()]
     this.#waiting.clear()
@@ -77,27 +75,10 @@ export class TabChannel implements Backend {
     this.#waiting.clear()
   }
 
-  mutate: Backend['mutate'] = (draft) => this.#ask('mutate', [draft])
-  discard: Backend['discard'] = (id) => this.#ask('discard', [id])
-  retry: Backend['retry'] = (id) => this.#ask('retry', [id])
-  outcome: Backend['outcome'] = (id) => this.#ask('outcome', [id])
-  get: Backend['get'] = (table, key) => this.#ask('get', [table, key])
-  pull: Backend['pull'] = () => this.#ask('pull', [])
-  push: Backend['push'] = () => this.#ask('push', [])
-  track: Backend['track'] = (bucket, payload) => this.#ask('track', [bucket, payload])
-  untrack: Backend['untrack'] = (bucket) => this.#ask('untrack', [bucket])
-  blob: Backend['blob'] = (method, args) => this.#ask('blob', [method, args])
-
-  async rows(table: string, deliver: (rows: Map<string, Row>) => void): Promise<void> {
-    await this.#ask('rows', [table, deliver])
-  }
-
-  async find(table: string, wanted: Wanted, deliver: (rows: Map<string, Row>) => void): Promise<void> {
-    await this.#ask('find', [table, wanted, deliver])
-  }
-
-  #ask<Result>(method: Method, args: unknown[]): Promise<Result> {
-    if (this.#leading) return this.#here(method, args) as Promise<Result>
+  /** Asks whoever leads. */
+  ask<Name extends Method>(method: Name, ...args: Parameters<Calls[Name]>): ReturnType<Calls[Name]>
+  ask(method: Method, ...args: unknown[]): Promise<unknown> {
+    if (this.#leading) return this.#here(method, args)
     const id = this.#next++
     return new Promise((resolve, reject) => {
       const silence = SLOW.includes(method) ? undefined : later(this.patienceMs, () => this.hear.silence())
@@ -106,9 +87,9 @@ export class TabChannel implements Backend {
     })
   }
 
-  #here(method: Method, args: unknown[]): Promise<unknown> {
+  async #here(method: Method, args: unknown[]): Promise<unknown> {
     const call = this.#leading![method] as (...args: unknown[]) => Promise<unknown>
-    return call.apply(this.#leading, args)
+    return call(...args)
   }
 
   #send(id: number): void {
@@ -159,8 +140,10 @@ export class TabChannel implements Backend {
     this.#followers = true
     const answer = (value: unknown) => this.#post({ kind: 'answer', to: from, id, value })
     try {
+      // A tab of another version may ask for what this one does not know.
+      if (!Object.hasOwn(this.#leading!, method)) return
       if (delivers(method)) await this.#here(method, [...args, answer])
-      else if (CALLS.includes(method as keyof Calls)) answer(await this.#here(method, args))
+      else answer(await this.#here(method, args))
     } catch (error) {
       this.#post({ kind: 'answer', to: from, id, error: messageOf(error) })
     }

@@ -116,7 +116,7 @@ export const FAULTS: Record<string, Fault> = {
   'blobs: bytes that came as others are kept': { file: 'blob/keeper.ts', from: 'if (got.size !== size || (await sha256Of(got)) !== sha256)', to: 'if (got.size !== size)', tests: 'blobs' },
   'blobs: what is sent is evicted before a pull shows it': { file: 'blob/keeper.ts', from: "filter(({ state, sha256 }) => state === 'cached' && !named.has(sha256))", to: "filter(({ state }) => state === 'cached' || state === 'sent')", tests: 'blobs' },
   'blobs: the first that came is evicted first': { file: 'blob/keeper.ts', from: 'sort((one, other) => one.usedAt - other.usedAt)\n  }', to: 'slice()\n  }', tests: 'blobs' },
-  'blobs: a lost bucket leaves them': { file: 'engine/replica.ts', from: 'if (this.unnamed.heard) await this.#noteUnnamed(batch)', to: '', tests: 'blobs' },
+  'blobs: a lost bucket leaves them': { file: 'engine/replica.ts', from: 'await this.watcher?.before(batch, this.copy.store)', to: '', tests: 'blobs' },
   'blobs: another user sees them': { file: 'blob/keeper.ts', from: 'note.user !== user)', to: 'false)', tests: 'blobs' },
   'blobs: a page runs what it shows': { file: 'blob/client.ts', from: "SHOWN.test(blob.mime) ? blob.mime : 'application/octet-stream'", to: 'blob.mime', tests: 'blobs' },
   'blobs: a file without a note counts': { file: 'blob/folder.ts', from: 'else if (!names.includes(name + NOTE)) await this.#drop(name)', to: '', tests: 'blobs' },
