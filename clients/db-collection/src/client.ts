@@ -4,6 +4,7 @@ import { Emitter } from './engine/change'
 import type { Op } from './engine/op'
 import type { PresenceEvent, PresenceState } from './engine/presence'
 import type { Draft } from './engine/outbox'
+import type { Revised } from './engine/revised'
 import type { Wanted } from './engine/screen'
 import type { SyncState } from './engine/session'
 import type { SubscribeSource } from './engine/source'
@@ -40,7 +41,7 @@ export class NizhalClient {
   readonly environment: NonNullable<NizhalClientOptions['environment']>
   #channel: TabChannel
   #holder: Holder | undefined
-  readonly #told: Told = { ops: [], cursor: '', schema: undefined, storage: { lost: undefined, volatile: undefined }, state: BEGIN, news: { uploads: [], volatile: undefined }, states: {} }
+  readonly #told: Told = { ops: [], cursor: '', revised: [], schema: undefined, storage: { lost: undefined, volatile: undefined }, state: BEGIN, news: { uploads: [], volatile: undefined }, states: {} }
   #online: boolean
   #leaderless: Timer | undefined
   #isOpening = false
@@ -154,9 +155,9 @@ export class NizhalClient {
   }
 
   get status(): NizhalStatus {
-    const { state, ops, storage } = this.#told
+    const { state, ops, revised, storage } = this.#told
     const count = (which: Op['state']) => ops.filter((op) => op.state === which).length
-    return { ...state, pending: count('waiting'), rejected: count('rejected'), online: this.#online, leader: this.#holder !== undefined, storageLost: storage.lost, volatile: storage.volatile }
+    return { ...state, pending: count('waiting'), rejected: count('rejected'), revised, online: this.#online, leader: this.#holder !== undefined, storageLost: storage.lost, volatile: storage.volatile }
   }
 
   onStatus(listener: (status: NizhalStatus) => void): () => void {
@@ -237,6 +238,16 @@ export class NizhalClient {
   async retry(id: string): Promise<NizhalWrite | undefined> {
     const op = await this.#channel.ask('retry', id)
     return op && writeOf(op)
+  }
+
+  /** The writes that got another result than they were answered with, until `confirmRevised`; `status.revised` is the same list. */
+  get revised(): readonly Revised[] {
+    return this.#told.revised
+  }
+
+  /** The user was told of a result that changed. Returns false when there is none such, as when it has changed again meanwhile. */
+  confirmRevised({ id, status }: Pick<Revised, 'id' | 'status'>): Promise<boolean> {
+    return this.#channel.ask('confirmRevised', { id, status })
   }
 
   /** Pulls to the end of a snapshot, now. */

@@ -52,6 +52,7 @@ export class Holder {
       this.session?.want({ push: true })
       return op
     },
+    confirmRevised: (revised) => this.replica.outbox.confirmRevised(revised),
     outcome: async (id) => this.replica.outbox.outcome(id),
     get: (table, key) => this.replica.get(table, key),
     rows: (table, deliver) => this.replica.rows(table, deliver),
@@ -174,7 +175,7 @@ export class Holder {
     this.#saying = true
     soon(() => {
       this.#saying = false
-      this.tell({ type: 'ops', ops: [...this.replica.outbox.ops], cursor: this.replica.device.cursor })
+      this.tell({ type: 'ops', ops: [...this.replica.outbox.ops], cursor: this.replica.device.cursor, revised: this.replica.outbox.revised })
       this.#witness?.setItem(this.name, String(this.replica.outbox.pending.length))
     })
   }

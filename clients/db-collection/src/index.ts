@@ -3,6 +3,7 @@ export { createNizhalBlobs, BlobError, type BlobServer, type NizhalBlobs, type N
 export type { BlobStore, BlobUpload } from './blob/store'
 export { createNizhalClient, NizhalClient, WriteRejected, WriteUnknown, type WatchListener } from './client'
 export type { Effect, Refusal } from './engine/op'
+export type { Revised } from './engine/revised'
 export type { PresenceEntry, PresenceEvent, PresenceState } from './engine/presence'
 export type { Environment } from './engine/copy'
 export type { Draft } from './engine/outbox'

@@ -2,6 +2,7 @@
 import type { NizhalClient } from './client'
 import type { Effect } from './engine/op'
 import { applied } from './engine/overlay'
+import { messageOf } from './platform'
 import { keyFrom, keyOf } from './protocol/key'
 import { MAX_MS } from './protocol/hlc'
 import { bounded } from './protocol/number'
@@ -35,6 +36,8 @@ export interface Pending {
   write: NizhalWrite
   /** Resolves when the server applied it and the rows show it; rejects with `WriteRejected`. */
   confirmed: Promise<void>
+  /** Why the body failed on the rows that are here. The mutator is replayed: the write waits without effect, and the server decides. */
+  undecided?: string
 }
 
 /** Options of one call. */
@@ -52,10 +55,17 @@ export type Mutators<Args extends Record<string, object>> = {
 export function createNizhalMutators<Args extends Record<string, object>, Rows extends Tables>(client: NizhalClient, bodies: MutatorBodies<Args, Rows>): Mutators<Args> {
   const call = async (name: keyof Args & string, args: object, { dependsOn = [] }: CallOptions = {}): Promise<Pending> => {
     const tx = new Recorder(client)
-    await bodies[name](tx as unknown as MutatorTx<Rows>, args as Args[keyof Args & string])
+    let undecided: string | undefined
+    try {
+      await bodies[name](tx as unknown as MutatorTx<Rows>, args as Args[keyof Args & string])
+    } catch (error) {
+      // It takes effect at its place in time, on rows that this device may lack.
+      if (!client.schema?.replayed?.includes(name)) throw error
+      undecided = messageOf(error)
+    }
     const on = new Set([...dependsOn, ...tx.readFrom])
-    const write = await client.mutate({ name, args: plain(args), effects: tx.effects, dependsOn: [...on] })
-    return pendingOf(client, write)
+    const write = await client.mutate({ name, args: plain(args), effects: undecided === undefined ? tx.effects : [], dependsOn: [...on] })
+    return { ...pendingOf(client, write), ...(undecided !== undefined && { undecided }) }
   }
   const mutators: Partial<Mutators<Args>> = {}
   for (const name of Object.keys(bodies) as (keyof Args & string)[]) mutators[name] = (args, options) => call(name, args, options)

@@ -1,6 +1,7 @@
 // What a screen may say about syncing, put together from session, outbox and storage.
 import { isHeld } from './engine/held'
 import type { Op, Refusal } from './engine/op'
+import type { Revised } from './engine/revised'
 import type { SyncState } from './engine/session'
 
 /** Everything a status line needs. */
@@ -12,6 +13,8 @@ export interface NizhalStatus extends SyncState {
   pending: number
   /** Writes that the server refused or never decided, parked until somebody does. */
   rejected: number
+  /** Writes that got another result than they were answered with, until `confirmRevised`. */
+  revised: readonly Revised[]
   /** The device's storage was taken away, and with it this many writes that no server had. */
   storageLost: { unsynced: number } | undefined
   /** Why what is kept here is gone when the page is; `undefined` where it lasts, and where the app asked for no more. */

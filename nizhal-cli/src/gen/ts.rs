@@ -81,8 +81,26 @@ fn schema(contract: &Value, tables: &Map<String, Value>, mutators: &Map<String, 
             (name.clone(), part)
         })
         .collect();
-    let mutators: Vec<&String> = mutators.keys().collect();
-    json!({"version": contract["info"]["version"], "hash": contract["x-nizhal"]["hash"], "tables": tables, "mutators": mutators})
+    let rules = contract["x-nizhal"]["rules"].as_object();
+    let on_demand: Map<String, Value> = (rules.into_iter().flatten())
+        .filter(|(_, rule)| rule["onDemand"].is_object())
+        .map(|(name, rule)| {
+            (name.clone(), json!({"params": rule["params"], "ttlSeconds": rule["onDemand"]["ttlSeconds"]}))
+        })
+        .collect();
+    let replayed: Vec<&String> =
+        mutators.iter().filter(|(_, mutator)| mutator["replay"].is_object()).map(|(name, _)| name).collect();
+    let names: Vec<&String> = mutators.keys().collect();
+    let mut schema = json!({
+        "version": contract["info"]["version"], "hash": contract["x-nizhal"]["hash"], "tables": tables, "mutators": names,
+    });
+    if !replayed.is_empty() {
+        schema["replayed"] = json!(replayed);
+    }
+    if !on_demand.is_empty() {
+        schema["onDemand"] = on_demand.into();
+    }
+    schema
 }
 
 fn columns(columns: &Value) -> Vec<Value> {
@@ -139,6 +157,22 @@ mod tests {
             "run `cargo run -p nizhal-cli -- gen ts --from examples/credit-ledger/nizhal.contract.json \
              --out examples/credit-ledger/web/src/nizhal.ts`"
         );
+    }
+
+    #[test]
+    fn the_client_is_told_what_is_replayed_and_what_comes_on_demand() {
+        let ttl = json!({"ttlSeconds": 3600});
+        let params = json!([{"name": "shop", "type": "text"}]);
+        let contract = json!({"x-nizhal": {
+            "tables": {},
+            "mutators": {"take": {"replay": {"rule": "shops"}}, "put": {}},
+            "rules": {"shops": {"params": params}, "notes": {"params": params, "onDemand": ttl}},
+        }});
+        let text = typescript(&contract);
+        let (_, schema) = text.split_once("export const schema: Schema = ").unwrap();
+        let schema: Value = serde_json::Deserializer::from_str(schema).into_iter().next().unwrap().unwrap();
+        assert_eq!(schema["replayed"], json!(["take"]));
+        assert_eq!(schema["onDemand"], json!({"notes": {"params": params, "ttlSeconds": 3600}}));
     }
 
     #[test]

@@ -1,15 +1,16 @@
 // What memory has of the store: where the device is, its outbox, and what of both the screen shows. It changes with a commit alone.
 import { keyFrom } from '../protocol/key'
 import type { Schema } from '../protocol/schema'
-import { jsonOf } from '../protocol/wire'
+import { jsonOf, type MutationResult } from '../protocol/wire'
 import type { Batch, Opened, Store } from '../store/store'
 import { Emitter } from './change'
 import { FORMAT, readDevice, writeDevice, type Device } from './device'
-import { Fates, type Outcome } from './fate'
+import { Fates, type Fate, type Outcome } from './fate'
 import { NO_BLOBS, type BlobGate } from './held'
 import { isShown, type Effect, type Op } from './op'
 import type { Copy } from './page'
 import { Queue } from './queue'
+import { revise, type Known, type Revised } from './revised'
 import { rotated } from './rotate'
 import { Screen } from './screen'
 
@@ -30,6 +31,7 @@ export class LocalCopy implements Copy {
   #device: Device
   #ops: Op[]
   readonly #fates: Fates
+  #revised: readonly Revised[]
 
   private constructor(
     readonly store: Store,
@@ -41,6 +43,7 @@ export class LocalCopy implements Copy {
     this.#ops = opened.ops
     this.screen = new Screen(store, opened.ops)
     this.#fates = new Fates(opened.meta)
+    this.#revised = (jsonOf(opened.meta['revised']) as Revised[] | undefined) ?? []
   }
 
   /** Opens a store. Rows of another layout or schema are kept until the first page that replaces them. */
@@ -61,6 +64,11 @@ export class LocalCopy implements Copy {
     return this.#ops
   }
 
+  /** Results that changed and that the app was not told of yet. */
+  get revised(): readonly Revised[] {
+    return this.#revised
+  }
+
   newId(): string {
     return this.environment.newId()
   }
@@ -74,17 +82,31 @@ export class LocalCopy implements Copy {
     return this.#fates.of(id)
   }
 
-  /** Lets go of ops that are answered and covered, stores the rest that changed, and says whose look may differ. */
-  async settle(batch: Batch, device: Device, ops: readonly Op[]): Promise<Effect[]> {
-    const done = ops.filter((op) => op.state === 'applied' && op.covered)
-    const kept = ops.filter((op) => !(op.state === 'applied' && op.covered))
+  /** Lets go of ops that are answered and covered, stores the rest that changed, and says whose look may differ. `said`: results that changed. */
+  async settle(batch: Batch, device: Device, ops: readonly Op[], said: readonly MutationResult[] = []): Promise<Effect[]> {
+    const isDone = (op: Op) => op.state === 'applied' && op.covered
+    const done = ops.filter(isDone)
+    const gone = done.map((op): [string, Fate] => [op.id, { seq: op.seq, ...(this.#isReplayed(op) && { op }) }])
+    const fates = gone.length > 0 ? new Map([...this.#fates.known, ...gone]) : this.#fates.known
+    const kept = revise({ ops: ops.filter((op) => !isDone(op)), fates, revised: this.#revised }, said)
     const before = new Map(this.#ops.map((op) => [op.seq, op]))
-    batch.putOps = kept.filter((op) => before.get(op.seq) !== op)
-    batch.dropOps = done.map(({ seq }) => seq)
-    const turned = ops.filter((op) => isShown(op) !== isShown(before.get(op.seq) ?? op))
-    const fates = this.#fates.leaving(done)
-    await this.commit({ ...batch, meta: { ...batch.meta, ...fates.meta } }, device, kept, undefined, fates.remember)
+    const turned = [...done, ...kept.ops].filter((op) => isShown(op) !== isShown(before.get(op.seq) ?? op))
+    await this.#keep(batch, device, kept)
     return turned.flatMap(({ effects }) => effects)
+  }
+
+  /** Commits with the outbox as it is then, and what is known of what left it. */
+  async #keep(batch: Batch, device: Device, { ops, fates, revised }: Known): Promise<void> {
+    const before = new Map(this.#ops.map((op) => [op.seq, op]))
+    const after = new Set(ops.map(({ seq }) => seq))
+    const { meta, known } = this.#fates.noting(fates)
+    batch.putOps = ops.filter((op) => before.get(op.seq) !== op)
+    batch.dropOps = [...before.keys()].filter((seq) => !after.has(seq))
+    if (revised !== this.#revised) meta['revised'] = JSON.stringify(revised)
+    await this.commit({ ...batch, meta: { ...batch.meta, ...meta } }, device, [...ops], undefined, () => {
+      this.#fates.known = known
+      this.#revised = revised
+    })
   }
 
   /** The same for ops alone, and shows them. */
@@ -106,8 +128,21 @@ export class LocalCopy implements Copy {
 
   /** Drops an op that was refused, and remembers that. */
   async drop(op: Op): Promise<void> {
-    const fates = this.#fates.leaving([], [op])
-    await this.commit({ dropOps: [op.seq], meta: fates.meta }, this.#device, this.#ops.filter((one) => one !== op), undefined, fates.remember)
+    const fate = { seq: op.seq, refused: this.#isReplayed(op) ? op : { ...op, args: null, effects: [] } }
+    await this.#keep({}, this.#device, { ops: this.#ops.filter((one) => one !== op), fates: new Map([...this.#fates.known, [op.id, fate]]), revised: this.#revised })
+  }
+
+  /** Tells no more of a result that changed, unless it has changed again meanwhile. */
+  async confirm({ id, status }: Pick<Revised, 'id' | 'status'>): Promise<boolean> {
+    const revised = this.#revised.filter((one) => one.id !== id || one.status !== status)
+    const isTold = revised.length < this.#revised.length
+    if (isTold) await this.#keep({}, this.#device, { ops: this.#ops, fates: this.#fates.known, revised })
+    return isTold
+  }
+
+  /** The server may give it another result than it answered with. */
+  #isReplayed({ name }: Op): boolean {
+    return this.schema?.replayed?.includes(name) ?? false
   }
 
   async commit(batch: Batch, device: Device, ops: Op[] = this.#ops, added?: Op, committed?: () => void): Promise<void> {

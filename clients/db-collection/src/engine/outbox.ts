@@ -9,6 +9,7 @@ import { parked } from './fallen'
 import type { Outcome } from './fate'
 import { Holding, isHeld } from './held'
 import { isPending, type Effect, type Op, type Refusal } from './op'
+import type { Revised } from './revised'
 
 /** A mutation as its caller wants it. */
 export interface Draft {
@@ -39,6 +40,10 @@ export class Outbox {
 
   get rejected(): Op[] {
     return this.copy.ops.filter(({ state }) => state === 'rejected')
+  }
+
+  get revised(): readonly Revised[] {
+    return this.copy.revised
   }
 
   /** What became of a write, as far as this device knows. */
@@ -153,6 +158,11 @@ export class Outbox {
       if (op) await this.copy.drop(op)
       return op !== undefined
     })
+  }
+
+  /** Tells no more of a result that changed. Returns false when there is none such. */
+  async confirmRevised(revised: Pick<Revised, 'id' | 'status'>): Promise<boolean> {
+    return this.copy.queue.run(() => this.copy.confirm(revised))
   }
 
   /** Sends a parked op again, at the end of the queue: as a new mutation, or as the same one when nobody knows what became of it. */

@@ -129,7 +129,7 @@ export class Replica {
       const { batch, device, ops } = await turned(this.copy, page, asked)
       if (intake?.begun) batch.staged = 'take'
       await this.watcher?.before(batch, this.copy.store)
-      const effects = await this.copy.settle(batch, device, ops)
+      const effects = await this.copy.settle(batch, device, ops, page.revised)
       // Which rows images brought nobody told: all are looked at anew.
       screen.note(intake?.imaged ? { reset: true } : batch, effects, intake)
       if (!device.complete) return 'more'

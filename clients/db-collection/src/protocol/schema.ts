@@ -26,13 +26,17 @@ export interface Schema {
   hash: string
   tables: Readonly<Record<string, TableSchema>>
   mutators?: readonly string[]
+  /** The mutators whose results may change after they were answered. */
+  replayed?: readonly string[]
+  /** The rules whose buckets a device has only while somebody is subscribed to them, or was within this time. */
+  onDemand?: Readonly<Record<string, { params: readonly { name: string; type?: string }[]; ttlSeconds: number }>>
 }
 
 /** Reads a contract document (OpenAPI 3.1 with `x-nizhal`). */
 export function schemaOf(contract: unknown): Schema {
   const document = contract as {
     info?: { version?: string }
-    'x-nizhal'?: { hash?: string; tables?: Record<string, TableSchema>; mutators?: Record<string, unknown> }
+    'x-nizhal'?: { hash?: string; tables?: Record<string, TableSchema>; mutators?: Record<string, { replay?: object }> }
   }
   const described = document?.['x-nizhal']
   if (!described?.tables || !described.hash) {
@@ -43,5 +47,6 @@ export function schemaOf(contract: unknown): Schema {
     tables[name] = { primaryKey, columns, buckets }
   }
   const mutators = Object.keys(described.mutators ?? {})
-  return { version: document.info?.version ?? '0.0.0', hash: described.hash, tables, mutators }
+  const replayed = mutators.filter((name) => described.mutators![name]?.replay)
+  return { version: document.info?.version ?? '0.0.0', hash: described.hash, tables, mutators, replayed }
 }

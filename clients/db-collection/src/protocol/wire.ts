@@ -33,6 +33,8 @@ export interface Page {
   cursorReset: boolean
   hasMore: boolean
   lastMutationId: number
+  /** Mutations of this device that got another result than they were answered with. */
+  revised?: MutationResult[]
   /** What stands for rows in files; the store that fetches them looks at what it is. */
   images?: unknown[]
 }
@@ -94,14 +96,18 @@ function rest(page: Record<string, unknown>): Page {
     cursorReset: page['cursorReset'] === true,
     hasMore: page['hasMore'] === true,
     lastMutationId: countOf(page['lastMutationId']),
+    ...(page['revised'] !== undefined && { revised: resultsOf(page, 'revised') }),
     ...(page['images'] !== undefined && { images: list(page['images'], 'images') }),
   }
 }
 
 /** Reads the results of a push, also those that an error's body carries. */
 export function readResults(body: unknown): MutationResult[] {
-  const { results } = object(body, 'the answer')
-  return list(results, 'results').map((item) => {
+  return resultsOf(object(body, 'the answer'), 'results')
+}
+
+function resultsOf(body: Record<string, unknown>, field: string): MutationResult[] {
+  return list(body[field], field).map((item) => {
     const result = object(item, 'a result')
     const status = text(result['status'], 'status')
     if (!STATUSES.has(status)) throw new MalformedAnswer(`no result is called ${status}`)

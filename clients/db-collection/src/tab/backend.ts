@@ -5,6 +5,7 @@ import type { Outcome } from '../engine/fate'
 import type { Op } from '../engine/op'
 import type { PresenceState } from '../engine/presence'
 import type { Draft } from '../engine/outbox'
+import type { Revised } from '../engine/revised'
 import type { Wanted } from '../engine/screen'
 import type { SyncState } from '../engine/session'
 import type { Schema } from '../protocol/schema'
@@ -14,6 +15,7 @@ import type { Json, Row } from '../protocol/wire'
 export interface Told {
   ops: Op[]
   cursor: string
+  revised: readonly Revised[]
   schema: Schema | undefined
   storage: { lost: { unsynced: number } | undefined; volatile: string | undefined }
   state: SyncState
@@ -24,7 +26,7 @@ export interface Told {
 /** What the holder tells everybody. */
 export type BackendEvent =
   | { type: 'changes'; changes: Changes }
-  | ({ type: 'ops' } & Pick<Told, 'ops' | 'cursor'>)
+  | ({ type: 'ops' } & Pick<Told, 'ops' | 'cursor' | 'revised'>)
   | ({ type: 'schema' } & Pick<Told, 'schema'>)
   | ({ type: 'storage' } & Pick<Told, 'storage'>)
   | ({ type: 'state' } & Pick<Told, 'state'>)
@@ -36,6 +38,7 @@ export interface Calls {
   mutate(draft: Draft & { id: string }): Promise<Op>
   discard(id: string): Promise<boolean>
   retry(id: string): Promise<Op | undefined>
+  confirmRevised(revised: Pick<Revised, 'id' | 'status'>): Promise<boolean>
   /** What became of a write: only who holds the store knows. */
   outcome(id: string): Promise<Outcome>
   get(table: string, key: string): Promise<Row | undefined>

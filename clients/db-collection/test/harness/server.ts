@@ -1,4 +1,4 @@
-// The example's own binary on a database of its own; SQL beside it, by the databases' own programs.
+// A server's own binary on a database of its own; SQL beside it, by the databases' own programs.
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { createHmac, randomUUID } from 'node:crypto'
 import { copyFileSync, mkdtempSync, rmSync } from 'node:fs'
@@ -7,7 +7,10 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { inject } from 'vitest'
 
-export const BINARY = new URL('../../../../target/debug/credit-ledger', import.meta.url).pathname
+const built = (path: string) => new URL(`../../../../target/debug/${path}`, import.meta.url).pathname
+export const BINARY = built('credit-ledger')
+/** The server with replayed tables, priorities, and a rule on demand: `tests/examples/shop.rs`. */
+export const SHOP = built('examples/shop')
 const SECRET = 'the harness’s secret, 32 bytes or more, never used elsewhere'
 
 export type Kind = 'sqlite' | 'postgres'
@@ -25,12 +28,13 @@ export class Server {
     private readonly database: string,
     private readonly dir: string,
     private readonly env: Record<string, string>,
+    private readonly binary: string,
   ) {}
 
-  static async start(kind: Kind, env: Record<string, string> = {}): Promise<Server> {
+  static async start(kind: Kind, env: Record<string, string> = {}, binary = BINARY): Promise<Server> {
     const dir = mkdtempSync(join(tmpdir(), 'nizhal-web-'))
     const name = `d${randomUUID().replaceAll('-', '')}`
-    const server = new Server(kind, kind === 'sqlite' ? join(dir, 'ledger.db') : `postgres://postgres@127.0.0.1:${inject('postgresPort')}/${name}`, dir, env)
+    const server = new Server(kind, kind === 'sqlite' ? join(dir, 'ledger.db') : `postgres://postgres@127.0.0.1:${inject('postgresPort')}/${name}`, dir, env, binary)
     if (kind === 'postgres') await run('psql', ['-qX', `postgres://postgres@127.0.0.1:${inject('postgresPort')}/postgres`, '-c', `create database ${name}`])
     await server.verb('migrate')
     await server.up()
@@ -39,7 +43,7 @@ export class Server {
 
   async up(): Promise<void> {
     // The kernel ends the server with this process, however that goes.
-    const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', BINARY, 'serve'], { env: this.#env(), stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', this.binary, 'serve'], { env: this.#env(), stdio: ['ignore', 'pipe', 'pipe'] })
     this.#child = child
     child.stderr.on('data', (text) => (this.#printed += text))
     this.url = await new Promise((resolve, reject) => {
@@ -62,7 +66,7 @@ export class Server {
   }
 
   async verb(...args: string[]): Promise<void> {
-    await run(BINARY, args, this.#env())
+    await run(this.binary, args, this.#env())
   }
 
   /** kill -9. */
