@@ -17,7 +17,7 @@ import type { Schema } from './protocol/schema'
 import type { Json, Row } from './protocol/wire'
 import { Subscriptions } from './subscription'
 import { writeOf, type NizhalStatus, type NizhalWrite } from './status'
-import type { BackendEvent, Told } from './tab/backend'
+import type { BackendEvent, Buckets, Told } from './tab/backend'
 import { TabChannel } from './tab/channel'
 import { elect } from './tab/leader'
 import { Watches, type WatchListener, type WatchSomeListener } from './watch'
@@ -39,15 +39,16 @@ export class NizhalClient {
   readonly ready: Promise<void>
   readonly options: NizhalClientOptions
   readonly environment: NonNullable<NizhalClientOptions['environment']>
+  /** Where blobs are kept, if they are, and how the server is reached about them; see `createNizhalBlobs`. */
+  blobs: { store: BlobStore; reach: ReachBlobs | undefined } | undefined
   #channel: TabChannel
   #holder: Holder | undefined
-  readonly #told: Told = { ops: [], cursor: '', revised: [], schema: undefined, storage: { lost: undefined, volatile: undefined }, state: BEGIN, news: { uploads: [], volatile: undefined }, states: {} }
+  readonly #told: Told = { ops: [], cursor: '', revised: [], buckets: { laterRules: [], subscribed: [] }, schema: undefined, storage: { lost: undefined, volatile: undefined }, state: BEGIN, news: { uploads: [], volatile: undefined }, states: {} }
   #online: boolean
   #leaderless: Timer | undefined
   #isOpening = false
   #probe: Timer | undefined
   #source: SubscribeSource | undefined
-  #blobs: { store: BlobStore; reach: ReachBlobs | undefined } | undefined
   readonly #watches: Watches
   readonly #subscriptions: Subscriptions
   #statuses = new Emitter<NizhalStatus>()
@@ -104,16 +105,7 @@ export class NizhalClient {
   /** Holds the store from now on. */
   async #lead(name: string): Promise<() => Promise<void>> {
     this.#isOpening = true
-    const blobs = () => this.#blobs
-    const host = {
-      options: this.options,
-      environment: this.environment,
-      wantedBuckets: () => this.wantedBuckets(),
-      get blobs() {
-        return blobs()
-      },
-    }
-    const holder = await Holder.open(host, name, (event) => {
+    const holder = await Holder.open(this, name, (event) => {
       this.#hear(event)
       this.#channel.tell(event)
     })
@@ -155,9 +147,10 @@ export class NizhalClient {
   }
 
   get status(): NizhalStatus {
-    const { state, ops, revised, storage } = this.#told
+    const { state, ops, revised, buckets, storage } = this.#told
+    const incomplete = buckets.laterRules.length + buckets.subscribed.filter(({ complete }) => !complete).length
     const count = (which: Op['state']) => ops.filter((op) => op.state === which).length
-    return { ...state, pending: count('waiting'), rejected: count('rejected'), revised, online: this.#online, leader: this.#holder !== undefined, storageLost: storage.lost, volatile: storage.volatile }
+    return { ...state, pending: count('waiting'), rejected: count('rejected'), revised, incomplete, online: this.#online, leader: this.#holder !== undefined, storageLost: storage.lost, volatile: storage.volatile }
   }
 
   onStatus(listener: (status: NizhalStatus) => void): () => void {
@@ -265,6 +258,16 @@ export class NizhalClient {
     return this.#subscriptions.add(rule)
   }
 
+  /** Asks for a bucket on demand until then, in ms since 1970; false where so many are asked for already. See `subscribeBucket`. */
+  keepBucket(bucket: string, untilMs: number): Promise<boolean> {
+    return this.#channel.ask('keep', bucket, untilMs)
+  }
+
+  /** The buckets that are not here yet, and those that are subscribed to; `status.incomplete` counts those that are not here. */
+  get buckets(): Buckets {
+    return this.#told.buckets
+  }
+
   /** The buckets to name to the stream; none means all. */
   wantedBuckets(): string[] {
     return this.#subscriptions.buckets()
@@ -289,8 +292,8 @@ export class NizhalClient {
 
   /** Keeps blobs in this store; see `createNizhalBlobs`. */
   keepBlobs(store: BlobStore, reach?: ReachBlobs): void {
-    if (this.#blobs) throw new Error('this client keeps blobs already: call createNizhalBlobs once a client')
-    this.#blobs = { store, reach }
+    if (this.blobs) throw new Error('this client keeps blobs already: call createNizhalBlobs once a client')
+    this.blobs = { store, reach }
     this.#holder?.keepBlobs()
   }
 

@@ -2,6 +2,7 @@
 import type { Emitter } from './engine/change'
 import type { Outcome } from './engine/fate'
 import type { Op } from './engine/op'
+import { Queue } from './engine/queue'
 import { writeOf, type NizhalWrite } from './status'
 
 /** A write that the server refused, as an error. */
@@ -33,35 +34,24 @@ export interface Told {
 /** Resolves when a write is applied and its rows are there; rejects when it is refused, parked or unknown, and when the client is closed. */
 export function confirmation(id: string, { op, outcome, news, closed }: Told): Promise<void> {
   return new Promise((resolve, reject) => {
-    const stops: (() => void)[] = []
+    const looks = new Queue()
     let isOver = false
-    let isAsking = false
-    let asksAgain = false
     const end = (error?: Error) => {
       isOver = true
       for (const stop of stops) stop()
       if (error) reject(error)
       else resolve()
     }
-    const decide = (known: Outcome) => {
+    const look = async (): Promise<void> => {
+      if (isOver) return
+      const told = op(id)
+      const known: Outcome = told ? (told.state === 'rejected' ? { state: 'rejected', op: told } : { state: 'pending' }) : await outcome(id)
       if (known.state === 'rejected') end(new WriteRejected(writeOf(known.op)))
       else if (known.state === 'unknown') end(new WriteUnknown(id))
       else if (known.state === 'confirmed') end()
     }
-    const look = async (): Promise<void> => {
-      const told = op(id)
-      if (told) return told.state === 'rejected' ? end(new WriteRejected(writeOf(told))) : undefined
-      asksAgain = isAsking
-      if (isAsking) return
-      isAsking = true
-      const known = await outcome(id)
-      isAsking = false
-      if (isOver) return
-      decide(known)
-      if (!isOver && asksAgain) await look()
-    }
-    const tell = () => void look().catch((error: Error) => isOver || end(error))
-    stops.push(...news.map((one) => one.on(tell)), closed.on(() => end(new Error('the client was closed'))))
+    const tell = () => void looks.run(look).catch(end)
+    const stops = [...news.map((one) => one.on(tell)), closed.on(() => end(new Error('the client was closed')))]
     tell()
   })
 }

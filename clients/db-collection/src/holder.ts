@@ -57,6 +57,12 @@ export class Holder {
     get: (table, key) => this.replica.get(table, key),
     rows: (table, deliver) => this.replica.rows(table, deliver),
     find: (table, wanted, deliver) => this.replica.find(table, wanted, deliver),
+    keep: async (bucket, untilMs) => {
+      const isKept = await this.replica.keep(bucket, untilMs)
+      // What is here already costs no request.
+      if (!this.replica.device.demand[bucket]?.complete) this.session?.want({ pull: true })
+      return isKept
+    },
     pull: async () => this.session?.pull(),
     push: async () => this.session?.push(),
     track: async (bucket, payload) => this.session?.track(bucket, payload),
@@ -175,7 +181,9 @@ export class Holder {
     this.#saying = true
     soon(() => {
       this.#saying = false
-      this.tell({ type: 'ops', ops: [...this.replica.outbox.ops], cursor: this.replica.device.cursor, revised: this.replica.outbox.revised })
+      const { cursor, laterRules, demand } = this.replica.device
+      const subscribed = Object.entries(demand).map(([bucket, { complete }]) => ({ bucket, complete }))
+      this.tell({ type: 'ops', ops: [...this.replica.outbox.ops], cursor, revised: this.replica.outbox.revised, buckets: { laterRules, subscribed } })
       this.#witness?.setItem(this.name, String(this.replica.outbox.pending.length))
     })
   }

@@ -18,4 +18,5 @@ export { schemaOf, type ColumnSchema, type Schema, type TableSchema } from './pr
 export type { Json, Mutation, MutationResult, Page, Row } from './protocol/wire'
 export { createNizhalStatus, type NizhalStatus, type NizhalWrite, type StatusSource } from './status'
 export { MemoryStore } from './store/memory'
+export type { Buckets } from './tab/backend'
 export type { Batch, Opened, RowKey, Store } from './store/store'

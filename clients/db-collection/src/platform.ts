@@ -11,7 +11,7 @@ export type Witness = Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>
 
 /** The longest time that a timer can hold; browsers take a longer one for none at all, and fire at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
+const UUID = /^[0-9a-f-]{36}$/
 
 /** What an error says. */
 export function messageOf(error: unknown): string {
@@ -49,7 +49,12 @@ export function newId(): string {
   bytes[6] = (bytes[6]! & 0x0f) | 0x40
   bytes[8] = (bytes[8]! & 0x3f) | 0x80
   const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')
-  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')
+  return dashed(hex)
+}
+
+/** 32 digits as a UUID writes them. */
+export function dashed(hex: string): string {
+  return hex.replace(/(.{8})(.{4})(.{4})(.{4})(.{12})/, '$1-$2-$3-$4-$5')
 }
 
 /** ms of a clock that nobody sets, where there is one. */

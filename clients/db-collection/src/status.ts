@@ -15,6 +15,8 @@ export interface NizhalStatus extends SyncState {
   rejected: number
   /** Writes that got another result than they were answered with, until `confirmRevised`. */
   revised: readonly Revised[]
+  /** Rules of which buckets are still to come, and buckets on demand whose rows are not here; `client.buckets` says which. */
+  incomplete: number
   /** The device's storage was taken away, and with it this many writes that no server had. */
   storageLost: { unsynced: number } | undefined
   /** Why what is kept here is gone when the page is; `undefined` where it lasts, and where the app asked for no more. */

@@ -42,13 +42,12 @@ export class Watches {
       delivered.catch(() => undefined)
     }
     const stops = [
-      this.changes.on(({ reset, changes, many }) => {
+      this.#of(table, (reset, isMuch, changes) => {
         // What comes before the scan is in the scan.
         if (!live) return
         // It was too much before anybody held the table whole.
-        if (many.includes(table)) return void scan()
-        const own = changes.filter((change) => change.table === table)
-        if (reset || own.length > 0) listener({ reset, changes: own })
+        if (isMuch) scan()
+        else listener({ reset, changes })
       }),
       this.rescans.on(scan),
       () => (stopped = true),
@@ -60,13 +59,17 @@ export class Watches {
   /** Every change of a table, for somebody who holds some of its rows. */
   some(table: string, listener: WatchSomeListener): () => void {
     const stops = [
-      this.changes.on(({ reset, changes, many }) => {
-        const own = changes.filter((change) => change.table === table)
-        const reread = reset || many.includes(table)
-        if (reread || own.length > 0) listener({ reread, changes: reread ? [] : own })
-      }),
+      this.#of(table, (reset, isMuch, changes) => listener({ reread: reset || isMuch, changes: reset || isMuch ? [] : changes })),
       this.rescans.on(() => listener({ reread: true, changes: [] })),
     ]
     return () => stops.forEach((stop) => stop())
+  }
+
+  /** What concerns a table, where anything does. */
+  #of(table: string, hear: (reset: boolean, isMuch: boolean, changes: RowChange[]) => void): () => void {
+    return this.changes.on(({ reset, changes, many }) => {
+      const own = changes.filter((change) => change.table === table)
+      if (reset || many.includes(table) || own.length > 0) hear(reset, many.includes(table), own)
+    })
   }
 }

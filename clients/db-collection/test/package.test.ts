@@ -16,6 +16,7 @@ describe.skipIf(!existsSync(`${root}dist/index.js`))('the built package', () => 
   test.each([
     ['index.js', 25],
     ['tanstack/index.js', 25],
+    ['demand/index.js', 2],
     ['blob/index.js', 8],
     ['store/index.js', 11],
     ['yjs/index.js', 3],
@@ -32,7 +33,7 @@ describe.skipIf(!existsSync(`${root}dist/index.js`))('the built package', () => 
   })
 
   test('the README’s names are exported', () => {
-    const exported = execFileSync(process.execPath, ['--input-type=module', '-e', `console.log([...Object.keys(await import('${root}dist/index.js')), ...Object.keys(await import('${root}dist/blob/index.js')), ...Object.keys(await import('${root}dist/store/index.js')), ...Object.keys(await import('${root}dist/tanstack/index.js')), ...Object.keys(await import('${root}dist/yjs/index.js')), ...Object.keys(await import('${root}dist/offline/index.js'))].join(' '))`]).toString().split(/\s+/)
+    const exported = execFileSync(process.execPath, ['--input-type=module', '-e', `console.log([...Object.keys(await import('${root}dist/index.js')), ...Object.keys(await import('${root}dist/blob/index.js')), ...Object.keys(await import('${root}dist/store/index.js')), ...Object.keys(await import('${root}dist/tanstack/index.js')), ...Object.keys(await import('${root}dist/yjs/index.js')), ...Object.keys(await import('${root}dist/demand/index.js')), ...Object.keys(await import('${root}dist/offline/index.js'))].join(' '))`]).toString().split(/\s+/)
     const named = [...readFileSync(`${root}README.md`, 'utf8').matchAll(/`((?:createNizhal|nizhal|browserBlob|folderBlob|memoryBlob|blobStore|keyFor|waSqlite|opSqlite|expoSqlite|nodeSqlite|migrate|createCrdt|applyCrdt|encodeCrdt|createParty)\w+)[`(]/g)].map(([, name]) => name!)
     expect(named.length).toBeGreaterThan(10)
     expect(named.filter((name) => !exported.includes(name))).toEqual([])

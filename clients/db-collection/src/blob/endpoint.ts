@@ -128,7 +128,8 @@ export class Endpoint {
   }
 
   #inTime<Value>(given: Value | Promise<Value>): Promise<Value> {
-    return within(this.options.timeoutMs ?? TIMEOUT_MS, given, () => new BlobError(0, 'no_credentials', 'the app gave no credentials in time'))
+    const { timeoutMs = TIMEOUT_MS } = this.options
+    return within(timeoutMs, given, () => new BlobError(0, 'no_credentials', `the app did not give credentials within ${timeoutMs} ms`))
   }
 
   async #send<Answer>(url: string, init: RequestInit, signal: AbortSignal | undefined, bytes: number, read: (answer: Response) => Promise<Answer>): Promise<Answer> {

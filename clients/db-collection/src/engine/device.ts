@@ -1,6 +1,7 @@
 // What a device remembers beside rows and outbox, and the names under which the store keeps it.
 import { newId as uuid } from '../platform'
 import { countOf } from '../protocol/number'
+import { jsonOf } from '../protocol/wire'
 import type { Batch } from '../store/store'
 
 /** The layout of the store; another one is emptied of rows, its outbox kept. */
@@ -23,10 +24,22 @@ export interface Device {
   schemaHash: string | undefined
   /** The last page that was the end of a snapshot has been applied. */
   complete: boolean
+  /** The buckets on demand that are asked for, by name. */
+  demand: Readonly<Record<string, Demanded>>
+  /** The rules of which buckets are still to come. */
+  laterRules: readonly string[]
+}
+
+/** A bucket on demand. */
+export interface Demanded {
+  /** Until when it is asked for, in ms since 1970. */
+  untilMs: number
+  /** Its rows are here. */
+  complete: boolean
 }
 
 /** Reads it; what was never written starts as new. */
-export function readDevice({ cursor = '', clientID, nextNumber, nextSeq, complete, ...meta }: Record<string, string>, newId: () => string): Device {
+export function readDevice({ cursor = '', clientID, nextNumber, nextSeq, complete, demand, laterRules, ...meta }: Record<string, string>, newId: () => string): Device {
   const { epoch, hlc, node, user, schemaHash } = meta
   return {
     cursor,
@@ -39,12 +52,14 @@ export function readDevice({ cursor = '', clientID, nextNumber, nextSeq, complet
     user,
     schemaHash,
     complete: complete === '1',
+    demand: (jsonOf(demand) ?? {}) as Device['demand'],
+    laterRules: (jsonOf(laterRules) ?? []) as string[],
   }
 }
 
 /** All of it, as a part of a batch. It is a few hundred bytes: which of it changed is not worth asking. */
 export function writeDevice(device: Device): NonNullable<Batch['meta']> {
-  const text = (value: Device[keyof Device]) => (value === undefined ? null : String(typeof value === 'boolean' ? Number(value) : value))
+  const text = (value: Device[keyof Device]) => (value === undefined ? null : typeof value === 'object' ? JSON.stringify(value) : String(typeof value === 'boolean' ? Number(value) : value))
   return { format: FORMAT, ...Object.fromEntries(Object.entries(device).map(([name, value]) => [name, text(value)])) }
 }
 

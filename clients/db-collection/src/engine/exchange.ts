@@ -2,7 +2,7 @@
 import type { Page } from '../protocol/wire'
 import type { StageImages } from '../store/store'
 import type { Intake } from './intake'
-import { Progress } from './progress'
+import { Progress, Received } from './progress'
 import type { Sizes } from './push'
 import type { Replica } from './replica'
 import { SyncError, type PullAsked, type Transport } from './transport'
@@ -25,30 +25,36 @@ const BEFORE = ['network', 'no_credentials', 'unauthorized', 'wrong_user']
  * A stream that is cut leaves nothing behind, so the pull after it asks for pages, which do: a network that cuts every stream
  * must not keep a device waiting for ever. Where an image cannot be had, the same is asked for as rows.
  */
-export async function pull(replica: Replica, transport: Transport, sizes: Sizes, streams: Streams = { wanted: true, cut: false }): Promise<void> {
+export async function pull(replica: Replica, transport: Transport, sizes: Sizes, streams: Streams = { wanted: true, cut: false }, received = new Received(), nowMs = Date.now()): Promise<void> {
   let tries = streams.wanted && !streams.cut
   let takesImages = true
   const progress = new Progress(sizes.pageRows)
+  const buckets = await replica.demanded(nowMs)
+  let partly = false
   for (let much = replica.device.cursor === ''; ; ) {
     const { cursor, clientID, complete } = replica.device
     // Of a snapshot's first page alone: an image under the rows of an earlier one would take the place of newer rows.
-    const images = takesImages && (complete || cursor === '') ? transport.source && replica.images : undefined
-    const asked: PullAsked = { cursor, deviceId: clientID, ...(images && { images: true }) }
+    const images = takesImages && (complete || partly || cursor === '') ? transport.source && replica.images : undefined
+    const asked: PullAsked = { cursor, deviceId: clientID, ...(images && { images: true }), ...(cursor === '' && { total: true }), ...(buckets && { buckets }) }
+    received.begin()
     try {
       let intake = tries && much && transport.lines && replica.receive({ cursor, clientID })
-      const page = intake ? await streamed(transport, asked, intake, progress, streams) : await transport.pull({ ...asked, limit: sizes.pageRows })
+      const page = intake ? await streamed(transport, asked, intake, progress, streams, received) : await transport.pull({ ...asked, limit: sizes.pageRows })
       if (!page) {
         // The server has no stream to spare: pages then, until the end.
         tries = false
         continue
       }
       progress.note(page, cursor)
+      received.see(page.changed.reduce((sum, { rows }) => sum + rows.length, 0), page.total)
       if (page.images?.length) {
         intake ||= replica.receive({ cursor, clientID })
         takesImages = await staged(transport, page, intake, images)
         if (!takesImages) continue
       }
-      const applied = await replica.applyPage(page, { cursor, clientID }, intake || undefined)
+      const applied = await replica.applyPage(page, { cursor, clientID, buckets }, intake || undefined)
+      if (applied !== 'stale') received.keep()
+      partly = page.complete ?? false
       if (applied === 'complete') {
         if (!intake) streams.cut = false
         return
@@ -66,10 +72,11 @@ async function staged(transport: Transport, { images, epoch }: Page, intake: Int
   return intake.images(images!, epoch, transport.source!, take)
 }
 
-async function streamed(transport: Transport, asked: PullAsked, intake: Intake, progress: Progress, streams: Streams): Promise<Page | undefined> {
+async function streamed(transport: Transport, asked: PullAsked, intake: Intake, progress: Progress, streams: Streams, received: Received): Promise<Page | undefined> {
   try {
-    const end = await transport.lines!(asked, (table, rows) => {
+    const end = await transport.lines!(asked, (table, rows, total) => {
       progress.see(rows.length)
+      received.see(rows.length, total)
       return intake.take(table, rows)
     })
     await intake.flush()

@@ -10,6 +10,14 @@ import type { Op } from './op'
 import { purged } from './purge'
 import { rotated } from './rotate'
 
+/** What a page was asked with: an answer to an older question is not applied. */
+export interface Asked {
+  cursor: string
+  clientID: string
+  /** The buckets on demand that were wanted. */
+  buckets?: readonly string[] | undefined
+}
+
 /** What the page is laid over. */
 export interface Copy {
   store: Store
@@ -24,7 +32,7 @@ export interface Copy {
 }
 
 /** The page as one batch, with the device and the outbox as they are after it. `asked`: the question that it answers. */
-export async function turned(copy: Copy, page: Page, asked: { cursor: string; clientID: string }): Promise<{ batch: Batch; device: Device; ops: readonly Op[] }> {
+export async function turned(copy: Copy, page: Page, asked: Asked): Promise<{ batch: Batch; device: Device; ops: readonly Op[] }> {
   const { store, schema } = copy
   const reset = page.cursorReset || asked.cursor === ''
   const batch: Batch = { reset, put: [], drop: [...page.tombstoned, ...page.removed].map(({ table, id }) => ({ table, key: copy.key(table, id) })) }
@@ -44,6 +52,12 @@ export async function turned(copy: Copy, page: Page, asked: { cursor: string; cl
   if (copy.device.epoch !== undefined && copy.device.epoch !== page.epoch) {
     // The server lost what it knew of our sequence: the outbox is replayed under a new one.
     ;({ device, ops } = rotated(device, copy.ops, copy.newId(), copy.gate))
+  }
+  if (page.complete || !page.hasMore) {
+    const { laterRules = [] } = page
+    const isHere = (bucket: string) => !laterRules.some((rule) => bucket.startsWith(`${rule}:`))
+    const demand = Object.entries(device.demand).map(([bucket, one]) => [bucket, asked.buckets?.includes(bucket) ? { ...one, complete: isHere(bucket) } : one])
+    device = { ...device, laterRules, demand: Object.fromEntries(demand) as Device['demand'] }
   }
   if (cursor === '') device = { ...device, complete: false }
   return { batch, device, ops }

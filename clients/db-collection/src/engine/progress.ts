@@ -4,6 +4,8 @@ import { SyncError } from './transport'
 
 /** Pages in a row that are nearly empty and still not the last. */
 const MAX_THIN_PAGES = 20
+/** Parts of one pull that are shown before the rest: a rule's priority is a byte. */
+const MAX_PARTS = 256
 /** Times that one pull may be told to start again: a reset, or another epoch. */
 const MAX_RESETS = 3
 
@@ -11,6 +13,7 @@ const MAX_RESETS = 3
 export class Progress {
   #thin = 0
   #resets = 0
+  #parts = 0
   #rows = 0
   #epoch: string | undefined
   readonly #cursors = new Set<string>()
@@ -36,8 +39,39 @@ export class Progress {
     // After a reset it may pass where it was before.
     if (cursorReset) this.#cursors.clear()
     this.#cursors.add(cursor)
-    this.#thin = rows * 4 < this.pageRows ? this.#thin + 1 : 0
-    if (this.#thin > MAX_THIN_PAGES) throw endless('busy', 'pages_without_end', 'and sends next to nothing')
+    // The buckets of one priority are whole: there are only so many of these.
+    if (page.complete) this.#parts += 1
+    else this.#thin = rows * 4 < this.pageRows ? this.#thin + 1 : 0
+    if (this.#thin > MAX_THIN_PAGES || this.#parts > MAX_PARTS) throw endless('busy', 'pages_without_end', 'and sends next to nothing')
+  }
+}
+
+/** How far a pull of much has come; the next one goes on with it, where it was cut. */
+export class Received {
+  rows = 0
+  total: number | undefined
+  #before = 0
+  #now = 0
+
+  constructor(private readonly tell?: (received: Received) => void) {}
+
+  /** An answer begins. */
+  begin(): void {
+    this.#now = 0
+  }
+
+  /** Rows came. What comes a second time counts once it is more than before: the number never goes back, nor beyond the total. */
+  see(rows: number, total?: number): void {
+    if (total !== undefined) this.total = Math.max(this.total ?? 0, this.#before + total)
+    this.#now += rows
+    this.rows = Math.min(Math.max(this.rows, this.#before + this.#now), this.total ?? Infinity)
+    this.tell?.(this)
+  }
+
+  /** The answer is stored. */
+  keep(): void {
+    this.#before += this.#now
+    this.#now = 0
   }
 }
 

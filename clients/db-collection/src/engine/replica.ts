@@ -4,19 +4,16 @@ import type { Page, Row } from '../protocol/wire'
 import type { Batch, Opened, StageImages, Store } from '../store/store'
 import { Emitter, type Changes } from './change'
 import { LocalCopy, type Environment } from './copy'
-import type { Device } from './device'
+import type { Demanded, Device } from './device'
 import type { BlobGate } from './held'
 import { Intake } from './intake'
 import { Outbox } from './outbox'
-import { turned } from './page'
+import { turned, type Asked } from './page'
 import type { Wanted } from './screen'
 import { SyncError } from './transport'
 
-/** What a page was asked with: an answer to an older question is not applied. */
-export interface Asked {
-  cursor: string
-  clientID: string
-}
+/** The buckets on demand that a pull may name. */
+const MAX_BUCKETS = 1000
 
 /** Sees each page as it is about to be stored, in the replica's own step, and hears when a snapshot is complete. */
 export interface PageWatcher {
@@ -37,6 +34,8 @@ export class Replica {
   /** Told of what pages change, where somebody has to know. */
   watcher: PageWatcher | undefined
   #intake: Intake | undefined
+  /** A reset is under way, of rows that are shown. */
+  #replaces = false
   #closed = false
 
   private constructor(
@@ -97,6 +96,29 @@ export class Replica {
     })
   }
 
+  /** The buckets on demand to ask for, less those whose time is over; `undefined` where the app has no such rule, and asks for all. */
+  async demanded(nowMs: number): Promise<string[] | undefined> {
+    if (!Object.keys(this.copy.schema?.onDemand ?? {}).length) return undefined
+    await this.#demand((demand) => demand.filter(([, { untilMs }]) => untilMs > nowMs))
+    return Object.keys(this.device.demand)
+  }
+
+  /** Asks for a bucket until then; false where so many are asked for already. */
+  async keep(bucket: string, untilMs: number): Promise<boolean> {
+    return this.#demand((demand) => [...demand, [bucket, { untilMs, complete: this.device.demand[bucket]?.complete ?? false }]])
+  }
+
+  async #demand(change: (demand: [string, Demanded][]) => [string, Demanded][]): Promise<boolean> {
+    return this.copy.queue.run(async () => {
+      const demand = Object.fromEntries(change(Object.entries(this.device.demand)))
+      if (Object.keys(demand).length > MAX_BUCKETS) return false
+      if (JSON.stringify(demand) === JSON.stringify(this.device.demand)) return true
+      await this.copy.commit({}, { ...this.device, demand })
+      this.copy.changed.emit()
+      return true
+    })
+  }
+
   /** How images are staged, where the store can take them. */
   get images(): StageImages | undefined {
     return this.copy.store.images?.()
@@ -127,13 +149,17 @@ export class Replica {
       if (this.#isStale(asked) || (intake && intake !== this.#intake)) return 'stale'
       this.#intake = undefined
       const { batch, device, ops } = await turned(this.copy, page, asked)
+      // Rows that are shown are not taken away for a part of the new ones.
+      if (batch.reset) this.#replaces ||= this.device.complete
       if (intake?.begun) batch.staged = 'take'
       await this.watcher?.before(batch, this.copy.store)
       const effects = await this.copy.settle(batch, device, ops, page.revised)
       // Which rows images brought nobody told: all are looked at anew.
       screen.note(intake?.imaged ? { reset: true } : batch, effects, intake)
-      if (!device.complete) return 'more'
+      if (!device.complete && (this.#replaces || !page.complete)) return 'more'
       await screen.showAll()
+      if (!device.complete) return 'more'
+      this.#replaces = false
       this.watcher?.complete()
       return 'complete'
     })

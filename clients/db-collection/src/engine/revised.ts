@@ -38,30 +38,23 @@ export function revise({ ops, fates, revised }: Known, said: readonly MutationRe
     const fate = next.get(id)
     const known = op ?? fate?.op ?? fate?.refused
     const was = op?.state ?? (fate && (fate.refused ? 'rejected' : 'applied'))
-    // One that waits is sent again: its answer is the result that it has then.
-    if (status === 'outOfOrder' || was === 'waiting') continue
-    let news: Pick<Revised, 'status' | 'code' | 'error'> = { status: 'applied' }
-    if (status === 'applied' || status === 'duplicate') {
-      // What the device does not know of may never have been refused.
-      if (was !== 'rejected') continue
+    const applies = status === 'applied' || status === 'duplicate'
+    // One that waits is sent again: its answer is the result that it has then. What the device does not know of may never have been refused.
+    if (status === 'outOfOrder' || was === 'waiting' || (applies && was !== 'rejected')) continue
+    if (applies) {
       const { refusal: _, ...again } = known!
       ops = ops.filter((one) => one !== op)
       next.set(id, { seq: again.seq, ...(again.args !== null && { op: { ...again, state: 'applied', covered: true } }) })
     } else {
-      news = { status, code, error }
-      const refusal = { status, code, error }
-      if (was === 'rejected') {
-        ops = ops.map((one) => (one === op ? { ...one, refusal } : one))
-        continue
-      }
-      const { seq = 0 } = fate ?? {}
-      const fallen = refused(known ?? { seq, id, name: '', args: null, hlc: '', dependsOn: [], effects: [], clientID: '', number: 0, state: 'rejected', covered: true }, refusal)
-      if (known) ops = [...ops.filter((one) => one !== op), fallen].sort((a, b) => a.seq - b.seq)
+      const fallen = refused(known ?? ({ id, seq: fate?.seq ?? 0, name: '', args: null, hlc: '', dependsOn: [], effects: [] } as Partial<Op> as Op), { status, code, error })
+      if (op || (known && was !== 'rejected')) ops = [...ops.filter((one) => one !== op), fallen].sort((a, b) => a.seq - b.seq)
+      // That is no news.
+      if (was === 'rejected') continue
       next.delete(id)
-      if (!known) next.set(id, { seq, refused: fallen })
+      if (!known) next.set(id, { seq: fallen.seq, refused: fallen })
     }
     const { name, args = null } = known ?? {}
-    revised = [...revised.filter((one) => one.id !== id), { id, ...(name && { name }), ...(args !== null && { args }), ...news }].slice(-MAX_REVISED)
+    revised = [...revised.filter((one) => one.id !== id), { id, ...(name && { name }), ...(args !== null && { args }), ...(applies ? { status: 'applied' as const } : { status, code, error }) }].slice(-MAX_REVISED)
   }
   return { ops, fates: next, revised }
 }

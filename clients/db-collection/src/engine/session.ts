@@ -8,6 +8,7 @@ import { isPending } from './op'
 import { Pace, waitAfter } from './pace'
 import { Presence } from './presence'
 import { isUndecided } from './push'
+import { Received } from './progress'
 import { Queue } from './queue'
 import type { Replica } from './replica'
 import type { LiveSource, Reconnect, SourceOptions, SubscribeSource } from './source'
@@ -22,6 +23,8 @@ export interface SyncState {
   error: { kind: string; code: string; message: string; write?: string } | undefined
   /** ms since 1970; of the last pull that reached a snapshot's end. */
   lastSyncedAt: number | undefined
+  /** Rows of the pull that is under way, and how many there will be, where the server said so at the beginning of a first sync. */
+  progress?: { rows: number; total: number | undefined } | undefined
   /** Whether pings come in. */
   streaming: boolean
   /** The last time that something was sent again because the server said that it applied it and no pull showed it; ms since 1970. */
@@ -68,6 +71,7 @@ export class Session {
   /** The server asked to be left alone until then. */
   #notBeforeMs = 0
   readonly #pace = new Pace()
+  #received: Received | undefined
   readonly #suspicion = new Suspicion()
   readonly #lookout: Lookout
   /** A write that the server applied, and that no pull shows although it was sent again. */
@@ -126,8 +130,10 @@ export class Session {
   async pull(): Promise<void> {
     await this.#pulls.run(async () => {
       await this.options.describe()
-      await pull(this.replica, this.transport, this.options.sizes, this.options.streams)
-      this.#say({ lastSyncedAt: this.options.nowMs() })
+      this.#received ??= new Received(({ rows, total }) => this.#say({ progress: { rows, total } }))
+      await pull(this.replica, this.transport, this.options.sizes, this.options.streams, this.#received, this.options.nowMs())
+      this.#received = undefined
+      this.#say({ lastSyncedAt: this.options.nowMs(), progress: undefined })
       await this.#lookForUnseen()
     })
   }

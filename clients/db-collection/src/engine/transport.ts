@@ -42,6 +42,10 @@ export interface PullAsked {
   deviceId: string
   /** Whether files may stand for rows. */
   images?: boolean
+  /** Whether the answer is to say how many rows are to come. */
+  total?: boolean
+  /** The buckets on demand that are wanted; all of them when left out. */
+  buckets?: readonly string[]
 }
 
 /** A connection to one server. */
@@ -53,7 +57,7 @@ export interface Transport {
    * A whole pull as a stream from one snapshot, where it can be had: rows go to `take` one batch after the other, and the rest is the
    * answer. `undefined`: ask for pages; nothing was taken.
    */
-  lines?(asked: PullAsked, take: (table: string, rows: Row[]) => Promise<void>): Promise<Page | undefined>
+  lines?(asked: PullAsked, take: (table: string, rows: Row[], total?: number) => Promise<void>): Promise<Page | undefined>
   push(mutations: Mutation[]): Promise<MutationResult[]>
   contract(): Promise<unknown>
 }
@@ -87,7 +91,7 @@ export class HttpTransport implements Transport {
     return this.#request('POST', '/sync/pull', asked, readPage)
   }
 
-  async lines(asked: PullAsked, take: (table: string, rows: Row[]) => Promise<void>): Promise<Page | undefined> {
+  async lines(asked: PullAsked, take: (table: string, rows: Row[], total?: number) => Promise<void>): Promise<Page | undefined> {
     // React Native's answers have no body to read from; all of one in memory is what pages are for.
     if (!this.#canStream || !readsStreams()) return undefined
     const read = async (response: Response, patience: Patience): Promise<Page | undefined> => {
@@ -99,7 +103,7 @@ export class HttpTransport implements Transport {
       for await (const text of linesOf(response.body, patience)) {
         const line = readLine(JSON.parse(text))
         if (line.last) return line.last
-        await take(line.table, line.rows).catch((error: unknown) => {
+        await take(line.table, line.rows, line.total).catch((error: unknown) => {
           throw new NotTaken(error)
         })
       }

@@ -1,4 +1,5 @@
 // The one text of a key and of a bucket's value: of a row, of a tombstone, of an effect, of what an app asks for.
+import { dashed } from '../platform'
 import type { TableSchema } from './schema'
 import { jsonOf, type Json, type Row } from './wire'
 
@@ -43,13 +44,17 @@ export function keyFrom(table: TableSchema | undefined, id: string): string {
   return parts ? joined(parts.map((part, at) => keyText(part, typeOf(table, columns[at]!)))) : id
 }
 
+/** A bucket's name, `rule:value`, from the values of its parameters. */
+export function bucketOf(rule: string, values: readonly string[]): string {
+  return `${rule}:${values.length === 0 ? '*' : values.length === 1 ? values[0] : values.map(percent).join('/')}`
+}
+
 /** The buckets that a row is in, named `rule:value`; `undefined` when a column that would tell is not the device's to see. */
 export function bucketsOf(table: TableSchema, row: Row): string[] | undefined {
   const names = new Set<string>()
   for (const { rule, columns } of table.buckets) {
     if (columns.some((column) => row[column] === undefined)) return undefined
-    const values = columns.map((column) => keyText(row[column], typeOf(table, column)))
-    names.add(`${rule}:${values.length === 0 ? '*' : values.length === 1 ? values[0] : values.map(percent).join('/')}`)
+    names.add(bucketOf(rule, columns.map((column) => keyText(row[column], typeOf(table, column)))))
   }
   return [...names]
 }
@@ -73,7 +78,7 @@ function partsOf(id: string, count: number): Json[] | undefined {
 
 function uuidText(text: string): string {
   const hex = text.toLowerCase().replace(/[-{}]/g, '')
-  return /^[0-9a-f]{32}$/.test(hex) ? hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5') : text
+  return /^[0-9a-f]{32}$/.test(hex) ? dashed(hex) : text
 }
 
 const INSTANT = /^(\d{4}|[+-]\d{4,6})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(Z|[+-]\d\d(?::?\d\d)?)?$/i

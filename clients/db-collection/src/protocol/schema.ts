@@ -36,7 +36,12 @@ export interface Schema {
 export function schemaOf(contract: unknown): Schema {
   const document = contract as {
     info?: { version?: string }
-    'x-nizhal'?: { hash?: string; tables?: Record<string, TableSchema>; mutators?: Record<string, { replay?: object }> }
+    'x-nizhal'?: {
+      hash?: string
+      tables?: Record<string, TableSchema>
+      mutators?: Record<string, { replay?: object }>
+      rules?: Record<string, { params: { name: string; type?: string }[]; onDemand?: { ttlSeconds: number } }>
+    }
   }
   const described = document?.['x-nizhal']
   if (!described?.tables || !described.hash) {
@@ -48,5 +53,6 @@ export function schemaOf(contract: unknown): Schema {
   }
   const mutators = Object.keys(described.mutators ?? {})
   const replayed = mutators.filter((name) => described.mutators![name]?.replay)
-  return { version: document.info?.version ?? '0.0.0', hash: described.hash, tables, mutators, replayed }
+  const onDemand = Object.fromEntries(Object.entries(described.rules ?? {}).flatMap(([name, { params, onDemand }]) => (onDemand ? [[name, { params, ...onDemand }]] : [])))
+  return { version: document.info?.version ?? '0.0.0', hash: described.hash, tables, mutators, replayed, onDemand }
 }

@@ -33,10 +33,15 @@ export interface Page {
   cursorReset: boolean
   hasMore: boolean
   lastMutationId: number
+  /** With `hasMore`: all buckets but those of `laterRules` are whole, and may be shown. */
+  complete?: boolean | undefined
+  laterRules?: string[] | undefined
+  /** How many rows come with this answer and those after it, where that was asked; never too few. */
+  total?: number | undefined
   /** Mutations of this device that got another result than they were answered with. */
-  revised?: MutationResult[]
+  revised?: MutationResult[] | undefined
   /** What stands for rows in files; the store that fetches them looks at what it is. */
-  images?: unknown[]
+  images?: unknown[] | undefined
 }
 
 /** One mutation of `POST /sync/push`. */
@@ -75,9 +80,9 @@ export function readPage(body: unknown): Page {
 }
 
 /** Reads one line of a streamed pull: rows of a table, or, as the last, all but the rows. */
-export function readLine(body: unknown): { last?: undefined; table: string; rows: Row[] } | { last: Page } {
+export function readLine(body: unknown): { last?: undefined; table: string; rows: Row[]; total?: number } | { last: Page } {
   const line = object(body, 'a line')
-  return 'rows' in line ? readBatch(line) : { last: rest(line) }
+  return 'rows' in line ? { ...readBatch(line), ...(line['total'] !== undefined && { total: countOf(line['total']) }) } : { last: rest(line) }
 }
 
 function readBatch(batch: unknown): { table: string; rows: Row[] } {
@@ -86,28 +91,32 @@ function readBatch(batch: unknown): { table: string; rows: Row[] } {
 }
 
 function rest(page: Record<string, unknown>): Page {
+  const where = <Value>(field: string, read: (value: unknown, field: string) => Value) => (page[field] === undefined ? undefined : read(page[field], field))
   return {
     changed: [],
     tombstoned: list(page['tombstoned'], 'tombstoned').map(gone),
     removed: list(page['removed'], 'removed').map(gone),
-    removedBuckets: list(page['removedBuckets'], 'removedBuckets').map((name) => text(name, 'removedBuckets')),
+    removedBuckets: texts(page['removedBuckets'], 'removedBuckets'),
     cursor: text(page['cursor'], 'cursor'),
     epoch: text(page['epoch'], 'epoch'),
     cursorReset: page['cursorReset'] === true,
     hasMore: page['hasMore'] === true,
     lastMutationId: countOf(page['lastMutationId']),
-    ...(page['revised'] !== undefined && { revised: resultsOf(page, 'revised') }),
-    ...(page['images'] !== undefined && { images: list(page['images'], 'images') }),
+    complete: page['complete'] === true || undefined,
+    laterRules: where('laterRules', texts),
+    total: where('total', countOf),
+    revised: where('revised', resultsOf),
+    images: where('images', list),
   }
 }
 
 /** Reads the results of a push, also those that an error's body carries. */
 export function readResults(body: unknown): MutationResult[] {
-  return resultsOf(object(body, 'the answer'), 'results')
+  return resultsOf(object(body, 'the answer')['results'], 'results')
 }
 
-function resultsOf(body: Record<string, unknown>, field: string): MutationResult[] {
-  return list(body[field], field).map((item) => {
+function resultsOf(value: unknown, field: string): MutationResult[] {
+  return list(value, field).map((item) => {
     const result = object(item, 'a result')
     const status = text(result['status'], 'status')
     if (!STATUSES.has(status)) throw new MalformedAnswer(`no result is called ${status}`)
@@ -175,6 +184,10 @@ function object(value: unknown, what: string): Record<string, unknown> {
 function list(value: unknown, field: string): unknown[] {
   if (!Array.isArray(value)) throw new MalformedAnswer(`${field} is no list`)
   return value
+}
+
+function texts(value: unknown, field: string): string[] {
+  return list(value, field).map((item) => text(item, field))
 }
 
 function text(value: unknown, field: string): string {

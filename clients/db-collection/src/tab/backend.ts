@@ -11,11 +11,20 @@ import type { SyncState } from '../engine/session'
 import type { Schema } from '../protocol/schema'
 import type { Json, Row } from '../protocol/wire'
 
+/** The buckets of a device, as far as it knows of them. */
+export interface Buckets {
+  /** The rules of which not all buckets are here yet: those of a later priority, while a first sync goes on. */
+  laterRules: readonly string[]
+  /** The buckets on demand that are subscribed to, or were until a short while ago, and whether their rows are here. */
+  subscribed: readonly { bucket: string; complete: boolean }[]
+}
+
 /** What a tab knows by being told. */
 export interface Told {
   ops: Op[]
   cursor: string
   revised: readonly Revised[]
+  buckets: Buckets
   schema: Schema | undefined
   storage: { lost: { unsynced: number } | undefined; volatile: string | undefined }
   state: SyncState
@@ -26,7 +35,7 @@ export interface Told {
 /** What the holder tells everybody. */
 export type BackendEvent =
   | { type: 'changes'; changes: Changes }
-  | ({ type: 'ops' } & Pick<Told, 'ops' | 'cursor' | 'revised'>)
+  | ({ type: 'ops' } & Pick<Told, 'ops' | 'cursor' | 'revised' | 'buckets'>)
   | ({ type: 'schema' } & Pick<Told, 'schema'>)
   | ({ type: 'storage' } & Pick<Told, 'storage'>)
   | ({ type: 'state' } & Pick<Told, 'state'>)
@@ -44,6 +53,8 @@ export interface Calls {
   get(table: string, key: string): Promise<Row | undefined>
   rows(table: string, deliver: (rows: Map<string, Row>) => void): Promise<void>
   find(table: string, wanted: Wanted, deliver: (rows: Map<string, Row>) => void): Promise<void>
+  /** Asks for a bucket on demand until then, in ms since 1970. */
+  keep(bucket: string, untilMs: number): Promise<boolean>
   pull(): Promise<void>
   push(): Promise<void>
   track(bucket: string, payload: Record<string, Json>): Promise<void>

@@ -1,10 +1,11 @@
 // The TanStack DB adapter: rows from the engine in, writes to the engine out; nothing is decided here.
 import type { CollectionConfig, LoadSubsetOptions, SyncConfig } from '@tanstack/db'
 import type { NizhalClient } from '../client'
+import { subscribeBucket } from '../demand'
 import type { Effect } from '../engine/op'
 import { completed, pendingOf, plain, timeText, type Pending } from '../mutators'
 import { keyOf } from '../protocol/key'
-import type { Row } from '../protocol/wire'
+import type { Json, Row } from '../protocol/wire'
 import { Some, Whole, type Run } from './stage'
 
 /** A mutator call. */
@@ -20,6 +21,8 @@ export interface NizhalCollectionConfig<T extends object> {
   name: string
   /** The sync rule to hear of; all that the actor holds when left out. */
   syncRule?: string
+  /** One bucket of `syncRule`, a rule on demand: the collection is subscribed to it as long as it syncs. */
+  params?: readonly Json[]
   id?: string
   /** `on-demand` loads the rows that queries ask for; `eager`, the default, all of the table. */
   syncMode?: 'eager' | 'on-demand'
@@ -58,7 +61,7 @@ export function nizhalCollectionOptions<T extends object>(config: NizhalCollecti
 
   const sync: SyncConfig<T, string>['sync'] = (given) => {
     const run = given as unknown as Run<T>
-    const leave = client.subscribe(config.syncRule)
+    const leave = config.params ? subscribeBucket(client, config.syncRule ?? '', config.params).close : client.subscribe(config.syncRule)
     // A store that cannot be opened will never have rows.
     client.ready.catch((error: unknown) => given.markError?.(error))
     if (config.syncMode !== 'on-demand') {
