@@ -8,6 +8,7 @@ export default defineConfig({
   dts: true,
   clean: true,
   splitting: true,
-  treeshake: true,
+  // A chunk that is imported for nothing is not imported: bundlers would warn of it.
+  treeshake: { moduleSideEffects: false },
   external: [/^@tanstack\//, /^@journeyapps\//, 'yjs'],
 })
