@@ -3,8 +3,8 @@ import { later } from '../platform'
 import type { Folder } from './image-files'
 
 const FOLDER = 'nizhal-images'
-/** How often, and how long apart, a file is tried that somebody has not let go of. */
-const REMOVALS = { tries: 10, apartMs: 500 }
+/** How long after each other a file is tried that somebody has not let go of: twice as long each time, for some minutes. */
+const WAITS_MS = [500, 1000, 2000, 4000, 8000, 16_000, 32_000, 64_000, 128_000]
 
 /** A file that is written in place. The types of pages lack it. */
 interface AccessHandle {
@@ -59,17 +59,17 @@ export class PrivateFolder implements Folder {
     for (const name of this.#open.keys()) this.#close(name)
     const names: string[] = []
     for await (const name of ((await this.#folder()) as unknown as { keys(): AsyncIterable<string> }).keys()) names.push(name)
-    await this.#remove(names, REMOVALS.tries)
+    await this.#remove(names, WAITS_MS)
   }
 
   /** Deletes files. One that SQLite, or the worker of a page that was left, has not let go of is tried again. */
-  async #remove(names: readonly string[], tries: number): Promise<void> {
+  async #remove(names: readonly string[], [waitMs, ...waitsMs]: readonly number[]): Promise<void> {
     const folder = await this.#folder()
     const held: string[] = []
     for (const name of names) {
       if (!this.#kept.includes(name) && !this.#open.has(name)) await folder.removeEntry(name).catch(() => held.push(name))
     }
-    if (held.length > 0 && tries > 1) later(REMOVALS.apartMs, () => void this.#remove(held, tries - 1).catch(() => undefined))
+    if (held.length > 0 && waitMs !== undefined) later(waitMs, () => void this.#remove(held, waitsMs).catch(() => undefined))
   }
 
   /** Ends the writing of a file, so that it can be read and attached. */
