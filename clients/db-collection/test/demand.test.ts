@@ -1,5 +1,5 @@
 // Priorities, buckets on demand, and how far a first sync has come.
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { createNizhalClient, type NizhalClient } from '../src/client'
 import { subscribeBucket } from '../src/demand'
 import type { PullAsked } from '../src/engine/transport'
@@ -80,12 +80,9 @@ describe.each(KINDS)('on %s', (kind) => {
       return ids(client, 'notes')
     }
     one.close()
-    one.close()
-    await expect.poll(() => client.buckets.subscribed.length).toBe(2)
-    // The timer of a test’s clock never comes: the other says itself that it is still there.
     two.close()
-    const again = subscribeBucket(client, 'shopNotes', ['s'])
-    await again.ready
+    // Here already: nothing is asked.
+    await subscribeBucket(client, 'shopNotes', ['s']).ready
     expect(await after(HOUR_MS - 1)).toEqual(['n1', 'n2', 'n3'])
     // A restart changes nothing about it.
     await client.close()
@@ -260,6 +257,33 @@ test('a bucket that was not asked for yet does not count as here', async () => {
   await client.pull()
   await subscribed[0]!.ready
   expect(script.asked[1]!.buckets).toEqual(['notes:1/x'])
+})
+
+test('a bucket is kept as long as somebody is subscribed, and for its time after that', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date'] })
+  try {
+    const { script, client } = await scripted()
+    const [one, two] = [subscribeBucket(client, 'notes', [1, 'x']), subscribeBucket(client, 'notes', [1, 'x'])]
+    const asked = async (afterMs: number) => {
+      await vi.advanceTimersByTimeAsync(afterMs)
+      await client.pull()
+      return script.asked.at(-1)!.buckets
+    }
+    expect(await asked(0)).toEqual(['notes:1/x'])
+    one.close()
+    one.close()
+    expect(await asked(10 * HOUR_MS)).toEqual(['notes:1/x'])
+    two.close()
+    expect(await asked(HOUR_MS - 1)).toEqual(['notes:1/x'])
+    expect(await asked(1)).toEqual([])
+    const third = subscribeBucket(client, 'notes', [1, 'x'])
+    expect(await asked(0)).toEqual(['notes:1/x'])
+    await third.ready
+    await client.close()
+    expect(vi.getTimerCount()).toBe(0)
+  } finally {
+    vi.useRealTimers()
+  }
 })
 
 test('an app without such rules asks for all', async () => {

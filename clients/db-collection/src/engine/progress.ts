@@ -65,7 +65,7 @@ export class Received {
     if (total !== undefined) this.total = Math.max(this.total ?? 0, this.#before + total)
     this.#now += rows
     this.rows = Math.min(Math.max(this.rows, this.#before + this.#now), this.total ?? Infinity)
-    this.tell?.(this)
+    if (rows > 0) this.tell?.(this)
   }
 
   /** The answer is stored. */

@@ -99,7 +99,7 @@ export const FAULTS: Record<string, Fault> = {
   'a failure is always the mutation’s': { file: 'engine/doubt.ts', from: 'parks = answered && aside && proven &&', to: 'parks =', tests: 'hostile' },
   'a server’s wait is kept to the letter': { file: 'engine/pace.ts', from: 'if (askedMs === undefined || askedMs <= own) return own', to: 'if (askedMs === undefined) return own', tests: 'hostile' },
   'a number that is used is a refusal': { file: 'engine/answer.ts', from: " || result.code === 'number_used'", to: '', tests: 'hostile' },
-  'pages without end are asked for': { file: 'engine/progress.ts', from: 'if (this.#thin > MAX_THIN_PAGES)', to: 'if (this.#thin > 1e9)', tests: 'hostile' },
+  'pages without end are asked for': { file: 'engine/progress.ts', from: 'this.#thin > MAX_THIN_PAGES', to: 'this.#thin > 1e9', tests: 'hostile' },
   'blobs: a write goes before its upload': { file: 'engine/held.ts', from: 'this.gate.isUnsent(sha256))', to: 'this.gate.isUnsent(sha256) && false)', tests: 'blobs' },
   'blobs: a write passes one that waits for the same row': { file: 'engine/held.ts', from: 'this.#rows.has(rowOf(effect))', to: 'false', tests: 'blobs' },
   'blobs: a write passes one that it depends on': { file: 'engine/held.ts', from: 'dependsOn.some((id) => this.ids.has(id))', to: 'false', tests: 'blobs' },
@@ -133,6 +133,6 @@ export const FAULTS: Record<string, Fault> = {
   'priorities: all show at the end': { file: 'engine/replica.ts', from: 'if (!device.complete && (this.#replaces || !page.complete))', to: 'if (!device.complete)', tests: 'demand' },
   'priorities: a part takes away what is shown': { file: 'engine/replica.ts', from: 'this.#replaces ||= this.device.complete', to: '', tests: 'demand' },
   'priorities: parts without end': { file: 'engine/progress.ts', from: ' || this.#parts > MAX_PARTS', to: '', tests: 'demand' },
-  'a first sync does not know its end': { file: 'engine/exchange.ts', from: "...(cursor === '' && { total: true })", to: '', tests: 'demand' },
+  'a first sync does not know its end': { file: 'engine/exchange.ts', from: "...(cursor === '' && { total: true })", to: '...{}', tests: 'demand' },
   'a tombstone’s spelling is not its row’s': { file: 'protocol/key.ts', from: "return parts ? joined(parts.map((part, at) => keyText(part, typeOf(table, columns[at]!)))) : id", to: 'return parts ? id : id', tests: 'keys' },
 }
