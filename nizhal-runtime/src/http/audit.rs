@@ -155,6 +155,9 @@ fn shown(entry: AuditEntry) -> Value {
     if let Some(args) = entry.args {
         shown["args"] = read(&args);
     }
+    if let Some(place) = entry.place {
+        shown["place"] = place.into();
+    }
     shown
 }
 

@@ -27,7 +27,7 @@ pub struct AuditEntry {
     pub version: i64,
     /// When, RFC 3339 in UTC.
     pub at: String,
-    /// `mutation` or `job`.
+    /// `mutation`, `revised` or `job`.
     pub kind: String,
     /// The actor's key; empty for a job.
     pub actor: String,
@@ -47,6 +47,8 @@ pub struct AuditEntry {
     pub tables: String,
     /// The arguments as JSON, where they are kept.
     pub args: Option<String>,
+    /// The place that a replayed mutation has in the order of its space: its stamp and its id. None once it is settled for good and forgotten.
+    pub place: Option<String>,
 }
 
 /// Entries in the order of their versions.
@@ -58,7 +60,8 @@ pub struct AuditPage {
     pub has_more: bool,
 }
 
-/// The statement of a query, and its values. Relies on the primary key, the index by actor, and the one by bucket.
+/// The statement of a query, and its values. Relies on the primary key, the index by actor, and the one by bucket; for the place of a
+/// replayed mutation on `_nizhal_actions (actor, id)`.
 fn select(dialect: Dialect, wanted: &AuditQuery, limit: i64) -> (String, Vec<Value>) {
     let mut values: Vec<Value> = vec![wanted.since.into(), wanted.until.unwrap_or(i64::MAX).into(), limit.into()];
     let mut placeholder = |value: &str| {
@@ -108,7 +111,8 @@ fn select(dialect: Dialect, wanted: &AuditQuery, limit: i64) -> (String, Vec<Val
     };
     let sql = format!(
         "select a.version, {at} as moment, a.kind, a.actor, a.id, a.client_id, a.mutation_id, a.name, a.status, \
-         a.buckets, a.tables, a.args, {write_set} as write_set from _nizhal_audit a where {condition}"
+         a.buckets, a.tables, a.args, {write_set} as write_set, \
+         (select r.pos from _nizhal_actions r where r.actor = a.actor and r.id = a.id and a.kind <> 'job') as place from _nizhal_audit a where {condition}"
     );
     (sql, values)
 }
@@ -166,6 +170,7 @@ impl Store {
                     buckets,
                     tables,
                     args: row.try_get("", "args")?,
+                    place: row.try_get("", "place")?,
                 })
             })
             .collect()
