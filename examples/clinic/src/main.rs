@@ -1,0 +1,6 @@
+//! The clinic's server.
+
+#[nizhal::main]
+async fn main() -> nizhal::Result<()> {
+    clinic::app().run().await
+}
