@@ -10,7 +10,7 @@ import { createServer } from 'vite'
 const root = fileURLToPath(new URL('..', import.meta.url))
 const dir = mkdtempSync(join(tmpdir(), 'nizhal-bench-'))
 const [debug, release] = ['debug', 'release'].map((kind) => join(root, `../../../target/${kind}/credit-ledger`))
-process.env.LEDGER_BINARY ??= existsSync(release) ? release : debug
+process.env.APP_BINARY ??= existsSync(release) ? release : debug
 process.env.DATABASE_URL = `sqlite://${dir}/ledger.db`
 const server = await createServer({ root, logLevel: 'error', server: { port: 0 } })
 await server.listen()
@@ -22,7 +22,7 @@ const page = await browser.newPage()
 page.on('pageerror', (error) => console.error(error.message))
 await page.goto(`${url}bench/`)
 const result = await (await page.waitForFunction(() => globalThis.result, undefined, { timeout: 300_000 })).jsonValue()
-console.log(`first sync of ${result.rows} rows into OPFS: ${Math.round(result.rows / result.seconds)} rows/s; read back in ${result.readSeconds.toFixed(1)} s (${process.env.LEDGER_BINARY.includes('release') ? 'release' : 'debug'} build of the server)`)
+console.log(`first sync of ${result.rows} rows into OPFS: ${Math.round(result.rows / result.seconds)} rows/s; read back in ${result.readSeconds.toFixed(1)} s (${process.env.APP_BINARY.includes('release') ? 'release' : 'debug'} build of the server)`)
 await browser.close()
 await server.close()
 rmSync(dir, { recursive: true, force: true })

@@ -1,17 +1,16 @@
 // The app on one phone.
-import { createNizhalStatus, newId } from '@nizhal/db-collection'
+import { newId } from '@nizhal/db-collection'
 import { useLiveQuery } from '@tanstack/react-db'
-import { useMemo, useState, useSyncExternalStore } from 'react'
+import { useMemo, useState } from 'react'
+import { hue, useStatus, useWrites } from '../../../web/phone'
+import { Top } from '../../../web/top'
 import { CustomerPage } from './customer'
 import type { Ledger } from './ledger'
 import { balances, money } from './money'
 import { Outbox } from './outbox'
-import { Top } from './top'
 
 export function App({ ledger }: { ledger: Ledger }) {
-  const { client } = ledger
-  const source = useMemo(() => createNizhalStatus(client), [client])
-  const status = useSyncExternalStore(source.subscribe, source.getSnapshot)
+  const status = useStatus(ledger)
   const writes = useWrites(ledger)
   const { data: customers } = useLiveQuery((q) => q.from({ c: ledger.customers }).orderBy(({ c }) => c.name))
   const { data: entries } = useLiveQuery((q) => q.from({ e: ledger.entries }))
@@ -22,7 +21,7 @@ export function App({ ledger }: { ledger: Ledger }) {
   const owed = [...sums.values()].reduce((sum, one) => sum + Math.max(one, 0), 0)
   return (
     <div className="app">
-      <Top ledger={ledger} status={status} />
+      <Top phone={ledger} status={status} place="the shop" />
       {customer ? (
         <CustomerPage key={customer.id} ledger={ledger} customer={customer} entries={entries.filter((it) => it.customer_id === customer.id)} unsent={unsent} onBack={() => select(undefined)} />
       ) : (
@@ -73,18 +72,3 @@ function NewCustomer({ ledger }: { ledger: Ledger }) {
     </form>
   )
 }
-
-function useWrites({ client }: Ledger) {
-  const source = useMemo(() => {
-    let writes = client.writes
-    return { subscribe: (listener: () => void) => client.onWrites((now) => ((writes = now), listener())), read: () => writes }
-  }, [client])
-  return useSyncExternalStore(source.subscribe, source.read)
-}
-
-export function hue(text: string): string {
-  let sum = 0
-  for (const char of text) sum = (sum * 31 + char.charCodeAt(0) * 7) % 360
-  return `hsl(${sum} 45% 46%)`
-}
-

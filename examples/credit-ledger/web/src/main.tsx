@@ -1,5 +1,6 @@
 // One page for both: the stage with two phones on it, and, in each phone's frame, the app.
 import { createRoot } from 'react-dom/client'
+import '../../../web/base.css'
 import { App } from './app'
 import { open } from './ledger'
 import { Stage } from './stage'

@@ -1,5 +1,5 @@
 // Two phones side by side, and what to try with them.
-import { useRef } from 'react'
+import { Frame } from '../../../web/frame'
 
 export function Stage() {
   return (
@@ -13,7 +13,7 @@ export function Stage() {
         </p>
       </header>
       <div className="phones">
-        <Phone who="kamala" />
+        <Frame who="kamala" />
         <ol className="steps">
           <li><b>Switch both phones off the network.</b> Nothing stops working.</li>
           <li><b>Write on each:</b> a credit here, a payment with a photo of its receipt there, a new customer.</li>
@@ -21,22 +21,8 @@ export function Stage() {
           <li><b>Switch them on.</b> Both end up the same, to the cent: a balance is a sum of entries, so nobody overwrites anybody.</li>
           <li><b>Make them disagree:</b> offline, remove a customer on one phone and take a payment from her on the other. The server refuses it, and says why.</li>
         </ol>
-        <Phone who="nimal" />
+        <Frame who="nimal" />
       </div>
     </main>
-  )
-}
-
-function Phone({ who }: { who: string }) {
-  const frame = useRef<HTMLIFrameElement>(null)
-  return (
-    <section className="phone">
-      <div className="bezel">
-        <iframe ref={frame} title={who} src={`/?phone=${who}`} />
-      </div>
-      <button className="reload" data-testid={`reload-${who}`} onClick={() => frame.current?.contentWindow?.location.reload()}>
-        ↻ Reload this phone
-      </button>
-    </section>
   )
 }

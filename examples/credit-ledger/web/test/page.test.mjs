@@ -1,51 +1,13 @@
 // The page as a person uses it, in Chromium: both phones offline, writes on each, one reloaded, both online again.
-// NIZHAL_SCREENSHOTS names a folder for a picture of each step.
 import assert from 'node:assert/strict'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { after, before, test } from 'node:test'
-import { fileURLToPath } from 'node:url'
-import { chromium } from 'playwright-core'
-import { preview } from 'vite'
+import { test } from 'node:test'
+import { flip, open as openPage, status } from '../../../web/test/page.mjs'
 
-const root = fileURLToPath(new URL('..', import.meta.url))
-const dir = mkdtempSync(join(tmpdir(), 'nizhal-page-'))
-const built = join(root, '../../../target/debug/credit-ledger')
-process.env.DATABASE_URL = `sqlite://${dir}/ledger.db`
-if (existsSync(built)) process.env.LEDGER_BINARY = built
+const stage = openPage('credit-ledger', import.meta.url, { width: 1320, height: 980 })
+const { faults, picture, until } = stage
 
-let server, browser, page, phones
-const faults = []
-
-before(async () => {
-  // On all addresses: one that is not this machine's own is no secure context to a browser.
-  server = await preview({ root, preview: { port: 0, host: '0.0.0.0' }, logLevel: 'silent' })
-  const executablePath = process.env.CHROMIUM ?? ['/usr/bin/chromium', '/usr/bin/chromium-browser'].find(existsSync)
-  browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] })
-  page = await (await browser.newContext({ viewport: { width: 1320, height: 980 } })).newPage()
-  page.setDefaultTimeout(20_000)
-  page.on('pageerror', (error) => faults.push(error.message))
-  await page.goto(server.resolvedUrls.local[0])
-  phones = Object.fromEntries(['kamala', 'nimal'].map((who) => [who, page.frameLocator(`iframe[title=${who}]`)]))
-})
-
-after(async () => {
-  await browser?.close()
-  // The server of the ledger ends with this process.
-  await server?.close()
-  rmSync(dir, { recursive: true, force: true })
-  setImmediate(() => process.exit(process.exitCode))
-})
-
-async function picture(name) {
-  if (process.env.NIZHAL_SCREENSHOTS) await page.screenshot({ path: join(process.env.NIZHAL_SCREENSHOTS, `${name}.png`) })
-}
-
-const status = (phone, text) => phone.getByTestId('status').getByText(text).waitFor()
 const open = (phone, name) => phone.getByTestId('customers').getByText(name).click()
 const back = (phone) => phone.getByRole('button', { name: 'Back' }).click()
-const flip = (phone) => phone.getByTestId('online').locator('..').click()
 
 async function record(phone, name, kind, amount) {
   await open(phone, name)
@@ -59,7 +21,7 @@ const list = async (phone) => (await phone.getByTestId('customers').locator('but
 
 /** A picture as a camera would take it: larger than what a row could carry. */
 const receipt = () =>
-  page.evaluate(() => {
+  stage.page.evaluate(() => {
     const canvas = Object.assign(document.createElement('canvas'), { width: 640, height: 480 })
     const pen = canvas.getContext('2d')
     for (let y = 0; y < 48; y++) for (let x = 0; x < 64; x++) (pen.fillStyle = `hsl(${(x * y * 7) % 360} 60% 60%)`), pen.fillRect(x * 10, y * 10, 10, 10)
@@ -74,19 +36,8 @@ const receipt = () =>
 /** Waits until an image has its pixels. */
 const shown = (image) => until('the photo is shown', () => image.first().evaluate((it) => it.complete && it.naturalWidth === 640).catch(() => false))
 
-/** Waits until something is so. */
-async function until(what, look) {
-  const deadline = Date.now() + 20_000
-  for (;;) {
-    const found = await look()
-    if (found) return found
-    if (Date.now() > deadline) throw new Error(`never: ${what}`)
-    await page.waitForTimeout(50)
-  }
-}
-
 test('both phones show the shop, and each other', async () => {
-  for (const phone of Object.values(phones)) {
+  for (const phone of Object.values(stage.phones)) {
     await phone.getByText('Sunil Perera').waitFor()
     await status(phone, 'In sync')
     await phone.getByText('Kamala and Nimal look at the shop').waitFor()
@@ -95,7 +46,7 @@ test('both phones show the shop, and each other', async () => {
 })
 
 test('offline, each writes; a reload loses nothing', async () => {
-  const { kamala, nimal } = phones
+  const { kamala, nimal } = stage.phones
   for (const phone of [kamala, nimal]) {
     await flip(phone)
     await status(phone, 'Working on this phone')
@@ -118,20 +69,20 @@ test('offline, each writes; a reload loses nothing', async () => {
   await nimal.getByTestId('outbox').getByText('after its photo').waitFor({ state: 'attached' })
   await picture('2-photo')
   await back(nimal)
-  await page.getByTestId('reload-nimal').click()
+  await stage.page.getByTestId('reload-nimal').click()
   await status(nimal, '4 writes wait')
   await open(nimal, 'Fathima Nazeer')
   await shown(nimal.getByTestId('entries').getByTestId('photo'))
   await back(nimal)
   const before = await list(kamala)
-  await page.getByTestId('reload-kamala').click()
+  await stage.page.getByTestId('reload-kamala').click()
   await until('the reloaded phone shows what it had', async () => (await list(kamala)).join() === before.join() && before.length === 3)
   await status(kamala, '2 writes wait')
   await picture('3-reloaded')
 })
 
 test('online again, both are the same', async () => {
-  const { kamala, nimal } = phones
+  const { kamala, nimal } = stage.phones
   await flip(nimal)
   await status(nimal, 'In sync')
   await flip(kamala)
@@ -151,7 +102,7 @@ test('online again, both are the same', async () => {
 })
 
 test('a write that the server refuses says why, and lets go', async () => {
-  const { kamala, nimal } = phones
+  const { kamala, nimal } = stage.phones
   await flip(kamala)
   await record(kamala, 'Arul Selvam', 'Payment', '15')
   await open(nimal, 'Arul Selvam')
@@ -166,7 +117,7 @@ test('a write that the server refuses says why, and lets go', async () => {
 })
 
 test('news arrives by polling too', async () => {
-  const { kamala, nimal } = phones
+  const { kamala, nimal } = stage.phones
   await kamala.getByTestId('poll').click()
   await kamala.getByText('Nobody is seen while polling').waitFor()
   await record(nimal, 'Devi Ratnam', 'Payment', '40')
@@ -177,33 +128,33 @@ test('news arrives by polling too', async () => {
 })
 
 test('two tabs on one phone: when the leader is closed the other goes on', async () => {
-  const context = page.context()
-  const url = `${server.resolvedUrls.local[0]}?phone=nimal`
+  const context = stage.page.context()
+  const url = `${stage.server.resolvedUrls.local[0]}?phone=nimal`
   const second = await context.newPage()
   await second.goto(url)
   await second.getByText('Fathima Nazeer').waitFor()
   await record(second, 'Fathima Nazeer', 'Payment', '5.50')
-  await phones.nimal.getByText('Rs 44.50').waitFor()
+  await stage.phones.nimal.getByText('Rs 44.50').waitFor()
   await status(second, 'In sync')
   // The first tab held the store, and the browser takes it away without a word.
-  await page.evaluate(() => document.querySelector('iframe[title=nimal]').remove())
+  await stage.page.evaluate(() => document.querySelector('iframe[title=nimal]').remove())
   await record(second, 'Fathima Nazeer', 'Payment', '10')
-  await phones.kamala.getByText('Rs 34.50').waitFor()
+  await stage.phones.kamala.getByText('Rs 34.50').waitFor()
   await status(second, 'In sync')
   const third = await context.newPage()
   await third.goto(url)
   await third.getByText('Rs 34.50').waitFor()
   await second.close()
   await record(third, 'Fathima Nazeer', 'Payment', '1')
-  await phones.kamala.getByText('Rs 33.50').waitFor()
+  await stage.phones.kamala.getByText('Rs 33.50').waitFor()
   await third.close()
   assert.deepEqual(faults, [])
 })
 
 test('on plain http in a LAN the phone starts, writes and syncs, and says that nothing is kept', async (context) => {
-  const [address] = server.resolvedUrls.network
+  const [address] = stage.server.resolvedUrls.network
   if (!address) return context.skip('this machine has no address but its own')
-  const other = await (await browser.newContext()).newPage()
+  const other = await (await stage.browser.newContext()).newPage()
   other.setDefaultTimeout(20_000)
   const broken = []
   other.on('pageerror', (error) => broken.push(error.message))

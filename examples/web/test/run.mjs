@@ -1,10 +1,10 @@
-// Runs the page's test and ends with one line in plain words.
+// Runs the test of the page in whose folder it is started, and ends with one line in plain words.
+import { join } from 'node:path'
 import { run } from 'node:test'
 import { spec } from 'node:test/reporters'
-import { fileURLToPath } from 'node:url'
 
 const counts = { passed: 0, failed: 0 }
-const stream = run({ files: [fileURLToPath(new URL('page.test.mjs', import.meta.url))], concurrency: false })
+const stream = run({ files: [join(process.cwd(), 'test/page.test.mjs')], concurrency: false })
 stream.on('test:pass', ({ nesting, details }) => nesting === 0 && details.type !== 'suite' && counts.passed++)
 stream.on('test:fail', ({ nesting }) => nesting === 0 && counts.failed++)
 stream.compose(spec).pipe(process.stdout)

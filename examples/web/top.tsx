@@ -1,20 +1,20 @@
 // Whose phone it is, how syncing goes, who else is there, and the two switches.
 import type { NizhalStatus, PresenceState } from '@nizhal/db-collection'
 import { useEffect, useState } from 'react'
-import { hue } from './app'
-import { nameOf, type Ledger } from './ledger'
+import { hue, nameOf, type Phone } from './phone'
 
-export function Top({ ledger, status }: { ledger: Ledger; status: NizhalStatus }) {
-  const [switches, set] = useState({ ...ledger.switches })
+/** `place` is what those who are here look at. */
+export function Top({ phone, status, place }: { phone: Phone; status: NizhalStatus; place: string }) {
+  const [switches, set] = useState({ ...phone.switches })
   const flip = (change: Partial<typeof switches>) => {
-    ledger.flip(change)
-    set({ ...ledger.switches })
+    phone.flip(change)
+    set({ ...phone.switches })
   }
-  const here = usePresence(ledger)
+  const here = usePresence(phone)
   return (
     <header className={switches.online ? 'top' : 'top offline'}>
       <div className="line">
-        <b>{nameOf(ledger.who)}’s phone</b>
+        <b>{nameOf(phone.who)}’s phone</b>
         <label className="switch">
           <input type="checkbox" role="switch" checked={switches.online} onChange={(event) => flip({ online: event.target.checked })} data-testid="online" />
           <span />
@@ -34,7 +34,7 @@ export function Top({ ledger, status }: { ledger: Ledger; status: NizhalStatus }
         {here.length > 0 ? (
           <>
             {here.map((name) => <span key={name} className="face" style={{ background: hue(name) }} title={name}>{name.slice(0, 1)}</span>)}
-            {here.length === 1 ? 'Only you look at the shop' : `${here.join(' and ')} look at the shop`}
+            {here.length === 1 ? `Only you look at ${place}` : `${here.join(' and ')} look at ${place}`}
           </>
         ) : (
           <span className="muted">{switches.online ? 'Nobody is seen while polling' : 'Nobody is seen while offline'}</span>
@@ -44,7 +44,7 @@ export function Top({ ledger, status }: { ledger: Ledger; status: NizhalStatus }
   )
 }
 
-function usePresence({ client }: Ledger): string[] {
+function usePresence({ client }: Phone): string[] {
   const [here, set] = useState<string[]>([])
   useEffect(() => {
     const read = () => {
