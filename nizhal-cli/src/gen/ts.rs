@@ -146,17 +146,27 @@ fn pretty(value: &Value) -> String {
 mod tests {
     use super::*;
 
-    /// The example's page is built from this file; when the contract changes, it must too.
+    /// The examples' pages are built from these files; when a contract changes, they must too.
     #[test]
-    fn the_committed_example_is_what_its_contract_says() {
-        let contract = include_str!("../../../examples/credit-ledger/nizhal.contract.json");
-        let committed = include_str!("../../../examples/credit-ledger/web/src/nizhal.ts");
-        let fresh = typescript(&serde_json::from_str(contract).unwrap());
-        assert!(
-            fresh == committed,
-            "run `cargo run -p nizhal-cli -- gen ts --from examples/credit-ledger/nizhal.contract.json \
-             --out examples/credit-ledger/web/src/nizhal.ts`"
-        );
+    fn the_committed_examples_are_what_their_contracts_say() {
+        for (folder, contract, committed) in [
+            (
+                "examples/credit-ledger",
+                include_str!("../../../examples/credit-ledger/nizhal.contract.json"),
+                include_str!("../../../examples/credit-ledger/web/src/nizhal.ts"),
+            ),
+            (
+                "examples/clinic",
+                include_str!("../../../examples/clinic/nizhal.contract.json"),
+                include_str!("../../../examples/clinic/web/src/nizhal.ts"),
+            ),
+        ] {
+            let fresh = typescript(&serde_json::from_str(contract).unwrap());
+            assert!(
+                fresh == committed,
+                "run `cargo run -p nizhal-cli -- gen ts --from {folder}/nizhal.contract.json --out {folder}/web/src/nizhal.ts`"
+            );
+        }
     }
 
     #[test]

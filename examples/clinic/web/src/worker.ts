@@ -1,0 +1,1 @@
+import '@nizhal/db-collection/store/wa-worker'
