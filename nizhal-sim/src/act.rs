@@ -2,9 +2,9 @@
 
 use crate::device::{Polled, PolledUpload, some_sql};
 use crate::net::{Lane, Load, Message};
-use crate::server::uuid;
 use crate::sim::{Check, Sim, Taken};
 use crate::verify;
+use crate::world::uuid;
 use nizhal_client::environment::Ids;
 use nizhal_client::session::{Action, Event, Failure, FailureKind, UploadEnded};
 use nizhal_client::store::{Draft, MutateError, Store as _};

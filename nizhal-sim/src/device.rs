@@ -4,7 +4,7 @@ use crate::act::SimIds;
 use crate::fixture::Fixture;
 use crate::net::{Lane, Port, Truth};
 use crate::oracle::Rows;
-use crate::server::uuid;
+use crate::world::uuid;
 use nizhal_client::exchange::Caller;
 use nizhal_client::session::{Failure, Session, Settings, Status};
 use nizhal_client::store::{Location, OtherUser, SqliteStore};

@@ -14,6 +14,7 @@
 //! ```
 
 mod act;
+mod answer;
 mod app;
 mod args;
 mod blobs;
@@ -34,8 +35,10 @@ mod shrink;
 mod sim;
 mod step;
 mod trace;
+mod upkeep;
 mod verify;
 mod workdir;
+mod world;
 
 pub use app::{App, Effect};
 pub use args::Draw;
