@@ -302,7 +302,7 @@ impl Sim<'_> {
     }
 
     /// What the server did, or false where it died, and its streams with it.
-    async fn outlived(&mut self, done: Option<bool>) -> Result<bool, String> {
+    pub(crate) async fn outlived(&mut self, done: Option<bool>) -> Result<bool, String> {
         if done.is_none() {
             self.trace.record(format_args!("  the server dies"));
             self.streams_close().await?;

@@ -52,8 +52,12 @@ impl Server {
         let given_up = || Ok(ServerResponse::refusal(503, "unavailable", Some(1_000)));
         let Some(answered) = self.under_faults(answering, given_up).await else {
             self.kill(fixture).await;
+            self.replayed(fixture).await?;
             return Ok(None);
         };
+        if request.path == "/sync/push" {
+            self.replayed(fixture).await?;
+        }
         let mut answer = answered?;
         answer.era = self.era;
         answer.took = self.took_fault().or_else(|| fails(fixture, request).then_some(POISON));

@@ -2,6 +2,7 @@
 
 use crate::fixture::{ADDED, Fixture};
 use crate::oracle::scope_literal;
+use crate::plain;
 use crate::server::Server;
 use nizhal_core::sql::{literal, quote};
 use nizhal_core::{ColumnDesc, ColumnIndex, MemberFilter, ParamSource, Random, Rule, SqlType, TableDesc};
@@ -25,7 +26,8 @@ type Done = Result<Option<String>, String>;
 impl ExternalWriter<'_> {
     fn tables(&self) -> Vec<&'static TableDesc> {
         let synced = self.fixture.shown.tables.iter().map(|table| table.desc.name);
-        let free = synced.filter(|name| !self.fixture.untouched.contains(name));
+        let is_replayed = |name: &str| self.fixture.replayed.iter().any(|table| table.name == name);
+        let free = synced.filter(|name| !self.fixture.untouched.contains(name) && !is_replayed(name));
         let all = &self.fixture.versions[self.server.version].tables;
         free.filter_map(|name| all.iter().find(|table| table.name == name).copied()).collect()
     }
@@ -118,7 +120,43 @@ impl ExternalWriter<'_> {
 
     pub(crate) async fn change(&mut self, draw: u32) -> Done {
         let mut random = Random::of(&format!("change {draw}"));
+        if !self.fixture.replayed.is_empty() && random.below(3) == 0 {
+            return self.change_past_order(&mut random).await;
+        }
         let Some((table, row)) = self.some(&mut random).await? else { return Ok(None) };
+        match self.changed(table, &row, &mut random) {
+            Some(sql) => self.run(sql).await,
+            None => Ok(None),
+        }
+    }
+
+    /// A row of a replayed table is changed or deleted, or one is made, by somebody who says so; it stays in its bucket.
+    async fn change_past_order(&mut self, random: &mut Random) -> Done {
+        let fixture = self.fixture;
+        let free: Vec<_> =
+            fixture.replayed.iter().copied().filter(|table| !fixture.untouched.contains(&table.name)).collect();
+        let Some(table) = pick(&free, random).copied() else { return Ok(None) };
+        let rows = self.rows(table).await?;
+        let Some(row) = pick(&rows, random).cloned() else { return Ok(None) };
+        let sql = match random.below(3) {
+            0 => Some(format!("delete from {} where {}", quote(table.name), key_is(table, &row))),
+            _ => self.changed(table, &row, random),
+        };
+        let (Some(sql), Some(space)) = (sql, plain::space_of_row(fixture, table, |name| value_of(table, &row, name)))
+        else {
+            return Ok(None);
+        };
+        if self.server.sql_past_order(&sql).await? == 0 {
+            return Ok(None);
+        }
+        if let Some(plain) = &mut self.server.plain {
+            plain.write(&space, &sql);
+        }
+        Ok(Some(sql))
+    }
+
+    /// The statement that changes a row in its bucket.
+    fn changed(&self, table: &TableDesc, row: &[String], random: &mut Random) -> Option<String> {
         let scope = self.scope_columns(table.name);
         let free: Vec<&ColumnDesc> = columns(table)
             .filter(|column| !column.unique && column.crdt.is_none() && !scope.contains(&column.name))
@@ -128,16 +166,14 @@ impl ExternalWriter<'_> {
                     || (column.sql == SqlType::Text && column.schema.is_none())
             })
             .collect();
-        let Some(column) = pick(&free, &mut random) else { return Ok(None) };
+        let column = pick(&free, random)?;
         let value = match column.sql {
             SqlType::Bool => random.below(2).to_string(),
             SqlType::Int4 | SqlType::Int8 => random.below(50).to_string(),
-            _ if !column.texts.is_empty() => literal(pick(column.texts, &mut random).copied().unwrap_or_default()),
+            _ if !column.texts.is_empty() => literal(pick(column.texts, random).copied().unwrap_or_default()),
             _ => literal(&format!("changed {}", random.below(100))),
         };
-        let sql =
-            format!("update {} set {} = {value} where {}", quote(table.name), quote(column.name), key_is(table, &row));
-        self.run(sql).await
+        Some(format!("update {} set {} = {value} where {}", quote(table.name), quote(column.name), key_is(table, row)))
     }
 
     /// Columns by which some rule finds a row's bucket.
@@ -248,11 +284,13 @@ fn insert(table: &TableDesc, row: &[String]) -> String {
     format!("insert or ignore into {} ({}) values ({})", quote(table.name), names.join(", "), row.join(", "))
 }
 
+/// The literal of a column in a row.
+fn value_of(table: &TableDesc, row: &[String], name: &str) -> String {
+    columns(table).position(|column| column.name == name).map(|at| row[at].clone()).unwrap_or_default()
+}
+
 fn key_is(table: &TableDesc, row: &[String]) -> String {
-    let of = |key: &ColumnDesc| {
-        let at = columns(table).position(|column| column.name == key.name).unwrap_or_default();
-        format!("{} = {}", quote(key.name), row[at])
-    };
+    let of = |key: &ColumnDesc| format!("{} = {}", quote(key.name), value_of(table, row, key.name));
     table.key_columns().map(of).collect::<Vec<_>>().join(" and ")
 }
 

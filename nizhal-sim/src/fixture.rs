@@ -3,6 +3,7 @@
 use crate::app::{App, Effect};
 use crate::args::{self, Draw};
 use crate::oracle::{self, Shown};
+use crate::plain;
 use crate::workdir::Workdir;
 use nizhal_core::sql::literal;
 use nizhal_core::{ColumnDesc, MutatorEntry, Principal, Rule, SqlType, TableDesc};
@@ -61,6 +62,10 @@ pub(crate) struct Fixture<'a> {
     pub(crate) privileged: Vec<&'static str>,
     pub(crate) shown: Shown,
     pub(crate) untouched: Vec<&'static str>,
+    /// The tables that are replayed.
+    pub(crate) replayed: Vec<&'static TableDesc>,
+    /// The table that the next version of the schema gives a column.
+    pub(crate) grown: Option<&'static str>,
     template: PathBuf,
 }
 
@@ -71,7 +76,8 @@ impl<'a> Fixture<'a> {
     /// When its parts do not fit, with what does not.
     pub(crate) async fn new<A: App>(app: &'a A) -> Self {
         let (tables, rules, mutators) = (app.tables(), app.rules().into_inner(), app.mutators());
-        let (next_tables, next_rules) = grown(&tables, &rules);
+        let grown = rules.iter().flat_map(|rule| &rule.tables).map(|line| line.table.name).min();
+        let (next_tables, next_rules) = grow(grown, &tables, &rules);
         let version = |tables: Vec<&'static TableDesc>, rules: Vec<Rule>| {
             let server = nizhal_runtime::schema::Schema::new(tables.clone(), rules.clone(), mutators.clone())
                 .and_then(|schema| schema.with_jobs(app.jobs()));
@@ -117,6 +123,8 @@ impl<'a> Fixture<'a> {
             privileged,
             shown,
             untouched,
+            replayed: plain::replayed(&tables),
+            grown,
             template,
         }
     }
@@ -153,13 +161,10 @@ pub(crate) async fn connect(path: &Path, version: &Version) -> Store {
     store.unwrap_or_else(|error| panic!("the server's database is not opened: {error:?}"))
 }
 
-/// The next version: the first synced table has a column more.
-fn grown(tables: &[&'static TableDesc], rules: &[Rule]) -> (Vec<&'static TableDesc>, Vec<Rule>) {
-    let Some(name) = rules.iter().flat_map(|rule| &rule.tables).map(|line| line.table.name).min() else {
-        return (tables.to_vec(), rules.to_vec());
-    };
+/// The next version: this table has a column more.
+fn grow(name: Option<&str>, tables: &[&'static TableDesc], rules: &[Rule]) -> (Vec<&'static TableDesc>, Vec<Rule>) {
     let grow = |table: &'static TableDesc| -> &'static TableDesc {
-        if table.name != name {
+        if Some(table.name) != name {
             return table;
         }
         let added = ColumnDesc { sql: SqlType::Text, nullable: true, ..ColumnDesc::of::<String>(ADDED) };

@@ -28,6 +28,8 @@ mod images;
 mod net;
 mod network;
 mod oracle;
+mod order;
+mod plain;
 mod plan;
 mod quiesce;
 mod server;

@@ -245,7 +245,8 @@ fn asked_for(condition: &str, asked: Option<&[String]>) -> String {
     sql
 }
 
-fn members(
+/// The buckets that a membership table gives a user.
+pub(crate) fn members(
     table: &TableDesc,
     value: ColumnIndex,
     filters: &[MemberFilter],

@@ -3,6 +3,7 @@
 use crate::device::some_sql;
 use crate::fixture::{Fixture, connect};
 use crate::images::ImageFiles;
+use crate::plain::Plain;
 use crate::world::World;
 use nizhal_core::NodeId;
 use nizhal_runtime::BlobEndpoints;
@@ -45,6 +46,8 @@ pub(crate) struct Server {
     pub(crate) blobs_away: bool,
     /// Who completed the upload of which blob.
     pub(crate) uploaded: BTreeSet<(usize, String)>,
+    /// What is to come of mutations that are replayed.
+    pub(crate) plain: Option<Plain>,
 }
 
 impl Server {
@@ -71,7 +74,9 @@ impl Server {
             blob_folder: fixture.workdir.path("blobs"),
             blobs_away: false,
             uploaded: BTreeSet::new(),
+            plain: None,
         };
+        server.plain = Plain::new(fixture, &mut server.external).await;
         server.start(fixture).await;
         server
     }
@@ -165,6 +170,9 @@ impl Server {
         let done = store.provision().await;
         store.close().await;
         self.start(fixture).await;
+        if let Some(plain) = &mut self.plain {
+            plain.grow(fixture);
+        }
         done.map_err(|error| format!("the upgrade fails: {error:?}"))
     }
 
@@ -189,6 +197,9 @@ impl Server {
         let path = fixture.workdir.path(&format!("backup-{}.db", self.copies));
         self.sql(&format!("vacuum into '{}'", path.display())).await?;
         self.backup = Some(path);
+        if let Some(plain) = &mut self.plain {
+            plain.copy(self.version);
+        }
         Ok(())
     }
 
@@ -209,6 +220,9 @@ impl Server {
         store.close().await;
         self.start(fixture).await;
         done.map_err(|error| format!("the restored database is not brought up: {error:?}"))?;
+        if let Some(plain) = &mut self.plain {
+            plain.restore(fixture, self.version);
+        }
         Ok(true)
     }
 
@@ -216,6 +230,16 @@ impl Server {
     pub(crate) async fn sql(&mut self, sql: &str) -> Result<u64, String> {
         let done = sqlx::query(AssertSqlSafe(sql.to_owned())).execute(&mut self.external).await;
         done.map(|done| done.rows_affected()).map_err(|error| format!("`{sql}` fails: {error}"))
+    }
+
+    /// What somebody else writes of tables that are replayed, past their order.
+    pub(crate) async fn sql_past_order(&mut self, sql: &str) -> Result<u64, String> {
+        self.sql("begin immediate").await?;
+        self.sql("update _nizhal_replay set checkpoint = 1").await?;
+        let done = self.sql(sql).await;
+        self.sql("update _nizhal_replay set checkpoint = 0").await?;
+        self.sql("commit").await?;
+        done
     }
 
     /// What somebody else reads: one column of text.

@@ -211,7 +211,14 @@ impl<'a> Sim<'a> {
             Step::BlobStoreAway => Ok(!std::mem::replace(&mut self.server.blobs_away, true)),
             Step::BlobStoreBack => Ok(std::mem::take(&mut self.server.blobs_away)),
             Step::Probe(draw) => self.probe(draw).await,
-            Step::Collect => self.server.collect(self.fixture).await.map(|()| true),
+            Step::Collect => {
+                self.server.collect(self.fixture).await?;
+                let forgotten = self.server.forget_settled(self.fixture).await?;
+                if self.outlived(forgotten).await? {
+                    self.trace.count("settled mutations forgotten");
+                }
+                Ok(true)
+            }
             Step::Image(draw) => self.image(draw).await,
             Step::ForgetImages => self.forget_images().await,
             Step::LoseImage(draw) => Ok(self.server.images.lose(draw)),

@@ -58,6 +58,28 @@ impl Server {
         self.done(fixture, forgotten).await
     }
 
+    /// Forgets mutations that are settled, and the images of rows before them; whether there were some, and `None` when the server died
+    /// of it.
+    pub(crate) async fn forget_settled(&mut self, fixture: &Fixture<'_>) -> Result<Option<bool>, String> {
+        let now_ms = self.world.now_ms();
+        // What it met a fault at is done when it is asked again.
+        for _ in 0..2 {
+            let Some(engine) = self.engine.as_ref().filter(|_| self.plain.is_some()) else { return Ok(Some(false)) };
+            let forgetting = engine.forget_settled().map(|done| done.map_err(|error| format!("{error:?}")));
+            match self.under_faults(forgetting, || Err("given up".to_owned())).await {
+                None => {
+                    self.kill(fixture).await;
+                    return Ok(None);
+                }
+                Some(Ok(_)) => break,
+                Some(Err(_)) if self.took_fault().is_some() => {}
+                Some(Err(error)) => return Err(format!("settled mutations are not forgotten: {error}")),
+            }
+        }
+        let forgotten = self.plain.as_mut().map(|plain| plain.forget(now_ms));
+        Ok(Some(forgotten.is_some_and(|count| count > 0)))
+    }
+
     /// Work of the server's that may meet the faults which wait for it: given up where a statement falls silent, wherever that is, and
     /// `None` where the server died of it.
     pub(crate) async fn under_faults<T>(

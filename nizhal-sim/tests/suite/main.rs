@@ -2,4 +2,5 @@
 
 mod app;
 mod disaster;
+mod replayed;
 mod typed;
