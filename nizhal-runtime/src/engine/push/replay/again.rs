@@ -170,7 +170,7 @@ impl Engine {
                 match self.run_in_place(tx, place, run).await {
                     Ok(PlacedRun { tx, result, written }) => (tx, result, written),
                     // It does so each time: the others must not wait for it.
-                    Err(AttemptEnd::Failed(failure)) => {
+                    Err(AttemptEnd::Failed(failure)) if is_its_own(&failure) => {
                         let error = &failure as &dyn std::error::Error;
                         tracing::error!(
                             mutator = action.name,
@@ -222,6 +222,11 @@ impl Engine {
         self.store.on(tx).file_jobs(&within.name, position, &bounded).await?;
         Ok(None)
     }
+}
+
+/// Whether a failure is the mutation's own, and not the database's, which may be well the next time.
+fn is_its_own(failure: &PushError) -> bool {
+    !matches!(failure, PushError::Store(error) if !matches!(error, StoreError::Statement(_)))
 }
 
 /// The mutation as it runs in its place: one without a stamp has the place's, each time.
