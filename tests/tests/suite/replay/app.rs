@@ -205,6 +205,7 @@ pub(super) struct Pay {
 #[mutator(replay(shops = args.shop))]
 pub(super) async fn pay(ctx: &mut Ctx<Claims>, args: Pay) -> Result<Applied> {
     let Pay { shop, id, amount } = args;
+    super::kill::linger(&id).await;
     let entries = Entry::find().filter(EntryColumn::Shop.eq(&*shop)).all(ctx.db()).await?;
     let balance = entries.iter().map(|entry| entry.amount).sum::<i64>() + amount;
     if balance < -50 {

@@ -4,6 +4,7 @@ mod app;
 mod bounds;
 mod device;
 mod jobs;
+mod kill;
 mod mail;
 mod order;
 mod past;
