@@ -3,6 +3,7 @@
 mod app;
 mod bounds;
 mod device;
+mod fault;
 mod jobs;
 mod kill;
 mod mail;

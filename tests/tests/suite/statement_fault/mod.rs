@@ -66,7 +66,7 @@ impl World {
 
 /// Calls the test with each fault, which is to happen at each round trip until one is not reached, and with the number of the fault
 /// and of the round trip; it says whether the fault did not happen. Of round trips there are to be at least so many.
-async fn at_each_round_trip(
+pub(crate) async fn at_each_round_trip(
     faults: &[StatementFault],
     at_least: usize,
     mut test: impl AsyncFnMut(StatementFault, usize, usize) -> bool,
