@@ -1,6 +1,7 @@
 //! `merge = "replay"`: what was done offline takes effect in the order it was meant, whatever the order in which it arrived.
 
 mod app;
+mod audience;
 mod bounds;
 mod device;
 mod fault;
