@@ -4,6 +4,7 @@ mod app;
 mod audience;
 mod bounds;
 mod device;
+mod disaster;
 mod fault;
 mod jobs;
 mod kill;

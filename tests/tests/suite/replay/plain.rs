@@ -61,6 +61,44 @@ pub(super) struct Outcome {
     pub(super) applied: BTreeMap<String, bool>,
 }
 
+/// Mutations in the order of their places, as they came in: none has a place before what is settled.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ordered {
+    /// By time, the number among those of one stamp, the device's node, and the id.
+    acts: BTreeMap<(i64, u16, usize, String), Act>,
+    settled: Option<(i64, u16, usize, String)>,
+    /// How many did not come last.
+    pub(super) late: usize,
+}
+
+impl Ordered {
+    pub(super) fn contains(&self, act: &Act) -> bool {
+        self.acts.values().any(|known| known.id() == act.id())
+    }
+
+    pub(super) fn accept(&mut self, act: Act) {
+        let mut place = (act.millis, 0, act.device, format!("s:{}", act.id()));
+        let last = self.acts.iter().rev().find(|(_, known)| known.device == act.device).map(|(place, _)| place);
+        for other in last.into_iter().chain(&self.settled) {
+            if place <= *other {
+                (place.0, place.1, place.2) = (other.0, other.1 + 1, other.2);
+            }
+        }
+        self.late += usize::from(self.acts.keys().next_back().is_some_and(|head| place < *head));
+        self.acts.insert(place, act);
+    }
+
+    /// Nothing takes its place before what is there any more.
+    pub(super) fn settle(&mut self) {
+        self.settled = self.acts.keys().next_back().cloned().or(self.settled.take());
+    }
+
+    /// What comes of them.
+    pub(super) fn outcome(&self) -> Outcome {
+        run(self.acts.values())
+    }
+}
+
 #[derive(Default)]
 struct Shop {
     stock: BTreeMap<&'static str, i64>,
@@ -73,8 +111,13 @@ struct Shop {
 pub(super) fn outcome(acts: &[Act]) -> Outcome {
     let mut acts = acts.to_vec();
     acts.sort_by_key(|act| (act.millis, act.device, act.number));
+    run(&acts)
+}
+
+/// The plain loop.
+fn run<'a>(acts: impl IntoIterator<Item = &'a Act>) -> Outcome {
     let (mut shop, mut applied) = (Shop::default(), BTreeMap::new());
-    for act in &acts {
+    for act in acts {
         applied.insert(act.id(), shop.run(act));
     }
     Outcome { rows: shop.rows(), applied }
