@@ -99,11 +99,11 @@ impl Space {
     }
 
     /// Takes a mutation in at this time of the server's. `found` is where the server has put it, which tells the stamp of one whose own
-    /// cannot be followed: it has none, or one that is far ahead.
+    /// cannot be followed: it has none, or one that is far ahead. Whether it comes late.
     ///
     /// # Errors
     /// When the place is another.
-    pub(crate) fn accept(&mut self, accepted: Accepted, found: &Turn, now_ms: i64) -> Result<(), String> {
+    pub(crate) fn accept(&mut self, accepted: Accepted, found: &Turn, now_ms: i64) -> Result<bool, String> {
         let latest_ms = now_ms + HlcClock::MAX_AHEAD_MS;
         let stamp = match accepted.sent.filter(|sent| sent.millis <= latest_ms) {
             Some(sent) => sent,
@@ -118,8 +118,10 @@ impl Space {
         if is_own && turn != *found {
             return Err(format!("inv37: {} takes effect at {found:?}, not at {turn:?}", accepted.name));
         }
-        self.deeds.insert((Some(if is_own { turn } else { found.clone() }), 0), Deed::Mutation(accepted));
-        Ok(())
+        let turn = if is_own { turn } else { found.clone() };
+        let is_late = self.head().is_some_and(|head| turn < *head);
+        self.deeds.insert((Some(turn), 0), Deed::Mutation(accepted));
+        Ok(is_late)
     }
 
     /// Somebody writes a row of it past the order: nothing takes its place before that any more.

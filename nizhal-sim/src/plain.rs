@@ -6,6 +6,7 @@ use crate::oracle::{BETWEEN, members, scope_literal};
 use crate::order::{Accepted, Deed, Order, Space, Turn};
 use crate::server::Server;
 use crate::sim::Check;
+use crate::trace::Counts;
 use futures_util::FutureExt as _;
 use nizhal_core::__private::BoxFuture;
 use nizhal_core::sql::{literal, quote};
@@ -47,6 +48,8 @@ pub(crate) struct Plain {
     copied: Option<(Order, usize)>,
     known: BTreeSet<String>,
     copied_known: BTreeSet<String>,
+    /// What happened, by its name.
+    pub(crate) counts: Counts,
 }
 
 impl Plain {
@@ -72,7 +75,7 @@ impl Plain {
             }
         }
         let (order, known) = (Order::default(), BTreeSet::new());
-        Some(Self { db, tables, order, copied: None, known, copied_known: BTreeSet::new() })
+        Some(Self { db, tables, order, copied: None, known, copied_known: BTreeSet::new(), counts: Counts::new() })
     }
 
     /// The server's database was copied.
@@ -104,6 +107,11 @@ impl Plain {
     /// Somebody wrote a row of this space by SQL.
     pub(crate) fn write(&mut self, space: &str, sql: &str) {
         self.order.spaces.entry(space.to_owned()).or_default().write(sql);
+        self.count("write past the order");
+    }
+
+    fn count(&mut self, what: &'static str) {
+        *self.counts.entry(what).or_default() += 1;
     }
 
     /// Runs the space on the empty database; its rows, and the mutations that applied.
@@ -206,8 +214,15 @@ impl Server {
                 sent: sent.parse().ok(),
             };
             let found = Turn::read(position).ok_or_else(|| format!("an action is at {position}"))?;
-            plain.order.spaces.entry(space.to_owned()).or_default().accept(accepted, &found, self.world.now_ms())?;
+            let taken_in = plain.order.spaces.entry(space.to_owned()).or_default();
+            if taken_in.accept(accepted, &found, self.world.now_ms())? {
+                plain.count("mutation that came late");
+            }
             touched.insert(space.to_owned());
+        }
+        let revised = self.texts("select 'revised' from _nizhal_actions where revised > 0").await?.len();
+        if revised > 0 {
+            plain.count("result that became another");
         }
         for space in touched {
             self.compare_space(fixture, plain, &space).await?;

@@ -167,6 +167,9 @@ fn same(sim: &Sim<'_>, at: usize, rows: &Rows, truth: &Rows) -> Check {
 
 /// When all is healed and quiet.
 pub(crate) async fn finish(sim: &mut Sim<'_>) -> Check {
+    for (what, count) in sim.server.plain.iter().flat_map(|plain| &plain.counts) {
+        *sim.trace.counts.entry(what).or_default() += count;
+    }
     sim.blobs_at_last().await?;
     let grown = sim.server.version == 1;
     let mut dead_letters: Vec<BTreeMap<String, String>> = Vec::new();
