@@ -3,6 +3,7 @@
 
 use super::{
     app::{Claims, Member},
+    plain::stamp,
     world::{World, told},
 };
 use crate::fixture::{both, push_of};
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 #[nizhal::table(name = "crates", merge = "replay")]
-struct Crate {
+pub(super) struct Crate {
     #[nizhal(primary_key)]
     id: String,
     shop: String,
@@ -95,8 +96,7 @@ fn user(name: &str, owner: &str) -> Principal {
 
 /// A mutation of a device of its own, so many milliseconds after the first.
 fn made(after: i64, name: &str, (id, owner, weight): (&str, &str, i64)) -> Value {
-    let time = DateTimeUtc::from_timestamp_millis(1_796_000_000_000 + after).expect("a time");
-    let stamp = format!("{}-0000-{:032x}", time.format("%Y-%m-%dT%H:%M:%S%.3fZ"), after + 1);
+    let stamp = stamp(1_796_000_000_000 + after, usize::try_from(after + 1).expect("small"));
     json!({
         "name": name, "args": {"shop": "s", "id": id, "owner": owner, "weight": weight},
         "clientMutationId": format!("{after:03}"), "clientID": format!("d{after}"), "mutationID": 1, "hlc": stamp,
@@ -108,7 +108,7 @@ struct Reader {
     user: Principal,
     cursor: String,
     crates: BTreeMap<String, i64>,
-    /// All that it was ever sent, as text.
+    /// All rows that it was ever sent, as text.
     heard: String,
 }
 
@@ -132,11 +132,11 @@ impl Reader {
             self.crates.remove(gone["id"].as_str().expect("an id"));
         }
         for row in list("changed").iter().flat_map(|batch| batch["rows"].as_array().cloned().unwrap_or_default()) {
+            self.heard.push_str(&row.to_string());
             let id = row["id"].as_str().expect("an id").to_owned();
             // Devices get 64 bits as text.
             self.crates.insert(id, row["weight"].as_str().and_then(|text| text.parse().ok()).expect("a weight"));
         }
-        self.heard.push_str(&body.to_string());
         body["cursor"].as_str().expect("a cursor").clone_into(&mut self.cursor);
         body["hasMore"] == true
     }
@@ -243,19 +243,18 @@ async fn inv01_a_device_that_begins_gets_what_came_of_it_and_then_the_rest(kind:
     let ann = user("ann", "nobody");
     for after in 0..6 {
         let id = format!("c{after}");
-        assert_eq!(push(&world, &ann, made(10 + after, "put", (&id, "o1", 1))).await, "applied");
+        assert_eq!(push(&world, &ann, made(100 + 10 * after, "put", (&id, "o1", 1))).await, "applied");
     }
     let mut reader = Reader::of(user("ben", "nobody"));
-    let mut late = 0;
+    let mut pages = 0;
     while reader.page(&world, 2).await {
-        late += 1;
-        let what = if late % 2 == 0 { "hide" } else { "load" };
-        let id = format!("c{}", 4 - late);
-        let answer = push(&world, &ann, made(20 - late, what, (&id, "", 5))).await;
-        assert_eq!(answer, "applied");
-        assert!(late < 9, "it does not end");
+        pages += 1;
+        if pages < 4 {
+            let (what, id) = if pages == 2 { ("hide", "c2") } else { ("load", "") };
+            assert_eq!(push(&world, &ann, made(170 - pages, what, (id, "", 5))).await, "applied");
+        }
     }
-    assert!(late > 1, "there were several pages");
+    assert!(pages > 3, "{pages} pages");
     reader.pull(&world).await;
     assert_eq!(reader.crates, crates(&mut world, "not hidden").await);
     let mut fresh = Reader::of(user("ann", "nobody"));

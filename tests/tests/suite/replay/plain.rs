@@ -32,8 +32,7 @@ impl Act {
 
     /// The mutation as its device sends it from this shop.
     pub(super) fn sent(&self, shop: &str) -> Value {
-        let time = nizhal::DateTimeUtc::from_timestamp_millis(self.millis).expect("a time");
-        let stamp = format!("{}-0000-{:032x}", time.format("%Y-%m-%dT%H:%M:%S%.3fZ"), self.device + 1);
+        let stamp = stamp(self.millis, self.device + 1);
         let (holder_of, id) = (|name: &str| format!("{shop}/{name}"), self.id());
         let (name, args) = match &self.deed {
             Deed::Restock { item, quantity } => {
@@ -52,6 +51,12 @@ impl Act {
             "mutationID": self.number, "hlc": stamp,
         })
     }
+}
+
+/// The stamp of a node at this time.
+pub(super) fn stamp(millis: i64, node: usize) -> String {
+    let time = nizhal::DateTimeUtc::from_timestamp_millis(millis).expect("a time");
+    format!("{}-0000-{node:032x}", time.format("%Y-%m-%dT%H:%M:%S%.3fZ"))
 }
 
 /// The rows of a shop, each as a line of text, and what became of each mutation.

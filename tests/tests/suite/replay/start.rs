@@ -1,7 +1,8 @@
 //! What an app says of replay, and what its database is, judged before anything runs.
 
 use super::{
-    app::{self, Claims, Member},
+    app::{self, Claims, Member, Remark},
+    audience::Crate,
     plain::{Act, Deed},
     world::World,
 };
@@ -10,21 +11,6 @@ use nizhal::{MutatorEntry, Rule, TableDesc, prelude::*};
 use nizhal_runtime::schema::{Schema, SchemaError};
 use nizhal_tests::{Database, Kind};
 use std::sync::Arc;
-
-#[nizhal::table(name = "crates", merge = "replay")]
-struct Crate {
-    #[nizhal(primary_key)]
-    id: String,
-    shop: String,
-    owner: String,
-}
-
-#[nizhal::table(name = "remarks")]
-struct Remark {
-    #[nizhal(primary_key)]
-    id: String,
-    shop: String,
-}
 
 /// Replayed, and names buckets.
 #[nizhal::table(name = "staff", merge = "replay")]

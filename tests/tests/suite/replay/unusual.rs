@@ -2,6 +2,7 @@
 
 use super::{
     app::{Claims, Member},
+    plain::stamp,
     world::{World, told},
 };
 use crate::fixture::{both, store};
@@ -11,34 +12,46 @@ use nizhal_tests::{Database, Kind};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// A key of several types, a value that the database computes, one that is unique, rows that are in no bucket.
-#[nizhal::table(name = "parcels", merge = "replay")]
-struct Parcel {
-    #[nizhal(primary_key)]
-    shop: String,
-    #[nizhal(primary_key)]
-    number: Decimal,
-    #[nizhal(primary_key)]
-    id: Uuid,
-    #[nizhal(primary_key)]
-    at: DateTimeUtc,
-    weight: i64,
-    #[nizhal(generated = "weight * 2")]
-    twice: i64,
-    hidden: bool,
-    #[nizhal(unique)]
-    label: Option<String>,
-    deleted_at: Option<DateTimeUtc>,
+/// A table of parcels, with its schema: a key of several types, a value that the database computes, rows that are in no bucket.
+macro_rules! parcels {
+    ({ $($label:tt)* } $($more:tt)*) => {
+        #[nizhal::table(name = "parcels", merge = "replay")]
+        struct Parcel {
+            #[nizhal(primary_key)]
+            shop: String,
+            #[nizhal(primary_key)]
+            number: Decimal,
+            #[nizhal(primary_key)]
+            id: Uuid,
+            #[nizhal(primary_key)]
+            at: DateTimeUtc,
+            weight: i64,
+            #[nizhal(generated = "weight * 2")]
+            twice: i64,
+            hidden: bool,
+            $($label)*
+            label: Option<String>,
+            $($more)*
+            deleted_at: Option<DateTimeUtc>,
+        }
+
+        sync_rules! {
+            rules for Claims;
+            #[name = "stores"]
+            rule shops(shop) {
+                shop in Member.shop where Member.user_id == actor.user_id;
+                Parcel where Parcel.shop == shop && Parcel.hidden == false;
+            }
+        }
+
+        pub(super) fn schema() -> Schema {
+            Schema::new(tables![Member, Parcel], rules().into_inner(), mutators![run]).expect("a sound schema")
+        }
+    };
 }
 
-sync_rules! {
-    rules for Claims;
-    #[name = "stores"]
-    rule shops(shop) {
-        shop in Member.shop where Member.user_id == actor.user_id;
-        Parcel where Parcel.shop == shop && Parcel.hidden == false;
-    }
-}
+// One value is unique.
+parcels!({ #[nizhal(unique)] });
 
 /// A parcel to make, or what to run.
 #[nizhal::args]
@@ -70,14 +83,9 @@ async fn run(ctx: &mut Ctx<Claims>, order: Order) -> Result<Applied> {
     Ok(Applied::done())
 }
 
-fn schema() -> Schema {
-    Schema::new(tables![Member, Parcel], rules().into_inner(), mutators![run]).expect("a sound schema")
-}
-
 /// A mutation of a device of its own, so many milliseconds after the first.
-fn sent(shop: &str, after: usize, sql: &str) -> Value {
-    let time = DateTimeUtc::from_timestamp_millis(1_796_000_000_000 + after as i64).expect("a time");
-    let stamp = format!("{}-0000-{:032x}", time.format("%Y-%m-%dT%H:%M:%S%.3fZ"), after + 1);
+pub(super) fn sent(shop: &str, after: usize, sql: &str) -> Value {
+    let stamp = stamp(1_796_000_000_000 + after as i64, after + 1);
     let number = if sql.is_empty() { after } else { 0 };
     json!({
         "name": "run", "args": {"shop": shop, "number": number, "sql": sql.replace("{shop}", shop)},
@@ -250,36 +258,7 @@ async fn inv37_partitions_end_alike() {
 mod partitioned {
     use super::*;
 
-    #[nizhal::table(name = "parcels", merge = "replay")]
-    struct Parcel {
-        #[nizhal(primary_key)]
-        shop: String,
-        #[nizhal(primary_key)]
-        number: Decimal,
-        #[nizhal(primary_key)]
-        id: Uuid,
-        #[nizhal(primary_key)]
-        at: DateTimeUtc,
-        weight: i64,
-        #[nizhal(generated = "weight * 2")]
-        twice: i64,
-        hidden: bool,
-        label: Option<String>,
-        deleted_at: Option<DateTimeUtc>,
-    }
-
-    sync_rules! {
-        rules for Claims;
-        #[name = "stores"]
-        rule shops(shop) {
-            shop in Member.shop where Member.user_id == actor.user_id;
-            Parcel where Parcel.shop == shop && Parcel.hidden == false;
-        }
-    }
-
-    pub(super) fn schema() -> Schema {
-        Schema::new(tables![Member, Parcel], rules().into_inner(), mutators![run]).expect("a sound schema")
-    }
+    parcels!({});
 }
 
 async fn inv37_a_value_that_another_space_took_makes_the_late_one_the_last(kind: Kind) {
@@ -364,36 +343,5 @@ async fn inv38_images_of_earlier_columns_are_forgotten() {
 mod wide {
     use super::*;
 
-    #[nizhal::table(name = "parcels", merge = "replay")]
-    struct Parcel {
-        #[nizhal(primary_key)]
-        shop: String,
-        #[nizhal(primary_key)]
-        number: Decimal,
-        #[nizhal(primary_key)]
-        id: Uuid,
-        #[nizhal(primary_key)]
-        at: DateTimeUtc,
-        weight: i64,
-        #[nizhal(generated = "weight * 2")]
-        twice: i64,
-        hidden: bool,
-        #[nizhal(unique)]
-        label: Option<String>,
-        color: Option<String>,
-        deleted_at: Option<DateTimeUtc>,
-    }
-
-    sync_rules! {
-        rules for Claims;
-        #[name = "stores"]
-        rule shops(shop) {
-            shop in Member.shop where Member.user_id == actor.user_id;
-            Parcel where Parcel.shop == shop && Parcel.hidden == false;
-        }
-    }
-
-    pub(super) fn schema() -> Schema {
-        Schema::new(tables![Member, Parcel], rules().into_inner(), mutators![run]).expect("a sound schema")
-    }
+    parcels!({ #[nizhal(unique)] } color: Option<String>,);
 }
