@@ -10,7 +10,7 @@ use nizhal_tests::Kind;
 use serde_json::{Value, json};
 
 /// A mutation that a device made so many milliseconds after the first.
-fn made(shop: &str, number: i64, after: i64, name: &str, args: Value) -> Value {
+pub(super) fn made(shop: &str, number: i64, after: i64, name: &str, args: Value) -> Value {
     let act = Act { millis: 1_796_000_000_000 + after, device: 7, number, deed: Deed::Cancel { item: "x" } };
     let mut sent = act.sent(shop);
     (sent["name"], sent["args"]) = (name.into(), args);
