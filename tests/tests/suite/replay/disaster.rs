@@ -1,5 +1,5 @@
-//! Lives with disasters on both databases: answers are lost, requests are repeated, cut and given up, servers end and start, backups are put
-//! back, memberships are revoked, clocks are wrong, the schema grows. After each, the shop is that of the plain loop.
+//! Lives with disasters on both databases: answers are lost, requests are repeated and given up, servers end and start, backups are put back,
+//! memberships are revoked, clocks are wrong, the schema grows. After each, the shop is that of the plain loop.
 
 use super::{
     app,

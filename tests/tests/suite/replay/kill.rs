@@ -1,5 +1,5 @@
-//! kill -9 of a server while it takes a space back and runs its mutations again: what is in the database then is what comes of the mutations
-//! that were answered, all of them or all with the one under way; and the next server goes on from there.
+//! kill -9 of a server while it takes a space back and runs its mutations again: what is in the database then is what comes of the
+//! mutations that were answered, or of these and the one under way; and the next server goes on from there.
 
 use super::{
     app,

@@ -1,5 +1,5 @@
-//! Where a place is not what its stamp says, and what is forgotten: ties, one client's own order, the horizon, members who left, mutators that a
-//! release took away.
+//! Where a place is not what its stamp says, and what is forgotten: ties, one client's own order, the horizon, members who left, mutators
+//! that a release took away.
 
 use super::{
     app,

@@ -158,7 +158,10 @@ async fn inv37_what_users_of_synchrotron_rely_on(kind: Kind) {
             let answers = told(&world.push("ann", &[one]).await).len();
             assert_eq!(answers, 1, "{name}: {after}");
         }
-        let found = world.db.rows(&format!("select cast(number as text), cast(weight as text), label from parcels where shop = '{shop}' order by number")).await;
+        let sql = format!(
+            "select cast(number as text), cast(weight as text), label from parcels where shop = '{shop}' order by number"
+        );
+        let found = world.db.rows(&sql).await;
         let wanted: Vec<Vec<Option<String>>> = rows
             .into_iter()
             .map(|(number, weight, label)| {
