@@ -45,6 +45,9 @@ pub(super) async fn read(
             (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
             (header::CONTENT_DISPOSITION, "attachment"),
             (header::ACCEPT_RANGES, "bytes"),
+            // As it is, whatever the reader takes: ranges are of these bytes, and a reader that kept the beginning of a compressed answer
+            // could not go on with them.
+            (header::CONTENT_ENCODING, "identity"),
         ] {
             response.insert_header((name, value));
         }
