@@ -61,7 +61,8 @@ function imageOf(named: unknown): Image | undefined {
 
 /**
  * Brings a file, or what is left of it. `unreachable`: not a byte came, be it that there is no network or that this page may not ask there;
- * rows are asked for, and what is here of the file waits for a pull that names it again.
+ * rows are asked for, and what is here of the file waits for a pull that names it again. Past the browser's cache, which may hold an answer
+ * that was cut for whole, and in which a file that is taken over once has no place.
  */
 async function fetched(files: ImageFiles, { url, size, sha256 }: Image, { server, fetch, timeoutMs }: FileSource): Promise<'whole' | 'refused' | 'unreachable'> {
   let at = await files.size(sha256)
@@ -80,7 +81,7 @@ async function fetched(files: ImageFiles, { url, size, sha256 }: Image, { server
     pieces = []
   }
   const receive = async () => {
-    const answer = await inTime((fetch ?? request)(addressOf(server, url), { ...(stop.signal && { signal: stop.signal }), ...(at > 0 && { headers: { range: `bytes=${at}-` } }) }))
+    const answer = await inTime((fetch ?? request)(addressOf(server, url), { cache: 'no-store', ...(stop.signal && { signal: stop.signal }), ...(at > 0 && { headers: { range: `bytes=${at}-` } }) }))
     if (answer.status === 200) at = 0
     if (!(answer.status === 200 || (answer.status === 206 && at > 0)) || !answer.body) return 'refused'
     for (const reader = answer.body.getReader(); ; ) {
