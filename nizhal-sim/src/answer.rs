@@ -84,7 +84,13 @@ impl Server {
     ) -> Result<Option<(u16, Vec<u8>)>, String> {
         let (Some(engine), Some(endpoints)) = (&self.engine, &self.blobs) else { return Ok(None) };
         let answering = endpoints.answer(engine, &fixture.users[user], blobs::call(method, url, body));
-        let Some((status, said)) = self.under_faults(answering, || (503, Vec::new())).await else {
+        let answered = self.under_faults(answering, || (503, Vec::new())).await;
+        if answered.as_ref().is_none_or(|(status, _)| *status >= 500) {
+            // It may have been done before the server died, or failed.
+            let key = url.strip_suffix("/complete").and_then(|rest| rest.rsplit('/').next());
+            self.uploaded.extend(key.and_then(|key| self.uploads.get(key)).cloned());
+        }
+        let Some((status, said)) = answered else {
             self.kill(fixture).await;
             return Ok(None);
         };
@@ -94,6 +100,13 @@ impl Server {
         if let (200, true) = (status, url.ends_with("/complete")) {
             let blob: Value = serde_json::from_slice(&said).unwrap_or_default();
             self.uploaded.insert((user, blob["sha256"].as_str().unwrap_or_default().to_owned()));
+        }
+        if let (200, true) = (status, url.ends_with("/presign-upload")) {
+            let [wanted, begun]: [Value; 2] =
+                [body, &said].map(|json| serde_json::from_slice(json).unwrap_or_default());
+            if let (Some(sha256), Some(key)) = (wanted["sha256"].as_str(), begun["key"].as_str()) {
+                self.uploads.insert(key.to_owned(), (user, sha256.to_owned()));
+            }
         }
         Ok(Some((status, said)))
     }

@@ -46,6 +46,8 @@ pub(crate) struct Server {
     pub(crate) blobs_away: bool,
     /// Who completed the upload of which blob.
     pub(crate) uploaded: BTreeSet<(usize, String)>,
+    /// The uploads that were begun, by their keys: by whom, and of which blob.
+    pub(crate) uploads: BTreeMap<String, (usize, String)>,
     /// What is to come of mutations that are replayed.
     pub(crate) plain: Option<Plain>,
 }
@@ -74,6 +76,7 @@ impl Server {
             blob_folder: fixture.workdir.path("blobs"),
             blobs_away: false,
             uploaded: BTreeSet::new(),
+            uploads: BTreeMap::new(),
             plain: None,
         };
         server.plain = Plain::new(fixture, &mut server.external).await;
