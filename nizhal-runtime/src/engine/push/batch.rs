@@ -11,8 +11,8 @@
 use super::{
     acknowledged::Acknowledged,
     actor::Holding,
-    key::{ids_of, key_of, refused},
-    reply::{Answer, PushError, Verdict, numbered},
+    key::{key_of, refused, verdict_of},
+    reply::{Answer, PushError, numbered},
     run::{MutatorRun, Run},
     transact::News,
 };
@@ -32,10 +32,10 @@ use std::{collections::BTreeSet, time::Duration};
 /// everybody's snapshots get dearer.
 const MAX_MUTATIONS_PER_COMMIT: usize = 50;
 /// How long a transaction may go on taking mutations: what it wrote waits for its end to be pulled.
-const MAX_BATCH_DURATION: TimeDelta = TimeDelta::milliseconds(100);
+pub(super) const MAX_BATCH_DURATION: TimeDelta = TimeDelta::milliseconds(100);
 
 /// How long the database may take to make, keep or roll back a savepoint.
-const SAVEPOINT_TIMEOUT: Duration = Duration::from_secs(15);
+pub(super) const SAVEPOINT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How the mutations of a transaction are told from each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,10 +161,7 @@ impl Engine {
         for EndedMutation { entry, key, result, written } in ended {
             let lost = self.lost(entry, &written.conflicts);
             news.written.add(written);
-            let verdict = match result {
-                Ok(record) => Verdict::Applied(ids_of(&Record { lost, ..record })),
-                Err(refusal) => Verdict::Refused(refusal),
-            };
+            let verdict = verdict_of(result.map(|record| Record { lost, ..record }));
             answers.push(Answer::over(&key, verdict));
         }
         self.publish(&news);

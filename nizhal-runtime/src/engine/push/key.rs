@@ -2,7 +2,7 @@
 
 use super::{
     acknowledged::Acknowledged,
-    reply::{Ids, PushError, lost_of, numbered},
+    reply::{Ids, PushError, Verdict, lost_of, numbered},
 };
 use crate::store::{MutationKey, Record};
 use nizhal_core::{Principal, wire::Mutation};
@@ -28,6 +28,19 @@ pub(super) fn key_of<'a>(
 pub(super) fn ids_of(record: &Record) -> Ids {
     let lost = record.lost.as_deref().map(lost_of).unwrap_or_default();
     Ids { client_ref: record.client_ref.clone(), server_id: record.server_id.clone(), lost }
+}
+
+/// A result as it is stored.
+pub(super) fn recorded(result: &Result<Record, PushError>) -> Record {
+    result.as_ref().map_or_else(refused, Clone::clone)
+}
+
+/// A result as it is answered.
+pub(super) fn verdict_of(result: Result<Record, PushError>) -> Verdict {
+    match result {
+        Ok(record) => Verdict::Applied(ids_of(&record)),
+        Err(refusal) => Verdict::Refused(refusal),
+    }
 }
 
 /// A refusal as it is stored.

@@ -3,7 +3,8 @@
 use super::space::ReplaySpace;
 use crate::engine::push::{
     actor::EarlierMemberships,
-    key::refused,
+    batch::SAVEPOINT_TIMEOUT,
+    key::recorded,
     reply::PushError,
     run::{MutatorRun, Run},
     trial::{AttemptEnd, Trial},
@@ -19,10 +20,6 @@ use nizhal_core::{
 };
 use sea_orm::{DatabaseTransaction, TransactionTrait};
 use serde_json::value::RawValue;
-use std::time::Duration;
-
-/// How long the database may take to make, keep or roll back a savepoint.
-const SAVEPOINT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Where a mutation runs.
 #[derive(Clone, Copy)]
@@ -184,7 +181,7 @@ impl Engine {
                 }
             }
         };
-        let record = result.as_ref().map_or_else(refused, Clone::clone);
+        let record = recorded(&result);
         if record.status != action.status {
             self.store.on(&tx).revise(&within.name, (at, action), &record).await?;
         }

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::engine::push::{
     actor::{Holding, Holdings},
-    key::{ids_of, refused},
-    reply::{Answer, PushError, Verdict},
+    key::{recorded, verdict_of},
+    reply::{Answer, PushError},
     run::Run,
     transact::{Delivery, Done, News},
     trial::AttemptEnd,
@@ -66,7 +66,7 @@ impl Engine {
             return refuse(tx, PushError::Forbidden);
         }
         add(&mut written, arrived.written);
-        let record = result.as_ref().map_or_else(refused, Clone::clone);
+        let record = recorded(&result);
         let ended = Ended { key: *delivery.key, record, taken: is_taken.then_some(&written) };
         let (rest, _) = self.record_results(&tx, principal, (before, seal), &ended).await?;
         if rest.leaves_tables {
@@ -85,11 +85,7 @@ impl Engine {
         }
         written.add(rest);
         let news = News { filed: 1, written, jobs: Vec::new() };
-        let verdict = match result {
-            Ok(record) => Verdict::Applied(ids_of(&record)),
-            Err(refusal) => Verdict::Refused(refusal),
-        };
-        Ok(Done::kept(tx, news, Answer::over(delivery.key, verdict).late(arrived.late)))
+        Ok(Done::kept(tx, news, Answer::over(delivery.key, verdict_of(result)).late(arrived.late)))
     }
 
     /// Forgets what it took to take spaces back to before what is settled; how many mutations.

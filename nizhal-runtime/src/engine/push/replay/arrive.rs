@@ -6,7 +6,7 @@ use super::{
     space::ReplaySpace,
 };
 use crate::engine::push::{
-    key::refused,
+    key::recorded,
     reply::PushError,
     run::Run,
     trial::{AttemptEnd, Trial},
@@ -131,7 +131,7 @@ impl Engine {
             }
             let PlacedRun { tx: back, result, written } = self.arrive_one(tx, how, &run, (arrival, place)).await?;
             tx = back;
-            let record = result.as_ref().map_or_else(refused, Clone::clone);
+            let record = recorded(&result);
             actions.push(action_of(how.principal, arrival, place, &record)?);
             arrived[index] = Some(Arrived { result, written, late: place.late });
         }

@@ -10,8 +10,9 @@ use super::{
 use crate::engine::push::{
     acknowledged::Acknowledged,
     actor::{Holding, Holdings},
-    key::{ids_of, key_of, refused},
-    reply::{Answer, PushError, Verdict, numbered},
+    batch::MAX_BATCH_DURATION,
+    key::{key_of, recorded, verdict_of},
+    reply::{Answer, PushError, numbered},
     transact::News,
     trial::{AttemptEnd, Trial},
 };
@@ -19,7 +20,6 @@ use crate::{
     engine::Engine,
     store::{CommitSlot, Ended, PullHeader, Record, RecordResults, WriteSetSeal, Written},
 };
-use chrono::TimeDelta;
 use nizhal_core::{
     Principal,
     wire::{Mutation, Wire},
@@ -29,8 +29,6 @@ use std::collections::BTreeMap;
 
 /// How often they are tried where the database says that they may succeed.
 const MAX_TRIES: usize = 5;
-/// How long a transaction may go on taking mutations of one space that all come in order.
-const MAX_BATCH_DURATION: TimeDelta = TimeDelta::milliseconds(100);
 
 /// Mutations that a client sent in one request.
 #[derive(Clone, Copy)]
@@ -159,11 +157,7 @@ impl Engine {
         let mut news = News { filed: done.len(), written, jobs: Vec::new() };
         let answers = done.into_values().map(|(_, arrival, arrived)| {
             news.written.add(arrived.written);
-            let verdict = match arrived.result {
-                Ok(record) => Verdict::Applied(ids_of(&record)),
-                Err(refusal) => Verdict::Refused(refusal),
-            };
-            Answer::over(&arrival.key, verdict).late(arrived.late)
+            Answer::over(&arrival.key, verdict_of(arrived.result)).late(arrived.late)
         });
         let answers = answers.collect();
         Ok((tx, news, answers))
@@ -199,7 +193,7 @@ impl Engine {
         if let Some((_, _, arrived)) = done.values_mut().next() {
             first.raw_write_set.push_str(&arrived.written.raw_write_set);
         }
-        let records: Vec<Record> = done.values().map(|(_, _, arrived)| record_of(arrived)).collect();
+        let records: Vec<Record> = done.values().map(|(_, _, arrived)| recorded(&arrived.result)).collect();
         let taken = std::iter::once(&first).chain(done.values().skip(1).map(|(_, _, arrived)| &arrived.written));
         let ended = done.values().zip(records).zip(taken).map(|(((_, arrival, _), record), written)| Ended {
             key: arrival.key,
@@ -231,8 +225,4 @@ fn is_alone(wire: Wire, arrived: &Arrived) -> bool {
         Err(PushError::TransactionControl(_)) => true,
         Err(_) => wire == Wire::One,
     }
-}
-
-fn record_of(arrived: &Arrived) -> Record {
-    arrived.result.as_ref().map_or_else(refused, Clone::clone)
 }
